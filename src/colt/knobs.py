@@ -1,0 +1,242 @@
+"""Knobs and edits: the decisions that make a schedule, as pure data.
+
+A *sketch* is a program structure with open decisions; each decision is a *knob* with a readable name
+(``"C.i"`` is the tiling of loop ``i`` of block ``C``). A *schedule* is a variant, a sketch and one value for each
+knob. An *edit* sets one knob, a *jump* moves to another sketch, and a *transformation* is a list of both. Every
+value is checked here, in Python, before TVM sees it: a zero inside a tile kills TVM's process.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from colt.errors import IllegalEdit
+
+Value = tuple[int, ...] | int | str
+"""A tile's parts (outermost first), a category's candidate, or the name of a compute location."""
+
+ROOT_LOCATION = "root"
+INLINE_LOCATION = "inline"
+
+
+@dataclass(frozen=True, slots=True)
+class TileKnob:
+    """How one loop is split: ``parts`` integers whose product is ``extent``.
+
+    ``roles[p]`` says in words what part ``p`` becomes. The innermost part is at most ``max_innermost``.
+    """
+
+    name: str
+    block: str
+    loop: str
+    extent: int
+    parts: int
+    roles: tuple[str, ...]
+    max_innermost: int
+
+    def check(self, value: object) -> tuple[int, ...]:
+        """Return ``value`` as a tuple if it is legal.
+
+        Raises
+        ------
+        IllegalEdit
+            It is not a sequence of ``parts`` integers ≥ 1 whose product is ``extent``, or its last is too large.
+        """
+        wanted = f"{self.parts} integers >= 1 whose product is {self.extent}, the last at most {self.max_innermost}"
+        if not isinstance(value, (list, tuple)):
+            raise IllegalEdit(f"knob {self.name} takes {wanted}, not {_shown(value)}")
+        if not all(type(part) is int for part in value):
+            raise IllegalEdit(f"knob {self.name} takes {wanted}, not {_shown(value)}: a part is not an integer")
+        if len(value) != self.parts:
+            raise IllegalEdit(f"knob {self.name} takes {wanted}, not {_shown(value)}: it has {len(value)} parts")
+        if any(part < 1 or part > self.extent for part in value):
+            raise IllegalEdit(f"knob {self.name} takes {wanted}, not {_shown(value)}: a part is out of range")
+        if math.prod(value) != self.extent:
+            raise IllegalEdit(
+                f"knob {self.name} takes {wanted}, not {_shown(value)}: the product is {math.prod(value)}"
+            )
+        if value[-1] > self.max_innermost:
+            raise IllegalEdit(f"knob {self.name} takes {wanted}, not {_shown(value)}: the last part is too large")
+        return tuple(value)
+
+    def sample(self, rng: random.Random) -> tuple[int, ...]:
+        """A random legal value: each prime factor goes to a random part, uniformly and independently."""
+        while True:
+            value = [1] * self.parts
+            for prime in prime_factors(self.extent):
+                value[rng.randrange(self.parts)] *= prime
+            if value[-1] <= self.max_innermost:
+                return tuple(value)
+
+    def neighbours(self, value: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """All values that differ by moving one prime factor from one part to another."""
+        found: dict[tuple[int, ...], None] = {}
+        for source in range(self.parts):
+            for prime in sorted(set(prime_factors(value[source]))):
+                for target in range(self.parts):
+                    if target == source:
+                        continue
+                    moved = list(value)
+                    moved[source] //= prime
+                    moved[target] *= prime
+                    if moved[-1] <= self.max_innermost:
+                        found[tuple(moved)] = None
+        return list(found)
+
+    def describe(self) -> str:
+        """The legal values in words."""
+        return f"{self.parts} integers whose product is {self.extent}, the last at most {self.max_innermost}"
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryKnob:
+    """A choice among integers, such as the greatest number of statements to unroll (``what``)."""
+
+    name: str
+    block: str
+    what: str
+    candidates: tuple[int, ...]
+
+    def check(self, value: object) -> int:
+        """Return ``value`` if it is one of ``candidates``; raise :class:`IllegalEdit` otherwise."""
+        if type(value) is not int or value not in self.candidates:
+            raise IllegalEdit(f"knob {self.name} takes one of {list(self.candidates)}, not {_shown(value)}")
+        return value
+
+    def sample(self, rng: random.Random) -> int:
+        """A random candidate."""
+        return rng.choice(self.candidates)
+
+    def neighbours(self, value: int) -> list[int]:
+        """All other candidates."""
+        return [candidate for candidate in dict.fromkeys(self.candidates) if candidate != value]
+
+    def describe(self) -> str:
+        """The legal values in words."""
+        return f"one of {list(self.candidates)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LocationKnob:
+    """Where a block is computed: ``"root"``, ``"inline"``, or inside a loop of its consumer, by the loop's name.
+
+    Which locations are legal depends on the other knobs: ``locations`` holds those of the schedule that the knob
+    was asked for.
+    """
+
+    name: str
+    block: str
+    consumer: str
+    locations: tuple[str, ...]
+
+    def check(self, value: object) -> str:
+        """Return ``value`` if it is one of ``locations``; raise :class:`IllegalEdit` otherwise."""
+        if not isinstance(value, str) or value not in self.locations:
+            raise IllegalEdit(f"knob {self.name} takes one of {list(self.locations)}, not {_shown(value)}")
+        return value
+
+    def sample(self, rng: random.Random) -> str:
+        """A random location."""
+        return rng.choice(self.locations)
+
+    def neighbours(self, value: str) -> list[str]:
+        """All other locations."""
+        return [location for location in self.locations if location != value]
+
+    def describe(self) -> str:
+        """The legal values in words."""
+        return f"one of {list(self.locations)}"
+
+
+Knob = TileKnob | CategoryKnob | LocationKnob
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A structure with open decisions. ``summary`` says in one line how it differs from its siblings.
+
+    The locations of a :class:`LocationKnob` here are those of the sketch's first sample.
+    """
+
+    variant: str
+    name: str
+    summary: str
+    knobs: tuple[Knob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Variant, sketch and a value for each of the sketch's knobs, in their order: what a tree node holds."""
+
+    variant: str
+    sketch: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A new value for the knob of that name; ``None`` stands for *anything legal but the present value*."""
+
+    knob: str
+    value: Value | None
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A move to another sketch (of another variant perhaps). Knobs of the same name keep their values where legal."""
+
+    variant: str
+    sketch: str
+
+
+Transformation = tuple[Edit | Jump, ...]
+
+
+def describe_transformation(transformation: Iterable[Edit | Jump]) -> str:
+    """One line for people: ``"C.i = [1, 64, 1, 8]; unroll = 64"``."""
+    return "; ".join(_describe_step(step) for step in transformation) or "nothing"
+
+
+def _describe_step(step: Edit | Jump) -> str:
+    if isinstance(step, Jump):
+        return f"go to sketch {step.variant}/{step.sketch}"
+    shown = "anything legal" if step.value is None else show_value(step.value)
+    return f"{step.knob} = {shown}"
+
+
+def show_value(value: Value) -> str:
+    """A value as it is written in messages and prompts: tiles as lists."""
+    return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def differences(knobs: Sequence[Knob], old: Sequence[Value], new: Sequence[Value]) -> Transformation:
+    """The edits that lead from ``old`` to ``new``; all three run over the same knobs."""
+    return tuple(Edit(knob.name, after) for knob, before, after in zip(knobs, old, new, strict=True) if before != after)
+
+
+@lru_cache(maxsize=4096)
+def prime_factors(number: int) -> tuple[int, ...]:
+    """Prime factors with multiplicity, ascending; empty for 1."""
+    factors = []
+    divisor = 2
+    while divisor * divisor <= number:
+        while number % divisor == 0:
+            factors.append(divisor)
+            number //= divisor
+        divisor += 1
+    if number > 1:
+        factors.append(number)
+    return tuple(factors)
+
+
+def _shown(value: object) -> str:
+    """A value from outside in at most 80 characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits, a list nested without end
+        text = f"a {type(value).__name__} too large to show"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,214 @@
+"""What the search and the world around it say to each other: proposals, observations, trials, and the contracts
+of a space, a scorer and a proposer. Pure data and protocols; see ``colt.testing`` for what an implementation of
+:class:`Space` or :class:`Proposer` must satisfy.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from colt.knobs import Knob, Schedule, Sketch, Transformation
+
+
+class Fate(StrEnum):
+    """What became of a trial on the hardware."""
+
+    OK = "ok"
+    BUILD_ERROR = "build-error"
+    BUILD_TIMEOUT = "build-timeout"
+    RUN_ERROR = "run-error"
+    RUN_TIMEOUT = "run-timeout"
+    CRASH = "crash"
+    WRONG = "wrong"  # ran, but computed something else than the untuned program
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One member of the pool as the tree policy sees it; ``size_b`` is its size in billions of parameters.
+
+    A built-in expert is no model and has no parameters: its size is nominal.
+    """
+
+    name: str
+    size_b: float
+    nominal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A transformation carried out. ``notes`` name every value that was realised differently from what was asked."""
+
+    schedule: Schedule
+    notes: tuple[str, ...] = ()
+
+
+class Space(Protocol):
+    """The schedules of one workload. Schedules are identified by their realised values."""
+
+    @property
+    def sketches(self) -> Sequence[Sketch]:
+        """All sketches of all variants, in a fixed order."""
+        ...
+
+    @property
+    def untuned(self) -> Schedule:
+        """The program as it was given; it belongs to no sketch and has no knobs."""
+        ...
+
+    def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
+        """The knobs of the schedule's sketch with the values that are legal in its state; none for ``untuned``."""
+        ...
+
+    def sample(self, rng: random.Random, sketch: Sketch | None = None) -> Schedule:
+        """A random schedule, of the given sketch or of any. Raises :class:`~colt.errors.Rejected`."""
+        ...
+
+    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> Applied:
+        """Validate, carry out, read the realised values back.
+
+        ``rng`` fills in what the transformation leaves open. Raises :class:`~colt.errors.IllegalEdit` for an edit
+        that is not legal and :class:`~colt.errors.Rejected` for a legal one that gives no usable program.
+        """
+        ...
+
+    def realise(self, schedule: Schedule) -> Applied:
+        """Carry out a schedule constructed from values alone (checked as edits are). Raises as :meth:`apply`."""
+        ...
+
+    def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
+        """A random legal edit of one knob, or now and then a jump; a jump for ``untuned``."""
+        ...
+
+
+class Scorer(Protocol):
+    """Predicts latencies. Only ratios between predictions of one version mean anything."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever predictions may change."""
+        ...
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        """Predicted latencies in microseconds, all finite and > 0; deterministic for one version."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A joint action: what to do at this node, and which model to ask next at the child that comes of it.
+
+    ``transformations`` holds one or several alternatives; each becomes a child of its own as far as there is room.
+    """
+
+    transformations: tuple[Transformation, ...]
+    next_model: str
+    why: str = ""
+
+
+class ProposalError(Exception):
+    """The acting model gave no usable proposal; the text says why and is told to it next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as a proposer sees it; latencies in microseconds, ``None`` where unknown."""
+
+    id: int
+    schedule: Schedule
+    by: str
+    transformation: Transformation
+    predicted_us: float | None
+    measured_us: float | None
+    """``inf`` for a trial that failed."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model's record so far; hits and regressions are of children scored on both ends."""
+
+    spec: ModelSpec
+    calls: int
+    errors: int
+    predicted_hits: int
+    predicted_regressions: int
+    measured_hits: int
+    measured_regressions: int
+    alterations: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedProposal:
+    """What a small model did that the largest is asked to better: the proposal's child with its scores."""
+
+    by: str
+    child: NodeView
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of the budget is used: trials told and iterations done."""
+
+    trials: int
+    trials_total: int | None
+    iterations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that the acting model is shown (section 3, *observe*). ``ancestors`` holds parent and grandparent."""
+
+    acting: ModelSpec
+    node: NodeView
+    ancestors: tuple[NodeView, ...]
+    knobs: tuple[Knob, ...]
+    tried: tuple[NodeView, ...]
+    best: tuple[NodeView, ...]
+    models: tuple[ModelView, ...]
+    progress: Progress
+    proposals_wanted: int
+    seed: int
+    """Seeds whatever chance the proposer uses: the same observation gets the same proposal."""
+    failed: FailedProposal | None = None
+    """Set when this is a course alteration."""
+
+
+class Proposer(Protocol):
+    """Whoever makes proposals. An expert gets the space and the scorer at construction, a language model a client."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Name and size."""
+        ...
+
+    def propose(self, observation: Observation) -> Proposal:
+        """Answer with a joint action. Raises :class:`ProposalError` when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One distinct schedule to be measured. ``proposed_by`` is who made the node that first held it."""
+
+    id: int
+    schedule: Schedule
+    proposed_by: str
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What the hardware said. ``latency_us`` is ``None`` unless ``fate`` is OK.
+
+    ``seconds_timed`` is how long the kernel itself was timed: of two results for one trial the longer one counts.
+    """
+
+    trial: int
+    fate: Fate
+    latency_us: float | None
+    seconds_timed: float = 0.0
+    message: str = field(default="", compare=False)

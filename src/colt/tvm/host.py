@@ -1,0 +1,135 @@
+"""Bringing TVM up on this machine: threads, the target, and an import that would cost 20 to 30 seconds.
+
+Everything else in :mod:`colt.tvm` imports TVM through this module's side effects: call :func:`set_threads` before
+the first import of ``tvm`` that runs a kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm.target import Target, codegen
+
+from colt.errors import InputError
+
+_INTRINSICS = "tvm.s_tir.tensor_intrin"
+
+
+def set_threads(threads: int) -> None:
+    """Let kernels of this process use ``threads`` threads; without it TVM takes half of an x86 machine's cores.
+
+    Only effective before the process runs its first parallel kernel.
+    """
+    os.environ["TVM_NUM_THREADS"] = str(threads)
+
+
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def cpu_intrinsics() -> Iterator[None]:
+    """While inside, ``import tvm.s_tir.tensor_intrin`` brings the x86 tensor intrinsics only.
+
+    The full package registers GPU intrinsics too, which takes 20 to 30 CPU-seconds in every new process. TVM imports
+    it inside ``TuneContext`` and ``default_build``. If it is loaded already nothing changes; afterwards the stand-in
+    is taken away again, so that code that needs the full package gets it.
+    """
+    if _INTRINSICS in sys.modules:
+        yield
+        return
+    import tvm.s_tir
+
+    stand_in = types.ModuleType(_INTRINSICS)
+    stand_in.__path__ = [str(Path(tvm.s_tir.__file__).parent / "tensor_intrin")]
+    sys.modules[_INTRINSICS] = stand_in
+    try:
+        import tvm.s_tir.tensor_intrin.x86
+
+        yield
+    finally:
+        if sys.modules.get(_INTRINSICS) is stand_in:
+            del sys.modules[_INTRINSICS]
+            tvm.s_tir.__dict__.pop("tensor_intrin", None)
+
+
+def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int) -> Target:
+    """The target to compile for, with ``mcpu`` and ``num-cores`` filled in for CPUs.
+
+    ``wanted`` is ``None`` (this machine), a tag such as ``"nvidia/nvidia-a100"``, a JSON object as text, a mapping,
+    or a TVM target.
+
+    Raises
+    ------
+    InputError
+        The target is not understood, its cpu is unknown to LLVM, or it needs a device that this machine lacks.
+    """
+    try:
+        config = _target_config(wanted)
+        if config.get("kind") == "llvm":
+            if config.get("mcpu") in (None, "native"):
+                config["mcpu"] = codegen.llvm_get_system_cpu()
+            config.setdefault("num-cores", threads)
+        target = Target(config)
+    except (ValueError, TypeError, tvm.error.InternalError) as error:
+        raise InputError(f"target {wanted!r} is not understood: {_first_line(error)}. {_ACCEPTED}") from None
+    _require_usable(target)
+    return target
+
+
+_ACCEPTED = (
+    'Accepted are a JSON object such as {"kind": "llvm", "mcpu": "znver4"} or a tag such as nvidia/nvidia-a100; '
+    "left out, it is this machine's cpu"
+)
+
+
+def _target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str, Any]:
+    if wanted is None:
+        return {"kind": "llvm"}
+    if isinstance(wanted, Target):
+        return dict(wanted.export())
+    if isinstance(wanted, Mapping):
+        return dict(wanted)
+    text = wanted.strip()
+    if text == "llvm":
+        return {"kind": "llvm"}
+    if not text.startswith("{"):
+        return dict(Target(text).export())
+    parsed = json.loads(text)
+    if not isinstance(parsed, dict):
+        raise ValueError("not a JSON object")
+    return parsed
+
+
+def _require_usable(target: Target) -> None:
+    kind = target.kind.name
+    if kind == "llvm":
+        cores = int(target.attrs["num-cores"])
+        if cores < 1:
+            raise InputError(f"target num-cores is {cores}; it takes an integer of at least 1")
+        cpu = str(target.attrs["mcpu"])
+        if cpu not in set(map(str, codegen.llvm_get_cpu_archlist(Target({"kind": "llvm"})))):
+            raise InputError(
+                f"target cpu {cpu!r} is unknown to LLVM for this machine; here it would be {_host_cpu()!r}"
+            )
+        return
+    if kind in ("cuda", "rocm", "vulkan", "opencl", "metal") and not tvm.device(kind, 0).exist:
+        raise InputError(f"target kind {kind!r} cannot be measured here: TVM finds no such device. {_ACCEPTED}")
+    raise InputError(f"target kind {kind!r} is not supported yet; only llvm is")
+
+
+def _host_cpu() -> str:
+    return str(codegen.llvm_get_system_cpu())
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
