@@ -218,6 +218,15 @@ def differences(knobs: Sequence[Knob], old: Sequence[Value], new: Sequence[Value
     return tuple(Edit(knob.name, after) for knob, before, after in zip(knobs, old, new, strict=True) if before != after)
 
 
+def neighbours(knob: Knob, value: Value) -> list[Value]:
+    """The legal values next to ``value``: one prime factor moved for a tile, all others for a choice."""
+    if isinstance(knob, TileKnob):
+        return [*knob.neighbours(knob.check(value))]
+    if isinstance(knob, CategoryKnob):
+        return [*knob.neighbours(knob.check(value))]
+    return [location for location in knob.locations if location != value]
+
+
 @lru_cache(maxsize=4096)
 def prime_factors(number: int) -> tuple[int, ...]:
     """Prime factors with multiplicity, ascending; empty for 1."""

@@ -79,6 +79,10 @@ class Space(Protocol):
         """Carry out a schedule constructed from values alone (checked as edits are). Raises as :meth:`apply`."""
         ...
 
+    def perturb(self, schedule: Schedule, rng: random.Random) -> Schedule:
+        """A random legal edit carried out on the values alone, not realised: cheap, for rollouts."""
+        ...
+
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         """A random legal edit of one knob, or now and then a jump; a jump for ``untuned``."""
         ...
@@ -191,6 +195,21 @@ class Proposer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """Permission to expand ``node``: ``acting`` is to be asked. Given out by ``select``, given back by ``commit``.
+
+    ``alteration``: the largest model is to better what a small one did. ``feeding``: a built-in expert outside the
+    pool fills the time while models answer.
+    """
+
+    id: int
+    node: int
+    acting: str
+    alteration: bool = False
+    feeding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One distinct schedule to be measured. ``proposed_by`` is who made the node that first held it."""
 
@@ -204,7 +223,8 @@ class Trial:
 class TrialResult:
     """What the hardware said. ``latency_us`` is ``None`` unless ``fate`` is OK.
 
-    ``seconds_timed`` is how long the kernel itself was timed: of two results for one trial the longer one counts.
+    ``seconds_timed`` is how long the kernel itself was timed: of two results for one trial the one that was timed
+    longer counts (ties: the slower).
     """
 
     trial: int

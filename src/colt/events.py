@@ -1,0 +1,180 @@
+"""Everything that happens in a run, as one append-only stream of typed events.
+
+The search and the main loop emit; progress display, journal, receipt and report subscribe. Events are plain data:
+:func:`to_record` turns any of them into JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from colt.knobs import Edit, Jump, Schedule, Transformation
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Event):
+    """A child of the root was made before the search began."""
+
+    node: int
+    schedule: Schedule
+    by: str
+    next_model: str
+    predicted_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selected(Event):
+    """The tree policy chose a node; its ``acting`` model is asked. ``alteration``: the largest is, for a small one."""
+
+    ticket: int
+    node: int
+    acting: str
+    alteration: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed(Event):
+    """A ticket was answered, with alternatives or with an ``error``."""
+
+    ticket: int
+    by: str
+    transformations: tuple[Transformation, ...]
+    next_model: str
+    why: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack(Event):
+    """Something unusable was replaced: ``what`` is ``next-model`` or ``transformation``."""
+
+    ticket: int
+    by: str
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Event):
+    """A child was made. ``alias``: its schedule is known from elsewhere in the tree."""
+
+    ticket: int
+    node: int
+    parent: int
+    by: str
+    next_model: str
+    transformation: Transformation
+    schedule: Schedule
+    notes: tuple[str, ...]
+    alias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Event):
+    """The scorer judged a child; ``outcome`` against its parent is ``hit``, ``regression`` or ``even``."""
+
+    node: int
+    predicted_us: float
+    scorer: str
+    value: float
+    outcome: str
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Altered(Event):
+    """A course alteration was settled: ``kept`` and ``pruned`` are nodes, ``pruned`` -1 if the largest had nothing."""
+
+    ticket: int
+    kept: int
+    pruned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """An expansion gave no child."""
+
+    ticket: int
+    node: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(Event):
+    """A node will not be expanded any more."""
+
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Event):
+    """A schedule goes to the hardware."""
+
+    trial: int
+    node: int
+    proposed_by: str
+    predicted_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Event):
+    """The hardware answered."""
+
+    trial: int
+    fate: str
+    latency_us: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revalued(Event):
+    """The tree was valued anew from all results."""
+
+    best_us: float | None
+    nodes: int
+    scorer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spent(Event):
+    """Seconds of wall time that went into ``what``: proposing, searching, scoring, building, timing ..."""
+
+    what: str
+    seconds: float
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Event):
+    """Something that the user should know: a rule left out, a worker restarted, a fallback taken."""
+
+    message: str
+
+
+def to_record(event: Event) -> dict[str, Any]:
+    """A JSON-ready mapping: the event's name under ``event``, then its fields."""
+    fields = {spec.name: _plain(getattr(event, spec.name)) for spec in dataclasses.fields(event)}
+    return {"event": type(event).__name__.lower(), **fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return {"variant": value.variant, "sketch": value.sketch, "values": _plain(value.values)}
+    if isinstance(value, Edit):
+        return {"knob": value.knob, "value": _plain(value.value)}
+    if isinstance(value, Jump):
+        return {"jump": [value.variant, value.sketch]}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

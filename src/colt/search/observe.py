@@ -1,0 +1,47 @@
+"""Observe: what the acting model is shown (design, section 3, step 2)."""
+
+from __future__ import annotations
+
+from colt.config import SearchConfig
+from colt.search.models import Pool
+from colt.search.tree import Node, Tree
+from colt.search.trials import Trials
+from colt.search.types import FailedProposal, ModelSpec, Observation, Progress, Space, Ticket
+
+
+class Observer:
+    """Gathers observations from the search's state; changes nothing."""
+
+    def __init__(
+        self,
+        space: Space,
+        tree: Tree,
+        pool: Pool,
+        config: SearchConfig,
+        trials: Trials,
+        trials_total: int | None,
+    ) -> None:
+        self._space = space
+        self._tree = tree
+        self._pool = pool
+        self._config = config
+        self._trials = trials
+        self._trials_total = trials_total
+
+    def observe(self, ticket: Ticket, contested: Node | None, iterations: int, seed: int) -> Observation:
+        """The observation for a ticket; ``contested`` is the child that a course alteration is to better."""
+        node = self._tree.nodes[ticket.node]
+        ancestors = [step.view() for step in node.path()][1:3]
+        return Observation(
+            acting=self._pool.specs.get(ticket.acting) or ModelSpec(ticket.acting, 1.0, nominal=True),
+            node=node.view(),
+            ancestors=tuple(ancestors),
+            knobs=self._space.knobs(node.facts.schedule),
+            tried=tuple(child.view() for child in node.tried),
+            best=tuple(leader.view() for leader in self._trials.leaders),
+            models=tuple(record.view() for record in self._pool.records.values()),
+            progress=Progress(self._trials.told, self._trials_total, iterations),
+            proposals_wanted=self._config.proposals_per_call,
+            seed=seed,
+            failed=None if contested is None else FailedProposal(contested.by, contested.view()),
+        )

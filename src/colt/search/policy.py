@@ -1,0 +1,77 @@
+"""The LLM-aware tree policy: which node is expanded next (paper, section 3, *selection*)."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+
+from colt.config import SearchConfig
+from colt.search.tree import Node
+
+
+def select(root: Node, phi: Mapping[str, float], config: SearchConfig, rng: random.Random) -> Node | None:
+    """Descend from the root to an open node with room for a child; ``None`` if tickets in flight block all of them."""
+    blocked: set[int] = set()
+    while root.id not in blocked and not root.closed:
+        node = root
+        while not has_room(node, config):
+            children = [c for c in node.children if not (c.closed or c.held or (blocked and c.id in blocked))]
+            if not children:
+                blocked.add(node.id)
+                break
+            node = best_child(node, children, phi, config, rng)
+        else:
+            return node
+    return None
+
+
+def room(node: Node, config: SearchConfig) -> int:
+    """How many more children the node may get, tickets in flight counted as children."""
+    base = config.root_width if node.parent is None else config.branching
+    taken = len(node.children) + node.pending
+    if config.widening_coefficient:
+        base = max(base, int(config.widening_coefficient * node.n**config.widening_exponent))
+        if base <= taken and not node.pending and all(child.closed for child in node.children):
+            return 1  # nothing below can be visited any more: only a new child can bring the next visit
+    return base - taken
+
+
+def has_room(node: Node, config: SearchConfig) -> bool:
+    """Whether the node may be expanded now."""
+    return not node.closed and node.dead_ends < config.dead_end_limit and room(node, config) > 0
+
+
+def is_exhausted(node: Node, config: SearchConfig) -> bool:
+    """Whether neither the node itself nor anything below it can be expanded, now or later: then it closes."""
+    if node.pending or not all(child.closed for child in node.children):
+        return False
+    return node.dead_ends >= config.dead_end_limit or room(node, config) <= 0
+
+
+def best_child(
+    node: Node, children: Sequence[Node], phi: Mapping[str, float], config: SearchConfig, rng: random.Random
+) -> Node:
+    """The child of the highest score; ties are broken by ``rng``.
+
+    ``score(j) = (1 - λ) w_j / n_j + λ φ(m_j) + c sqrt(ln n_i / n_j)``, with tickets in flight as visits of value 0
+    (virtual loss). Unvisited children come first, larger φ before smaller. λ counts as 0 where φ is the same for all.
+    """
+    shared = phi[children[0].next_model]
+    mixed = any(phi[child.next_model] != shared for child in children)
+    weight = config.size_weight if mixed else 0.0
+    spread = config.exploration * math.sqrt(math.log(max(node.n + node.virtual, 1)))
+    best_score, best = -math.inf, [children[0]]
+    for child in children:
+        visits = child.n + child.virtual
+        if visits:
+            score = (1.0 - weight) * child.w / visits + spread / math.sqrt(visits)
+            if weight:
+                score += weight * phi[child.next_model]
+        else:
+            score = 1e9 + phi[child.next_model]
+        if score > best_score:
+            best_score, best = score, [child]
+        elif score == best_score:
+            best.append(child)
+    return best[0] if len(best) == 1 else rng.choice(best)

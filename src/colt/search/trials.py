@@ -1,0 +1,171 @@
+"""Trials: which schedules go to the hardware, and what the whole tree makes of the results."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Iterable
+
+from colt import events
+from colt.config import SearchConfig
+from colt.events import Emit
+from colt.search.expand import Expander
+from colt.search.models import Pool
+from colt.search.tree import Facts, Node, Tree
+from colt.search.types import Trial, TrialResult
+
+LEADERS = 3
+"""How many of the best schedules are shown to proposers."""
+
+
+class Trials:
+    """All trials of a run. What follows from results is derived anew from the set of them, in the order of their ids:
+    it does not matter in which order they came, nor how often.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        pool: Pool,
+        expander: Expander,
+        config: SearchConfig,
+        rng: random.Random,
+        emit: Emit,
+    ) -> None:
+        self._tree = tree
+        self._pool = pool
+        self._expander = expander
+        self._config = config
+        self._rng = rng
+        self._emit = emit
+        self._asked: list[Facts] = []
+        self._results: dict[int, TrialResult] = {}
+        self._seen = 1  # the untuned program, first of all facts, is no trial
+        self._heap: list[tuple[float, int, Facts]] = []
+        self._waiting: list[Facts] = []
+        self._version = ""
+        self.leaders: list[Node] = []
+
+    @property
+    def told(self) -> int:
+        """How many trials have a result."""
+        return len(self._results)
+
+    # ---- asking ----
+
+    def pick(self, count: int) -> list[Trial]:
+        """Up to ``count`` distinct schedules that were never asked for, best predicted first, a share ε at random."""
+        self._absorb()
+        trials: list[Trial] = []
+        while len(trials) < count:
+            by_chance = self._rng.random() < self._config.epsilon
+            facts = self._random() if by_chance else self._best()
+            if facts is None:
+                break
+            trials.append(self._ask(facts))
+        return trials
+
+    def _absorb(self) -> None:
+        """Take in the schedules that have become known since last time."""
+        new = self._tree.known[self._seen :]
+        self._seen += len(new)
+        self._waiting.extend(new)
+        version = self._expander.scorer_version
+        if version == self._version:
+            self._push(new)
+        else:
+            self._version = version
+            self._waiting = [facts for facts in self._waiting if facts.trial < 0]
+            self._heap.clear()
+            self._push(self._waiting)
+
+    def _push(self, many: list[Facts]) -> None:
+        self._expander.predict(many)
+        for facts in many:
+            assert facts.node is not None
+            heapq.heappush(self._heap, (facts.predicted_us, facts.node.id, facts))
+
+    def _best(self) -> Facts | None:
+        while self._heap:
+            facts = heapq.heappop(self._heap)[2]
+            if facts.trial < 0:
+                return facts
+        return None
+
+    def _random(self) -> Facts | None:
+        while self._waiting:
+            index = self._rng.randrange(len(self._waiting))
+            self._waiting[index], self._waiting[-1] = self._waiting[-1], self._waiting[index]
+            facts = self._waiting.pop()
+            if facts.trial < 0:
+                return facts
+        return None
+
+    def _ask(self, facts: Facts) -> Trial:
+        assert facts.node is not None
+        facts.trial = len(self._asked)
+        self._asked.append(facts)
+        trial = Trial(facts.trial, facts.schedule, facts.node.by, facts.node.id)
+        self._emit(events.Asked(trial.id, trial.node, trial.proposed_by, facts.predicted_us))
+        return trial
+
+    # ---- telling ----
+
+    def record(self, results: Iterable[TrialResult]) -> None:
+        """Take results in and value everything anew. Raises :class:`ValueError` for a trial that was never asked."""
+        for result in sorted(results, key=lambda r: r.trial):
+            if not 0 <= result.trial < len(self._asked):
+                raise ValueError(f"there is no trial {result.trial}")
+            held = self._results.get(result.trial)
+            if held is None or _weight(result) > _weight(held):
+                self._results[result.trial] = result
+                self._emit(events.Measured(result.trial, result.fate, result.latency_us, result.message))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Derive best, anchor, values and the models' measured records from the set of results."""
+        for trial, result in self._results.items():
+            latency = result.latency_us
+            self._asked[trial].measured_us = math.inf if latency is None else latency
+        self._find_anchor()
+        self._tree.revalue()
+        self._count_verdicts()
+        best = self._tree.values.best_us
+        version = self._expander.scorer_version
+        self._emit(events.Revalued(None if best == math.inf else best, len(self._tree.nodes), version))
+
+    def _find_anchor(self) -> None:
+        """The measured and the predicted latency that all others are compared with."""
+        tree, values = self._tree, self._tree.values
+        measured = sorted(
+            (self._asked[trial] for trial, result in self._results.items() if result.latency_us is not None),
+            key=lambda facts: (facts.measured_us, facts.trial),
+        )
+        self.leaders = [facts.node for facts in measured[:LEADERS] if facts.node is not None]
+        baseline = tree.root.facts.measured_us
+        candidates = [us for us in (baseline, measured[0].measured_us if measured else None) if us is not None]
+        values.best_us = min(candidates, default=math.inf)
+        self._expander.predict(tree.known)
+        if measured:
+            values.anchor_us = measured[0].predicted_us
+        else:
+            values.anchor_us = min(facts.predicted_us for facts in tree.known)
+
+    def _count_verdicts(self) -> None:
+        for record in self._pool.records.values():
+            record.measured_hits = record.measured_regressions = 0
+        for node in self._tree.nodes:
+            if not node.counted or node.parent is None:
+                continue
+            before, after = node.parent.facts.measured_us, node.facts.measured_us
+            if before is not None and after is not None:
+                record = self._pool.records[node.by]
+                record.measured_hits += after < before
+                record.measured_regressions += after > before
+
+
+def _weight(result: TrialResult) -> tuple[float, float, str]:
+    """Which of two results for one trial counts: a total order, so that it does not matter which came first."""
+    latency = math.inf if result.latency_us is None else result.latency_us
+    return (result.seconds_timed, latency, result.fate)
