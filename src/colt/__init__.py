@@ -1,1 +1,45 @@
-"""COLT."""
+"""COLT tunes tensor programs: a pool of proposers of different sizes shares one Monte Carlo search tree.
+
+>>> import colt
+>>> result = colt.tune("matmul", trials=64)
+>>> result.speedup, result.export("matmul.so")
+
+Importing this package is cheap; TVM is loaded when tuning starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from colt.config import Budget, SearchConfig
+from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected
+
+if TYPE_CHECKING:
+    from colt.finish import Result
+    from colt.tuning import tune
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "tune",
+    "Result",
+    "SearchConfig",
+    "Budget",
+    "ColtError",
+    "InputError",
+    "MeasureError",
+    "IllegalEdit",
+    "Rejected",
+    "__version__",
+]
+
+_LAZY = {"tune": "colt.tuning", "Result": "colt.finish"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs TVM on first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'colt' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -7,7 +7,7 @@ The search and the main loop emit; progress display, journal, receipt and report
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,20 @@ class Event:
 
 
 Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Began(Event):
+    """A phase of the run, in words for people."""
+
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline(Event):
+    """The untuned program was measured."""
+
+    latency_us: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +142,19 @@ class Asked(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Timed(Event):
+    """A trial came back from the hardware; the tree learns of it with the rest of its batch (:class:`Measured`)."""
+
+    trial: int
+    fate: str
+    latency_us: float | None
+    seconds_building: float
+    seconds_timing: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measured(Event):
-    """The hardware answered."""
+    """The tree took a result in."""
 
     trial: int
     fate: str
@@ -147,19 +172,21 @@ class Revalued(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Spent(Event):
-    """Seconds of wall time that went into ``what``: proposing, searching, scoring, building, timing ..."""
-
-    what: str
-    seconds: float
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Noted(Event):
     """Something that the user should know: a rule left out, a worker restarted, a fallback taken."""
 
     message: str
+
+
+def fan_out(subscribers: Iterable[Emit]) -> Emit:
+    """One subscriber that passes every event on to all of these, in their order."""
+    listeners = tuple(subscribers)
+
+    def emit(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return emit
 
 
 def to_record(event: Event) -> dict[str, Any]:

@@ -53,12 +53,14 @@ class Expander:
 
     def expand(self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, rng: random.Random) -> Outcome:
         """Children by the acting model, or by chance if it has no usable transformation; perhaps none at all."""
-        record = self._pool.records.get(ticket.acting)
+        record = None if ticket.feeding else self._pool.records[ticket.acting]
         if record is not None:
             record.calls += 1
         next_model = self._next_model(ticket, node, reply, record)
         outcome = self._by_proposal(ticket, node, reply, next_model, record, rng)
         if not outcome.children:
+            if record is not None:
+                record.fallbacks += 1
             outcome = self._by_chance(ticket, node, next_model, rng)
         if not outcome.children:
             node.dead_ends += 1
@@ -84,8 +86,8 @@ class Expander:
             child.alteration = True
             self._credit(child, None)
             return child
-        if isinstance(reply, ProposalError):
-            self._unusable(ticket, record, str(reply))
+        if not _alternatives(reply):
+            self._unusable(ticket, record, _why_none(reply))
         return None
 
     def _by_proposal(
@@ -97,9 +99,8 @@ class Expander:
         record: ModelRecord | None,
         rng: random.Random,
     ) -> Outcome:
-        if isinstance(reply, ProposalError) or not reply.transformations:
-            self._unusable(ticket, record, str(reply) if isinstance(reply, ProposalError) else "no transformation")
-            return Outcome()
+        if not _alternatives(reply):
+            self._unusable(ticket, record, _why_none(reply))
         outcome = Outcome(credited=record is not None)
         places = max(1, policy.room(node, self._config))
         for transformation in _alternatives(reply):
@@ -175,7 +176,6 @@ class Expander:
     def _unusable(self, ticket: Ticket, record: ModelRecord | None, reason: str) -> None:
         if record is not None:
             record.errors += 1
-            record.fallbacks += 1
         self._emit(events.FellBack(ticket.id, ticket.acting, "transformation", reason))
 
     # ---- scoring ----
@@ -252,6 +252,10 @@ class Expander:
 
 def _alternatives(reply: Proposal | ProposalError) -> tuple[Transformation, ...]:
     return () if isinstance(reply, ProposalError) else reply.transformations
+
+
+def _why_none(reply: Proposal | ProposalError) -> str:
+    return str(reply) if isinstance(reply, ProposalError) else "no transformation"
 
 
 def _compare(parent_us: float, child_us: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from colt.config import SearchConfig
 from colt.search.models import Pool
 from colt.search.tree import Node, Tree
@@ -31,11 +33,11 @@ class Observer:
     def observe(self, ticket: Ticket, contested: Node | None, iterations: int, seed: int) -> Observation:
         """The observation for a ticket; ``contested`` is the child that a course alteration is to better."""
         node = self._tree.nodes[ticket.node]
-        ancestors = [step.view() for step in node.path()][1:3]
+        ancestors = tuple(step.view() for step in islice(node.path(), 1, 3))
         return Observation(
             acting=self._pool.specs.get(ticket.acting) or ModelSpec(ticket.acting, 1.0, nominal=True),
             node=node.view(),
-            ancestors=tuple(ancestors),
+            ancestors=ancestors,
             knobs=self._space.knobs(node.facts.schedule),
             tried=tuple(child.view() for child in node.tried),
             best=tuple(leader.view() for leader in self._trials.leaders),

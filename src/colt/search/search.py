@@ -74,6 +74,7 @@ class Search:
         self._observer = Observer(space, self.tree, self.pool, self.config, self.trials, trials_total)
         self._tickets = 0
         self._queue: deque[Ticket] = deque()
+        self._feeding: set[int] = set()
         self._answers: dict[int, Proposal | ProposalError] = {}
         self._contested: dict[int, Node] = {}
 
@@ -101,7 +102,9 @@ class Search:
             return None
         ticket = Ticket(self._tickets, node.id, feeder or node.next_model, feeding=feeder is not None)
         self._hand_out(ticket)
-        if not ticket.feeding:
+        if ticket.feeding:
+            self._feeding.add(ticket.id)
+        else:
             self._queue.append(ticket)
         return ticket
 
@@ -115,13 +118,16 @@ class Search:
         """Take a ticket's answer; returns the tickets of course alterations that are due now.
 
         Answers take effect in the order of their tickets: one that comes early waits for those before it. A course
-        alteration takes its cause's place in that order.
+        alteration takes its cause's place in that order; a feeder's answer takes effect at once. Raises
+        :class:`ValueError` for a ticket that is not out.
         """
+        out = ticket.id in self._feeding if ticket.feeding else ticket in self._queue
+        if not out or ticket.id in self._answers:
+            raise ValueError(f"ticket {ticket.id} is not out")
         if ticket.feeding:
+            self._feeding.remove(ticket.id)
             self._take_effect(ticket, reply)
             return []
-        if ticket not in self._queue or ticket.id in self._answers:
-            raise ValueError(f"ticket {ticket.id} is not out")
         self._answers[ticket.id] = reply
         alterations = []
         while self._queue and self._queue[0].id in self._answers:
@@ -173,15 +179,16 @@ class Search:
 
     def in_flight(self) -> int:
         """Tickets that have been given out and have not taken effect."""
-        return len(self._queue)
+        return len(self._queue) + len(self._feeding)
 
     # ---- what a commit does ----
 
     def _take_effect(self, ticket: Ticket, reply: Proposal | ProposalError) -> Ticket | None:
         self._emit(_proposed(ticket, reply))
+        self.trials.keep_up()
         node = self.tree.nodes[ticket.node]
         self._take_back(ticket)
-        rng = random.Random(self._seed * 1_000_003 + ticket.id)
+        rng = random.Random(f"{self._seed}/apply/{ticket.id}")  # not the observation's: a fallback must not repeat it
         if ticket.alteration:
             self._settle(ticket, node, reply, rng)
             return None

@@ -43,7 +43,7 @@ def _sketches(extent: int) -> tuple[Sketch, ...]:
 
 
 class ToySpace:
-    """Implements :class:`~colt.search.types.Space`. ``extent`` is that of both loops, a power of two up to 2^20.
+    """Implements :class:`~colt.search.types.Space`. ``extent`` is that of both loops, a power of two from 32 to 2^20.
 
     Schedules whose register tile holds more than ``spill`` numbers are rejected as a post-processor would do it.
     """

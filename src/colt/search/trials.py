@@ -13,7 +13,7 @@ from colt.events import Emit
 from colt.search.expand import Expander
 from colt.search.models import Pool
 from colt.search.tree import Facts, Node, Tree
-from colt.search.types import Trial, TrialResult
+from colt.search.types import Fate, Trial, TrialResult
 
 LEADERS = 3
 """How many of the best schedules are shown to proposers."""
@@ -45,12 +45,35 @@ class Trials:
         self._heap: list[tuple[float, int, Facts]] = []
         self._waiting: list[Facts] = []
         self._version = ""
+        self._valued_by = ""
         self.leaders: list[Node] = []
 
     @property
     def told(self) -> int:
         """How many trials have a result."""
         return len(self._results)
+
+    @property
+    def asked(self) -> int:
+        """How many trials there are, told or not."""
+        return len(self._asked)
+
+    @property
+    def results(self) -> list[TrialResult]:
+        """The result that counts for each trial, in the order of their ids."""
+        return [self._results[trial] for trial in sorted(self._results)]
+
+    def ranked(self) -> list[tuple[float, Trial]]:
+        """All trials that ran, fastest first, with their latencies in microseconds."""
+        ran = [r for r in self.results if r.latency_us is not None]
+        ran.sort(key=lambda r: (r.latency_us, r.trial))
+        return [(r.latency_us or 0.0, self.trial(r.trial)) for r in ran]
+
+    def trial(self, number: int) -> Trial:
+        """The trial of that id."""
+        facts = self._asked[number]
+        assert facts.node is not None
+        return Trial(number, facts.schedule, facts.node.by, facts.node.id)
 
     # ---- asking ----
 
@@ -106,25 +129,43 @@ class Trials:
         assert facts.node is not None
         facts.trial = len(self._asked)
         self._asked.append(facts)
-        trial = Trial(facts.trial, facts.schedule, facts.node.by, facts.node.id)
+        trial = self.trial(facts.trial)
         self._emit(events.Asked(trial.id, trial.node, trial.proposed_by, facts.predicted_us))
         return trial
 
     # ---- telling ----
 
     def record(self, results: Iterable[TrialResult]) -> None:
-        """Take results in and value everything anew. Raises :class:`ValueError` for a trial that was never asked."""
-        for result in sorted(results, key=lambda r: r.trial):
-            if not 0 <= result.trial < len(self._asked):
-                raise ValueError(f"there is no trial {result.trial}")
+        """Take results in and value everything anew.
+
+        Raises :class:`ValueError`, and takes nothing in, for a trial that was never asked or a latency that does not
+        go with its fate.
+        """
+        ordered = sorted(results, key=lambda r: r.trial)
+        for result in ordered:
+            self._check(result)
+        for result in ordered:
             held = self._results.get(result.trial)
             if held is None or _weight(result) > _weight(held):
                 self._results[result.trial] = result
                 self._emit(events.Measured(result.trial, result.fate, result.latency_us, result.message))
         self.refresh()
 
+    def _check(self, result: TrialResult) -> None:
+        if not 0 <= result.trial < len(self._asked):
+            raise ValueError(f"there is no trial {result.trial}")
+        latency = result.latency_us
+        if (latency is None) == (result.fate == Fate.OK) or not (latency is None or 0.0 < latency < math.inf):
+            raise ValueError(f"trial {result.trial} is {result.fate} with latency {latency}")
+
+    def keep_up(self) -> None:
+        """Value everything anew if the scorer has changed: two of its versions are never compared."""
+        if self._expander.scorer_version != self._valued_by:
+            self.refresh()
+
     def refresh(self) -> None:
         """Derive best, anchor, values and the models' measured records from the set of results."""
+        self._valued_by = self._expander.scorer_version
         for trial, result in self._results.items():
             latency = result.latency_us
             self._asked[trial].measured_us = math.inf if latency is None else latency
@@ -132,8 +173,7 @@ class Trials:
         self._tree.revalue()
         self._count_verdicts()
         best = self._tree.values.best_us
-        version = self._expander.scorer_version
-        self._emit(events.Revalued(None if best == math.inf else best, len(self._tree.nodes), version))
+        self._emit(events.Revalued(None if best == math.inf else best, len(self._tree.nodes), self._valued_by))
 
     def _find_anchor(self) -> None:
         """The measured and the predicted latency that all others are compared with."""

@@ -1,0 +1,294 @@
+"""What a loop nest costs on a CPU: instruction throughput, latency, caches, parallel balance.
+
+The model counts *slots*: a slot is the time in which one thread does one vector multiply-add at its measured peak.
+For every step of the innermost reduction it takes the tightest of four limits (arithmetic, loads, stores, the latency
+of the accumulation), then adds the time that cache misses of each level cost. It knows which accumulators stay in
+registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs. It is meant to rank
+schedules of one program; how well it does is measured by ``benchmarks/estimate_rank.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, stride
+from colt.analysis.skeleton import Access, Skeleton
+from colt.knobs import Value
+
+LATENCY = 4.0
+"""Slots from one accumulation to the next into the same register."""
+STORE = 2.0
+"""Slots of a vector store."""
+GATHER = 2.0
+"""Slots of each element of a strided vector load or store."""
+CALL = 8.0
+"""Slots of a scalar libm call, for each element."""
+BRANCH = 4.0
+"""Slots of a conditional load, for each element."""
+DIVISION = 10.0
+"""Slots of a vector division."""
+LOOP = 1.0
+"""Slots that one turn of a loop that is not unrolled costs beside its body."""
+FORWARDING = 8.0
+"""Slots from storing an accumulator to loading it again."""
+AUTO_VECTOR = 2.0
+"""How much slower LLVM's own vectorisation is than vectorised statements."""
+LINE = 64
+"""Bytes of a cache line."""
+WAYS = 8
+"""Lines of one set of a cache."""
+LAUNCH_US = 4.0
+"""Microseconds to start a parallel loop on all threads."""
+OVERLAP = 0.25
+"""The share of the smaller of compute and memory time that the larger does not hide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the model knows of the hardware; bandwidths in bytes per nanosecond, ``dram`` for all threads together."""
+
+    vector_bits: int
+    registers: int
+    threads: int
+    peak_gflops: float
+    """Of one thread, in fp32."""
+    l1_bytes: int
+    l2_bytes: int
+    l3_bytes: int
+    dram: float
+    l2: float = 120.0
+    l3: float = 40.0
+
+    @property
+    def slot_ns(self) -> float:
+        """Nanoseconds of one vector multiply-add."""
+        return 2.0 * (self.vector_bits / 32) / self.peak_gflops
+
+
+def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
+    """Predicted latency in microseconds of the sketch with these values."""
+    return sum(nest_us(nest, machine) for nest in instantiate(skeleton, values))
+
+
+def nest_us(nest: Nest, machine: Machine) -> float:
+    """Microseconds of one nest in all its executions."""
+    threads = _speedup(nest.parallel, machine.threads)
+    compute = _compute_slots(nest, machine) * machine.slot_ns / threads
+    caches, dram = _memory_ns(nest, machine)
+    memory = max(caches / threads, dram)
+    hidden = max(compute, memory) + OVERLAP * min(compute, memory)
+    launches = LAUNCH_US if nest.parallel > 1 and nest.times == 1 else 0.0
+    return hidden * nest.times / 1000.0 + launches
+
+
+def _speedup(chunks: int, threads: int) -> float:
+    """How much faster ``chunks`` equal pieces run on ``threads`` threads."""
+    return chunks / math.ceil(chunks / threads)
+
+
+# ---- compute ----
+
+
+def _compute_slots(nest: Nest, machine: Machine) -> float:
+    """Slots of one execution of the nest on one thread."""
+    shape = _shape(nest, machine)
+    work = nest.work
+    vector_work = work.fused + work.simple + DIVISION * work.divisions
+    scalar_work = CALL * work.calls + BRANCH * work.branches
+    arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)
+    loads = sum(_transfers(access, shape) for access in nest.block.reads)
+    accumulators = _transfers(nest.block.write, shape)
+    reduces = any(iter_.reduce for iter_ in nest.block.iters)
+    spilled = max(0.0, accumulators + shape.vectors + 1 - machine.registers) if shape.run > 1 else 0.0
+    loads += (accumulators / shape.run if reduces else 0.0) + spilled
+    stores = STORE * (accumulators / shape.run + spilled)
+    latency = 0.0
+    if shape.chained:
+        latency = (LATENCY if shape.run > 1 else 0.0) + FORWARDING / (shape.run * shape.looped)
+    turns = LOOP / shape.unrolled_run
+    points = math.prod(loop.extent for loop in nest.loops)
+    steps = points / (shape.tile_points * shape.vector)
+    return steps * (max(arithmetic, loads, stores, latency) + turns)
+
+
+@dataclass(slots=True)
+class _Shape:
+    """How the innermost loops of a nest become instructions.
+
+    One step runs the register ``tile`` (unrolled spatial loops) once, with statements of ``vector`` elements that take
+    ``vectors`` instructions. ``run`` steps in a row keep their accumulators in registers, ``unrolled_run`` of them
+    without a branch; ``looped`` is the extent of a spatial loop between tile and reduction that is not unrolled.
+    ``chained``: the next step adds to the same accumulators.
+    """
+
+    tile: list[Loop]
+    tile_points: int
+    vector_loop: Loop | None
+    vector: int
+    vectors: float
+    run: int
+    unrolled_run: int
+    looped: int
+    chained: bool
+
+
+def _shape(nest: Nest, machine: Machine) -> _Shape:
+    lanes = machine.vector_bits // (8 * nest.block.write.element_bytes)
+    body = nest.loops[: len(nest.loops) - nest.vector]
+    unrolled = nest.unrolled
+    vector_loop = nest.loops[-1] if nest.vector else None
+    vector = nest.vector_extent()
+    vectors: float = math.ceil(vector / lanes)
+    if nest.work.branches:
+        vectors = float(vector)  # the statement is taken apart, element by element
+    elif vector == 1:
+        found = _llvm_vectorises(nest, body, unrolled)
+        if found is not None:
+            vector_loop, vector = body[found], body[found].extent
+            vectors = AUTO_VECTOR * math.ceil(vector / lanes)
+            body = body[:found] + body[found + 1 :]
+    tile, looped = _register_tile(body, unrolled)
+    run, unrolled_run = _reduction_run(body, len(tile), unrolled)
+    chained = _next_is_reduction(body, len(tile)) or looped > 1
+    if looped > 1 or not nest.block.local:
+        run = unrolled_run if looped <= 1 else 1
+    points = math.prod(loop.extent for loop in tile)
+    return _Shape(tile, points, vector_loop, vector, vectors, run, unrolled_run, looped, chained)
+
+
+def _register_tile(body: Sequence[Loop], unrolled: int) -> tuple[list[Loop], int]:
+    """The spatial loops inside the innermost reduction that are unrolled, and the extent of one that is not."""
+    tile: list[Loop] = []
+    first = len(body) - unrolled
+    for depth in range(len(body) - 1, -1, -1):
+        loop = body[depth]
+        if loop.reduce:
+            break
+        if depth < first and loop.extent > 1:
+            return tile, loop.extent if any(outer.reduce for outer in body[:depth]) else 1
+        tile.append(loop)
+    return tile, 1
+
+
+def _reduction_run(body: Sequence[Loop], tile: int, unrolled: int) -> tuple[int, int]:
+    """Reduction points that directly follow each other around the register tile: in all, and unrolled ones."""
+    run = inner = 1
+    first = len(body) - unrolled
+    for depth in range(len(body) - 1 - tile, -1, -1):
+        loop = body[depth]
+        if not loop.reduce and loop.extent > 1:
+            break
+        run *= loop.extent
+        if depth >= first:
+            inner *= loop.extent
+    return run, inner
+
+
+def _next_is_reduction(body: Sequence[Loop], tile: int) -> bool:
+    for loop in reversed(body[: len(body) - tile]):
+        if loop.extent > 1:
+            return loop.reduce
+    return False
+
+
+def _transfers(access: Access, shape: _Shape) -> float:
+    """Loads (or stores) of one access in one step: vectors, broadcasts, or single elements of a gather."""
+    count = 1.0
+    for loop in shape.tile:
+        if loop.extent > 1 and stride(access, loop) != 0:
+            count *= loop.extent
+    if shape.vector_loop is None:
+        return count
+    step = stride(access, shape.vector_loop)
+    if step == 0:
+        return count
+    return count * (shape.vectors if step == 1 else GATHER * shape.vector)
+
+
+def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | None:
+    """The loop that LLVM vectorises by itself: the innermost that is left after unrolling, if it is spatial,
+    contiguous in every access, and calls nothing."""
+    if nest.work.calls:
+        return None
+    for depth in range(len(body) - 1 - unrolled, -1, -1):
+        loop = body[depth]
+        if loop.extent == 1:
+            continue
+        contiguous = all(stride(access, loop) in (0, 1) for access in (*nest.block.reads, nest.block.write))
+        return depth if contiguous and not loop.reduce else None
+    return None
+
+
+# ---- memory ----
+
+
+def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
+    """Nanoseconds of one execution on one thread for misses of L1 and L2, and for those of L3 on all threads."""
+    accesses = (*nest.block.reads, nest.block.write)
+    iters = len(nest.block.iters)
+    loops = nest.loops
+    depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
+    lines = []
+    for depth in depths:
+        reach = reaches(loops[depth:], iters)
+        lines.append([_lines(access, reach) for access in accesses])
+    l1 = _misses(machine.l1_bytes, depths, lines, accesses, loops)
+    l2 = _misses(machine.l2_bytes, depths, lines, accesses, loops)
+    caches = l1 / machine.l2 + l2 / machine.l3
+    if sum(rows * run for rows, run, _ in lines[-1]) * LINE <= machine.l3_bytes:
+        return caches, 0.0  # repeated runs find their data in L3
+    return caches, _misses(machine.l3_bytes, depths, lines, accesses, loops) / machine.dram
+
+
+def _misses(
+    capacity: int,
+    depths: Sequence[int],
+    lines: Sequence[Sequence[tuple[int, int, int]]],
+    accesses: Sequence[Access],
+    loops: Sequence[Loop],
+) -> float:
+    """Bytes that come into a cache: what fits stays for one turn of the loop around it (stack distance)."""
+    sets = capacity // (LINE * WAYS)
+    fitting = 0
+    while fitting + 1 < len(depths):
+        if sum(_occupied(sets, *part) for part in lines[fitting + 1]) * LINE > capacity:
+            break
+        fitting += 1
+    depth = depths[fitting]
+    turns = math.prod(loop.extent for loop in loops[:depth])
+    around = next((loop for loop in reversed(loops[:depth]) if loop.extent > 1), None)
+    total = 0.0
+    for number, (access, (rows, run, _)) in enumerate(zip(accesses, lines[fitting], strict=True)):
+        kept = around is not None and stride(access, around) == 0
+        moved = rows * run * LINE * turns / (around.extent if around is not None and kept else 1)
+        total += moved * (2.0 if number == len(accesses) - 1 else 1.0)
+    return total
+
+
+def _occupied(sets: int, rows: int, run: int, apart: int) -> float:
+    """Lines of a cache of so many sets that ``rows`` runs of lines take up, ``apart`` lines from each other.
+
+    Rows a power of two apart fall into few sets and push each other out although the rest is free.
+    """
+    reached = min(sets, sets // math.gcd(apart, sets) * run)
+    return max(rows * run, 0) * (sets / reached if rows * run > reached * WAYS else 1.0)
+
+
+def _lines(access: Access, reach: Sequence[int]) -> tuple[int, int, int]:
+    """Cache lines that an access touches while the iters take ``reach`` values each: rows, lines of a row, and how
+    many lines apart the rows are."""
+    touched = footprint(access, reach)
+    run, rows, apart, below = 1, 1, 1, 1
+    contiguous = True
+    for size, count in zip(reversed(access.shape), reversed(touched), strict=True):
+        if contiguous:
+            run = count * below
+            contiguous = count == size
+        elif count > 1:
+            if rows == 1:
+                apart = max(1, below * access.element_bytes // LINE)
+            rows *= count
+        below *= size
+    return rows, math.ceil(run * access.element_bytes / LINE), apart

@@ -1,0 +1,104 @@
+"""What a sketch is made of: blocks, their loops and accesses, and which knob decides what. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROOT = -1
+"""As a host: the block stands on its own."""
+
+FIXED = -1
+"""As a knob: nothing decides it, the figure beside it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Iter:
+    """An iteration variable of a block: ``extent`` points, summed over if ``reduce``."""
+
+    name: str
+    extent: int
+    reduce: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One load or store of a block, per point of its iteration space.
+
+    ``index[d]`` are the ``(iter, coefficient)`` pairs that make the index in dimension ``d``; ``None`` stands for an
+    index that is not affine and may reach the whole dimension.
+    """
+
+    buffer: str
+    shape: tuple[int, ...]
+    element_bytes: int
+    index: tuple[tuple[tuple[int, float], ...] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Operations per point. ``fused`` counts a multiply with the addition that takes it in; ``calls`` are of libm;
+    ``branches`` are conditional loads, which keep a statement from being vectorised."""
+
+    fused: float = 0.0
+    simple: float = 0.0
+    divisions: float = 0.0
+    calls: float = 0.0
+    branches: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.fused + other.fused,
+            self.simple + other.simple,
+            self.divisions + other.divisions,
+            self.calls + other.calls,
+            self.branches + other.branches,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSource:
+    """A loop over (a part of) ``iter``: part ``part`` of tile knob number ``knob``, or ``extent`` if FIXED."""
+
+    iter: int
+    knob: int
+    part: int
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of the program in its sketch.
+
+    ``host`` is the block under whose loop number ``depth`` (counted from the outside) this one is computed, or ROOT.
+    If ``location_knob`` is not FIXED it decides instead: root, inline, or a loop of ``host`` by name. ``link`` is the
+    access of the host to the buffer that both share: it gives the region that is needed there.
+    """
+
+    name: str
+    iters: tuple[Iter, ...]
+    reads: tuple[Access, ...]
+    write: Access
+    work: Work
+    loops: tuple[LoopSource, ...]
+    host: int = ROOT
+    depth: int = 0
+    location_knob: int = FIXED
+    link: Access | None = None
+    loop_names: tuple[str, ...] = ()
+    local: bool = False
+    """The block writes a buffer of the kernel's own, not an argument: LLVM can keep it in registers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """All blocks in program order, and what the post-processors will do to their loops.
+
+    ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0: serial);
+    ``max_vector``: inner loops are vectorised up to that extent (0: not at all); ``unroll_knob``: the category that
+    holds the greatest number of statements to unroll.
+    """
+
+    blocks: tuple[Block, ...]
+    max_parallel: int
+    max_vector: int
+    unroll_knob: int

@@ -1,0 +1,48 @@
+"""Moves between schedules on their values alone: neighbours, recombinations, and the edits that lead there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from colt.knobs import Edit, Jump, Knob, LocationKnob, Schedule, Sketch, TileKnob, Transformation, differences
+from colt.knobs import neighbours as values_next_to
+
+
+def neighbours(schedule: Schedule, knobs: Sequence[Knob]) -> Iterator[Schedule]:
+    """All schedules that differ in one knob, by one prime factor moved or one other choice."""
+    for number, (knob, value) in enumerate(zip(knobs, schedule.values, strict=True)):
+        if isinstance(knob, TileKnob) or value in _choices(knob):
+            for other in values_next_to(knob, value):
+                yield replaced(schedule, number, other)
+
+
+def _choices(knob: Knob) -> Sequence[int | str]:
+    if isinstance(knob, TileKnob):
+        return ()
+    return knob.locations if isinstance(knob, LocationKnob) else knob.candidates
+
+
+def mixed(schedule: Schedule, other: Schedule, rng: random.Random) -> Schedule:
+    """Some values of ``other`` in ``schedule``; both are of one sketch."""
+    values = [b if rng.random() < 0.5 else a for a, b in zip(schedule.values, other.values, strict=True)]
+    return Schedule(schedule.variant, schedule.sketch, tuple(values))
+
+
+def replaced(schedule: Schedule, number: int, value: object) -> Schedule:
+    """The schedule with one value changed."""
+    values = (*schedule.values[:number], value, *schedule.values[number + 1 :])
+    return Schedule(schedule.variant, schedule.sketch, values)  # type: ignore[arg-type]
+
+
+def random_values(sketch: Sketch, rng: random.Random) -> Schedule:
+    """A schedule of that sketch drawn from the legal values, not realised."""
+    return Schedule(sketch.variant, sketch.name, tuple(knob.sample(rng) for knob in sketch.knobs))
+
+
+def path(start: Schedule, goal: Schedule, goal_knobs: Sequence[Knob]) -> Transformation:
+    """The transformation that turns ``start`` into ``goal``: edits, after a jump if the sketches differ."""
+    if (start.variant, start.sketch) == (goal.variant, goal.sketch):
+        return differences(goal_knobs, start.values, goal.values)
+    edits = tuple(Edit(knob.name, value) for knob, value in zip(goal_knobs, goal.values, strict=True))
+    return (Jump(goal.variant, goal.sketch), *edits)

@@ -1,0 +1,69 @@
+"""The run directory: one run each, never mixed, never half-written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import tomli_w
+
+from colt.errors import InputError
+
+CONFIG = "config.toml"
+JOURNAL = "journal.jsonl"
+RECEIPT = "receipt.json"
+KERNEL = "kernel.so"
+WINNER = "winner.json"
+"""The winning module in TVM's JSON, from which the kernel can be built anew."""
+WORKLOADS = "database_workload.json"
+RECORDS = "database_tuning_record.json"
+
+
+class RunDirectory:
+    """A directory that belongs to one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, object]) -> RunDirectory:
+        """Claim ``path`` for a new run by writing its config there.
+
+        Raises
+        ------
+        InputError
+            The directory holds something already, or cannot be written.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                what = "another run" if (path / CONFIG).exists() else "other files"
+                raise InputError(f"{path} holds {what}; name a directory that is new or empty")
+            with (path / CONFIG).open("xb") as file:
+                tomli_w.dump(config, file)
+        except OSError as error:
+            raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
+        return cls(path)
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write a file completely or not at all."""
+        target = self.path / name
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        return target
+
+
+def next_free(parent: Path, name: str) -> Path:
+    """``parent/name-1``, or the next number that is not taken."""
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"

@@ -1,0 +1,176 @@
+"""The receipt: what a run found, spent and verified. ``docs/receipt.md`` documents the fields; they are stable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from colt.errors import InputError
+from colt.runs.directory import RECEIPT
+
+SCHEMA = 1
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the receipt's parts: immutable, checked for types when read."""
+
+
+class TensorShape(_Record, frozen=True):
+    """An argument of the program."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: str
+
+
+class WorkloadPart(_Record, frozen=True):
+    """What was tuned. ``flops`` is ``None`` if it is not known."""
+
+    name: str
+    size: str | None
+    arguments: tuple[TensorShape, ...]
+    flops: int | None
+    min_bytes: int
+
+
+class HardwarePart(_Record, frozen=True):
+    """Where it ran; peaks as measured on this machine."""
+
+    cpu: str
+    cores: int
+    simd: str
+    fma_gflops: float | None
+    bandwidth_gbs: float | None
+
+
+class PoolMember(_Record, frozen=True):
+    """A proposer of the pool; a ``nominal`` size is that of a built-in expert, which has no parameters."""
+
+    name: str
+    size_b: float
+    nominal: bool
+
+
+class TrialsPart(_Record, frozen=True):
+    """How many distinct schedules went to the hardware, and what became of them (fate → count)."""
+
+    total: int
+    fates: dict[str, int]
+
+
+class LatencyPart(_Record, frozen=True):
+    """A latency in microseconds (median) with what follows from it. ``roofline_share`` is of the attainable peak."""
+
+    latency_us: float
+    gflops: float | None
+    roofline_share: float | None
+
+
+class BestPart(_Record, frozen=True):
+    """The winner. ``transformation`` leads to it in words, knob by knob."""
+
+    latency_us: float
+    gflops: float | None
+    roofline_share: float | None
+    trial: int
+    proposed_by: str
+    sketch: str
+    sketch_summary: str
+    transformation: str
+    values: dict[str, int | str | list[int]]
+
+
+class VerifiedPart(_Record, frozen=True):
+    """Whether the winner computes what the untuned program computes, on random inputs."""
+
+    ok: bool
+    max_abs_error: float | None
+    max_rel_error: float | None
+    tolerance: float | None
+    message: str
+
+
+class ProposerPart(_Record, frozen=True):
+    """What one proposer did. Trials of ``random`` came from fallbacks, of ``sampled`` from the openings."""
+
+    calls: int = 0
+    trials: int = 0
+    predicted_hits: int = 0
+    predicted_regressions: int = 0
+    measured_hits: int = 0
+    measured_regressions: int = 0
+    errors: int = 0
+    fallbacks: int = 0
+    alterations: int = 0
+    alterations_kept: int = 0
+    seconds: float = 0.0
+
+
+class ScorerPart(_Record, frozen=True):
+    """Which scorer was in charge at the end, and the held-out rank correlations that decided it (if tried)."""
+
+    version: str
+    analytical_rank: float | None
+    cost_model_rank: float | None
+    cost_model_samples: int
+
+
+class SpacePart(_Record, frozen=True):
+    """The space that was searched."""
+
+    sketches: int
+    nodes: int
+    distinct_schedules: int
+
+
+class Receipt(_Record, frozen=True):
+    """Everything about a run that its reader may want to hold against it."""
+
+    schema: int
+    workload: WorkloadPart
+    target: dict[str, Any]
+    threads: int
+    versions: dict[str, str]
+    hardware: HardwarePart
+    seed: int
+    pool: tuple[PoolMember, ...]
+    config: dict[str, int | float | str]
+    trials: TrialsPart
+    baseline: LatencyPart
+    best: BestPart | None
+    """``None`` if no candidate ran, was verified, and was faster than the untuned program."""
+    speedup: float
+    verified: VerifiedPart
+    proposers: dict[str, ProposerPart]
+    course_alterations: int
+    scorer: ScorerPart
+    space: SpacePart
+    seconds: dict[str, float]
+    stop_reason: str
+    messages: tuple[str, ...]
+
+    def to_json(self) -> bytes:
+        """Indented JSON with a final newline."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def load_receipt(run: Path) -> Receipt:
+    """The receipt of a run directory (or of the file itself).
+
+    Raises
+    ------
+    InputError
+        There is none, or it is not a receipt that this version reads.
+    """
+    path = run if run.is_file() else run / RECEIPT
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Receipt)
+    except FileNotFoundError:
+        raise InputError(f"{run} holds no finished run: there is no {RECEIPT}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{path} is not a receipt: {error}") from None

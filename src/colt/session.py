@@ -1,0 +1,277 @@
+"""The parts of one run, tied together: space, scorer, pool, measurer, records, clocks.
+
+:mod:`colt.tuning` drives them; this module builds them from what the user asked for. All input is checked in
+:func:`plan`, before anything is started or written.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from colt import events
+from colt.config import Budget, SearchConfig
+from colt.errors import ColtError, InputError, MeasureError
+from colt.events import Emit
+from colt.hardware import Hardware
+from colt.interrupt import Interrupt
+from colt.knobs import Schedule
+from colt.pool import builtin
+from colt.pool.experts.architect import Architect
+from colt.runs.directory import JOURNAL, RECORDS, WORKLOADS, RunDirectory
+from colt.runs.journal import Journal
+from colt.search.search import Search
+from colt.search.types import Fate, Observation, Proposal, Proposer, Trial, TrialResult
+from colt.stopwatch import Stopwatch
+from colt.tvm.cost_model import CostModel
+from colt.tvm.host import available_cores, resolve_target
+from colt.tvm.measure import Job, Limits, LocalMeasurer, Measurement
+from colt.tvm.peaks import hardware_with_peaks
+from colt.tvm.records import Records, arguments_info
+from colt.tvm.scorer import AnalyticalScorer, TrustedScorer, machine_of
+from colt.tvm.source import Program, load_program
+from colt.tvm.space import TvmSpace
+from colt.tvm.timed import TimedScorer, TimedSpace
+
+OPENING_SAMPLES = 48
+"""Random schedules among which, beside the constructed ones, the root's children are chosen."""
+CONSTRUCTED = 12
+"""Schedules that the architect constructs for the same purpose."""
+BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0)
+"""The untuned program may be slow: at large sizes one run takes a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, all of it checked."""
+
+    program: Program
+    target: Any
+    threads: int
+    pool: tuple[str, ...]
+    budget: Budget
+    seed: int
+    config: SearchConfig
+    run_dir: Path | None
+
+    def to_config(self) -> dict[str, object]:
+        """For the run directory's ``config.toml``."""
+        run: dict[str, object] = {"workload": self.program.name, "trials": self.budget.trials, "seed": self.seed}
+        if self.program.size is not None:
+            run["size"] = self.program.size
+        if self.budget.seconds is not None:
+            run["seconds"] = self.budget.seconds
+        run |= {"threads": self.threads, "pool": list(self.pool), "target": str(self.target)}
+        return {"run": run, "search": self.config.to_mapping()}
+
+
+def plan(
+    program: Any,
+    *,
+    size: str | None = None,
+    target: Any = None,
+    pool: Sequence[str] = builtin.DEFAULT,
+    trials: int = 64,
+    seconds: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    config: SearchConfig | None = None,
+    run_dir: str | Path | None = None,
+) -> Plan:
+    """Check and resolve what the user asked for. Raises :class:`InputError`."""
+    cores = available_cores()
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= cores):
+        raise InputError(f"threads is {threads!r}; it takes an integer from 1 to {cores}, the cores of this machine")
+    if type(seed) is not int or not 0 <= seed < 2**31:
+        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {2**31 - 1}")
+    names = (pool,) if isinstance(pool, str) else tuple(pool)
+    builtin.specs(names)
+    budget = Budget(trials, seconds)
+    threads = threads or cores
+    resolved = resolve_target(target, threads)
+    return Plan(
+        load_program(program, size),
+        resolved,
+        threads,
+        names,
+        budget,
+        seed,
+        config or SearchConfig(),
+        None if run_dir is None else Path(run_dir),
+    )
+
+
+@dataclass(slots=True)
+class Session:
+    """A running job. Enter it to start the worker and claim the run directory; leaving ends and closes everything."""
+
+    plan: Plan
+    emit: Emit
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    interrupt: Interrupt = field(default_factory=Interrupt)
+    messages: list[str] = field(default_factory=list)
+    proposer_seconds: dict[str, float] = field(default_factory=dict)
+    directory: RunDirectory | None = None
+    hardware: Hardware = field(init=False)
+    measurer: LocalMeasurer = field(init=False)
+    space: TvmSpace = field(init=False)
+    scorer: TrustedScorer = field(init=False)
+    search: Search = field(init=False)
+    seconds_building: float = 0.0
+    """Building trials, and the untuned program."""
+    seconds_timing: float = 0.0
+    _records: Records | None = None
+    _proposers: Mapping[str, Proposer] = field(default_factory=dict)
+    _measured: dict[Schedule, float] = field(default_factory=dict)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # ---- starting ----
+
+    def _start(self) -> None:
+        plan = self.plan
+        self._stack.enter_context(self.interrupt)
+        if plan.run_dir is not None:
+            self.directory = RunDirectory.create(plan.run_dir, plan.to_config())
+            journal = self._stack.enter_context(Journal(self.directory.path / JOURNAL))
+            self.emit = events.fan_out((self.emit, journal))
+        with self.watch("starting"):
+            self.emit(events.Began("looking at the hardware"))
+            self.hardware = hardware_with_peaks(plan.threads)
+            self.measurer = self._stack.enter_context(LocalMeasurer(plan.target, plan.threads))
+            self.emit(events.Began("generating the design space"))
+            self.space = TvmSpace.generated(plan.program.module, plan.target)
+            for message in self.space.messages:
+                self.note(message)
+            if self.directory is not None:
+                folder = self.directory.path
+                files = folder / WORKLOADS, folder / RECORDS
+                self._records = Records(*files, plan.program.module, plan.target)
+            self._make_search()
+
+    def _make_search(self) -> None:
+        plan = self.plan
+        space = TimedSpace(self.space, self.watch)
+        estimate = AnalyticalScorer(self.space, machine_of(self.hardware, plan.threads))
+        learned = None
+        if plan.config.cost_model == "auto":
+            module = plan.program.module
+            learned = CostModel(self.space, module, plan.target, arguments_info(module))
+        config = plan.config
+        self.scorer = TrustedScorer(estimate, learned, config.cost_model_warmup, config.cost_model_min_rank)
+        experts = builtin.make(plan.pool, space, TimedScorer(estimate, self.watch))
+        self._proposers = {expert.spec.name: expert for expert in experts}
+        self.search = Search(
+            space,
+            TimedScorer(self.scorer, self.watch),
+            [expert.spec for expert in experts],
+            config,
+            seed=plan.seed,
+            trials_total=plan.budget.trials,
+            emit=self.emit,
+        )
+
+    def note(self, message: str) -> None:
+        """Tell the user, now and in the receipt."""
+        self.messages.append(message)
+        self.emit(events.Noted(message))
+
+    # ---- the run ----
+
+    def measure_baseline(self) -> float:
+        """The untuned program's latency in microseconds. Raises :class:`MeasureError` if it does not run."""
+        self.emit(events.Began("measuring the untuned program"))
+        with self.watch("measuring"):
+            (result,) = self.measurer.measure([Job(-1, self.plan.program.module)], limits=BASELINE_LIMITS)
+        self._count(result)
+        if result.latency_us is None:
+            raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
+        self.emit(events.Baseline(result.latency_us))
+        return result.latency_us
+
+    def openings(self) -> Iterator[tuple[Schedule, str]]:
+        """Constructed and sampled schedules of all sketches, realised, with who made them."""
+        self.emit(events.Began("constructing openings"))
+        rng = random.Random(self.plan.seed)
+        with self.watch("proposing"):
+            for architect in self._proposers.values():
+                if isinstance(architect, Architect):
+                    for schedule in architect.construct(CONSTRUCTED, rng):
+                        yield schedule, architect.spec.name
+        with self.watch("realising"):
+            for _ in range(OPENING_SAMPLES):
+                try:
+                    yield self.space.sample(rng), "sampled"
+                except ColtError:
+                    continue
+
+    def propose(self, observation: Observation) -> Proposal:
+        """Ask the acting model."""
+        before = self.watch.total
+        try:
+            with self.watch("proposing"):
+                return self._proposers[observation.acting.name].propose(observation)
+        finally:
+            name = observation.acting.name
+            self.proposer_seconds[name] = self.proposer_seconds.get(name, 0.0) + self.watch.total - before
+
+    def measure(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
+        """Measure trials one by one until the user or the clock stops the run; record each."""
+        jobs = (Job(trial.id, self.space.module(trial.schedule)) for trial in trials)
+        measurements = self.measurer.measure(jobs, min(self._measured.values(), default=None))
+        for trial in trials:
+            if self.stop_requested() is not None:
+                return
+            with self.watch("measuring"):
+                done = next(measurements)
+            self._count(done)
+            if self._records is not None:
+                self._records.add(self.space.scheduled(trial.schedule), done.latency_us)
+            if done.latency_us is not None:
+                self._measured[trial.schedule] = done.latency_us
+            spent = done.seconds_building, done.seconds_timing
+            self.emit(events.Timed(trial.id, done.fate, done.latency_us, *spent))
+            yield TrialResult(trial.id, done.fate, done.latency_us, done.seconds_timing, done.message)
+
+    def _count(self, done: Measurement) -> None:
+        self.seconds_building += done.seconds_building
+        self.seconds_timing += done.seconds_timing
+
+    def learn(self) -> None:
+        """Let the cost model have what was measured so far."""
+        with self.watch("scoring"):
+            self.scorer.learn(self._measured)
+
+    def stop_requested(self) -> str | None:
+        """``interrupted`` or ``seconds`` if the run is to end now."""
+        if self.interrupt.requested:
+            return "interrupted"
+        seconds = self.plan.budget.seconds
+        if seconds is not None and self.watch.total >= seconds:
+            return "seconds"
+        return None
+
+
+def fate_counts(results: Iterable[TrialResult]) -> dict[str, int]:
+    """How many trials met each fate; fates that did not occur count 0."""
+    counts = {fate.value: 0 for fate in Fate}
+    for result in results:
+        counts[result.fate.value] += 1
+    return counts

@@ -1,0 +1,114 @@
+"""The main job: tune a program, on one screen.
+
+plan       check everything that the user asked for                                  session.py
+openings   the root's children: constructed and sampled schedules
+ask        the paper's loop over the shared tree gives a batch of schedules          search/search.py
+measure    a worker builds and times them; crashes and hangs cost one trial each     tvm/measure/
+tell       the tree is valued by what came back
+finish     leaders timed in turn, verified, exported; the receipt                    finish.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from colt import events
+from colt.config import SearchConfig
+from colt.events import Emit
+from colt.finish import Result, finish
+from colt.pool import builtin
+from colt.session import Plan, Session, plan
+
+STALLED = 20
+"""Batches in a row without a new schedule after which the space counts as exhausted."""
+
+
+def tune(
+    program: Any,
+    *,
+    size: str | None = None,
+    target: Any = None,
+    pool: Sequence[str] = builtin.DEFAULT,
+    trials: int = 64,
+    seconds: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    config: SearchConfig | None = None,
+    run_dir: str | Path | None = None,
+    on_event: Sequence[Emit] = (),
+) -> Result:
+    """Search for a fast schedule of a program, measure it on this machine, verify it.
+
+    Parameters
+    ----------
+    program
+        A workload's name, ``"file.py:name"``, a PrimFunc, or an IRModule with one PrimFunc.
+    size
+        ``"small"`` or ``"paper"``, for workloads.
+    target
+        A TVM target, a tag, a mapping or JSON; this machine's cpu if left out.
+    pool
+        Names of built-in experts.
+    trials
+        How many distinct schedules to measure.
+    seconds
+        Stop measuring after so much wall time, even if trials are left.
+    threads
+        Threads for kernels; all cores of this machine if left out.
+    run_dir
+        A new directory for journal, database, receipt and kernel; nothing is written if left out.
+    on_event
+        Called with every event of :mod:`colt.events`.
+
+    Raises
+    ------
+    InputError
+        Something asked for is not usable; nothing was written then.
+    MeasureError
+        The untuned program does not build or run, or no worker starts.
+    """
+    return run(
+        plan(
+            program,
+            size=size,
+            target=target,
+            pool=pool,
+            trials=trials,
+            seconds=seconds,
+            seed=seed,
+            threads=threads,
+            config=config,
+            run_dir=run_dir,
+        ),
+        on_event,
+    )
+
+
+def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
+    """Carry a plan out. Raises as :func:`tune`."""
+    with Session(plan, events.fan_out(on_event)) as session:
+        baseline_us = session.measure_baseline()
+        search = session.search
+        search.open(session.openings(), baseline_us)
+        session.emit(events.Began("searching"))
+        stalled = 0
+        while (stop := _stop_reason(session, stalled)) is None:
+            left = plan.budget.trials - search.trials.asked
+            with session.watch("searching"):
+                batch = search.ask(min(plan.config.batch_size, left), session.propose)
+            stalled = 0 if batch else stalled + 1
+            results = list(session.measure(batch))
+            with session.watch("searching"):
+                search.tell(results)
+            session.learn()
+        return finish(session, baseline_us, stop)
+
+
+def _stop_reason(session: Session, stalled: int) -> str | None:
+    if session.search.trials.asked >= session.plan.budget.trials:
+        return "trials"
+    if session.search.closed or stalled >= STALLED:
+        return "exhausted"
+    return session.stop_requested()

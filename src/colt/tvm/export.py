@@ -1,0 +1,34 @@
+"""Tuned programs as files: a module to build from, a shared library to call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tvm
+
+from colt.errors import InputError
+from colt.tvm.measure import LocalMeasurer
+
+
+def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
+    """Build ``module`` and write it as a shared library. Raises :class:`~colt.tvm.measure.ExportError`."""
+    with LocalMeasurer(target, threads) as measurer:
+        measurer.export(module, path)
+    return path
+
+
+def save_module(module: Any) -> bytes:
+    """A module in TVM's JSON."""
+    return str(tvm.ir.save_json(module)).encode()
+
+
+def load_module(content: bytes) -> Any:
+    """A module from TVM's JSON. Raises :class:`InputError` if it is not one."""
+    try:
+        module = tvm.ir.load_json(content.decode())
+    except (UnicodeDecodeError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise InputError(f"the saved module cannot be read: {error}") from None
+    if not isinstance(module, tvm.IRModule):
+        raise InputError("the saved module is not an IRModule")
+    return module

@@ -1,0 +1,128 @@
+"""What programs are called with: random inputs by data type, poison, and arrays kept from job to job."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+from tvm.s_tir.meta_schedule.arg_info import ArgInfo, TensorInfo
+
+Array = NDArray[Any]
+
+FLOAT_POISON = 0xFF  # in every byte, this is NaN in all IEEE-like formats
+OTHER_POISON = 0xA5
+_SCALE = 0.5  # softmax inputs still differ enough to matter, and float16 does not overflow in long reductions
+_SMALL_INTEGERS = 4  # usable as indices into nearly any axis
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Shape and data type (TVM's name for it) of a buffer parameter."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def bytes(self) -> int:
+        """The array's size."""
+        return int(np.prod(self.shape, dtype=np.int64)) * numpy_dtype(self.dtype).itemsize
+
+
+Signature = tuple[Parameter, ...]
+
+
+def signature(module: tvm.IRModule) -> Signature:
+    """The parameters of ``main``. Raises TypeError for one that is no buffer."""
+    parameters: list[Parameter] = []
+    for info in ArgInfo.from_entry_func(module, remove_preproc=False):
+        if not isinstance(info, TensorInfo):
+            raise TypeError(f"parameter {len(parameters)} is no buffer but {info}")
+        parameters.append(Parameter(tuple(int(extent) for extent in info.shape), str(info.dtype)))
+    return tuple(parameters)
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy type of a TVM data type; ml_dtypes has those that NumPy lacks. Raises TypeError."""
+    return np.dtype(getattr(ml_dtypes, name, name))
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether the type is a floating-point type, those of ml_dtypes included."""
+    if dtype.kind == "f":
+        return True
+    try:
+        ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+    return True
+
+
+def random_array(parameter: Parameter, index: int, seed: int) -> Array:
+    """Random contents for the parameter at ``index``: small floats around 0, booleans, or small integers >= 0."""
+    rng = np.random.default_rng((seed, index))
+    dtype = numpy_dtype(parameter.dtype)
+    if is_float(dtype):
+        wide = np.float64 if dtype.itemsize == 8 else np.float32
+        return (rng.standard_normal(parameter.shape, dtype=wide) * wide(_SCALE)).astype(dtype)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, parameter.shape, dtype=np.uint8).astype(dtype)
+    return rng.integers(0, _SMALL_INTEGERS, parameter.shape, dtype=np.uint8).astype(dtype)
+
+
+def poisoned_array(parameter: Parameter) -> Array:
+    """Contents that no kernel is expected to compute: a NaN of one bit pattern, or a sentinel."""
+    dtype = numpy_dtype(parameter.dtype)
+    array: Array = np.empty(parameter.shape, dtype)
+    raw_bytes(array)[:] = FLOAT_POISON if is_float(dtype) else OTHER_POISON
+    return array
+
+
+def raw_bytes(array: Array) -> NDArray[np.uint8]:
+    """The array's memory, flat; the array must be contiguous."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def to_device(array: Array) -> Any:
+    """A TVM tensor holding a copy."""
+    return tvm.runtime.tensor(array)
+
+
+class ArgumentCache:
+    """Argument tensors for timing, kept per signature within a memory budget; the least recently used go first."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._kept: OrderedDict[Signature, _Arguments] = OrderedDict()
+
+    def get(self, wanted: Signature, restore: frozenset[int]) -> list[Any]:
+        """The tensors for a signature. Those with an index in ``restore`` get their first contents back: a program
+        that updates a parameter in place would find what the last candidate left."""
+        if wanted not in self._kept:
+            self._kept[wanted] = _Arguments(wanted)
+        self._kept.move_to_end(wanted)
+        while len(self._kept) > 1 and sum(kept.bytes for kept in self._kept.values()) > self._limit:
+            self._kept.popitem(last=False)
+        self._kept[wanted].restore(restore)
+        return self._kept[wanted].tensors
+
+
+class _Arguments:
+    def __init__(self, parameters: Signature) -> None:
+        self._parameters = parameters
+        self._first_contents: dict[int, Array] = {}
+        self.tensors = [to_device(random_array(parameter, i, 0)) for i, parameter in enumerate(parameters)]
+
+    @property
+    def bytes(self) -> int:
+        return sum(p.bytes for p in self._parameters) + sum(array.nbytes for array in self._first_contents.values())
+
+    def restore(self, indices: frozenset[int]) -> None:
+        for i in indices:
+            if i not in self._first_contents:
+                self._first_contents[i] = random_array(self._parameters[i], i, 0)
+            self.tensors[i].copyfrom(self._first_contents[i])

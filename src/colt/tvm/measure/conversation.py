@@ -1,0 +1,93 @@
+"""One request to a worker, from sending it to whatever ends it: an answer, an exception, a death, a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+
+from colt.search.types import Fate
+from colt.tvm.measure.messages import Entered, Failed, Reply, Request, Stage
+from colt.tvm.measure.process import WorkerDied, WorkerLate, WorkerProcess
+from colt.tvm.measure.wire import WireError
+
+_TAKE_UP_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a request ended: with ``reply``, or with a ``fate`` other than OK and a ``message`` that says why."""
+
+    reply: Reply | None = None
+    fate: Fate = Fate.OK
+    message: str = ""
+    stage: Stage | None = None
+    """The last stage entered; ``None`` if the worker never took the request up."""
+    module: int = 0
+    worker_usable: bool = True
+    seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(Stage, 0.0))
+
+    @property
+    def seconds_building(self) -> float:
+        """Spent compiling and linking."""
+        return self.seconds[Stage.BUILDING] + self.seconds[Stage.LINKING]
+
+    @property
+    def seconds_timing(self) -> float:
+        """Spent running kernels."""
+        return self.seconds[Stage.RUNNING] + self.seconds[Stage.TIMING]
+
+    def describe(self) -> str:
+        """Fate, stage and message of a failure, for an error's text."""
+        return f"{self.fate} while {self.stage or 'being handed over'}: {self.message}"
+
+    def fail(self, fate: Fate, message: str, worker_usable: bool) -> None:
+        """Note a failure."""
+        self.fate, self.message, self.worker_usable = fate, message, worker_usable
+
+
+def converse(worker: WorkerProcess, request: Request, payload: bytes, allowed: Mapping[Stage, float]) -> Outcome:
+    """Send ``payload``, the pickled ``request``, and listen. ``allowed`` is how many seconds each stage may take.
+
+    Exceptions other than the worker's leave the worker in the midst of it: replace it then.
+    """
+    outcome = Outcome()
+    entered = monotonic()
+    deadline = entered + _TAKE_UP_SECONDS
+    try:
+        worker.send(payload, deadline)
+        for _ in range(request.most_stages + 1):
+            reply = worker.receive(deadline)
+            now = monotonic()
+            _account(outcome, now - entered)
+            if not isinstance(reply, Entered):
+                _conclude(outcome, request, reply)
+                return outcome
+            outcome.stage, outcome.module = reply.stage, reply.module
+            entered, deadline = now, now + allowed[reply.stage]
+        raise WireError(f"more than {request.most_stages} stages")
+    except WorkerLate:
+        _account(outcome, monotonic() - entered)
+        fate = Fate.BUILD_TIMEOUT if outcome.stage in (Stage.BUILDING, Stage.LINKING) else Fate.RUN_TIMEOUT
+        outcome.fail(fate, f"not done {outcome.stage} after {deadline - entered:g} s", worker_usable=False)
+    except WorkerDied as death:
+        _account(outcome, monotonic() - entered)
+        outcome.fail(Fate.CRASH, f"{death}", worker_usable=False)
+    except WireError as error:
+        outcome.fail(Fate.CRASH, f"the worker answered nonsense: {error}", worker_usable=False)
+    return outcome
+
+
+def _account(outcome: Outcome, seconds: float) -> None:
+    if outcome.stage is not None:
+        outcome.seconds[outcome.stage] += seconds
+
+
+def _conclude(outcome: Outcome, request: Request, reply: Reply) -> None:
+    if isinstance(reply, Failed):
+        fate = Fate.BUILD_ERROR if outcome.stage in (Stage.BUILDING, Stage.LINKING) else Fate.RUN_ERROR
+        outcome.fail(fate, reply.message, worker_usable=True)
+    elif request.answered_by(reply):
+        outcome.reply = reply
+    else:
+        raise WireError(f"{type(reply).__name__} is no answer to this request")

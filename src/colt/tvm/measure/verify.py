@@ -1,0 +1,90 @@
+"""Run a candidate and the untuned program on the same inputs and compare what they leave in their parameters."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import tvm
+import tvm_ffi
+from tvm.target import Target
+
+from colt.tvm.measure.access import Access, analyse
+from colt.tvm.measure.arguments import Array, Signature, poisoned_array, random_array, signature, to_device
+from colt.tvm.measure.compare import Difference, compare, same_bytes, verdict
+from colt.tvm.measure.kernel import Kernel, entry_function
+from colt.tvm.measure.messages import Stage
+from colt.tvm.measure.types import Verification
+
+_REFERENCE, _CANDIDATE = 0, 1
+_KEPT = 2
+
+Announce = Callable[[Stage, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the reference starts from and what it leaves, by parameter."""
+
+    signature: Signature
+    access: Access
+    before: tuple[Array, ...]
+    after: tuple[Array, ...]
+
+
+class Verifier:
+    """Keeps the last references' results: one run of an untuned program can take a minute."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._kept: OrderedDict[tuple[int, int], Expected] = OrderedDict()
+
+    def verify(self, reference: tvm.IRModule, candidate: tvm.IRModule, seed: int, announce: Announce) -> Verification:
+        """Compare; ``announce`` is told each stage and whose it is. Passes on what building and running raise."""
+        expected = self._expected(reference, seed, announce)
+        if signature(candidate) != expected.signature:
+            return Verification(False, math.inf, math.inf, 0.0, "the parameters are not those of the reference")
+        found = self._run(candidate, expected.before, _CANDIDATE, announce)
+        announce(Stage.COMPARING, _CANDIDATE)
+        return verdict(_differences(expected, found))
+
+    def _expected(self, reference: tvm.IRModule, seed: int, announce: Announce) -> Expected:
+        key = (tvm_ffi.structural_hash(reference), seed)
+        if key not in self._kept:
+            while len(self._kept) >= _KEPT:
+                self._kept.popitem(last=False)
+            self._kept[key] = self._run_reference(reference, seed, announce)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _run_reference(self, reference: tvm.IRModule, seed: int, announce: Announce) -> Expected:
+        announce(Stage.PREPARING, _REFERENCE)
+        parameters, access = signature(reference), analyse(entry_function(reference))
+        if not access.written:
+            raise ValueError("the reference writes none of its parameters")
+        before = tuple(
+            poisoned_array(parameter) if i in access.poisonable else random_array(parameter, i, seed)
+            for i, parameter in enumerate(parameters)
+        )
+        return Expected(parameters, access, before, self._run(reference, before, _REFERENCE, announce))
+
+    def _run(
+        self, module: tvm.IRModule, before: tuple[Array, ...], which: int, announce: Announce
+    ) -> tuple[Array, ...]:
+        announce(Stage.BUILDING, which)
+        kernel = Kernel(module, self._target)
+        announce(Stage.PREPARING, which)
+        tensors = [to_device(array) for array in before]
+        announce(Stage.RUNNING, which)
+        kernel(tensors)
+        return tuple(tensor.numpy() for tensor in tensors)
+
+
+def _differences(expected: Expected, found: tuple[Array, ...]) -> Iterator[tuple[str, Difference]]:
+    for i, (before, after, array) in enumerate(zip(expected.before, expected.after, found, strict=True)):
+        if i in expected.access.written:
+            yield f"parameter {i} (written)", compare(after, array)
+        else:
+            yield f"parameter {i} (input)", same_bytes(before, array)

@@ -1,0 +1,130 @@
+"""The sketches of a space, worked out one by one as they are first used: a program may have hundreds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from colt.errors import IllegalEdit, InputError, Rejected
+from colt.knobs import Knob, Sketch, Value
+from colt.tvm.edits import brief
+from colt.tvm.extract import Decision, extract
+from colt.tvm.replay import Replayer
+from colt.tvm.sketches.design import PLAIN, Design
+from colt.tvm.summaries import features, summarise
+from colt.tvm.traces import read_trace
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sketch ready to be replayed. ``first`` are the values of its design's own sample."""
+
+    number: int
+    variant: str
+    name: str
+    trace: Any
+    decisions: tuple[Decision, ...]
+    first: tuple[Value, ...]
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]:
+        """The knobs; those of locations list none."""
+        return tuple(decision.knob for decision in self.decisions)
+
+
+class Plans:
+    """All sketches by variant and name."""
+
+    def __init__(self, replayer: Replayer, designs: Sequence[Design], messages: Sequence[str]) -> None:
+        self._replayer = replayer
+        self._designs = tuple(designs)
+        self.messages = list(messages)
+        self.keys = _keys(self._designs)
+        self._numbers = {key: number for number, key in enumerate(self.keys)}
+        self._plans: dict[int, Plan] = {}
+        self._summaries: list[str] | None = None
+        self._shared = ""
+
+    def find(self, variant: object, name: object) -> Plan:
+        """The plan of a sketch. Raises :class:`IllegalEdit` if there is no such sketch."""
+        number = self._numbers.get((variant, name)) if isinstance(variant, str) and isinstance(name, str) else None
+        if number is None:
+            shown = f"{variant}/{name}" if isinstance(variant, str) and isinstance(name, str) else "of that form"
+            names = [f"{known_variant}/{known_name}" for known_variant, known_name in self.keys[:10]]
+            more = f" and {len(self.keys) - 10} more" if len(self.keys) > 10 else ""
+            raise IllegalEdit(f"there is no sketch {brief(shown)}; there are {', '.join(names)}{more}")
+        return self[number]
+
+    def __getitem__(self, number: int) -> Plan:
+        if number not in self._plans:
+            self._plans[number] = self._work_out(number)
+        return self._plans[number]
+
+    def __len__(self) -> int:
+        return len(self._designs)
+
+    def summary(self, number: int) -> str:
+        """One line on how the sketch differs from the others; cheap for all sketches together."""
+        return self._summarise()[number]
+
+    @property
+    def shared(self) -> str:
+        """What all sketches have in common, in one line; empty for nothing."""
+        self._summarise()
+        return self._shared
+
+    def _summarise(self) -> list[str]:
+        if self._summaries is None:
+            lines, self._shared = summarise([features(read_trace(design.trace)) for design in self._designs])
+            self._summaries = [design.summary or line for design, line in zip(self._designs, lines, strict=True)]
+        return self._summaries
+
+    def _work_out(self, number: int) -> Plan:
+        design, (variant, name) = self._designs[number], self.keys[number]
+        label = name if variant == PLAIN else f"{variant}/{name}"
+        complete = design.complete or (lambda trace: (trace, ()))
+        trace, messages = complete(design.trace)
+        try:
+            extraction = extract(self._replayer, trace)
+        except Rejected as error:
+            raise InputError(f"sketch {label} does not apply to the workload: {error}") from error
+        self.messages += [f"sketch {label}: {message}" for message in (*messages, *extraction.messages)]
+        return Plan(number, variant, name, trace, extraction.decisions, extraction.values)
+
+
+def _keys(designs: Sequence[Design]) -> list[tuple[str, str]]:
+    """Variant and name of each; the nameless are ``ms0``, ``ms1`` ... within their variant."""
+    counts: Counter[str] = Counter()
+    keys = []
+    for design in designs:
+        keys.append((design.variant, design.name or f"ms{counts[design.variant]}"))
+        counts[design.variant] += design.name is None
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"two sketches have the same name: {keys}")
+    return keys
+
+
+class LazySketches(Sequence[Sketch]):
+    """A sequence whose items are made when they are asked for."""
+
+    def __init__(self, make: Callable[[int], Sketch], length: int) -> None:
+        self._make = make
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Sketch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sketch]: ...
+    def __getitem__(self, index: int | slice) -> Sketch | Sequence[Sketch]:
+        if isinstance(index, slice):
+            return [self._make(number) for number in range(*index.indices(self._length))]
+        number = range(self._length)[index]  # resolves negative numbers, raises IndexError
+        return self._make(number)
+
+    def __iter__(self) -> Iterator[Sketch]:
+        return (self._make(number) for number in range(self._length))

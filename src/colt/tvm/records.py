@@ -1,0 +1,33 @@
+"""MetaSchedule's database of a run: every measured schedule as a record that stock TVM reads and replays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tvm.s_tir import meta_schedule as ms
+
+FAILED_SECONDS = 1e10
+"""What MetaSchedule writes for a candidate that did not run."""
+
+
+class Records:
+    """Writes tuning records of one workload. One writer only, into files that do not exist yet."""
+
+    def __init__(self, workloads: Path, records: Path, mod: Any, target: Any) -> None:
+        self._database = ms.database.JSONDatabase(path_workload=str(workloads), path_tuning_record=str(records))
+        self._workload = self._database.commit_workload(mod)
+        self._target = target
+        self._arguments = arguments_info(mod)
+
+    def add(self, schedule: Any, latency_us: float | None) -> None:
+        """Record a TVM schedule and what it measured, ``None`` for a failure."""
+        seconds = FAILED_SECONDS if latency_us is None else latency_us / 1e6
+        self._database.commit_tuning_record(
+            ms.database.TuningRecord(schedule.trace, self._workload, [seconds], self._target, self._arguments)
+        )
+
+
+def arguments_info(mod: Any) -> Any:
+    """MetaSchedule's description of the program's arguments."""
+    return ms.arg_info.ArgInfo.from_entry_func(mod, remove_preproc=True)

@@ -1,0 +1,83 @@
+"""A schedule rule that survives its own crashes.
+
+Some of MetaSchedule's rules throw on some programs (SwiGLU as one PrimFunc: multi-level tiling moves a consumer that
+another block has taken already), and one throw ends the generation of the whole space. A guarded rule is tried block
+by block; where it throws, its substitutes are used for that block, or the block is left as it is, and that is noted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tvm.ir.utils import derived_object
+from tvm.s_tir import meta_schedule as ms
+from tvm.s_tir.meta_schedule.schedule_rule import MultiLevelTiling, PyScheduleRule, ReuseType
+
+RULE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError and InternalError are RuntimeErrors
+
+
+class Crashes:
+    """What crashed where during one generation."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str, str, bool]] = Counter()
+
+    def add(self, rule: str, block: str, error: BaseException, substituted: bool) -> None:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        self._counts[rule, block, first_line, substituted] += 1
+
+    def messages(self) -> tuple[str, ...]:
+        """One line for each rule and block, in the order of their first crash."""
+        return tuple(
+            f"schedule rule {rule} crashes on block {block} ({count} times: {reason}); "
+            + ("the block is tiled with a write cache of its own or with none instead" if substituted else "left out")
+            for (rule, block, reason, substituted), count in self._counts.items()
+        )
+
+
+def guarded(rules: Sequence[Any], crashes: Crashes) -> list[Any]:
+    """The rules, each able to fail on one block without ending the generation; failures are added to ``crashes``."""
+    return [_Guarded(rule, _substitutes(rule), crashes) for rule in rules]
+
+
+@derived_object
+class _Guarded(PyScheduleRule):  # type: ignore[misc]
+    def __init__(self, rule: Any, substitutes: list[Any], crashes: Crashes) -> None:
+        super().__init__()
+        self.rule = rule
+        self.substitutes = substitutes
+        self.crashes = crashes
+
+    def _initialize_with_tune_context(self, context: Any) -> None:
+        for rule in (self.rule, *self.substitutes):
+            rule._initialize_with_tune_context(context)
+
+    def apply(self, sch: Any, block: Any) -> list[Any]:
+        try:
+            return list(self.rule.apply(sch.copy(), block))
+        except RULE_ERRORS as error:
+            block_name = str(sch.get(block).name_hint)
+            self.crashes.add(type(self.rule).__name__, block_name, error, bool(self.substitutes))
+        return [result for rule in self.substitutes for result in rule.apply(sch.copy(), block)] or [sch]
+
+    def clone(self) -> Any:
+        return _Guarded(self.rule.clone(), [rule.clone() for rule in self.substitutes], self.crashes)
+
+
+def _substitutes(rule: Any) -> list[Any]:
+    """For multi-level tiling on a CPU: with a write cache that must be new, and with none.
+
+    Stock tiling *may* reuse a consumer as the write cache, which is what crashes.
+    """
+    if type(rule) is not ms.schedule_rule.MultiLevelTiling or len(rule.tile_binds or ()):
+        return []
+    structure = str(rule.structure)
+    levels = list(range(1, len(structure) - len(structure.lstrip("S")) + 1))
+    return [
+        MultiLevelTiling(
+            structure=structure, max_innermost_factor=int(rule.max_innermost_factor), reuse_write=reuse_write
+        )
+        for reuse_write in (ReuseType("must", levels, "global"), None)
+    ]

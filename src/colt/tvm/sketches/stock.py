@@ -1,0 +1,111 @@
+"""MetaSchedule's own sketches: ``post-order-apply`` with the schedule rules that belong to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from tvm import s_tir
+from tvm.s_tir import meta_schedule as ms
+from tvm.s_tir.schedule.analysis import has_block
+
+from colt.errors import InputError
+from colt.tvm.host import cpu_intrinsics
+from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
+from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
+
+_PLACING = "RandomComputeLocation"
+
+Complete = Callable[[Any], tuple[Any, tuple[str, ...]]]
+
+
+def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
+    """All design spaces that MetaSchedule's rules give for ``mod``; the same for the same arguments.
+
+    The last rule, which places what is left over, samples compute locations and costs three quarters of the time: it
+    is put off until a design is used. A rule that crashes is left out for the blocks that it crashes on.
+
+    Raises
+    ------
+    InputError
+        Not even without the crashing rules is there a design space.
+    """
+    with cpu_intrinsics():
+        rules, postprocs = _defaults(mod, target, seed)
+        placing = rules.pop() if rules and type(rules[-1]).__name__ == _PLACING else None
+        crashes = Crashes()
+        schedules = _generate(mod, target, seed, rules, crashes)
+    if placing is not None:
+        schedules.reverse()  # each rule turns the order round
+    traces, duplicates = distinct([schedule.trace for schedule in schedules])
+    messages = crashes.messages() + ((duplicates,) if duplicates else ())
+    complete = None if placing is None else partial(_place, mod, placing, seed)
+    return DesignSpace(tuple(Design(PLAIN, trace, complete=complete) for trace in traces), postprocs, messages)
+
+
+def given(design_spaces: Sequence[Any], postprocs: Sequence[Any]) -> DesignSpace:
+    """Design spaces as MetaSchedule hands them to ``SearchStrategy.pre_tuning``, with the context's post-processors.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    if not design_spaces:
+        raise InputError("MetaSchedule gave no design space for this workload")
+    traces, duplicates = distinct([schedule.trace for schedule in design_spaces])
+    designs = tuple(Design(PLAIN, trace) for trace in traces)
+    return DesignSpace(designs, tuple(postprocs), (duplicates,) if duplicates else ())
+
+
+def _context(mod: Any, target: Any, seed: int, **rules: Any) -> Any:
+    generator = ms.space_generator.PostOrderApply(**rules)
+    return ms.TuneContext(mod=mod, target=target, space_generator=generator, rand_state=seed, num_threads=1)
+
+
+def _defaults(mod: Any, target: Any, seed: int) -> tuple[list[Any], tuple[Any, ...]]:
+    """Schedule rules and post-processors of the target. The context itself is not kept: it is a cycle in C++."""
+    generator = _context(mod, target, seed).space_generator
+    return list(generator.sch_rules or ()), tuple(generator.postprocs or ())
+
+
+def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crashes) -> list[Any]:
+    try:
+        return list(_context(mod, target, seed, sch_rules=rules).generate_design_space())
+    except RULE_ERRORS:
+        pass  # some rule crashes: find out which, block by block
+    try:
+        schedules = list(_context(mod, target, seed, sch_rules=guarded(rules, crashes)).generate_design_space())
+    except RULE_ERRORS as error:
+        raise InputError(
+            f"MetaSchedule finds no sketch for this workload, even without the rules that crash on it: {error}"
+        ) from error
+    if not schedules:
+        raise InputError("MetaSchedule finds no sketch for this workload")
+    return schedules
+
+
+def _place(mod: Any, rule: Any, seed: int, trace: Any) -> tuple[Any, tuple[str, ...]]:
+    """Apply the placing rule to the blocks that are left, consumers first, as post-order-apply does."""
+    schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
+    trace.apply_to_schedule(schedule, remove_postproc=True)
+    crashes = Crashes()
+    for name, block in reversed(_program_blocks(schedule)):
+        if not has_block(schedule, name):
+            continue
+        try:
+            schedule = rule.apply(schedule.copy(), block)[0]
+        except RULE_ERRORS as error:
+            crashes.add(_PLACING, name, error, substituted=False)
+    return schedule.trace, crashes.messages()
+
+
+def _program_blocks(schedule: Any) -> list[tuple[str, Any]]:
+    """The blocks that the trace's head looks up: those of the untuned program, producers first."""
+    found = []
+    for instruction in schedule.trace.insts:
+        if instruction.kind.name != "GetSBlock":
+            break
+        found.append((str(instruction.attrs[0]), instruction.outputs[0]))
+    return found

@@ -1,0 +1,147 @@
+"""Measuring peaks, once for real; what the parent makes of a process that fails; the kernels' machine code."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from colt.errors import InputError, MeasureError
+from colt.hardware import Peaks, detect, forget, load_peaks
+from colt.tvm import peak_kernels, peaks
+from colt.tvm.host import available_cores
+
+PEAKS = Peaks(100.0, 190.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
+ANSWER = json.dumps(asdict(PEAKS))
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLT_CACHE_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Let the measuring process be one that runs the given Python code; counts how often it is started."""
+    started = []
+
+    def answer(code: str) -> list[str]:
+        real = subprocess.run
+
+        def run(command, **options):
+            started.append(options["env"]["TVM_NUM_THREADS"])
+            return real([sys.executable, "-c", code], **options)
+
+        monkeypatch.setattr(subprocess, "run", run)
+        return started
+
+    return answer
+
+
+def test_measured_peaks_are_plausible():
+    threads = available_cores()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this machine may be busy
+        measured = peaks.hardware_with_peaks(threads).peaks
+    assert measured.measured
+    assert measured.threads == threads
+    assert 1 < measured.fma_gflops_1_thread < 1000
+    assert measured.fma_gflops_1_thread * 0.9 <= measured.fma_gflops_all_threads
+    assert measured.fma_gflops_all_threads <= measured.fma_gflops_1_thread * threads * 2
+    assert 0.5 < measured.bandwidth_gbs < 5000
+    assert load_peaks(detect(), threads) == (None if measured.disturbed else measured)
+
+
+def test_the_cache_saves_measuring_until_refreshed_or_forgotten(answers):
+    started = answers(f"print({ANSWER!r})")
+    assert peaks.hardware_with_peaks(2).peaks == PEAKS
+    assert peaks.hardware_with_peaks(2).peaks == PEAKS
+    assert len(started) == 1
+    peaks.hardware_with_peaks(2, refresh=True)
+    assert len(started) == 2
+    forget(detect())
+    peaks.hardware_with_peaks(2)
+    assert started == ["2", "2", "2"]
+
+
+def test_disturbed_peaks_are_used_but_not_kept(answers):
+    disturbed = replace(PEAKS, disturbed=True)
+    started = answers(f"print({json.dumps(asdict(disturbed))!r})")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="kept the processor busy"):
+            assert peaks.hardware_with_peaks(2).peaks == disturbed
+    assert len(started) == 2
+
+
+def test_what_tvm_prints_before_the_answer_does_not_matter(answers):
+    answers(f"print('[12:00] warning: something'); print({ANSWER!r})")
+    assert peaks.measure_peaks(2) == PEAKS
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("raise SystemExit('no vectors here')", "status 1: no vectors here"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "status -11"),
+        ("", "gave no result"),
+        ("print('{}')", "gave no result: peaks are not an object"),
+        (f"print({ANSWER.replace('190.0', '-1')!r})", "gave no result: fma_gflops_all_threads is -1"),
+        (f"print({json.dumps(asdict(replace(PEAKS, threads=1)))!r})", "with 1 threads instead of 2"),
+    ],
+)
+def test_a_process_that_fails_is_an_error_and_nothing_is_kept(answers, code, message):
+    answers(code)
+    with pytest.raises(MeasureError, match=message):
+        peaks.hardware_with_peaks(2)
+    assert load_peaks(detect(), 2) is None
+
+
+def test_a_process_that_hangs_is_ended(answers, monkeypatch):
+    monkeypatch.setattr(peaks, "_TIMEOUT_S", 0.2)
+    answers("import time; time.sleep(60)")
+    with pytest.raises(MeasureError, match="timed out"):
+        peaks.measure_peaks(2)
+
+
+def test_threads_are_at_least_one():
+    with pytest.raises(InputError, match="threads is 0"):
+        peaks.measure_peaks(0)
+
+
+@pytest.mark.skipif(detect().simd.name != "AVX-512", reason="reads AVX-512 assembly")
+def test_the_fma_loop_is_nothing_but_fused_multiply_adds_on_registers():
+    vectors = 24
+    assembly = peak_kernels.build(peak_kernels.fma_kernel(1, vectors, 16, 1000), 1).inspect_source("asm")
+    blocks = re.split(r"^\.?\w+:.*$", assembly, flags=re.MULTILINE)
+    loop = max(blocks, key=lambda block: block.count("vfmadd"))
+    instructions = [line.split("#")[0].strip() for line in loop.splitlines() if line.startswith("\t")]
+    instructions = [line for line in instructions if line and not line.startswith(".")]
+    fused = [line for line in instructions if re.fullmatch(r"vfmadd\w+ps\s+%zmm\d+, %zmm\d+, %zmm\d+", line)]
+    others = [line for line in instructions if line not in fused]
+    assert len(fused) >= vectors
+    assert len(fused) % vectors == 0
+    assert all(re.match(r"(add|dec|inc|cmp|sub|test|j)\w*\s", line) for line in others), others
+    assert len(others) <= 4
+
+
+def test_kernels_compute_what_they_claim():
+    x, y, out = (peak_kernels.filled((2, 8, 4), value) for value in (1.0, 2.0, 0.0))
+    peak_kernels.build(peak_kernels.copy_kernel(2, 8, 4), 2)["main"](x, out)
+    np.testing.assert_array_equal(out, 1.0)
+    peak_kernels.build(peak_kernels.triad_kernel(2, 8, 4), 2)["main"](x, y, out)
+    np.testing.assert_array_equal(out, 7.0)
+    sums = peak_kernels.filled((2, 2, 4, 4))
+    source = peak_kernels.filled((2, 2, 10, 4, 4), 0.5)
+    peak_kernels.build(peak_kernels.read_kernel(2, 2, 10, 4), 2)["main"](source, sums)
+    np.testing.assert_array_equal(sums, 5.0)
+    acc = peak_kernels.filled((1, 3, 4))
+    start, factor = peak_kernels.filled((3, 4), 3.0), peak_kernels.filled((4,), 1.0)
+    peak_kernels.build(peak_kernels.fma_kernel(1, 3, 4, 5), 1)["main"](start, factor, acc)
+    np.testing.assert_array_equal(acc, 3.0 * 2**5)
