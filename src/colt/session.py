@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -154,7 +155,10 @@ class Session:
             self.emit = events.fan_out((self.emit, journal))
         with self.watch("starting"):
             self.emit(events.Began("looking at the hardware"))
-            self.hardware = hardware_with_peaks(plan.threads)
+            with warnings.catch_warnings(record=True) as warned:
+                self.hardware = hardware_with_peaks(plan.threads)
+            for warning in warned:
+                self.note(str(warning.message))
             self.measurer = self._stack.enter_context(LocalMeasurer(plan.target, plan.threads))
             self.emit(events.Began("generating the design space"))
             self.space = TvmSpace.generated(plan.program.module, plan.target)

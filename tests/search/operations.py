@@ -25,7 +25,20 @@ CONFIGS = {
 }
 
 Operation = tuple[str, int]
-KINDS = ("select", "select", "select", "commit", "commit", "commit", "commit", "feed", "ask", "tell", "again", "version")
+KINDS = (
+    "select",
+    "select",
+    "select",
+    "commit",
+    "commit",
+    "commit",
+    "commit",
+    "feed",
+    "ask",
+    "tell",
+    "again",
+    "version",
+)
 
 operations = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 99)), min_size=30, max_size=80)
 worlds = st.tuples(st.sampled_from(sorted(CONFIGS)), st.sampled_from(["toy", "line", "tiny"]))

@@ -159,9 +159,6 @@ def altered(world: World, contested: int, answer: Proposal | ProposalError) -> e
 def test_the_largest_is_shown_the_failed_proposal_with_its_scores() -> None:
     world = line_world()
     submit(world, to(90))
-    assert world.search.observe(world.search.select() or pytest.fail()).failed is None
-    world = line_world()
-    submit(world, to(90))
     due = submit(world, to(80))
     assert due is not None
     seen = world.search.observe(due)
@@ -272,4 +269,3 @@ def test_an_alteration_takes_its_causes_place_in_the_order_of_tickets() -> None:
     assert world.search.commit(due[0], to(70)) == []
     assert [node.facts.schedule.values[0] for node in world.nodes[3:]] == [80, 70, 91]
     assert world.search.in_flight() == 0
-

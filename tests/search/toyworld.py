@@ -162,9 +162,7 @@ class World:
     def __post_init__(self) -> None:
         self.scorer = VersionedScorer(self.space, self.blur)
         self.events: list[Event] = []
-        self.search = Search(
-            self.space, self.scorer, self.models, self.config, seed=self.seed, emit=self.events.append
-        )
+        self.search = Search(self.space, self.scorer, self.models, self.config, seed=self.seed, emit=self.events.append)
         if self.openings:
             self.search.open(sampled(self.space, self.openings, self.seed), self.space.latency_us(self.space.untuned))
         self.pool = graded_pool(self.space, self.scorer, self.error_rate)
@@ -179,6 +177,10 @@ class World:
 
     def propose(self, observation: Observation) -> Proposal:
         return speak(self.pool)(observation)
+
+    def propose_as(self, observation: Observation) -> Proposal:
+        """Whoever is asked, strangers included."""
+        return self.pool.get(observation.acting.name, self.pool["small"]).propose(observation)
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -241,7 +243,9 @@ class LineSpace:
         return self.realise(schedule)
 
     def perturb(self, schedule: Schedule, rng: random.Random) -> Schedule:
-        return schedule if schedule == self.untuned else Schedule("plain", "line", (rng.choice(self._others(schedule)),))
+        return (
+            schedule if schedule == self.untuned else Schedule("plain", "line", (rng.choice(self._others(schedule)),))
+        )
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         if schedule == self.untuned:

@@ -167,9 +167,7 @@ def test_a_placing_rule_that_crashes_leaves_the_block_where_it_is() -> None:
             return list(rule.apply(schedule, block))
 
     placed, messages = stock_module._place(mod, Crashing(), 1, trace)
-    assert messages == (
-        "schedule rule RandomComputeLocation crashes on block exp (1 times: no exp today); left out",
-    )
+    assert messages == ("schedule rule RandomComputeLocation crashes on block exp (1 times: no exp today); left out",)
     everything, none = stock_module._place(mod, rule, 1, trace)
     assert none == ()
     assert placements(everything) - placements(placed) == 1
@@ -196,5 +194,5 @@ def test_a_program_that_no_rules_can_handle_is_an_error_of_the_user(monkeypatch:
             raise ValueError("nothing grows here")
 
     monkeypatch.setattr(stock_module, "_context", lambda *args, **rules: Barren(real(*args, **rules)))
-    with pytest.raises(InputError, match="no sketch for this workload.*nothing grows here"):
+    with pytest.raises(InputError, match=r"no sketch for this workload.*nothing grows here"):
         generate(programs.elementwise(), TARGET)

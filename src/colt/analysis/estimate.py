@@ -37,6 +37,10 @@ AUTO_VECTOR = 2.0
 """How much slower LLVM's own vectorisation is than vectorised statements."""
 LINE = 64
 """Bytes of a cache line."""
+CODE_FREE = 256
+"""Vector instructions of unrolled code that cost nothing extra."""
+CODE_GROWTH = 0.05
+"""What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
 WAYS = 8
 """Lines of one set of a cache."""
 LAUNCH_US = 4.0
@@ -110,7 +114,9 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     turns = LOOP / shape.unrolled_run
     points = math.prod(loop.extent for loop in nest.loops)
     steps = points / (shape.tile_points * shape.vector)
-    return steps * (max(arithmetic, loads, stores, latency) + turns)
+    instructions = shape.tile_points * shape.vectors * shape.unrolled_run
+    bulk = CODE_GROWTH * max(0.0, math.log2(instructions / CODE_FREE))
+    return steps * (max(arithmetic, loads, stores, latency) + turns) * (1.0 + bulk)
 
 
 @dataclass(slots=True)
@@ -153,7 +159,7 @@ def _shape(nest: Nest, machine: Machine) -> _Shape:
     run, unrolled_run = _reduction_run(body, len(tile), unrolled)
     chained = _next_is_reduction(body, len(tile)) or looped > 1
     if looped > 1 or not nest.block.local:
-        run = unrolled_run if looped <= 1 else 1
+        run = 1  # stores to an argument may alias its loads: every step goes through memory
     points = math.prod(loop.extent for loop in tile)
     return _Shape(tile, points, vector_loop, vector, vectors, run, unrolled_run, looped, chained)
 

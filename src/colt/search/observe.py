@@ -45,5 +45,6 @@ class Observer:
             progress=Progress(self._trials.told, self._trials_total, iterations),
             proposals_wanted=self._config.proposals_per_call,
             seed=seed,
+            known=self._tree.facts.keys(),
             failed=None if contested is None else FailedProposal(contested.by, contested.view()),
         )

@@ -6,7 +6,7 @@ of a space, a scorer and a proposer. Pure data and protocols; see ``colt.testing
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -179,6 +179,8 @@ class Observation:
     """Seeds whatever chance the proposer uses: the same observation gets the same proposal."""
     failed: FailedProposal | None = None
     """Set when this is a course alteration."""
+    known: Container[Schedule] = field(default=frozenset(), compare=False, repr=False)
+    """Every schedule that stands anywhere in the tree: proposing one again makes an alias, and no new trial."""
 
 
 class Proposer(Protocol):

@@ -153,7 +153,7 @@ def _tile(view: TraceView, observer: _Observer, facts: Facts, number: int) -> Ti
         extent=extent,
         parts=parts,
         roles=roles(view, facts, step),
-        max_innermost=extent if limit < 1 or parts == 1 else min(limit, extent),
+        max_innermost=extent if limit < 1 else min(limit, extent),
     )
 
 
@@ -162,16 +162,27 @@ def _category(view: TraceView, observer: _Observer, step: Step) -> CategoryKnob:
     user, _ = next(iter(view.users(step.outputs[0])), (None, 0))
     if user is None:
         return CategoryKnob("choice", "", "a choice without effect", candidates)
-    target = user.inputs[0] if user.inputs and isinstance(user.inputs[0], Var) else None
+    target = next((value for value in user.inputs if isinstance(value, Var)), None)
     if user.kind != "Annotate":
-        block, what = observer.name(target), user.kind.lower()
-        return CategoryKnob(f"{block}.{what}", block, f"a number for {what} of {block}", candidates)
+        return _number_for(view, observer, user.kind.lower(), target, candidates)
     key = str(user.attrs[0]).removeprefix("meta_schedule.")
     block = observer.name(target)
     if key in _UNROLL:
         what = "loops of up to this many steps in all are unrolled; 0: none"
         return CategoryKnob("unroll", block, what, candidates)
     return CategoryKnob(key if block == "root" else f"{block}.{key}", block, key, candidates)
+
+
+def _number_for(
+    view: TraceView, observer: _Observer, what: str, target: Var | None, candidates: tuple[int, ...]
+) -> CategoryKnob:
+    """A number that goes into a primitive, such as the factor of a split."""
+    around = None if target is None else view.block_of(target)
+    if around is None:
+        block = observer.name(target)
+        return CategoryKnob(f"{block}.{what}", block, f"the number for {what} of {block}", candidates)
+    block, loop = observer.name(around), observer.name(target, "loop")
+    return CategoryKnob(f"{block}.{loop}.{what}", block, f"the number for {what} of its loop {loop}", candidates)
 
 
 def _is_structural(view: TraceView, step: Step) -> bool:

@@ -14,6 +14,8 @@ from colt.search.types import Scorer
 from colt.tvm.cost_model import CostModel, rank_correlation
 from colt.tvm.space import TvmSpace
 
+KEPT = 200_000
+"""Estimates that are remembered: experts look at the same neighbourhoods again and again."""
 HOLD_OUT = 4
 """Every so many measured schedules one is kept from training, to judge by."""
 

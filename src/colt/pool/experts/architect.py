@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable, Sequence
 
 from colt.errors import IllegalEdit, Rejected
-from colt.knobs import Schedule, Sketch
+from colt.knobs import Knob, Schedule, Sketch
 from colt.pool.experts.moves import neighbours, path, random_values
 from colt.pool.experts.routing import next_model
 from colt.search.openings import most_diverse
@@ -18,13 +18,16 @@ from colt.search.types import ModelSpec, Observation, Proposal, ProposalError, S
 
 OPENING_PREDICTIONS = 6000
 """Effort of the openings, over all sketches."""
-PROPOSAL_PREDICTIONS = 800
+PROPOSAL_PREDICTIONS = 400
 """Effort of one proposal."""
 SAMPLES = 24
 """Random schedules of a sketch that tell whether it is worth descending in."""
 SKETCHES = 6
 """Sketches that are descended in."""
+SKETCHES_SAMPLED = 8
+"""Sketches that are sampled for each that is descended in; a program may have hundreds."""
 BEAM = 6
+"""Schedules that a descent goes on from."""
 
 
 class Architect:
@@ -34,30 +37,28 @@ class Architect:
         self.spec = spec
         self._space = space
         self._scorer = scorer
-        self._sketches = {(sketch.variant, sketch.name): sketch for sketch in space.sketches}
+        self._knobs: dict[tuple[str, str], tuple[Knob, ...]] = {}
 
     def propose(self, observation: Observation) -> Proposal:
-        """The best schedule that a descent from here and from the leaders finds, if it was not tried from here.
+        """The best schedule new to the tree that a descent from here and from the leaders finds.
 
         Raises :class:`ProposalError` if nothing new is found.
         """
         rng = random.Random(observation.seed)
         here = observation.node.schedule
-        views = (*observation.tried, observation.node, *observation.ancestors, *observation.best)
-        seen = {view.schedule for view in views}
         starts = [view.schedule for view in (observation.node, *observation.best) if view.schedule.values]
         starts += self._promising_samples(rng, SAMPLES // 4, 1)
-        ranked = [s for s in self._descend(starts, PROPOSAL_PREDICTIONS, seen) if s not in seen]
+        ranked = [s for s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
         if not ranked:
             raise ProposalError("the descent found nothing new")
         chosen = most_diverse(ranked[:64], observation.proposals_wanted)
-        transformations = tuple(path(here, s, self._sketch(s).knobs) for s in chosen)
+        transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
         return Proposal(transformations, next_model(observation, rng), "the best that the model of the machine finds")
 
     def construct(self, count: int, rng: random.Random) -> list[Schedule]:
         """Up to ``count`` realised schedules, best first and different from each other, to open a run with."""
         starts = self._promising_samples(rng, SAMPLES, SKETCHES)
-        ranked = self._descend(starts, OPENING_PREDICTIONS, set())
+        ranked = self._descend(starts, OPENING_PREDICTIONS)
         made: dict[Schedule, None] = {}
         for schedule in most_diverse(ranked, 3 * count):
             try:
@@ -71,26 +72,27 @@ class Architect:
     def _promising_samples(self, rng: random.Random, samples: int, keep: int) -> list[Schedule]:
         """The best of a few random schedules of each sketch, for the ``keep`` most promising sketches."""
         sketches: Sequence[Sketch] = self._space.sketches
-        if len(sketches) > 8 * keep:
-            sketches = rng.sample(list(sketches), 8 * keep)
+        numbers: Sequence[int] = range(len(sketches))
+        if len(sketches) > SKETCHES_SAMPLED * keep:
+            numbers = sorted(rng.sample(numbers, SKETCHES_SAMPLED * keep))
         best: list[tuple[float, int, Schedule]] = []
-        for sketch in sketches:
+        for sketch in (sketches[number] for number in numbers):
             drawn = [random_values(sketch, rng) for _ in range(samples)]
             predicted = self._scorer.predict(drawn)
             number = min(range(len(drawn)), key=predicted.__getitem__)
             best.append((predicted[number], len(best), drawn[number]))
         return [schedule for _, _, schedule in sorted(best)[:keep]]
 
-    def _descend(self, starts: Iterable[Schedule], predictions: int, seen: set[Schedule]) -> list[Schedule]:
+    def _descend(self, starts: Iterable[Schedule], predictions: int) -> list[Schedule]:
         """Beam search over single-knob neighbours from each start in turn; all that was scored, best first."""
         scores: dict[Schedule, float] = {}
         starts = list(dict.fromkeys(starts))
         for number, start in enumerate(starts):
             limit = len(scores) + (predictions - len(scores)) // (len(starts) - number)
-            self._beam(start, limit, scores, seen)
+            self._beam(start, limit, scores)
         return sorted(scores, key=lambda schedule: scores[schedule])
 
-    def _beam(self, start: Schedule, limit: int, scores: dict[Schedule, float], seen: set[Schedule]) -> None:
+    def _beam(self, start: Schedule, limit: int, scores: dict[Schedule, float]) -> None:
         beam = [start]
         self._score(beam, scores)
         expanded: set[Schedule] = set()
@@ -99,7 +101,7 @@ class Architect:
             if not fresh:
                 return
             expanded.update(fresh)
-            near = [n for schedule in fresh for n in neighbours(schedule, self._sketch(schedule).knobs)]
+            near = [n for schedule in fresh for n in neighbours(schedule, self._knobs_of(schedule))]
             near = [schedule for schedule in dict.fromkeys(near) if schedule not in scores]
             self._score(near[: limit - len(scores)], scores)
             pool = dict.fromkeys(s for s in (*beam, *near) if s in scores)
@@ -108,5 +110,9 @@ class Architect:
     def _score(self, schedules: Sequence[Schedule], scores: dict[Schedule, float]) -> None:
         scores.update(zip(schedules, self._scorer.predict(schedules), strict=True))
 
-    def _sketch(self, schedule: Schedule) -> Sketch:
-        return self._sketches[schedule.variant, schedule.sketch]
+    def _knobs_of(self, schedule: Schedule) -> tuple[Knob, ...]:
+        """The knobs of the schedule's sketch, with the locations that are legal where it was first met."""
+        key = (schedule.variant, schedule.sketch)
+        if key not in self._knobs:
+            self._knobs[key] = self._space.knobs(schedule)
+        return self._knobs[key]

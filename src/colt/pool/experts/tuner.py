@@ -41,8 +41,7 @@ class Tuner:
 
     def _candidates(self, observation: Observation, rng: random.Random) -> list[Schedule]:
         here = observation.node.schedule
-        tried = {view.schedule for view in (*observation.tried, observation.node, *observation.ancestors)}
-        near = [schedule for schedule in neighbours(here, observation.knobs) if schedule not in tried]
+        near = [s for s in neighbours(here, observation.knobs) if s not in observation.known]
         rng.shuffle(near)
         near = near[: CANDIDATES - SECOND_STEPS]
         for _ in range(SECOND_STEPS if near else 0):
@@ -52,4 +51,4 @@ class Tuner:
         for view in observation.best:
             if (view.schedule.variant, view.schedule.sketch) == (here.variant, here.sketch):
                 near.append(mixed(here, view.schedule, rng))
-        return [schedule for schedule in dict.fromkeys(near) if schedule not in tried]
+        return [schedule for schedule in dict.fromkeys(near) if schedule not in observation.known]

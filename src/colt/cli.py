@@ -1,0 +1,274 @@
+"""The command line: arguments in, tables out. Every command is a few lines over the Python API.
+
+Imports are local to the commands, so that ``colt --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from colt import __version__
+from colt.config import PRESETS, SearchConfig
+from colt.errors import ColtError, InputError
+
+if TYPE_CHECKING:
+    from colt.runs.progress import Progress
+    from colt.session import Plan
+
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, or 2 for bad input."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        sys.stdout.flush()
+    except ColtError as error:
+        print(f"colt: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
+        return 0
+    except KeyboardInterrupt:
+        print("colt: interrupted", file=sys.stderr)
+        return 130
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    top = argparse.ArgumentParser(prog="colt", description="Tune tensor programs with a pool of proposers.")
+    top.add_argument("--version", action="version", version=f"colt {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_tune(commands)
+    _add_show(commands)
+    _add_export(commands)
+    listing = commands.add_parser("workloads", help="list the built-in workloads")
+    listing.set_defaults(command=workloads)
+    hardware = commands.add_parser("hardware", help="show this machine and its measured peaks")
+    hardware.add_argument("--threads", type=int, help="threads to measure with (all cores)")
+    hardware.add_argument("--refresh", action="store_true", help="measure again")
+    hardware.set_defaults(command=show_hardware)
+    return top
+
+
+def _add_tune(commands: Any) -> None:
+    tune = commands.add_parser(
+        "tune",
+        help="tune a workload or a program of your own",
+        description="Tune a built-in workload, or a program in a Python file of yours, which is imported and run as "
+        "your own code.",
+    )
+    tune.add_argument("program", help="a workload's name, or FILE.py:NAME (a PrimFunc, an IRModule, or a function)")
+    tune.add_argument("--size", help="small (default) or paper, for workloads")
+    tune.add_argument("--target", help='TVM target as JSON or tag, such as {"kind":"llvm","mcpu":"znver4"}')
+    tune.add_argument("--pool", help="built-in experts, separated by commas (scout,tuner,architect)")
+    tune.add_argument("--trials", type=int, default=64, help="schedules to measure (default: 64)")
+    tune.add_argument("--seconds", type=float, help="stop measuring after so many seconds")
+    tune.add_argument("--seed", type=int, default=0, help="seeds everything random (default: 0)")
+    tune.add_argument("--threads", type=int, help="threads for kernels (default: all cores)")
+    tune.add_argument("--run", metavar="DIR", help="run directory, new or empty (default: runs/NAME-N)")
+    tune.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
+    tune.add_argument("--config", metavar="FILE", help="TOML file with a [search] table, such as a run's config.toml")
+    tune.add_argument("--preset", choices=tuple(PRESETS), help="named search settings")
+    group = tune.add_argument_group("search settings")
+    for spec in dataclasses.fields(SearchConfig):
+        _add_setting(group, spec)
+    tune.set_defaults(command=tune_program)
+
+
+def _add_setting(group: Any, spec: dataclasses.Field[Any]) -> None:
+    """One option for one field of the search config."""
+    meaning = spec.metadata["meaning"].replace("%", "%%")
+    default = f"{spec.default:.4g}" if isinstance(spec.default, float) else spec.default
+    group.add_argument(
+        "--" + spec.name.replace("_", "-"),
+        dest=f"search_{spec.name}",
+        type=type(spec.default),
+        choices=spec.metadata["choices"] or None,
+        metavar=None if spec.metadata["choices"] else "N" if isinstance(spec.default, int) else "X",
+        help=f"{meaning} (default: {default})",
+    )
+
+
+def _add_show(commands: Any) -> None:
+    show = commands.add_parser("show", help="show the result of a run again")
+    show.add_argument("run", metavar="DIR", help="a run directory")
+    show.add_argument("--json", action="store_true", help="print the receipt as JSON")
+    show.set_defaults(command=show_run)
+
+
+def _add_export(commands: Any) -> None:
+    export = commands.add_parser("export", help="write a run's kernel as a shared library")
+    export.add_argument("run", metavar="DIR", help="a run directory")
+    export.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
+    export.set_defaults(command=export_run)
+
+
+# ---- commands ----
+
+
+def tune_program(options: argparse.Namespace) -> int:
+    """``colt tune``."""
+    config = search_config(options)
+    from colt.runs.directory import next_free
+    from colt.session import plan
+    from colt.tuning import run
+
+    made = plan(
+        options.program,
+        size=options.size,
+        target=options.target,
+        pool=tuple(options.pool.split(",")) if options.pool is not None else _default_pool(),
+        trials=options.trials,
+        seconds=options.seconds,
+        seed=options.seed,
+        threads=options.threads,
+        config=config,
+        run_dir=options.run,
+    )
+    if made.run_dir is None:
+        parts = [made.program.name, made.program.size or ""]
+        made = dataclasses.replace(made, run_dir=next_free(Path("runs"), "-".join(filter(None, parts))))
+    with progress_for(made, options) as progress:
+        result = run(made, [progress])
+    if options.json:
+        sys.stdout.write(result.receipt.to_json().decode())
+    else:
+        _print_result(result.receipt)
+        print(f"run directory: {made.run_dir}")
+    return 0
+
+
+def search_config(options: argparse.Namespace) -> SearchConfig:
+    """Preset, then config file, then options: the later win."""
+    changes: dict[str, Any] = {}
+    if options.config is not None:
+        changes.update(_search_table(Path(options.config)))
+    for spec in dataclasses.fields(SearchConfig):
+        given = getattr(options, f"search_{spec.name}")
+        if given is not None:
+            changes[spec.name] = given
+    return SearchConfig.preset(options.preset or "default", **changes)
+
+
+def _search_table(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("search", {})
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: search is not a table")
+    SearchConfig.from_mapping(table)
+    return table
+
+
+def _default_pool() -> tuple[str, ...]:
+    from colt.pool import builtin
+
+    return builtin.DEFAULT
+
+
+def progress_for(plan: Plan, options: argparse.Namespace) -> Progress:
+    """How to show progress here: live on a terminal, plain lines elsewhere, nothing beside JSON."""
+    from rich.console import Console
+
+    from colt.runs.progress import LiveProgress, PlainProgress, Silent
+
+    if options.json:
+        return Silent()
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return LiveProgress(plan.budget.trials, console)
+    return PlainProgress(plan.budget.trials, sys.stderr)
+
+
+def show_run(options: argparse.Namespace) -> int:
+    """``colt show``."""
+    from colt.runs.receipt import load_receipt
+
+    receipt = load_receipt(Path(options.run))
+    if options.json:
+        sys.stdout.write(receipt.to_json().decode())
+    else:
+        _print_result(receipt)
+    return 0
+
+
+def export_run(options: argparse.Namespace) -> int:
+    """``colt export``."""
+    from colt.exporting import export_kernel, loading_lines
+    from colt.runs.receipt import load_receipt
+
+    receipt = load_receipt(Path(options.run))
+    output = export_kernel(Path(options.run), receipt, Path(options.output))
+    print(f"wrote {output}; load and call it so:\n\n{loading_lines(output, receipt)}")
+    return 0
+
+
+def workloads(options: argparse.Namespace) -> int:
+    """``colt workloads``."""
+    from rich.table import Table
+
+    from colt.tvm import workloads as registry
+
+    table = Table()
+    for name in ("workload", "size", "arguments", "GFLOP", "MB"):
+        table.add_column(name, justify="right" if name in ("GFLOP", "MB") else "left")
+    for name in registry.names():
+        workload = registry.get(name)
+        for size in workload.sizes:
+            arguments = ", ".join(f"{a.name}{list(a.shape)}" for a in workload.arguments(size))
+            flops, megabytes = workload.flops(size) / 1e9, workload.min_bytes(size) / 1e6
+            table.add_row(name, size, arguments, f"{flops:.3f}", f"{megabytes:.1f}")
+    _print(table)
+    return 0
+
+
+def show_hardware(options: argparse.Namespace) -> int:
+    """``colt hardware``."""
+    from rich.table import Table
+
+    from colt.runs.describe import hardware_rows
+    from colt.tvm.peaks import hardware_with_peaks
+
+    threads = options.threads if options.threads is not None else len(os.sched_getaffinity(0))
+    table = Table(show_header=False)
+    for name, value in hardware_rows(hardware_with_peaks(threads, options.refresh)):
+        table.add_row(name, value)
+    _print(table)
+    return 0
+
+
+def _print_result(receipt: Any) -> None:
+    from colt.runs.table import result_table
+
+    _print(result_table(receipt))
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a pipe has no width of its own
+    console.print(what)
+
+
+def _exit() -> NoReturn:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _exit()

@@ -1,0 +1,72 @@
+"""A run's kernel as a file of the user's, and how to call it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from colt.errors import InputError
+from colt.runs.directory import KERNEL, WINNER
+from colt.runs.receipt import Receipt
+
+
+def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
+    """Copy the run's verified kernel to ``output``, or build it from the saved module if the run could not.
+
+    Raises
+    ------
+    InputError
+        The run has neither, or ``output`` cannot be written.
+    ExportError
+        Building is needed and fails.
+    """
+    if not output.parent.is_dir() or output.is_dir():
+        raise InputError(f"{output} cannot be written: its folder must exist, and it must not be a folder itself")
+    kernel = run / KERNEL
+    if kernel.is_file():
+        _copy(kernel, output)
+        return output
+    try:
+        saved = (run / WINNER).read_bytes()
+    except OSError:
+        raise InputError(f"{run} holds neither {KERNEL} nor {WINNER}") from None
+    from colt.tvm.export import export_module, load_module
+    from colt.tvm.host import resolve_target
+
+    return export_module(load_module(saved), resolve_target(receipt.target, receipt.threads), receipt.threads, output)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy completely or not at all."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            copied = Path(folder) / target.name
+            shutil.copyfile(source, copied)
+            os.replace(copied, target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+def loading_lines(library: Path, receipt: Receipt) -> str:
+    """Python that loads the library and calls it with arrays of the right shapes."""
+    lines = [
+        "import os",
+        f'os.environ.setdefault("TVM_NUM_THREADS", "{receipt.threads}")  # TVM would use half of the cores',
+        "import numpy as np, tvm",
+        f'kernel = tvm.runtime.load_module("{library}")["main"]',
+    ]
+    names = []
+    for argument in receipt.workload.arguments:
+        fill = f'np.zeros({argument.shape}, "{argument.dtype}")'
+        if argument.dtype == "bfloat16":
+            fill = f"np.zeros({argument.shape}, ml_dtypes.bfloat16)"
+        names.append(argument.name)
+        lines.append(f"{argument.name} = tvm.runtime.tensor({fill})  # {argument.role}")
+    if any(argument.dtype == "bfloat16" for argument in receipt.workload.arguments):
+        lines.insert(2, "import ml_dtypes")
+    lines.append(f"kernel({', '.join(names)})")
+    outputs = [argument.name for argument in receipt.workload.arguments if argument.role != "input"]
+    lines += [f"print({name}.numpy())" for name in outputs]
+    return "\n".join(lines)

@@ -1,0 +1,37 @@
+"""The machine in words."""
+
+from __future__ import annotations
+
+from colt.hardware import Cache, Hardware
+
+
+def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
+    """Name and value of everything that is known about the machine."""
+    simd, peaks = hardware.simd, hardware.peaks
+    rows = [
+        ("cpu", hardware.cpu),
+        ("cores", f"{hardware.cores} usable"),
+        ("SIMD", f"{simd.name}: {simd.fp32_lanes} fp32 lanes, {simd.registers} vector registers"),
+        ("L1 data", _cache(hardware.l1d)),
+        ("L2", _cache(hardware.l2)),
+        ("L3", _cache(hardware.l3)),
+        ("memory", f"{hardware.memory_bytes / 2**30:.1f} GiB"),
+        ("FMA peak, 1 thread", _figure(peaks.fma_gflops_1_thread, "GFLOPS")),
+        (f"FMA peak, {peaks.threads} threads", _figure(peaks.fma_gflops_all_threads, "GFLOPS")),
+        ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),
+        ("measured", f"{peaks.measured_at} UTC"),
+    ]
+    if hardware.assumed:
+        rows.append(("assumed, not known", ", ".join(hardware.assumed)))
+    return rows
+
+
+def _cache(cache: Cache | None) -> str:
+    if cache is None:
+        return "none"
+    size = f"{cache.bytes / 2**20:g} MiB" if cache.bytes >= 2**20 else f"{cache.bytes / 2**10:g} KiB"
+    return f"{size}, shared by {cache.shared_by} cores" if cache.shared else f"{size} per core"
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "not measured" if value is None else f"{value:.1f} {unit}"
