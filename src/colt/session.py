@@ -17,13 +17,13 @@ from typing import Any, Self
 
 from colt import events
 from colt.config import Budget, SearchConfig
-from colt.errors import ColtError, InputError, MeasureError
+from colt.errors import InputError, MeasureError
 from colt.events import Emit
 from colt.hardware import Hardware
 from colt.interrupt import Interrupt
 from colt.knobs import Schedule
 from colt.pool import builtin
-from colt.pool.experts.architect import Architect
+from colt.pool.openings import openings
 from colt.runs.directory import JOURNAL, RECORDS, WORKLOADS, RunDirectory
 from colt.runs.journal import Journal
 from colt.search.search import Search
@@ -39,10 +39,6 @@ from colt.tvm.source import Program, load_program
 from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
 
-OPENING_SAMPLES = 48
-"""Random schedules among which, beside the constructed ones, the root's children are chosen."""
-CONSTRUCTED = 12
-"""Schedules that the architect constructs for the same purpose."""
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0)
 """The untuned program may be slow: at large sizes one run takes a minute."""
 
@@ -126,6 +122,7 @@ class Session:
     seconds_building: float = 0.0
     """Building trials, and the untuned program."""
     seconds_timing: float = 0.0
+    _space: TimedSpace = field(init=False)
     _records: Records | None = None
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
     _measured: dict[Schedule, float] = field(default_factory=dict)
@@ -172,7 +169,7 @@ class Session:
 
     def _make_search(self) -> None:
         plan = self.plan
-        space = TimedSpace(self.space, self.watch)
+        self._space = space = TimedSpace(self.space, self.watch)
         estimate = AnalyticalScorer(self.space, machine_of(self.hardware, plan.threads))
         learned = None
         if plan.config.cost_model == "auto":
@@ -210,21 +207,11 @@ class Session:
         self.emit(events.Baseline(result.latency_us))
         return result.latency_us
 
-    def openings(self) -> Iterator[tuple[Schedule, str]]:
-        """Constructed and sampled schedules of all sketches, realised, with who made them."""
+    def openings(self) -> list[tuple[Schedule, str]]:
+        """What the root's children are chosen from."""
         self.emit(events.Began("constructing openings"))
-        rng = random.Random(self.plan.seed)
         with self.watch("proposing"):
-            for architect in self._proposers.values():
-                if isinstance(architect, Architect):
-                    for schedule in architect.construct(CONSTRUCTED, rng):
-                        yield schedule, architect.spec.name
-        with self.watch("realising"):
-            for _ in range(OPENING_SAMPLES):
-                try:
-                    yield self.space.sample(rng), "sampled"
-                except ColtError:
-                    continue
+            return list(openings(self._space, list(self._proposers.values()), random.Random(self.plan.seed)))
 
     def propose(self, observation: Observation) -> Proposal:
         """Ask the acting model."""

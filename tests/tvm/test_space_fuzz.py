@@ -16,7 +16,17 @@ from space_fuzzing import NASTY, Case, Legal, Step, Verdict, serve
 
 from colt.knobs import prime_factors
 
-PROGRAMS = ("matmul", "matmul-prime", "matmul-row", "conv", "softmax", "bias-relu", "swiglu", "attention", "elementwise")
+PROGRAMS = (
+    "matmul",
+    "matmul-prime",
+    "matmul-row",
+    "conv",
+    "softmax",
+    "bias-relu",
+    "swiglu",
+    "attention",
+    "elementwise",
+)
 EXAMPLES = int(os.environ.get("COLT_FUZZ_EXAMPLES", "100"))
 """For each program. A longer hunt: ``COLT_FUZZ_EXAMPLES=5000 pytest tests/tvm/test_space_fuzz.py``."""
 PATIENCE_S = 60.0
