@@ -46,73 +46,124 @@ class Nest:
 
 def instantiate(skeleton: Skeleton, values: Sequence[Value]) -> list[Nest]:
     """The nests of all blocks that are not inlined, in program order."""
-    work = [block.work for block in skeleton.blocks]
-    placed: list[tuple[Block, int, int] | None] = []
-    for number, block in enumerate(skeleton.blocks):
-        host, depth = _location(skeleton, block, values)
-        if host is None:
-            consumer = block.host if block.host != ROOT else number
-            work[consumer] = work[consumer] + block.work
-            placed.append(None)
+    return _Instance(skeleton, values).nests()
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a block is computed: under loop ``depth`` of ``host``'s own loops, or on its own (ROOT)."""
+
+    host: int
+    depth: int
+    loops: list[Loop]
+    names: list[tuple[str, int, int]]
+    """All loops around the block from the outside, each with the block that owns it and its depth there."""
+
+
+class _Instance:
+    """One choice of values. Consumers are placed before the blocks that move under their loops."""
+
+    def __init__(self, skeleton: Skeleton, values: Sequence[Value]) -> None:
+        self._skeleton = skeleton
+        self._blocks = skeleton.blocks
+        self._values = values
+        self._places: dict[int, _Place | None] = {}
+
+    def nests(self) -> list[Nest]:
+        for number in range(len(self._blocks)):
+            self._place(number)
+        placed = {number: place for number, place in sorted(self._places.items()) if place is not None}
+        shared: dict[int, set[int]] = {}
+        for place in placed.values():
+            shared.setdefault(place.host, set()).add(place.depth)
+        work = self._work()
+        limit = max(_unroll_limit(self._skeleton, self._values), LLVM_UNROLLS)
+        nests: dict[int, Nest] = {}
+        for number in sorted(placed, key=lambda n: len(placed[n].names) - len(placed[n].loops)):
+            nests[number] = self._nest(number, placed[number], nests, shared.get(number, set()), work[number], limit)
+        return [nests[number] for number in placed]
+
+    def _work(self) -> list[Work]:
+        """Work per point, with that of inlined blocks added to their consumers'."""
+        work = [block.work for block in self._blocks]
+        for number, block in enumerate(self._blocks):
+            if self._places[number] is None and block.host != ROOT:
+                work[block.host] = work[block.host] + work[number]
+        return work
+
+    def _nest(
+        self, number: int, place: _Place, nests: dict[int, Nest], shared: set[int], work: Work, limit: int
+    ) -> Nest:
+        block, loops = self._blocks[number], place.loops
+        vector = _vector_loops(block, loops, self._skeleton.max_vector, shared)
+        body = loops[: len(loops) - vector]
+        if place.host == ROOT:
+            parallel = _parallel_extent(body, self._skeleton.max_parallel, shared)
+            times = 1
         else:
-            placed.append((block, host, depth))
-    nests: dict[int, Nest] = {}
-    order = [n for n, place in enumerate(placed) if place is not None and place[1] == ROOT]
-    order += [n for n, place in enumerate(placed) if place is not None and place[1] != ROOT]
-    limit = max(_unroll_limit(skeleton, values), LLVM_UNROLLS)
-    shared = _shared_depths(placed)
-    for number in order:
-        place = placed[number]
-        assert place is not None
-        nests[number] = _nest(skeleton, number, place, values, work[number], nests, shared.get(number), limit)
-    return [nests[number] for number in sorted(nests)]
+            host = nests[place.host]
+            parallel = host.parallel
+            times = host.times * math.prod(loop.extent for loop in host.loops[: place.depth + 1])
+        return Nest(block, work, loops, times, parallel, vector, _unrolled_loops(body, limit))
 
+    # ---- placing ----
 
-def _location(skeleton: Skeleton, block: Block, values: Sequence[Value]) -> tuple[int | None, int]:
-    """Host and depth of a block; ``None`` as host if it is inlined."""
-    if block.location_knob == FIXED:
-        return block.host, block.depth
-    where = values[block.location_knob]
-    if where == INLINE_LOCATION:
-        return None, 0
-    if where == ROOT_LOCATION or block.host == ROOT:
-        return ROOT, 0
-    names = skeleton.blocks[block.host].loop_names
-    return (block.host, names.index(str(where))) if where in names else (ROOT, 0)
+    def _place(self, number: int) -> _Place | None:
+        if number not in self._places:
+            self._places[number] = None  # inlined, or in a cycle that no real program has
+            self._places[number] = self._find_place(number)
+        return self._places[number]
 
+    def _find_place(self, number: int) -> _Place | None:
+        block = self._blocks[number]
+        if block.location_knob == FIXED:
+            host, depth = block.host, block.depth
+        else:
+            where = str(self._values[block.location_knob])
+            if where == INLINE_LOCATION:
+                return None
+            host, depth = self._named_loop(block.host, where)
+        if host == ROOT:
+            loops = _own_loops(block, self._values)
+            return _Place(ROOT, 0, loops, [(name, number, n) for n, name in enumerate(block.loop_names)])
+        place = self._place(host)
+        if place is None:
+            return None
+        region = self._region(number, host, depth)
+        loops = [Loop(n, extent, 1, block.iters[n].reduce) for n, extent in enumerate(region)]
+        outer = place.names[: len(place.names) - len(place.loops) + depth + 1]
+        return _Place(host, depth, loops, [*outer, *((f"ax{n}", number, n) for n in range(len(loops)))])
 
-def _shared_depths(placed: Sequence[tuple[Block, int, int] | None]) -> dict[int, int]:
-    """For each host the outermost loop that has a guest beside the loops further in."""
-    depths: dict[int, int] = {}
-    for place in placed:
-        if place is not None and place[1] != ROOT:
-            depths[place[1]] = min(depths.get(place[1], place[2]), place[2])
-    return depths
+    def _named_loop(self, consumer: int, name: str) -> tuple[int, int]:
+        """Owner and depth of the loop of that name around the consumer; ROOT if there is none."""
+        place = self._place(consumer) if consumer != ROOT and name != ROOT_LOCATION else None
+        if place is None:
+            return ROOT, 0
+        wanted, _, repeat = name.partition("#")
+        found = [(owner, depth) for loop, owner, depth in place.names if loop == wanted]
+        number = int(repeat) - 1 if repeat.isdigit() else 0
+        return found[number] if number < len(found) else (ROOT, 0)
 
-
-def _nest(
-    skeleton: Skeleton,
-    number: int,
-    place: tuple[Block, int, int],
-    values: Sequence[Value],
-    work: Work,
-    nests: dict[int, Nest],
-    shared_depth: int | None,
-    unroll_limit: int,
-) -> Nest:
-    block, host, depth = place
-    host_nest = nests.get(host)
-    if host_nest is None:
-        loops = _own_loops(block, values)
-        parallel = _parallel_extent(loops, skeleton.max_parallel, shared_depth)
-        times = 1
-    else:
-        loops = _guest_loops(block, host_nest, depth)
-        parallel = host_nest.parallel
-        times = host_nest.times * math.prod(loop.extent for loop in host_nest.loops[: depth + 1])
-    vector = _vector_loops(block, loops, skeleton.max_vector, shared_depth)
-    unrolled = _unrolled_loops(loops[: len(loops) - vector], unroll_limit)
-    return Nest(block, work, loops, times, parallel, vector, unrolled)
+    def _region(self, number: int, host: int, depth: int) -> list[int]:
+        """How much of each of the block's iters is computed at a time under that loop of ``host``."""
+        block = self._blocks[number]
+        region = [iter_.extent for iter_ in block.iters]
+        if block.link is None or block.host == ROOT:
+            return region
+        place = self._place(host)
+        if block.host == host and place is not None:
+            reach = reaches(place.loops[depth + 1 :], len(self._blocks[host].iters))
+        elif self._place(block.host) is not None:
+            reach = self._region(block.host, host, depth)
+        else:
+            return region
+        needed = footprint(block.link, reach)
+        shared = [block.write] if block.write.buffer == block.link.buffer else []
+        shared += [access for access in block.reads if access.buffer == block.link.buffer][:1]
+        for access in shared[:1]:
+            for dimension, index in enumerate(access.index):
+                _narrow(region, index, needed[dimension])
+        return region
 
 
 def _own_loops(block: Block, values: Sequence[Value]) -> list[Loop]:
@@ -133,23 +184,6 @@ def loop_extent(source: LoopSource, values: Sequence[Value]) -> int:
     parts = values[source.knob]
     assert isinstance(parts, tuple)
     return parts[source.part]
-
-
-def _guest_loops(block: Block, host: Nest, depth: int) -> list[Loop]:
-    """Loops over the region that the host's loops inside ``depth`` need (or leave), in the order of the guest's."""
-    region = [iter_.extent for iter_ in block.iters]
-    if block.link is not None:
-        reach = reaches(host.loops[depth + 1 :], len(host.block.iters))
-        needed = footprint(block.link, reach)
-        for dimension, index in enumerate(block.write.index if host.block.write is not block.link else ()):
-            _narrow(region, index, needed[dimension])
-        if host.block.write is block.link:
-            for access in block.reads:
-                if access.buffer == block.link.buffer:
-                    for dimension, index in enumerate(access.index):
-                        _narrow(region, index, needed[dimension])
-                    break
-    return [Loop(n, extent, 1, block.iters[n].reduce) for n, extent in enumerate(region)]
 
 
 def _narrow(region: list[int], index: tuple[tuple[int, float], ...] | None, needed: int) -> None:
@@ -180,7 +214,7 @@ def footprint(access: Access, reach: Sequence[int]) -> list[int]:
     return sizes
 
 
-def _parallel_extent(loops: Sequence[Loop], limit: int, shared_depth: int | None) -> int:
+def _parallel_extent(loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
     """Leading spatial loops are fused until their product passes the limit or a loop has several children."""
     product = 1
     if not limit:
@@ -189,17 +223,17 @@ def _parallel_extent(loops: Sequence[Loop], limit: int, shared_depth: int | None
         if loop.reduce:
             break
         product *= loop.extent
-        if product > limit or depth == shared_depth:
+        if product > limit or depth in shared:
             break
     return product
 
 
-def _vector_loops(block: Block, loops: Sequence[Loop], limit: int, shared_depth: int | None) -> int:
+def _vector_loops(block: Block, loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
     """How many innermost loops are fused into a vector: spatial, contiguous in every access, within the limit."""
     fusible = min((_contiguous_loops(access, loops) for access in (*block.reads, block.write)), default=0)
     product, count = 1, 0
     for depth in range(len(loops) - 1, -1, -1):
-        if loops[depth].reduce or count == fusible or depth == shared_depth:
+        if loops[depth].reduce or count == fusible or depth in shared:
             break
         product *= loops[depth].extent
         if product > limit:

@@ -1,0 +1,54 @@
+# Everything sets itself up: the first use makes a virtual environment with pinned dependencies in .venv.
+#
+#   make tune                        tune a 512 x 512 x 512 matmul with the built-in pool and show the result
+#   make tune WORKLOAD=flux-conv TRIALS=32
+#   make test                        all tests
+#   make lint                        ruff and mypy
+
+WORKLOAD ?= matmul
+TRIALS ?= 64
+ARGS ?=
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: tune test lint format clean
+
+tune: $(VENV)/.base
+	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "COLT needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+define install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '$(1)'
+	@touch $@
+endef
+
+$(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
+	$(call install,.)
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(call install,.[test])
+	@touch $(VENV)/.base
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(call install,.[dev])
+	@touch $(VENV)/.base $(VENV)/.test
