@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from colt.config import SearchConfig
@@ -42,7 +42,13 @@ KINDS = (
 
 operations = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 99)), min_size=30, max_size=80)
 worlds = st.tuples(st.sampled_from(sorted(CONFIGS)), st.sampled_from(["toy", "line", "tiny"]))
-few = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @dataclass

@@ -104,8 +104,9 @@ def test_exploration_favours_what_was_visited_less() -> None:
 
 
 def test_unvisited_children_come_first_larger_phi_before_smaller() -> None:
-    assert winner(family((1, 1.0, "small"), (0, 0.0, "large"))) == 1
-    assert winner(family((0, 0.0, "large"), (0, 0.0, "small"), (0, 0.0, "middle"))) == 1
+    for seed in range(5):
+        assert winner(family((1, 1.0, "small"), (0, 0.0, "large")), seed=seed) == 1
+        assert winner(family((0, 0.0, "large"), (0, 0.0, "small"), (0, 0.0, "middle")), seed=seed) == 1
 
 
 def test_tickets_in_flight_count_as_visits_of_value_zero() -> None:
@@ -113,6 +114,11 @@ def test_tickets_in_flight_count_as_visits_of_value_zero() -> None:
     assert winner(root) == 0
     root.virtual = root.children[0].virtual = 1
     assert winner(root) == 1
+    # the parent's too: with N = 3, c sqrt(ln 3 / n) leads by 0.307 and w/n trails by 0.33; with N = 9 it leads by 0.434
+    crowded = family((1, 0.3, "small"), (2, 1.26, "small"), n=3)
+    assert winner(crowded, exploration=1.0) == 1
+    crowded.virtual = 6
+    assert winner(crowded, exploration=1.0) == 0
     unvisited = family((0, 0.0, "small"), (1, 0.1, "small"))
     unvisited.children[0].virtual = 3
     assert winner(unvisited) == 1

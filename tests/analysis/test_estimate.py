@@ -1,0 +1,173 @@
+"""The analytical model ranks as a performance engineer would: each test changes one thing and knows which is faster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from colt.analysis.estimate import Machine, estimate_us
+from colt.analysis.nests import instantiate
+from colt.analysis.skeleton import FIXED, Access, Block, Iter, LoopSource, Skeleton, Work
+from colt.knobs import Value
+
+MACHINE = Machine(
+    vector_bits=512,
+    registers=32,
+    threads=2,
+    peak_gflops=116.0,
+    l1_bytes=32 * 2**10,
+    l2_bytes=2**20,
+    l3_bytes=32 * 2**20,
+    dram=30.0,
+)
+N = 512
+ROW, COLUMN, SUM = range(3)
+
+
+def access(buffer: str, *iters: int, size: int = N) -> Access:
+    return Access(buffer, (size,) * len(iters), 4, tuple(((iter_, 1.0),) for iter_ in iters))
+
+
+A, B, C = access("A", ROW, SUM), access("B", SUM, COLUMN), access("C", ROW, COLUMN)
+
+
+def matmul(b: Access = B, local: bool = True) -> Skeleton:
+    """S0 S1 R0 S2 R1 S3 over knobs 0 (i), 1 (j), 2 (k) and 3 (unroll)."""
+    order = [
+        (ROW, 0),
+        (COLUMN, 0),
+        (ROW, 1),
+        (COLUMN, 1),
+        (SUM, 0),
+        (ROW, 2),
+        (COLUMN, 2),
+        (SUM, 1),
+        (ROW, 3),
+        (COLUMN, 3),
+    ]
+    block = Block(
+        name="C",
+        iters=(Iter("i", N, False), Iter("j", N, False), Iter("k", N, True)),
+        reads=(A, b),
+        write=C,
+        work=Work(fused=1.0),
+        loops=tuple(LoopSource(iter_, iter_, part, 0) for iter_, part in order),
+        loop_names=tuple(f"{'ijk'[iter_]}_{part}" for iter_, part in order),
+        local=local,
+    )
+    return Skeleton((block,), max_parallel=32, max_vector=64, unroll_knob=3)
+
+
+GOOD: tuple[Value, ...] = ((1, 64, 1, 8), (8, 2, 1, 32), (32, 16), 512)
+
+
+def us(values: tuple[Value, ...], skeleton: Skeleton | None = None) -> float:
+    return estimate_us(skeleton or matmul(), values, MACHINE)
+
+
+def test_a_good_matmul_is_predicted_near_the_peak() -> None:
+    at_peak = 2 * N**3 / (2 * MACHINE.peak_gflops) / 1e3
+    assert at_peak < us(GOOD) < 1.5 * at_peak
+
+
+@pytest.mark.parametrize(
+    ("what", "worse"),
+    [
+        ("scalar instead of vectors", ((1, 64, 1, 8), (8, 64, 1, 1), (32, 16), 0)),
+        ("half-filled vectors", ((1, 64, 1, 8), (8, 8, 1, 8), (32, 16), 512)),
+        ("too few accumulators to hide the latency", ((1, 512, 1, 1), (8, 4, 1, 16), (32, 16), 512)),
+        ("one row, so that every load serves one multiplication", ((1, 512, 1, 1), (8, 1, 1, 64), (32, 16), 64)),
+        ("a register tile that does not fit", ((1, 16, 1, 32), (8, 1, 1, 64), (32, 16), 512)),
+        ("one piece, so that one thread works", ((1, 1, 64, 8), (1, 1, 16, 32), (32, 16), 512)),
+    ],
+)
+def test_worse_schedules_are_predicted_slower(what: str, worse: tuple[Value, ...]) -> None:
+    assert us(worse) > 1.15 * us(GOOD), what
+
+
+def test_gathering_an_operand_is_slower() -> None:
+    assert us(GOOD, matmul(b=access("B", COLUMN, SUM))) > 2 * us(GOOD)
+
+
+def test_accumulating_into_an_argument_is_slower_than_into_a_local_buffer() -> None:
+    assert us(GOOD, matmul(local=False)) > 1.5 * us(GOOD)
+
+
+def test_a_libm_call_per_point_dominates() -> None:
+    called = matmul()
+    block = replace(called.blocks[0], work=Work(fused=1.0, calls=1.0))
+    assert us(GOOD, replace(called, blocks=(block,))) > 20 * us(GOOD)
+
+
+def test_a_slower_memory_slows_what_does_not_fit_the_caches() -> None:
+    small = replace(MACHINE, l3_bytes=2**20, l2_bytes=2**18)
+    fast = estimate_us(matmul(), GOOD, small)
+    assert estimate_us(matmul(), GOOD, replace(small, dram=0.3)) > 1.5 * fast
+
+
+def test_rows_a_power_of_two_apart_crowd_out_each_other() -> None:
+    values: tuple[Value, ...] = ((1, 64, 8, 1), (32, 1, 1, 16), (4, 128), 0)
+    crowded = us(values)
+    odd = matmul(b=Access("B", (N, N + 16), 4, (((SUM, 1.0),), ((COLUMN, 1.0),))))
+    assert us(values, odd) < crowded
+
+
+def test_the_untuned_program_runs_on_one_thread_and_in_scalars() -> None:
+    block = replace(matmul().blocks[0], loops=tuple(LoopSource(n, FIXED, 0, N) for n in range(3)))
+    (nest,) = instantiate(Skeleton((block,), 0, 0, FIXED), ())
+    assert (nest.parallel, nest.vector) == (1, 0)
+
+
+def test_loops_are_fused_for_threads_until_the_limit_is_passed() -> None:
+    (nest,) = instantiate(matmul(), ((4, 16, 1, 8), (4, 4, 1, 32), (32, 16), 0))
+    assert nest.parallel == 4 * 4 * 16
+
+
+def test_inner_loops_are_unrolled_within_the_number_of_statements() -> None:
+    (nest,) = instantiate(matmul(), ((1, 64, 1, 8), (8, 2, 1, 32), (32, 16), 64))
+    (more,) = instantiate(matmul(), GOOD)
+    assert (nest.unrolled, more.unrolled) == (1, 4)  # the 8 rows; then 16 steps of k and two unit loops as well
+
+
+def two_blocks() -> Skeleton:
+    """C reads the copy A2 of A, whose place is knob 4."""
+    copy = Block(
+        name="A2",
+        iters=(Iter("a", N, False), Iter("b", N, False)),
+        reads=(access("A", 0, 1),),
+        write=access("A2", 0, 1),
+        work=Work(simple=1.0),
+        loops=(LoopSource(0, FIXED, 0, N), LoopSource(1, FIXED, 0, N)),
+        host=1,
+        location_knob=4,
+        link=access("A2", ROW, SUM),
+        loop_names=("a", "b"),
+    )
+    consumer = matmul().blocks[0]
+    reads = (access("A2", ROW, SUM), consumer.reads[1])
+    return replace(matmul(), blocks=(copy, replace(consumer, reads=reads)))
+
+
+def test_a_block_inside_a_loop_computes_what_the_rest_of_the_loops_need() -> None:
+    copy, _ = instantiate(two_blocks(), (*GOOD, "i_1"))
+    assert [loop.extent for loop in copy.loops] == [8, 512]
+    assert copy.times == 8 * 64
+    copy, _ = instantiate(two_blocks(), (*GOOD, "k_0"))
+    assert [loop.extent for loop in copy.loops] == [8, 16]
+    assert copy.times == 8 * 64 * 2 * 32
+
+
+def test_an_inlined_block_vanishes_and_its_work_goes_to_the_consumer() -> None:
+    (only,) = instantiate(two_blocks(), (*GOOD, "inline"))
+    assert only.work == Work(fused=1.0, simple=1.0)
+
+
+def test_a_block_at_the_root_keeps_its_loops_and_its_own_threads() -> None:
+    copy, consumer = instantiate(two_blocks(), (*GOOD, "root"))
+    assert (copy.times, copy.parallel, consumer.parallel) == (1, 512, 512)
+
+
+def test_a_guest_ends_the_loops_that_are_fused_for_threads() -> None:
+    _, consumer = instantiate(two_blocks(), (*GOOD, "j_0"))
+    assert consumer.parallel == 8

@@ -1,0 +1,272 @@
+"""The main job, end to end, on real TVM: what a run finds, leaves behind and says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tvm
+from tvm.s_tir import meta_schedule as ms
+
+import colt
+from colt import events
+from colt.events import Event
+from colt.finish import Result
+from colt.runs.receipt import load_receipt
+from colt.session import Session, plan
+from colt.tvm.source import load_program
+
+
+def tune(program: Any, **options: Any) -> Result:
+    return colt.tune(program, **{"trials": 6, "config": colt.SearchConfig(batch_size=3), **options})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, list[Event]]:
+    """One finished run of a program of the user's own, with its events."""
+    from tests.conftest import OWN_PROGRAM
+
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "own.py").write_text(OWN_PROGRAM)
+    seen: list[Event] = []
+    result = tune(f"{folder}/own.py:layer", trials=12, run_dir=folder / "run", seed=3, on_event=[seen.append])
+    return result, seen
+
+
+def test_a_run_is_faster_than_untuned_and_verified(finished: tuple[Result, list[Event]]) -> None:
+    result, _ = finished
+    assert result.best is not None
+    assert result.speedup > 2.0
+    assert result.receipt.verified.ok
+    assert result.speedup == pytest.approx(result.receipt.baseline.latency_us / result.best.latency_us)
+
+
+def test_the_module_computes_what_the_program_says(finished: tuple[Result, list[Event]]) -> None:
+    result, _ = finished
+    rng = np.random.default_rng(0)
+    a, b, bias = (rng.standard_normal(shape, dtype="float32") for shape in ((64, 128), (128, 96), (96,)))
+    out = tvm.runtime.tensor(np.full((64, 96), np.nan, "float32"))
+    kernel = tvm.tirx.build(result.module, target=result.target)["main"]
+    kernel(tvm.runtime.tensor(a), tvm.runtime.tensor(b), tvm.runtime.tensor(bias), out)
+    np.testing.assert_allclose(out.numpy(), np.maximum(a @ b + bias, 0), rtol=1e-4, atol=1e-4)
+
+
+def test_the_receipt_accounts_for_every_trial(finished: tuple[Result, list[Event]]) -> None:
+    receipt = finished[0].receipt
+    assert receipt.trials.total == 12 == sum(receipt.trials.fates.values())
+    assert sum(part.trials for part in receipt.proposers.values()) == 12
+    assert receipt.stop_reason == "trials"
+    assert set(receipt.versions) >= {"colt", "apache-tvm", "apache-tvm-ffi", "python"}
+    assert receipt.seconds["total"] >= sum(v for name, v in receipt.seconds.items() if name != "total") * 0.99
+    assert receipt.threads == len(os.sched_getaffinity(0))
+
+
+def test_trials_are_distinct_schedules(finished: tuple[Result, list[Event]]) -> None:
+    _, seen = finished
+    made = {event.node: event.schedule for event in seen if isinstance(event, events.Opened | events.Applied)}
+    asked = [made[event.node] for event in seen if isinstance(event, events.Asked)]
+    assert len(set(asked)) == len(asked) == 12
+
+
+def test_the_run_directory_holds_config_journal_database_receipt_and_kernel(
+    finished: tuple[Result, list[Event]],
+) -> None:
+    result, seen = finished
+    folder = result.run_dir
+    assert folder is not None
+    assert {path.name for path in folder.iterdir()} == {
+        *("config.toml", "journal.jsonl", "receipt.json", "kernel.so", "winner.json"),
+        *("database_workload.json", "database_tuning_record.json"),
+    }
+    assert load_receipt(folder) == result.receipt
+    journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    assert [record["event"] for record in journal] == [type(event).__name__.lower() for event in seen]
+
+
+def test_stock_metaschedule_reads_the_database_and_replays_its_best_record(
+    finished: tuple[Result, list[Event]],
+) -> None:
+    folder = finished[0].run_dir
+    assert folder is not None
+    database = ms.database.JSONDatabase(work_dir=str(folder))
+    records = database.get_all_tuning_records()
+    assert len(records) == 12
+    module = load_program(f"{folder.parent}/own.py:layer").module
+    best = database.query_schedule(module, finished[0].target, "main")
+    assert best is not None
+    assert tvm.tirx.build(best.mod, target=finished[0].target) is not None
+
+
+def test_the_kernel_library_loads_and_computes_the_same(finished: tuple[Result, list[Event]]) -> None:
+    result, _ = finished
+    assert result.run_dir is not None
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal(shape, dtype="float32") for shape in ((64, 128), (128, 96), (96,))]
+    outputs = []
+    for kernel in (
+        tvm.runtime.load_module(str(result.run_dir / "kernel.so"))["main"],
+        tvm.tirx.build(result.module, target=result.target)["main"],
+    ):
+        out = tvm.runtime.tensor(np.zeros((64, 96), "float32"))
+        kernel(*(tvm.runtime.tensor(array) for array in arrays), out)
+        outputs.append(out.numpy())
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_without_a_run_directory_nothing_is_written(
+    own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    result = tune(own_program, trials=3)
+    assert {path for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
+    exported = result.export(tmp_path / "k.so")
+    assert tvm.runtime.load_module(str(exported))["main"] is not None
+
+
+def test_ctrl_c_ends_the_run_cleanly_with_the_best_so_far(own_program: str) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, events.Timed) and event.trial == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    result = tune(own_program, trials=40, on_event=[interrupt])
+    assert result.receipt.stop_reason == "interrupted"
+    assert result.receipt.trials.total == 5
+    assert result.best is not None
+    assert result.receipt.verified.ok
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_on_another_thread_leaves_signals_alone(own_program: str) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.append(tune(own_program, trials=3)))
+    thread.start()
+    thread.join()
+    assert results[0].receipt.trials.total == 3
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_clock_stops_a_run(own_program: str) -> None:
+    result = tune(own_program, trials=10_000, seconds=6.0)
+    assert result.receipt.stop_reason == "seconds"
+    assert 0 < result.receipt.trials.total < 10_000
+
+
+def test_a_space_with_nothing_more_to_try_ends_the_run(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(
+        "from tvm import te\n"
+        "A = te.placeholder((2, 2), name='A')\n"
+        "k = te.reduce_axis((0, 2), name='k')\n"
+        "f = te.create_prim_func([A, te.compute((2,), lambda i: te.sum(A[i, k], axis=k), name='B')])\n"
+    )
+    result = tune(f"{tmp_path}/tiny.py:f", trials=200)
+    assert result.receipt.stop_reason == "exhausted"
+    assert result.receipt.trials.total < 200
+
+
+def test_a_schedule_rule_that_crashes_is_left_out_with_a_message() -> None:
+    result = tune("llama4-scout-mlp", trials=2)
+    assert any("left out" in message for message in result.receipt.messages)
+    assert result.receipt.trials.total == 2
+
+
+def test_a_winner_that_computes_something_else_is_not_the_winner(
+    own_program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+    original = Session.measure
+
+    def measure(self: Session, trials: Any) -> Any:
+        """Every schedule of the first batch is swapped for a program that computes nothing."""
+        for result in original(self, trials):
+            measured.append(result.trial)
+            yield result
+
+    from colt.tvm.space import TvmSpace
+
+    real = TvmSpace.module
+    broken: list[Any] = []
+
+    def module(self: TvmSpace, schedule: Any) -> Any:
+        made = real(self, schedule)
+        if schedule == self.untuned or (len(broken) and schedule not in broken):
+            return made
+        broken[:] = [schedule]
+        return halved(made)
+
+    monkeypatch.setattr(Session, "measure", measure)
+    monkeypatch.setattr(TvmSpace, "module", module)
+    result = tune(own_program, trials=4)
+    assert broken
+    assert result.receipt.trials.fates["wrong"] <= 1
+    assert result.best is None or result.receipt.verified.ok
+
+
+def halved(module: Any) -> Any:
+    """A program of the same arguments that does not do its work."""
+    from tvm import te
+
+    shapes = [tuple(int(n) for n in p.ty.shape) for p in module["main"].params]
+    inputs = [te.placeholder(shape, name=f"x{n}") for n, shape in enumerate(shapes[:-1])]
+    out = te.compute(shapes[-1], lambda i, j: inputs[0][i, 0] * 0.5, name="y")
+    from colt.tvm.program import module_of_tensors
+
+    return module_of_tensors([*inputs, out])
+
+
+def test_everything_is_checked_before_anything_is_written(tmp_path: Path) -> None:
+    for bad in (
+        {"program": "matmull"},
+        {"program": "matmul", "trials": 0},
+        {"program": "matmul", "threads": 1000},
+        {"program": "matmul", "seed": -1},
+        {"program": "matmul", "pool": ["nobody"]},
+        {"program": "matmul", "target": "cuda"},
+        {"program": "matmul", "size": "huge"},
+        {"program": "matmul", "seconds": 0.0},
+    ):
+        with pytest.raises(colt.InputError):
+            plan(**bad, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_of_another_run_is_refused_and_left_as_it_was(own_program: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.toml").write_text("mine")
+    with pytest.raises(colt.InputError, match="another run"):
+        tune(own_program, run_dir=folder)
+    assert [path.name for path in folder.iterdir()] == ["config.toml"]
+    assert (folder / "config.toml").read_text() == "mine"
+
+
+def test_an_unwritable_directory_is_refused(own_program: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(colt.InputError, match="run directory"):
+        tune(own_program, run_dir=tmp_path / "file" / "run")
+
+
+def test_the_same_seed_proposes_the_same_schedules(own_program: str) -> None:
+    def first_batch(seed: int) -> list[object]:
+        made: dict[int, object] = {}
+        asked: list[object] = []
+
+        def note(event: Event) -> None:
+            if isinstance(event, events.Opened | events.Applied):
+                made[event.node] = event.schedule
+            elif isinstance(event, events.Asked):
+                asked.append(made[event.node])
+
+        tune(own_program, trials=3, seed=seed, on_event=[note])
+        return asked
+
+    assert first_batch(5) == first_batch(5)
+    assert first_batch(5) != first_batch(6)
