@@ -240,6 +240,17 @@ def test_after_a_jump_locations_are_legal_whatever_they_were() -> None:
             knob.check(value)
 
 
+def test_a_location_that_a_jump_cannot_keep_is_drawn_among_the_legal_ones(conv: TvmSpace) -> None:
+    schedule, transformation = next(lost_locations(conv))
+    drawn = set()
+    for seed in range(12):
+        applied = conv.apply(schedule, (Jump("plain", "ms2"), *transformation), random.Random(seed))
+        drawn.add(applied.schedule.values[-1])
+        assert applied.notes == ()
+    assert schedule.values[-1] not in drawn
+    assert 1 < len(drawn) <= len(location(conv, applied.schedule, "pad.at").locations)
+
+
 # ---- what TVM gets ----
 
 
