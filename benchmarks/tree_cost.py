@@ -21,6 +21,7 @@ from colt.config import PRESETS, SearchConfig
 from colt.search.search import Propose, Search
 from colt.search.toy import ToyScorer, ToySpace
 from colt.search.types import Fate, ModelSpec, Observation, Proposal, Trial, TrialResult
+from colt.testing import SpaceCase
 
 MODELS = (ModelSpec("small", 7.0), ModelSpec("middle", 32.0), ModelSpec("large", 400.0))
 CHUNK = 1_000
@@ -93,9 +94,8 @@ def main() -> None:
     space = ToySpace(arguments.extent)
     config = SearchConfig.preset(arguments.preset)
     search = Search(space, ToyScorer(space), MODELS, config, seed=arguments.seed)
-    rng = random.Random(arguments.seed)
-    flat, cached = space.sketches
-    search.open([(space.sample(rng, sketch), "sampled") for sketch in (flat, cached) for _ in range(32)], 12_800.0)
+    samples = SpaceCase(space, arguments.seed, cases=64).schedules("openings")
+    search.open([(schedule, "sampled") for schedule in samples], space.latency_us(space.untuned))
 
     whole, chunks, tell, iterations = grow(search, space, arguments.nodes)
     last = chunks[-LAST // CHUNK :]

@@ -313,6 +313,19 @@ class CrashingWithoutPredictions(Good):
         return super().propose(observation)
 
 
+class WantsNews(Good):
+    """Counts on there being something new."""
+
+    def propose(self, observation: Observation) -> Proposal:
+        rng = random.Random(observation.seed)
+        for _ in range(99):
+            answer = super().propose(dataclasses.replace(observation, seed=rng.randrange(1 << 30)))
+            found = SPACE.apply(observation.node.schedule, answer.transformations[0], rng).schedule
+            if found not in observation.known:
+                return answer
+        raise RuntimeError("nothing new")
+
+
 class Stranger(Good):
     def propose(self, observation: Observation) -> Proposal:
         return dataclasses.replace(super().propose(observation), next_model="somebody else")
@@ -398,6 +411,7 @@ class Explosive(Good):
         (Mute, "it answers every situation or says why not"),
         (Crashing, "it answers every situation or says why not"),
         (CrashingWithoutPredictions, "it answers every situation or says why not"),
+        (WantsNews, "it comes to an end where every schedule is known"),
         (Stranger, "it names a next model of the pool"),
         (PicksAPartner, "it names a next model of the pool"),
         (Talkative, "it gives one to as many alternatives as wanted"),
@@ -415,7 +429,7 @@ class Explosive(Good):
 )
 def test_a_proposer_that_breaks_a_rule_is_caught_by_it(proposer: type[Good], broken: str) -> None:
     check = next(check for check in PROPOSER_CHECKS if rule(check) == broken)
-    with pytest.raises((NotConforming, ZeroDivisionError)):
+    with pytest.raises((NotConforming, ZeroDivisionError, RuntimeError)):
         check(ProposerCase(proposer, SPACE, SCORER))
 
 

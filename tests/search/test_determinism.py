@@ -193,3 +193,14 @@ def test_impossible_results_are_refused_and_leave_everything_as_it_was(wrong: Tr
     assert tree(it.world) == before
     assert len(it.world.events) == emitted
     assert it.world.search.trials.told == 0
+
+
+def test_results_and_ranking_come_from_what_counts() -> None:
+    it = life()
+    it.world.search.ask(4, it.propose)
+    trials = it.world.search.trials
+    it.world.search.tell([ok(2, 300.0), TrialResult(1, Fate.CRASH, None), ok(0, 200.0, 0.1), ok(0, 250.0, 0.2)])
+    assert (trials.asked, trials.told) == (4, 3)
+    assert [(result.trial, result.latency_us) for result in trials.results] == [(0, 250.0), (1, None), (2, 300.0)]
+    assert [(latency, trial.id) for latency, trial in trials.ranked()] == [(250.0, 0), (300.0, 2)]
+    assert [trials.trial(index).id for index in range(4)] == [0, 1, 2, 3]

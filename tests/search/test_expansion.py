@@ -251,6 +251,21 @@ def test_the_root_has_no_ancestors_and_no_knobs() -> None:
     assert (seen.ancestors, seen.knobs, seen.tried, seen.best) == ((), (), (), ())
 
 
+def test_every_schedule_of_the_tree_is_known() -> None:
+    world = line_world()
+    for value in (60, 80, 40):
+        ticket = world.search.select()
+        assert ticket is not None
+        for due in world.search.commit(ticket, to(value)):
+            world.search.commit(due, to(70))
+    assert [node.pruned for node in world.nodes] == [False, False, False, True, False, False]
+    ticket = world.search.select()
+    assert ticket is not None
+    known = world.search.observe(ticket).known
+    assert all(node.facts.schedule in known for node in world.nodes)
+    assert world.space.at(41) not in known  # type: ignore[attr-defined]
+
+
 def test_a_feeder_is_shown_as_itself() -> None:
     world = World()
     ticket = world.search.select(feeder="scout")

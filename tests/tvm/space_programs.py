@@ -96,7 +96,7 @@ def swiglu(tokens: int = 16, hidden: int = 32, inner: int = 64) -> Any:
 
 
 def experts(tokens: int = 8, count: int = 2, hidden: int = 16, inner: int = 16) -> Any:
-    """A softmax router and SwiGLU experts: 729 sketches, and stock tiling crashes on it."""
+    """A softmax router and SwiGLU experts: 729 sketches."""
     x, wr = te.placeholder((tokens, hidden), name="X"), te.placeholder((hidden, count), name="Wr")
     wg, wu = (te.placeholder((count, hidden, inner), name=name) for name in ("Wg", "Wu"))
     wd = te.placeholder((count, inner, hidden), name="Wd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -49,6 +50,14 @@ def it_answers_every_situation_or_says_why_not(case: ProposerCase) -> None:
         require(isinstance(reply, Proposal), f"the answer is {type(reply).__name__}, not a Proposal")
         require(isinstance(reply.why, str), f"the reason given is {reply.why!r}")
     require(2 * answered > asked, f"only {answered} of {asked} situations got a proposal")
+
+
+def it_comes_to_an_end_where_every_schedule_is_known(case: ProposerCase) -> None:
+    """With an answer or without: there may be nothing new to propose."""
+    proposer = case.make()
+    for situation in _situations(case):
+        reply = _answer(proposer, dataclasses.replace(situation.observation, known=_Everything()))
+        require(isinstance(reply, Proposal | ProposalError), f"{situation.name}: the answer is {type(reply).__name__}")
 
 
 def it_names_a_next_model_of_the_pool(case: ProposerCase) -> None:
@@ -134,6 +143,7 @@ def it_drives_a_search(case: ProposerCase) -> None:
 PROPOSER_CHECKS: tuple[Callable[[ProposerCase], None], ...] = (
     it_has_a_name_and_a_size,
     it_answers_every_situation_or_says_why_not,
+    it_comes_to_an_end_where_every_schedule_is_known,
     it_names_a_next_model_of_the_pool,
     it_gives_one_to_as_many_alternatives_as_wanted,
     its_transformations_apply_or_are_refused_properly,
@@ -144,6 +154,13 @@ PROPOSER_CHECKS: tuple[Callable[[ProposerCase], None], ...] = (
 
 
 # ---- helpers ----
+
+
+class _Everything:
+    """Contains whatever it is asked for."""
+
+    def __contains__(self, schedule: object) -> bool:
+        return True
 
 
 def _situations(case: ProposerCase) -> Iterator[Situation]:

@@ -86,18 +86,20 @@ class _Builder:
         schedule = (self._space.untuned, *line)[-1]
         views = [self._view(step, (), measured) for step in (self._space.untuned, *line)][::-1]
         tried = [self._child(schedule) for _ in range(2)] if line else []
+        children = tuple(self._view(child[1], child[0], measured) for child in tried if child is not None)
         leaders = sorted(views[:-1], key=lambda view: view.measured_us or 0.0) if measured else []
         return Observation(
             acting=self._acting,
             node=views[0],
             ancestors=tuple(views[1:3]),
             knobs=self._space.knobs(schedule),
-            tried=tuple(self._view(child[1], child[0], measured) for child in tried if child is not None),
+            tried=children,
             best=tuple(leaders[:3]),
             models=tuple(self._record(model, measured) for model in (self._acting, *self._others())),
             progress=Progress(2 * measured, 100, 5),
             proposals_wanted=1,
             seed=self._rng.randrange(1 << 40),
+            known=frozenset(view.schedule for view in (*views, *children)),
         )
 
     def altered(self, observation: Observation) -> Observation:
@@ -105,7 +107,8 @@ class _Builder:
         step = next(step for _ in range(100) if (step := self._child(observation.node.schedule)) is not None)
         child = self._view(step[1], step[0], measured=False)
         failed = FailedProposal(self._others()[0].name, dataclasses.replace(child, by=self._others()[0].name))
-        return dataclasses.replace(observation, failed=failed, tried=(*observation.tried, failed.child))
+        known = frozenset([child.schedule, observation.node.schedule, *(view.schedule for view in observation.tried)])
+        return dataclasses.replace(observation, failed=failed, tried=(*observation.tried, failed.child), known=known)
 
     def crashed(self, observation: Observation) -> Observation:
         """The same with every child tried a failed trial, and no best schedule."""
