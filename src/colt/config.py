@@ -35,7 +35,7 @@ class SearchConfig:
     widening_coefficient: float = option(
         1.0, "a node may have max(branching, coefficient * visits ^ exponent) children; 0 is off", low=0, high=100
     )
-    widening_exponent: float = option(0.5, "the exponent of progressive widening", low=0, high=1)
+    widening_exponent: float = option(0.25, "the exponent of progressive widening", low=0, high=1)
     root_width: int = option(8, "openings: children of the untuned program", low=1, high=1000)
     deal: str = option(
         "pool", "who is asked next at the openings: dealt over the pool, or the largest", choices=("pool", "largest")
@@ -110,8 +110,11 @@ class Budget:
     def __post_init__(self) -> None:
         if type(self.trials) is not int or self.trials < 1:
             raise InputError(f"trials is {self.trials!r}; it takes an integer of at least 1")
-        if self.seconds is not None and not self.seconds > 0:
-            raise InputError(f"seconds is {self.seconds!r}; it takes a number above 0")
+        seconds = self.seconds
+        if seconds is None:
+            return
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+            raise InputError(f"seconds is {seconds!r}; it takes a number above 0")
 
 
 def _check(spec: dataclasses.Field[Any], value: object) -> None:

@@ -39,6 +39,8 @@ from colt.tvm.source import Program, load_program
 from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
 
+TRIAL_LIMITS = Limits(drop_factor=2.0, total_ms=100.0)
+"""Trials only need ranking: the leaders are timed again, in turn, at the end."""
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0)
 """The untuned program may be slow: at large sizes one run takes a minute."""
 
@@ -156,7 +158,7 @@ class Session:
                 self.hardware = hardware_with_peaks(plan.threads)
             for warning in warned:
                 self.note(str(warning.message))
-            self.measurer = self._stack.enter_context(LocalMeasurer(plan.target, plan.threads))
+            self.measurer = self._stack.enter_context(LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS))
             self.emit(events.Began("generating the design space"))
             self.space = TvmSpace.generated(plan.program.module, plan.target)
             for message in self.space.messages:

@@ -95,6 +95,7 @@ def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
         session.emit(events.Began("searching"))
         stalled = 0
         while (stop := _stop_reason(session, stalled)) is None:
+            session.learn()
             left = plan.budget.trials - search.trials.asked
             with session.watch("searching"):
                 batch = search.ask(min(plan.config.batch_size, left), session.propose)
@@ -102,7 +103,6 @@ def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
             results = list(session.measure(batch))
             with session.watch("searching"):
                 search.tell(results)
-            session.learn()
         return finish(session, baseline_us, stop)
 
 

@@ -217,8 +217,17 @@ def test_what_the_acting_model_is_shown() -> None:
     assert [model.spec for model in seen.models] == [SMALL, LARGE]
     assert [(model.calls, model.predicted_hits, model.measured_hits) for model in seen.models] == [(2, 2, 1), (1, 1, 0)]
     assert (seen.progress.trials, seen.progress.trials_total, seen.progress.iterations) == (2, None, 3)
-    assert (seen.proposals_wanted, seen.failed) == (4, None)
+    assert (seen.proposals_wanted, seen.failed) == (1, None)  # four are configured, but there is one place
     assert world.search.observe(ticket) == seen
+
+
+def test_alternatives_are_wanted_as_far_as_there_are_places() -> None:
+    world = line_world(dataclasses.replace(LINE, branching=3, proposals_per_call=4))
+    world.search.iterate(lambda seen: to(40))
+    ticket = world.search.select()
+    assert ticket is not None
+    places = 3 - len(world.search.tree.nodes[ticket.node].children)
+    assert world.search.observe(ticket).proposals_wanted == min(4, places)
 
 
 def test_what_was_tried_from_here_is_shown_with_how_it_went() -> None:

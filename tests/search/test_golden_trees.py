@@ -84,7 +84,7 @@ def record(world: World) -> dict[str, Any]:
         "iterations": search.iterations,
         "streak": search.course.streak,
         "best_us": round(search.tree.values.best_us, 6),
-        "anchor_us": round(search.tree.values.anchor_us, 6),
+        "general_residual": round(search.tree.values.general_residual, 6),
         "fell_back": {what: fell_back.count(what) for what in sorted(set(fell_back))},
         "asked": asked,
         "models": [model_record(search.pool.records[name]) for name in search.pool.records],

@@ -161,9 +161,11 @@ def test_backup_amounts_to_revaluation_while_no_value_changes(steps: list[Operat
     it.world.search.tell(it.told)
     it.live([step for step in steps if step[0] not in ("tell", "again", "version")])
     before = [(node.n, node.w) for node in it.world.nodes]
-    anchor = it.world.search.tree.values.anchor_us
+    residual = it.world.search.tree.values.general_residual
     it.world.search.tell([])
-    if it.world.search.tree.values.anchor_us == anchor:  # without a single success it follows the best prediction
+    if (
+        it.world.search.tree.values.general_residual == residual
+    ):  # without a single success it follows the best prediction
         for node, (n, w) in zip(it.world.nodes, before, strict=True):
             assert (node.n, node.w) == (n, pytest.approx(w, rel=1e-9, abs=1e-12))
 
@@ -185,13 +187,32 @@ def own_value(world: World, node: Node) -> float:
         return 0.0
     if facts.measured_us is not None:
         return value(world, facts.measured_us / min(one.measured_us or 0.0 for one in succeeded))
-    trials = [one for one in succeeded if one is not world.root.facts]
-    best = min(trials, key=lambda one: (one.measured_us, one.trial), default=None)
-    anchor = min(one.predicted_us for one in known) if best is None else best.predicted_us
+    ratio = facts.predicted_us * residual(world, node) / best_us(world)
     if node.rollout_ratios:
-        values = [value(world, facts.predicted_us * ratio / anchor) for ratio in node.rollout_ratios]
+        values = [value(world, ratio * rollout) for rollout in node.rollout_ratios]
         return sum(values) / len(values)
-    return value(world, facts.predicted_us / anchor)
+    return value(world, ratio)
+
+
+def best_us(world: World) -> float:
+    """The best measured latency, or the best predicted one while nothing is measured."""
+    known = world.search.tree.known
+    succeeded = [one.measured_us for one in known if one.measured_us is not None and one.measured_us < math.inf]
+    return min(succeeded, default=min(one.predicted_us for one in known))
+
+
+def residual(world: World, node: Node) -> float:
+    """Measured over predicted of the nearest ancestor that ran; of the best trial if there is none below the root."""
+    for step in node.path():
+        measured = step.facts.measured_us
+        if step.parent is not None and measured is not None and measured < math.inf:
+            return measured / step.facts.predicted_us
+    known = world.search.tree.known
+    trials = [one for one in known if one.trial >= 0 and one.measured_us is not None and one.measured_us < math.inf]
+    best = min(trials, key=lambda one: (one.measured_us, one.trial), default=None)
+    if best is None or best.measured_us is None:
+        return best_us(world) / min(one.predicted_us for one in known)
+    return best.measured_us / best.predicted_us
 
 
 def value(world: World, ratio: float) -> float:

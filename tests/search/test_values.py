@@ -57,7 +57,7 @@ def value(latency: float, best: float) -> float:
     return 1.0 / (1.0 + math.log(latency / best))
 
 
-def test_measured_values_are_compared_with_the_best_measured_and_predicted_with_its_prediction() -> None:
+def test_predictions_are_scaled_by_what_the_nearest_measured_ancestor_measured() -> None:
     world = grown()
     told(world, {50: 300.0, 40: 200.0})
     root, start, sixty, forty, other = world.nodes
@@ -65,25 +65,46 @@ def test_measured_values_are_compared_with_the_best_measured_and_predicted_with_
     assert own(forty) == 1.0
     assert own(start) == pytest.approx(value(300.0, 200.0))
     assert own(root) == pytest.approx(value(1000.0, 200.0))
-    assert own(sixty) == pytest.approx(value(160.0, 140.0))  # the scorer says 140 µs for the best one
-    assert own(other) == pytest.approx(value(145.0, 140.0))
+    assert own(sixty) == pytest.approx(value(160.0 * 300 / 150, 200.0))  # its parent measured 300 µs for 150 predicted
+    assert own(other) == pytest.approx(value(145.0 * 300 / 150, 200.0))
     assert start.w == pytest.approx(own(start) + own(sixty) + own(forty) + own(other))
 
 
-def test_a_failed_trial_has_value_zero_and_its_children_keep_theirs() -> None:
+def test_without_a_measured_ancestor_the_best_schedules_residual_counts() -> None:
+    world = grown()
+    told(world, {40: 200.0})
+    start, sixty = world.nodes[1:3]
+    own = world.search.tree.values.own
+    assert own(start) == pytest.approx(value(150.0 * 200 / 140, 200.0))
+    assert own(sixty) == pytest.approx(value(160.0 * 200 / 140, 200.0))
+
+
+def test_a_failed_trial_has_value_zero_and_its_children_look_further_up() -> None:
     world = grown()
     told(world, {50: None, 40: 200.0})
     start, sixty = world.nodes[1:3]
     assert world.search.tree.values.own(start) == 0.0
-    assert start.w == pytest.approx(1.0 + value(160.0, 140.0) + value(145.0, 140.0))
+    expected = 1.0 + value(160.0 * 200 / 140, 200.0) + value(145.0 * 200 / 140, 200.0)
+    assert start.w == pytest.approx(expected)
     assert sixty.n == 1
 
 
-def test_without_any_success_the_best_prediction_is_the_anchor() -> None:
+def test_without_any_success_the_best_prediction_stands_for_the_best() -> None:
     world = grown()
     told(world, {40: None})
     assert world.search.tree.values.own(world.nodes[4]) == pytest.approx(value(145.0, 140.0))
     assert world.search.tree.values.own(world.nodes[3]) == 0.0
+
+
+def test_trials_are_picked_by_what_they_are_expected_to_measure() -> None:
+    world = grown((60, 40))
+    told(world, {50: 150.0, 60: 80.0, 40: 280.0})  # half of what was predicted for 60, twice as much for 40
+    for _ in range(8):
+        world.search.iterate(lambda seen: to(seen.node.schedule.values[0] - 1))
+    known = {facts.schedule.values for facts in world.search.tree.known}
+    assert known >= {(59,), (39,)}  # predicted 159 and 139
+    (first,) = world.search.trials.pick(1)
+    assert first.schedule.values[0] in range(50, 60)
 
 
 def test_unmeasured_nodes_have_the_mean_value_of_their_rollouts() -> None:
@@ -103,7 +124,7 @@ def test_the_paper_preset_values_by_the_raw_ratio() -> None:
     world = grown(config=SearchConfig.preset("paper", root_width=1, branching=64, rollouts=0))
     told(world, {50: 300.0, 40: 200.0})
     assert world.search.tree.values.own(world.nodes[1]) == pytest.approx(2 / 3)
-    assert world.search.tree.values.own(world.nodes[2]) == pytest.approx(140 / 160)
+    assert world.search.tree.values.own(world.nodes[2]) == pytest.approx(200 / (160 * 300 / 150))
 
 
 def test_the_baseline_counts_as_measured_but_is_no_trial() -> None:

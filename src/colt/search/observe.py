@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from colt.config import SearchConfig
+from colt.search import policy
 from colt.search.models import Pool
 from colt.search.tree import Node, Tree
 from colt.search.trials import Trials
@@ -43,8 +44,12 @@ class Observer:
             best=tuple(leader.view() for leader in self._trials.leaders),
             models=tuple(record.view() for record in self._pool.records.values()),
             progress=Progress(self._trials.told, self._trials_total, iterations),
-            proposals_wanted=self._config.proposals_per_call,
+            proposals_wanted=1 if contested is not None else self._alternatives(node),
             seed=seed,
             known=self._tree.facts.keys(),
             failed=None if contested is None else FailedProposal(contested.by, contested.view()),
         )
+
+    def _alternatives(self, node: Node) -> int:
+        """As many as the config asks for, and the node has places for; the ticket itself holds one of them."""
+        return max(1, min(self._config.proposals_per_call, policy.room(node, self._config) + 1))

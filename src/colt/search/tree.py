@@ -46,6 +46,7 @@ class Node:
         "parent",
         "pending",
         "pruned",
+        "residual",
         "rollout_ratios",
         "transformation",
         "tried",
@@ -66,6 +67,8 @@ class Node:
         """Every child there ever was, pruned ones included."""
         self.rollout_ratios: tuple[float, ...] = ()
         """Predicted latency of each rollout over the node's own, by one scorer version."""
+        self.residual: float = 1.0 if parent is None else parent.residual
+        """Measured over predicted latency of the nearest measured node from here upwards, this one included."""
         self.n = 0
         self.w = 0.0
         self.failed_visits = 0
@@ -98,16 +101,19 @@ class Node:
 class Values:
     """How latencies become values in (0, 1] (design, section 3, *value*).
 
-    A measured latency is compared with the best measured one; a prediction with the same scorer's prediction for
-    the anchor: the best measured schedule, or before there is one, the best predicted. So a scorer's bias cancels.
+    A measured latency is compared with the best measured one. A prediction is first scaled by the *residual* of the
+    nearest measured ancestor, what it measured over what the same scorer predicts for it: so a scorer's bias cancels,
+    that of one region of the space as well as that of the whole.
     """
 
-    __slots__ = ("anchor_us", "best_us", "logarithmic")
+    __slots__ = ("best_us", "general_residual", "logarithmic")
 
     def __init__(self, kind: str) -> None:
         self.logarithmic = kind == "log"
         self.best_us = math.inf
-        self.anchor_us = math.inf
+        """The best measured latency; before anything was measured, the best predicted one."""
+        self.general_residual = 1.0
+        """That of the best measured schedule, for nodes without a measured ancestor."""
 
     def of_ratio(self, ratio: float) -> float:
         """``ratio`` is a latency over the best; below 1 counts as 1."""
@@ -122,10 +128,20 @@ class Values:
         facts = node.facts
         if facts.measured_us is not None:
             return self.of_ratio(facts.measured_us / self.best_us) if facts.measured_us < math.inf else 0.0
-        ratio = facts.predicted_us / self.anchor_us
+        ratio = facts.predicted_us * node.residual / self.best_us
         if not node.rollout_ratios:
             return self.of_ratio(ratio)
         return math.fsum(self.of_ratio(ratio * r) for r in node.rollout_ratios) / len(node.rollout_ratios)
+
+    def residual(self, node: Node) -> float:
+        """The node's residual, its parent's being up to date. The root's is that of the best measured schedule: the
+        untuned program is too unlike any schedule to say anything about a scorer."""
+        if node.parent is None:
+            return self.general_residual
+        facts = node.facts
+        if facts.measured_us is None or facts.measured_us == math.inf:
+            return node.parent.residual
+        return facts.measured_us / facts.predicted_us
 
 
 class Tree:
@@ -159,6 +175,7 @@ class Tree:
     def add(self, parent: Node, facts: Facts, by: str, next_model: str) -> Node:
         """A new child, not yet visited."""
         node = self._make(parent, facts, by, next_model)
+        node.residual = self.values.residual(node)
         parent.children.append(node)
         parent.tried.append(node)
         return node
@@ -196,8 +213,9 @@ class Tree:
 
     def revalue(self) -> None:
         """Value the whole tree anew: ``n = 1 + Σ n_child + failed visits``, ``w = own value + Σ w_child``."""
-        own = self.values.own
+        own, residual = self.values.own, self.values.residual
         for node in self.nodes:
+            node.residual = residual(node)
             if not (node.pruned or node.held):
                 node.n = 1 + node.failed_visits
                 node.w = own(node)

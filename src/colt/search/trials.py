@@ -45,6 +45,7 @@ class Trials:
         self._heap: list[tuple[float, int, Facts]] = []
         self._waiting: list[Facts] = []
         self._version = ""
+        self._ranked = False
         self._valued_by = ""
         self.leaders: list[Node] = []
 
@@ -90,24 +91,21 @@ class Trials:
         return trials
 
     def _absorb(self) -> None:
-        """Take in the schedules that have become known since last time."""
+        """Take in the schedules that have become known since last time; rank all anew if estimates have changed."""
         new = self._tree.known[self._seen :]
         self._seen += len(new)
         self._waiting.extend(new)
         version = self._expander.scorer_version
-        if version == self._version:
-            self._push(new)
-        else:
-            self._version = version
-            self._waiting = [facts for facts in self._waiting if facts.trial < 0]
-            self._heap.clear()
-            self._push(self._waiting)
-
-    def _push(self, many: list[Facts]) -> None:
-        self._expander.predict(many)
-        for facts in many:
-            assert facts.node is not None
-            heapq.heappush(self._heap, (facts.predicted_us, facts.node.id, facts))
+        if self._ranked and version == self._version:
+            self._expander.predict(new)
+            for facts in new:
+                heapq.heappush(self._heap, _rank(facts))
+            return
+        self._ranked, self._version = True, version
+        self._waiting = [facts for facts in self._waiting if facts.trial < 0]
+        self._expander.predict(self._waiting)
+        self._heap = [_rank(facts) for facts in self._waiting]
+        heapq.heapify(self._heap)
 
     def _best(self) -> Facts | None:
         while self._heap:
@@ -164,33 +162,32 @@ class Trials:
             self.refresh()
 
     def refresh(self) -> None:
-        """Derive best, anchor, values and the models' measured records from the set of results."""
+        """Derive best, residuals, values and the models' measured records from the set of results."""
         self._valued_by = self._expander.scorer_version
         for trial, result in self._results.items():
             latency = result.latency_us
             self._asked[trial].measured_us = math.inf if latency is None else latency
-        self._find_anchor()
+        self._find_best()
         self._tree.revalue()
+        self._ranked = False
         self._count_verdicts()
         best = self._tree.values.best_us
         self._emit(events.Revalued(None if best == math.inf else best, len(self._tree.nodes), self._valued_by))
 
-    def _find_anchor(self) -> None:
-        """The measured and the predicted latency that all others are compared with."""
+    def _find_best(self) -> None:
+        """The measured latency that all others are compared with, and how far the scorer is off there."""
         tree, values = self._tree, self._tree.values
         measured = sorted(
             (self._asked[trial] for trial, result in self._results.items() if result.latency_us is not None),
             key=lambda facts: (facts.measured_us, facts.trial),
         )
         self.leaders = [facts.node for facts in measured[:LEADERS] if facts.node is not None]
-        baseline = tree.root.facts.measured_us
-        candidates = [us for us in (baseline, measured[0].measured_us if measured else None) if us is not None]
-        values.best_us = min(candidates, default=math.inf)
         self._expander.predict(tree.known)
-        if measured:
-            values.anchor_us = measured[0].predicted_us
-        else:
-            values.anchor_us = min(facts.predicted_us for facts in tree.known)
+        predicted = measured[0].predicted_us if measured else min(facts.predicted_us for facts in tree.known)
+        baseline = tree.root.facts.measured_us
+        best = [us for us in (measured[0].measured_us if measured else None, baseline) if us is not None]
+        values.best_us = min(best, default=predicted)
+        values.general_residual = (best[0] if measured and best else values.best_us) / predicted
 
     def _count_verdicts(self) -> None:
         for record in self._pool.records.values():
@@ -203,6 +200,12 @@ class Trials:
                 record = self._pool.records[node.by]
                 record.measured_hits += after < before
                 record.measured_regressions += after > before
+
+
+def _rank(facts: Facts) -> tuple[float, int, Facts]:
+    """By what the schedule is expected to measure: predicted, times the residual of the nearest measured ancestor."""
+    assert facts.node is not None
+    return facts.predicted_us * facts.node.residual, facts.node.id, facts
 
 
 def _weight(result: TrialResult) -> tuple[float, float, str]:

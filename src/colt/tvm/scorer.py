@@ -80,7 +80,7 @@ class TrustedScorer:
 
     def learn(self, measured: Mapping[Schedule, float]) -> None:
         """Train on all measured schedules (schedule → µs) if there are enough new ones, and decide who is in charge."""
-        if self._cost_model is None or len(measured) < max(self._warmup, self._trained_on * 5 // 4):
+        if self._cost_model is None or len(measured) < max(self._warmup, self._trained_on * 3 // 2):
             return
         self._trained_on = len(measured)
         schedules = list(measured)
