@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -97,14 +98,14 @@ def test_without_any_success_the_best_prediction_stands_for_the_best() -> None:
 
 
 def test_trials_are_picked_by_what_they_are_expected_to_measure() -> None:
-    world = grown((60, 40))
+    world = grown((60, 40), dataclasses.replace(LINE, branching=2))
     told(world, {50: 150.0, 60: 80.0, 40: 280.0})  # half of what was predicted for 60, twice as much for 40
-    for _ in range(8):
-        world.search.iterate(lambda seen: to(seen.node.schedule.values[0] - 1))
-    known = {facts.schedule.values for facts in world.search.tree.known}
-    assert known >= {(59,), (39,)}  # predicted 159 and 139
+    others, first_children = iter(range(61, 100)), {60: 59, 40: 39}
+    for _ in range(20):
+        world.search.iterate(lambda seen: to(first_children.pop(seen.node.schedule.values[0], next(others))))
+    assert {facts.schedule.values for facts in world.search.tree.known} >= {(59,), (39,)}  # predicted 159 and 139
     (first,) = world.search.trials.pick(1)
-    assert first.schedule.values[0] in range(50, 60)
+    assert first.schedule.values == (59,)
 
 
 def test_unmeasured_nodes_have_the_mean_value_of_their_rollouts() -> None:

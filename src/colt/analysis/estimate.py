@@ -17,35 +17,41 @@ from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, str
 from colt.analysis.skeleton import Access, Skeleton
 from colt.knobs import Value
 
-LATENCY = 4.0
+LATENCY = 5.0
 """Slots from one accumulation to the next into the same register."""
-STORE = 2.0
+STORE = 1.8
 """Slots of a vector store."""
+BROADCAST = 0.84
+"""Slots of loading one element into all lanes."""
+SPARE = 8
+"""Vector registers that LLVM needs beside accumulators."""
+SPILL = 5.0
+"""Slots of each accumulator that does not stay in a register, at every step."""
 GATHER = 2.0
 """Slots of each element of a strided vector load or store."""
 CALL = 8.0
 """Slots of a scalar libm call, for each element."""
-BRANCH = 4.0
+BRANCH = 2.6
 """Slots of a conditional load, for each element."""
 DIVISION = 10.0
 """Slots of a vector division."""
-LOOP = 1.0
+LOOP = 0.7
 """Slots that one turn of a loop that is not unrolled costs beside its body."""
 FORWARDING = 8.0
 """Slots from storing an accumulator to loading it again."""
-AUTO_VECTOR = 2.0
+AUTO_VECTOR = 1.25
 """How much slower LLVM's own vectorisation is than vectorised statements."""
 LINE = 64
 """Bytes of a cache line."""
-CODE_FREE = 256
+CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
-CODE_GROWTH = 0.05
+CODE_GROWTH = 0.2
 """What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
 WAYS = 8
 """Lines of one set of a cache."""
 LAUNCH_US = 4.0
 """Microseconds to start a parallel loop on all threads."""
-OVERLAP = 0.25
+OVERLAP = 0.15
 """The share of the smaller of compute and memory time that the larger does not hide."""
 
 
@@ -62,8 +68,8 @@ class Machine:
     l2_bytes: int
     l3_bytes: int
     dram: float
-    l2: float = 120.0
-    l3: float = 40.0
+    l2: float = 80.0
+    l3: float = 14.0
 
     @property
     def slot_ns(self) -> float:
@@ -105,9 +111,9 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     loads = sum(_transfers(access, shape) for access in nest.block.reads)
     accumulators = _transfers(nest.block.write, shape)
     reduces = any(iter_.reduce for iter_ in nest.block.iters)
-    spilled = max(0.0, accumulators + shape.vectors + 1 - machine.registers) if shape.run > 1 else 0.0
-    loads += (accumulators / shape.run if reduces else 0.0) + spilled
-    stores = STORE * (accumulators / shape.run + spilled)
+    spilled = max(0.0, accumulators + SPARE - machine.registers) if shape.run > 1 else 0.0
+    loads += (accumulators / shape.run if reduces else 0.0) + SPILL * spilled
+    stores = STORE * accumulators / shape.run + SPILL * spilled
     latency = 0.0
     if shape.chained:
         latency = (LATENCY if shape.run > 1 else 0.0) + FORWARDING / (shape.run * shape.looped)
@@ -209,7 +215,7 @@ def _transfers(access: Access, shape: _Shape) -> float:
         return count
     step = stride(access, shape.vector_loop)
     if step == 0:
-        return count
+        return count * BROADCAST
     return count * (shape.vectors if step == 1 else GATHER * shape.vector)
 
 
@@ -240,37 +246,34 @@ def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
     for depth in depths:
         reach = reaches(loops[depth:], iters)
         lines.append([_lines(access, reach) for access in accesses])
-    l1 = _misses(machine.l1_bytes, depths, lines, accesses, loops)
-    l2 = _misses(machine.l2_bytes, depths, lines, accesses, loops)
+    l1 = _misses(machine.l1_bytes, depths, lines, loops)
+    l2 = _misses(machine.l2_bytes, depths, lines, loops)
     caches = l1 / machine.l2 + l2 / machine.l3
     if sum(rows * run for rows, run, _ in lines[-1]) * LINE <= machine.l3_bytes:
         return caches, 0.0  # repeated runs find their data in L3
-    return caches, _misses(machine.l3_bytes, depths, lines, accesses, loops) / machine.dram
+    return caches, _misses(machine.l3_bytes, depths, lines, loops) / machine.dram
 
 
 def _misses(
     capacity: int,
     depths: Sequence[int],
     lines: Sequence[Sequence[tuple[int, int, int]]],
-    accesses: Sequence[Access],
     loops: Sequence[Loop],
 ) -> float:
-    """Bytes that come into a cache: what fits stays for one turn of the loop around it (stack distance)."""
+    """Bytes that come into a cache.
+
+    The loops up to some depth fit. While the next loop around them turns, every line that it touches comes in once:
+    what the turn before left is still there (stack distance). Each turn of the loops further out begins anew.
+    """
     sets = capacity // (LINE * WAYS)
-    fitting = 0
-    while fitting + 1 < len(depths):
-        if sum(_occupied(sets, *part) for part in lines[fitting + 1]) * LINE > capacity:
-            break
-        fitting += 1
-    depth = depths[fitting]
-    turns = math.prod(loop.extent for loop in loops[:depth])
-    around = next((loop for loop in reversed(loops[:depth]) if loop.extent > 1), None)
-    total = 0.0
-    for number, (access, (rows, run, _)) in enumerate(zip(accesses, lines[fitting], strict=True)):
-        kept = around is not None and stride(access, around) == 0
-        moved = rows * run * LINE * turns / (around.extent if around is not None and kept else 1)
-        total += moved * (2.0 if number == len(accesses) - 1 else 1.0)
-    return total
+    around = 0
+    while around < len(depths) and sum(_occupied(sets, *part) for part in lines[around]) * LINE <= capacity:
+        around += 1
+    around = min(around, len(depths) - 1)
+    turns = math.prod(loop.extent for loop in loops[: depths[around]])
+    moved = sum(rows * run for rows, run, _ in lines[around])
+    written, run, _ = lines[around][-1]
+    return float((moved + written * run) * LINE * turns)
 
 
 def _occupied(sets: int, rows: int, run: int, apart: int) -> float:

@@ -1,0 +1,47 @@
+"""The conformance suites of :mod:`colt.testing` on real TVM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import space_programs as programs
+
+from colt.hardware import detect
+from colt.pool import builtin
+from colt.testing import PROPOSER_CHECKS, SPACE_CHECKS, ProposerCase, ScorerCase, SpaceCase, rule
+from colt.testing.scorer import SCORER_CHECKS
+from colt.tvm.host import resolve_target
+from colt.tvm.scorer import AnalyticalScorer, machine_of
+from colt.tvm.space import TvmSpace
+
+TARGET = resolve_target(None, 2)
+MAKERS = {
+    "matmul": programs.matmul,
+    "conv": programs.conv,
+    "softmax": programs.softmax,
+    "swiglu": programs.swiglu,
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def space(request: pytest.FixtureRequest) -> TvmSpace:
+    return TvmSpace.generated(MAKERS[request.param](), TARGET)
+
+
+@pytest.mark.parametrize("check", SPACE_CHECKS, ids=rule)
+def test_the_space_conforms(space: TvmSpace, check: Any) -> None:
+    check(SpaceCase(space, seed=0, cases=3))
+
+
+@pytest.mark.parametrize("check", SCORER_CHECKS, ids=rule)
+def test_the_analytical_scorer_conforms(space: TvmSpace, check: Any) -> None:
+    check(ScorerCase(AnalyticalScorer(space, machine_of(detect(), 2)), space, seed=0, cases=5))
+
+
+@pytest.mark.parametrize("check", PROPOSER_CHECKS, ids=rule)
+@pytest.mark.parametrize("name", builtin.EXPERTS)
+def test_experts_conform_on_a_matmul(name: str, check: Any) -> None:
+    space = TvmSpace.generated(programs.matmul(), TARGET)
+    scorer = AnalyticalScorer(space, machine_of(detect(), 2))
+    check(ProposerCase(lambda: builtin.make([name], space, scorer)[0], space, scorer, cases=2))
