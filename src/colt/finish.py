@@ -39,7 +39,7 @@ from colt.tvm.peaks import hardware_with_peaks
 if TYPE_CHECKING:
     from colt.session import Session
 
-LEADERS = 3
+LEADERS = 5
 """Schedules that are timed in turn at the end."""
 VERIFIED_AT_MOST = 8
 """Leaders that are tried before the run gives up on a correct one."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from itertools import pairwise
 
 import pytest
 
 from colt import events
 from colt.config import SearchConfig
-from colt.knobs import Edit
-from colt.search.openings import distance, most_diverse
-from colt.search.toy import ToySpace
+from colt.knobs import Edit, Schedule
+from colt.search.openings import most_diverse
 from colt.search.types import ModelSpec, Proposal, ProposalError
 from tests.search.toyworld import LARGE, LINE, MODELS, SMALL, LineSpace, World, line_world, sampled, to
 
@@ -161,15 +159,13 @@ def test_openings_are_the_best_and_are_visited_once() -> None:
     assert nodes[0].facts.predicted_us == best
 
 
-def test_openings_differ_in_two_knobs_as_long_as_there_are_enough() -> None:
-    space = ToySpace(32)
-    schedules = [schedule for schedule, _ in sampled(space, 40)]
-    twins = [space.perturb(schedule, random.Random(1)) for schedule in schedules[:3]]
-    ranked = [one for pair in zip(schedules, twins, strict=False) for one in pair] + schedules[3:]
-    chosen = most_diverse(ranked, 8)
-    assert chosen[:3] == schedules[:3]
-    assert all(distance(a, b) >= 2 for a in chosen for b in chosen if a is not b)
-    assert most_diverse(ranked[:4], 4) == [schedules[0], schedules[1], twins[0], twins[1]]
+def test_openings_are_the_best_of_each_kind_and_then_the_second_best() -> None:
+    def made(tile: int, unroll: int) -> Schedule:
+        return Schedule("plain", "flat", ((1, 1, 64 // tile, tile), (1, 4, 1, 16), unroll))
+
+    ranked = [made(8, 0), made(8, 16), made(8, 64), made(4, 0), made(4, 16), made(2, 0)]
+    assert most_diverse(ranked, 4) == [made(8, 0), made(4, 0), made(2, 0), made(8, 16)]
+    assert most_diverse(ranked, 9) == [made(8, 0), made(4, 0), made(2, 0), made(8, 16), made(4, 16), made(8, 64)]
 
 
 def test_equal_openings_count_once_and_the_untuned_program_is_none() -> None:

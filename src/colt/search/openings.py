@@ -1,29 +1,29 @@
-"""Which openings the root gets: the best by the scorer that differ enough from each other."""
+"""Which openings the root gets: good by the scorer, and different in what matters most."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from colt.knobs import Schedule
 
-DIFFERENT = 2
-"""Knobs in which two openings of one sketch must differ."""
-
 
 def most_diverse(ranked: Sequence[Schedule], width: int) -> list[Schedule]:
-    """Up to ``width`` schedules of ``ranked`` (best first), near-copies of better ones last, in their order."""
-    chosen: list[Schedule] = []
-    copies: list[Schedule] = []
-    for schedule in ranked:
-        near = any(distance(schedule, other) < DIFFERENT for other in chosen)
-        (copies if near else chosen).append(schedule)
-        if len(chosen) == width:
-            break
-    return (chosen + copies)[:width]
+    """Up to ``width`` schedules of ``ranked`` (best first): the best of each kind, then the second best, and so on.
+
+    A scorer that is a little wrong is wrong about a whole kind at once, so that the best few schedules by it say
+    little more than the best one.
+    """
+    rounds: dict[Hashable, int] = {}
+    order = []
+    for place, schedule in enumerate(ranked):
+        kind = kind_of(schedule)
+        rounds[kind] = rounds.get(kind, 0) + 1
+        order.append((rounds[kind], place))
+    return [ranked[place] for _, place in sorted(order)[:width]]
 
 
-def distance(first: Schedule, second: Schedule) -> int:
-    """Knobs in which two schedules differ; schedules of different sketches are far apart."""
-    if (first.variant, first.sketch) != (second.variant, second.sketch):
-        return len(first.values) + len(second.values)
-    return sum(a != b for a, b in zip(first.values, second.values, strict=True))
+def kind_of(schedule: Schedule) -> Hashable:
+    """Variant, and the innermost parts of the tiles of most levels, those of spatial loops: the register tile."""
+    tiles = [value for value in schedule.values if isinstance(value, tuple)]
+    levels = max((len(tile) for tile in tiles), default=0)
+    return (schedule.variant, tuple(tile[-1] for tile in tiles if len(tile) == levels))
