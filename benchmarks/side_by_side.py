@@ -1,25 +1,51 @@
-"""Timing several callables in turn, so that they share the machine's noise. Shared by the benchmarks."""
+"""Timing contenders in turn, so that they share the machine's noise, each in a process of its own.
+
+One process would not be fair: TVM pins the threads that it finds, and thread pools of two libraries spin against each
+other. Only one contender runs at a time, and the others' pools have gone to sleep by then.
+"""
 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-PAUSE_SECONDS = 0.02
-"""Between blocks: thread pools of one library spin for a while after a call and would slow the next."""
+PAUSE_SECONDS = 0.4
+BLOCK_SECONDS = 0.2
 
 
-def interleaved_us(calls: Sequence[Callable[[], object]], rounds: int = 15, block_seconds: float = 0.05) -> list[float]:
-    """Median latency of each callable in microseconds, over ``rounds`` blocks taken in turn."""
-    times: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, seen in zip(calls, times, strict=True):
-            time.sleep(PAUSE_SECONDS)
+def serve(call: Callable[[], object]) -> None:
+    """The contender's side: for each line on stdin time one block of calls, and answer with its mean in microseconds."""
+    call()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        call()
+        runs, started = 0, time.perf_counter()
+        while time.perf_counter() - started < BLOCK_SECONDS:
             call()
-            runs, started = 0, time.perf_counter()
-            while time.perf_counter() - started < block_seconds:
-                call()
-                runs += 1
-            seen.append((time.perf_counter() - started) / runs * 1e6)
-    return [statistics.median(seen) for seen in times]
+            runs += 1
+        print((time.perf_counter() - started) / runs * 1e6, flush=True)
+
+
+def in_turn(contenders: Mapping[str, Sequence[str]], rounds: int = 15) -> dict[str, float]:
+    """Median microseconds of each contender: name → command of a process that calls :func:`serve`."""
+    processes = {
+        name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        for name, command in contenders.items()
+    }
+    for process in processes.values():
+        assert process.stdout is not None
+        process.stdout.readline()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, process in processes.items():
+            time.sleep(PAUSE_SECONDS)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("go\n")
+            times[name].append(float(process.stdout.readline()))
+    for process in processes.values():
+        process.communicate()
+    return {name: statistics.median(seen) for name, seen in times.items()}
