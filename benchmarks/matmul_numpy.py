@@ -1,8 +1,9 @@
-"""COLT's matmul 512 against numpy, timed in turn, and as a share of the FMA peak.
+"""COLT's matmul 512 against numpy and the FMA peak, all three timed in turn.
 
     .venv/bin/python benchmarks/matmul_numpy.py [--trials 64] [--seeds 3]
 
-To reach: at least as fast as numpy, and 90 % of the FMA peak.
+To reach: at least as fast as numpy, and 90 % of the FMA peak. Two peaks are given: of a register-resident FMA loop timed
+in turn with the others, and the best short burst of it, as ``colt hardware`` measures it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from side_by_side import in_turn, serve
 
 N = 512
 THREADS = len(os.sched_getaffinity(0))
+VECTORS, LANES, STEPS = 16, 16, 100_000
+PEAK_FLOPS = 2 * THREADS * VECTORS * LANES * STEPS
 os.environ["TVM_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(THREADS)
 
 
@@ -38,20 +41,25 @@ def main() -> None:
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
-            result = colt.tune("matmul", trials=options.trials, seed=seed, run_dir=run)
+            colt.tune("matmul", trials=options.trials, seed=seed, run_dir=run)
             this = [sys.executable, __file__, "--contender"]
-            us = in_turn({"COLT": [*this, str(run / "kernel.so")], "numpy": [*this, "numpy"]})
-        peak = measure_peaks(THREADS).fma_gflops_all_threads or float("nan")
-        figures = ", ".join(
-            f"{name} {2 * N**3 / value / 1e3:.0f} GFLOPS ({2 * N**3 / value / 1e3 / peak:.0%} of the FMA peak of {peak:.0f})"
-            for name, value in us.items()
+            us = in_turn({name: [*this, what] for name, what in contenders(run)})
+        burst = measure_peaks(THREADS).fma_gflops_all_threads or float("nan")
+        gflops = {name: (PEAK_FLOPS if name == "peak" else 2 * N**3) / value / 1e3 for name, value in us.items()}
+        print(
+            f"seed {seed}: COLT {gflops['COLT']:.0f} GFLOPS, numpy {gflops['numpy']:.0f}: "
+            f"{us['numpy'] / us['COLT']:.2f} times as fast; {gflops['COLT'] / gflops['peak']:.0%} of the FMA loop in turn ({gflops['peak']:.0f}), "
+            f"{gflops['COLT'] / burst:.0%} of its best burst ({burst:.0f})",
+            flush=True,
         )
-        receipt = result.best.gflops if result.best and result.best.gflops else 0.0
-        print(f"seed {seed}: {figures}; COLT is {us['numpy'] / us['COLT']:.2f} times as fast; receipt {receipt:.0f}")
+
+
+def contenders(run: Path) -> list[tuple[str, str]]:
+    return [("COLT", str(run / "kernel.so")), ("numpy", "numpy"), ("peak", "peak")]
 
 
 def contender(name: str) -> Callable[[], object]:
-    """A call of numpy's matmul, or of the kernel in a library."""
+    """A call of numpy's matmul, of the FMA loop, or of the kernel in a library."""
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((N, N), dtype="float32") for _ in range(2))
     out = np.empty((N, N), "float32")
@@ -59,6 +67,13 @@ def contender(name: str) -> Callable[[], object]:
         return lambda: np.matmul(a, b, out=out)
     import tvm
 
+    if name == "peak":
+        from colt.tvm.peak_kernels import build, fma_kernel
+
+        library = build(fma_kernel(THREADS, VECTORS, LANES, STEPS), THREADS)["main"]
+        shapes = ((VECTORS, LANES), (LANES,), (THREADS, VECTORS, LANES))
+        arrays = [tvm.runtime.tensor(np.full(shape, 1e-3, "float32")) for shape in shapes]
+        return lambda: library(*arrays)
     kernel = tvm.runtime.load_module(name)["main"]
     ours = [tvm.runtime.tensor(array) for array in (a, b, out)]
     kernel(*ours)

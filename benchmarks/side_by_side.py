@@ -17,7 +17,7 @@ BLOCK_SECONDS = 0.2
 
 
 def serve(call: Callable[[], object]) -> None:
-    """The contender's side: for each line on stdin time one block of calls, and answer with its mean in microseconds."""
+    """The contender's side: for each line on stdin time one block of calls, answer with the mean in microseconds."""
     call()
     print("ready", flush=True)
     for _ in sys.stdin:

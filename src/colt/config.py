@@ -29,7 +29,7 @@ def option(
 class SearchConfig:
     """The search's constants (paper sections in brackets). Construct with :meth:`preset` or directly."""
 
-    exploration: float = option(math.sqrt(2), "c, the weight of exploration in the tree policy", low=0, high=100)
+    exploration: float = option(0.5, "c, the weight of exploration in the tree policy", low=0, high=100)
     size_weight: float = option(0.5, "lambda, how far the tree policy leans towards small models", low=0, high=1)
     branching: int = option(2, "children of a node before widening", low=1, high=64)
     widening_coefficient: float = option(
@@ -58,7 +58,7 @@ class SearchConfig:
     cost_model: str = option(
         "auto", "whether a learned cost model may take over once it has proved itself", choices=("auto", "off")
     )
-    cost_model_warmup: int = option(32, "measured schedules before the cost model is first tried", low=8, high=100000)
+    cost_model_warmup: int = option(64, "measured schedules before the cost model is first tried", low=8, high=100000)
     cost_model_min_rank: float = option(0.5, "held-out rank correlation that it must exceed", low=-1, high=1)
 
     def __post_init__(self) -> None:
@@ -90,6 +90,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # As in the paper and its released code: one proposal a call, the raw ratio as value, no widening.
     "paper": {
+        "exploration": math.sqrt(2),
         "widening_coefficient": 0.0,
         "deal": "largest",
         "value": "ratio",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from colt import __version__
+from colt import __version__, events
 from colt.hardware import Hardware, forget, roofline_share
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
 from colt.runs.directory import KERNEL, RECEIPT, WINNER
@@ -33,16 +33,18 @@ from colt.runs.receipt import (
 from colt.search.types import Fate, Trial, TrialResult
 from colt.session import Plan, fate_counts
 from colt.tvm.export import export_module, save_module
-from colt.tvm.measure import ExportError, Verification
+from colt.tvm.measure import ExportError, Limits, Verification
 from colt.tvm.peaks import hardware_with_peaks
 
 if TYPE_CHECKING:
     from colt.session import Session
 
-LEADERS = 5
+LEADERS = 6
 """Schedules that are timed in turn at the end."""
-VERIFIED_AT_MOST = 8
-"""Leaders that are tried before the run gives up on a correct one."""
+ROUNDS_OF_LEADERS = 3
+"""How often the next leaders get a chance when none of the first is correct."""
+FINAL_LIMITS = Limits(min_repeat_ms=20.0)
+"""Of the final timing."""
 FINAL_SECONDS = 2.0
 """About how long the final timing takes."""
 ACTIVITIES = (
@@ -50,7 +52,7 @@ ACTIVITIES = (
     *("building", "timing", "waiting", "verifying", "exporting"),
 )
 """What the receipt's seconds are split into."""
-SLOW_BASELINE_US = 1e6
+SLOW_BASELINE_US = 1e5
 """An untuned program that is slower is not timed again."""
 
 
@@ -87,7 +89,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """A verified leader with its final latency."""
+    """The fastest leader that computes the right thing, with its final latency."""
 
     trial: Trial
     latency_us: float
@@ -96,9 +98,9 @@ class Winner:
 
 def finish(session: Session, baseline_us: float, stop_reason: str) -> Result:
     """Decide, verify, export, and write the receipt."""
+    session.emit(events.Began("timing the leaders in turn and verifying the winner"))
     with session.watch("verifying"):
-        leaders = verified_leaders(session)
-        winner, baseline_us = time_in_turn(session, leaders, baseline_us)
+        winner, baseline_us = find_winner(session, baseline_us)
     faster = winner is not None and winner.latency_us < baseline_us
     module = session.space.module(winner.trial.schedule) if winner and faster else session.plan.program.module
     if winner is not None and not faster:
@@ -114,43 +116,42 @@ def finish(session: Session, baseline_us: float, stop_reason: str) -> Result:
     return Result(receipt, module, session.plan.target, session.plan.threads, run_dir)
 
 
-def verified_leaders(session: Session) -> list[tuple[Trial, Verification]]:
-    """The fastest trials that compute what the untuned program computes; the others are marked as wrong."""
-    session_trials = session.search.trials
-    found: list[tuple[Trial, Verification]] = []
-    for _, trial in session_trials.ranked()[:VERIFIED_AT_MOST]:
-        module = session.space.module(trial.schedule)
-        verification = session.measurer.verify(session.plan.program.module, module, seed=session.plan.seed)
-        if verification.ok:
-            found.append((trial, verification))
-            if len(found) == LEADERS:
-                break
-        else:
+def find_winner(session: Session, baseline_us: float) -> tuple[Winner | None, float]:
+    """Time leaders and untuned program in turn; the fastest that is verified, and the untuned program's latency.
+
+    A leader that computes something else is marked as wrong, and the next one gets its chance.
+    """
+    for _ in range(ROUNDS_OF_LEADERS):
+        ranked = session.search.trials.ranked()[:LEADERS]
+        if not ranked:
+            break
+        timed, baseline_us = time_in_turn(session, ranked, baseline_us)
+        for latency_us, trial in timed:
+            module = session.space.module(trial.schedule)
+            verification = session.measurer.verify(session.plan.program.module, module, seed=session.plan.seed)
+            if verification.ok:
+                return Winner(trial, latency_us, verification), baseline_us
             session.note(f"trial {trial.id} by {trial.proposed_by} computes something else: {verification.message}")
-            wrong = TrialResult(trial.id, Fate.WRONG, None, math.inf, verification.message)
-            session.search.tell([wrong])
-    return found
+            session.search.tell([TrialResult(trial.id, Fate.WRONG, None, math.inf, verification.message)])
+    return None, baseline_us
 
 
 def time_in_turn(
-    session: Session, leaders: list[tuple[Trial, Verification]], baseline_us: float
-) -> tuple[Winner | None, float]:
-    """Time leaders and untuned program round-robin; the winner by medians, and the untuned program's median."""
-    if not leaders:
-        return None, baseline_us
-    modules = [session.space.module(trial.schedule) for trial, _ in leaders]
+    session: Session, leaders: list[tuple[float, Trial]], baseline_us: float
+) -> tuple[list[tuple[float, Trial]], float]:
+    """The leaders with their medians, fastest first, and the untuned program's (as it was, if that is slow)."""
+    modules = [session.space.module(trial.schedule) for _, trial in leaders]
     with_baseline = baseline_us < SLOW_BASELINE_US
     if with_baseline:
         modules.append(session.plan.program.module)
-    first_us = {result.trial: result.latency_us or 0.0 for result in session.search.trials.results}
-    round_us = sum(max(first_us[trial.id], 2e4) for trial, _ in leaders) + (baseline_us if with_baseline else 0.0)
+    shortest_us = FINAL_LIMITS.min_repeat_ms * 1e3
+    round_us = sum(max(us, shortest_us) for us, _ in leaders) + (baseline_us if with_baseline else 0.0)
     rounds = max(3, min(10, int(FINAL_SECONDS * 1e6 / round_us)))
-    medians = [statistics.median(times) for times in session.measurer.interleave(modules, rounds)]
+    medians = [statistics.median(times) for times in session.measurer.interleave(modules, rounds, FINAL_LIMITS)]
     if with_baseline:
         baseline_us = medians.pop()
-    latency_us, number = min((latency, number) for number, latency in enumerate(medians))
-    trial, verification = leaders[number]
-    return Winner(trial, latency_us, verification), baseline_us
+    trials = [trial for _, trial in leaders]
+    return sorted(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id)), baseline_us
 
 
 def _export(session: Session, module: Any, path: Path) -> None:

@@ -39,10 +39,10 @@ from colt.tvm.source import Program, load_program
 from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
 
-TRIAL_LIMITS = Limits(drop_factor=2.0, total_ms=100.0)
+TRIAL_LIMITS = Limits(drop_factor=1.5, min_repeat_ms=8.0, total_ms=30.0)
 """Trials only need ranking: the leaders are timed again, in turn, at the end."""
-BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0)
-"""The untuned program may be slow: at large sizes one run takes a minute."""
+BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
+"""The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +173,13 @@ class Session:
         plan = self.plan
         self._space = space = TimedSpace(self.space, self.watch)
         estimate = AnalyticalScorer(self.space, machine_of(self.hardware, plan.threads))
-        learned = None
-        if plan.config.cost_model == "auto":
-            module = plan.program.module
-            learned = CostModel(self.space, module, plan.target, arguments_info(module))
         config = plan.config
-        self.scorer = TrustedScorer(estimate, learned, config.cost_model_warmup, config.cost_model_min_rank)
+        self.scorer = TrustedScorer(
+            estimate,
+            self._cost_model if config.cost_model == "auto" else None,
+            config.cost_model_warmup,
+            config.cost_model_min_rank,
+        )
         experts = builtin.make(plan.pool, space, TimedScorer(estimate, self.watch))
         self._proposers = {expert.spec.name: expert for expert in experts}
         self.search = Search(
@@ -190,6 +191,10 @@ class Session:
             trials_total=plan.budget.trials,
             emit=self.emit,
         )
+
+    def _cost_model(self) -> CostModel:
+        module = self.plan.program.module
+        return CostModel(self.space, module, self.plan.target, arguments_info(module))
 
     def note(self, message: str) -> None:
         """Tell the user, now and in the receipt."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.stats import spearmanr
 from tvm.s_tir import meta_schedule as ms
 
 from colt.errors import IllegalEdit, Rejected
@@ -71,5 +70,7 @@ def rank_correlation(predicted: Sequence[float], actual: Sequence[float]) -> flo
     """Spearman's, 0 where it is not defined."""
     if len(set(predicted)) < 2 or len(set(actual)) < 2:
         return 0.0
+    from scipy.stats import spearmanr  # a second of imports, which most runs can do without
+
     value = float(spearmanr(predicted, actual).statistic)
     return value if math.isfinite(value) else 0.0

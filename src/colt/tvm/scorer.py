@@ -4,7 +4,7 @@ itself (design, section 3, *scorers*).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from colt.analysis.estimate import Machine, estimate_us
@@ -60,9 +60,12 @@ class Trust:
 class TrustedScorer:
     """The analytical scorer until the cost model ranks held-out measurements better, and above ``min_rank``."""
 
-    def __init__(self, analytical: Scorer, cost_model: CostModel | None, warmup: int, min_rank: float) -> None:
+    def __init__(
+        self, analytical: Scorer, make_cost_model: Callable[[], CostModel] | None, warmup: int, min_rank: float
+    ) -> None:
         self._analytical = analytical
-        self._cost_model = cost_model
+        self._make_cost_model = make_cost_model
+        self._cost_model: CostModel | None = None
         self._warmup = warmup
         self._min_rank = min_rank
         self._trained_on = 0
@@ -80,9 +83,10 @@ class TrustedScorer:
 
     def learn(self, measured: Mapping[Schedule, float]) -> None:
         """Train on all measured schedules (schedule → µs) if there are enough new ones, and decide who is in charge."""
-        if self._cost_model is None or len(measured) < max(self._warmup, self._trained_on * 3 // 2):
+        if self._make_cost_model is None or len(measured) < max(self._warmup, self._trained_on * 3 // 2):
             return
         self._trained_on = len(measured)
+        self._cost_model = self._cost_model or self._make_cost_model()
         schedules = list(measured)
         held_out = schedules[::HOLD_OUT]
         self._cost_model.train({s: measured[s] for s in schedules if s not in set(held_out)})
