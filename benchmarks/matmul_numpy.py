@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/matmul_numpy.py [--trials 64] [--seeds 3]
 
-To reach: at least as fast as numpy, and 90 % of the FMA peak. Two peaks are given: of a register-resident FMA loop timed
-in turn with the others, and the best short burst of it, as ``colt hardware`` measures it.
+To reach: at least as fast as numpy, and 90 % of the FMA peak. Two peaks are given: of a register-resident FMA loop
+timed in turn with the others, and the best short burst of it, as ``colt hardware`` measures it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def main() -> None:
         gflops = {name: (PEAK_FLOPS if name == "peak" else 2 * N**3) / value / 1e3 for name, value in us.items()}
         print(
             f"seed {seed}: COLT {gflops['COLT']:.0f} GFLOPS, numpy {gflops['numpy']:.0f}: "
-            f"{us['numpy'] / us['COLT']:.2f} times as fast; {gflops['COLT'] / gflops['peak']:.0%} of the FMA loop in turn ({gflops['peak']:.0f}), "
+            f"{us['numpy'] / us['COLT']:.2f} times as fast; "
+            f"{gflops['COLT'] / gflops['peak']:.0%} of the FMA loop in turn ({gflops['peak']:.0f}), "
             f"{gflops['COLT'] / burst:.0%} of its best burst ({burst:.0f})",
             flush=True,
         )

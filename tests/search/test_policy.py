@@ -32,7 +32,7 @@ def family(*children: tuple[int, float, str], n: int | None = None) -> Node:
 
 
 def winner(root: Node, phi: Mapping[str, float] = PHI, seed: int = 0, **constants: float) -> int:
-    config = SearchConfig(**constants)
+    config = SearchConfig(**{"exploration": math.sqrt(2), **constants})
     return root.children.index(policy.best_child(root, root.children, phi, config, random.Random(seed)))
 
 

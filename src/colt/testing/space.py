@@ -428,7 +428,8 @@ def _everything_random(space: Space, schedule: Schedule, rng: random.Random) -> 
     answers: list[object] = []
     transformation = space.random_transformation(schedule, rng)
     knobs = space.knobs(schedule)
-    opened: Transformation = tuple(Edit(knob.name, None) for knob in knobs[:1])
+    movable = [k for k, value in zip(knobs, schedule.values, strict=True) if neighbours(k, value)]
+    opened: Transformation = tuple(Edit(knob.name, None) for knob in movable[:1])
     jump = space.random_transformation(space.untuned, rng)
     calls: list[Callable[[], object]] = [
         lambda: space.sample(rng),

@@ -62,6 +62,14 @@ def cpu_intrinsics() -> Iterator[None]:
             tvm.s_tir.__dict__.pop("tensor_intrin", None)
 
 
+def prefer_cpu_intrinsics() -> None:
+    """Like :func:`cpu_intrinsics`, for the rest of this process: for processes that build for CPUs only.
+
+    As ``ms.builder.LocalBuilder(initializer=prefer_cpu_intrinsics)`` it spares stock's builder 20 seconds a process.
+    """
+    cpu_intrinsics().__enter__()
+
+
 def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int) -> Target:
     """The target to compile for, with ``mcpu`` and ``num-cores`` filled in for CPUs.
 

@@ -16,10 +16,8 @@ class Scout:
         self._space = space
 
     def propose(self, observation: Observation) -> Proposal:
-        """As many random transformations as are wanted."""
+        """As many random transformations as are wanted, fewer where chance repeats itself."""
         rng = random.Random(observation.seed)
         schedule = observation.node.schedule
-        transformations = tuple(
-            self._space.random_transformation(schedule, rng) for _ in range(observation.proposals_wanted)
-        )
-        return Proposal(transformations, next_model(observation, rng), "a random legal edit")
+        drawn = [self._space.random_transformation(schedule, rng) for _ in range(observation.proposals_wanted)]
+        return Proposal(tuple(dict.fromkeys(drawn)), next_model(observation, rng), "a random legal edit")
