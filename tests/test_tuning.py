@@ -238,6 +238,18 @@ def test_everything_is_checked_before_anything_is_written(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_program_that_does_not_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "crash.py").write_text(
+        "from tvm import te\n"
+        "A = te.placeholder((64,), 'int32', name='A')\n"
+        "B = te.placeholder((64,), 'int32', name='B')\n"
+        "f = te.create_prim_func([A, B, te.compute((64,), lambda i: te.indexdiv(A[i], B[i]), name='C')])\n"
+    )
+    with pytest.raises(colt.MeasureError, match="untuned program does not run"):
+        tune(f"{tmp_path}/crash.py:f", run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_directory_of_another_run_is_refused_and_left_as_it_was(own_program: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()

@@ -118,7 +118,7 @@ def _add_export(commands: Any) -> None:
 def tune_program(options: argparse.Namespace) -> int:
     """``colt tune``."""
     config = search_config(options)
-    from colt.runs.directory import next_free
+    from colt.runs.directory import RunDirectory, next_free
     from colt.session import plan
     from colt.tuning import run
 
@@ -136,7 +136,9 @@ def tune_program(options: argparse.Namespace) -> int:
     )
     if made.run_dir is None:
         parts = [made.program.name, made.program.size or ""]
-        made = dataclasses.replace(made, run_dir=next_free(Path("runs"), "-".join(filter(None, parts))))
+        folder = next_free(Path("runs"), "-".join(filter(None, parts)))
+        RunDirectory.require_free(folder)
+        made = dataclasses.replace(made, run_dir=folder)
     with progress_for(made, options) as progress:
         result = run(made, [progress])
     if options.json:

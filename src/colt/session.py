@@ -10,7 +10,7 @@ import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from typing import Any, Self
 from colt import events
 from colt.config import Budget, SearchConfig
 from colt.errors import InputError, MeasureError
-from colt.events import Emit
+from colt.events import Emit, Event
 from colt.hardware import Hardware
 from colt.interrupt import Interrupt
 from colt.knobs import Schedule
@@ -93,6 +93,8 @@ def plan(
     budget = Budget(trials, seconds)
     threads = threads or cores
     resolved = resolve_target(target, threads)
+    if run_dir is not None:
+        RunDirectory.require_free(Path(run_dir))
     return Plan(
         load_program(program, size),
         resolved,
@@ -110,7 +112,7 @@ class Session:
     """A running job. Enter it to start the worker and claim the run directory; leaving ends and closes everything."""
 
     plan: Plan
-    emit: Emit
+    listeners: InitVar[Sequence[Emit]] = ()
     watch: Stopwatch = field(default_factory=Stopwatch)
     interrupt: Interrupt = field(default_factory=Interrupt)
     messages: list[str] = field(default_factory=list)
@@ -129,6 +131,11 @@ class Session:
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
     _measured: dict[Schedule, float] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
+    _listeners: list[Emit] = field(init=False)
+    _early: list[Event] = field(default_factory=list)
+
+    def __post_init__(self, listeners: Sequence[Emit]) -> None:
+        self._listeners = list(listeners)
 
     def __enter__(self) -> Self:
         try:
@@ -148,10 +155,6 @@ class Session:
     def _start(self) -> None:
         plan = self.plan
         self._stack.enter_context(self.interrupt)
-        if plan.run_dir is not None:
-            self.directory = RunDirectory.create(plan.run_dir, plan.to_config())
-            journal = self._stack.enter_context(Journal(self.directory.path / JOURNAL))
-            self.emit = events.fan_out((self.emit, journal))
         with self.watch("starting"):
             self.emit(events.Began("looking at the hardware"))
             with warnings.catch_warnings(record=True) as warned:
@@ -163,11 +166,27 @@ class Session:
             self.space = TvmSpace.generated(plan.program.module, plan.target)
             for message in self.space.messages:
                 self.note(message)
-            if self.directory is not None:
-                folder = self.directory.path
-                files = folder / WORKLOADS, folder / RECORDS
-                self._records = Records(*files, plan.program.module, plan.target)
             self._make_search()
+
+    def claim_directory(self) -> None:
+        """Write from here on: nothing that can be found wrong with the input is left to find."""
+        plan = self.plan
+        if plan.run_dir is None:
+            return
+        self.directory = RunDirectory.create(plan.run_dir, plan.to_config())
+        folder = self.directory.path
+        journal = self._stack.enter_context(Journal(folder / JOURNAL))
+        for event in self._early:
+            journal(event)
+        self._listeners.append(journal)
+        self._records = Records(folder / WORKLOADS, folder / RECORDS, plan.program.module, plan.target)
+
+    def emit(self, event: Event) -> None:
+        """Pass an event to everybody who listens; the journal gets the first ones when it is opened."""
+        if self.directory is None:
+            self._early.append(event)
+        for listener in self._listeners:
+            listener(event)
 
     def _make_search(self) -> None:
         plan = self.plan

@@ -88,8 +88,9 @@ def tune(
 
 def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
     """Carry a plan out. Raises as :func:`tune`."""
-    with Session(plan, events.fan_out(on_event)) as session:
+    with Session(plan, on_event) as session:
         baseline_us = session.measure_baseline()
+        session.claim_directory()
         search = session.search
         search.open(session.openings(), baseline_us)
         session.emit(events.Began("searching"))

@@ -26,20 +26,25 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @classmethod
-    def create(cls, path: Path, config: dict[str, object]) -> RunDirectory:
-        """Claim ``path`` for a new run by writing its config there.
-
-        Raises
-        ------
-        InputError
-            The directory holds something already, or cannot be written.
-        """
+    @staticmethod
+    def require_free(path: Path) -> None:
+        """Raise :class:`InputError` if ``path`` holds something already or is no directory that can be written."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if path.exists() and any(path.iterdir()):
                 what = "another run" if (path / CONFIG).exists() else "other files"
                 raise InputError(f"{path} holds {what}; name a directory that is new or empty")
+            existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+            if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+                raise InputError(f"{path} cannot be used as a run directory: {existing} is not a writable directory")
+        except OSError as error:
+            raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, object]) -> RunDirectory:
+        """Claim ``path`` for a new run by writing its config there. Raises as :meth:`require_free`."""
+        cls.require_free(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
             with (path / CONFIG).open("xb") as file:
                 tomli_w.dump(config, file)
         except OSError as error:

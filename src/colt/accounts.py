@@ -1,0 +1,211 @@
+"""The receipt of a run, gathered from everything that took part in it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from typing import TYPE_CHECKING
+
+from colt import __version__
+from colt.hardware import Hardware, forget, roofline_share
+from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.runs.receipt import (
+    SCHEMA,
+    BestPart,
+    HardwarePart,
+    LatencyPart,
+    PoolMember,
+    ProposerPart,
+    Receipt,
+    ScorerPart,
+    SpacePart,
+    TensorShape,
+    TrialsPart,
+    VerifiedPart,
+    WorkloadPart,
+)
+from colt.session import Plan, fate_counts
+from colt.tvm.peaks import hardware_with_peaks
+
+if TYPE_CHECKING:
+    from colt.finish import Winner
+    from colt.session import Session
+
+ACTIVITIES = (
+    *("starting", "proposing", "scoring", "realising", "searching"),
+    *("building", "timing", "waiting", "verifying", "exporting"),
+)
+"""What the receipt's seconds are split into."""
+
+
+def make_receipt(session: Session, winner: Winner | None, baseline_us: float, stop_reason: str) -> Receipt:
+    """Everything about the run, as it stands now."""
+    plan, search = session.plan, session.search
+    if winner is not None:
+        _require_possible_peak(session, winner.latency_us)
+    best = None if winner is None else _best_part(session, winner)
+    results = search.trials.results
+    return Receipt(
+        schema=SCHEMA,
+        workload=_workload_part(plan),
+        target=json.loads(str(plan.target)),
+        threads=plan.threads,
+        versions=versions(),
+        hardware=_hardware_part(session.hardware),
+        seed=plan.seed,
+        pool=tuple(
+            PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal) for spec in search.pool.specs.values()
+        ),
+        config=plan.config.to_mapping(),
+        trials=TrialsPart(total=len(results), fates=fate_counts(results)),
+        baseline=_latency_part(session, baseline_us),
+        best=best,
+        speedup=baseline_us / best.latency_us if best is not None else 1.0,
+        verified=_verified_part(winner),
+        proposers=_proposer_parts(session),
+        course_alterations=sum(record.alterations for record in search.pool.records.values()),
+        scorer=_scorer_part(session),
+        space=SpacePart(
+            sketches=len(session.space.sketches),
+            nodes=len(search.tree.nodes),
+            distinct_schedules=len(search.tree.known),
+        ),
+        seconds=_seconds(session),
+        stop_reason=stop_reason,
+        messages=tuple(session.messages),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that a result depends on."""
+    packages = ("apache-tvm", "apache-tvm-ffi", "numpy", "xgboost-cpu")
+    found = {"colt": __version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in packages}
+
+
+def _workload_part(plan: Plan) -> WorkloadPart:
+    program = plan.program
+    return WorkloadPart(
+        name=program.name,
+        size=program.size,
+        arguments=tuple(
+            TensorShape(name=a.name, shape=a.shape, dtype=a.dtype, role=a.role.value) for a in program.arguments
+        ),
+        flops=program.flops,
+        min_bytes=program.min_bytes,
+    )
+
+
+def _hardware_part(hardware: Hardware) -> HardwarePart:
+    return HardwarePart(
+        cpu=hardware.cpu,
+        cores=hardware.cores,
+        simd=hardware.simd.name,
+        fma_gflops=hardware.peaks.fma_gflops_all_threads,
+        bandwidth_gbs=hardware.peaks.bandwidth_gbs,
+    )
+
+
+def _require_possible_peak(session: Session, latency_us: float) -> None:
+    """A peak that a kernel exceeds is void: measure it again."""
+    gflops = _gflops(session, latency_us)
+    if gflops is not None and session.hardware.peaks.exceeded_by(gflops):
+        session.note(f"the winner exceeds the FMA peak that was measured before ({gflops:.0f} GFLOPS): measured again")
+        forget(session.hardware)
+        session.hardware = hardware_with_peaks(session.plan.threads)
+
+
+def _gflops(session: Session, latency_us: float) -> float | None:
+    flops = session.plan.program.flops
+    return flops / latency_us / 1e3 if flops else None
+
+
+def _latency_part(session: Session, latency_us: float) -> LatencyPart:
+    program, gflops = session.plan.program, _gflops(session, latency_us)
+    share = None
+    if gflops is not None and program.flops and all(argument.dtype == "float32" for argument in program.arguments):
+        in_cache = program.min_bytes <= session.hardware.last_level_cache.bytes
+        share = roofline_share(gflops, program.flops, program.min_bytes, session.hardware.peaks, in_cache=in_cache)
+    return LatencyPart(latency_us=latency_us, gflops=gflops, roofline_share=share)
+
+
+def _best_part(session: Session, winner: Winner) -> BestPart:
+    schedule = winner.trial.schedule
+    knobs = session.space.knobs(schedule)
+    sketch = next(s for s in session.space.summaries() if s[:2] == (schedule.variant, schedule.sketch))
+    values = {knob.name: value for knob, value in zip(knobs, schedule.values, strict=True)}
+    steps: Transformation = (
+        Jump(schedule.variant, schedule.sketch),
+        *(Edit(name, value) for name, value in values.items()),
+    )
+    latency = _latency_part(session, winner.latency_us)
+    return BestPart(
+        latency_us=latency.latency_us,
+        gflops=latency.gflops,
+        roofline_share=latency.roofline_share,
+        trial=winner.trial.id,
+        proposed_by=winner.trial.proposed_by,
+        sketch=f"{schedule.variant}/{schedule.sketch}",
+        sketch_summary=sketch[2],
+        transformation=describe_transformation(steps),
+        values={name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
+    )
+
+
+def _verified_part(winner: Winner | None) -> VerifiedPart:
+    if winner is None:
+        message = "the untuned program is kept, there is nothing to verify"
+        return VerifiedPart(ok=True, max_abs_error=None, max_rel_error=None, tolerance=None, message=message)
+    found = winner.verification
+    return VerifiedPart(
+        ok=found.ok,
+        max_abs_error=found.max_abs_error,
+        max_rel_error=found.max_rel_error,
+        tolerance=found.tolerance,
+        message=found.message,
+    )
+
+
+def _proposer_parts(session: Session) -> dict[str, ProposerPart]:
+    trials: dict[str, int] = {}
+    for result in session.search.trials.results:
+        by = session.search.trials.trial(result.trial).proposed_by
+        trials[by] = trials.get(by, 0) + 1
+    parts = {}
+    for name, record in session.search.pool.records.items():
+        parts[name] = ProposerPart(
+            calls=record.calls,
+            trials=trials.pop(name, 0),
+            predicted_hits=record.predicted_hits,
+            predicted_regressions=record.predicted_regressions,
+            measured_hits=record.measured_hits,
+            measured_regressions=record.measured_regressions,
+            errors=record.errors,
+            fallbacks=record.fallbacks,
+            alterations=record.alterations,
+            alterations_kept=record.alterations_kept,
+            seconds=round(session.proposer_seconds.get(name, 0.0), 3),
+        )
+    return parts | {name: ProposerPart(trials=count) for name, count in trials.items()}
+
+
+def _scorer_part(session: Session) -> ScorerPart:
+    trust = session.scorer.trust
+    return ScorerPart(
+        version=session.scorer.version,
+        analytical_rank=trust.analytical,
+        cost_model_rank=trust.cost_model,
+        cost_model_samples=trust.samples,
+    )
+
+
+def _seconds(session: Session) -> dict[str, float]:
+    """Wall seconds by activity, exclusive of each other; ``waiting`` is measuring beside building and timing."""
+    spent = dict(session.watch.seconds)
+    measuring = spent.pop("measuring", 0.0)
+    building, timing = session.seconds_building, session.seconds_timing
+    spent |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
+    ordered = {name: round(spent.get(name, 0.0), 3) for name in ACTIVITIES}
+    total = session.watch.total
+    return {"total": round(total, 3), **ordered, "other": round(max(0.0, total - sum(ordered.values())), 3)}
