@@ -95,6 +95,49 @@ def test_export_builds_the_kernel_anew_where_the_run_could_not(run: Path, tmp_pa
     assert (tmp_path / "k.so").stat().st_size > 1000
 
 
+def test_a_broken_kernel_is_not_exported_as_good(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    copy.mkdir()
+    (copy / "receipt.json").write_bytes((run / "receipt.json").read_bytes())
+    (copy / "kernel.so").write_bytes(b"junk")
+    assert "holds neither" in refused("export", str(copy), "-o", str(tmp_path / "k.so"))
+    (copy / "winner.json").write_text("{}")
+    assert "winner.json" in refused("export", str(copy), "-o", str(tmp_path / "k.so"))
+    (copy / "winner.json").write_bytes((run / "winner.json").read_bytes())
+    assert colt("export", str(copy), "-o", str(tmp_path / "k.so")).returncode == 0
+    assert (tmp_path / "k.so").stat().st_size > 1000
+
+
+def test_a_receipt_of_another_schema_is_refused(run: Path, tmp_path: Path) -> None:
+    changed = json.loads((run / "receipt.json").read_text()) | {"schema": 99}
+    (tmp_path / "receipt.json").write_text(json.dumps(changed))
+    assert "schema 99" in refused("show", str(tmp_path))
+
+
+def test_an_output_that_takes_nothing_is_an_error_without_a_traceback(run: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COLT, "show", str(run), "--json"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_path: Path) -> None:
+    (tmp_path / "inplace.py").write_text(
+        "from tvm.script import tirx as T\n\n\n"
+        "@T.prim_func(s_tir=True)\n"
+        'def twice(A: T.Buffer((64, 64), "float32")):\n'
+        "    for i, j in T.grid(64, 64):\n"
+        '        with T.sblock("twice"):\n'
+        '            vi, vj = T.axis.remap("SS", [i, j])\n'
+        "            A[vi, vj] = A[vi, vj] * T.float32(2)\n"
+    )
+    done = colt("tune", "inplace.py:twice", "--trials", "4", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout)
+    assert (receipt["best"], receipt["speedup"], receipt["trials"]["total"]) == (None, 1.0, 0)
+    assert any("no schedule of this program could be made" in message for message in receipt["messages"])
+
+
 def test_json_prints_the_receipt_and_nothing_else(tmp_path: Path, own_program: str) -> None:
     done = colt("tune", own_program, "--trials", "2", "--json", cwd=tmp_path)
     assert done.returncode == 0
@@ -136,6 +179,13 @@ def test_bad_arguments_are_refused(tmp_path: Path, own_program: str) -> None:
     assert "TOML" in refused("tune", "matmul", "--config", str(tmp_path / "worse.toml"))
     (tmp_path / "receipt.json").write_text('{"schema": 1}')
     assert "not a receipt" in refused("show", str(tmp_path))
+    assert "cannot be measured here" in refused(
+        "tune", "matmul", "--target", '{"kind":"llvm","mtriple":"sparc-linux-gnu"}'
+    )
+    assert "empty name" in refused("tune", "matmul", "--run", "")
+    assert "pool is empty" in refused("tune", "matmul", "--pool", "")
+    (tmp_path / "misspelt.toml").write_text("[serach]\nepsilon = 0.1\n")
+    assert "serach" in refused("tune", "matmul", "--config", str(tmp_path / "misspelt.toml"))
     assert not (tmp_path / "runs").exists()
 
 

@@ -6,6 +6,7 @@ Imports are local to the commands, so that ``colt --help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -29,13 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         code: int = options.command(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except ColtError as error:
         print(f"colt: {error}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
         return 0
+    except OSError as error:
+        print(f"colt: {error.filename or 'the output'} cannot be written: {error.strerror or error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        return USAGE_ERROR
     except KeyboardInterrupt:
         print("colt: interrupted", file=sys.stderr)
         return 130
@@ -142,7 +149,7 @@ def tune_program(options: argparse.Namespace) -> int:
     with progress_for(made, options) as progress:
         result = run(made, [progress])
     if options.json:
-        sys.stdout.write(result.receipt.to_json().decode())
+        print(result.receipt.to_json().decode(), end="")
     else:
         _print_result(result.receipt)
         print(f"run directory: {made.run_dir}")
@@ -165,13 +172,16 @@ def _search_table(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("search", {})
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: search is not a table")
+    unknown = [name for name in tables if name not in ("run", "search")]
+    table = tables.get("search")
+    if unknown or not isinstance(table, dict):
+        found = ", ".join(tables) or "nothing"
+        raise InputError(f"{path} needs a [search] table, and may have a [run] table that is not read; it has {found}")
     SearchConfig.from_mapping(table)
     return table
 
@@ -202,7 +212,7 @@ def show_run(options: argparse.Namespace) -> int:
 
     receipt = load_receipt(Path(options.run))
     if options.json:
-        sys.stdout.write(receipt.to_json().decode())
+        print(receipt.to_json().decode(), end="")
     else:
         _print_result(receipt)
     return 0

@@ -13,7 +13,7 @@ from colt.runs.receipt import Receipt
 
 
 def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
-    """Copy the run's verified kernel to ``output``, or build it from the saved module if the run could not.
+    """Copy the run's verified kernel to ``output``, or build it from the saved module if it is missing or broken.
 
     Raises
     ------
@@ -24,18 +24,22 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     """
     if not output.parent.is_dir() or output.is_dir():
         raise InputError(f"{output} cannot be written: its folder must exist, and it must not be a folder itself")
+    from colt.tvm.export import export_module, is_loadable, load_module
+    from colt.tvm.host import resolve_target
+
     kernel = run / KERNEL
-    if kernel.is_file():
+    if kernel.is_file() and is_loadable(kernel):
         _copy(kernel, output)
         return output
     try:
         saved = (run / WINNER).read_bytes()
     except OSError:
-        raise InputError(f"{run} holds neither {KERNEL} nor {WINNER}") from None
-    from colt.tvm.export import export_module, load_module
-    from colt.tvm.host import resolve_target
-
-    return export_module(load_module(saved), resolve_target(receipt.target, receipt.threads), receipt.threads, output)
+        raise InputError(f"{run} holds neither a {KERNEL} that loads nor {WINNER}") from None
+    try:
+        module = load_module(saved)
+    except InputError as error:
+        raise InputError(f"{run / WINNER}: {error}") from None
+    return export_module(module, resolve_target(receipt.target, receipt.threads), receipt.threads, output)
 
 
 def _copy(source: Path, target: Path) -> None:

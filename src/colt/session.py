@@ -49,6 +49,8 @@ BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=6
 class Plan:
     """What is to be done, all of it checked."""
 
+    spec: str
+    """The program as the user named it; its own name if it was given as an object."""
     program: Program
     target: Any
     threads: int
@@ -60,7 +62,7 @@ class Plan:
 
     def to_config(self) -> dict[str, object]:
         """For the run directory's ``config.toml``."""
-        run: dict[str, object] = {"workload": self.program.name, "trials": self.budget.trials, "seed": self.seed}
+        run: dict[str, object] = {"program": self.spec, "trials": self.budget.trials, "seed": self.seed}
         if self.program.size is not None:
             run["size"] = self.program.size
         if self.budget.seconds is not None:
@@ -94,9 +96,13 @@ def plan(
     threads = threads or cores
     resolved = resolve_target(target, threads)
     if run_dir is not None:
+        if not str(run_dir):
+            raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(run_dir))
+    loaded = load_program(program, size)
     return Plan(
-        load_program(program, size),
+        program if isinstance(program, str) else loaded.name,
+        loaded,
         resolved,
         threads,
         names,
@@ -133,6 +139,9 @@ class Session:
     _stack: ExitStack = field(default_factory=ExitStack)
     _listeners: list[Emit] = field(init=False)
     _early: list[Event] = field(default_factory=list)
+    _told_of_interrupt: bool = False
+    _refusal: str = ""
+    """Why the last schedule that could not be made could not be made."""
 
     def __post_init__(self, listeners: Sequence[Emit]) -> None:
         self._listeners = list(listeners)
@@ -183,6 +192,8 @@ class Session:
 
     def emit(self, event: Event) -> None:
         """Pass an event to everybody who listens; the journal gets the first ones when it is opened."""
+        if isinstance(event, events.FellBack) and event.what == "transformation":
+            self._refusal = event.reason
         if self.directory is None:
             self._early.append(event)
         for listener in self._listeners:
@@ -271,6 +282,11 @@ class Session:
         self.seconds_building += done.seconds_building
         self.seconds_timing += done.seconds_timing
 
+    def explain_nothing(self) -> None:
+        """Say why, if not one schedule could be made."""
+        if self.search.trials.asked == 0 and self._refusal:
+            self.note(f"no schedule of this program could be made: {self._refusal}")
+
     def learn(self) -> None:
         """Let the cost model have what was measured so far."""
         with self.watch("scoring"):
@@ -279,6 +295,9 @@ class Session:
     def stop_requested(self) -> str | None:
         """``interrupted`` or ``seconds`` if the run is to end now."""
         if self.interrupt.requested:
+            if not self._told_of_interrupt:
+                self._told_of_interrupt = True
+                self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
             return "interrupted"
         seconds = self.plan.budget.seconds
         if seconds is not None and self.watch.total >= seconds:

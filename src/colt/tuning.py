@@ -104,6 +104,7 @@ def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
             results = list(session.measure(batch))
             with session.watch("searching"):
                 search.tell(results)
+        session.explain_nothing()
         return finish(session, baseline_us, stop)
 
 

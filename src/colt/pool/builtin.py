@@ -22,7 +22,7 @@ DEFAULT = ("scout", "tuner", "architect")
 
 def specs(names: Sequence[str] = DEFAULT) -> list[ModelSpec]:
     """The members of a pool of built-in experts. Raises :class:`InputError` for an unknown or repeated name."""
-    if not names:
+    if not names or list(names) == [""]:
         raise InputError(f"the pool is empty; there are {', '.join(EXPERTS)}")
     for name in names:
         if name not in EXPERTS:

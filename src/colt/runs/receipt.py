@@ -167,10 +167,13 @@ def load_receipt(run: Path) -> Receipt:
     """
     path = run if run.is_file() else run / RECEIPT
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Receipt)
+        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
     except FileNotFoundError:
         raise InputError(f"{run} holds no finished run: there is no {RECEIPT}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
         raise InputError(f"{path} is not a receipt: {error}") from None
+    if receipt.schema != SCHEMA:
+        raise InputError(f"{path} has schema {receipt.schema}; this version of COLT reads {SCHEMA}")
+    return receipt

@@ -18,6 +18,14 @@ def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
     return path
 
 
+def is_loadable(library: Path) -> bool:
+    """Whether TVM loads the shared library and finds the kernel in it."""
+    try:
+        return tvm.runtime.load_module(str(library))["main"] is not None
+    except (OSError, RuntimeError, ValueError, AttributeError):
+        return False
+
+
 def save_module(module: Any) -> bytes:
     """A module in TVM's JSON."""
     return str(tvm.ir.save_json(module)).encode()

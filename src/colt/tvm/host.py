@@ -84,6 +84,7 @@ def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int
     try:
         config = _target_config(wanted)
         if config.get("kind") == "llvm":
+            _require_this_architecture(config.get("mtriple"))
             if config.get("mcpu") in (None, "native"):
                 config["mcpu"] = codegen.llvm_get_system_cpu()
             config.setdefault("num-cores", threads)
@@ -116,6 +117,13 @@ def _target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str,
     if not isinstance(parsed, dict):
         raise ValueError("not a JSON object")
     return parsed
+
+
+def _require_this_architecture(triple: object) -> None:
+    """Kernels are run where they are tuned. Raises :class:`InputError` for a triple of other processors."""
+    here = str(codegen.llvm_get_system_triple()).partition("-")[0]
+    if triple is not None and str(triple).partition("-")[0] != here:
+        raise InputError(f"target mtriple {str(triple)!r} cannot be measured here: this machine is {here}")
 
 
 def _require_usable(target: Target) -> None:
