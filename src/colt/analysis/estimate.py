@@ -17,41 +17,41 @@ from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, str
 from colt.analysis.skeleton import Access, Skeleton
 from colt.knobs import Value
 
-LATENCY = 5.0
+LATENCY = 7.0
 """Slots from one accumulation to the next into the same register."""
 STORE = 1.8
 """Slots of a vector store."""
-BROADCAST = 0.84
+BROADCAST = 0.85
 """Slots of loading one element into all lanes."""
-SPARE = 8
+SPARE = 9
 """Vector registers that LLVM needs beside accumulators."""
-SPILL = 5.0
+SPILL = 6.5
 """Slots of each accumulator that does not stay in a register, at every step."""
 GATHER = 2.0
 """Slots of each element of a strided vector load or store."""
 CALL = 8.0
 """Slots of a scalar libm call, for each element."""
-BRANCH = 2.6
+BRANCH = 2.1
 """Slots of a conditional load, for each element."""
 DIVISION = 10.0
 """Slots of a vector division."""
-LOOP = 0.7
+LOOP = 0.35
 """Slots that one turn of a loop that is not unrolled costs beside its body."""
-FORWARDING = 8.0
+FORWARDING = 20.0
 """Slots from storing an accumulator to loading it again."""
-AUTO_VECTOR = 1.25
+AUTO_VECTOR = 1.65
 """How much slower LLVM's own vectorisation is than vectorised statements."""
 LINE = 64
 """Bytes of a cache line."""
 CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
-CODE_GROWTH = 0.2
+CODE_GROWTH = 0.17
 """What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
 WAYS = 8
 """Lines of one set of a cache."""
 LAUNCH_US = 4.0
 """Microseconds to start a parallel loop on all threads."""
-OVERLAP = 0.15
+OVERLAP = 0.07
 """The share of the smaller of compute and memory time that the larger does not hide."""
 
 
@@ -68,8 +68,8 @@ class Machine:
     l2_bytes: int
     l3_bytes: int
     dram: float
-    l2: float = 80.0
-    l3: float = 14.0
+    l2: float = 68.0
+    l3: float = 16.0
 
     @property
     def slot_ns(self) -> float:

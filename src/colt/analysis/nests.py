@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from colt.analysis.skeleton import FIXED, ROOT, Access, Block, LoopSource, Skeleton, Work
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Value
 
-LLVM_UNROLLS = 24
+LLVM_UNROLLS = 64
 """Statements up to which LLVM unrolls constant loops by itself."""
 
 
