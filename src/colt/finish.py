@@ -19,7 +19,7 @@ from colt.tvm.measure import ExportError, Limits, Verification
 if TYPE_CHECKING:
     from colt.session import Session
 
-LEADERS = 6
+LEADERS = 5
 """Schedules that are timed in turn at the end."""
 ROUNDS_OF_LEADERS = 3
 """How often the next leaders get a chance when none of the first is correct."""

@@ -16,9 +16,9 @@ from colt.pool.experts.routing import next_model
 from colt.search.openings import most_diverse
 from colt.search.types import ModelSpec, Observation, Proposal, ProposalError, Scorer, Space
 
-OPENING_PREDICTIONS = 3000
+OPENING_PREDICTIONS = 2000
 """Effort of the openings, over all sketches."""
-PROPOSAL_PREDICTIONS = 150
+PROPOSAL_PREDICTIONS = 100
 """Effort of one proposal."""
 SAMPLES = 24
 """Random schedules of a sketch that tell whether it is worth descending in."""
