@@ -3,7 +3,8 @@
 The model counts *slots*: a slot is the time in which one thread does one vector multiply-add at its measured peak.
 For every step of the innermost reduction it takes the tightest of four limits (arithmetic, loads, stores, the latency
 of the accumulation), then adds the time that cache misses of each level cost. It knows which accumulators stay in
-registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs. It is meant to rank
+registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs. The constants below are
+fitted to measured schedules, so that they stand for a little more than their names say. It is meant to rank
 schedules of one program; how well it does is measured by ``benchmarks/estimate_rank.py``.
 """
 
