@@ -7,17 +7,20 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tvm
 
 import colt
+from colt import finish
 from colt.errors import InputError, MeasureError
 from colt.hardware import detect
 from colt.runs.receipt import load_receipt
 from colt.session import plan
 from colt.tvm.assumed import assumed_hardware, resolve_board_target, simd_of_target
+from colt.tvm.measure import LocalMeasurer
 from colt.tvm.source import load_program
 from colt.tvm.space import TvmSpace
 from tests.loopback_board import LoopbackBoard, free_port
@@ -125,6 +128,17 @@ def test_no_tracker_is_an_error_before_anything_is_written(tmp_path: Path) -> No
 def test_a_board_of_another_kind_than_the_target_is_an_error(loopback_board: LoopbackBoard, own_program: str) -> None:
     with pytest.raises(MeasureError, match="a processor as the target says"):
         colt.tune(own_program, trials=4, target=PI, rpc=loopback_board.address, key=loopback_board.key)
+
+
+def test_a_kernel_that_cannot_be_linked_here_is_left_as_objects(tmp_path: Path, own_program: str) -> None:
+    found = resolve_board_target(PI, None)
+    module = load_program(own_program, None).module
+    notes: list[str] = []
+    with LocalMeasurer(found.target, found.threads, workers=1) as measurer:
+        job = SimpleNamespace(plan=SimpleNamespace(target=found.target), measurer=measurer, note=notes.append)
+        finish._export(job, module, tmp_path)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == ["kernel.tar"]
+    assert notes == ["kernel.tar, not kernel.so: aarch64 is not linked here but where TVM loads it"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_board_gives_the_figures_that_the_same_machine_gives_locally(remote, m
         assert far.interval_us.contains(far.latency_us)
         assert 0.3 < min(far.runs_us) / min(near.runs_us) < 3  # medians suffer from other loads
     assert min(there[1].runs_us) < min(there[0].runs_us) / 2
-    assert remote.remarks == []  # the number of threads could be set
+    assert remote.take_remarks() == []  # the number of threads could be set
 
 
 def test_a_short_kernel_is_timed_without_the_network(remote):
