@@ -33,6 +33,11 @@ class Plan:
         """The knobs; those of locations list none."""
         return tuple(decision.knob for decision in self.decisions)
 
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the trace itself says what runs in parallel, rather than leave it to post-processors."""
+        return any(instruction.kind.name == "Parallel" for instruction in self.trace.insts)
+
 
 class Plans:
     """All sketches by variant and name."""

@@ -42,11 +42,12 @@ from colt.tvm.edits import (
 )
 from colt.tvm.legality import Legality
 from colt.tvm.plans import LazySketches, Plan, Plans
+from colt.tvm.provenance import trace_loops
 from colt.tvm.realise import Realised, realise
 from colt.tvm.recent import Recent
 from colt.tvm.replay import Replayer
-from colt.tvm.skeleton import read_skeleton
-from colt.tvm.sketches import DesignSpace, generate, given
+from colt.tvm.skeleton import read_skeleton, read_structured
+from colt.tvm.sketches import DesignSpace, generate, given, structured
 
 UNTUNED = Schedule("plain", "untuned", ())
 
@@ -72,8 +73,14 @@ class TvmSpace:
 
     @classmethod
     def generated(cls, mod: Any, target: Any, *, seed: int = 1, **options: Any) -> TvmSpace:
-        """The space of MetaSchedule's own sketches. Raises :class:`~colt.errors.InputError` if there are none."""
-        return cls(mod, generate(mod, target, seed), **options)
+        """The space of structured sketches and MetaSchedule's own.
+
+        Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
+        """
+        stock = generate(mod, target, seed)
+        designs, messages = structured(mod, target, seed)
+        space = DesignSpace((*designs, *stock.designs), stock.postprocs, (*messages, *stock.messages))
+        return cls(mod, space, **options)
 
     @classmethod
     def given(cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], **options: Any) -> TvmSpace:
@@ -170,6 +177,9 @@ class TvmSpace:
         if schedule == UNTUNED:
             return read_skeleton(self._mod, (), ())
         plan = self._plans.find(schedule.variant, schedule.sketch)
+        if plan.is_explicit:
+            instance, loops = trace_loops(self._replayer, plan.trace)
+            return read_structured(instance.mod, loops, {d.position: n for n, d in enumerate(plan.decisions)})
         movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
         values = [ROOT_LOCATION if moves else value for moves, value in zip(movable, plan.first, strict=True)]
         realised = realise(self._replayer, plan.trace, plan.decisions, [Take(v) for v in values], random.Random(0))

@@ -64,17 +64,19 @@ class _Emitter:
         rows, columns = self._tiled_iters()
         outer: list[Any] = []
         parts: dict[int, list[Any]] = {}
+        few = self._jobs([n for n in self.group.outer if n not in rows and n not in columns]) < self.threads
+        jobs = self.threads if few and len(rows) + len(columns) == 1 else 1
         for iter_ in spatial(block):
             origin = self._origin(number, iter_)
-            is_outer = origin is not None
+            pieces = 0 if origin is None else jobs
             extent, loop = block.iters[iter_].extent, loops[iter_]
             tile = None
             if origin in columns or (shape.kind is Kind.KERNEL and iter_ == shape.vector):
                 width = columns.get(origin, shape.width)
-                parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, is_outer)
+                parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces)
             elif origin in rows or (shape.kind is Kind.KERNEL and iter_ == shape.rows):
                 middle = 2 if origin not in rows or rows[origin] else 0
-                parts[iter_], tile = sample_rows(self.schedule, loop, extent, is_outer, middle)
+                parts[iter_], tile = sample_rows(self.schedule, loop, extent, pieces, middle)
             else:
                 parts[iter_] = [loop]
             if origin is not None:
@@ -159,9 +161,9 @@ class _Emitter:
             elif iter_ in touched:
                 continue  # a part of it that is no tile
             elif shape.kind is Kind.KERNEL and iter_ == shape.vector:
-                _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, False, split=False)
+                _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
             elif shape.kind is Kind.KERNEL and iter_ == shape.rows:
-                _, found[iter_] = sample_rows(self.schedule, loops[iter_], extent, False, 1, split=False)
+                _, found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1, split=False)
             elif shape.kind is Kind.POINTWISE and iter_ == shape.vector:
                 found[iter_] = Tile((None,), shape.width, False)
         return found

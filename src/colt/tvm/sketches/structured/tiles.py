@@ -42,35 +42,36 @@ def divisor(number: int, limit: int) -> int:
 
 
 def sample_rows(
-    schedule: Any, loop: Any, extent: int, outer: bool, middle: int, split: bool = True
+    schedule: Any, loop: Any, extent: int, jobs: int, middle: int, split: bool = True
 ) -> tuple[list[Any], Tile]:
     """A tile of (parallel,) ``middle`` parts and rows: the loops it is split into, and the tile.
 
-    Without ``split`` the loop stays as it is, for parts that are used after it has been moved.
+    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel. Without
+    ``split`` the loop stays as it is, for parts that are used after it has been moved.
     """
     rows = divisor(extent, 8)
     rest = extent // rows
-    inside = divisor(rest, max(1, MIDDLE // rows)) if outer else rest
-    decision = [rest // inside] if outer else []
+    inside = _inside(rest, rows, jobs)
+    decision = [rest // inside] if jobs else []
     decision += [*[1] * (middle - 1), inside, rows] if middle else [inside * rows]
     limit = MAX_ROWS if middle else -1
-    tile = Tile(_sample(schedule, loop, limit, decision), 1, outer)
+    tile = Tile(_sample(schedule, loop, limit, decision), 1, jobs > 0)
     return (list(schedule.split(loop, list(tile.parts))) if split else [loop]), tile
 
 
 def sample_columns(
-    schedule: Any, loop: Any, extent: int, width: int, outer: bool, split: bool = True
+    schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True
 ) -> tuple[list[Any], Tile]:
     """A tile of (parallel,) middle and vectors of ``width``, see :func:`sample_rows`."""
     count = extent // width
-    if count == 1 and not outer:
-        return [loop], Tile((), width, outer)
+    if count == 1 and not jobs:
+        return [loop], Tile((), width, False)
     blocks, lanes = schedule.split(loop, [None, width])
     vectors = divisor(count, 2)
     rest = count // vectors
-    inside = divisor(rest, max(1, MIDDLE // (width * vectors))) if outer else rest
-    decision = [rest // inside, inside, vectors] if outer else [rest, vectors]
-    tile = Tile(_sample(schedule, blocks, MAX_VECTORS, decision), width, outer)
+    inside = _inside(rest, width * vectors, jobs)
+    decision = [rest // inside, inside, vectors] if jobs else [rest, vectors]
+    tile = Tile(_sample(schedule, blocks, MAX_VECTORS, decision), width, jobs > 0)
     return ([*schedule.split(blocks, list(tile.parts)), lanes] if split else [blocks, lanes]), tile
 
 
@@ -79,6 +80,11 @@ def _sample(schedule: Any, loop: Any, limit: int, decision: list[int]) -> tuple[
     if prod(decision) == 1:
         return tuple(decision)
     return tuple(schedule.sample_perfect_tile(loop, len(decision), limit, decision))
+
+
+def _inside(count: int, size: int, jobs: int) -> int:
+    """How many pieces of ``size`` a parallel one begins with."""
+    return divisor(count, min(max(1, MIDDLE // size), max(1, count // jobs))) if jobs else count
 
 
 def split_sum(schedule: Any, loop: Any, extent: int) -> list[Any]:
