@@ -47,7 +47,7 @@ def inline_pointwise(schedule: Any) -> list[str]:
 def _inlinable(flow: Flow) -> str | None:
     for number, block in enumerate(flow.blocks):
         consumers = flow.consumers(number)
-        if len(consumers) != 1 or any(iter_.reduce for iter_ in block.iters):
+        if len(consumers) != 1 or not block.local or any(iter_.reduce for iter_ in block.iters):
             continue
         consumer = flow.blocks[consumers[0]]
         reads = sum(read.buffer == block.write.buffer for read in consumer.reads)
