@@ -48,6 +48,8 @@ CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
 """What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
+PAGE = 4096
+"""Bytes of a page."""
 WAYS = 8
 """Lines of one set of a cache."""
 LAUNCH_US = 4.0
@@ -69,8 +71,8 @@ class Machine:
     l2_bytes: int
     l3_bytes: int
     dram: float
-    l2: float = 68.0
-    l3: float = 16.0
+    l2: float = 100.0
+    l3: float = 24.0
 
     @property
     def slot_ns(self) -> float:
@@ -280,8 +282,11 @@ def _misses(
 def _occupied(sets: int, rows: int, run: int, apart: int) -> float:
     """Lines of a cache of so many sets that ``rows`` runs of lines take up, ``apart`` lines from each other.
 
-    Rows a power of two apart fall into few sets and push each other out although the rest is free.
+    Rows a power of two apart fall into few sets and push each other out although the rest is free. Not so in a cache
+    whose sets span more than a page: which pages lie in memory next to each other is as good as random.
     """
+    if sets * LINE > PAGE:
+        return float(max(rows * run, 0))
     reached = min(sets, sets // math.gcd(apart, sets) * run)
     return max(rows * run, 0) * (sets / reached if rows * run > reached * WAYS else 1.0)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm import s_tir
-from tvm.target import codegen
 
+from colt.tvm.host import vector_bits
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import RULE_ERRORS
 from colt.tvm.sketches.structured.emit import emit
@@ -43,7 +43,7 @@ class _Prepared:
 
 def structured(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str]]:
     """The structured designs of ``mod``, and messages on those that TVM's primitives refused."""
-    bits, threads = int(codegen.llvm_get_vector_width(target)), int(target.attrs["num-cores"])
+    bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
     try:

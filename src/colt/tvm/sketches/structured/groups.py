@@ -56,6 +56,8 @@ def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: C
 
 def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cut, threads: int) -> bool:
     """Let the block be computed under the group's tiles if that is worth while."""
+    if not flow.blocks[number].local:
+        return False  # what writes an argument cannot be computed in pieces
     own = number == home.kernel
     is_kernel = shapes[number].kind is Kind.KERNEL
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:

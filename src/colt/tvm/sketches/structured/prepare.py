@@ -25,6 +25,7 @@ class Packed:
 
     block: str
     operand: str
+    copy: str
 
 
 def read_flow(schedule: Any) -> Flow | None:
@@ -65,7 +66,7 @@ def find_epilogues(flow: Flow, shapes: Sequence[Shape]) -> dict[int, int]:
     """For each pointwise block that finishes the results of exactly one reduction, point by point: that reduction."""
     found: dict[int, int] = {}
     for number, shape in enumerate(shapes):
-        if shape.kind is not Kind.KERNEL or len(flow.consumers(number)) != 1:
+        if shape.kind is not Kind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
             continue
         (consumer,) = flow.consumers(number)
         reductions = [n for n in flow.producers(consumer) if shapes[n].kind is Kind.KERNEL]
@@ -93,9 +94,9 @@ def pack_operands(schedule: Any, flow: Flow, shapes: Sequence[Shape]) -> list[Pa
             order = [d for d in range(len(access.index)) if d != last] + [last]
             rv = schedule.get_sblock(block.name)
             slot = [str(region.source.name) for region in schedule.get(rv).reads].index(access.buffer)
-            schedule.cache_read(rv, slot, "global")
+            copy = schedule.get(schedule.cache_read(rv, slot, "global"))
             schedule.transform_layout(rv, ("read", slot), index_map=_permutation(order))
-            done.append(Packed(block.name, access.buffer))
+            done.append(Packed(block.name, access.buffer, str(copy.name_hint)))
     return done
 
 

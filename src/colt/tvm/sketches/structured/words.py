@@ -14,8 +14,12 @@ def describe(
     flow: Flow, shapes: Sequence[Shape], groups: Sequence[Group], packed: Sequence[Packed], long_sums: bool
 ) -> str:
     """What runs in parallel, what is computed under it, and the register tiles."""
-    nests = [_nest(flow, shapes, group) for group in groups]
+    copies = {one.copy for one in packed}
+    nests = [_nest(flow, shapes, group) for group in groups if flow.blocks[group.anchor].name not in copies]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
+    rows = [flow.blocks[n].name for number, shape in enumerate(shapes) if shape.partial for n in flow.consumers(number)]
+    if rows:
+        notes.append(f"{' and '.join(rows)} in the lanes of vectors")
     if long_sums:
         notes.append("long sums in parts")
     return "; ".join([*nests, *notes])
@@ -25,7 +29,7 @@ def _nest(flow: Flow, shapes: Sequence[Shape], group: Group) -> str:
     blocks = flow.blocks
     anchor = blocks[group.anchor]
     loops = "·".join(loop_name(anchor.iters[n].name) for n in group.outer)
-    under = [blocks[n].name for n in sorted(group.members)]
+    under = [blocks[n].name for n in sorted(group.members) if not shapes[n].partial]
     text = f"{anchor.name} in parallel tiles of {loops}"
     if under:
         text += f" with {', '.join(under)} inside"
