@@ -77,15 +77,18 @@ class TvmSpace:
 
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
-        stock = generate(mod, target, seed)
-        designs, messages = structured(mod, target, seed)
-        space = DesignSpace((*designs, *stock.designs), stock.postprocs, (*messages, *stock.messages))
-        return cls(mod, space, **options)
+        return cls(mod, _with_structured(mod, target, generate(mod, target, seed), seed), **options)
 
     @classmethod
-    def given(cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], **options: Any) -> TvmSpace:
-        """The space of what MetaSchedule hands to a search strategy's ``pre_tuning``."""
-        return cls(mod, given(design_spaces, postprocs), **options)
+    def given(
+        cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], target: Any = None, **options: Any
+    ) -> TvmSpace:
+        """The space of what MetaSchedule hands to a search strategy's ``pre_tuning``, and of structured sketches.
+
+        The latter only with the ``target``, a CPU.
+        """
+        theirs = given(design_spaces, postprocs)
+        return cls(mod, theirs if target is None else _with_structured(mod, target, theirs), **options)
 
     @property
     def sketches(self) -> Sequence[Sketch]:
@@ -286,6 +289,12 @@ class TvmSpace:
     def _random_other(self, number: int, rng: random.Random) -> int:
         """The number of another sketch; the same one if there is no other."""
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
+
+
+def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:
+    """Structured sketches first, since those at the front are looked at even if there are hundreds."""
+    designs, messages = structured(mod, target, seed)
+    return DesignSpace((*designs, *theirs.designs), theirs.postprocs, (*messages, *theirs.messages))
 
 
 def _notes(plan: Plan, wishes: Sequence[Wish], realised: Realised) -> Iterator[str]:
