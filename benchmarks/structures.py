@@ -25,7 +25,7 @@ from colt.tvm import workloads
 from colt.tvm.host import resolve_target, set_threads
 from colt.tvm.peaks import hardware_with_peaks
 from colt.tvm.scorer import AnalyticalScorer, machine_of
-from colt.tvm.sketches import DesignSpace, generate, structured
+from colt.tvm.sketches import DesignSpace, derive, generate
 from colt.tvm.space import TvmSpace
 
 THREADS = len(os.sched_getaffinity(0))
@@ -44,7 +44,7 @@ def main() -> None:
         workload = workloads.get(name)
         mod = workload.build("small")
         stock = generate(mod, target)
-        designs, _ = structured(mod, target)
+        designs, _ = derive(mod, target)
         spaces = (TvmSpace(mod, DesignSpace(tuple(designs), stock.postprocs)), TvmSpace(mod, stock))
         made = [constructed(space, machine, options.count) for space in spaces]
         kernels = [build(space, one, target) for space, some in zip(spaces, made, strict=True) for one in some]

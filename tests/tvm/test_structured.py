@@ -22,7 +22,7 @@ from colt.tvm.host import resolve_target
 from colt.tvm.measure import LocalMeasurer
 from colt.tvm.program import module_of_tensors
 from colt.tvm.records import Records
-from colt.tvm.sketches import DesignSpace, generate, structured
+from colt.tvm.sketches import DesignSpace, derive, generate
 from colt.tvm.sketches.structured.prepare import read_flow
 from colt.tvm.space import TvmSpace
 
@@ -34,14 +34,14 @@ PROGRAMS = structured_programs.PROGRAMS
 
 def space_of(mod: Any) -> TvmSpace:
     """The structured sketches alone."""
-    designs, messages = structured(mod, TARGET)
+    designs, messages = derive(mod, TARGET)
     assert messages == []
     return TvmSpace(mod, DesignSpace(tuple(designs), POSTPROCS))
 
 
 def derived(mod: Any) -> dict[str, list[str]]:
     """The parts of each design's summary."""
-    designs, messages = structured(mod, TARGET)
+    designs, messages = derive(mod, TARGET)
     assert messages == []
     return {f"{design.variant}/{design.name}": str(design.summary).split("; ") for design in designs}
 
@@ -128,7 +128,8 @@ def test_rows_are_reduced_in_lanes() -> None:
 
 def test_odd_extents_get_vectors_that_divide_them() -> None:
     assert "vectors of 7 along j" in derived(programs.matmul(33, 14, 51))["plain/fused"][0]
-    assert "vectors of 20 along j" in derived(programs.matmul(33, 20, 51))["plain/fused"][0]
+    assert "vectors of 5 along j" in derived(programs.matmul(33, 25, 51))["plain/fused"][0]
+    assert "vectors" not in derived(programs.matmul(31, 61, 127))["plain/fused"][0]
 
 
 def test_long_sums_may_be_taken_in_parts() -> None:

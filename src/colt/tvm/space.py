@@ -47,7 +47,7 @@ from colt.tvm.realise import Realised, realise
 from colt.tvm.recent import Recent
 from colt.tvm.replay import Replayer
 from colt.tvm.skeleton import read_skeleton, read_structured
-from colt.tvm.sketches import DesignSpace, generate, given, structured
+from colt.tvm.sketches import DesignSpace, derive, generate, given
 
 UNTUNED = Schedule("plain", "untuned", ())
 
@@ -293,7 +293,7 @@ class TvmSpace:
 
 def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:
     """Structured sketches first, since those at the front are looked at even if there are hundreds."""
-    designs, messages = structured(mod, target, seed)
+    designs, messages = derive(mod, target, seed)
     return DesignSpace((*designs, *theirs.designs), theirs.postprocs, (*messages, *theirs.messages))
 
 

@@ -7,6 +7,6 @@ them going where one of them crashes); ``given`` takes design spaces that MetaSc
 
 from colt.tvm.sketches.design import Design, DesignSpace, distinct
 from colt.tvm.sketches.stock import generate, given
-from colt.tvm.sketches.structured import structured
+from colt.tvm.sketches.structured import derive
 
-__all__ = ["Design", "DesignSpace", "distinct", "generate", "given", "structured"]
+__all__ = ["Design", "DesignSpace", "distinct", "derive", "generate", "given"]

@@ -2,10 +2,10 @@
 
 A program is prepared (``prepare``: pointwise blocks inlined, operands packed, row reductions split into lanes), its
 blocks are put into groups (``groups``) by what they need of each other (``flow``) and what loop nest suits them
-(``shapes``), and each group is scheduled (``emit``) with open decisions (``tiles``). ``derive`` makes designs of that.
+(``shapes``), and each group is scheduled (``emit``) with open decisions (``tiles``). ``designs`` holds the way there.
 What does not fit a rule gets no such sketch.
 """
 
-from colt.tvm.sketches.structured.derive import structured
+from colt.tvm.sketches.structured.designs import derive
 
-__all__ = ["structured"]
+__all__ = ["derive"]

@@ -11,8 +11,6 @@ from colt.tvm.sketches.structured.flow import reduced, spatial, step_of
 
 PACKING_PAYS = 8
 """An operand is packed if each of its elements is used at least so often."""
-_FULL = 0.5
-"""The least share of a vector's lanes that may be in use, where the extent has no better divisor."""
 
 
 class Kind(StrEnum):
@@ -55,16 +53,11 @@ def shape_of(block: Block, vector_bits: int) -> Shape:
 
 
 def width_of(extent: int, lanes: int) -> int:
-    """Elements of one vector statement along ``extent``: all lanes, or the divisor of the extent that wastes least."""
-    if extent % lanes == 0:
-        return lanes
-    divisors = [number for number in range(2, min(extent, 4 * lanes) + 1) if extent % number == 0]
-    if not divisors:
-        return 1
-    best = max(divisors, key=lambda number: (number / (math.ceil(number / lanes) * lanes), -number))
-    if best / (math.ceil(best / lanes) * lanes) < _FULL:
-        return max(number for number in divisors if number <= lanes) if min(divisors) <= lanes else 1
-    return best
+    """Elements of one vector statement along ``extent``: its largest divisor that one register holds.
+
+    LLVM makes poor code of statements that are longer than a register and no multiple of it.
+    """
+    return max(number for number in range(1, lanes + 1) if extent % number == 0)
 
 
 def _pointwise_vector(block: Block) -> int | None:

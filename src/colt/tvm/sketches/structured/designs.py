@@ -41,7 +41,7 @@ class _Prepared:
     packed: tuple[Packed, ...]
 
 
-def structured(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str]]:
+def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str]]:
     """The structured designs of ``mod``, and messages on those that TVM's primitives refused."""
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
