@@ -132,6 +132,12 @@ def test_odd_extents_get_vectors_that_divide_them() -> None:
     assert "vectors" not in derived(programs.matmul(31, 61, 127))["plain/fused"][0]
 
 
+def test_padding_is_not_computed_several_times_over() -> None:
+    """Each row of a depthwise convolution needs three padded ones, so that rows are not cut apart together."""
+    found = derived(structured_programs.separable_conv())
+    assert all(nests[0] == "pad in parallel tiles of c·i" for nests in found.values())
+
+
 def test_long_sums_may_be_taken_in_parts() -> None:
     assert list(derived(programs.matmul(8, 48, 1200))) == ["plain/fused", "plain/fused-parts"]
 

@@ -85,10 +85,13 @@ class Flow:
                     region = needed if region is None else list(map(max, region, needed))
         return region
 
-    def follows(self, anchor: int, members: Collection[int], number: int, iter_: int) -> bool:
-        """Whether ``number`` can be computed tile by tile of the anchor's iter without much recomputation."""
+    def follows(self, anchor: int, members: Collection[int], number: int, iter_: int, tile: int = 0) -> bool:
+        """Whether ``number`` can be computed tile by tile of the anchor's iter without much recomputation.
+
+        Tiles of a quarter of the extent are considered if no ``tile`` is given.
+        """
         extent = self.blocks[anchor].iters[iter_].extent
-        tile = max(1, extent // 4)
+        tile = tile or max(1, extent // 4)
         region = self.regions(anchor, {*members, number}, self._tiled(anchor, iter_, tile)).get(number)
         if region is None:
             return False

@@ -59,10 +59,9 @@ def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cu
     if not flow.blocks[number].local:
         return False  # what writes an argument cannot be computed in pieces
     own = number == home.kernel
-    is_kernel = shapes[number].kind is Kind.KERNEL
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False
-    kept = [n for n in home.outer if _keeps(flow, home, number, n, is_kernel)]
+    kept = [n for n in home.outer if _keeps(flow, shapes, home, number, n)]
     if len(kept) < len(home.outer):
         if flow.chain_work(number) < SMALL * flow.chain_work(home.anchor):
             return False
@@ -75,7 +74,19 @@ def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cu
     return True
 
 
-def _keeps(flow: Flow, home: Group, number: int, iter_: int, is_kernel: bool) -> bool:
-    if not flow.follows(home.anchor, home.members, number, iter_):
+def _keeps(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
+    """Whether the block can be computed in the pieces that the iter will be cut into: tiles, or single values."""
+    tile = 0 if _is_tiled(flow, shapes, home, number, iter_) else 1
+    if not flow.follows(home.anchor, home.members, number, iter_, tile):
         return False
-    return not is_kernel or flow.counterpart(home.anchor, home.members, number, iter_) is not None
+    return (
+        shapes[number].kind is not Kind.KERNEL or flow.counterpart(home.anchor, home.members, number, iter_) is not None
+    )
+
+
+def _is_tiled(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
+    """Whether some contraction of the group has its rows or vectors along the iter; so may it be without any."""
+    blocks = (home.anchor, *home.members, number)
+    kernels = [n for n in blocks if shapes[n].kind is Kind.KERNEL]
+    matches = [(shapes[n], flow.counterpart(home.anchor, home.members, n, iter_)) for n in kernels]
+    return not kernels or any(match is not None and match in (shape.vector, shape.rows) for shape, match in matches)

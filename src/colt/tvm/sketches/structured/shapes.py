@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from colt.analysis.estimate import vector_quality
 from colt.analysis.skeleton import Block
 from colt.tvm.sketches.structured.flow import reduced, spatial, step_of
 
@@ -53,11 +54,13 @@ def shape_of(block: Block, vector_bits: int) -> Shape:
 
 
 def width_of(extent: int, lanes: int) -> int:
-    """Elements of one vector statement along ``extent``: its largest divisor that one register holds.
+    """Elements of one vector statement along ``extent``: the divisor that one register holds with the fastest code.
 
-    LLVM makes poor code of statements that are longer than a register and no multiple of it.
+    LLVM makes poor code of statements that are longer than a register and no power of two times it, and of shorter
+    ones that are no power of two.
     """
-    return max(number for number in range(1, lanes + 1) if extent % number == 0)
+    divisors = [number for number in range(1, lanes + 1) if extent % number == 0]
+    return max(divisors, key=lambda number: (number * vector_quality(number, lanes), -number))
 
 
 def _pointwise_vector(block: Block) -> int | None:
