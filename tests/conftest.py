@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from colt.hardware import Peaks, detect, save_peaks
+from tests.loopback_board import LoopbackBoard
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -40,6 +41,14 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def loopback_board() -> Iterator[LoopbackBoard]:
+    """A tracker with one board, both on this machine."""
+    pytest.importorskip("tornado", reason="TVM's tracker needs it")
+    with LoopbackBoard() as board:
+        yield board
 
 
 OWN_PROGRAM = '''

@@ -135,6 +135,24 @@ def test_a_budgets_seconds_are_more_than_none(seconds: Any) -> None:
         Budget(64, seconds)
 
 
+@pytest.mark.parametrize("seconds", ["1", True, math.inf])
+def test_a_budgets_seconds_are_a_number(seconds: Any) -> None:
+    with pytest.raises(InputError, match=r"seconds is .*above 0"):
+        Budget(64, seconds)
+
+
 def test_a_budget_may_have_no_time_limit() -> None:
     assert Budget(1).seconds is None
     assert Budget(1, 0.5).seconds == 0.5
+
+
+@pytest.mark.parametrize("share", [0, 0.0, -0.5, 1.01, 95, math.nan, math.inf, "0.95", True])
+def test_a_share_of_the_roofline_is_above_0_and_up_to_1(share: Any) -> None:
+    with pytest.raises(InputError, match=r"until_roofline is .*above 0 and up to 1"):
+        Budget(64, until_roofline=share)
+
+
+def test_a_budget_may_stop_at_the_roofline() -> None:
+    assert Budget(1).until_roofline is None
+    assert Budget(1, until_roofline=1).until_roofline == 1
+    assert Budget(1, until_roofline=0.95).until_roofline == 0.95

@@ -14,16 +14,16 @@ import pytest
 
 from colt.errors import InputError
 from colt.hardware import (
+    Bound,
     Cache,
     Hardware,
     Peaks,
+    Roofline,
     Simd,
+    Work,
     cache_folder,
     detect,
-    forget,
     load_peaks,
-    roofline_gflops,
-    roofline_share,
     save_peaks,
 )
 from colt.hardware.cpuinfo import parse_cpu_list, parse_cpuinfo, parse_size, read_caches, simd_of
@@ -212,14 +212,6 @@ def test_peaks_are_kept_for_each_number_of_threads():
     assert load_peaks(replace(here, cpu="other"), 2) is None
 
 
-def test_forgetting():
-    here = detect()
-    save_peaks(here, PEAKS)
-    assert forget(here)
-    assert load_peaks(here, 2) is None
-    assert not forget(here)
-
-
 def test_saving_leaves_one_file(store):
     save_peaks(detect(), PEAKS)
     save_peaks(detect(), PEAKS)
@@ -265,6 +257,7 @@ def test_a_damaged_file_is_ignored_with_a_message_and_replaced(store, content):
         ("threads", True),
         ("measured_at", None),
         ("bandwidth_pattern", 3),
+        ("fma_pattern", None),
         ("disturbed", 0),
         ("surprise", 1),
     ],
@@ -273,6 +266,12 @@ def test_implausible_records_are_refused(name, value):
     assert Peaks.from_record(asdict(PEAKS)) == PEAKS
     with pytest.raises(ValueError, match=name if name != "surprise" else "fields"):
         Peaks.from_record(asdict(PEAKS) | {name: value})
+
+
+def test_a_record_from_before_patterns_of_the_fma_peak_is_read():
+    old = asdict(PEAKS)
+    del old["fma_pattern"]
+    assert Peaks.from_record(old) == PEAKS
 
 
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
@@ -309,19 +308,37 @@ def test_the_stored_file_is_readable_by_people(store):
 
 
 def test_the_roofline_is_the_lower_of_two_bounds():
-    assert roofline_gflops(1000, 10, PEAKS) == 190.0
-    assert roofline_gflops(10, 10, PEAKS) == 20.0
-    assert roofline_gflops(10, 10, PEAKS, in_cache=True) == 190.0
-    assert roofline_share(95.0, 1000, 10, PEAKS) == 0.5
-    assert roofline_share(10.0, 10, 10, PEAKS) == 0.5
-    assert roofline_gflops(10, 10, Peaks()) is None
-    assert roofline_share(10.0, 10, 10, Peaks()) is None
+    assert Work(1000, 10).roofline(PEAKS) == Roofline(190.0, Bound.FMA)
+    assert Work(10, 10).roofline(PEAKS) == Roofline(20.0, Bound.BANDWIDTH)
+    assert Work(10, 10, in_cache=True).roofline(PEAKS) == Roofline(190.0, Bound.FMA)
+    assert Work(10, 0).roofline(PEAKS) == Roofline(190.0, Bound.FMA)
+    assert Work(10, 10).roofline(Peaks()) is None
 
 
-def test_a_faster_kernel_voids_the_peak():
-    assert PEAKS.exceeded_by(190.1)
-    assert not PEAKS.exceeded_by(190.0)
-    assert not Peaks().exceeded_by(1e9)
+def test_what_a_kernel_reached_raises_the_peak_that_it_exceeds_and_no_other():
+    assert Work(1e9, 10).raised(PEAKS, 1e9 / 190e3, "mine") == PEAKS
+    raised = Work(1e9, 10).raised(PEAKS, 1e9 / 200e3, "mine")
+    assert raised == replace(PEAKS, fma_gflops_all_threads=raised.fma_gflops_all_threads, fma_pattern="mine")
+    assert 200.0 <= raised.fma_gflops_all_threads <= 200.02
+    raised = Work(1e9, 1e9).raised(PEAKS, 1e9 / 25e3, "mine")
+    assert raised == replace(PEAKS, bandwidth_gbs=raised.bandwidth_gbs, bandwidth_pattern="mine")
+    assert 25.0 <= raised.bandwidth_gbs <= 25.02
+
+
+@pytest.mark.parametrize("nbytes", [0, 10, 1e8, 1e9, 1e10, 3.3e11])
+@pytest.mark.parametrize("latency_us", [0.37, 1.0, 77.7, 12345.6])
+def test_no_peak_is_below_what_raised_it(nbytes, latency_us):
+    work = Work(1e9, nbytes)
+    raised = work.raised(PEAKS, latency_us, "mine")
+    assert work.gflops(latency_us) <= work.roofline(raised).gflops * (1 + 1e-9)
+    assert work.raised(raised, latency_us, "again") == raised
+
+
+def test_a_peak_is_the_most_that_was_ever_seen():
+    low = Peaks(90.0, 200.0, 10.0, "triad", 2, "2026-02-02T00:00:00+00:00", fma_pattern="mine")
+    assert PEAKS.at_least(low) == replace(PEAKS, fma_gflops_all_threads=200.0, fma_pattern="mine")
+    assert low.at_least(PEAKS) == replace(low, fma_gflops_1_thread=100.0, bandwidth_gbs=20.0, bandwidth_pattern="copy")
+    assert PEAKS.at_least(Peaks()) == PEAKS
 
 
 def test_importing_it_does_not_import_tvm():

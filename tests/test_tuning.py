@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import tvm_ffi
 from tvm.s_tir import meta_schedule as ms
 
 import colt
-from colt import events
+from colt import ceiling, events, session
 from colt.events import Event
 from colt.finish import Result
-from colt.runs.receipt import load_receipt
+from colt.hardware import Bound, Peaks, detect
+from colt.runs.receipt import Verdict, load_receipt
+from colt.search.types import Fate
 from colt.session import plan
-from colt.tvm.measure import LocalMeasurer, Verification
+from colt.tvm.measure import Limits, LocalMeasurer, Verification
 from colt.tvm.source import load_program
 
 
@@ -46,7 +49,33 @@ def test_a_run_is_faster_than_untuned_and_verified(finished: tuple[Result, list[
     assert result.best is not None
     assert result.speedup > 2.0
     assert result.receipt.verified.ok
-    assert result.speedup == pytest.approx(result.receipt.baseline.latency_us / result.best.latency_us)
+
+
+def test_a_speedup_has_an_interval_and_a_verdict(finished: tuple[Result, list[Event]]) -> None:
+    result, _ = finished
+    receipt = result.receipt
+    assert receipt.speedup_interval is not None
+    low, high = receipt.speedup_interval
+    assert 1.0 < low <= result.speedup <= high
+    assert result.verdict is Verdict.FASTER
+    assert (receipt.rounds or 0) >= 6
+    assert result.best is not None
+    for part in (receipt.baseline, result.best):
+        assert part.interval_us is not None
+        assert part.interval_us[0] <= part.latency_us <= part.interval_us[1]
+
+
+def test_the_receipt_states_roofline_and_peaks(finished: tuple[Result, list[Event]]) -> None:
+    receipt = finished[0].receipt
+    assert receipt.best is not None
+    assert receipt.roofline is not None
+    assert receipt.roofline.bound == Bound.FMA  # all of its arguments fit any cache
+    assert receipt.roofline.gflops == receipt.hardware.fma_gflops
+    assert receipt.roofline.share == receipt.best.roofline_share
+    assert 0.0 < receipt.roofline.share <= 1.0
+    peaks = receipt.hardware
+    assert (peaks.peak_threads, peaks.fma_gflops_1_thread) == (receipt.threads, 100.0)  # see conftest.py
+    assert (peaks.fma_pattern, peaks.bandwidth_pattern) == ("FMA loop", "copy")
 
 
 def test_the_module_computes_what_the_program_says(finished: tuple[Result, list[Event]]) -> None:
@@ -187,20 +216,134 @@ def test_a_leader_that_computes_something_else_is_not_the_winner(
     real = LocalMeasurer.verify
     refused: list[Any] = []
 
-    def verify(self: LocalMeasurer, reference: Any, candidate: Any, **options: Any) -> Verification:
+    def verify(self: LocalMeasurer, reference: Any, candidate: Any, *rest: Any) -> Verification:
         if not refused:
             refused.append(candidate)
             return Verification(False, 1.0, 1.0, 1e-4, "it differs")
-        return real(self, reference, candidate, **options)
+        return real(self, reference, candidate, *rest)
 
     monkeypatch.setattr(LocalMeasurer, "verify", verify)
     result = tune(own_program, trials=4)
     assert result.receipt.trials.fates["wrong"] == 1
-    assert result.receipt.trials.fates["ok"] == 3
+    assert sum(result.receipt.trials.fates.values()) == 4
+    assert (result.receipt.verified.leaders, result.receipt.verified.wrong) == (4, 1)
     assert any("computes something else: it differs" in message for message in result.receipt.messages)
     assert result.best is not None
     assert result.receipt.verified.ok
     assert not tvm_ffi.structural_equal(result.module, refused[0])
+
+
+def test_nobody_is_told_of_a_leader_before_it_is_compared(
+    own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With every candidate wrong nothing is ever best but the untuned program, in no event and no record."""
+    seen: list[Event] = []
+    monkeypatch.setattr(LocalMeasurer, "verify", lambda *rest: Verification(False, 1.0, 1.0, 1e-4, "it differs"))
+    result = tune(own_program, trials=6, run_dir=tmp_path / "run", on_event=[seen.append])
+    (baseline,) = (event.latency_us for event in seen if isinstance(event, events.Baseline))
+    first = seen.index(next(event for event in seen if isinstance(event, events.Measured)))
+    told = [event.best_us for event in seen[first:] if isinstance(event, events.Revalued)]
+    assert told
+    assert set(told) == {baseline}
+    assert result.best is None
+    wrong = result.receipt.trials.fates["wrong"]
+    assert wrong == 6
+    database = ms.database.JSONDatabase(work_dir=str(tmp_path / "run"))
+    seconds = [float(record.run_secs[0]) for record in database.get_all_tuning_records()]
+    assert seconds == [1e10] * 6
+
+
+def test_skipped_candidates_are_counted_but_not_charged(
+    own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = LocalMeasurer.measure
+
+    def measure(measurer: LocalMeasurer, jobs: Any, *rest: Any, **options: Any) -> Any:
+        for result in real(measurer, jobs, *rest, **options):
+            skip = result.job in (0, 4)
+            yield replace(result, fate=Fate.SKIPPED, latency_us=None, runs_us=()) if skip else result
+
+    monkeypatch.setattr(LocalMeasurer, "measure", measure)
+    result = tune(own_program, trials=6, run_dir=tmp_path / "run")
+    assert result.receipt.trials.total == 6
+    assert result.receipt.trials.fates["skipped"] == 2
+    assert sum(result.receipt.trials.fates.values()) == 8
+    assert len((tmp_path / "run" / "database_tuning_record.json").read_text().splitlines()) == 6
+
+
+def test_a_run_ends_even_if_everything_is_skipped(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = LocalMeasurer.measure
+
+    def measure(measurer: LocalMeasurer, jobs: Any, *rest: Any, **options: Any) -> Any:
+        for result in real(measurer, jobs, *rest, **options):
+            skip = result.job >= 0
+            yield replace(result, fate=Fate.SKIPPED, latency_us=None, runs_us=()) if skip else result
+
+    monkeypatch.setattr(LocalMeasurer, "measure", measure)
+    result = tune(own_program, trials=4)
+    assert result.receipt.trials.total == 0
+    assert result.receipt.trials.fates["skipped"] <= 8
+    assert result.best is None
+
+
+def test_another_load_is_named_in_the_receipt(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peak that nothing here reaches makes every machine look busy."""
+    monkeypatch.setattr(session, "TRIAL_LIMITS", Limits(noise_wait_seconds=0.01))
+    monkeypatch.setattr("colt.tvm.measure.local.reference_gflop", lambda *rest: 1e-9)
+    result = tune(own_program, trials=2)
+    noise = result.receipt.noise
+    assert noise is not None
+    assert noise.timings >= noise.disturbed > 2
+    assert noise.worst_slowdown == 4.0
+    assert any("another load disturbs this machine" in message for message in result.receipt.messages)
+
+
+def test_a_run_stops_at_the_wanted_share_of_the_roofline(own_program: str, tmp_path: Path) -> None:
+    result = tune(own_program, trials=30, until_roofline=1e-4, run_dir=tmp_path / "run")
+    assert result.receipt.stop_reason == "roofline"
+    assert result.receipt.trials.total == 3  # the first batch
+    assert result.receipt.roofline is not None
+    assert result.receipt.roofline.share >= 1e-4
+    assert "until_roofline = 0.0001" in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_a_wrong_schedule_does_not_stop_a_run_at_the_roofline(
+    own_program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[Any] = []
+
+    def verify(self: LocalMeasurer, reference: Any, candidate: Any, *rest: Any) -> Verification:
+        verified.append(candidate)
+        return Verification(False, 1.0, 1.0, 1e-4, "it differs")
+
+    monkeypatch.setattr(LocalMeasurer, "verify", verify)
+    result = tune(own_program, trials=6, until_roofline=1e-4)
+    assert result.receipt.stop_reason == "trials"
+    assert result.receipt.trials.fates["wrong"] == len(verified) == 6  # each compared once
+    assert result.best is None
+
+
+def test_a_peak_that_is_too_low_is_measured_again_and_stops_nothing(
+    own_program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, true = (Peaks(1.0, gflops, 30.0, "copy", 2, "2026-01-01T00:00:00") for gflops in (0.001, 1e6))
+    monkeypatch.setattr(session, "hardware_with_peaks", lambda threads: replace(detect(), peaks=low))
+    monkeypatch.setattr(ceiling, "measured_again", lambda hardware, threads: replace(hardware, peaks=true))
+    result = tune(own_program, trials=6, until_roofline=0.95)
+    assert result.receipt.stop_reason == "trials"
+    assert result.receipt.trials.total == 6
+    assert result.receipt.hardware.fma_gflops == 1e6
+    assert any("void and measured again" in message for message in result.receipt.messages)
+
+
+def test_a_program_without_a_roofline_cannot_be_tuned_until_there(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(
+        "from tvm import te\n"
+        "A = te.placeholder((64,), 'float16', name='A')\n"
+        "f = te.create_prim_func([A, te.compute((64,), lambda i: A[i] + A[i], name='B')])\n"
+    )
+    with pytest.raises(colt.InputError, match=r"f has no share of the roofline: .* it uses float16"):
+        plan(f"{tmp_path}/half.py:f", until_roofline=0.9)
 
 
 def test_everything_is_checked_before_anything_is_written(tmp_path: Path) -> None:
@@ -213,6 +356,7 @@ def test_everything_is_checked_before_anything_is_written(tmp_path: Path) -> Non
         {"program": "matmul", "target": "cuda"},
         {"program": "matmul", "size": "huge"},
         {"program": "matmul", "seconds": 0.0},
+        {"program": "matmul", "until_roofline": 95},
     ):
         with pytest.raises(colt.InputError):
             plan(**bad, run_dir=tmp_path / "run")

@@ -5,31 +5,37 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from colt import __version__
-from colt.hardware import Hardware, forget, roofline_share
+from colt.hardware import Hardware
+from colt.intervals import Estimate, Interval
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
 from colt.runs.receipt import (
     SCHEMA,
     BestPart,
     HardwarePart,
     LatencyPart,
+    NoisePart,
     PoolMember,
     ProposerPart,
     Receipt,
+    RooflinePart,
     ScorerPart,
     SpacePart,
     TensorShape,
     TrialsPart,
+    Verdict,
     VerifiedPart,
     WorkloadPart,
 )
+from colt.search.types import Fate, TrialResult
 from colt.session import Plan, fate_counts
-from colt.tvm.peaks import hardware_with_peaks
+from colt.tvm.measure import Board, Noise
 
 if TYPE_CHECKING:
-    from colt.finish import Winner
+    from colt.finish import Outcome, Winner
     from colt.session import Session
 
 ACTIVITIES = (
@@ -39,30 +45,34 @@ ACTIVITIES = (
 """What the receipt's seconds are split into."""
 
 
-def make_receipt(session: Session, winner: Winner | None, baseline_us: float, stop_reason: str) -> Receipt:
+def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receipt:
     """Everything about the run, as it stands now."""
     plan, search = session.plan, session.search
-    if winner is not None:
-        _require_possible_peak(session, winner.latency_us)
+    winner, compared = outcome.winner, outcome.comparison
     best = None if winner is None else _best_part(session, winner)
-    results = search.trials.results
+    baseline = _latency_part(session, outcome.untuned)
     return Receipt(
         schema=SCHEMA,
         workload=_workload_part(plan),
         target=json.loads(str(plan.target)),
         threads=plan.threads,
         versions=versions(),
-        hardware=_hardware_part(session.hardware),
+        hardware=_hardware_part(session.ceiling.hardware, plan.board),
         seed=plan.seed,
         pool=tuple(
             PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal) for spec in search.pool.specs.values()
         ),
         config=plan.config.to_mapping(),
-        trials=TrialsPart(total=len(results), fates=fate_counts(results)),
-        baseline=_latency_part(session, baseline_us),
+        trials=_trials_part(search.trials.results),
+        noise=_noise_part(session.measurer.noise),
+        baseline=baseline,
         best=best,
-        speedup=baseline_us / best.latency_us if best is not None else 1.0,
-        verified=_verified_part(winner),
+        speedup=winner.comparison.speedup.median if winner is not None else 1.0,
+        speedup_interval=_ends(winner.comparison.speedup.interval) if winner is not None else None,
+        verdict=compared.verdict if compared is not None else Verdict.NOT_COMPARED,
+        rounds=compared.speedup.samples if compared is not None else 0,
+        roofline=_roofline_part(session, best or baseline),
+        verified=_verified_part(session, winner),
         proposers=_proposer_parts(session),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
         scorer=_scorer_part(session),
@@ -74,6 +84,20 @@ def make_receipt(session: Session, winner: Winner | None, baseline_us: float, st
         seconds=_seconds(session),
         stop_reason=stop_reason,
         messages=tuple(session.messages),
+    )
+
+
+def _trials_part(results: Sequence[TrialResult]) -> TrialsPart:
+    fates = fate_counts(results)
+    return TrialsPart(total=len(results) - fates[Fate.SKIPPED], fates=fates)
+
+
+def _noise_part(noise: Noise) -> NoisePart:
+    return NoisePart(
+        timings=noise.probes,
+        disturbed=noise.disturbed,
+        worst_slowdown=noise.worst_slowdown,
+        seconds_waiting=round(noise.seconds_waiting, 3),
     )
 
 
@@ -97,37 +121,40 @@ def _workload_part(plan: Plan) -> WorkloadPart:
     )
 
 
-def _hardware_part(hardware: Hardware) -> HardwarePart:
+def _hardware_part(hardware: Hardware, board: Board | None) -> HardwarePart:
     return HardwarePart(
         cpu=hardware.cpu,
         cores=hardware.cores,
         simd=hardware.simd.name,
         fma_gflops=hardware.peaks.fma_gflops_all_threads,
         bandwidth_gbs=hardware.peaks.bandwidth_gbs,
+        fma_gflops_1_thread=hardware.peaks.fma_gflops_1_thread,
+        peak_threads=hardware.peaks.threads,
+        fma_pattern=hardware.peaks.fma_pattern if hardware.peaks.measured else None,
+        bandwidth_pattern=hardware.peaks.bandwidth_pattern,
+        board=None if board is None else str(board),
     )
 
 
-def _require_possible_peak(session: Session, latency_us: float) -> None:
-    """A peak that a kernel exceeds is void: measure it again."""
-    gflops = _gflops(session, latency_us)
-    if gflops is not None and session.hardware.peaks.exceeded_by(gflops):
-        session.note(f"the winner exceeds the FMA peak that was measured before ({gflops:.0f} GFLOPS): measured again")
-        forget(session.hardware)
-        session.hardware = hardware_with_peaks(session.plan.threads)
-
-
-def _gflops(session: Session, latency_us: float) -> float | None:
+def _latency_part(session: Session, found: Estimate) -> LatencyPart:
     flops = session.plan.program.flops
-    return flops / latency_us / 1e3 if flops else None
+    return LatencyPart(
+        latency_us=found.median,
+        gflops=flops / found.median / 1e3 if flops else None,
+        roofline_share=session.ceiling.share(found.median),
+        interval_us=_ends(found.interval),
+    )
 
 
-def _latency_part(session: Session, latency_us: float) -> LatencyPart:
-    program, gflops = session.plan.program, _gflops(session, latency_us)
-    share = None
-    if gflops is not None and program.flops and all(argument.dtype == "float32" for argument in program.arguments):
-        in_cache = program.min_bytes <= session.hardware.last_level_cache.bytes
-        share = roofline_share(gflops, program.flops, program.min_bytes, session.hardware.peaks, in_cache=in_cache)
-    return LatencyPart(latency_us=latency_us, gflops=gflops, roofline_share=share)
+def _ends(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)
+
+
+def _roofline_part(session: Session, result: LatencyPart) -> RooflinePart | None:
+    roofline = session.ceiling.roofline
+    if roofline is None or result.roofline_share is None:
+        return None
+    return RooflinePart(gflops=roofline.gflops, bound=roofline.bound, share=result.roofline_share)
 
 
 def _best_part(session: Session, winner: Winner) -> BestPart:
@@ -139,11 +166,12 @@ def _best_part(session: Session, winner: Winner) -> BestPart:
         Jump(schedule.variant, schedule.sketch),
         *(Edit(name, value) for name, value in values.items()),
     )
-    latency = _latency_part(session, winner.latency_us)
+    latency = _latency_part(session, winner.comparison.tuned)
     return BestPart(
         latency_us=latency.latency_us,
         gflops=latency.gflops,
         roofline_share=latency.roofline_share,
+        interval_us=latency.interval_us,
         trial=winner.trial.id,
         proposed_by=winner.trial.proposed_by,
         sketch=f"{schedule.variant}/{schedule.sketch}",
@@ -153,17 +181,28 @@ def _best_part(session: Session, winner: Winner) -> BestPart:
     )
 
 
-def _verified_part(winner: Winner | None) -> VerifiedPart:
+def _verified_part(session: Session, winner: Winner | None) -> VerifiedPart:
+    compared = session.verifications
+    wrong = sum(not verification.ok for verification in compared.values())
     if winner is None:
-        message = "the untuned program is kept, there is nothing to verify"
-        return VerifiedPart(ok=True, max_abs_error=None, max_rel_error=None, tolerance=None, message=message)
-    found = winner.verification
+        return VerifiedPart(
+            ok=True,
+            max_abs_error=None,
+            max_rel_error=None,
+            tolerance=None,
+            message="the untuned program is kept, there is nothing to verify",
+            leaders=len(compared),
+            wrong=wrong,
+        )
+    found = compared[winner.trial.id]
     return VerifiedPart(
         ok=found.ok,
         max_abs_error=found.max_abs_error,
         max_rel_error=found.max_rel_error,
         tolerance=found.tolerance,
         message=found.message,
+        leaders=len(compared),
+        wrong=wrong,
     )
 
 

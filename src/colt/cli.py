@@ -79,8 +79,13 @@ def _add_tune(commands: Any) -> None:
     tune.add_argument("--pool", help="built-in experts, separated by commas (scout,tuner,architect)")
     tune.add_argument("--trials", type=int, default=64, help="schedules to measure (default: 64)")
     tune.add_argument("--seconds", type=float, help="stop measuring after so many seconds")
+    tune.add_argument(
+        "--until-roofline", type=float, metavar="SHARE", help="stop once the best reaches this share, such as 0.95"
+    )
     tune.add_argument("--seed", type=int, default=0, help="seeds everything random (default: 0)")
     tune.add_argument("--threads", type=int, help="threads for kernels (default: all cores)")
+    tune.add_argument("--rpc", metavar="HOST:PORT", help="run kernels on a board of this TVM RPC tracker; needs --key")
+    tune.add_argument("--key", help="the key of the board")
     tune.add_argument("--run", metavar="DIR", help="run directory, new or empty (default: runs/NAME-N)")
     tune.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
     tune.add_argument("--config", metavar="FILE", help="TOML file with a [search] table, such as a run's config.toml")
@@ -136,10 +141,13 @@ def tune_program(options: argparse.Namespace) -> int:
         pool=tuple(options.pool.split(",")) if options.pool is not None else _default_pool(),
         trials=options.trials,
         seconds=options.seconds,
+        until_roofline=options.until_roofline,
         seed=options.seed,
         threads=options.threads,
         config=config,
         run_dir=options.run,
+        rpc=options.rpc,
+        key=options.key,
     )
     if made.run_dir is None:
         parts = [made.program.name, made.program.size or ""]

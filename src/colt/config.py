@@ -103,19 +103,25 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """When a run stops: after ``trials`` distinct schedules, or after ``seconds`` of wall time if that is sooner."""
+    """When a run stops: after ``trials`` distinct schedules, or sooner: after ``seconds`` of wall time, or when the
+    best schedule reaches ``until_roofline``, a share of the roofline."""
 
     trials: int
     seconds: float | None = None
+    until_roofline: float | None = None
 
     def __post_init__(self) -> None:
         if type(self.trials) is not int or self.trials < 1:
             raise InputError(f"trials is {self.trials!r}; it takes an integer of at least 1")
-        seconds = self.seconds
-        if seconds is None:
-            return
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-            raise InputError(f"seconds is {seconds!r}; it takes a number above 0")
+        if self.seconds is not None and not (_is_number(self.seconds) and 0 < self.seconds < math.inf):
+            raise InputError(f"seconds is {self.seconds!r}; it takes a number above 0")
+        share = self.until_roofline
+        if share is not None and not (_is_number(share) and 0 < share <= 1):
+            raise InputError(f"until_roofline is {share!r}; it takes a number above 0 and up to 1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check(spec: dataclasses.Field[Any], value: object) -> None:

@@ -150,6 +150,8 @@ class Timed(Event):
     latency_us: float | None
     seconds_building: float
     seconds_timing: float
+    slowdown: float = 1.0
+    """Above 1 another load disturbed the timing, and the latency is corrected for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 
 from colt.errors import InputError
-from colt.runs.directory import KERNEL, WINNER
+from colt.runs.directory import KERNEL, KERNEL_OBJECTS, WINNER
 from colt.runs.receipt import Receipt
 
 
 def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     """Copy the run's verified kernel to ``output``, or build it from the saved module if it is missing or broken.
+
+    An ``output`` that ends in ``.tar`` becomes objects, which TVM links where it loads them.
 
     Raises
     ------
@@ -24,11 +26,14 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     """
     if not output.parent.is_dir() or output.is_dir():
         raise InputError(f"{output} cannot be written: its folder must exist, and it must not be a folder itself")
+    from colt.tvm.assumed import resolve_board_target
     from colt.tvm.export import export_module, is_loadable, load_module
     from colt.tvm.host import resolve_target
+    from colt.tvm.measure import OBJECTS
 
-    kernel = run / KERNEL
-    if kernel.is_file() and is_loadable(kernel):
+    linked = output.suffix != OBJECTS
+    kernel = run / (KERNEL if linked else KERNEL_OBJECTS)
+    if kernel.is_file() and (not linked or is_loadable(kernel)):
         _copy(kernel, output)
         return output
     try:
@@ -39,7 +44,11 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
         module = load_module(saved)
     except InputError as error:
         raise InputError(f"{run / WINNER}: {error}") from None
-    return export_module(module, resolve_target(receipt.target, receipt.threads), receipt.threads, output)
+    if receipt.hardware.board is not None:
+        target = resolve_board_target(receipt.target, receipt.threads).target
+    else:
+        target = resolve_target(receipt.target, receipt.threads)
+    return export_module(module, target, receipt.threads, output)
 
 
 def _copy(source: Path, target: Path) -> None:

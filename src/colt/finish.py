@@ -1,39 +1,39 @@
-"""The end of a run: leaders timed in turn, the winner verified and exported, the receipt written (``accounts.py``)."""
+"""The end of a run.
+
+verify     the leaders compute what the untuned program computes, or make room for the next          leaders.py
+rank       the correct ones are timed in turn with each other
+compare    the fastest is timed in turn with the untuned program, anew, so that it was not picked    comparison.py
+           for the very figures that it is judged by
+keep       the winner, if its median is better; whether it may be called faster is the verdict
+export     the kernel, and the receipt                                                               accounts.py
+"""
 
 from __future__ import annotations
 
-import math
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colt import events
 from colt.accounts import make_receipt
-from colt.runs.directory import KERNEL, RECEIPT, WINNER
-from colt.runs.receipt import BestPart, Receipt
-from colt.search.types import Fate, Trial, TrialResult
+from colt.comparison import ONCE_SECONDS, Comparison, compare, rank_in_turn
+from colt.intervals import Estimate
+from colt.leaders import correct_leaders
+from colt.runs.describe import speedup_text
+from colt.runs.directory import KERNEL, KERNEL_OBJECTS, RECEIPT, WINNER
+from colt.runs.receipt import BestPart, Receipt, Verdict
+from colt.search.types import Trial
 from colt.tvm.export import export_module, save_module
-from colt.tvm.measure import ExportError, Limits, Verification
+from colt.tvm.host import architecture_of, is_foreign
+from colt.tvm.measure import ExportError
 
 if TYPE_CHECKING:
     from colt.session import Session
 
-LEADERS = 5
-"""Schedules that are timed in turn at the end."""
-ROUNDS_OF_LEADERS = 3
-"""How often the next leaders get a chance when none of the first is correct."""
-FINAL_LIMITS = Limits(min_repeat_ms=20.0)
-"""Of the final timing."""
-FINAL_SECONDS = 2.0
-"""About how long the final timing takes."""
-SLOW_BASELINE_US = 1e5
-"""An untuned program that is slower is not timed again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run found. ``module`` is the tuned program, or the untuned one if nothing was faster."""
+    """What a run found. ``module`` is the tuned program, or the untuned one if that has the better median."""
 
     receipt: Receipt
     module: Any
@@ -43,13 +43,23 @@ class Result:
 
     @property
     def best(self) -> BestPart | None:
-        """The winner; ``None`` if nothing verified was faster than the untuned program."""
+        """The winner; ``None`` if nothing verified had a better median than the untuned program."""
         return self.receipt.best
 
     @property
     def speedup(self) -> float:
-        """Over the untuned program; 1 if nothing was faster."""
+        """Over the untuned program; 1 if that is kept. Only :attr:`verdict` says whether it is significant."""
         return self.receipt.speedup
+
+    @property
+    def speedup_interval(self) -> tuple[float, float] | None:
+        """95 %; ``None`` if the untuned program is kept or was timed only once."""
+        return self.receipt.speedup_interval
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the fastest schedule is significantly faster than the untuned program; a text."""
+        return self.receipt.verdict or Verdict.NOT_COMPARED
 
     def export(self, path: str | Path) -> Path:
         """Write the tuned kernel as a shared library.
@@ -64,73 +74,88 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """The fastest leader that computes the right thing, with its final latency."""
+    """The fastest correct leader, with a better median than the untuned program."""
 
     trial: Trial
-    latency_us: float
-    verification: Verification
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the end of a run finds; ``untuned`` in microseconds, ``comparison`` ``None`` if no trial was correct."""
+
+    untuned: Estimate
+    comparison: Comparison | None = None
+    winner: Winner | None = None
 
 
 def finish(session: Session, baseline_us: float, stop_reason: str) -> Result:
-    """Decide, verify, export, and write the receipt."""
-    session.emit(events.Began("timing the leaders in turn and verifying the winner"))
+    """Verify, rank, compare, keep, export, and write the receipt."""
+    session.emit(events.Began("verifying the leaders and timing the fastest in turn with the untuned program"))
     with session.watch("verifying"):
-        winner, baseline_us = find_winner(session, baseline_us)
-    faster = winner is not None and winner.latency_us < baseline_us
-    module = session.space.module(winner.trial.schedule) if winner and faster else session.plan.program.module
-    if winner is not None and not faster:
-        session.note("no schedule was faster than the untuned program, which is kept")
+        outcome = decide(session, baseline_us)
+    session.ceiling.admit(min(part.median for part in _latencies(outcome)))
+    winner = outcome.winner
+    module = session.plan.program.module if winner is None else session.space.module(winner.trial.schedule)
     if session.directory is not None:
         session.directory.write(WINNER, save_module(module))
         with session.watch("exporting"):
-            _export(session, module, session.directory.path / KERNEL)
-    receipt = make_receipt(session, winner if faster else None, baseline_us, stop_reason)
+            _export(session, module, session.directory.path)
+    receipt = make_receipt(session, outcome, stop_reason)
     if session.directory is not None:
         session.directory.write(RECEIPT, receipt.to_json())
     run_dir = session.directory.path if session.directory else None
     return Result(receipt, module, session.plan.target, session.plan.threads, run_dir)
 
 
-def find_winner(session: Session, baseline_us: float) -> tuple[Winner | None, float]:
-    """Time leaders and untuned program in turn; the fastest that is verified, and the untuned program's latency.
-
-    A leader that computes something else is marked as wrong, and the next one gets its chance.
-    """
-    for _ in range(ROUNDS_OF_LEADERS):
-        ranked = session.search.trials.ranked()[:LEADERS]
-        if not ranked:
-            break
-        timed, baseline_us = time_in_turn(session, ranked, baseline_us)
-        for latency_us, trial in timed:
-            module = session.space.module(trial.schedule)
-            verification = session.measurer.verify(session.plan.program.module, module, seed=session.plan.seed)
-            if verification.ok:
-                return Winner(trial, latency_us, verification), baseline_us
-            session.note(f"trial {trial.id} by {trial.proposed_by} computes something else: {verification.message}")
-            session.search.tell([TrialResult(trial.id, Fate.WRONG, None, math.inf, verification.message)])
-    return None, baseline_us
+def decide(session: Session, baseline_us: float) -> Outcome:
+    """Who wins. ``baseline_us`` is the untuned program's latency as it was measured at the start."""
+    leaders = correct_leaders(session)
+    if not leaders:
+        return Outcome(Estimate(baseline_us, None, 1))
+    tuned_us, trial = fastest(session, leaders)
+    untuned, tuned = session.plan.program.module, session.space.module(trial.schedule)
+    found = compare(session.measurer, untuned, tuned, baseline_us, tuned_us)
+    winner = Winner(trial, found) if found.speedup.median > 1.0 else None
+    _explain(session, found, winner)
+    return Outcome(found.untuned, found, winner)
 
 
-def time_in_turn(
-    session: Session, leaders: list[tuple[float, Trial]], baseline_us: float
-) -> tuple[list[tuple[float, Trial]], float]:
-    """The leaders with their medians, fastest first, and the untuned program's (as it was, if that is slow)."""
+def fastest(session: Session, leaders: list[tuple[float, Trial]]) -> tuple[float, Trial]:
+    """Time the leaders in turn with each other; the one with the best median, and that, in microseconds."""
     modules = [session.space.module(trial.schedule) for _, trial in leaders]
-    with_baseline = baseline_us < SLOW_BASELINE_US
-    if with_baseline:
-        modules.append(session.plan.program.module)
-    shortest_us = FINAL_LIMITS.min_repeat_ms * 1e3
-    round_us = sum(max(us, shortest_us) for us, _ in leaders) + (baseline_us if with_baseline else 0.0)
-    rounds = max(3, min(10, int(FINAL_SECONDS * 1e6 / round_us)))
-    medians = [statistics.median(times) for times in session.measurer.interleave(modules, rounds, FINAL_LIMITS)]
-    if with_baseline:
-        baseline_us = medians.pop()
+    medians = rank_in_turn(session.measurer, modules, [us for us, _ in leaders])
     trials = [trial for _, trial in leaders]
-    return sorted(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id)), baseline_us
+    return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
 
 
-def _export(session: Session, module: Any, path: Path) -> None:
+def _explain(session: Session, found: Comparison, winner: Winner | None) -> None:
+    """Say what a figure alone would not."""
+    interval = found.speedup.interval
+    text = speedup_text(found.speedup.median, None if interval is None else (interval.low, interval.high))
+    if found.verdict is Verdict.UNDECIDED:
+        session.note(
+            f"the untuned program takes {found.untuned.median / 1e6:.0f} s, more than {ONCE_SECONDS:g}, "
+            "and is timed in turn only once: the speed-up has no interval"
+        )
+    if winner is None:
+        session.note(f"no schedule is faster than the untuned program, which is kept; the fastest reaches {text}")
+    elif found.verdict is Verdict.NO_DIFFERENCE:
+        session.note(f"the winner is kept, but is not significantly faster than the untuned program: {text}")
+
+
+def _latencies(outcome: Outcome) -> list[Estimate]:
+    compared = outcome.comparison
+    return [outcome.untuned] if compared is None else [compared.untuned, compared.tuned]
+
+
+def _export(session: Session, module: Any, folder: Path) -> None:
+    target = session.plan.target
+    name = KERNEL_OBJECTS if is_foreign(target) else KERNEL
     try:
-        session.measurer.export(module, path)
+        session.measurer.export(module, folder / name)
     except ExportError as error:
-        session.note(f"no {KERNEL}: {error}")
+        session.note(f"no {name}: {error}")
+        return
+    if name == KERNEL_OBJECTS:
+        session.note(f"{name}, not {KERNEL}: {architecture_of(target)} is not linked here but where TVM loads it")

@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from colt import events
+from colt.ceiling import Ceiling, why_no_roofline
 from colt.config import Budget, SearchConfig
 from colt.errors import InputError, MeasureError
 from colt.events import Emit, Event
@@ -29,9 +31,11 @@ from colt.runs.journal import Journal
 from colt.search.search import Search
 from colt.search.types import Fate, Observation, Proposal, Proposer, Trial, TrialResult
 from colt.stopwatch import Stopwatch
+from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_target
 from colt.tvm.cost_model import CostModel
 from colt.tvm.host import available_cores, resolve_target
-from colt.tvm.measure import Job, Limits, LocalMeasurer, Measurement
+from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Verification
+from colt.tvm.measure.rpc import require_board
 from colt.tvm.peaks import hardware_with_peaks
 from colt.tvm.records import Records, arguments_info
 from colt.tvm.scorer import AnalyticalScorer, TrustedScorer, machine_of
@@ -39,10 +43,11 @@ from colt.tvm.source import Program, load_program
 from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
 
-TRIAL_LIMITS = Limits(drop_factor=1.5, min_repeat_ms=8.0, total_ms=30.0)
-"""Trials only need ranking: the leaders are timed again, in turn, at the end."""
+TRIAL_LIMITS = Limits()
+"""Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end if it is not."""
+MOST_BOARD_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,10 @@ class Plan:
     seed: int
     config: SearchConfig
     run_dir: Path | None
+    board: Board | None = None
+    """Where kernels run, if not on this machine."""
+    assumptions: tuple[str, ...] = ()
+    """What the user did not say of the board, in words."""
 
     def to_config(self) -> dict[str, object]:
         """For the run directory's ``config.toml``."""
@@ -67,7 +76,11 @@ class Plan:
             run["size"] = self.program.size
         if self.budget.seconds is not None:
             run["seconds"] = self.budget.seconds
+        if self.budget.until_roofline is not None:
+            run["until_roofline"] = self.budget.until_roofline
         run |= {"threads": self.threads, "pool": list(self.pool), "target": str(self.target)}
+        if self.board is not None:
+            run |= {"rpc": self.board.address, "key": self.board.key}
         return {"run": run, "search": self.config.to_mapping()}
 
 
@@ -79,38 +92,56 @@ def plan(
     pool: Sequence[str] = builtin.DEFAULT,
     trials: int = 64,
     seconds: float | None = None,
+    until_roofline: float | None = None,
     seed: int = 0,
     threads: int | None = None,
     config: SearchConfig | None = None,
     run_dir: str | Path | None = None,
+    rpc: str | None = None,
+    key: str | None = None,
 ) -> Plan:
     """Check and resolve what the user asked for. Raises :class:`InputError`."""
-    cores = available_cores()
-    if threads is not None and (type(threads) is not int or not 1 <= threads <= cores):
-        raise InputError(f"threads is {threads!r}; it takes an integer from 1 to {cores}, the cores of this machine")
+    board = Board.parse(rpc, key)
+    where = _resolve(target, threads, board)
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {2**31 - 1}")
     names = (pool,) if isinstance(pool, str) else tuple(pool)
     builtin.specs(names)
-    budget = Budget(trials, seconds)
-    threads = threads or cores
-    resolved = resolve_target(target, threads)
+    budget = Budget(trials, seconds, until_roofline)
     if run_dir is not None:
         if not str(run_dir):
             raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(run_dir))
     loaded = load_program(program, size)
+    if until_roofline is not None and board is not None:
+        raise InputError(f"until_roofline is {until_roofline}, but the peaks of a board are not known")
+    if until_roofline is not None and (why := why_no_roofline(loaded)) is not None:
+        raise InputError(f"until_roofline is {until_roofline}, but {loaded.name} has no share of the roofline: {why}")
     return Plan(
         program if isinstance(program, str) else loaded.name,
         loaded,
-        resolved,
-        threads,
+        where.target,
+        where.threads,
         names,
         budget,
         seed,
         config or SearchConfig(),
         None if run_dir is None else Path(run_dir),
+        board,
+        where.assumptions,
     )
+
+
+def _resolve(target: Any, threads: int | None, board: Board | None) -> ResolvedTarget:
+    """What to compile for, and the threads that kernels use. Raises :class:`InputError`."""
+    here = board is None
+    most = available_cores() if here else MOST_BOARD_THREADS
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= most):
+        limit = f"{most}, the cores of this machine" if here else f"{most}"
+        raise InputError(f"threads is {threads!r}; it takes an integer from 1 to {limit}")
+    if not here:
+        return resolve_board_target(target, threads)
+    return ResolvedTarget(resolve_target(target, threads or most), threads or most)
 
 
 @dataclass(slots=True)
@@ -122,15 +153,17 @@ class Session:
     watch: Stopwatch = field(default_factory=Stopwatch)
     interrupt: Interrupt = field(default_factory=Interrupt)
     messages: list[str] = field(default_factory=list)
+    verifications: dict[int, Verification] = field(default_factory=dict)
+    """By trial: what came of comparing it with the untuned program."""
     proposer_seconds: dict[str, float] = field(default_factory=dict)
     directory: RunDirectory | None = None
-    hardware: Hardware = field(init=False)
+    ceiling: Ceiling = field(init=False)
     measurer: LocalMeasurer = field(init=False)
     space: TvmSpace = field(init=False)
     scorer: TrustedScorer = field(init=False)
     search: Search = field(init=False)
     seconds_building: float = 0.0
-    """Building trials, and the untuned program."""
+    """Wall time of building trials and the untuned program; of timing likewise."""
     seconds_timing: float = 0.0
     _space: TimedSpace = field(init=False)
     _records: Records | None = None
@@ -140,6 +173,7 @@ class Session:
     _listeners: list[Emit] = field(init=False)
     _early: list[Event] = field(default_factory=list)
     _told_of_interrupt: bool = False
+    _told_of_noise: bool = False
     _refusal: str = ""
     """Why the last schedule that could not be made could not be made."""
 
@@ -166,16 +200,31 @@ class Session:
         self._stack.enter_context(self.interrupt)
         with self.watch("starting"):
             self.emit(events.Began("looking at the hardware"))
-            with warnings.catch_warnings(record=True) as warned:
-                self.hardware = hardware_with_peaks(plan.threads)
-            for warning in warned:
-                self.note(str(warning.message))
-            self.measurer = self._stack.enter_context(LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS))
+            hardware = self._hardware()
+            self.ceiling = Ceiling(plan.program, plan.threads, hardware, self.note)
+            peak = hardware.peaks.fma_gflops_all_threads
+            self.measurer = self._stack.enter_context(
+                LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
+            )
             self.emit(events.Began("generating the design space"))
             self.space = TvmSpace.generated(plan.program.module, plan.target)
             for message in self.space.messages:
                 self.note(message)
             self._make_search()
+
+    def _hardware(self) -> Hardware:
+        """This machine with its peaks, or what is assumed of the board, which is seen to be there."""
+        plan = self.plan
+        if plan.board is not None:
+            require_board(plan.board)
+            for assumption in plan.assumptions:
+                self.note(assumption)
+            return assumed_hardware(plan.target)
+        with warnings.catch_warnings(record=True) as warned:
+            hardware = hardware_with_peaks(plan.threads)
+        for warning in warned:
+            self.note(str(warning.message))
+        return hardware
 
     def claim_directory(self) -> None:
         """Write from here on: nothing that can be found wrong with the input is left to find."""
@@ -202,7 +251,7 @@ class Session:
     def _make_search(self) -> None:
         plan = self.plan
         self._space = space = TimedSpace(self.space, self.watch)
-        estimate = AnalyticalScorer(self.space, machine_of(self.hardware, plan.threads))
+        estimate = AnalyticalScorer(self.space, machine_of(self.ceiling.hardware, plan.threads))
         config = plan.config
         self.scorer = TrustedScorer(
             estimate,
@@ -236,9 +285,8 @@ class Session:
     def measure_baseline(self) -> float:
         """The untuned program's latency in microseconds. Raises :class:`MeasureError` if it does not run."""
         self.emit(events.Began("measuring the untuned program"))
-        with self.watch("measuring"):
+        with self._measuring():
             (result,) = self.measurer.measure([Job(-1, self.plan.program.module)], limits=BASELINE_LIMITS)
-        self._count(result)
         if result.latency_us is None:
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
         self.emit(events.Baseline(result.latency_us))
@@ -267,20 +315,45 @@ class Session:
         for trial in trials:
             if self.stop_requested() is not None:
                 return
-            with self.watch("measuring"):
+            with self._measuring():
                 done = next(measurements)
-            self._count(done)
-            if self._records is not None:
-                self._records.add(self.space.scheduled(trial.schedule), done.latency_us)
+            self._tell_of_noise(done)
+            if self._records is not None and done.fate is not Fate.SKIPPED:
+                self._records.add(trial.id, self.space.scheduled(trial.schedule), done.latency_us)
             if done.latency_us is not None:
                 self._measured[trial.schedule] = done.latency_us
             spent = done.seconds_building, done.seconds_timing
-            self.emit(events.Timed(trial.id, done.fate, done.latency_us, *spent))
+            self.emit(events.Timed(trial.id, done.fate, done.latency_us, *spent, done.slowdown))
             yield TrialResult(trial.id, done.fate, done.latency_us, done.seconds_timing, done.message)
 
-    def _count(self, done: Measurement) -> None:
-        self.seconds_building += done.seconds_building
-        self.seconds_timing += done.seconds_timing
+    def mark_wrong(self, trial: Trial, message: str) -> None:
+        """The trial computes something else than the untuned program: its latency is worth nothing."""
+        self.note(f"trial {trial.id} by {trial.proposed_by} computes something else: {message}")
+        self._measured.pop(trial.schedule, None)
+        if self._records is not None:
+            self._records.fail(trial.id)
+        self.search.tell([TrialResult(trial.id, Fate.WRONG, None, math.inf, message)])
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        """Count the time as measuring, and what of it is building and timing."""
+        building, timing = self.measurer.seconds_building, self.measurer.seconds_timing
+        with self.watch("measuring"):
+            yield
+        for remark in self.measurer.take_remarks():
+            self.note(remark)
+        self.seconds_building += self.measurer.seconds_building - building
+        self.seconds_timing += self.measurer.seconds_timing - timing
+
+    def _tell_of_noise(self, done: Measurement) -> None:
+        """Say it once, and how bad it was in the receipt."""
+        if done.disturbed and not self._told_of_noise:
+            self._told_of_noise = True
+            where = "this machine" if self.plan.board is None else "the board"
+            self.note(
+                f"another load disturbs {where} (at trial {done.job}): timings wait for it to pass, "
+                "and are corrected as far as possible where it does not"
+            )
 
     def explain_nothing(self) -> None:
         """Say why, if not one schedule could be made."""

@@ -4,8 +4,9 @@ plan       check everything that the user asked for                             
 openings   the root's children: constructed and sampled schedules
 ask        the paper's loop over the shared tree gives a batch of schedules          search/search.py
 measure    a worker builds and times them; crashes and hangs cost one trial each     tvm/measure/
+check      what would lead is compared with the untuned program first               leaders.py
 tell       the tree is valued by what came back
-finish     leaders timed in turn, verified, exported; the receipt                    finish.py
+finish     leaders verified, timed in turn with the untuned program, exported        finish.py
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from colt import events
 from colt.config import SearchConfig
 from colt.events import Emit
 from colt.finish import Result, finish
+from colt.leaders import check_leader, roofline_reached
 from colt.pool import builtin
 from colt.session import Plan, Session, plan
 
@@ -33,13 +35,16 @@ def tune(
     pool: Sequence[str] = builtin.DEFAULT,
     trials: int = 64,
     seconds: float | None = None,
+    until_roofline: float | None = None,
     seed: int = 0,
     threads: int | None = None,
     config: SearchConfig | None = None,
     run_dir: str | Path | None = None,
+    rpc: str | None = None,
+    key: str | None = None,
     on_event: Sequence[Emit] = (),
 ) -> Result:
-    """Search for a fast schedule of a program, measure it on this machine, verify it.
+    """Search for a fast schedule of a program, measure it on this machine or a board, verify it.
 
     Parameters
     ----------
@@ -48,17 +53,22 @@ def tune(
     size
         ``"small"`` or ``"paper"``, for workloads.
     target
-        A TVM target, a tag, a mapping or JSON; this machine's cpu if left out.
+        A TVM target, a tag, a mapping or JSON; this machine's cpu if left out. Of any architecture for a board.
     pool
         Names of built-in experts.
     trials
         How many distinct schedules to measure.
     seconds
         Stop measuring after so much wall time, even if trials are left.
+    until_roofline
+        Stop measuring once the best schedule reaches this share of the roofline, such as 0.95; for programs over
+        float32 whose number of operations is known.
     threads
-        Threads for kernels; all cores of this machine if left out.
+        Threads for kernels; all cores of this machine, or the target's ``num-cores`` on a board, if left out.
     run_dir
         A new directory for journal, database, receipt and kernel; nothing is written if left out.
+    rpc, key
+        ``"host:port"`` of TVM's RPC tracker, and the key of the boards there on which kernels are to run.
     on_event
         Called with every event of :mod:`colt.events`.
 
@@ -67,7 +77,7 @@ def tune(
     InputError
         Something asked for is not usable; nothing was written then.
     MeasureError
-        The untuned program does not build or run, or no worker starts.
+        The untuned program does not build or run, no worker starts, or the board is not to be had.
     """
     return run(
         plan(
@@ -77,10 +87,13 @@ def tune(
             pool=pool,
             trials=trials,
             seconds=seconds,
+            until_roofline=until_roofline,
             seed=seed,
             threads=threads,
             config=config,
             run_dir=run_dir,
+            rpc=rpc,
+            key=key,
         ),
         on_event,
     )
@@ -97,11 +110,13 @@ def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
         stalled = 0
         while (stop := _stop_reason(session, stalled)) is None:
             session.learn()
-            left = plan.budget.trials - search.trials.asked
+            left = plan.budget.trials - search.trials.charged
             with session.watch("searching"):
                 batch = search.ask(min(plan.config.batch_size, left), session.propose)
             stalled = 0 if batch else stalled + 1
             results = list(session.measure(batch))
+            with session.watch("verifying"):
+                check_leader(session, results)
             with session.watch("searching"):
                 search.tell(results)
         session.explain_nothing()
@@ -109,7 +124,9 @@ def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
 
 
 def _stop_reason(session: Session, stalled: int) -> str | None:
-    if session.search.trials.asked >= session.plan.budget.trials:
+    if roofline_reached(session):
+        return "roofline"
+    if session.search.trials.charged >= session.plan.budget.trials:
         return "trials"
     if session.search.closed or stalled >= STALLED:
         return "exhausted"

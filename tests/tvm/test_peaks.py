@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.hardware import Peaks, detect, forget, load_peaks
+from colt.hardware import Peaks, detect, load_peaks
 from colt.tvm import peak_kernels, peaks
 from colt.tvm.host import available_cores
 
@@ -59,16 +59,22 @@ def test_measured_peaks_are_plausible():
     assert load_peaks(detect(), threads) == (None if measured.disturbed else measured)
 
 
-def test_the_cache_saves_measuring_until_refreshed_or_forgotten(answers):
+def test_the_cache_saves_measuring_until_refreshed(answers):
     started = answers(f"print({ANSWER!r})")
     assert peaks.hardware_with_peaks(2).peaks == PEAKS
     assert peaks.hardware_with_peaks(2).peaks == PEAKS
     assert len(started) == 1
     peaks.hardware_with_peaks(2, refresh=True)
-    assert len(started) == 2
-    forget(detect())
-    peaks.hardware_with_peaks(2)
-    assert started == ["2", "2", "2"]
+    assert started == ["2", "2"]
+
+
+def test_peaks_measured_again_do_not_fall_and_are_kept(answers):
+    started = answers(f"print({ANSWER!r})")
+    before = replace(PEAKS, fma_gflops_all_threads=150.0, bandwidth_gbs=25.0, bandwidth_pattern="triad")
+    again = peaks.measured_again(replace(detect(), peaks=before), 2).peaks
+    assert again == replace(PEAKS, bandwidth_gbs=25.0, bandwidth_pattern="triad")
+    assert load_peaks(detect(), 2) == again
+    assert len(started) == 1
 
 
 def test_disturbed_peaks_are_used_but_not_kept(answers):

@@ -1,9 +1,10 @@
-"""Measured peaks of a machine, and the roofline that follows from them."""
+"""Measured peaks of a machine."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,29 @@ class Peaks:
     """UTC, ISO 8601."""
     disturbed: bool = False
     """Other programs took processor time meanwhile, so that the true peaks may be higher."""
+    fma_pattern: str = "FMA loop"
+    """What reached ``fma_gflops_all_threads``."""
 
     @property
     def measured(self) -> bool:
         """Whether all is known."""
         return None not in (self.fma_gflops_1_thread, self.fma_gflops_all_threads, self.bandwidth_gbs)
 
-    def exceeded_by(self, gflops: float) -> bool:
-        """Whether a kernel at ``gflops`` shows this peak to be too low, and thus void: forget it and measure again."""
-        return self.fma_gflops_all_threads is not None and gflops > self.fma_gflops_all_threads
+    def at_least(self, seen: Peaks) -> Peaks:
+        """These with every figure that ``seen`` has higher taken from there: a peak is the most that was ever seen."""
+        higher = self
+        if (seen.fma_gflops_1_thread or 0.0) > (self.fma_gflops_1_thread or 0.0):
+            higher = replace(higher, fma_gflops_1_thread=seen.fma_gflops_1_thread)
+        if (seen.fma_gflops_all_threads or 0.0) > (self.fma_gflops_all_threads or 0.0):
+            all_threads = seen.fma_gflops_all_threads
+            higher = replace(higher, fma_gflops_all_threads=all_threads, fma_pattern=seen.fma_pattern)
+        if (seen.bandwidth_gbs or 0.0) > (self.bandwidth_gbs or 0.0):
+            higher = replace(higher, bandwidth_gbs=seen.bandwidth_gbs, bandwidth_pattern=seen.bandwidth_pattern)
+        return higher
 
     @classmethod
     def from_record(cls, record: object) -> Peaks:
-        """Measured peaks from JSON.
+        """Measured peaks from JSON; one without ``fma_pattern`` is of the FMA loop.
 
         Raises
         ------
@@ -43,39 +54,19 @@ class Peaks:
             A field is missing, unknown, or of no plausible value.
         """
         names = {item.name for item in fields(cls)}
-        if not isinstance(record, dict) or set(record) != names:
+        if not isinstance(record, dict) or set(record) | {"fma_pattern"} != names:
             raise ValueError(f"peaks are not an object with the fields {', '.join(sorted(names))}")
+        values: dict[str, Any] = {"fma_pattern": cls().fma_pattern, **record}
         for name in ("fma_gflops_1_thread", "fma_gflops_all_threads", "bandwidth_gbs"):
-            value = record[name]
+            value = values[name]
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value!r}, not a number above 0")
-        threads = record["threads"]
+        threads = values["threads"]
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads is {threads!r}, not an integer of at least 1")
-        for name in ("bandwidth_pattern", "measured_at"):
-            if not isinstance(record[name], str):
-                raise ValueError(f"{name} is {record[name]!r}, not a text")
-        if not isinstance(record["disturbed"], bool):
-            raise ValueError(f"disturbed is {record['disturbed']!r}, not true or false")
-        return cls(**record)
-
-
-def roofline_gflops(flops: float, bytes_moved: float, peaks: Peaks, *, in_cache: bool = False) -> float | None:
-    """The most that a kernel can reach on all threads: the FMA peak, or what memory can feed if that is less.
-
-    Say ``in_cache`` for arguments that stay in the last-level cache from call to call: memory does not bound those.
-    ``None`` if the peaks are not measured.
-    """
-    if peaks.fma_gflops_all_threads is None or peaks.bandwidth_gbs is None:
-        return None
-    if in_cache or bytes_moved == 0:
-        return peaks.fma_gflops_all_threads
-    return min(peaks.fma_gflops_all_threads, flops / bytes_moved * peaks.bandwidth_gbs)
-
-
-def roofline_share(
-    gflops: float, flops: float, bytes_moved: float, peaks: Peaks, *, in_cache: bool = False
-) -> float | None:
-    """``gflops`` as a share of :func:`roofline_gflops`."""
-    bound = roofline_gflops(flops, bytes_moved, peaks, in_cache=in_cache)
-    return gflops / bound if bound else None
+        for name in ("bandwidth_pattern", "measured_at", "fma_pattern"):
+            if not isinstance(values[name], str):
+                raise ValueError(f"{name} is {values[name]!r}, not a text")
+        if not isinstance(values["disturbed"], bool):
+            raise ValueError(f"disturbed is {values['disturbed']!r}, not true or false")
+        return cls(**values)

@@ -57,15 +57,6 @@ def save_peaks(hardware: Hardware, peaks: Peaks) -> None:
         warnings.warn(f"measured peaks are not kept for next time: {error}", stacklevel=2)
 
 
-def forget(hardware: Hardware) -> bool:
-    """Drop what was measured on this machine, for any number of threads; tells whether there was anything."""
-    try:
-        _file(hardware).unlink()
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _file(hardware: Hardware) -> Path:
     return cache_folder() / f"hardware-{hardware.fingerprint()}.json"
 

@@ -1,4 +1,4 @@
-"""The machine in words."""
+"""Machines and speed-ups in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
         ("L3", _cache(hardware.l3)),
         ("memory", f"{hardware.memory_bytes / 2**30:.1f} GiB"),
         ("FMA peak, 1 thread", _figure(peaks.fma_gflops_1_thread, "GFLOPS")),
-        (f"FMA peak, {peaks.threads} threads", _figure(peaks.fma_gflops_all_threads, "GFLOPS")),
+        (
+            f"FMA peak, {peaks.threads} threads",
+            _figure(peaks.fma_gflops_all_threads, f"GFLOPS ({peaks.fma_pattern})"),
+        ),
         ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),
         ("measured", f"{peaks.measured_at} UTC"),
     ]
@@ -35,3 +38,15 @@ def _cache(cache: Cache | None) -> str:
 
 def _figure(value: float | None, unit: str) -> str:
     return "not measured" if value is None else f"{value:.1f} {unit}"
+
+
+def speedup_text(speedup: float, interval: tuple[float, float] | None) -> str:
+    """A speed-up with its 95 % interval, if there is one."""
+    if interval is None:
+        return f"{_times(speedup)} (no interval)"
+    low, high = interval
+    return f"{_times(speedup)} ({_times(low)} to {_times(high)} with 95 % confidence)"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.1f}x" if factor >= 10 else f"{factor:.2f}x"

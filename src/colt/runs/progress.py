@@ -45,6 +45,8 @@ class RunState:
             self.proposed_by[event.trial] = event.proposed_by
         elif isinstance(event, events.Timed):
             self._timed(event)
+        elif isinstance(event, events.Measured):
+            self._measured(event)
 
     def _timed(self, event: events.Timed) -> None:
         self.first_told = self.first_told or time.monotonic()
@@ -55,6 +57,11 @@ class RunState:
             self.last = f"{event.fate} by {by}"
             return
         self.last = f"{event.latency_us:,.1f} us by {by}"
+
+    def _measured(self, event: events.Measured) -> None:
+        """Only what the search has been told may be called best: it has been compared with the untuned program."""
+        if event.latency_us is None:
+            return
         if self.best_us is None or event.latency_us < self.best_us:
             self.best_us = event.latency_us
 

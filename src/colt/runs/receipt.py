@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,16 @@ from colt.errors import InputError
 from colt.runs.directory import RECEIPT
 
 SCHEMA = 1
+
+
+class Verdict(StrEnum):
+    """What may be said of the winner, or of the fastest schedule if none won, against the untuned program."""
+
+    FASTER = "faster"
+    NO_DIFFERENCE = "no significant difference"
+    SLOWER = "slower"
+    UNDECIDED = "undecided"  # one round has no interval
+    NOT_COMPARED = "not compared"  # no correct schedule was there to be compared
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +48,29 @@ class WorkloadPart(_Record, frozen=True):
 
 
 class HardwarePart(_Record, frozen=True):
-    """Where it ran; peaks as measured on this machine."""
+    """Where it ran; peaks as measured on this machine, ``fma_gflops`` and ``bandwidth_gbs`` with ``peak_threads``.
+
+    For a ``board`` (tracker and key) cpu and cores are those of the target, and no peak is known."""
 
     cpu: str
     cores: int
     simd: str
     fma_gflops: float | None
     bandwidth_gbs: float | None
+    fma_gflops_1_thread: float | None = None
+    peak_threads: int | None = None
+    fma_pattern: str | None = None
+    bandwidth_pattern: str | None = None
+    board: str | None = None
+
+
+class RooflinePart(_Record, frozen=True):
+    """What the program can reach at most here, which peak (``fma`` or ``bandwidth``) limits it to that, and the share
+    of it that the program of the run's result reaches."""
+
+    gflops: float
+    bound: str
+    share: float
 
 
 class PoolMember(_Record, frozen=True):
@@ -61,20 +88,28 @@ class TrialsPart(_Record, frozen=True):
     fates: dict[str, int]
 
 
+class NoisePart(_Record, frozen=True):
+    """Other loads on the machine: how many timings were watched, how many of them were disturbed in spite of waiting
+    (their figures are corrected), the most that one was slowed down, and the seconds spent waiting."""
+
+    timings: int
+    disturbed: int
+    worst_slowdown: float
+    seconds_waiting: float
+
+
 class LatencyPart(_Record, frozen=True):
-    """A latency in microseconds (median) with what follows from it. ``roofline_share`` is of the attainable peak."""
+    """A latency in microseconds (median, and its 95 % interval) with what follows from it."""
 
     latency_us: float
     gflops: float | None
     roofline_share: float | None
+    interval_us: tuple[float, float] | None = None
 
 
-class BestPart(_Record, frozen=True):
+class BestPart(LatencyPart, frozen=True, kw_only=True):
     """The winner. ``transformation`` leads to it in words, knob by knob."""
 
-    latency_us: float
-    gflops: float | None
-    roofline_share: float | None
     trial: int
     proposed_by: str
     sketch: str
@@ -84,13 +119,18 @@ class BestPart(_Record, frozen=True):
 
 
 class VerifiedPart(_Record, frozen=True):
-    """Whether the winner computes what the untuned program computes, on random inputs."""
+    """Whether the winner computes what the untuned program computes, on random inputs.
+
+    ``leaders`` counts the schedules that were compared so, ``wrong`` those of them that compute something else.
+    """
 
     ok: bool
     max_abs_error: float | None
     max_rel_error: float | None
     tolerance: float | None
     message: str
+    leaders: int | None = None
+    wrong: int | None = None
 
 
 class ProposerPart(_Record, frozen=True):
@@ -126,7 +166,7 @@ class SpacePart(_Record, frozen=True):
     distinct_schedules: int
 
 
-class Receipt(_Record, frozen=True):
+class Receipt(_Record, frozen=True, kw_only=True):
     """Everything about a run that its reader may want to hold against it."""
 
     schema: int
@@ -141,8 +181,15 @@ class Receipt(_Record, frozen=True):
     trials: TrialsPart
     baseline: LatencyPart
     best: BestPart | None
-    """``None`` if no candidate ran, was verified, and was faster than the untuned program."""
+    """``None`` if no candidate ran, was verified, and had a better median than the untuned program."""
     speedup: float
+    noise: NoisePart | None = None
+    speedup_interval: tuple[float, float] | None = None
+    """95 %; of the result, like ``speedup``."""
+    verdict: Verdict | None = None
+    rounds: int | None = None
+    """How often the untuned program and the winner were timed in turn."""
+    roofline: RooflinePart | None = None
     verified: VerifiedPart
     proposers: dict[str, ProposerPart]
     course_alterations: int

@@ -6,7 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from colt.runs.receipt import LatencyPart, ProposerPart, Receipt
+from colt.hardware import Bound
+from colt.runs.describe import speedup_text
+from colt.runs.receipt import LatencyPart, ProposerPart, Receipt, Verdict
 
 FAILED = "FAILED"
 
@@ -24,15 +26,14 @@ def _headline(receipt: Receipt) -> Table:
     for name in ("", "latency", "GFLOPS", "of the roofline"):
         table.add_column(name, justify="left" if not name else "right")
     table.add_row("untuned", *_latency(receipt.baseline))
-    if receipt.best is not None:
-        best = receipt.best
-        table.add_row(
-            "tuned",
-            *_latency(LatencyPart(latency_us=best.latency_us, gflops=best.gflops, roofline_share=best.roofline_share)),
-        )
-        table.add_row(Text("speed-up", style="bold"), Text(f"{receipt.speedup:.1f}x", style="bold"), "", "")
-    else:
+    if receipt.best is None:
         table.add_row("tuned", "nothing better", "", "")
+        return table
+    table.add_row("tuned", *_latency(receipt.best))
+    if receipt.verdict is Verdict.NO_DIFFERENCE:
+        table.add_row("speed-up", receipt.verdict, "", "")
+    else:
+        table.add_row(Text("speed-up", style="bold"), Text(f"{receipt.speedup:.1f}x", style="bold"), "", "")
     return table
 
 
@@ -69,16 +70,37 @@ def _footer(receipt: Receipt) -> Text:
     fates = ", ".join(f"{count} {fate}" for fate, count in receipt.trials.fates.items() if count)
     seconds = receipt.seconds
     spent = ", ".join(f"{name} {seconds[name]:.1f}" for name in seconds if name != "total")
-    verified = receipt.verified
-    lines = [
-        f"trials: {receipt.trials.total} ({fates or 'none'}); stopped: {receipt.stop_reason}",
-        f"verified: {'ok' if verified.ok else FAILED} {verified.message}".rstrip(),
-        f"seconds: {seconds.get('total', 0.0):.1f} ({spent})",
-    ]
+    lines = [f"trials: {receipt.trials.total} ({fates or 'none'}); stopped: {receipt.stop_reason}"]
     if receipt.best is not None:
         best = receipt.best
-        lines.insert(
-            1, f"winner: trial {best.trial} by {best.proposed_by}, sketch {best.sketch}: {best.sketch_summary}"
-        )
-        lines.insert(2, f"        {best.transformation}")
+        lines.append(f"winner: trial {best.trial} by {best.proposed_by}, sketch {best.sketch}: {best.sketch_summary}")
+        lines.append(f"        {best.transformation}")
+    lines += [f"board: {receipt.hardware.board}"] if receipt.hardware.board is not None else []
+    lines += [_verdict(receipt)] if receipt.verdict is not None else []
+    lines += [_roofline(receipt)] if receipt.roofline is not None else []
+    lines += [_verified(receipt), f"seconds: {seconds.get('total', 0.0):.1f} ({spent})"]
     return Text("\n".join(lines))
+
+
+def _verdict(receipt: Receipt) -> str:
+    if receipt.best is None:
+        return f"verdict: {receipt.verdict}; the untuned program is kept"
+    speedup = speedup_text(receipt.speedup, receipt.speedup_interval)
+    return f"verdict: {receipt.verdict}, {speedup}, timed in turn {receipt.rounds}x"
+
+
+def _roofline(receipt: Receipt) -> str:
+    found, machine = receipt.roofline, receipt.hardware
+    assert found is not None
+    peak = f"FMA peak of {machine.peak_threads} threads, {machine.fma_pattern}"
+    if found.bound == Bound.BANDWIDTH:
+        peak = f"memory bandwidth of {machine.bandwidth_gbs:.1f} GB/s, {machine.bandwidth_pattern}"
+    return f"roofline: {found.share:.1%} of {found.gflops:.1f} GFLOPS ({peak})"
+
+
+def _verified(receipt: Receipt) -> str:
+    verified = receipt.verified
+    text = f"verified: {'ok' if verified.ok else FAILED} {verified.message}".rstrip()
+    if verified.leaders:
+        text += f" ({verified.leaders} compared, {verified.wrong} wrong)"
+    return text

@@ -60,6 +60,13 @@ class Trials:
         return len(self._asked)
 
     @property
+    def charged(self) -> int:
+        """How many trials count against the budget: all but those that were skipped, of which as many are free as there
+        are others (so that a run ends even if nothing can be built)."""
+        skipped = sum(result.fate is Fate.SKIPPED for result in self._results.values())
+        return self.asked - min(skipped, self.asked - skipped)
+
+    @property
     def results(self) -> list[TrialResult]:
         """The result that counts for each trial, in the order of their ids."""
         return [self._results[trial] for trial in sorted(self._results)]
@@ -153,7 +160,7 @@ class Trials:
         if not 0 <= result.trial < len(self._asked):
             raise ValueError(f"there is no trial {result.trial}")
         latency = result.latency_us
-        if (latency is None) == (result.fate == Fate.OK) or not (latency is None or 0.0 < latency < math.inf):
+        if (latency is None) == result.fate.timed or not (latency is None or 0.0 < latency < math.inf):
             raise ValueError(f"trial {result.trial} is {result.fate} with latency {latency}")
 
     def keep_up(self) -> None:

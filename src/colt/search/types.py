@@ -18,12 +18,19 @@ class Fate(StrEnum):
     """What became of a trial on the hardware."""
 
     OK = "ok"
+    DROPPED = "dropped"  # ran, but far slower than the best, so that it was not timed thoroughly
+    SKIPPED = "skipped"  # never built: its code is so large that building would have taken too long
     BUILD_ERROR = "build-error"
     BUILD_TIMEOUT = "build-timeout"
     RUN_ERROR = "run-error"
     RUN_TIMEOUT = "run-timeout"
     CRASH = "crash"
     WRONG = "wrong"  # ran, but computed something else than the untuned program
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a latency."""
+        return self in (Fate.OK, Fate.DROPPED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,31 @@
 """Everything that touches TVM; no other package of COLT imports it.
 
-For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=colt.tvm.SearchStrategy())``.
+For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=colt.tvm.SearchStrategy())``, and
+``builder=colt.tvm.Builder(), runner=colt.tvm.Runner()``.
 
 ``host`` brings TVM up; ``source`` loads programs, ``workloads/`` are the built-in ones; ``sketches/``, ``extract`` and
 ``space`` make the schedules; ``skeleton``, ``scorer`` and ``cost_model`` predict them; ``measure/`` builds and times
-them; ``records`` and ``export`` write results; ``strategy`` is the adapter to MetaSchedule.
+them; ``records`` and ``export`` write results; ``strategy``, ``builder`` and ``runner`` are the adapters to
+MetaSchedule, the latter two over ``artifact`` and ``shared``.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from colt.tvm.builder import Builder
+    from colt.tvm.runner import Runner
     from colt.tvm.strategy import SearchStrategy
 
-__all__ = ["SearchStrategy"]
+__all__ = ["SearchStrategy", "Builder", "Runner"]
+
+_MODULES = {"SearchStrategy": "strategy", "Builder": "builder", "Runner": "runner"}
 
 
 def __getattr__(name: str) -> Any:
     """Import what loads TVM on first use."""
-    if name != "SearchStrategy":
+    if name not in _MODULES:
         raise AttributeError(f"module 'colt.tvm' has no attribute {name!r}")
-    from colt.tvm.strategy import SearchStrategy
-
-    return SearchStrategy
+    return getattr(import_module(f"colt.tvm.{_MODULES[name]}"), name)

@@ -12,7 +12,13 @@ from colt.tvm.measure import LocalMeasurer
 
 
 def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
-    """Build ``module`` and write it as a shared library. Raises :class:`~colt.tvm.measure.ExportError`."""
+    """Build ``module`` and write it as a shared library, or as objects if ``path`` ends in ``.tar``.
+
+    Raises
+    ------
+    ExportError
+        As :meth:`~colt.tvm.measure.Measurer.export`.
+    """
     with LocalMeasurer(target, threads) as measurer:
         measurer.export(module, path)
     return path

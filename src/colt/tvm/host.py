@@ -37,8 +37,9 @@ def available_cores() -> int:
 
 
 @contextmanager
-def cpu_intrinsics() -> Iterator[None]:
-    """While inside, ``import tvm.s_tir.tensor_intrin`` brings the x86 tensor intrinsics only.
+def cpu_intrinsics(target: Target | None = None) -> Iterator[None]:
+    """While inside, ``import tvm.s_tir.tensor_intrin`` brings the tensor intrinsics of x86 only, and those of ARM if
+    the target is one.
 
     The full package registers GPU intrinsics too, which takes 20 to 30 CPU-seconds in every new process. TVM imports
     it inside ``TuneContext`` and ``default_build``. If it is loaded already nothing changes; afterwards the stand-in
@@ -55,6 +56,8 @@ def cpu_intrinsics() -> Iterator[None]:
     try:
         import tvm.s_tir.tensor_intrin.x86
 
+        if target is not None and "arm_cpu" in target.keys:
+            import tvm.s_tir.tensor_intrin.arm_cpu
         yield
     finally:
         if sys.modules.get(_INTRINSICS) is stand_in:
@@ -82,7 +85,7 @@ def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int
         The target is not understood, its cpu is unknown to LLVM, or it needs a device that this machine lacks.
     """
     try:
-        config = _target_config(wanted)
+        config = target_config(wanted)
         if config.get("kind") == "llvm":
             _require_this_architecture(config.get("mtriple"))
             if config.get("mcpu") in (None, "native"):
@@ -90,9 +93,20 @@ def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int
             config.setdefault("num-cores", threads)
         target = Target(config)
     except (ValueError, TypeError, tvm.error.InternalError) as error:
-        raise InputError(f"target {wanted!r} is not understood: {_first_line(error)}. {_ACCEPTED}") from None
+        raise InputError(f"target {wanted!r} is not understood: {first_line(error)}. {_ACCEPTED}") from None
     _require_usable(target)
     return target
+
+
+def architecture_of(target: Target) -> str:
+    """The processors that code for the target runs on, such as ``x86_64`` or ``aarch64``."""
+    triple = target.attrs.get("mtriple") or codegen.llvm_get_system_triple()
+    return _architecture(triple)
+
+
+def is_foreign(target: Target) -> bool:
+    """Whether this machine cannot run, and its compiler not link, what is compiled for the target."""
+    return architecture_of(target) != _architecture(codegen.llvm_get_system_triple())
 
 
 _ACCEPTED = (
@@ -109,7 +123,8 @@ def vector_bits(target: Target) -> int:
 _VECTORS = (("avx512f", 512), ("avx", 256))
 
 
-def _target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str, Any]:
+def target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str, Any]:
+    """The target as TVM's JSON has it, nothing filled in. Raises ValueError, TypeError and TVM's InternalError."""
     if wanted is None:
         return {"kind": "llvm"}
     if isinstance(wanted, Target):
@@ -129,9 +144,20 @@ def _target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str,
 
 def _require_this_architecture(triple: object) -> None:
     """Kernels are run where they are tuned. Raises :class:`InputError` for a triple of other processors."""
-    here = str(codegen.llvm_get_system_triple()).partition("-")[0]
-    if triple is not None and str(triple).partition("-")[0] != here:
-        raise InputError(f"target mtriple {str(triple)!r} cannot be measured here: this machine is {here}")
+    here = _architecture(codegen.llvm_get_system_triple())
+    if triple is not None and _architecture(triple) != here:
+        raise InputError(
+            f"target mtriple {str(triple)!r} cannot be measured here: this machine is {here}; "
+            "it can on a board of that kind, with rpc and key"
+        )
+
+
+_SYNONYMS = {"arm64": "aarch64", "amd64": "x86_64"}
+
+
+def _architecture(triple: object) -> str:
+    name = str(triple).partition("-")[0]
+    return _SYNONYMS.get(name, name)
 
 
 def _require_usable(target: Target) -> None:
@@ -141,7 +167,7 @@ def _require_usable(target: Target) -> None:
         if cores < 1:
             raise InputError(f"target num-cores is {cores}; it takes an integer of at least 1")
         cpu = str(target.attrs["mcpu"])
-        if cpu not in set(map(str, codegen.llvm_get_cpu_archlist(Target({"kind": "llvm"})))):
+        if cpu not in known_cpus(None):
             raise InputError(
                 f"target cpu {cpu!r} is unknown to LLVM for this machine; here it would be {_host_cpu()!r}"
             )
@@ -151,9 +177,18 @@ def _require_usable(target: Target) -> None:
     raise InputError(f"target kind {kind!r} is not supported yet; only llvm is")
 
 
+def known_cpus(triple: str | None) -> set[str]:
+    """LLVM's names of the processors of an architecture, this machine's if left out. Raises TVM's InternalError."""
+    of = Target({"kind": "llvm"} if triple is None else {"kind": "llvm", "mtriple": triple})
+    if triple is not None:
+        codegen.llvm_get_vector_width(of)  # raises for a triple that LLVM does not know; the list would crash
+    return set(map(str, codegen.llvm_get_cpu_archlist(of)))
+
+
 def _host_cpu() -> str:
     return str(codegen.llvm_get_system_cpu())
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, without a full stop."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

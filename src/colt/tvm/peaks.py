@@ -36,6 +36,19 @@ def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
     return replace(hardware, peaks=peaks)
 
 
+def measured_again(hardware: Hardware, threads: int) -> Hardware:
+    """The machine after another measurement, in which no peak is lower than it was: each is the most ever seen.
+
+    Kept unless other programs have disturbed both. Raises as :func:`measure_peaks`.
+    """
+    measured = measure_peaks(threads)
+    disturbed = measured.disturbed and hardware.peaks.disturbed
+    peaks = replace(measured.at_least(hardware.peaks), disturbed=disturbed)
+    if not disturbed:
+        save_peaks(hardware, peaks)
+    return replace(hardware, peaks=peaks)
+
+
 def measure_peaks(threads: int) -> Peaks:
     """Measure now; takes some seconds, during which the machine should have nothing else to do.
 

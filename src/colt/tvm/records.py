@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,32 @@ class Records:
     """Writes tuning records of one workload. One writer only, into files that do not exist yet."""
 
     def __init__(self, workloads: Path, records: Path, mod: Any, target: Any) -> None:
+        self._file = records
+        self._lines: dict[int, int] = {}
         self._database = ms.database.JSONDatabase(path_workload=str(workloads), path_tuning_record=str(records))
         self._workload = self._database.commit_workload(mod)
         self._target = target
         self._arguments = arguments_info(mod)
 
-    def add(self, schedule: Any, latency_us: float | None) -> None:
-        """Record a TVM schedule and what it measured, ``None`` for a failure."""
+    def add(self, trial: int, schedule: Any, latency_us: float | None) -> None:
+        """Record a trial's TVM schedule and what it measured, ``None`` for a failure."""
+        self._lines[trial] = len(self._lines)
         seconds = FAILED_SECONDS if latency_us is None else latency_us / 1e6
         self._database.commit_tuning_record(
             ms.database.TuningRecord(schedule.trace, self._workload, [seconds], self._target, self._arguments)
         )
+
+    def fail(self, trial: int) -> None:
+        """Turn the record of a trial that computes something else into that of a failure, so that nobody picks it."""
+        if trial not in self._lines:
+            return
+        lines = self._file.read_text().splitlines()
+        number = self._lines[trial]
+        workload, (trace, _, *rest) = json.loads(lines[number])
+        lines[number] = json.dumps([workload, [trace, [FAILED_SECONDS], *rest]])
+        with tempfile.NamedTemporaryFile("w", dir=self._file.parent, suffix=".tmp", delete=False) as file:
+            file.write("\n".join(lines) + "\n")
+        os.replace(file.name, self._file)
 
 
 def arguments_info(mod: Any) -> Any:

@@ -13,13 +13,14 @@ def target():
 
 @pytest.fixture(scope="session")
 def shared_measurer(target):
-    with LocalMeasurer(target, THREADS) as measurer:
+    with LocalMeasurer(target, THREADS, workers=1) as measurer:
         yield measurer
 
 
 @pytest.fixture
 def measurer(shared_measurer):
     """A measurer whose counters start at zero; the worker is that of earlier tests if they left it alive."""
-    shared_measurer.restarts = 0
+    for worker in shared_measurer._workers:
+        worker.restarts = 0
     shared_measurer.seconds_building = shared_measurer.seconds_timing = 0.0
     return shared_measurer

@@ -166,6 +166,19 @@ def _prints(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
 
 
 @T.prim_func(s_tir=True)
+def _is_no_instruction(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
+    B[0] = A[0]
+    T.evaluate(T.call_llvm_intrin("void", "llvm.trap"))
+
+
+@T.prim_func(s_tir=True)
+def _floods_its_output(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
+    with T.sblock("B"):
+        while T.int32(1) > 0:
+            B[0] = A[0] + T.call_extern("int32", "dprintf", 1, "{not a reply, over and over again, until the end}\n")
+
+
+@T.prim_func(s_tir=True)
 def _needs_a_gigabyte(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
     C = T.sblock_alloc_buffer((1 << 28,), "int32")
     for i in range(1 << 28):
@@ -191,4 +204,6 @@ stores_far_away = module(_stores_far_away)
 never_ends = module(_never_ends)
 cannot_be_built = module(_cannot_be_built)
 prints = module(_prints)
+is_no_instruction = module(_is_no_instruction)
+floods_its_output = module(_floods_its_output)
 needs_a_gigabyte = module(_needs_a_gigabyte)

@@ -17,7 +17,7 @@ from colt.search.types import Fate
 from colt.tvm.measure import Job, Limits, LocalMeasurer, process
 
 GOOD = programs.doubles
-QUICK = Limits(run_seconds=1.0, total_ms=30.0, min_repeat_ms=5.0, start_seconds=30.0)
+QUICK = Limits(run_seconds=1.0, total_ms=30.0, min_repeat_ms=5.0, start_seconds=30.0, drop_factor=1e6)
 
 
 def fake_worker(monkeypatch, body):
@@ -27,13 +27,15 @@ def fake_worker(monkeypatch, body):
         "def send(payload): os.write(replies, len(payload).to_bytes(4, 'big') + payload)\n"
     )
 
-    def command(requests_fd, replies_fd, target, limits):
+    def command(requests_fd, replies_fd, *_):
         return [sys.executable, "-c", prelude + body, str(requests_fd), str(replies_fd)]
 
     monkeypatch.setattr(process, "_command", command)
 
 
 READY = 'send(b\'{"type": "Ready"}\')\nos.read(requests, 1 << 20)\n'
+REST = '"disturbed": 0, "seconds_waiting": 0, "quiet_us": 1, "dropped": false'
+TIMED = 'send(b\'{"type": "Timed", "runs_us": %s, "slowdowns": %s, ' + REST + "}')"
 BUILDING = 'send(b\'{"type": "Entered", "stage": "building", "module": 0}\')\n'
 
 
@@ -54,7 +56,7 @@ def gone(pid, seconds=5.0):
 def test_nothing_is_left_after_close(target):
     me = psutil.Process()
     children, descriptors = set(me.children()), me.num_fds()
-    measurer = LocalMeasurer(target, 2, QUICK)
+    measurer = LocalMeasurer(target, 2, QUICK, workers=1)
     (worker,) = set(me.children()) - children
     assert one(measurer).fate is Fate.OK
     assert one(measurer, programs.divides_by_zero).fate is Fate.CRASH
@@ -70,8 +72,8 @@ def test_nothing_is_left_after_close(target):
 def test_what_a_worker_started_ends_with_it(target, monkeypatch, tmp_path):
     body = f"import subprocess; print(subprocess.Popen(['sleep', '60']).pid, file=open({str(tmp_path / 'pid')!r}, 'w'))"
     fake_worker(monkeypatch, body + "\n" + READY)
-    with LocalMeasurer(target, 2, QUICK) as measurer:
-        measurer._await_ready()
+    with LocalMeasurer(target, 2, QUICK, workers=1) as measurer:
+        measurer._workers[0].await_ready()
         child = int((tmp_path / "pid").read_text())
         assert psutil.pid_exists(child)
     assert gone(child)
@@ -79,13 +81,13 @@ def test_what_a_worker_started_ends_with_it(target, monkeypatch, tmp_path):
 
 def test_the_constructor_does_not_wait(target):
     start = monotonic()
-    with LocalMeasurer(target, 2, QUICK):
+    with LocalMeasurer(target, 2, QUICK, workers=1):
         assert monotonic() - start < 0.3
 
 
 def test_a_worker_that_never_starts_is_an_error_with_its_last_words(target, monkeypatch):
     fake_worker(monkeypatch, "sys.exit('no such library')")
-    with LocalMeasurer(target, 2, QUICK) as measurer:
+    with LocalMeasurer(target, 2, QUICK, workers=1) as measurer:
         with pytest.raises(MeasureError, match=r"tried 3 times: exited with status 1\nno such library"):
             one(measurer)
         assert measurer.restarts == 3
@@ -94,7 +96,10 @@ def test_a_worker_that_never_starts_is_an_error_with_its_last_words(target, monk
 def test_a_worker_that_is_never_ready_is_an_error(target, monkeypatch):
     fake_worker(monkeypatch, "time.sleep(60)")
     limits = Limits(start_seconds=0.2, start_attempts=2)
-    with LocalMeasurer(target, 2, limits) as measurer, pytest.raises(MeasureError, match=r"not ready after 0\.2 s"):
+    with (
+        LocalMeasurer(target, 2, limits, workers=1) as measurer,
+        pytest.raises(MeasureError, match=r"not ready after 0\.2 s"),
+    ):
         one(measurer)
 
 
@@ -105,17 +110,18 @@ def test_a_worker_that_is_never_ready_is_an_error(target, monkeypatch):
         "send(b'no json')",
         "import pickle; send(pickle.dumps(0))",
         'send(b\'{"type": "Exported"}\')',
-        'send(b\'{"type": "Timed", "runs_us": [[1.0], [2.0]]}\')',
-        'send(b\'{"type": "Timed", "runs_us": [[-1.0]]}\')',
+        TIMED % ("[[1.0], [2.0]]", "[1.0]"),
+        TIMED % ("[[-1.0]]", "[1.0]"),
+        TIMED % ("[[1.0]]", "[0.5]"),
         "while True: " + BUILDING,
     ],
-    ids=["text", "no-json", "pickle", "other-answer", "two-modules", "negative", "endless-stages"],
+    ids=["text", "no-json", "pickle", "other-answer", "two-modules", "negative", "faster-than-quiet", "endless-stages"],
 )
 def test_nonsense_from_a_worker_is_a_crash_of_that_trial(target, monkeypatch, answer):
-    with LocalMeasurer(target, 2, QUICK) as measurer:
+    with LocalMeasurer(target, 2, QUICK, workers=1) as measurer:
         with monkeypatch.context() as patch:
             fake_worker(patch, READY + BUILDING + answer + "\ntime.sleep(60)")
-            measurer._restart()
+            measurer._workers[0].restart()
             result = one(measurer)
         assert result.fate is Fate.CRASH
         assert "nonsense" in result.message
@@ -125,8 +131,8 @@ def test_nonsense_from_a_worker_is_a_crash_of_that_trial(target, monkeypatch, an
 def test_a_request_that_is_never_taken_up_goes_to_another_worker(target, monkeypatch):
     with monkeypatch.context() as patch:
         fake_worker(patch, READY + "sys.exit(3)")
-        measurer = LocalMeasurer(target, 2, QUICK)
-        measurer._await_ready()
+        measurer = LocalMeasurer(target, 2, QUICK, workers=1)
+        measurer._workers[0].await_ready()
     with measurer:
         assert one(measurer).fate is Fate.OK
         assert measurer.restarts == 1
@@ -137,8 +143,8 @@ def test_a_thread_that_started_a_worker_may_end(target):
     made = []
 
     def start():
-        made.append(LocalMeasurer(target, 2, QUICK))
-        made[0]._await_ready()
+        made.append(LocalMeasurer(target, 2, QUICK, workers=1))
+        made[0]._workers[0].await_ready()
 
     thread = threading.Thread(target=start)
     thread.start()
@@ -157,9 +163,9 @@ from colt.tvm.host import resolve_target
 from colt.tvm.measure import Job, Limits, LocalMeasurer
 
 def run():
-    measurer = LocalMeasurer(resolve_target(None, 2), 2, Limits(run_seconds=60))
+    measurer = LocalMeasurer(resolve_target(None, 2), 2, Limits(run_seconds=60), workers=1)
     next(measurer.measure([Job(0, programs.doubles)]))
-    print(measurer._worker.pid, flush=True)
+    print(measurer.pids[0], flush=True)
     next(measurer.measure([Job(1, programs.never_ends)]))
 
 {start}

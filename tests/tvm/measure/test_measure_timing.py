@@ -1,25 +1,38 @@
 """How often a kernel is run, on a kernel that only counts."""
 
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 
 import pytest
 
 from colt.errors import InputError
-from colt.tvm.measure.timing import time_candidate, time_in_turn
+from colt.tvm.measure.timing import Timing, is_ranked, time_candidate, time_in_turn
 from colt.tvm.measure.types import Limits
 
 LIMITS = Limits(
-    drop_factor=3, cold_ms=20, single_run_ms=1000, min_repeat_ms=20, total_ms=150, min_repeats=3, max_repeats=10
+    drop_factor=3,
+    cold_ms=20,
+    short_ms=5,
+    single_run_ms=1000,
+    min_repeat_ms=20,
+    precision=0.01,
+    total_ms=300,
+    min_repeats=6,
+    max_repeats=12,
 )
 
 
 @dataclass
 class Counted:
-    """A kernel of a steady latency whose first run takes longer."""
+    """A kernel of a steady latency whose first run takes longer; ``noise`` are factors of its repeats, over again."""
 
     latency_us: float
     cold_us: float = 0.0
+    noise: tuple = (1.0,)
     calls: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self._factors = cycle(self.noise)
 
     def once(self):
         self.calls.append("once")
@@ -27,7 +40,7 @@ class Counted:
 
     def repeated(self, number, repeats):
         self.calls.append((number, repeats))
-        return [self.latency_us] * repeats
+        return [self.latency_us * next(self._factors) for _ in range(repeats)]
 
 
 def timed(kernel, best_us):
@@ -35,56 +48,85 @@ def timed(kernel, best_us):
     return time_candidate(kernel, best_us, LIMITS, lambda: repeated.append(True)), bool(repeated)
 
 
-def test_a_good_candidate_is_repeated_for_about_the_total_time():
-    kernel = Counted(1000.0, cold_us=9000.0)
-    runs, repeated = timed(kernel, best_us=1000.0)
-    assert kernel.calls == ["once", (1, 1), (20, 8)]
-    assert runs == [1000.0] * 8
+def test_a_steady_candidate_gets_the_fewest_repeats():
+    kernel = Counted(1000.0, cold_us=4000.0)
+    timing, repeated = timed(kernel, best_us=1000.0)
+    assert kernel.calls == ["once", (1, 3), (20, 6)]
+    assert timing == Timing((1000.0,) * 6)
     assert repeated
+
+
+def test_a_contender_is_repeated_until_its_interval_is_narrow():
+    kernel = Counted(1000.0, noise=(0.95, 1.0, 1.05, 1.0, 1.0, 1.0))
+    timing, _ = timed(kernel, best_us=1000.0)
+    assert kernel.calls == ["once", (1, 3), (20, 6), (20, 3)]
+    assert is_ranked(timing.runs_us, 1000.0, LIMITS)
+
+
+def test_or_until_time_is_up():
+    kernel = Counted(1000.0, noise=(0.8, 1.2))
+    timing, _ = timed(kernel, best_us=1000.0)
+    assert len(timing.runs_us) == 12
+    kernel = Counted(60_000.0, noise=(0.8, 1.2))
+    timing, _ = timed(kernel, best_us=60_000.0)
+    assert len(timing.runs_us) == 6
+
+
+def test_a_candidate_that_is_clearly_behind_is_not_repeated_further():
+    kernel = Counted(1000.0, noise=(0.8, 1.2))
+    timing, _ = timed(kernel, best_us=700.0)
+    assert len(timing.runs_us) == 6
+    assert not timing.dropped
 
 
 def test_short_kernels_fill_each_repeat():
     kernel = Counted(1.0)
     timed(kernel, best_us=None)
-    assert kernel.calls[-1] == (20_000, 8)
+    assert kernel.calls[-1] == (20_000, 6)
 
 
-def test_kernels_that_take_about_a_repeat_get_the_fewest():
-    kernel = Counted(100_000.0)
-    timed(kernel, best_us=None)
-    assert kernel.calls[-1] == (1, 3)
-
-
-def test_a_slow_candidate_keeps_its_second_run():
-    kernel = Counted(3001.0, cold_us=15_000.0)
-    assert timed(kernel, best_us=1000.0) == ([3001.0], True)
-    assert kernel.calls == ["once", (1, 1)]
+def test_a_slow_candidate_keeps_its_first_figures():
+    kernel = Counted(3001.0, cold_us=4000.0)
+    assert timed(kernel, best_us=1000.0) == (Timing((3001.0,) * 3, dropped=True), True)
+    assert kernel.calls == ["once", (1, 3)]
+    kernel = Counted(6000.0, cold_us=15_000.0)
+    assert timed(kernel, best_us=1000.0) == (Timing((6000.0,), dropped=True), True)
+    assert kernel.calls == ["once", "once"]
 
 
 def test_a_far_slower_candidate_runs_once():
     kernel = Counted(50_000.0)
-    assert timed(kernel, best_us=1000.0) == ([50_000.0], False)
+    assert timed(kernel, best_us=1000.0) == (Timing((50_000.0,), dropped=True), False)
     assert kernel.calls == ["once"]
 
 
-def test_a_cold_first_run_drops_nobody():
+def test_a_cold_first_run_drops_nobody_nor_does_one_bad_shot():
     kernel = Counted(1000.0, cold_us=19_000.0)
-    assert len(timed(kernel, best_us=1000.0)[0]) > 1
+    assert not timed(kernel, best_us=1000.0)[0].dropped
+    kernel = Counted(1000.0, noise=(8.0, 8.0, 1.0))
+    assert not timed(kernel, best_us=1000.0)[0].dropped
 
 
 def test_a_program_that_takes_long_runs_once_even_if_nothing_is_known():
     kernel = Counted(2e6)
-    assert timed(kernel, best_us=None) == ([2e6], False)
+    assert timed(kernel, best_us=None) == (Timing((2e6,)), False)
     assert kernel.calls == ["once"]
 
 
 def test_turns_alternate_and_long_runs_are_not_warmed_up():
-    order = []
+    order, quietly = [], []
+
+    def quiet(round_of_all):
+        quietly.append(True)
+        return round_of_all()
+
     fast, slow = Counted(10_000.0), Counted(500_000.0)
-    latencies = time_in_turn([fast, slow], 3, LIMITS, order.append)
-    assert latencies == [[10_000.0] * 3, [500_000.0] * 3]
+    rounds = time_in_turn([fast, slow], 3, LIMITS, order.append, quiet)
+    assert [timing.runs_us for timing in rounds] == [(10_000.0, 500_000.0)] * 3
+    assert not any(timing.of_one_kernel for timing in rounds)
+    assert len(quietly) == 3
     assert order == [0, 1, 0, 1, 1, 0, 0, 1]
-    assert fast.calls == ["once", *[(2, 1)] * 3]
+    assert fast.calls == ["once", (1, 1), *[(2, 1)] * 3]
     assert slow.calls == ["once"] * 4
 
 
@@ -101,6 +143,12 @@ def test_turns_alternate_and_long_runs_are_not_warmed_up():
 def test_how_long_a_first_run_may_take(best_us, seconds):
     limits = Limits(run_seconds=10, run_floor_seconds=2, run_factor=10, drop_factor=3)
     assert limits.first_run_seconds(best_us) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("predicted", "seconds"), [(0.1, 3.0), (1.0, 6.0), (5.0, 10.0)])
+def test_how_long_a_build_may_take(predicted, seconds):
+    limits = Limits(build_seconds=10, build_floor_seconds=3, build_factor=6)
+    assert limits.allowed_build_seconds(predicted) == pytest.approx(seconds)
 
 
 def test_limits_are_positive():

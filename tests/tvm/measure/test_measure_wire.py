@@ -9,12 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colt.tvm.measure.messages import (
+    BuildRequest,
+    Built,
+    Crashed,
     Entered,
     Exported,
     Failed,
     InterleaveRequest,
+    Lost,
     MeasureRequest,
     Ready,
+    Remark,
     Stage,
     Timed,
     Verified,
@@ -24,12 +29,30 @@ from colt.tvm.measure.wire import MAX_MESSAGE_CHARS, FrameReader, WireError, dec
 REPLIES = [
     Ready(),
     Entered(Stage.TIMING, 3),
-    Timed(((1.5, 2.5), (3.0,))),
+    Built(),
+    Timed(((1.5, 2.5), (3.0,)), slowdowns=(1.0, 2.5), disturbed=1, seconds_waiting=0.25, quiet_us=430.0, dropped=True),
     Verified(True, 0.0, 1e-7, 1e-4, ""),
     Verified(False, None, None, 1e-4, "wrong"),
     Exported(),
     Failed("ValueError: größer"),
+    Crashed("the process that ran it on the board has ended, twice"),
+    Lost("no board with key 'pi' was free"),
+    Remark("the board uses 2 threads"),
 ]
+
+
+def timed(**fields: str) -> bytes:
+    """A good reply of type Timed, but for these fields of raw JSON."""
+    good = {
+        "runs_us": "[[1.0]]",
+        "slowdowns": "[1.0]",
+        "disturbed": "0",
+        "seconds_waiting": "0",
+        "quiet_us": "430",
+        "dropped": "false",
+    }
+    content = ", ".join(f'"{name}": {value}' for name, value in {**good, **fields}.items())
+    return f'{{"type": "Timed", {content}}}'.encode()
 
 
 def unframe(data: bytes) -> bytes:
@@ -102,17 +125,25 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
         b'{"type": "Entered", "stage": "building", "module": -1}',
         b'{"type": "Entered", "stage": "building", "module": true}',
         b'{"type": "Entered", "stage": "building", "module": 1000000}',
-        b'{"type": "Timed", "runs_us": []}',
-        b'{"type": "Timed", "runs_us": [[]]}',
-        b'{"type": "Timed", "runs_us": [1.0]}',
-        b'{"type": "Timed", "runs_us": [[0]]}',
-        b'{"type": "Timed", "runs_us": [[-1.0]]}',
-        b'{"type": "Timed", "runs_us": [[NaN]]}',
-        b'{"type": "Timed", "runs_us": [[Infinity]]}',
-        b'{"type": "Timed", "runs_us": [[1e999]]}',
-        b'{"type": "Timed", "runs_us": [[1' + b"0" * 400 + b"]]}",
-        b'{"type": "Timed", "runs_us": [[true]]}',
-        b'{"type": "Timed", "runs_us": [["1.0"]]}',
+        timed(runs_us="[]"),
+        timed(runs_us="[[]]"),
+        timed(runs_us="[1.0]"),
+        timed(runs_us="[[0]]"),
+        timed(runs_us="[[-1.0]]"),
+        timed(runs_us="[[NaN]]"),
+        timed(runs_us="[[Infinity]]"),
+        timed(runs_us="[[1e999]]"),
+        timed(runs_us="[[1" + "0" * 400 + "]]"),
+        timed(runs_us="[[true]]"),
+        timed(runs_us='[["1.0"]]'),
+        timed(slowdowns="[]"),
+        timed(slowdowns="[0.99]"),
+        timed(slowdowns="1.0"),
+        timed(disturbed="-1"),
+        timed(seconds_waiting="-1"),
+        timed(quiet_us="0"),
+        timed(quiet_us="null"),
+        timed(dropped="0"),
         b'{"type": "Verified", "ok": 1, "max_abs_error": 0, "max_rel_error": 0, "tolerance": 0, "message": ""}',
         b'{"type": "Verified", "ok": true, "max_abs_error": "", "max_rel_error": 0, "tolerance": 0, "message": ""}',
         b'{"type": "Verified", "ok": true, "max_abs_error": 0, "max_rel_error": 0, "tolerance": null, "message": ""}',
@@ -139,11 +170,21 @@ def test_any_bytes_are_a_reply_or_a_wire_error(payload):
     assert decode_reply(unframe(encode_reply(reply))) == reply
 
 
+def test_what_malformed_replies_are_made_from_is_well_formed():
+    assert decode_reply(timed()) == Timed(((1.0,),), (1.0,), 0, 0.0, 430.0)
+
+
 def test_requests_know_what_answers_them():
-    measure = MeasureRequest(None, None, None)
-    assert measure.answered_by(Timed(((1.0, 2.0),)))
-    assert not measure.answered_by(Timed(((1.0,), (2.0,))))
-    assert not measure.answered_by(Exported())
-    interleave = InterleaveRequest((None, None), 3, None)
-    assert interleave.answered_by(Timed(((1.0, 2.0, 3.0), (1.0, 2.0, 3.0))))
-    assert not interleave.answered_by(Timed(((1.0, 2.0, 3.0), (1.0, 2.0))))
+    def answer(*runs_us, slowdowns):
+        return Timed(runs_us, (1.0,) * slowdowns, 0, 0.0, 430.0)
+
+    assert BuildRequest(None).answered_by(Built())
+    measure = MeasureRequest(None, None, None, None)
+    assert measure.answered_by(answer((1.0, 2.0), slowdowns=1))
+    assert not measure.answered_by(answer((1.0, 2.0), slowdowns=2))
+    assert not measure.answered_by(answer((1.0,), (2.0,), slowdowns=1))
+    assert not measure.answered_by(Built())
+    interleave = InterleaveRequest((None, None), 3, None, None)
+    assert interleave.answered_by(answer((1.0, 2.0), (1.0, 2.0), (1.0, 2.0), slowdowns=3))
+    assert not interleave.answered_by(answer((1.0, 2.0), (1.0, 2.0), (1.0, 2.0), slowdowns=1))
+    assert not interleave.answered_by(answer((1.0, 2.0), (1.0, 2.0), (1.0,), slowdowns=3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,17 +94,21 @@ def to_device(array: Array) -> Any:
 
 
 class ArgumentCache:
-    """Argument tensors for timing, kept per signature within a memory budget; the least recently used go first."""
+    """Argument tensors for timing, kept per signature within a memory budget; the least recently used go first.
 
-    def __init__(self, limit_bytes: int) -> None:
+    ``tensor`` copies an array to where the kernels run.
+    """
+
+    def __init__(self, limit_bytes: int, tensor: Callable[[Array], Any] = to_device) -> None:
         self._limit = limit_bytes
+        self._tensor = tensor
         self._kept: OrderedDict[Signature, _Arguments] = OrderedDict()
 
     def get(self, wanted: Signature, restore: frozenset[int]) -> list[Any]:
         """The tensors for a signature. Those with an index in ``restore`` get their first contents back: a program
         that updates a parameter in place would find what the last candidate left."""
         if wanted not in self._kept:
-            self._kept[wanted] = _Arguments(wanted)
+            self._kept[wanted] = _Arguments(wanted, self._tensor)
         self._kept.move_to_end(wanted)
         while len(self._kept) > 1 and sum(kept.bytes for kept in self._kept.values()) > self._limit:
             self._kept.popitem(last=False)
@@ -112,10 +117,10 @@ class ArgumentCache:
 
 
 class _Arguments:
-    def __init__(self, parameters: Signature) -> None:
+    def __init__(self, parameters: Signature, tensor: Callable[[Array], Any]) -> None:
         self._parameters = parameters
         self._first_contents: dict[int, Array] = {}
-        self.tensors = [to_device(random_array(parameter, i, 0)) for i, parameter in enumerate(parameters)]
+        self.tensors = [tensor(random_array(parameter, i, 0)) for i, parameter in enumerate(parameters)]
 
     @property
     def bytes(self) -> int:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from colt.search.types import Fate
-from colt.tvm.measure.messages import Entered, Failed, Reply, Request, Stage
+from colt.tvm.measure.messages import Crashed, Entered, Failed, Lost, Remark, Reply, Request, Stage
 from colt.tvm.measure.process import WorkerDied, WorkerLate, WorkerProcess
 from colt.tvm.measure.wire import WireError
 
 _TAKE_UP_SECONDS = 60.0
+_TRIES = 2  # a request whose connection to a board breaks is begun again
 
 
 @dataclass(slots=True)
@@ -25,6 +26,10 @@ class Outcome:
     """The last stage entered; ``None`` if the worker never took the request up."""
     module: int = 0
     worker_usable: bool = True
+    board_lost: bool = False
+    """The board on which kernels run is not to be had; ``message`` says why, and there is no fate."""
+    remarks: list[str] = field(default_factory=list)
+    """What the user should know."""
     seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(Stage, 0.0))
 
     @property
@@ -45,6 +50,10 @@ class Outcome:
         """Note a failure."""
         self.fate, self.message, self.worker_usable = fate, message, worker_usable
 
+    def lose_board(self, message: str, worker_usable: bool) -> None:
+        """Note that there is no board."""
+        self.board_lost, self.message, self.worker_usable = True, message, worker_usable
+
 
 def converse(worker: WorkerProcess, request: Request, payload: bytes, allowed: Mapping[Stage, float]) -> Outcome:
     """Send ``payload``, the pickled ``request``, and listen. ``allowed`` is how many seconds each stage may take.
@@ -56,8 +65,11 @@ def converse(worker: WorkerProcess, request: Request, payload: bytes, allowed: M
     deadline = entered + _TAKE_UP_SECONDS
     try:
         worker.send(payload, deadline)
-        for _ in range(request.most_stages + 1):
+        for _ in range(_TRIES * request.most_stages + 1):
             reply = worker.receive(deadline)
+            if isinstance(reply, Remark):
+                outcome.remarks.append(reply.message)
+                continue
             now = monotonic()
             _account(outcome, now - entered)
             if not isinstance(reply, Entered):
@@ -65,11 +77,15 @@ def converse(worker: WorkerProcess, request: Request, payload: bytes, allowed: M
                 return outcome
             outcome.stage, outcome.module = reply.stage, reply.module
             entered, deadline = now, now + allowed[reply.stage]
-        raise WireError(f"more than {request.most_stages} stages")
+        raise WireError(f"more than {_TRIES * request.most_stages} stages")
     except WorkerLate:
         _account(outcome, monotonic() - entered)
+        late = f"not done {outcome.stage} after {deadline - entered:g} s"
+        if outcome.stage is Stage.CONNECTING:
+            outcome.lose_board(f"the board is {late}", worker_usable=False)
+            return outcome
         fate = Fate.BUILD_TIMEOUT if outcome.stage in (Stage.BUILDING, Stage.LINKING) else Fate.RUN_TIMEOUT
-        outcome.fail(fate, f"not done {outcome.stage} after {deadline - entered:g} s", worker_usable=False)
+        outcome.fail(fate, late, worker_usable=False)
     except WorkerDied as death:
         _account(outcome, monotonic() - entered)
         outcome.fail(Fate.CRASH, f"{death}", worker_usable=False)
@@ -87,6 +103,10 @@ def _conclude(outcome: Outcome, request: Request, reply: Reply) -> None:
     if isinstance(reply, Failed):
         fate = Fate.BUILD_ERROR if outcome.stage in (Stage.BUILDING, Stage.LINKING) else Fate.RUN_ERROR
         outcome.fail(fate, reply.message, worker_usable=True)
+    elif isinstance(reply, Crashed):
+        outcome.fail(Fate.CRASH, reply.message, worker_usable=True)
+    elif isinstance(reply, Lost):
+        outcome.lose_board(reply.message, worker_usable=True)
     elif request.answered_by(reply):
         outcome.reply = reply
     else:

@@ -2,48 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import tvm
+import tvm_ffi
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
+from colt.tvm.measure.timing import Runnable
+from colt.tvm.recent import Recent
 
-class Kernel:
-    """A built program. Building includes LLVM's work on first look-up of the function."""
 
-    def __init__(self, module: tvm.IRModule, target: Target) -> None:
-        entry_function(module)
-        self.library: Any = tvm.tirx.build(module, target=target)
-        self._function: Any = self.library["main"]
+class BoundKernel(Runnable, Protocol):
+    """A kernel with arguments."""
 
-    def __call__(self, arguments: Sequence[Any]) -> None:
-        self._function(*arguments)
+    def run(self) -> None:
+        """Exactly one run, not timed."""
+        ...
+
+
+class Kernel(Protocol):
+    """A built program."""
 
     def bind(self, arguments: Sequence[Any]) -> BoundKernel:
+        """The kernel with arguments, ready to run."""
+        ...
+
+
+class LocalKernel:
+    """A program built for this process. Building includes LLVM's work on first look-up of the function."""
+
+    def __init__(self, module: tvm.IRModule, target: Target) -> None:
+        self.library = build_library(module, target)
+        self.function: Any = self.library["main"]
+
+    def bind(self, arguments: Sequence[Any]) -> LocalBoundKernel:
         """The kernel with arguments, for timing."""
-        return BoundKernel(self, arguments)
+        return LocalBoundKernel(self, arguments)
 
 
-class BoundKernel:
-    """Implements :class:`~colt.tvm.measure.timing.Runnable`."""
+class LocalBoundKernel:
+    """Implements :class:`BoundKernel`."""
 
-    def __init__(self, kernel: Kernel, arguments: Sequence[Any]) -> None:
+    def __init__(self, kernel: LocalKernel, arguments: Sequence[Any]) -> None:
         self._kernel = kernel
         self._arguments = arguments
+
+    def run(self) -> None:
+        """See :meth:`BoundKernel.run`."""
+        self._kernel.function(*self._arguments)
 
     def once(self) -> float:
         """One run, timed from here; the call itself costs a few microseconds."""
         start = perf_counter()
-        self._kernel(self._arguments)
+        self.run()
         return (perf_counter() - start) * 1e6
 
     def repeated(self, number: int, repeats: int) -> list[float]:
         """TVM's own timing loop, which runs the kernel once before it starts."""
-        evaluator = self._kernel.library.time_evaluator("main", tvm.cpu(0), number=number, repeat=repeats)
-        return [seconds * 1e6 for seconds in evaluator(*self._arguments).results]
+        return evaluate(self._kernel.library, tvm.cpu(0), self._arguments, number, repeats)
+
+
+K = TypeVar("K", bound=Kernel)
+
+
+class KernelCache(Generic[K]):
+    """Builds programs and keeps the last ``size`` of them."""
+
+    def __init__(self, build: Callable[[tvm.IRModule], K], size: int) -> None:
+        self._build = build
+        self._kept: Recent[int, K] = Recent(size)
+
+    def get(self, module: tvm.IRModule) -> K:
+        """The program built; equal programs are built once."""
+        key = int(tvm_ffi.structural_hash(module))
+        kernel = self._kept.get(key)
+        if kernel is None:
+            kernel = self._build(module)
+            self._kept.put(key, kernel)
+        return kernel
+
+
+def build_library(module: tvm.IRModule, target: Target) -> Any:
+    """The runtime module of a program, for any target that TVM compiles for. Raises ValueError and what TVM raises."""
+    entry_function(module)
+    return tvm.tirx.build(module, target=target)
+
+
+def evaluate(library: Any, device: Any, arguments: Sequence[Any], number: int, repeats: int) -> list[float]:
+    """``repeats`` averages over ``number`` runs each, in microseconds, by TVM's timing loop where the kernel is."""
+    evaluator = library.time_evaluator("main", device, number=number, repeat=repeats)
+    return [seconds * 1e6 for seconds in evaluator(*arguments).results]
 
 
 def entry_function(module: tvm.IRModule) -> PrimFunc:

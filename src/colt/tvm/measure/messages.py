@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from colt.tvm.measure.board import Board
 from colt.tvm.measure.types import Limits
 
 if TYPE_CHECKING:
     from tvm import IRModule
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Kernels run on a board. Workers put what they have built into ``folder``, at most ``files`` kernels."""
+
+    board: Board
+    folder: str
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is started with, as JSON on its command line."""
+
+    requests_fd: int
+    replies_fd: int
+    """Inherited file descriptors."""
+    target: str
+    """JSON."""
+    threads: int
+    memory_mb: int
+    """The most private memory that it may allocate."""
+    cache_mb: int
+    """Argument arrays kept."""
+    kernels: int
+    """Built kernels kept."""
+    tied: bool
+    """Whether it is started from its parent's main thread, which lives as long as the parent."""
+    away: Away | None = None
+    """Where kernels run, if not in the worker."""
+
+    @classmethod
+    def from_json(cls, text: str) -> WorkerSettings:
+        """What :func:`json.dumps` made of these settings as a dictionary."""
+        fields = json.loads(text)
+        away = fields.pop("away", None)
+        return cls(**fields, away=None if away is None else Away(Board(**away.pop("board")), **away))
+
+
 class Stage(StrEnum):
     """What the worker is at; each has its own time limit."""
 
+    CONNECTING = "connecting"  # to a board
     PREPARING = "preparing"
     BUILDING = "building"
     RUNNING = "running"  # for the first time
     TIMING = "timing"  # repeated runs
+    WAITING = "waiting"  # for a quiet machine
     COMPARING = "comparing"
     LINKING = "linking"
 
@@ -37,10 +79,28 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
+class Built:
+    """The module is built and kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timed:
-    """Latencies in microseconds: of each repeat, for each module of the request."""
+    """Latencies in microseconds.
+
+    For one module: a single tuple of its repeats, with one slowdown. For several in turn: a tuple for each round, with
+    one latency for each module, and a slowdown for each round.
+    """
 
     runs_us: tuple[tuple[float, ...], ...]
+    slowdowns: tuple[float, ...]
+    """How much longer than on the quiet machine, as far as that is certain; at least 1."""
+    disturbed: int
+    """Timings that another load disturbed, in spite of waiting."""
+    seconds_waiting: float
+    quiet_us: float
+    """What the reference kernel takes on the quiet machine as far as the worker knows."""
+    dropped: bool = False
+    """A single module that was not repeated, since it is far slower than the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +126,28 @@ class Failed:
     message: str
 
 
-Reply = Ready | Entered | Timed | Verified | Exported | Failed
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The module has ended the process on the board that ran it, twice."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """There is no board to run the module on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something that the user should know; the answer follows."""
+
+    message: str
+
+
+Reply = Ready | Entered | Built | Timed | Verified | Exported | Failed | Crashed | Lost | Remark
 
 
 class Request(Protocol):
@@ -79,19 +160,34 @@ class Request(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """Build a module and keep it for later requests about it."""
+
+    module: IRModule
+
+    @property
+    def most_stages(self) -> int:
+        return 4
+
+    def answered_by(self, reply: Reply) -> bool:
+        return isinstance(reply, Built)
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureRequest:
-    """Build and time one module; answered by its repeats."""
+    """Time one module, and build it before if it is not kept; answered by its repeats."""
 
     module: IRModule
     best_us: float | None
+    quiet_us: float | None
     limits: Limits
 
     @property
     def most_stages(self) -> int:
-        return 8
+        return 16
 
     def answered_by(self, reply: Reply) -> bool:
-        return isinstance(reply, Timed) and len(reply.runs_us) == 1
+        return isinstance(reply, Timed) and len(reply.runs_us) == len(reply.slowdowns) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +208,23 @@ class VerifyRequest:
 
 @dataclass(frozen=True, slots=True)
 class InterleaveRequest:
-    """Time the modules in turn; answered by ``rounds`` latencies for each."""
+    """Time the modules in turn; answered by ``rounds`` rounds of a latency for each."""
 
     modules: tuple[IRModule, ...]
     rounds: int
+    quiet_us: float | None
     limits: Limits
 
     @property
     def most_stages(self) -> int:
-        return len(self.modules) * (self.rounds + 4) + 4
+        return 2 * self.rounds * (len(self.modules) + 2) + 4 * len(self.modules) + 4
 
     def answered_by(self, reply: Reply) -> bool:
-        return isinstance(reply, Timed) and [len(r) for r in reply.runs_us] == [self.rounds] * len(self.modules)
+        return (
+            isinstance(reply, Timed)
+            and [len(latencies) for latencies in reply.runs_us] == [len(self.modules)] * self.rounds
+            and len(reply.slowdowns) == self.rounds
+        )
 
 
 @dataclass(frozen=True, slots=True)

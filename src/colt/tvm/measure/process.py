@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -10,17 +11,22 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 from time import monotonic
 from typing import IO
 
 import psutil
 from tvm.target import Target
 
-from colt.tvm.measure.messages import Reply
+from colt.tvm.measure.messages import Away, Reply, WorkerSettings
 from colt.tvm.measure.types import Limits
 from colt.tvm.measure.wire import MAX_REPLY_BYTES, FrameReader, decode_reply, frame
 
 _LAST_WORDS_BYTES = 2000
+_LONGEST_WAIT_SECONDS = 7 * 86400.0  # the system takes milliseconds as an int
+_SPINS = "1000"
+"""Turns for which threads of a worker's pool keep a core busy before they sleep: 3 ms. TVM's own 300,000 would take
+the core from the next worker for most of a second; kernels in a loop are launched within microseconds."""
 
 
 class WorkerDied(Exception):
@@ -34,20 +40,20 @@ class WorkerLate(Exception):
 class WorkerProcess:
     """A started worker, in a session and process group of its own. It need not be ready yet."""
 
-    def __init__(self, target: Target, threads: int, limits: Limits) -> None:
+    def __init__(self, target: Target, threads: int, limits: Limits, away: Away | None = None) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - closed by kill()
         requests_fd, self._requests = os.pipe()
         self._replies, replies_fd = os.pipe()
         os.set_blocking(self._requests, False)
         try:
             self._process = subprocess.Popen(
-                _command(requests_fd, replies_fd, target, limits),
+                _command(requests_fd, replies_fd, target, threads, limits, away),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(requests_fd, replies_fd),
                 start_new_session=True,
-                env={**os.environ, "TVM_NUM_THREADS": str(threads)},
+                env={**os.environ, "TVM_NUM_THREADS": str(threads), "TVM_THREAD_POOL_SPIN_COUNT": _SPINS},
             )
         except BaseException:
             self._close_pipes()
@@ -90,6 +96,10 @@ class WorkerProcess:
         tail = os.pread(self._log.fileno(), _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
         return tail.decode(errors="replace").strip()
 
+    def stop(self) -> None:
+        """Kill the process and all that it started; whoever listens to it learns so. For any thread."""
+        self._kill_group()
+
     def kill(self) -> None:
         """End the process and all that it started, and wait for it. May be repeated."""
         if self._ended:
@@ -102,7 +112,8 @@ class WorkerProcess:
     def _await(self, fd: int, event: int, deadline: float) -> None:
         poll = select.poll()
         poll.register(fd, event)
-        if not poll.poll(max(0.0, deadline - monotonic()) * 1e3):
+        seconds = min(max(0.0, deadline - monotonic()), _LONGEST_WAIT_SECONDS)
+        if not poll.poll(seconds * 1e3):
             raise WorkerLate
 
     def _obituary(self) -> str:
@@ -127,10 +138,19 @@ class WorkerProcess:
         os.ftruncate(self._log.fileno(), 0)
 
 
-def _command(requests_fd: int, replies_fd: int, target: Target, limits: Limits) -> list[str]:
-    memory_mb = limits.memory_mb or psutil.virtual_memory().total * 4 // 5 >> 20
-    tied = threading.current_thread() is threading.main_thread()
+def _command(
+    requests_fd: int, replies_fd: int, target: Target, threads: int, limits: Limits, away: Away | None
+) -> list[str]:
+    settings = WorkerSettings(
+        requests_fd=requests_fd,
+        replies_fd=replies_fd,
+        target=str(target),
+        threads=threads,
+        memory_mb=limits.memory_mb or psutil.virtual_memory().total * 4 // 5 >> 20,
+        cache_mb=limits.cache_mb,
+        kernels=limits.kernels,
+        tied=threading.current_thread() is threading.main_thread(),
+        away=away,
+    )
     # -P: a file named like a module in the working directory must not be imported in its place.
-    return [sys.executable, "-P", "-m", "colt.tvm.measure.worker"] + [
-        str(argument) for argument in (requests_fd, replies_fd, target, memory_mb, limits.cache_mb, int(tied))
-    ]
+    return [sys.executable, "-P", "-m", "colt.tvm.measure.worker", json.dumps(asdict(settings))]

@@ -1,12 +1,19 @@
-"""How often to run a kernel: once if it is slow, else until the figure is good."""
+"""How often to run a kernel: once if it is slow, else until its figure can be told from the others'."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from colt.intervals import median_interval
 from colt.tvm.measure.types import Limits
+
+_SHORT_SHOTS = 3
+_REPEATS_AT_ONCE = 3
 
 
 class Runnable(Protocol):
@@ -21,46 +28,100 @@ class Runnable(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Latencies in microseconds, and under which circumstances they were taken."""
+
+    runs_us: tuple[float, ...]
+    dropped: bool = False
+    """Not repeated, since it is far slower than the best."""
+    slowdown: float = 1.0
+    """How much longer it took than on the quiet machine, as far as that is certain."""
+    disturbed: bool = False
+    """Whether another load was there, in spite of waiting."""
+    seconds_waiting: float = 0.0
+    of_one_kernel: bool = True
+    """Whether the runs are repeats of one kernel, not of several in turn."""
+
+    def stretch(self, queued: float) -> float:
+        """How many times longer the median is than it would be, had the threads not queued that share of the time.
+
+        Queueing lengthens the mean by just that; the median of repeats only if it met most of them.
+        """
+        if len(self.runs_us) == 1 or not self.of_one_kernel:
+            return 1 / (1 - queued)
+        return max(1.0, statistics.median(self.runs_us) / (statistics.fmean(self.runs_us) * (1 - queued)))
+
+
 def time_candidate(
     kernel: Runnable, best_us: float | None, limits: Limits, before_repeats: Callable[[], None]
-) -> list[float]:
-    """Latencies of the repeats, or one figure for a kernel that is long-running or far slower than the best.
+) -> Timing:
+    """One shot (a few if it is short), and repeats unless the candidate is far slower than the best, or long-running.
 
     ``before_repeats`` is called after the first run if more follow.
     """
     drop_us = math.inf if best_us is None else limits.drop_factor * best_us
     cold_us = kernel.once()
-    if cold_us >= limits.single_run_ms * 1e3 or (cold_us > drop_us and cold_us >= limits.cold_ms * 1e3):
-        return [cold_us]
+    dropped = cold_us > drop_us
+    if cold_us >= limits.single_run_ms * 1e3 or (dropped and cold_us >= limits.cold_ms * 1e3):
+        return Timing((cold_us,), dropped)
     before_repeats()
-    (shot_us,) = kernel.repeated(1, 1)
-    if shot_us > drop_us:
-        return [shot_us]
+    # A short run may be hit by anything: it is dropped only if none of a few is near.
+    shots_us = kernel.repeated(1, _SHORT_SHOTS) if cold_us < limits.short_ms * 1e3 else [kernel.once()]
+    if min(shots_us) > drop_us:
+        return Timing(tuple(shots_us), dropped=True)
+    return Timing(tuple(_repeat(kernel, statistics.median(shots_us), best_us, limits)))
+
+
+def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Limits) -> list[float]:
     number = runs_per_repeat(shot_us, limits)
-    wanted = round(limits.total_ms * 1e3 / (number * shot_us))
-    return kernel.repeated(number, min(max(wanted, limits.min_repeats), limits.max_repeats))
+    runs = kernel.repeated(number, limits.min_repeats)
+    while (
+        len(runs) < limits.max_repeats
+        and sum(runs) * number < limits.total_ms * 1e3
+        and not is_ranked(runs, best_us, limits)
+    ):
+        runs += kernel.repeated(number, min(_REPEATS_AT_ONCE, limits.max_repeats - len(runs)))
+    return runs
+
+
+def is_ranked(runs_us: Sequence[float], best_us: float | None, limits: Limits) -> bool:
+    """Whether more repeats would not help to rank the candidate: its median is known well, or is above the best."""
+    interval = median_interval(runs_us)
+    if interval is None:
+        return False
+    return interval.relative_half_width <= limits.precision or (best_us is not None and interval.low > best_us)
 
 
 def time_in_turn(
-    kernels: Sequence[Runnable], rounds: int, limits: Limits, before_run: Callable[[int], None]
-) -> list[list[float]]:
-    """``rounds`` latencies of each kernel, taken in turn, so that drifts of the machine meet all alike.
+    kernels: Sequence[Runnable],
+    rounds: int,
+    limits: Limits,
+    before_run: Callable[[int], None],
+    quietly: Callable[[Callable[[], Timing]], Timing],
+) -> list[Timing]:
+    """``rounds`` times one latency of each kernel, taken in turn, so that drifts of the machine meet all alike.
 
-    Every other round goes backwards. ``before_run`` is called with the kernel's index before each run.
+    Every other round goes backwards. ``before_run`` is called with the kernel's index before each run, ``quietly`` has
+    a round repeated that another load disturbed.
     """
     numbers = []
     for index, kernel in enumerate(kernels):
         before_run(index)
-        numbers.append(runs_per_repeat(kernel.once(), limits))
-    latencies: list[list[float]] = [[] for _ in kernels]
-    for turn in range(rounds):
-        order = range(len(kernels)) if turn % 2 == 0 else range(len(kernels) - 1, -1, -1)
-        for index in order:
-            before_run(index)
-            # A long run needs no warm-up, which would double it.
-            figure = kernels[index].once() if numbers[index] == 1 else kernels[index].repeated(numbers[index], 1)[0]
-            latencies[index].append(figure)
-    return latencies
+        us = kernel.once()
+        numbers.append(runs_per_repeat(us if us >= limits.cold_ms * 1e3 else kernel.repeated(1, 1)[0], limits))
+
+    def one(index: int) -> float:
+        before_run(index)
+        # A long run needs no warm-up, which would double it.
+        return kernels[index].once() if numbers[index] == 1 else kernels[index].repeated(numbers[index], 1)[0]
+
+    def round_in(order: range) -> Timing:
+        latencies = {index: one(index) for index in order}
+        return Timing(tuple(latencies[index] for index in range(len(kernels))), of_one_kernel=False)
+
+    forwards, backwards = range(len(kernels)), range(len(kernels) - 1, -1, -1)
+    return [quietly(partial(round_in, backwards if turn % 2 else forwards)) for turn in range(rounds)]
 
 
 def runs_per_repeat(latency_us: float, limits: Limits) -> int:

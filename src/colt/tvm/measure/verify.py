@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import tvm
 import tvm_ffi
-from tvm.target import Target
 
 from colt.tvm.measure.access import Access, analyse
-from colt.tvm.measure.arguments import Array, Signature, poisoned_array, random_array, signature, to_device
+from colt.tvm.measure.arguments import Array, Signature, poisoned_array, random_array, signature
 from colt.tvm.measure.compare import Difference, compare, same_bytes, verdict
-from colt.tvm.measure.kernel import Kernel, entry_function
+from colt.tvm.measure.kernel import entry_function
 from colt.tvm.measure.messages import Stage
+from colt.tvm.measure.place import Place
 from colt.tvm.measure.types import Verification
 
 _REFERENCE, _CANDIDATE = 0, 1
@@ -37,8 +37,8 @@ class Expected:
 class Verifier:
     """Keeps the last references' results: one run of an untuned program can take a minute."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._kept: OrderedDict[tuple[int, int], Expected] = OrderedDict()
 
     def verify(self, reference: tvm.IRModule, candidate: tvm.IRModule, seed: int, announce: Announce) -> Verification:
@@ -74,11 +74,12 @@ class Verifier:
         self, module: tvm.IRModule, before: tuple[Array, ...], which: int, announce: Announce
     ) -> tuple[Array, ...]:
         announce(Stage.BUILDING, which)
-        kernel = Kernel(module, self._target)
+        kernel = self._place.build(module)
         announce(Stage.PREPARING, which)
-        tensors = [to_device(array) for array in before]
+        tensors = [self._place.tensor(array) for array in before]
+        bound = kernel.bind(tensors)
         announce(Stage.RUNNING, which)
-        kernel(tensors)
+        bound.run()
         return tuple(tensor.numpy() for tensor in tensors)
 
 

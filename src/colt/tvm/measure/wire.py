@@ -13,7 +13,20 @@ import struct
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from colt.tvm.measure.messages import Entered, Exported, Failed, Ready, Reply, Stage, Timed, Verified
+from colt.tvm.measure.messages import (
+    Built,
+    Crashed,
+    Entered,
+    Exported,
+    Failed,
+    Lost,
+    Ready,
+    Remark,
+    Reply,
+    Stage,
+    Timed,
+    Verified,
+)
 
 MAX_REPLY_BYTES = 1 << 20
 MAX_MESSAGE_CHARS = 4000
@@ -82,8 +95,17 @@ def _reply(fields: _Fields) -> Reply:
             reply = Ready()
         case "Entered":
             reply = Entered(fields.stage("stage"), fields.index("module"))
+        case "Built":
+            reply = Built()
         case "Timed":
-            reply = Timed(fields.runs("runs_us"))
+            reply = Timed(
+                runs_us=fields.runs("runs_us"),
+                slowdowns=fields.slowdowns("slowdowns"),
+                disturbed=fields.index("disturbed"),
+                seconds_waiting=_number("seconds_waiting", fields.take("seconds_waiting")),
+                quiet_us=_latency("quiet_us", fields.take("quiet_us")),
+                dropped=fields.flag("dropped"),
+            )
         case "Verified":
             reply = Verified(
                 ok=fields.flag("ok"),
@@ -96,6 +118,12 @@ def _reply(fields: _Fields) -> Reply:
             reply = Exported()
         case "Failed":
             reply = Failed(fields.text("message"))
+        case "Crashed":
+            reply = Crashed(fields.text("message"))
+        case "Lost":
+            reply = Lost(fields.text("message"))
+        case "Remark":
+            reply = Remark(fields.text("message"))
         case other:
             raise WireError(f"unknown message type {other!r}")
     fields.finish()
@@ -150,6 +178,12 @@ class _Fields:
         return tuple(
             tuple(_latency(name, run) for run in _some(name, module)) for module in _some(name, self.take(name))
         )
+
+    def slowdowns(self, name: str) -> tuple[float, ...]:
+        numbers = tuple(_number(name, value) for value in _some(name, self.take(name)))
+        if min(numbers) < 1:
+            raise WireError(f"field {name} holds a slowdown of {min(numbers)}; it is at least 1")
+        return numbers
 
 
 def _some(name: str, value: Any) -> list[Any]:

@@ -1,7 +1,5 @@
-"""The worker's side: ``python -m colt.tvm.measure.worker REQUESTS REPLIES TARGET MEMORY_MB CACHE_MB TIED``.
-
-``REQUESTS`` and ``REPLIES`` are inherited file descriptors, ``TARGET`` is JSON, ``MEMORY_MB`` limits private memory,
-``CACHE_MB`` the arrays kept, and ``TIED`` is 1 if the worker was started from its parent's main thread.
+"""The worker's side: ``python -m colt.tvm.measure.worker SETTINGS``, where ``SETTINGS`` is the JSON of
+:class:`~colt.tvm.measure.messages.WorkerSettings`.
 
 Standard output and error are free for whatever kernels and LLVM print.
 """
@@ -18,49 +16,62 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from tvm import IRModule
 from tvm.target import Target
 
 from colt.tvm.host import cpu_intrinsics
 from colt.tvm.measure.access import analyse
-from colt.tvm.measure.arguments import ArgumentCache, signature
-from colt.tvm.measure.kernel import BoundKernel, Kernel, entry_function
+from colt.tvm.measure.arguments import signature
+from colt.tvm.measure.board import BoardLost
+from colt.tvm.measure.kernel import BoundKernel, entry_function
 from colt.tvm.measure.messages import (
+    BuildRequest,
+    Built,
+    Crashed,
     Entered,
     Exported,
     ExportRequest,
     Failed,
     InterleaveRequest,
+    Lost,
     MeasureRequest,
     Ready,
+    Remark,
     Reply,
     Request,
     Stage,
     Timed,
     Verified,
     VerifyRequest,
+    WorkerSettings,
 )
-from colt.tvm.measure.timing import time_candidate, time_in_turn
+from colt.tvm.measure.noise import Gauge, time_quietly
+from colt.tvm.measure.place import Place, ThisProcess
+from colt.tvm.measure.timing import Timing, time_candidate, time_in_turn
 from colt.tvm.measure.verify import Verifier
 from colt.tvm.measure.wire import FrameReader, encode_reply
 
 _PR_SET_PDEATHSIG = 1
 _MAX_REQUEST_BYTES = (1 << 32) - 1
-_MAX_LOG_BYTES = 1 << 28  # of each file that the worker writes: what kernels print, an exported library
+_PATIENT_ROUNDS = 3  # of timing in turn that may wait for a quiet machine as long as they are allowed to
+_NO_TIME = 1e-9
+_MAX_LOG_BYTES = 1 << 26  # of each file that the worker writes: what kernels print, an exported library
 
 
 def main(arguments: list[str]) -> None:
     """Answer requests until the parent closes the pipe."""
-    requests, replies, target, memory_mb, cache_mb, tied = arguments
-    requests_fd, replies_fd = int(requests), int(replies)
-    _protect(requests_fd, replies_fd, int(memory_mb), tied == "1")
+    settings = WorkerSettings.from_json(arguments[0])
+    _protect(settings)
     with cpu_intrinsics():
-        session = Session(Target(json.loads(target)), replies_fd, int(cache_mb) << 20)
+        session = Session(settings)
         session.reply(Ready())
         reader = FrameReader(_MAX_REQUEST_BYTES)
-        while data := os.read(requests_fd, 1 << 20):
+        while data := os.read(settings.requests_fd, 1 << 20):
             reader.feed(data)
             while (payload := reader.next()) is not None:
                 session.serve(payload)
@@ -69,19 +80,54 @@ def main(arguments: list[str]) -> None:
 class Session:
     """Serves requests, one at a time."""
 
-    def __init__(self, target: Target, replies_fd: int, cache_bytes: int) -> None:
-        self._target = target
-        self._replies_fd = replies_fd
-        self._arguments = ArgumentCache(cache_bytes)
-        self._verifier = Verifier(target)
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._replies_fd = settings.replies_fd
+        self._place = _place(settings)
+        self._verifier = Verifier(self._place)
+        self._allowed: dict[Stage, float] = {}
+        self._stage = Stage.BUILDING
 
     def serve(self, payload: bytes) -> None:
         """Answer one request: stages, then the result or the exception's text."""
+        request, self._allowed = pickle.loads(payload)
         try:
-            self._enter(Stage.BUILDING)
-            self.reply(self._answer(pickle.loads(payload)))
+            if self._place.remote and not isinstance(request, BuildRequest | ExportRequest):
+                self.reply(self._answer_from_afar(request))
+            else:
+                self._announce(Stage.BUILDING)
+                self.reply(self._answer(request))
+        except BoardLost as error:
+            self.reply(Lost(str(error)))
         except Exception as error:  # noqa: BLE001 - whatever a candidate raises is its result
             self.reply(Failed(f"{type(error).__name__}: {error}"))
+
+    def _answer_from_afar(self, request: Request) -> Reply:
+        """Answer with a connection to the place. That it breaks is no candidate's fault, unless it breaks twice while
+        the same one is running."""
+        reply = self._try_from_afar(request) or self._try_from_afar(request)
+        if reply is not None:
+            return reply
+        if self._stage in (Stage.RUNNING, Stage.TIMING):
+            return Crashed("the process that ran it on the board has ended, twice")
+        raise BoardLost(f"the connection to the board has broken twice, at last while {self._stage}")
+
+    def _try_from_afar(self, request: Request) -> Reply | None:
+        """The answer; ``None`` if the connection broke."""
+        self._connect()
+        try:
+            reply = self._answer(request)
+        except Exception:
+            if self._place.lost():
+                return None
+            self._place.rest()
+            raise
+        self._place.rest()
+        return reply
+
+    def _connect(self) -> None:
+        self._announce(Stage.CONNECTING)
+        for remark in self._place.connect(self._allowed):
+            self.reply(Remark(remark))
 
     def reply(self, reply: Reply) -> None:
         """Send a reply."""
@@ -90,10 +136,17 @@ class Session:
             data = data[os.write(self._replies_fd, data) :]
 
     def _enter(self, stage: Stage, module: int = 0) -> None:
+        self._announce(stage, module)
+        self._place.allow(self._allowed[stage])
+
+    def _announce(self, stage: Stage, module: int = 0) -> None:
+        self._stage = stage
         self.reply(Entered(stage, module))
 
     def _answer(self, request: Request) -> Reply:
         match request:
+            case BuildRequest():
+                return self._build(request)
             case MeasureRequest():
                 return self._measure(request)
             case VerifyRequest():
@@ -105,17 +158,51 @@ class Session:
             case _:
                 raise TypeError(f"unknown request {type(request).__name__}")
 
+    def _build(self, request: BuildRequest) -> Built:
+        self._place.build(request.module)
+        return Built()
+
     def _prepare(self, module: IRModule, index: int) -> BoundKernel:
         self._enter(Stage.BUILDING, index)
-        kernel = Kernel(module, self._target)
+        kernel = self._place.build(module)
         self._enter(Stage.PREPARING, index)
-        return kernel.bind(self._arguments.get(signature(module), analyse(entry_function(module)).in_place))
+        return kernel.bind(self._place.arguments.get(signature(module), analyse(entry_function(module)).in_place))
 
     def _measure(self, request: MeasureRequest) -> Timed:
-        bound = self._prepare(request.module, 0)
-        self._enter(Stage.RUNNING)
-        runs = time_candidate(bound, request.best_us, request.limits, lambda: self._enter(Stage.TIMING))
-        return Timed((tuple(runs),))
+        limits, gauge = request.limits, self._ready_gauge(request.quiet_us)
+
+        def timed(stretch: float) -> Timing:
+            bound = self._prepare(request.module, 0)  # anew each time: a program may update its arguments
+            self._enter(Stage.RUNNING)
+            best_us = None if request.best_us is None else request.best_us * stretch
+            return time_candidate(bound, best_us, limits, lambda: self._enter(Stage.TIMING))
+
+        timing = time_quietly(timed, gauge, limits, self._enter_waiting)
+        return _reply([timing], gauge)
+
+    def _interleave(self, request: InterleaveRequest) -> Timed:
+        bound = [self._prepare(module, index) for index, module in enumerate(request.modules)]
+        gauge, limits = self._ready_gauge(request.quiet_us), request.limits
+        waited = 0.0
+
+        def quietly(timed: Callable[[], Timing]) -> Timing:
+            nonlocal waited
+            left = max(_NO_TIME, min(limits.noise_wait_seconds, _PATIENT_ROUNDS * limits.noise_wait_seconds - waited))
+            patient = replace(limits, noise_wait_seconds=left)
+            timing = time_quietly(lambda stretch: timed(), gauge, patient, self._enter_waiting)
+            waited += timing.seconds_waiting
+            return timing
+
+        timings = time_in_turn(bound, request.rounds, limits, lambda index: self._enter(Stage.RUNNING, index), quietly)
+        return _reply(timings, gauge)
+
+    def _enter_waiting(self) -> None:
+        self._enter(Stage.WAITING)
+
+    def _ready_gauge(self, quiet_us: float | None) -> Gauge:
+        gauge = self._place.gauge()
+        gauge.expect(quiet_us)
+        return gauge
 
     def _verify(self, request: VerifyRequest) -> Verified:
         result = self._verifier.verify(request.reference, request.candidate, request.seed, self._enter)
@@ -127,36 +214,52 @@ class Session:
             message=result.message,
         )
 
-    def _interleave(self, request: InterleaveRequest) -> Timed:
-        bound = [self._prepare(module, index) for index, module in enumerate(request.modules)]
-        latencies = time_in_turn(bound, request.rounds, request.limits, lambda i: self._enter(Stage.RUNNING, i))
-        return Timed(tuple(map(tuple, latencies)))
-
     def _export(self, request: ExportRequest) -> Exported:
-        kernel = Kernel(request.module, self._target)
-        self._enter(Stage.LINKING)
-        kernel.library.export_library(request.path)
+        self._announce(Stage.LINKING)
+        self._place.export(request.module, Path(request.path))
         return Exported()
+
+
+def _place(settings: WorkerSettings) -> Place:
+    target = Target(json.loads(settings.target))
+    if settings.away is None:
+        return ThisProcess(target, settings.threads, settings.kernels, settings.cache_mb << 20)
+    from colt.tvm.measure.onboard import OnBoard
+
+    away = settings.away
+    return OnBoard(away.board, target, settings.threads, settings.kernels, Path(away.folder), away.files)
 
 
 def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _protect(requests_fd: int, replies_fd: int, memory_mb: int, tied: bool) -> None:
+def _reply(timings: Sequence[Timing], gauge: Gauge) -> Timed:
+    assert gauge.quiet_us is not None
+    return Timed(
+        runs_us=tuple(timing.runs_us for timing in timings),
+        slowdowns=tuple(timing.slowdown for timing in timings),
+        disturbed=sum(timing.disturbed for timing in timings),
+        seconds_waiting=sum(timing.seconds_waiting for timing in timings),
+        quiet_us=gauge.quiet_us,
+        dropped=any(timing.dropped for timing in timings),
+    )
+
+
+def _protect(settings: WorkerSettings) -> None:
     """Let nothing outlive the parent, fill its disk or memory, or leave core files; leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # TVM prints a backtrace from its SIGSEGV handler, which can deadlock in a process with a broken heap.
     signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-    for fd in (requests_fd, replies_fd):  # compilers that the worker starts must not keep them open
+    for fd in (settings.requests_fd, settings.replies_fd):  # compilers that the worker starts must not keep them open
         os.set_inheritable(fd, False)
     # This signal comes when the thread that started us ends: only the main thread lives as long as the parent.
-    if tied and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
+    if settings.tied and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    threading.Thread(target=_end_with_pipe, args=(requests_fd,), daemon=True).start()
+    threading.Thread(target=_end_with_pipe, args=(settings.requests_fd,), daemon=True).start()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _MAX_LOG_BYTES)
-    _limit(resource.RLIMIT_DATA, memory_mb << 20)
+    _limit(resource.RLIMIT_DATA, settings.memory_mb << 20)
     # If memory runs out after all, this process should go first; some sandboxes have no such file.
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")

@@ -31,7 +31,7 @@ def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
     InputError
         Not even without the crashing rules is there a design space.
     """
-    with cpu_intrinsics():
+    with cpu_intrinsics(target):
         rules, postprocs = _defaults(mod, target, seed)
         placing = rules.pop() if rules and type(rules[-1]).__name__ == _PLACING else None
         crashes = Crashes()

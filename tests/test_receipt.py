@@ -1,0 +1,101 @@
+"""Receipts as they are read, those of older versions included, and as they are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from colt.errors import InputError
+from colt.runs.describe import speedup_text
+from colt.runs.receipt import Receipt, RooflinePart, Verdict, load_receipt
+from colt.runs.table import result_table
+
+OLD = Path(__file__).parent / "receipts" / "schema-1-first.json"
+"""Written before receipts had intervals, verdicts and rooflines."""
+
+
+def shown(receipt: Receipt) -> str:
+    """The result as people see it."""
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(result_table(receipt))
+    return captured.get()
+
+
+@pytest.fixture
+def receipt() -> Receipt:
+    """One with everything that is new."""
+    return msgspec.structs.replace(
+        load_receipt(OLD),
+        speedup=1.07,
+        speedup_interval=(1.02, 1.11),
+        verdict=Verdict.FASTER,
+        rounds=25,
+        roofline=RooflinePart(gflops=236.0, bound="fma", share=0.91),
+    )
+
+
+def test_an_old_receipt_is_read_and_shown_and_claims_nothing_new() -> None:
+    old = load_receipt(OLD)
+    assert old.schema == 1
+    assert (old.verdict, old.speedup_interval, old.rounds, old.roofline) == (None, None, None, None)
+    assert (old.verified.leaders, old.baseline.interval_us, old.hardware.peak_threads) == (None, None, None)
+    text = shown(old)
+    assert f"{old.speedup:.1f}x" in text
+    assert "verdict" not in text
+    assert "roofline:" not in text
+
+
+def test_a_receipt_survives_a_round_trip(receipt: Receipt, tmp_path: Path) -> None:
+    (tmp_path / "receipt.json").write_bytes(receipt.to_json())
+    assert load_receipt(tmp_path) == receipt
+
+
+def test_a_verdict_that_is_none_is_refused(tmp_path: Path) -> None:
+    content = msgspec.json.decode(OLD.read_bytes()) | {"verdict": "much faster"}
+    (tmp_path / "receipt.json").write_bytes(msgspec.json.encode(content))
+    with pytest.raises(InputError, match="not a receipt"):
+        load_receipt(tmp_path)
+
+
+def test_a_significant_speedup_is_shown_with_its_interval(receipt: Receipt) -> None:
+    text = shown(receipt)
+    assert "│ speed-up │" in text
+    assert "verdict: faster, 1.07x (1.02x to 1.11x with 95 % confidence), timed in turn 25x" in text
+    assert "roofline: 91.0% of 236.0 GFLOPS (FMA peak" in text
+
+
+def test_without_a_significant_difference_nothing_is_called_faster(receipt: Receipt) -> None:
+    text = shown(msgspec.structs.replace(receipt, verdict=Verdict.NO_DIFFERENCE, speedup_interval=(0.97, 1.11)))
+    speedup = next(line for line in text.splitlines() if "speed-up" in line)
+    assert "no significant difference" in speedup
+    assert "x" not in speedup
+    assert "faster" not in text
+    assert "1.07x (0.97x to 1.11x with 95 % confidence)" in text
+
+
+def test_where_the_untuned_program_is_kept_nothing_is_called_faster(receipt: Receipt) -> None:
+    kept = msgspec.structs.replace(receipt, best=None, speedup=1.0, speedup_interval=None, verdict=Verdict.SLOWER)
+    text = shown(kept)
+    assert "nothing better" in text
+    assert "verdict: slower; the untuned program is kept" in text
+
+
+def test_the_bandwidth_is_named_where_it_is_the_bound(receipt: Receipt) -> None:
+    text = shown(msgspec.structs.replace(receipt, roofline=RooflinePart(gflops=7.5, bound="bandwidth", share=0.8)))
+    assert "roofline: 80.0% of 7.5 GFLOPS (memory bandwidth of" in text
+
+
+@pytest.mark.parametrize(
+    ("speedup", "interval", "text"),
+    [
+        (1.034, (0.99, 1.08), "1.03x (0.99x to 1.08x with 95 % confidence)"),
+        (9.99, (9.5, 10.4), "9.99x (9.50x to 10.4x with 95 % confidence)"),
+        (1234.5, None, "1,234.5x (no interval)"),
+    ],
+)
+def test_speedups_in_words(speedup: float, interval: tuple[float, float] | None, text: str) -> None:
+    assert speedup_text(speedup, interval) == text
