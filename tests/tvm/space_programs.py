@@ -8,6 +8,13 @@ from typing import Any
 from tvm import te, tirx
 
 from colt.tvm.program import module_of_tensors
+from colt.tvm.sketches import generate
+from colt.tvm.space import TvmSpace
+
+
+def stock_space(mod: Any, target: Any, **options: Any) -> TvmSpace:
+    """The space of MetaSchedule's own sketches alone."""
+    return TvmSpace(mod, generate(mod, target), **options)
 
 
 def matmul(m: int = 128, n: int = 128, k: int = 128, dtype: str = "float32", sums: str = "", nt: bool = False) -> Any:

@@ -23,7 +23,7 @@ JOBS = 32  # 16 for each of the target's two cores
 
 
 def space_of(name: str) -> TvmSpace:
-    return TvmSpace.generated(programs.PROGRAMS[name](), TARGET)
+    return programs.stock_space(programs.PROGRAMS[name](), TARGET)
 
 
 def knobs_of(name: str, sketch: int = 0) -> dict[str, Knob]:
@@ -168,7 +168,7 @@ def test_the_roles_of_partial_results() -> None:
 
 def test_a_tensorised_block_claims_no_vectors() -> None:
     target = resolve_target({"kind": "llvm", "mcpu": "cascadelake"}, 2)
-    space = TvmSpace.generated(programs.packed_dot(), target)
+    space = programs.stock_space(programs.packed_dot(), target)
     assert "tensorised with dot_16x4_vnni" in space.structure + space.sketches[0].summary
     assert not any(
         "vectorised" in role for knob in space.sketches[0].knobs if isinstance(knob, TileKnob) for role in knob.roles

@@ -15,7 +15,6 @@ from colt.analysis.nests import instantiate
 from colt.errors import Rejected
 from colt.tvm.host import resolve_target
 from colt.tvm.skeleton import read_skeleton
-from colt.tvm.space import TvmSpace
 
 PARALLEL, VECTORIZED = 1, 2
 
@@ -47,7 +46,7 @@ def extent_of_kind(loops: list[Any], kind: int) -> int:
     ids=["matmul", "matmul-nt", "conv", "softmax", "attention"],
 )
 def test_threads_and_vectors_are_predicted_as_the_postprocessors_make_them(make: Any, share: float) -> None:
-    space = TvmSpace.generated(make(), resolve_target(None, 2))
+    space = programs.stock_space(make(), resolve_target(None, 2))
     rng = random.Random(1)
     right, count = 0, 0
     for _ in range(25):
@@ -68,7 +67,7 @@ def test_threads_and_vectors_are_predicted_as_the_postprocessors_make_them(make:
 
 
 def test_a_contractions_loops_come_from_its_tiles_in_their_order() -> None:
-    space = TvmSpace.generated(programs.matmul(), resolve_target(None, 2))
+    space = programs.stock_space(programs.matmul(), resolve_target(None, 2))
     schedule = space.sample(random.Random(0), space.sketches[0])
     (block, *_) = space.skeleton(schedule).blocks
     assert block.name == "C"
@@ -81,7 +80,7 @@ def test_a_contractions_loops_come_from_its_tiles_in_their_order() -> None:
 
 
 def test_the_write_back_is_a_guest_of_the_contraction() -> None:
-    space = TvmSpace.generated(programs.matmul(), resolve_target(None, 2))
+    space = programs.stock_space(programs.matmul(), resolve_target(None, 2))
     blocks = space.skeleton(space.sample(random.Random(0), space.sketches[0])).blocks
     assert [block.name for block in blocks] == ["C", "C_global"]
     assert blocks[1].host == 0
@@ -107,7 +106,7 @@ def test_a_grouped_index_moves_by_a_fraction() -> None:
 
 @pytest.mark.parametrize("make", [programs.elementwise, programs.experts, programs.packed_dot], ids=str)
 def test_any_program_has_a_skeleton_whose_nests_can_be_made(make: Any) -> None:
-    space = TvmSpace.generated(make(), resolve_target(None, 2))
+    space = programs.stock_space(make(), resolve_target(None, 2))
     schedule = space.sample(random.Random(3), space.sketches[0])
     assert instantiate(space.skeleton(schedule), schedule.values)
     assert instantiate(space.skeleton(space.untuned), ())

@@ -22,7 +22,6 @@ from colt.tvm.host import cpu_intrinsics, resolve_target
 from colt.tvm.sketches import distinct, generate, given
 from colt.tvm.sketches import stock as stock_module
 from colt.tvm.sketches.guarded import Crashes, guarded
-from colt.tvm.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 
@@ -91,7 +90,7 @@ def test_a_rule_that_crashes_is_replaced_where_it_crashes() -> None:
 
 def test_programs_from_replaced_rules_compute_the_right_thing() -> None:
     mod = programs.swiglu(8, 16, 32)
-    space = TvmSpace.generated(mod, TARGET)
+    space = programs.stock_space(mod, TARGET)
     rng = np.random.default_rng(0)
     inputs = [rng.standard_normal(shape, dtype="float32") for shape in ((8, 16), (16, 32), (16, 32), (32, 16))]
     x, gate, up, down = inputs
@@ -106,7 +105,7 @@ def test_programs_from_replaced_rules_compute_the_right_thing() -> None:
 
 def test_hundreds_of_sketches_are_worked_out_one_by_one() -> None:
     start = time.process_time()
-    space = TvmSpace.generated(programs.experts(), TARGET)
+    space = programs.stock_space(programs.experts(), TARGET)
     assert len(space.sketches) == 729
     assert len({summary for _, _, summary in space.summaries()}) == 729
     space.sample(random.Random(1))

@@ -30,7 +30,7 @@ MATMUL = Schedule("plain", "ms0", MATMUL_VALUES)
 
 
 def space_of(name: str, **options: Any) -> TvmSpace:
-    return TvmSpace.generated(programs.PROGRAMS[name](), TARGET, **options)
+    return programs.stock_space(programs.PROGRAMS[name](), TARGET, **options)
 
 
 @pytest.fixture(scope="module")

@@ -42,12 +42,20 @@ FORWARDING = 20.0
 """Slots from storing an accumulator to loading it again."""
 AUTO_VECTOR = 1.65
 """How much slower LLVM's own vectorisation is than vectorised statements."""
+LONG_VECTOR = 0.15
+"""Quality of vector statements longer than a register and no power of two times it, measured on matmuls."""
+ODD_VECTOR = 0.45
+"""Of those shorter than a register, no power of two, and more than half full."""
+SMALL_VECTOR = 0.9
+"""Of those no power of two and at most half full."""
 LINE = 64
 """Bytes of a cache line."""
 CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
 """What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
+PAGE = 4096
+"""Bytes of a page."""
 WAYS = 8
 """Lines of one set of a cache."""
 LAUNCH_US = 4.0
@@ -69,8 +77,8 @@ class Machine:
     l2_bytes: int
     l3_bytes: int
     dram: float
-    l2: float = 68.0
-    l3: float = 16.0
+    l2: float = 100.0
+    l3: float = 24.0
 
     @property
     def slot_ns(self) -> float:
@@ -126,6 +134,20 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     return steps * (max(arithmetic, loads, stores, latency) + turns) * (1.0 + bulk)
 
 
+def vector_quality(elements: int, lanes: int) -> float:
+    """How good the code is that LLVM makes of a statement of so many elements, apart from lanes left empty: 1 is best.
+
+    It takes statements longer than a register apart unless they are a power of two times it.
+    """
+    if elements > lanes:
+        return LONG_VECTOR if elements % lanes or not _is_power_of_two(elements // lanes) else 1.0
+    return 1.0 if _is_power_of_two(elements) else ODD_VECTOR if 2 * elements > lanes else SMALL_VECTOR
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
+
+
 @dataclass(slots=True)
 class _Shape:
     """How the innermost loops of a nest become instructions.
@@ -153,14 +175,14 @@ def _shape(nest: Nest, machine: Machine) -> _Shape:
     unrolled = nest.unrolled
     vector_loop = nest.loops[-1] if nest.vector else None
     vector = nest.vector_extent()
-    vectors: float = math.ceil(vector / lanes)
+    vectors: float = math.ceil(vector / lanes) / vector_quality(vector, lanes)
     if nest.work.branches:
         vectors = float(vector)  # the statement is taken apart, element by element
     elif vector == 1:
         found = _llvm_vectorises(nest, body, unrolled)
         if found is not None:
             vector_loop, vector = body[found], body[found].extent
-            vectors = AUTO_VECTOR * math.ceil(vector / lanes)
+            vectors = AUTO_VECTOR * math.ceil(vector / lanes)  # LLVM pads or peels as it likes
             body = body[:found] + body[found + 1 :]
     tile, looped = _register_tile(body, unrolled)
     run, unrolled_run = _reduction_run(body, len(tile), unrolled)
@@ -280,8 +302,11 @@ def _misses(
 def _occupied(sets: int, rows: int, run: int, apart: int) -> float:
     """Lines of a cache of so many sets that ``rows`` runs of lines take up, ``apart`` lines from each other.
 
-    Rows a power of two apart fall into few sets and push each other out although the rest is free.
+    Rows a power of two apart fall into few sets and push each other out although the rest is free. Not so in a cache
+    whose sets span more than a page: which pages lie in memory next to each other is as good as random.
     """
+    if sets * LINE > PAGE:
+        return float(max(rows * run, 0))
     reached = min(sets, sets // math.gcd(apart, sets) * run)
     return max(rows * run, 0) * (sets / reached if rows * run > reached * WAYS else 1.0)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from colt.analysis.skeleton import FIXED, ROOT, Access, Block, LoopSource, Skeleton, Work
+from colt.analysis.skeleton import FIXED, ROOT, Access, Block, LoopKind, LoopSource, Skeleton, Work
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Value
 
 LLVM_UNROLLS = 64
@@ -21,6 +21,7 @@ class Loop:
     extent: int
     step: int
     reduce: bool
+    kind: LoopKind = LoopKind.SERIAL
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class _Instance:
         self._blocks = skeleton.blocks
         self._values = values
         self._places: dict[int, _Place | None] = {}
+        self._regions: dict[tuple[int, int, int], list[int]] = {}
 
     def nests(self) -> list[Nest]:
         for number in range(len(self._blocks)):
@@ -95,16 +97,21 @@ class _Instance:
         self, number: int, place: _Place, nests: dict[int, Nest], shared: set[int], work: Work, limit: int
     ) -> Nest:
         block, loops = self._blocks[number], place.loops
-        vector = _vector_loops(block, loops, self._skeleton.max_vector, shared)
+        if self._skeleton.explicit:
+            vector = _marked(loops, LoopKind.VECTORIZED)
+        else:
+            vector = _vector_loops(block, loops, self._skeleton.max_vector, shared)
         body = loops[: len(loops) - vector]
         if place.host == ROOT:
             parallel = _parallel_extent(body, self._skeleton.max_parallel, shared)
+            parallel *= math.prod(loop.extent for loop in loops if loop.kind is LoopKind.PARALLEL)
             times = 1
         else:
             host = nests[place.host]
             parallel = host.parallel
             times = host.times * math.prod(loop.extent for loop in host.loops[: place.depth + 1])
-        return Nest(block, work, loops, times, parallel, vector, _unrolled_loops(body, limit))
+        unrolled = max(_unrolled_loops(body, limit), _marked(body, LoopKind.UNROLLED))
+        return Nest(block, work, loops, times, parallel, vector, unrolled)
 
     # ---- placing ----
 
@@ -124,13 +131,16 @@ class _Instance:
                 return None
             host, depth = self._named_loop(block.host, where)
         if host == ROOT:
-            loops = _own_loops(block, self._values)
+            loops = _own_loops(block, self._values, [iter_.extent for iter_ in block.iters])
             return _Place(ROOT, 0, loops, [(name, number, n) for n, name in enumerate(block.loop_names)])
         place = self._place(host)
         if place is None:
             return None
-        region = self._region(number, host, depth)
-        loops = [Loop(n, extent, 1, block.iters[n].reduce) for n, extent in enumerate(region)]
+        if self._skeleton.explicit:
+            loops = _own_loops(block, self._values, self._needed(number, host, depth))
+        else:
+            region = self._region(number, host, depth)
+            loops = [Loop(n, extent, 1, block.iters[n].reduce) for n, extent in enumerate(region)]
         outer = place.names[: len(place.names) - len(place.loops) + depth + 1]
         return _Place(host, depth, loops, [*outer, *((f"ax{n}", number, n) for n in range(len(loops)))])
 
@@ -143,6 +153,48 @@ class _Instance:
         found = [(owner, depth) for loop, owner, depth in place.names if loop == wanted]
         number = int(repeat) - 1 if repeat.isdigit() else 0
         return found[number] if number < len(found) else (ROOT, 0)
+
+    def _needed(self, number: int, host: int, depth: int) -> list[int]:
+        """How much of each of the block's iters all that is computed under that loop of ``host`` asks for.
+
+        A block that reads what the host writes (a write-back) has what the host writes there.
+        """
+        key = (number, host, depth)
+        if key not in self._regions:
+            self._regions[key] = self._find_needed(*key)
+        return self._regions[key]
+
+    def _find_needed(self, number: int, host: int, depth: int) -> list[int]:
+        block, owner = self._blocks[number], self._blocks[host]
+        region = [iter_.extent for iter_ in block.iters]
+        place = self._place(host)
+        if place is None:
+            return region
+        reach = reaches(place.loops[depth + 1 :], len(owner.iters))
+        written = [read for read in block.reads if read.buffer == owner.write.buffer]
+        if written:
+            for index, count in zip(written[0].index, footprint(owner.write, reach), strict=True):
+                _narrow(region, index, count)
+            return region
+        needs: list[list[int]] = []
+        for consumer, other in enumerate(self._blocks):
+            for read in other.reads:
+                if read.buffer != block.write.buffer or consumer == number:
+                    continue
+                if consumer != host and (consumer not in self._guests(host) or consumer == number):
+                    return region  # someone needs all of it
+                needs.append(footprint(read, reach if consumer == host else self._needed(consumer, host, depth)))
+        for dimension, index in enumerate(block.write.index if needs else ()):
+            _narrow(region, index, max(need[dimension] for need in needs))
+        return region
+
+    def _guests(self, host: int) -> set[int]:
+        """The blocks that are computed under some loop of ``host``, at any remove."""
+        found = {host}
+        for number in (*range(len(self._blocks)), *reversed(range(len(self._blocks)))):
+            if self._blocks[number].host in found:
+                found.add(number)
+        return found - {host}
 
     def _region(self, number: int, host: int, depth: int) -> list[int]:
         """How much of each of the block's iters is computed at a time under that loop of ``host``."""
@@ -166,12 +218,16 @@ class _Instance:
         return region
 
 
-def _own_loops(block: Block, values: Sequence[Value]) -> list[Loop]:
+def _own_loops(block: Block, values: Sequence[Value], region: Sequence[int]) -> list[Loop]:
+    """The block's loops while ``region`` of each of its iters is computed."""
     steps = [1] * len(block.iters)
+    given = [1] * len(block.iters)
+    for source in block.loops:
+        given[source.iter] *= 1 if source.rest else loop_extent(source, values)
     loops = []
     for source in reversed(block.loops):
-        extent = loop_extent(source, values)
-        loops.append(Loop(source.iter, extent, steps[source.iter], block.iters[source.iter].reduce))
+        extent = -(-region[source.iter] // given[source.iter]) if source.rest else loop_extent(source, values)
+        loops.append(Loop(source.iter, extent, steps[source.iter], block.iters[source.iter].reduce, source.kind))
         steps[source.iter] *= extent
     loops.reverse()
     return loops
@@ -269,6 +325,17 @@ def _contiguous_loops(access: Access, loops: Sequence[Loop]) -> int:
             break
         count += 1
         inner = loop
+    return count
+
+
+def _marked(loops: Sequence[Loop], kind: LoopKind) -> int:
+    """How many of the innermost loops are of that kind, unit loops aside."""
+    count = 0
+    for depth, loop in enumerate(reversed(loops)):
+        if loop.kind is kind:
+            count = depth + 1
+        elif loop.extent > 1:
+            break
     return count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 ROOT = -1
 """As a host: the block stands on its own."""
@@ -55,14 +56,28 @@ class Work:
         )
 
 
+class LoopKind(IntEnum):
+    """What a sketch itself has made of a loop."""
+
+    SERIAL = 0
+    PARALLEL = 1
+    VECTORIZED = 2
+    UNROLLED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class LoopSource:
-    """A loop over (a part of) ``iter``: part ``part`` of tile knob number ``knob``, or ``extent`` if FIXED."""
+    """A loop over (a part of) ``iter``: part ``part`` of tile knob number ``knob``, or ``extent`` if FIXED.
+
+    ``rest``: it runs over what the other loops over the iter leave of what has to be computed.
+    """
 
     iter: int
     knob: int
     part: int
     extent: int
+    kind: LoopKind = LoopKind.SERIAL
+    rest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,8 @@ class Block:
 class Skeleton:
     """All blocks in program order, and what the post-processors will do to their loops.
 
-    ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0: serial);
+    ``explicit``: the sketch says itself which loops are parallel, vectorised and unrolled, and nothing more is done to
+    them. Otherwise ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0: serial);
     ``max_vector``: inner loops are vectorised up to that extent (0: not at all); ``unroll_knob``: the category that
     holds the greatest number of statements to unroll.
     """
@@ -102,3 +118,4 @@ class Skeleton:
     max_parallel: int
     max_vector: int
     unroll_knob: int
+    explicit: bool = False

@@ -58,7 +58,7 @@ class Space(Protocol):
 
     @property
     def sketches(self) -> Sequence[Sketch]:
-        """All sketches of all variants, in a fixed order."""
+        """All sketches of all variants, in a fixed order, those to be looked at in any case first."""
         ...
 
     @property

@@ -1,8 +1,9 @@
 """Knobs from traces: every sampling decision of a sketch, with a readable name and what it is about.
 
-A tile is named after its block and loop (``C.i``), the choice of unrolling ``unroll``, a compute location after its
-block (``pad.at``); the same decision in a sibling sketch has the same name. Names, extents and nests come from one
-replay of the sketch; see ``colt.tvm.roles`` for the words that say what the parts of a tile become.
+A tile is named after its block and loop (``C.i``, also where it counts whole vectors of the loop), the choice of
+unrolling ``unroll``, a compute location after its block (``pad.at``); the same decision in a sibling sketch has the
+same name. Names, extents and nests come from one replay of the sketch; see ``colt.tvm.roles`` for the words that say
+what the parts of a tile become.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any
 
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
 from colt.tvm.locations import Nest, consumer_nest, distinct_names
+from colt.tvm.provenance import loop_iters
 from colt.tvm.replay import Replayer
-from colt.tvm.roles import Facts, has_rfactor, roles
+from colt.tvm.roles import Facts, has_rfactor, roles, tiled_loop
 from colt.tvm.traces import Step, TraceView, Var, read_trace
 
 _UNROLL = ("unroll_explicit", "unroll_implicit")
+_REDUCE = 2
 _KNOWN = ("SamplePerfectTile", "SampleCategorical", "SampleComputeLocation")
 
 
@@ -85,7 +88,7 @@ class _Observer:
     def __init__(self, view: TraceView) -> None:
         self._view = view
         self._names: dict[Var, str] = {}
-        self._spatial: dict[Var, bool] = {}
+        self._reduced: set[Var] = set()
         self.extents: dict[int, int | None] = {}
         self.nests: dict[int, Nest] = {}
 
@@ -111,18 +114,15 @@ class _Observer:
             self._names[var] = str(stmt.loop_var.name)
 
     def _learn_kinds(self, schedule: Any, step: Step, block: Any) -> None:
-        """Loops of an untouched block go with its iterators one by one; others count as spatial."""
-        iterators = schedule.get_sref(block).stmt.iter_vars
-        if len(iterators) == len(step.outputs):
-            self._spatial |= {
-                loop: int(iterator.iter_type) == 0 for loop, iterator in zip(step.outputs, iterators, strict=True)
-            }
+        """A loop that drives a reduced iter is part of the reduction."""
+        _, drives = loop_iters(schedule, block)
+        iters = {str(one.var.name): int(one.iter_type) for one in schedule.get_sref(block).stmt.iter_vars}
+        self._reduced |= {
+            loop for loop, name in zip(step.outputs, drives, strict=True) if name is not None and iters[name] == _REDUCE
+        }
 
     def facts(self) -> Facts:
-        reductions = {
-            number: not self._spatial.get(self._view.steps[number].inputs[0], True) for number in self.extents
-        }
-        return Facts(self._names, reductions)
+        return Facts(self._names, frozenset(self._reduced))
 
     def is_knob(self, number: int, step: Step) -> bool:
         return step.kind in _KNOWN and self.extents.get(number, 1) is not None
@@ -145,7 +145,7 @@ def _tile(view: TraceView, observer: _Observer, facts: Facts, number: int) -> Ti
     step = view.steps[number]
     extent = observer.extents[number] or 1
     parts, limit = int(step.attrs[0]), int(step.attrs[1])
-    block, loop = observer.name(view.block_of(step.inputs[0])), observer.name(step.inputs[0], "loop")
+    block, loop = observer.name(view.block_of(step.inputs[0])), observer.name(tiled_loop(view, step), "loop")
     return TileKnob(
         name=f"{block}.{loop}" + (".rfactor" if has_rfactor(view, step) else ""),
         block=block,

@@ -115,6 +115,14 @@ _ACCEPTED = (
 )
 
 
+def vector_bits(target: Target) -> int:
+    """Bits of a vector register of the target's cpu. TVM's own ``llvm_get_vector_width`` answers 512 for every x86."""
+    return next((bits for feature, bits in _VECTORS if codegen.target_has_features(feature, target)), 128)
+
+
+_VECTORS = (("avx512f", 512), ("avx", 256))
+
+
 def target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str, Any]:
     """The target as TVM's JSON has it, nothing filled in. Raises ValueError, TypeError and TVM's InternalError."""
     if wanted is None:

@@ -33,6 +33,11 @@ class Plan:
         """The knobs; those of locations list none."""
         return tuple(decision.knob for decision in self.decisions)
 
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the trace itself says what runs in parallel, rather than leave it to post-processors."""
+        return any(instruction.kind.name == "Parallel" for instruction in self.trace.insts)
+
 
 class Plans:
     """All sketches by variant and name."""
@@ -71,14 +76,17 @@ class Plans:
 
     @property
     def shared(self) -> str:
-        """What all sketches have in common, in one line; empty for nothing."""
+        """What all sketches have in common, in one line; empty where some say themselves what they are."""
         self._summarise()
         return self._shared
 
     def _summarise(self) -> list[str]:
         if self._summaries is None:
-            lines, self._shared = summarise([features(read_trace(design.trace)) for design in self._designs])
-            self._summaries = [design.summary or line for design, line in zip(self._designs, lines, strict=True)]
+            silent = [design for design in self._designs if design.summary is None]
+            lines, shared = summarise([features(read_trace(design.trace)) for design in silent]) if silent else ([], "")
+            self._shared = shared if len(silent) == len(self._designs) else ""
+            rest = iter(lines)
+            self._summaries = [next(rest) if design.summary is None else design.summary for design in self._designs]
         return self._summaries
 
     def _work_out(self, number: int) -> Plan:

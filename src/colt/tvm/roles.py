@@ -12,10 +12,10 @@ _ORDINALS = ("1st", "2nd", "3rd")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What only a replay tells: ``names`` of blocks and loops, and which tiled loops (by step) are reductions."""
+    """What only a replay tells: ``names`` of blocks and loops, and which loops a block had are of a reduction."""
 
     names: Mapping[Var, str]
-    reductions: Mapping[int, bool]
+    reduced: frozenset[Var]
 
 
 def split_of(view: TraceView, tile: Step) -> Step | None:
@@ -24,10 +24,42 @@ def split_of(view: TraceView, tile: Step) -> Step | None:
 
 
 def loops_of(view: TraceView, tile: Step) -> tuple[Var, ...]:
-    """The loops that the parts of a tile become, outermost first; empty if it is used for something else."""
-    split = split_of(view, tile)
-    parts = () if split is None else split.inputs[1:]
-    return split.outputs if split is not None and parts == tile.outputs else ()
+    """The loops that the parts of a tile become, outermost first; empty if it is used for something else.
+
+    The split may leave the first part open and go on after the last: of a loop that has been moved meanwhile.
+    """
+    split = split_of(view, tile) or _split_of_rest(view, tile)
+    if split is None:
+        return ()
+    count, parts = len(tile.outputs), split.inputs[1:]
+    if parts == tile.outputs or (parts[0] is None and parts[1:count] == tile.outputs[1:]):
+        return split.outputs[:count]
+    return ()
+
+
+def _split_of_rest(view: TraceView, tile: Step) -> Step | None:
+    users = view.users(tile.outputs[1]) if len(tile.outputs) > 1 else []
+    return next((step for step, slot in users if step.kind == "Split" and slot > 0), None)
+
+
+def whole_vectors(view: TraceView, tile: Step) -> int:
+    """How many elements of the loop the tile's unit is: more than 1 where vectors were split off before."""
+    split = _vectors_split(view, tile)
+    return 1 if split is None else int(split.inputs[2])
+
+
+def tiled_loop(view: TraceView, tile: Step) -> Var:
+    """The loop that is tiled, vectors included."""
+    split = _vectors_split(view, tile)
+    loop: Var = tile.inputs[0] if split is None else split.inputs[0]
+    return loop
+
+
+def _vectors_split(view: TraceView, tile: Step) -> Step | None:
+    split = view.maker(tile.inputs[0])
+    if split is None or split.kind != "Split" or len(split.outputs) != 2 or split.outputs[0] != tile.inputs[0]:
+        return None
+    return split if split.inputs[1] is None and isinstance(split.inputs[2], int) else None
 
 
 def has_rfactor(view: TraceView, tile: Step) -> bool:
@@ -44,7 +76,26 @@ def roles(view: TraceView, facts: Facts, tile: Step) -> tuple[str, ...]:
         phrases = [_rfactor_phrase(view, loops, part) for part in range(len(loops))]
     else:
         phrases = [_position_phrase(view, facts, loops, part) for part in range(len(loops))]
+    if (elements := whole_vectors(view, tile)) > 1:
+        phrases[-1] += f", vectors of {elements}"
+    if others := _others(view, facts, tile):
+        phrases[-1] += f", the same for {_listed(others)}"
     return tuple(", ".join((phrase, *_events(view, facts, loop))) for phrase, loop in zip(phrases, loops, strict=True))
+
+
+def _others(view: TraceView, facts: Facts, tile: Step) -> list[str]:
+    """The blocks under the tile whose loops are split by its parts too."""
+    first = split_of(view, tile) or _split_of_rest(view, tile)
+    found: dict[str, None] = {}
+    for step, _ in view.users(tile.outputs[-1]):
+        block = view.block_of(step.inputs[0]) if step.kind == "Split" and step is not first else None
+        if block is not None:
+            found[facts.names.get(block, "another block")] = None
+    return list(found)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _rfactor_phrase(view: TraceView, loops: tuple[Var, ...], part: int) -> str:
@@ -95,6 +146,10 @@ def _outer_phrase(view: TraceView, order: tuple[Var, ...], place: int, part: int
 
 def _events(view: TraceView, facts: Facts, loop: Var) -> Iterator[str]:
     """What else happens at the loop, or at the loop that it is fused into."""
+    computed = [step.inputs[0] for step, slot in view.users(loop) if step.kind in _MOVES and slot == 1]
+    if len(computed) > 2:
+        names = [facts.names.get(block, "another block") for block in computed]
+        yield f"{_listed(names)} are computed inside it"
     for step, slot in view.users(loop):
         if step.kind == "Fuse":
             yield "fused"
@@ -103,10 +158,11 @@ def _events(view: TraceView, facts: Facts, loop: Var) -> Iterator[str]:
             yield _DONE_TO_LOOPS[step.kind]
         elif step.kind == "Bind":
             yield f"bound to {step.attrs[0] if step.attrs else step.inputs[1]}"
-        elif step.kind in ("ComputeAt", "ReverseComputeAt") and slot == 1:
+        elif step.kind in _MOVES and slot == 1 and len(computed) <= 2:
             yield _computed_phrase(view, facts, step.inputs[0])
 
 
+_MOVES = ("ComputeAt", "ReverseComputeAt")
 _DONE_TO_LOOPS = {"Parallel": "run in parallel", "Vectorize": "vectorised", "Unroll": "unrolled"}
 
 
@@ -118,16 +174,15 @@ def _computed_phrase(view: TraceView, facts: Facts, block: Var) -> str:
 
 
 def _holds_block(view: TraceView, loop: Var) -> bool:
-    return any(step.kind in ("ComputeAt", "ReverseComputeAt") and slot == 1 for step, slot in view.users(loop))
+    return any(step.kind in _MOVES and slot == 1 for step, slot in view.users(loop))
 
 
 def _is_reduction(view: TraceView, facts: Facts, loop: Var) -> bool:
-    """Whether a loop is part of a tiled reduction loop."""
-    split = view.maker(loop)
-    if split is None or split.kind != "Split" or len(split.inputs) < 2 or not isinstance(split.inputs[1], Var):
-        return False
-    made = view.makers.get(split.inputs[1])
-    return made is not None and facts.reductions.get(made.step, False)
+    """Whether a loop is (part of) a reduction loop."""
+    maker = view.maker(loop)
+    if maker is not None and maker.kind == "Split":
+        return _is_reduction(view, facts, maker.inputs[0])
+    return loop in facts.reduced
 
 
 def _annotations(view: TraceView) -> dict[str, object]:

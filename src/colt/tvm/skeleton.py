@@ -8,7 +8,7 @@ stands; reading never fails on an unusual program, it only gets coarser.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +17,10 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 
-from colt.analysis.skeleton import FIXED, ROOT, Access, Block, Iter, LoopSource, Skeleton, Work
+from colt.analysis.skeleton import FIXED, ROOT, Access, Block, Iter, LoopKind, LoopSource, Skeleton, Work
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
+from colt.tvm.provenance import Piece, Provenance
+from colt.tvm.variables import variables
 
 _PARALLEL = "meta_schedule.parallel"
 _VECTORIZE = "meta_schedule.vectorize"
@@ -29,6 +31,68 @@ _ROUNDING = ("fabs", "floor", "ceil", "round", "trunc", "nearbyint")
 _BITS = ("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "reinterpret")
 _VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
 """Calls that LLVM turns into vector instructions; the others go to libm, element by element."""
+
+
+def read_structured(mod: tvm.IRModule, loops: Provenance, knob_of: Mapping[int, int]) -> Skeleton:
+    """The skeleton of a sketch that says itself what becomes of its loops; ``mod`` is an instance of it.
+
+    ``loops`` tell where these come from, ``knob_of`` gives the knobs' numbers by those of their instructions.
+    """
+    arguments = {str(parameter.name) for parameter in mod["main"].params}
+    placed = list(_leaf_blocks(mod["main"].body, []))
+    numbers = {str(place.block.name_hint): number for number, place in enumerate(placed)}
+    own = [_own_pieces(place, loops) for place in placed]
+    blocks = []
+    for number, place in enumerate(placed):
+        host, depth = _owner(number, place, own, numbers)
+        sources = tuple(_explicit(place, piece, loop, knob_of) for loop, piece in own[number])
+        blocks.append(_block(place, sources, host, depth, arguments))
+    return Skeleton(tuple(blocks), max_parallel=0, max_vector=0, unroll_knob=FIXED, explicit=True)
+
+
+def _own_pieces(place: _Placed, loops: Provenance) -> list[tuple[Any, Piece]]:
+    """The loops that belong to the block itself, those that were fused taken apart again."""
+    name = str(place.block.name_hint)
+    drives = _drives(place)
+    found = []
+    for loop in place.loops:
+        pieces = loops.get(loop.loop_var)
+        if pieces is None:
+            pieces = (Piece(name, drives.get(loop.loop_var, ""), extent=_integer(loop.extent)),)
+        found += [(loop, piece) for piece in pieces if piece.block == name]
+    return found
+
+
+def _drives(place: _Placed) -> dict[Any, str]:
+    found: dict[Any, str] = {}
+    for iter_, value in zip(place.block.iter_vars, place.realize.iter_values, strict=True):
+        for var in variables(value):
+            found.setdefault(var, str(iter_.var.name))
+    return found
+
+
+def _owner(
+    number: int, place: _Placed, own: Sequence[Sequence[tuple[Any, Piece]]], numbers: Mapping[str, int]
+) -> tuple[int, int]:
+    """The block that owns the innermost loop around this one that is not its own, and that loop's depth there."""
+    mine = {loop.loop_var for loop, _ in own[number]}
+    for loop in reversed(place.loops):
+        if loop.loop_var in mine:
+            continue
+        for other in numbers.values():
+            depths = [depth for depth, (theirs, _) in enumerate(own[other]) if theirs.same_as(loop)]
+            if depths and other != number:
+                return other, depths[-1]
+    return ROOT, 0
+
+
+def _explicit(place: _Placed, piece: Piece, loop: Any, knob_of: Mapping[int, int]) -> LoopSource:
+    names = [str(iter_.var.name) for iter_ in place.block.iter_vars]
+    iter_ = names.index(piece.iter) if piece.iter in names else 0
+    kind = LoopKind(int(loop.kind)) if int(loop.kind) in list(LoopKind) else LoopKind.SERIAL
+    if piece.tile is not None and piece.tile in knob_of:
+        return LoopSource(iter_, knob_of[piece.tile], piece.part, 0, kind)
+    return LoopSource(iter_, FIXED, 0, piece.extent or 1, kind, rest=piece.extent is None)
 
 
 def read_skeleton(mod: tvm.IRModule, knobs: Sequence[Knob], values: Sequence[Value]) -> Skeleton:
@@ -105,15 +169,20 @@ def _read_block(
 ) -> Block:
     place = placed[number]
     block = place.block
+    host, depth = hosts[number]
+    own = place.loops[depth + 1 :] if host != ROOT else place.loops
+    loops = tuple(_loop_source(loop, str(block.name_hint), place.realize, knobs, values) for loop in own)
+    link = _link(placed[host].block, block) if host != ROOT else None
+    return replace(_block(place, loops, host, depth, arguments), link=link)
+
+
+def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int, arguments: set[str]) -> Block:
+    block = place.block
     iters = tuple(Iter(str(v.var.name), _integer(v.dom.extent), int(v.iter_type) == _REDUCE) for v in block.iter_vars)
     numbers = {v.var: n for n, v in enumerate(block.iter_vars)}
     body = _Body(numbers)
     body.visit(block.body)
-    host, depth = hosts[number]
-    own = place.loops[depth + 1 :] if host != ROOT else place.loops
-    loops = tuple(_loop_source(loop, str(block.name_hint), place.realize, knobs, values) for loop in own)
     write = body.write or Access("?", (1,), 4, ((),))
-    link = _link(placed[host].block, block) if host != ROOT else None
     return Block(
         name=str(block.name_hint),
         iters=iters,
@@ -123,7 +192,6 @@ def _read_block(
         loops=loops,
         host=host,
         depth=depth,
-        link=link,
         loop_names=tuple(str(loop.loop_var.name) for loop in place.loops),
         local=write.buffer not in arguments,
     )
@@ -134,7 +202,7 @@ def _loop_source(loop: Any, block: str, realize: Any, knobs: Sequence[Knob], val
     extent = _integer(loop.extent)
     iter_ = 0
     for number, binding in enumerate(realize.iter_values):
-        if any(var.same_as(loop.loop_var) for var in _variables(binding)):
+        if any(var.same_as(loop.loop_var) for var in variables(binding)):
             iter_ = number
             break
     match = _SPLIT_NAME.fullmatch(str(loop.loop_var.name))
@@ -293,13 +361,6 @@ def _linear(node: Any, numbers: dict[Any, int]) -> dict[int, float] | None:
     if isinstance(node, tirx.FloorMod) and isinstance(node.b, tirx.IntImm):
         return _linear(node.a, numbers)
     return None
-
-
-def _variables(expression: Any) -> list[Any]:
-    found: list[Any] = []
-
-    tvm_ffi.structural_walk(expression, (tirx.Var, found.append))
-    return found
 
 
 def _is_number(node: Any) -> bool:

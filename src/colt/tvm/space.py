@@ -42,11 +42,12 @@ from colt.tvm.edits import (
 )
 from colt.tvm.legality import Legality
 from colt.tvm.plans import LazySketches, Plan, Plans
+from colt.tvm.provenance import trace_loops
 from colt.tvm.realise import Realised, realise
 from colt.tvm.recent import Recent
 from colt.tvm.replay import Replayer
-from colt.tvm.skeleton import read_skeleton
-from colt.tvm.sketches import DesignSpace, generate, given
+from colt.tvm.skeleton import read_skeleton, read_structured
+from colt.tvm.sketches import DesignSpace, derive, generate, given
 
 UNTUNED = Schedule("plain", "untuned", ())
 
@@ -72,13 +73,22 @@ class TvmSpace:
 
     @classmethod
     def generated(cls, mod: Any, target: Any, *, seed: int = 1, **options: Any) -> TvmSpace:
-        """The space of MetaSchedule's own sketches. Raises :class:`~colt.errors.InputError` if there are none."""
-        return cls(mod, generate(mod, target, seed), **options)
+        """The space of structured sketches and MetaSchedule's own.
+
+        Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
+        """
+        return cls(mod, _with_structured(mod, target, generate(mod, target, seed), seed), **options)
 
     @classmethod
-    def given(cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], **options: Any) -> TvmSpace:
-        """The space of what MetaSchedule hands to a search strategy's ``pre_tuning``."""
-        return cls(mod, given(design_spaces, postprocs), **options)
+    def given(
+        cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], target: Any = None, **options: Any
+    ) -> TvmSpace:
+        """The space of what MetaSchedule hands to a search strategy's ``pre_tuning``, and of structured sketches.
+
+        The latter only with the ``target``, a CPU.
+        """
+        theirs = given(design_spaces, postprocs)
+        return cls(mod, theirs if target is None else _with_structured(mod, target, theirs), **options)
 
     @property
     def sketches(self) -> Sequence[Sketch]:
@@ -170,6 +180,9 @@ class TvmSpace:
         if schedule == UNTUNED:
             return read_skeleton(self._mod, (), ())
         plan = self._plans.find(schedule.variant, schedule.sketch)
+        if plan.is_explicit:
+            instance, loops = trace_loops(self._replayer, plan.trace)
+            return read_structured(instance.mod, loops, {d.position: n for n, d in enumerate(plan.decisions)})
         movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
         values = [ROOT_LOCATION if moves else value for moves, value in zip(movable, plan.first, strict=True)]
         realised = realise(self._replayer, plan.trace, plan.decisions, [Take(v) for v in values], random.Random(0))
@@ -276,6 +289,12 @@ class TvmSpace:
     def _random_other(self, number: int, rng: random.Random) -> int:
         """The number of another sketch; the same one if there is no other."""
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
+
+
+def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:
+    """Structured sketches first, since those at the front are looked at even if there are hundreds."""
+    designs, messages = derive(mod, target, seed)
+    return DesignSpace((*designs, *theirs.designs), theirs.postprocs, (*messages, *theirs.messages))
 
 
 def _notes(plan: Plan, wishes: Sequence[Wish], realised: Realised) -> Iterator[str]:

@@ -79,6 +79,7 @@ class _Task:
     postprocs: tuple[Any, ...]
     rand_state: int
     threads: int
+    target: Any
 
 
 class _Tuning:
@@ -88,7 +89,7 @@ class _Tuning:
         hardware = detect()
         peaks = load_peaks(hardware, task.threads)
         hardware = hardware if peaks is None else replace(hardware, peaks=peaks)
-        self._space = TvmSpace.given(task.mod, design_spaces, task.postprocs)
+        self._space = TvmSpace.given(task.mod, design_spaces, task.postprocs, task.target)
         self._arguments = arguments_info(task.mod)
         self._max_trials = max_trials
         self._batch: list[Trial] = []
@@ -147,7 +148,9 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         postprocs = () if generator is None or generator.postprocs is None else tuple(generator.postprocs)
         cores = context.target.attrs.get("num-cores") if context.target is not None else None
         threads = available_cores() if cores is None else int(cores)
-        self._task = _Task(context.mod, postprocs, int(context.rand_state), threads)
+        tunable = cores is not None and context.target.kind.name == "llvm"
+        target = context.target if tunable else None
+        self._task = _Task(context.mod, postprocs, int(context.rand_state), threads, target)
 
     def pre_tuning(
         self, max_trials: int, num_trials_per_iter: int, design_spaces: Any, database: Any, cost_model: Any

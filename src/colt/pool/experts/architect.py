@@ -26,6 +26,8 @@ SKETCHES = 6
 """Sketches that are descended in."""
 SKETCHES_SAMPLED = 8
 """Sketches that are sampled for each that is descended in; a program may have hundreds."""
+FIRST_SKETCHES = 8
+"""Of many sketches, the first ones are always sampled: a space lists the most promising first."""
 BEAM = 6
 """Schedules that a descent goes on from."""
 
@@ -74,7 +76,9 @@ class Architect:
         sketches: Sequence[Sketch] = self._space.sketches
         numbers: Sequence[int] = range(len(sketches))
         if len(sketches) > SKETCHES_SAMPLED * keep:
-            numbers = sorted(rng.sample(numbers, SKETCHES_SAMPLED * keep))
+            first = range(min(FIRST_SKETCHES, SKETCHES_SAMPLED * keep))
+            others = rng.sample(range(len(first), len(sketches)), SKETCHES_SAMPLED * keep - len(first))
+            numbers = [*first, *sorted(others)]
         best: list[tuple[float, int, Schedule]] = []
         for sketch in (sketches[number] for number in numbers):
             drawn = [random_values(sketch, rng) for _ in range(samples)]

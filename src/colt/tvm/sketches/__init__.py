@@ -1,10 +1,12 @@
 """Where sketches come from: design spaces, that is traces of schedule primitives with open decisions.
 
-``stock`` asks MetaSchedule's own rules (``guarded`` keeps them going where one of them crashes); ``given`` takes
-design spaces that MetaSchedule has made already. A :class:`Design` knows nothing of knobs: see ``colt.tvm.extract``.
+``structured`` derives our own from a program's dataflow. ``stock`` asks MetaSchedule's own rules (``guarded`` keeps
+them going where one of them crashes); ``given`` takes design spaces that MetaSchedule has made already. A
+:class:`Design` knows nothing of knobs: see ``colt.tvm.extract``.
 """
 
 from colt.tvm.sketches.design import Design, DesignSpace, distinct
 from colt.tvm.sketches.stock import generate, given
+from colt.tvm.sketches.structured import derive
 
-__all__ = ["Design", "DesignSpace", "distinct", "generate", "given"]
+__all__ = ["Design", "DesignSpace", "distinct", "derive", "generate", "given"]

@@ -1,0 +1,110 @@
+"""From a program to structured designs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tvm import s_tir
+
+from colt.tvm.host import vector_bits
+from colt.tvm.sketches.design import PLAIN, Design
+from colt.tvm.sketches.guarded import RULE_ERRORS
+from colt.tvm.sketches.structured.emit import emit
+from colt.tvm.sketches.structured.flow import Flow, reduced
+from colt.tvm.sketches.structured.groups import Cut, Group, group
+from colt.tvm.sketches.structured.nest import is_plain
+from colt.tvm.sketches.structured.prepare import (
+    Packed,
+    find_epilogues,
+    inline_pointwise,
+    pack_operands,
+    read_flow,
+    split_rows,
+)
+from colt.tvm.sketches.structured.shapes import Shape, shape_of
+from colt.tvm.sketches.structured.words import describe
+
+PACKED = "packed"
+LONG = 1024
+"""A contraction with so many terms is also offered in parts."""
+_NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    schedule: Any
+    flow: Flow
+    shapes: tuple[Shape, ...]
+    epilogues: dict[int, int]
+    packed: tuple[Packed, ...]
+
+
+def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str]]:
+    """The structured designs of ``mod``, and messages on those that TVM's primitives refused."""
+    bits, threads = vector_bits(target), int(target.attrs["num-cores"])
+    designs: list[Design] = []
+    messages: list[str] = []
+    try:
+        prepared = _prepare(mod, bits, seed)
+    except RULE_ERRORS as error:
+        return [], [f"structured sketches are left out: {_reason(error)}"]
+    if prepared is None:
+        return [], []
+    for name, groups, long_sums in _structures(prepared, threads):
+        try:
+            designs.append(_design(prepared, name, groups, threads, long_sums))
+        except RULE_ERRORS as error:
+            messages.append(f"structured sketch {name} is left out: {_reason(error)}")
+    return designs, messages
+
+
+def _prepare(mod: Any, bits: int, seed: int) -> _Prepared | None:
+    """The program rewritten as all structured designs have it; ``None`` if it is no program of plain blocks."""
+    schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
+    if not is_plain(schedule):
+        return None
+    inline_pointwise(schedule)
+    flow = read_flow(schedule)
+    if flow is None:
+        return None
+    shapes = [shape_of(block, bits) for block in flow.blocks]
+    packed = pack_operands(schedule, flow, shapes)
+    partial = split_rows(schedule, flow, shapes)
+    flow = read_flow(schedule)
+    assert flow is not None
+    shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
+    return _Prepared(schedule, flow, tuple(shapes), find_epilogues(flow, shapes), tuple(packed))
+
+
+def _structures(prepared: _Prepared, threads: int) -> Iterator[tuple[str, list[Group], bool]]:
+    """The different ways of grouping, by name; each again with long sums in parts where there are any."""
+    seen: set[tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]] = set()
+    for cut, name in _NAMES.items():
+        groups = group(prepared.flow, prepared.shapes, prepared.epilogues, cut, threads)
+        form = tuple((one.anchor, tuple(one.outer), tuple(one.members)) for one in groups)
+        if form in seen or not all(one.outer for one in groups):
+            continue
+        seen.add(form)
+        yield name, groups, False
+        if any(_is_long(prepared.flow, one) for one in groups):
+            yield f"{name}-parts", groups, True
+
+
+def _is_long(flow: Flow, one: Group) -> bool:
+    block = None if one.kernel is None else flow.blocks[one.kernel]
+    return block is not None and max(block.iters[n].extent for n in reduced(block)) >= LONG
+
+
+def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool) -> Design:
+    schedule = prepared.schedule.copy()
+    for one in groups:
+        parts = long_sums and _is_long(prepared.flow, one)
+        emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts)
+    summary = describe(prepared.flow, prepared.shapes, groups, prepared.packed, long_sums)
+    return Design(PACKED if prepared.packed else PLAIN, schedule.trace, name, summary)
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

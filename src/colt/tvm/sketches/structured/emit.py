@@ -1,0 +1,237 @@
+"""Scheduling one group: the anchor's tiles run in parallel, its producers are computed under them.
+
+Loops are always kept, even those of one iteration, so that a trace fits every choice of its tiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from colt.analysis.skeleton import Block
+from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
+from colt.tvm.sketches.structured.groups import JOBS, Group
+from colt.tvm.sketches.structured.nest import loops_by_iter
+from colt.tvm.sketches.structured.shapes import Kind, Shape
+from colt.tvm.sketches.structured.tiles import Tile, sample_columns, sample_rows, split_inner, split_sum
+
+
+def emit(
+    schedule: Any,
+    flow: Flow,
+    shapes: Sequence[Shape],
+    group: Group,
+    epilogues: dict[int, int],
+    threads: int,
+    long_sums: bool,
+) -> None:
+    """Schedule the group's blocks. Raises what TVM raises where a primitive does not apply.
+
+    ``long_sums``: an anchor's contraction is summed in parts, each over the whole parallel tile.
+    """
+    finishers = {kernel: number for number, kernel in epilogues.items()}
+    _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums).emit()
+
+
+@dataclass(slots=True)
+class _Emitter:
+    schedule: Any
+    flow: Flow
+    shapes: Sequence[Shape]
+    group: Group
+    finishers: dict[int, int]
+    threads: int
+    long_sums: bool
+    tiles: dict[int, Tile] = field(default_factory=dict)
+    """By outer iter of the anchor."""
+
+    def emit(self) -> None:
+        parallel = self._anchor()
+        for number in sorted(self.group.members, reverse=True):
+            if number != self.group.kernel:
+                self._member(number, parallel)
+        self.schedule.parallel(parallel)
+
+    # ---- the anchor ----
+
+    def _anchor(self) -> Any:
+        """Tile the anchor, or the contraction that it finishes; the loop for the threads."""
+        number = self.group.anchor if self.group.kernel is None else self.group.kernel
+        block, shape, rv = self._look_up(number)
+        loops = self._loops(rv)
+        rows, columns = self._tiled_iters()
+        outer: list[Any] = []
+        parts: dict[int, list[Any]] = {}
+        few = self._jobs([n for n in self.group.outer if n not in rows and n not in columns]) < self.threads
+        jobs = self.threads if few and len(rows) + len(columns) == 1 else 1
+        for iter_ in spatial(block):
+            origin = self._origin(number, iter_)
+            pieces = 0 if origin is None else jobs
+            extent, loop = block.iters[iter_].extent, loops[iter_]
+            tile = None
+            if origin in columns or (shape.kind is Kind.KERNEL and iter_ == shape.vector):
+                width = columns.get(origin, shape.width)
+                parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces)
+            elif origin in rows or (shape.kind is Kind.KERNEL and iter_ == shape.rows):
+                middle = 2 if origin not in rows or rows[origin] else 0
+                parts[iter_], tile = sample_rows(self.schedule, loop, extent, pieces, middle)
+            else:
+                parts[iter_] = [loop]
+            if origin is not None:
+                outer.append(parts[iter_].pop(0))
+                if tile is not None:
+                    self.tiles[origin] = tile
+        sums = [loops[n] for n in reduced(block)]
+        return self._shape_nest(number, parts, sums, outer)
+
+    def _tiled_iters(self) -> tuple[dict[int | None, bool], dict[int | None, int]]:
+        """The outer iters that are tiled: rows (whether a kernel has them as rows), and columns with their width."""
+        group = self.group
+        rows: dict[int | None, bool] = {}
+        columns: dict[int | None, int] = {}
+        for number in self._kernels():
+            shape = self.shapes[number]
+            for outer in group.outer:
+                match = self.flow.counterpart(group.anchor, group.members, number, outer)
+                if match is not None and match == shape.vector:
+                    columns.setdefault(outer, shape.width)
+                elif match is not None and match == shape.rows:
+                    rows[outer] = True
+        if not rows and not columns:
+            self._tile_anchor(rows, columns)
+        return {outer: kernel for outer, kernel in rows.items() if outer not in columns}, columns
+
+    def _tile_anchor(self, rows: dict[int | None, bool], columns: dict[int | None, int]) -> None:
+        """Without a kernel to follow: vectors of a pointwise anchor, or pieces of its last iter for the threads."""
+        anchor = self.shapes[self.group.anchor]
+        reduces = any(self.shapes[n].kind is not Kind.POINTWISE for n in self._blocks())
+        if anchor.vector in self.group.outer and anchor.vector is not None and not reduces:
+            columns[anchor.vector] = anchor.width
+        elif reduces or self._jobs(self.group.outer[:-1]) < JOBS * self.threads:
+            rows[self.group.outer[-1]] = False
+        else:
+            self.group.outer.pop()
+
+    def _jobs(self, iters: Sequence[int]) -> int:
+        return math.prod(self.flow.blocks[self.group.anchor].iters[n].extent for n in iters)
+
+    def _blocks(self) -> Iterator[int]:
+        yield from (self.group.anchor, *self.group.members)
+
+    def _kernels(self) -> Iterator[int]:
+        yield from (number for number in self._blocks() if self.shapes[number].kind is Kind.KERNEL)
+
+    def _origin(self, number: int, iter_: int) -> int | None:
+        """The anchor's outer iter whose values are just those of this iter."""
+        group = self.group
+        for outer in group.outer:
+            if self.flow.counterpart(group.anchor, group.members, number, outer) == iter_:
+                return outer
+        return None
+
+    # ---- members ----
+
+    def _member(self, number: int, parallel: Any) -> None:
+        block, _, rv = self._look_up(number)
+        if number in self.finishers.values():
+            self.schedule.compute_at(rv, parallel, preserve_unit_loops=True)
+            return  # its kernel takes it along
+        tiles = self._own_tiles(number)
+        self.schedule.compute_at(rv, parallel, preserve_unit_loops=True)
+        loops = self.schedule.get_loops(rv)[-len(block.iters) :]
+        parts = {n: split_inner(self.schedule, loops[n], tiles.get(n)) for n in spatial(block)}
+        self._shape_nest(number, parts, [loops[n] for n in reduced(block)], [])
+
+    def _own_tiles(self, number: int) -> dict[int, Tile]:
+        """Tiles by the block's iter: the anchor's where it follows one, sampled ones for a kernel's other iters."""
+        block, shape, rv = self._look_up(number)
+        group = self.group
+        touched = self.flow.touched(group.anchor, group.members, number, group.outer)
+        loops = self._loops(rv)
+        found: dict[int, Tile] = {}
+        for iter_ in spatial(block):
+            extent = block.iters[iter_].extent
+            origin = self._origin(number, iter_)
+            if origin is not None:
+                tile = self.tiles.get(origin)
+                if tile is not None and (iter_ == shape.vector or shape.kind is Kind.KERNEL):
+                    found[iter_] = tile
+            elif iter_ in touched:
+                continue  # a part of it that is no tile
+            elif shape.kind is Kind.KERNEL and iter_ == shape.vector:
+                _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
+            elif shape.kind is Kind.KERNEL and iter_ == shape.rows:
+                _, found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1, split=False)
+            elif shape.kind is Kind.POINTWISE and iter_ == shape.vector:
+                found[iter_] = Tile((None,), shape.width, False)
+        return found
+
+    # ---- both ----
+
+    def _loops(self, rv: Any) -> list[Any]:
+        loops = loops_by_iter(self.schedule, rv)
+        assert loops is not None, "the program was plain, and a block is moved only after this"
+        return loops
+
+    def _look_up(self, number: int) -> tuple[Block, Shape, Any]:
+        block = self.flow.blocks[number]
+        return block, self.shapes[number], self.schedule.get_sblock(block.name)
+
+    def _shape_nest(self, number: int, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
+        """Order and mark the loops; ``outer`` ones are fused, and the result returned."""
+        _, shape, rv = self._look_up(number)
+        if shape.kind is Kind.KERNEL:
+            return self._kernel(number, rv, parts, sums, outer)
+        vector = parts.pop(shape.vector, None) if shape.vector is not None else None
+        loops = [loop for iter_ in parts for loop in parts[iter_]]
+        if vector is not None and shape.kind is Kind.POINTWISE:
+            self._order(outer, [*loops, *vector])
+            lanes = self._lanes(vector[-1], shape.width) if len(vector) == 1 and outer else vector[-1]
+            if len(vector) > 1 or outer:
+                self.schedule.vectorize(lanes)
+        else:
+            self._order(outer, [*loops[:-1], *sums, *loops[-1:]])
+        return self._fuse(outer)
+
+    def _kernel(self, number: int, rv: Any, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
+        shape = self.shapes[number]
+        assert shape.vector is not None
+        *columns, lanes = parts.pop(shape.vector)
+        vectors = columns.pop() if columns else None
+        rows = parts.pop(shape.rows) if shape.rows is not None else []
+        row = rows.pop() if len(rows) > 1 else None
+        middle = [loop for iter_ in parts for loop in parts[iter_]]
+        middle += [*rows[:1], *columns, *rows[1:]]
+        tile = [loop for loop in (row, vectors) if loop is not None]
+        if number in self.finishers:
+            copy = self.schedule.get_sblock(self.flow.blocks[self.finishers[number]].name)
+        else:
+            copy = self.schedule.cache_write(rv, 0, "global")
+        first: list[Any] = []
+        if self.long_sums and outer:
+            block = self.flow.blocks[number]
+            longest = max(range(len(sums)), key=lambda n: block.iters[reduced(block)[n]].extent)
+            extent = block.iters[reduced(block)[longest]].extent
+            part, sums[longest] = split_sum(self.schedule, sums[longest], extent)
+            first = [part]
+        self._order(outer, [*first, *middle, *sums, *tile, lanes])
+        fused = self._fuse(outer)
+        around = [*([fused] if outer else []), *([] if first else middle)]
+        if around:
+            self.schedule.reverse_compute_at(copy, around[-1], preserve_unit_loops=True)
+        self.schedule.vectorize(lanes)
+        for loop in tile:
+            self.schedule.unroll(loop)
+        self.schedule.vectorize(self._lanes(self.schedule.get_loops(copy)[-1], shape.width))
+        return fused
+
+    def _lanes(self, loop: Any, width: int) -> Any:
+        return self.schedule.split(loop, [None, width])[1]
+
+    def _order(self, outer: Sequence[Any], inner: Sequence[Any]) -> None:
+        self.schedule.reorder(*outer, *inner)
+
+    def _fuse(self, loops: Sequence[Any]) -> Any:
+        return self.schedule.fuse(*loops) if len(loops) > 1 else next(iter(loops), None)

@@ -1,0 +1,165 @@
+"""The dataflow of a program of blocks: who reads whom, and how much of a producer a part of a consumer needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from colt.analysis.nests import Loop, footprint, stride
+from colt.analysis.skeleton import Access, Block, Skeleton, Work
+
+RECOMPUTED = 1.3
+"""A producer follows a tiled loop if its tiles together compute at most so many times what it computes at once."""
+_CALL, _DIVISION = 16.0, 8.0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Blocks in program order, which is a topological order. Blocks are meant by their numbers."""
+
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, skeleton: Skeleton) -> Flow | None:
+        """The flow of an unscheduled program; ``None`` if a name is used twice or a buffer is written twice."""
+        blocks = skeleton.blocks
+        names = {block.name for block in blocks}
+        buffers = {block.write.buffer for block in blocks}
+        return cls(blocks) if len(names) == len(buffers) == len(blocks) else None
+
+    @cached_property
+    def _writers(self) -> dict[str, int]:
+        return {block.write.buffer: number for number, block in enumerate(self.blocks)}
+
+    @cached_property
+    def _consumers(self) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in self.blocks]
+        for number, block in enumerate(self.blocks):
+            for producer in self.producers(number):
+                found[producer].append(number)
+            assert all(producer != number for producer in self.producers(number)), block.name
+        return found
+
+    def number(self, name: str) -> int:
+        """The block of that name."""
+        return next(number for number, block in enumerate(self.blocks) if block.name == name)
+
+    def producers(self, number: int) -> list[int]:
+        """The blocks whose results this one reads."""
+        found = (self._writers.get(read.buffer) for read in self.blocks[number].reads)
+        return list(dict.fromkeys(producer for producer in found if producer is not None and producer != number))
+
+    def consumers(self, number: int) -> list[int]:
+        """The blocks that read its results."""
+        return self._consumers[number]
+
+    def ancestors(self, number: int) -> set[int]:
+        """The block and all that it depends on."""
+        found = {number}
+        for producer in self.producers(number):
+            found |= self.ancestors(producer)
+        return found
+
+    def chain_work(self, number: int) -> float:
+        """The work of the block and of all that it depends on."""
+        return sum(work_of(self.blocks[one]) for one in self.ancestors(number))
+
+    def regions(self, anchor: int, members: Collection[int], reach: Sequence[int]) -> dict[int, list[int]]:
+        """How much of each iter of the members is needed while the anchor's iters take ``reach`` values each."""
+        found = {anchor: list(reach)}
+        for number in sorted(members, reverse=True):
+            region = self._region(number, found)
+            if region is not None:
+                found[number] = region
+        return found
+
+    def _region(self, number: int, known: Mapping[int, Sequence[int]]) -> list[int] | None:
+        block = self.blocks[number]
+        region: list[int] | None = None
+        for consumer in self.consumers(number):
+            for read in self.blocks[consumer].reads if consumer in known else ():
+                if read.buffer == block.write.buffer:
+                    needed = narrowed(block, footprint(read, known[consumer]))
+                    region = needed if region is None else list(map(max, region, needed))
+        return region
+
+    def follows(self, anchor: int, members: Collection[int], number: int, iter_: int, tile: int = 0) -> bool:
+        """Whether ``number`` can be computed tile by tile of the anchor's iter without much recomputation.
+
+        Tiles of a quarter of the extent are considered if no ``tile`` is given.
+        """
+        extent = self.blocks[anchor].iters[iter_].extent
+        tile = tile or max(1, extent // 4)
+        region = self.regions(anchor, {*members, number}, self._tiled(anchor, iter_, tile)).get(number)
+        if region is None:
+            return False
+        return math.prod(region) * extent <= RECOMPUTED * tile * points_of(self.blocks[number])
+
+    def counterpart(self, anchor: int, members: Collection[int], number: int, iter_: int) -> int | None:
+        """The iter of ``number`` that takes exactly the values of the anchor's iter, if there is one such."""
+        if number == anchor:
+            return iter_
+        block, extent = self.blocks[number], self.blocks[anchor].iters[iter_].extent
+        found = None
+        for tile in {1, max(1, extent // 2)}:
+            region = self.regions(anchor, {*members, number}, self._tiled(anchor, iter_, tile)).get(number)
+            if region is None:
+                return None
+            changed = [n for n, it in enumerate(block.iters) if region[n] != it.extent]
+            if len(changed) != 1 or region[changed[0]] != tile or block.iters[changed[0]].extent != extent:
+                return None
+            found = changed[0]
+        return found
+
+    def touched(self, anchor: int, members: Collection[int], number: int, iters: Collection[int]) -> set[int]:
+        """The iters of ``number`` of which a tile of the anchor's ``iters`` needs only a part."""
+        block = self.blocks[number]
+        reach = [1 if n in iters else it.extent for n, it in enumerate(self.blocks[anchor].iters)]
+        region = self.regions(anchor, {*members, number}, reach).get(number)
+        if region is None:
+            return set()
+        return {n for n, it in enumerate(block.iters) if region[n] != it.extent}
+
+    def _tiled(self, anchor: int, iter_: int, tile: int) -> list[int]:
+        return [tile if n == iter_ else it.extent for n, it in enumerate(self.blocks[anchor].iters)]
+
+
+def narrowed(block: Block, needed: Sequence[int]) -> list[int]:
+    """How much of each iter is computed if so much of each dimension of the result is needed."""
+    region = [iter_.extent for iter_ in block.iters]
+    for index, count in zip(block.write.index, needed, strict=True):
+        if index is not None and len(index) == 1:
+            region[index[0][0]] = min(region[index[0][0]], count)
+    return region
+
+
+def step_of(access: Access, iter_: int) -> float:
+    """How many elements one step of the iter moves the access in memory."""
+    return stride(access, Loop(iter_, 1, 1, False))
+
+
+def spatial(block: Block) -> list[int]:
+    """The iters that are not summed over."""
+    return [number for number, iter_ in enumerate(block.iters) if not iter_.reduce]
+
+
+def reduced(block: Block) -> list[int]:
+    """The iters that are summed over."""
+    return [number for number, iter_ in enumerate(block.iters) if iter_.reduce]
+
+
+def points_of(block: Block) -> int:
+    """Points of the iteration space."""
+    return math.prod(iter_.extent for iter_ in block.iters)
+
+
+def work_of(block: Block) -> float:
+    """A rough cost in operations."""
+    return points_of(block) * cost_of(block.work)
+
+
+def cost_of(work: Work) -> float:
+    """Operations of one point; at least one, for moving the data."""
+    return max(1.0, work.fused + work.simple + _DIVISION * work.divisions + _CALL * work.calls + work.branches)

@@ -1,0 +1,92 @@
+"""Which blocks are computed together: an anchor whose tiles run in parallel, and the producers computed under them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from colt.tvm.sketches.structured.flow import Flow, spatial
+from colt.tvm.sketches.structured.shapes import Kind, Shape
+
+SMALL = 1 / 16
+"""A chain of producers with less than this share of the work is cut off rather than have it restrict the tiling."""
+JOBS = 4
+"""Tiles for each thread that must be left when a producer restricts what is tiled."""
+
+
+class Cut(IntEnum):
+    """Where the chain of producers is cut into nests of their own."""
+
+    NOWHERE = 0
+    """Only where recomputation or lack of parallel work forces it."""
+    CONTRACTIONS = 1
+    """Also where a contraction would have to give up tiling one of its iters."""
+    EVERYWHERE = 2
+    """Also so that each contraction is an anchor."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Blocks by number. ``outer`` are the anchor's iters whose tiles run in parallel; ``kernel`` is the contraction
+    that the anchor itself is, or writes the results of (an epilogue)."""
+
+    anchor: int
+    outer: list[int]
+    kernel: int | None
+    members: list[int] = field(default_factory=list)
+
+
+def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: Cut, threads: int) -> list[Group]:
+    """The groups in program order of their anchors. ``epilogues`` gives the contraction of each epilogue."""
+    where: dict[int, Group] = {}
+    groups: list[Group] = []
+    for number in reversed(range(len(flow.blocks))):
+        homes = {id(where[consumer]): where[consumer] for consumer in flow.consumers(number)}
+        home = next(iter(homes.values())) if len(homes) == 1 else None
+        if home is None or not _join(flow, shapes, home, number, cut, threads):
+            kernel = number if shapes[number].kind is Kind.KERNEL else epilogues.get(number)
+            outer = [n for n in spatial(flow.blocks[number]) if flow.blocks[number].iters[n].extent > 1]
+            home = Group(number, outer, kernel)
+            groups.append(home)
+        where[number] = home
+    return groups[::-1]
+
+
+def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cut, threads: int) -> bool:
+    """Let the block be computed under the group's tiles if that is worth while."""
+    if not flow.blocks[number].local:
+        return False  # what writes an argument cannot be computed in pieces
+    own = number == home.kernel
+    if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
+        return False
+    kept = [n for n in home.outer if _keeps(flow, shapes, home, number, n)]
+    if len(kept) < len(home.outer):
+        if flow.chain_work(number) < SMALL * flow.chain_work(home.anchor):
+            return False
+        if home.kernel is not None and cut is not Cut.NOWHERE:
+            return False
+        if math.prod(flow.blocks[home.anchor].iters[n].extent for n in kept) < JOBS * threads:
+            return False
+    home.outer = kept
+    home.members.append(number)
+    return True
+
+
+def _keeps(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
+    """Whether the block can be computed in the pieces that the iter will be cut into: tiles, or single values."""
+    tile = 0 if _is_tiled(flow, shapes, home, number, iter_) else 1
+    if not flow.follows(home.anchor, home.members, number, iter_, tile):
+        return False
+    return (
+        shapes[number].kind is not Kind.KERNEL or flow.counterpart(home.anchor, home.members, number, iter_) is not None
+    )
+
+
+def _is_tiled(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
+    """Whether some contraction of the group has its rows or vectors along the iter; so may it be without any."""
+    blocks = (home.anchor, *home.members, number)
+    kernels = [n for n in blocks if shapes[n].kind is Kind.KERNEL]
+    matches = [(shapes[n], flow.counterpart(home.anchor, home.members, n, iter_)) for n in kernels]
+    return not kernels or any(match is not None and match in (shape.vector, shape.rows) for shape, match in matches)

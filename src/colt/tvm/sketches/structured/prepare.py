@@ -1,0 +1,125 @@
+"""Rewriting at the head of a trace: pointwise blocks inlined, operands packed, row reductions split into lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from tvm import tirx
+
+from colt.tvm.skeleton import read_skeleton
+from colt.tvm.sketches.structured.flow import Flow, points_of
+from colt.tvm.sketches.structured.nest import loops_by_iter
+from colt.tvm.sketches.structured.shapes import Kind, Shape
+from colt.tvm.sketches.structured.tiles import MAX_VECTORS, divisor
+
+MANY_ROWS = 64
+"""So many rows can be reduced side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An operand that is copied into another layout before ``block`` reads it."""
+
+    block: str
+    operand: str
+    copy: str
+
+
+def read_flow(schedule: Any) -> Flow | None:
+    """The dataflow of the program as it is now."""
+    return Flow.of(read_skeleton(schedule.mod, (), ()))
+
+
+def inline_pointwise(schedule: Any) -> list[str]:
+    """Inline the pointwise blocks whose work is not repeated thereby; their names."""
+    done: list[str] = []
+    while True:
+        flow = read_flow(schedule)
+        name = None if flow is None else _inlinable(flow)
+        if name is None:
+            return done
+        schedule.compute_inline(schedule.get_sblock(name))
+        done.append(name)
+
+
+def _inlinable(flow: Flow) -> str | None:
+    for number, block in enumerate(flow.blocks):
+        consumers = flow.consumers(number)
+        if len(consumers) != 1 or not block.local or any(iter_.reduce for iter_ in block.iters):
+            continue
+        consumer = flow.blocks[consumers[0]]
+        reads = sum(read.buffer == block.write.buffer for read in consumer.reads)
+        reduces = any(iter_.reduce for iter_ in consumer.iters)
+        once = points_of(block) == points_of(consumer) and reads == 1
+        copies = not block.work.branches and block.work.calls + block.work.divisions + block.work.fused == 0
+        if once and not block.work.branches and (not reduces or len(consumer.reads) == 1):
+            return block.name
+        if copies and block.work.simple == 0 and not reduces:
+            return block.name
+    return None
+
+
+def find_epilogues(flow: Flow, shapes: Sequence[Shape]) -> dict[int, int]:
+    """For each pointwise block that finishes the results of exactly one reduction, point by point: that reduction."""
+    found: dict[int, int] = {}
+    for number, shape in enumerate(shapes):
+        if shape.kind is not Kind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
+            continue
+        (consumer,) = flow.consumers(number)
+        reductions = [n for n in flow.producers(consumer) if shapes[n].kind is Kind.KERNEL]
+        if shapes[consumer].kind is Kind.POINTWISE and reductions == [number] and _pointwise(flow, number, consumer):
+            found[consumer] = number
+    return found
+
+
+def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:
+    """Whether the consumer has the kernel's spatial iters, and no more."""
+    iters = range(len(flow.blocks[consumer].iters))
+    large = [n for n in iters if flow.blocks[consumer].iters[n].extent > 1]
+    matches = [flow.counterpart(consumer, (), kernel, n) for n in large]
+    wanted = [n for n, it in enumerate(flow.blocks[kernel].iters) if not it.reduce and it.extent > 1]
+    return None not in matches and sorted(match for match in matches if match is not None) == wanted
+
+
+def pack_operands(schedule: Any, flow: Flow, shapes: Sequence[Shape]) -> list[Packed]:
+    """Copy the operands that a kernel's vectors would gather, with the vectors' dimension last."""
+    done = []
+    for block, shape in zip(flow.blocks, shapes, strict=True):
+        for read in shape.packed if shape.kind is Kind.KERNEL else ():
+            access = block.reads[read]
+            (last,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
+            order = [d for d in range(len(access.index)) if d != last] + [last]
+            rv = schedule.get_sblock(block.name)
+            slot = [str(region.source.name) for region in schedule.get(rv).reads].index(access.buffer)
+            copy = schedule.get(schedule.cache_read(rv, slot, "global"))
+            schedule.transform_layout(rv, ("read", slot), index_map=_permutation(order))
+            done.append(Packed(block.name, access.buffer, str(copy.name_hint)))
+    return done
+
+
+def _permutation(order: Sequence[int]) -> tirx.IndexMap:
+    """An index map that puts the dimensions into this order."""
+    return tirx.IndexMap.from_func(lambda *dimensions: [dimensions[n] for n in order], ndim=len(order))
+
+
+def split_rows(schedule: Any, flow: Flow, shapes: Sequence[Shape]) -> list[str]:
+    """Split row reductions into the lanes of vectors, which are added up at the end; the names of the vectors' blocks.
+
+    Where there are rows enough to hide the latency of the sums one vector is taken of each, several otherwise.
+    """
+    done = []
+    for block, shape in zip(flow.blocks, shapes, strict=True):
+        if shape.kind is not Kind.ROWS or shape.vector is None:
+            continue
+        rv = schedule.get_sblock(block.name)
+        rows = prod(iter_.extent for iter_ in block.iters if not iter_.reduce)
+        vectors = 1 if rows >= MANY_ROWS else divisor(block.iters[shape.vector].extent // shape.width, MAX_VECTORS)
+        loops = loops_by_iter(schedule, rv)
+        assert loops is not None
+        _, lanes = schedule.split(loops[shape.vector], [None, vectors * shape.width])
+        partial = schedule.rfactor(lanes, factor_axis=sum(not iter_.reduce for iter_ in block.iters))
+        done.append(str(schedule.get(partial).name_hint))
+    return done

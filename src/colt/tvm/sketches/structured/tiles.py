@@ -1,0 +1,101 @@
+"""Tiles of loops as sampling instructions: parts that become knobs, and can be used again for the loops of blocks
+that are computed under the tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+MAX_ROWS = 16
+"""Rows of a register tile."""
+MAX_VECTORS = 4
+"""Vectors in each row of a register tile."""
+MIDDLE = 64
+"""Elements of a tile to begin with, between the parallel loop and the register tile."""
+
+TERMS = 256
+"""Terms of a part of a long sum to begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A loop's parts, outermost first, and the vector ``width`` inside the last (1: none).
+
+    ``outer``: the first part belongs to the parallel loop.
+    """
+
+    parts: tuple[Any, ...]
+    width: int
+    outer: bool
+
+    @property
+    def inner(self) -> tuple[Any, ...]:
+        """The parts inside the parallel loop."""
+        return self.parts[1:] if self.outer else self.parts
+
+
+def divisor(number: int, limit: int) -> int:
+    """The greatest divisor up to ``limit``."""
+    return max(n for n in range(1, max(1, min(number, limit)) + 1) if number % n == 0)
+
+
+def sample_rows(
+    schedule: Any, loop: Any, extent: int, jobs: int, middle: int, split: bool = True
+) -> tuple[list[Any], Tile]:
+    """A tile of (parallel,) ``middle`` parts and rows: the loops it is split into, and the tile.
+
+    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel. Without
+    ``split`` the loop stays as it is, for parts that are used after it has been moved.
+    """
+    rows = divisor(extent, 8)
+    rest = extent // rows
+    inside = _inside(rest, rows, jobs)
+    decision = [rest // inside] if jobs else []
+    decision += [*[1] * (middle - 1), inside, rows] if middle else [inside * rows]
+    limit = MAX_ROWS if middle else -1
+    tile = Tile(_sample(schedule, loop, limit, decision), 1, jobs > 0)
+    return (list(schedule.split(loop, list(tile.parts))) if split else [loop]), tile
+
+
+def sample_columns(
+    schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True
+) -> tuple[list[Any], Tile]:
+    """A tile of (parallel,) middle and vectors of ``width``, see :func:`sample_rows`."""
+    count = extent // width
+    if count == 1 and not jobs:
+        return [loop], Tile((), width, False)
+    blocks, lanes = schedule.split(loop, [None, width])
+    vectors = divisor(count, 2)
+    rest = count // vectors
+    inside = _inside(rest, width * vectors, jobs)
+    decision = [rest // inside, inside, vectors] if jobs else [rest, vectors]
+    tile = Tile(_sample(schedule, blocks, MAX_VECTORS, decision), width, jobs > 0)
+    return ([*schedule.split(blocks, list(tile.parts)), lanes] if split else [blocks, lanes]), tile
+
+
+def _sample(schedule: Any, loop: Any, limit: int, decision: list[int]) -> tuple[Any, ...]:
+    """Open parts, or the only ones there are."""
+    if prod(decision) == 1:
+        return tuple(decision)
+    return tuple(schedule.sample_perfect_tile(loop, len(decision), limit, decision))
+
+
+def _inside(count: int, size: int, jobs: int) -> int:
+    """How many pieces of ``size`` a parallel one begins with."""
+    return divisor(count, min(max(1, MIDDLE // size), max(1, count // jobs))) if jobs else count
+
+
+def split_sum(schedule: Any, loop: Any, extent: int) -> list[Any]:
+    """A reduction in two parts."""
+    inner = divisor(extent, TERMS)
+    return list(schedule.split(loop, list(_sample(schedule, loop, -1, [extent // inner, inner]))))
+
+
+def split_inner(schedule: Any, loop: Any, tile: Tile | None) -> list[Any]:
+    """Split a loop that runs over one parallel piece of the tile."""
+    if tile is None:
+        return [loop]
+    factors: Sequence[Any] = tile.inner[1:] + ((tile.width,) if tile.width > 1 and tile.inner else ())
+    return list(schedule.split(loop, [None, *factors])) if factors else [loop]

@@ -1,0 +1,51 @@
+"""A structured design in one line, for people and language models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from colt.tvm.sketches.structured.flow import Flow
+from colt.tvm.sketches.structured.groups import Group
+from colt.tvm.sketches.structured.prepare import Packed
+from colt.tvm.sketches.structured.shapes import Shape
+
+
+def describe(
+    flow: Flow, shapes: Sequence[Shape], groups: Sequence[Group], packed: Sequence[Packed], long_sums: bool
+) -> str:
+    """What runs in parallel, what is computed under it, and the register tiles."""
+    copies = {one.copy for one in packed}
+    nests = [_nest(flow, shapes, group) for group in groups if flow.blocks[group.anchor].name not in copies]
+    notes = [f"{one.operand} packed for {one.block}" for one in packed]
+    rows = [flow.blocks[n].name for number, shape in enumerate(shapes) if shape.partial for n in flow.consumers(number)]
+    if rows:
+        notes.append(f"{' and '.join(rows)} in the lanes of vectors")
+    if long_sums:
+        notes.append("long sums in parts")
+    return "; ".join([*nests, *notes])
+
+
+def _nest(flow: Flow, shapes: Sequence[Shape], group: Group) -> str:
+    blocks = flow.blocks
+    anchor = blocks[group.anchor]
+    loops = "·".join(loop_name(anchor.iters[n].name) for n in group.outer)
+    under = [blocks[n].name for n in sorted(group.members) if not shapes[n].partial]
+    text = f"{anchor.name} in parallel tiles of {loops}"
+    if under:
+        text += f" with {', '.join(under)} inside"
+    kernels = [n for n in sorted((group.anchor, *group.members)) if shapes[n].is_contraction]
+    return text + "".join(f", {_register_tile(flow, shapes, n)}" for n in kernels)
+
+
+def _register_tile(flow: Flow, shapes: Sequence[Shape], number: int) -> str:
+    block, shape = flow.blocks[number], shapes[number]
+    assert shape.vector is not None
+    vectors = f"vectors of {shape.width} along {loop_name(block.iters[shape.vector].name)}"
+    if shape.rows is None:
+        return f"{block.name} in {vectors}"
+    return f"{block.name} in rows of {loop_name(block.iters[shape.rows].name)} x {vectors}"
+
+
+def loop_name(iter_name: str) -> str:
+    """The loop that drives an iter in an unscheduled program."""
+    return iter_name.removeprefix("v_")

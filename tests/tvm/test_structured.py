@@ -1,0 +1,328 @@
+"""Structured sketches: what is derived from which dataflow, that it computes the right thing, and how it reads."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import space_programs as programs
+import structured_programs
+from tvm import s_tir, te
+from tvm.s_tir import meta_schedule as ms
+from tvm_ffi import structural_equal
+
+from colt.analysis.nests import instantiate
+from colt.errors import Rejected
+from colt.knobs import Schedule, TileKnob
+from colt.tvm import workloads
+from colt.tvm.host import resolve_target
+from colt.tvm.measure import LocalMeasurer
+from colt.tvm.program import module_of_tensors
+from colt.tvm.records import Records
+from colt.tvm.sketches import DesignSpace, derive, generate
+from colt.tvm.sketches.structured.prepare import read_flow
+from colt.tvm.space import TvmSpace
+
+TARGET = resolve_target({"kind": "llvm", "mcpu": "x86-64-v3"}, 2)
+"""With vectors of 8 floats, so that what is derived does not depend on this machine."""
+POSTPROCS = generate(programs.elementwise(), TARGET).postprocs
+PROGRAMS = structured_programs.PROGRAMS
+
+
+def space_of(mod: Any) -> TvmSpace:
+    """The structured sketches alone."""
+    designs, messages = derive(mod, TARGET)
+    assert messages == []
+    return TvmSpace(mod, DesignSpace(tuple(designs), POSTPROCS))
+
+
+def derived(mod: Any) -> dict[str, list[str]]:
+    """The parts of each design's summary."""
+    designs, messages = derive(mod, TARGET)
+    assert messages == []
+    return {f"{design.variant}/{design.name}": str(design.summary).split("; ") for design in designs}
+
+
+# ---- what is derived ----
+
+
+def test_a_matmul_is_one_nest_with_a_register_tile() -> None:
+    assert derived(programs.matmul()) == {
+        "plain/fused": ["C in parallel tiles of i·j, C in rows of i x vectors of 8 along j"]
+    }
+
+
+def test_an_operand_that_vectors_would_gather_is_packed() -> None:
+    assert derived(programs.matmul(nt=True)) == {
+        "packed/fused": ["C in parallel tiles of i·j, C in rows of i x vectors of 8 along j", "B packed for C"]
+    }
+    assert list(derived(structured_programs.matmul_tn())) == ["plain/fused"]
+
+
+def test_attention_is_cut_nowhere_before_the_second_contraction_or_around_both() -> None:
+    found = derived(programs.attention())
+    notes = ["K packed for QK", "rowmax and rowsum in the lanes of vectors"]
+    qk, o = "QK in rows of i x vectors of 8 along j", "O in rows of i x vectors of 8 along x"
+    assert found == {
+        "packed/fused": [
+            f"O in parallel tiles of h·i with QK, rowmax, exp, rowsum, prob inside, {qk}, {o}",
+            *notes,
+        ],
+        "packed/staged": [
+            f"prob in parallel tiles of h·i with QK, rowmax, exp, rowsum inside, {qk}",
+            f"O in parallel tiles of h·i·x, {o}",
+            *notes,
+        ],
+        "packed/apart": [
+            f"QK in parallel tiles of h·i·j, {qk}",
+            "prob in parallel tiles of h·i with rowmax, exp, rowsum inside",
+            f"O in parallel tiles of h·i·x, {o}",
+            *notes,
+        ],
+    }
+
+
+def test_swiglu_is_cut_where_the_hidden_layer_is_needed_in_full() -> None:
+    found = derived(programs.swiglu())
+    assert list(found) == ["plain/fused", "plain/staged", "plain/apart"]
+    act, y = found["plain/staged"]
+    assert act.startswith("act in parallel tiles of t·i with gate, up inside")
+    assert y.startswith("Y in parallel tiles of t·h, ")
+    (fused,) = found["plain/fused"]
+    assert fused.startswith("Y in parallel tiles of t with gate, up, act inside")
+
+
+def test_a_small_chain_that_all_tiles_need_is_a_nest_of_its_own() -> None:
+    experts = derived(workloads.get("deepseek-r1-experts").build("small"))
+    router, act, y, *_ = experts["plain/staged"]
+    assert router.startswith("prob in parallel tiles of t with logits, rowmax, exp, rowsum inside")
+    assert act.startswith("act in parallel tiles of e·t·i with gate, up inside")
+    assert y.startswith("Y in parallel tiles of t·h")
+    padding, _ = derived(programs.conv())["plain/fused"]
+    assert padding == "pad in parallel tiles of c·y"
+
+
+def test_pointwise_consumers_are_finished_with_the_contraction() -> None:
+    (nest,) = derived(structured_programs.batch_matmul_epilogue())["plain/fused"]
+    assert nest == "F in parallel tiles of s·i·j with C inside, C in rows of i x vectors of 8 along j"
+
+
+def test_a_recurrent_cell_with_two_outputs_keeps_them_apart() -> None:
+    gates, *outputs = derived(structured_programs.lstm_cell())["plain/fused"]
+    assert gates.startswith("gate in parallel tiles of g·i·j with gx, gh inside")
+    assert outputs == ["new_c in parallel tiles of i·j", "new_h in parallel tiles of i·j"]
+
+
+def test_rows_are_reduced_in_lanes() -> None:
+    assert derived(structured_programs.layer_norm())["plain/fused"] == [
+        "Y in parallel tiles of i with total, mean, var inside",
+        "total and var in the lanes of vectors",
+    ]
+    assert derived(structured_programs.gemv())["plain/fused"][-1] == "y in the lanes of vectors"
+    (transposed,) = derived(structured_programs.gemv(transposed=True))["plain/fused"]
+    assert transposed.endswith("y in vectors of 8 along i")
+
+
+def test_odd_extents_get_vectors_that_divide_them() -> None:
+    assert "vectors of 7 along j" in derived(programs.matmul(33, 14, 51))["plain/fused"][0]
+    assert "vectors of 5 along j" in derived(programs.matmul(33, 25, 51))["plain/fused"][0]
+    assert "vectors" not in derived(programs.matmul(31, 61, 127))["plain/fused"][0]
+
+
+def test_padding_is_not_computed_several_times_over() -> None:
+    """Each row of a depthwise convolution needs three padded ones, so that rows are not cut apart together."""
+    found = derived(structured_programs.separable_conv())
+    assert all(nests[0] == "pad in parallel tiles of c·i" for nests in found.values())
+
+
+def test_long_sums_may_be_taken_in_parts() -> None:
+    assert list(derived(programs.matmul(8, 48, 1200))) == ["plain/fused", "plain/fused-parts"]
+
+
+def test_the_large_workloads_have_few_structures() -> None:
+    for name in workloads.names():
+        assert 1 <= len(derived(workloads.get(name).build("small"))) <= 8
+
+
+def test_a_program_that_fits_no_rule_gets_no_sketch() -> None:
+    assert derived(structured_programs.total()) == {}
+    scheduled = s_tir.Schedule(programs.matmul())
+    scheduled.split(scheduled.get_loops("C")[0], [None, 4])
+    assert derived(scheduled.mod) == {}
+
+
+# ---- dataflow ----
+
+
+def test_a_producer_follows_the_loops_that_cut_it_into_pieces() -> None:
+    flow = read_flow(s_tir.Schedule(programs.attention()))
+    assert flow is not None
+    o, prob, qk = (flow.number(name) for name in ("O", "prob", "QK"))
+    chain = [flow.number(name) for name in ("prob", "rowsum", "exp", "rowmax")]
+    heads, rows, depth, _ = range(4)
+    assert [flow.follows(o, (), prob, n) for n in (heads, rows, depth)] == [True, True, False]
+    assert [flow.follows(o, chain, qk, n) for n in (heads, rows, depth)] == [True, True, False]
+    assert flow.counterpart(o, chain, qk, rows) == 1
+    assert flow.counterpart(o, chain, qk, depth) is None
+
+
+def test_a_stencil_follows_but_is_no_exact_counterpart() -> None:
+    flow = read_flow(s_tir.Schedule(structured_programs.two_convs(side=40)))
+    assert flow is not None
+    two, one = flow.number("two"), flow.number("one")
+    _, filters, height, _ = range(4)
+    assert flow.follows(two, (), one, height)
+    assert flow.counterpart(two, (), one, height) is None
+    assert not flow.follows(two, (), one, filters)
+
+
+# ---- the right results ----
+
+
+@pytest.fixture(scope="module")
+def measurer() -> Iterator[LocalMeasurer]:
+    with LocalMeasurer(TARGET, 2) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_any_knobs_compute_what_the_untuned_program_computes(name: str, measurer: LocalMeasurer) -> None:
+    mod = PROGRAMS[name]()
+    space, rng = space_of(mod), random.Random(name)
+    for sketch in space.sketches:
+        for _ in range(2):
+            schedule = space.sample(rng, sketch)
+            found = measurer.verify(mod, space.module(schedule))
+            assert found.ok, f"{schedule}: {found.message}"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_that_the_knobs_allow_is_rejected(name: str) -> None:
+    space, rng = space_of(PROGRAMS[name]()), random.Random(1)
+    for sketch in space.sketches:
+        for _ in range(8):
+            values = tuple(knob.sample(rng) for knob in sketch.knobs)
+            schedule = Schedule(sketch.variant, sketch.name, values)
+            applied = space.realise(schedule)
+            assert (applied.schedule, applied.notes) == (schedule, ())
+
+
+@pytest.mark.parametrize("name", ["matmul", "matmul-nt", "conv", "attention", "swiglu", "layer-norm", "lstm-cell"])
+def test_records_replay_in_stock_metaschedule(name: str, tmp_path: Path) -> None:
+    mod = PROGRAMS[name]()
+    space, rng = space_of(mod), random.Random(2)
+    schedules = [space.sample(rng, sketch) for sketch in space.sketches]
+    files = tmp_path / "workload.json", tmp_path / "record.json"
+    records = Records(*files, mod, TARGET)
+    for number, schedule in enumerate(schedules):
+        records.add(space.scheduled(schedule), 1.0 + number)
+    database = ms.database.JSONDatabase(path_workload=str(files[0]), path_tuning_record=str(files[1]))
+    found = database.get_top_k(database.commit_workload(mod), 99)
+    assert len(found) == len(schedules)
+    for record, schedule in zip(found, schedules, strict=True):
+        replayed = s_tir.Schedule(mod)
+        record.trace.apply_to_schedule(replayed, remove_postproc=False)
+        assert structural_equal(replayed.mod, space.module(schedule))
+
+
+# ---- how it reads ----
+
+
+def tiles(space: TvmSpace, sketch: int = 0) -> dict[str, TileKnob]:
+    knobs = space.sketches[sketch].knobs
+    assert all(isinstance(knob, TileKnob) for knob in knobs)
+    return {knob.name: knob for knob in knobs if isinstance(knob, TileKnob)}
+
+
+def test_a_register_tile_is_the_last_part_of_two_knobs() -> None:
+    knobs = tiles(space_of(programs.matmul()))
+    assert list(knobs) == ["C.i", "C.j"]
+    rows, columns = knobs.values()
+    assert (rows.extent, rows.parts, rows.max_innermost) == (128, 4, 16)
+    assert rows.roles == (
+        "outermost, fused, run in parallel",
+        "2nd from the outside",
+        "3rd from the outside, write-back of C happens inside it",
+        "innermost, inside the reduction, unrolled",
+    )
+    assert (columns.extent, columns.parts, columns.max_innermost) == (128 // 8, 3, 4)
+    assert columns.roles[-1] == "innermost, inside the reduction, vectors of 8, unrolled"
+
+
+def test_a_tile_that_several_blocks_share_says_so() -> None:
+    knobs = tiles(space_of(programs.attention()))
+    assert list(knobs) == ["O.i", "O.x", "QK.j"]
+    assert "QK are computed inside it" in knobs["O.i"].roles[0]
+    assert "the same for rowsum_rf, rowmax_rf and QK" in knobs["O.i"].roles[-1]
+    assert knobs["QK.j"].roles == ("outermost", "innermost, inside the reduction, vectors of 8, unrolled")
+
+
+def test_the_parts_of_a_long_sum_are_a_knob() -> None:
+    assert tiles(space_of(programs.matmul(8, 48, 1200)), 1)["C.k"].roles[0] == "outer part of the reduction"
+
+
+def test_every_knob_has_something_to_choose_from() -> None:
+    for make in PROGRAMS.values():
+        for sketch in space_of(make()).sketches:
+            for knob in sketch.knobs:
+                assert isinstance(knob, TileKnob)
+                assert knob.extent > 1
+                assert not knob.name.endswith("_0")
+
+
+# ---- what the analytical model sees ----
+
+
+def extents(mod: Any) -> dict[str, list[tuple[int, int]]]:
+    """Extent and kind of all loops around each block, outermost first."""
+    return {
+        str(place.block.name_hint).removesuffix("_update"): [(int(n.extent), int(n.kind)) for n in place.loops]
+        for place in _leaves(mod["main"].body)
+        if not str(place.block.name_hint).endswith("_init")
+    }
+
+
+def _leaves(body: Any) -> Iterator[Any]:
+    from colt.tvm.skeleton import _leaf_blocks
+
+    return _leaf_blocks(body, [])
+
+
+@pytest.mark.parametrize("name", ["matmul", "matmul-nt", "matmul-long", "conv", "attention", "swiglu", "layer-norm"])
+def test_the_nests_of_the_model_are_the_programs(name: str) -> None:
+    """Own loops in their order, with fused ones taken apart; how often the nest runs; threads and vectors."""
+    space, rng = space_of(PROGRAMS[name]()), random.Random(4)
+    for sketch in space.sketches:
+        try:
+            schedule = space.sample(rng, sketch)
+        except Rejected:
+            continue
+        real = extents(space.module(schedule))
+        for nest in instantiate(space.skeleton(schedule), schedule.values):
+            loops = real[nest.block.name]
+            points = nest.times
+            for loop in nest.loops:
+                points *= loop.extent
+            assert points == _product(extent for extent, _ in loops), nest.block.name
+            assert nest.parallel == _product(extent for extent, kind in loops if kind == 1), nest.block.name
+            assert nest.vector_extent() == _product(extent for extent, kind in loops if kind == 2), nest.block.name
+            own = [loop.extent for loop in nest.loops if loop.kind != 1]
+            assert own == [extent for extent, kind in loops if kind != 1][-len(own) :], nest.block.name
+
+
+def _product(numbers: Any) -> int:
+    result = 1
+    for number in numbers:
+        result *= number
+    return result
+
+
+def test_a_block_that_writes_an_argument_is_not_moved() -> None:
+    a = te.placeholder((32, 32), name="A")
+    b = te.compute((32, 32), lambda i, j: a[i, j] * 2.0, name="B")
+    c = te.compute((32, 32), lambda i, j: b[i, j] + 1.0, name="C")
+    found = derived(module_of_tensors([a, b, c]))
+    assert found == {"plain/fused": ["B in parallel tiles of i·j", "C in parallel tiles of i·j"]}
