@@ -69,6 +69,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+def test_names_are_shown_as_they_are(run: Path, tmp_path: Path) -> None:
+    receipt = json.loads((run / "receipt.json").read_text())
+    receipt["workload"]["name"] = "a[/b] [red]c"
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    done = colt("show", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "a[/b] [red]c" in done.stdout
+
+
 def test_show_prints_the_result_again(run: Path) -> None:
     done = colt("show", str(run))
     assert done.returncode == 0

@@ -175,6 +175,33 @@ def test_ctrl_c_ends_the_run_cleanly_with_the_best_so_far(own_program: str) -> N
     assert signal.getsignal(signal.SIGINT) is before
 
 
+ENDLESS = """
+from tvm.script import tirx as T
+
+@T.prim_func(s_tir=True)
+def endless(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
+    for i in range(64):
+        with T.sblock("B"):
+            v = T.axis.spatial(64, i)
+            T.reads(A[v])
+            T.writes(B[v])
+            while A[v] == A[v]:
+                B[v] = A[v]
+"""
+
+
+def test_ctrl_c_before_there_is_anything_to_keep_ends_at_once(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(ENDLESS)
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, events.Began) and event.phase == "measuring the untuned program":
+            threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(f"{tmp_path}/own.py:endless", run_dir=tmp_path / "run", on_event=[interrupt])
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_on_another_thread_leaves_signals_alone(own_program: str) -> None:
     before = signal.getsignal(signal.SIGINT)
     results: list[Result] = []

@@ -208,7 +208,7 @@ def progress_for(plan: Plan, options: argparse.Namespace) -> Progress:
 
     if options.json:
         return Silent()
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if console.is_terminal:
         return LiveProgress(plan.budget.trials, console)
     return PlainProgress(plan.budget.trials, sys.stderr)
@@ -280,9 +280,9 @@ def _print_result(receipt: Any) -> None:
 def _print(what: Any) -> None:
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False)  # names come from the user's program
     if not console.is_terminal:
-        console = Console(width=140)  # a pipe has no width of its own
+        console = Console(width=140, markup=False)  # a pipe has no width of its own
     console.print(what)
 
 

@@ -197,7 +197,6 @@ class Session:
 
     def _start(self) -> None:
         plan = self.plan
-        self._stack.enter_context(self.interrupt)
         with self.watch("starting"):
             self.emit(events.Began("looking at the hardware"))
             hardware = self._hardware()
@@ -290,6 +289,7 @@ class Session:
         if result.latency_us is None:
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
         self.emit(events.Baseline(result.latency_us))
+        self._stack.enter_context(self.interrupt)  # only now is there something that Ctrl-C should not lose
         return result.latency_us
 
     def openings(self) -> list[tuple[Schedule, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ TARGET = resolve_target(None, 2)
 
 
 def tune(folder: Path, trials: int = 8, **options: Any) -> Any:
+    logging.getLogger("tvm.s_tir.meta_schedule").handlers.clear()  # TVM stumbles over pytest's, which has no name
     with cpu_intrinsics():
         return ms.tune_tir(
             programs.matmul(64, 64, 64),

@@ -218,7 +218,7 @@ def test_records_replay_in_stock_metaschedule(name: str, tmp_path: Path) -> None
     files = tmp_path / "workload.json", tmp_path / "record.json"
     records = Records(*files, mod, TARGET)
     for number, schedule in enumerate(schedules):
-        records.add(space.scheduled(schedule), 1.0 + number)
+        records.add(number, space.scheduled(schedule), 1.0 + number)
     database = ms.database.JSONDatabase(path_workload=str(files[0]), path_tuning_record=str(files[1]))
     found = database.get_top_k(database.commit_workload(mod), 99)
     assert len(found) == len(schedules)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from colt.hardware import Bound
 from colt.runs.describe import speedup_text
-from colt.runs.receipt import LatencyPart, ProposerPart, Receipt, Verdict
+from colt.runs.receipt import LatencyPart, NoisePart, ProposerPart, Receipt, Verdict
 
 FAILED = "FAILED"
 
@@ -77,6 +77,7 @@ def _footer(receipt: Receipt) -> Text:
         lines.append(f"        {best.transformation}")
     lines += [f"board: {receipt.hardware.board}"] if receipt.hardware.board is not None else []
     lines += [_verdict(receipt)] if receipt.verdict is not None else []
+    lines += [_noise(receipt.noise)] if receipt.noise is not None and receipt.noise.disturbed else []
     lines += [_roofline(receipt)] if receipt.roofline is not None else []
     lines += [_verified(receipt), f"seconds: {seconds.get('total', 0.0):.1f} ({spent})"]
     return Text("\n".join(lines))
@@ -87,6 +88,13 @@ def _verdict(receipt: Receipt) -> str:
         return f"verdict: {receipt.verdict}; the untuned program is kept"
     speedup = speedup_text(receipt.speedup, receipt.speedup_interval)
     return f"verdict: {receipt.verdict}, {speedup}, timed in turn {receipt.rounds}x"
+
+
+def _noise(noise: NoisePart) -> str:
+    return (
+        f"other loads: {noise.disturbed} of {noise.timings} timings disturbed, corrected by {noise.worst_slowdown:.1f}x"
+        f" at most; {noise.seconds_waiting:.1f} s spent waiting for quiet"
+    )
 
 
 def _roofline(receipt: Receipt) -> str:
