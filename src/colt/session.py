@@ -46,7 +46,7 @@ from colt.tvm.timed import TimedScorer, TimedSpace
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
-"""The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end if it is not."""
+"""The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
 MOST_BOARD_THREADS = 1024
 
 
