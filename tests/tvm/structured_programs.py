@@ -189,6 +189,56 @@ def mlp(rows: int = 48, hidden: int = 80, columns: int = 32) -> Any:
     )
 
 
+def strided_conv(channels: int = 12, side: int = 15, filters: int = 19) -> Any:
+    """Every other pixel: vectors only along the filters, whose number is odd."""
+    x, f = placeholders(X=(1, channels, side, side), F=(filters, channels, 3, 3))
+    rc, di, dj = reduction(channels, "rc"), reduction(3, "di"), reduction(3, "dj")
+    size = (side - 3) // 2 + 1
+
+    def term(n: Any, o: Any, i: Any, j: Any) -> Any:
+        return te.sum(x[n, rc, i * 2 + di, j * 2 + dj] * f[o, rc, di, dj], axis=[rc, di, dj])
+
+    return module_of_tensors([x, f, te.compute((1, filters, size, size), term, name="Y")])
+
+
+def max_pool(channels: int = 6, side: int = 17, step: int = 2) -> Any:
+    (x,) = placeholders(X=(channels, side, side))
+    di, dj, size = reduction(3, "di"), reduction(3, "dj"), (side - 3) // step + 1
+    window = te.compute(
+        (channels, size, size), lambda c, i, j: te.max(x[c, i * step + di, j * step + dj], axis=[di, dj]), name="Y"
+    )
+    return module_of_tensors([x, window])
+
+
+def gram(n: int = 33, k: int = 24) -> Any:
+    """One operand twice, in different places."""
+    (a,) = placeholders(A=(n, k))
+    r = reduction(k, "k")
+    return module_of_tensors([a, te.compute((n, n), lambda i, j: te.sum(a[i, r] * a[j, r], axis=r), name="C")])
+
+
+def arg_max(rows: int = 24, columns: int = 40) -> Any:
+    """A reduction of pairs, which writes two results."""
+    (x,) = placeholders(X=(rows, columns))
+    k = te.reduce_axis((0, columns), name="k")
+
+    def larger(left: Any, right: Any) -> Any:
+        return tuple(tirx.Select(left[1] >= right[1], one, other) for one, other in zip(left, right, strict=True))
+
+    best = te.comm_reducer(larger, lambda i, v: (tirx.const(-1, i), te.min_value(v)), name="argmax")
+    index, value = te.compute((rows,), lambda i: best((k.var, x[i, k]), axis=k), name="best")
+    return module_of_tensors([x, index, value])
+
+
+def running_sum(rows: int = 16, columns: int = 32) -> Any:
+    """Each result needs the one before: not to be tiled."""
+    (x,) = placeholders(X=(rows, columns))
+    state = te.placeholder((rows, columns), name="state")
+    first = te.compute((rows, 1), lambda i, _: x[i, 0], name="first")
+    step = te.compute((rows, columns), lambda i, t: state[i, t - 1] + x[i, t], name="step")
+    return module_of_tensors([x, te.scan(first, step, state, inputs=[x])])
+
+
 PROGRAMS: dict[str, Callable[[], Any]] = {
     **programs.PROGRAMS,
     "experts": programs.experts,
@@ -213,6 +263,30 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "gru-cell": gru_cell,
     "column-sum": column_sum,
     "total": total,
+    "matmul-prime": lambda: programs.matmul(37, 41, 43),
+    "matmul-nt-prime": lambda: programs.matmul(37, 41, 43, nt=True),
+    "matmul-tn-prime": lambda: matmul_tn(37, 41, 43),
+    "matmul-int8-prime": lambda: programs.matmul(37, 41, 43, "int8", "int32"),
+    "matmul-narrow": lambda: programs.matmul(96, 10, 40),
+    "batch-matmul-epilogue-prime": lambda: batch_matmul_epilogue(3, 19, 29, 23),
+    "attention-prime": lambda: programs.attention(2, 37, 19),
+    "swiglu-prime": lambda: programs.swiglu(17, 33, 65),
+    "mlp-prime": lambda: mlp(37, 41, 43),
+    "experts-prime": lambda: programs.experts(17, 2, 19, 23),
+    "conv-odd": lambda: programs.conv(12, 14, 32),
+    "conv-nhwc-odd": lambda: conv_nhwc(7, 24, 41),
+    "strided-conv": strided_conv,
+    "two-convs-odd": lambda: two_convs(19, 11),
+    "max-pool": max_pool,
+    "max-pool-dense": lambda: max_pool(step=1),
+    "row-sum-prime": lambda: programs.row_sum(37, 101),
+    "softmax-prime": lambda: programs.softmax(37, 53),
+    "layer-norm-prime": lambda: layer_norm(37, 53),
+    "column-sum-prime": lambda: column_sum(64, 101),
+    "gemv-prime": lambda: gemv(67, 101),
+    "gemv-transposed-prime": lambda: gemv(67, 101, transposed=True),
+    "gram": gram,
+    "arg-max": arg_max,
     "transpose": transpose,
     "mlp": mlp,
 }

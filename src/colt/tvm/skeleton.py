@@ -57,8 +57,9 @@ def _own_pieces(place: _Placed, loops: Provenance) -> list[tuple[Any, Piece]]:
     found = []
     for loop in place.loops:
         pieces = loops.get(loop.loop_var)
-        if pieces is None:
-            pieces = (Piece(name, drives.get(loop.loop_var, ""), extent=_integer(loop.extent)),)
+        if pieces is None:  # a loop of a block that has been moved: it runs over what is needed there
+            drive = drives.get(loop.loop_var)
+            pieces = (Piece(name, drive or "", extent=None if drive else _integer(loop.extent)),)
         found += [(loop, piece) for piece in pieces if piece.block == name]
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,10 @@ from colt.tvm.host import vector_bits
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import RULE_ERRORS
 from colt.tvm.sketches.structured.emit import emit
-from colt.tvm.sketches.structured.flow import Flow, reduced
-from colt.tvm.sketches.structured.groups import Cut, Group, group
+from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
+from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
 from colt.tvm.sketches.structured.nest import is_plain
+from colt.tvm.sketches.structured.padding import pad_extents
 from colt.tvm.sketches.structured.prepare import (
     Packed,
     find_epilogues,
@@ -22,11 +23,14 @@ from colt.tvm.sketches.structured.prepare import (
     pack_operands,
     read_flow,
     split_rows,
+    transpose_results,
 )
-from colt.tvm.sketches.structured.shapes import Shape, shape_of
+from colt.tvm.sketches.structured.shapes import Shape, better_shape, shape_of
 from colt.tvm.sketches.structured.words import describe
 
-PACKED = "packed"
+PACKED, PADDED, TRANSPOSED = "packed", "padded", "transposed"
+Choose = Callable[[Flow, int], dict[str, Shape] | None]
+"""The shapes of a flow's blocks, by name, for vectors of so many bits."""
 LONG = 1024
 """A contraction with so many terms is also offered in parts."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
@@ -34,6 +38,7 @@ _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apa
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
+    variant: str
     schedule: Any
     flow: Flow
     shapes: tuple[Shape, ...]
@@ -46,36 +51,62 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
-    try:
-        prepared = _prepare(mod, bits, seed)
-    except RULE_ERRORS as error:
-        return [], [f"structured sketches are left out: {_reason(error)}"]
-    if prepared is None:
-        return [], []
-    for name, groups, long_sums in _structures(prepared, threads):
+    for shapes in (_shapes, _better_shapes):
         try:
-            designs.append(_design(prepared, name, groups, threads, long_sums))
+            prepared = _prepare(mod, bits, seed, shapes)
         except RULE_ERRORS as error:
-            messages.append(f"structured sketch {name} is left out: {_reason(error)}")
+            messages.append(f"structured sketches are left out: {_reason(error)}")
+            continue
+        for name, groups, long_sums in () if prepared is None else _structures(prepared, threads):
+            try:
+                designs.append(_design(prepared, name, groups, threads, long_sums))
+            except RULE_ERRORS as error:
+                messages.append(f"structured sketch {name} is left out: {_reason(error)}")
     return designs, messages
 
 
-def _prepare(mod: Any, bits: int, seed: int) -> _Prepared | None:
-    """The program rewritten as all structured designs have it; ``None`` if it is no program of plain blocks."""
+def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None:
+    """The program rewritten for the shapes that are chosen; ``None`` if it is no program of plain blocks, or none are."""
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
         return None
     inline_pointwise(schedule)
     flow = read_flow(schedule)
-    if flow is None:
+    chosen = None if flow is None else choose(flow, bits)
+    if chosen is None:
         return None
-    shapes = [shape_of(block, bits) for block in flow.blocks]
-    packed = pack_operands(schedule, flow, shapes)
-    partial = split_rows(schedule, flow, shapes)
-    flow = read_flow(schedule)
+    packed = pack_operands(schedule, chosen)
+    unpadded = pad_extents(schedule, chosen)
+    transpose_results(schedule, chosen)
+    inline_pointwise(schedule, unpadded)
+    partial = split_rows(schedule, chosen)
+    flow = read_flow(schedule, unpadded)
     assert flow is not None
     shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
-    return _Prepared(schedule, flow, tuple(shapes), find_epilogues(flow, shapes), tuple(packed))
+    epilogues = find_epilogues(flow, shapes)
+    return _Prepared(_variant(chosen), schedule, flow, tuple(shapes), epilogues, tuple(packed))
+
+
+def _shapes(flow: Flow, bits: int) -> dict[str, Shape]:
+    """The shapes that suit the blocks as they are."""
+    return {block.name: shape_of(block, bits) for block in flow.blocks}
+
+
+def _better_shapes(flow: Flow, bits: int) -> dict[str, Shape] | None:
+    """The shapes with large contractions padded or transposed where that is faster; ``None`` if it is nowhere."""
+    shapes = _shapes(flow, bits)
+    least = SMALL * sum(map(work_of, flow.blocks))
+    large = [block for block in flow.blocks if work_of(block) >= least]
+    better = shapes | {block.name: better_shape(block, shapes[block.name], bits) for block in large}
+    return None if better == shapes else better
+
+
+def _variant(shapes: Mapping[str, Shape]) -> str:
+    if any(shape.padded for shape in shapes.values()):
+        return PADDED
+    if any(shape.transposed for shape in shapes.values()):
+        return TRANSPOSED
+    return PACKED if any(shape.packed for shape in shapes.values()) else PLAIN
 
 
 def _structures(prepared: _Prepared, threads: int) -> Iterator[tuple[str, list[Group], bool]]:
@@ -103,7 +134,7 @@ def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, l
         parts = long_sums and _is_long(prepared.flow, one)
         emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts)
     summary = describe(prepared.flow, prepared.shapes, groups, prepared.packed, long_sums)
-    return Design(PACKED if prepared.packed else PLAIN, schedule.trace, name, summary)
+    return Design(prepared.variant, schedule.trace, name, summary)
 
 
 def _reason(error: BaseException) -> str:

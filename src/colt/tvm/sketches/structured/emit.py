@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import Kind, Shape
-from colt.tvm.sketches.structured.tiles import Tile, sample_columns, sample_rows, split_inner, split_sum
+from colt.tvm.sketches.structured.tiles import Tile, sample_columns, sample_rows, split_inner, split_rows, split_sum
 
 
 def emit(
@@ -76,7 +77,8 @@ class _Emitter:
                 parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces)
             elif origin in rows or (shape.kind is Kind.KERNEL and iter_ == shape.rows):
                 middle = 2 if origin not in rows or rows[origin] else 0
-                parts[iter_], tile = sample_rows(self.schedule, loop, extent, pieces, middle)
+                tile = sample_rows(self.schedule, *self._longest(origin, loop, extent), pieces, middle)
+                parts[iter_] = split_rows(self.schedule, loop, tile)
             else:
                 parts[iter_] = [loop]
             if origin is not None:
@@ -85,6 +87,16 @@ class _Emitter:
                     self.tiles[origin] = tile
         sums = [loops[n] for n in reduced(block)]
         return self._shape_nest(number, parts, sums, outer)
+
+    def _longest(self, origin: int | None, loop: Any, extent: int) -> tuple[Any, int]:
+        """The loop over the anchor's outer iter of the block in which it is padded furthest, and its extent."""
+        found = loop, extent
+        for number in self._kernels() if origin is not None else ():
+            match = self.flow.counterpart(self.group.anchor, self.group.members, number, origin)
+            if match is not None and self.flow.blocks[number].iters[match].extent > found[1]:
+                block, _, rv = self._look_up(number)
+                found = self._loops(rv)[match], block.iters[match].extent
+        return found
 
     def _tiled_iters(self) -> tuple[dict[int | None, bool], dict[int | None, int]]:
         """The outer iters that are tiled: rows (whether a kernel has them as rows), and columns with their width."""
@@ -141,7 +153,9 @@ class _Emitter:
         tiles = self._own_tiles(number)
         self.schedule.compute_at(rv, parallel, preserve_unit_loops=True)
         loops = self.schedule.get_loops(rv)[-len(block.iters) :]
-        parts = {n: split_inner(self.schedule, loops[n], tiles.get(n)) for n in spatial(block)}
+        useful = self.flow.useful[number]
+        padded = {n: block.iters[n].extent > useful.iters[n].extent for n in spatial(block)}
+        parts = {n: split_inner(self.schedule, loops[n], tiles.get(n), padded[n]) for n in spatial(block)}
         self._shape_nest(number, parts, [loops[n] for n in reduced(block)], [])
 
     def _own_tiles(self, number: int) -> dict[int, Tile]:
@@ -163,7 +177,7 @@ class _Emitter:
             elif shape.kind is Kind.KERNEL and iter_ == shape.vector:
                 _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
             elif shape.kind is Kind.KERNEL and iter_ == shape.rows:
-                _, found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1, split=False)
+                found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1)
             elif shape.kind is Kind.POINTWISE and iter_ == shape.vector:
                 found[iter_] = Tile((None,), shape.width, False)
         return found
@@ -181,7 +195,7 @@ class _Emitter:
 
     def _shape_nest(self, number: int, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
         """Order and mark the loops; ``outer`` ones are fused, and the result returned."""
-        _, shape, rv = self._look_up(number)
+        block, shape, rv = self._look_up(number)
         if shape.kind is Kind.KERNEL:
             return self._kernel(number, rv, parts, sums, outer)
         vector = parts.pop(shape.vector, None) if shape.vector is not None else None
@@ -191,24 +205,23 @@ class _Emitter:
             lanes = self._lanes(vector[-1], shape.width) if len(vector) == 1 and outer else vector[-1]
             if len(vector) > 1 or outer:
                 self.schedule.vectorize(lanes)
+        elif vector is not None:
+            short = math.prod(block.iters[n].extent for n in reduced(block)) <= LLVM_UNROLLS
+            self._order(outer, [*loops, *(vector + sums if short else sums + vector)])
         else:
             self._order(outer, [*loops[:-1], *sums, *loops[-1:]])
         return self._fuse(outer)
 
     def _kernel(self, number: int, rv: Any, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
         shape = self.shapes[number]
-        assert shape.vector is not None
-        *columns, lanes = parts.pop(shape.vector)
+        *columns, lanes = parts.pop(shape.vector) if shape.vector is not None else [None]
         vectors = columns.pop() if columns else None
         rows = parts.pop(shape.rows) if shape.rows is not None else []
         row = rows.pop() if len(rows) > 1 else None
         middle = [loop for iter_ in parts for loop in parts[iter_]]
         middle += [*rows[:1], *columns, *rows[1:]]
         tile = [loop for loop in (row, vectors) if loop is not None]
-        if number in self.finishers:
-            copy = self.schedule.get_sblock(self.flow.blocks[self.finishers[number]].name)
-        else:
-            copy = self.schedule.cache_write(rv, 0, "global")
+        copy = self._write_back(number, rv)
         first: list[Any] = []
         if self.long_sums and outer:
             block = self.flow.blocks[number]
@@ -216,16 +229,36 @@ class _Emitter:
             extent = block.iters[reduced(block)[longest]].extent
             part, sums[longest] = split_sum(self.schedule, sums[longest], extent)
             first = [part]
-        self._order(outer, [*first, *middle, *sums, *tile, lanes])
+        self._order(outer, [*first, *middle, *sums, *tile, *([] if lanes is None else [lanes])])
         fused = self._fuse(outer)
         around = [*([fused] if outer else []), *([] if first else middle)]
         if around:
             self.schedule.reverse_compute_at(copy, around[-1], preserve_unit_loops=True)
-        self.schedule.vectorize(lanes)
+        if lanes is not None:
+            self.schedule.vectorize(lanes)
         for loop in tile:
             self.schedule.unroll(loop)
-        self.schedule.vectorize(self._lanes(self.schedule.get_loops(copy)[-1], shape.width))
+        if self._writes_vectors(number):
+            self.schedule.vectorize(self._lanes(self.schedule.get_loops(copy)[-1], shape.width))
         return fused
+
+    def _write_back(self, number: int, rv: Any) -> Any:
+        """The block that takes a register tile's results to where they belong."""
+        if number in self.finishers:
+            return self.schedule.get_sblock(self.flow.blocks[self.finishers[number]].name)
+        return self.schedule.cache_write(rv, 0, "global")
+
+    def _writes_vectors(self, number: int) -> bool:
+        """Whether the results are written in the vectors that they are computed in, rather than in those that LLVM
+        finds: not where a part of them is cropped, or where they are transposed."""
+        kernel, vector = self.flow.blocks[number], self.shapes[number].vector
+        if vector is None or number not in self.finishers:
+            return vector is not None
+        finisher = self.finishers[number]
+        along = self.shapes[finisher].vector
+        if along is None or self.flow.counterpart(finisher, (), number, along) != vector:
+            return False
+        return self.flow.blocks[finisher].iters[along].extent == kernel.iters[vector].extent
 
     def _lanes(self, loop: Any, width: int) -> Any:
         return self.schedule.split(loop, [None, width])[1]

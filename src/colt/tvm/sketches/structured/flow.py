@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from colt.analysis.nests import Loop, footprint, stride
@@ -15,19 +15,32 @@ RECOMPUTED = 1.3
 _CALL, _DIVISION = 16.0, 8.0
 
 
+Extents = tuple[int, ...]
+"""Of a block's iters."""
+
+
 @dataclass(frozen=True)
 class Flow:
-    """Blocks in program order, which is a topological order. Blocks are meant by their numbers."""
+    """Blocks in program order, which is a topological order. Blocks are meant by their numbers.
+
+    ``useful`` are the same blocks with the extents that they had before they were padded: who needs what of whom is
+    worked out from these, so that padding changes nothing in the dataflow.
+    """
 
     blocks: tuple[Block, ...]
+    useful: tuple[Block, ...]
 
     @classmethod
-    def of(cls, skeleton: Skeleton) -> Flow | None:
-        """The flow of an unscheduled program; ``None`` if a name is used twice or a buffer is written twice."""
+    def of(cls, skeleton: Skeleton, unpadded: Mapping[str, Extents]) -> Flow | None:
+        """The flow of an unscheduled program; ``None`` if a name is used twice or a buffer is written twice.
+
+        ``unpadded`` gives the extents that blocks had before padding, by name.
+        """
         blocks = skeleton.blocks
         names = {block.name for block in blocks}
         buffers = {block.write.buffer for block in blocks}
-        return cls(blocks) if len(names) == len(buffers) == len(blocks) else None
+        useful = tuple(resized(block, unpadded.get(block.name, extents_of(block))) for block in blocks)
+        return cls(blocks, useful) if len(names) == len(buffers) == len(blocks) else None
 
     @cached_property
     def _writers(self) -> dict[str, int]:
@@ -76,10 +89,10 @@ class Flow:
         return found
 
     def _region(self, number: int, known: Mapping[int, Sequence[int]]) -> list[int] | None:
-        block = self.blocks[number]
+        block = self.useful[number]
         region: list[int] | None = None
         for consumer in self.consumers(number):
-            for read in self.blocks[consumer].reads if consumer in known else ():
+            for read in self.useful[consumer].reads if consumer in known else ():
                 if read.buffer == block.write.buffer:
                     needed = narrowed(block, footprint(read, known[consumer]))
                     region = needed if region is None else list(map(max, region, needed))
@@ -90,18 +103,18 @@ class Flow:
 
         Tiles of a quarter of the extent are considered if no ``tile`` is given.
         """
-        extent = self.blocks[anchor].iters[iter_].extent
+        extent = self.useful[anchor].iters[iter_].extent
         tile = tile or max(1, extent // 4)
         region = self.regions(anchor, {*members, number}, self._tiled(anchor, iter_, tile)).get(number)
         if region is None:
             return False
-        return math.prod(region) * extent <= RECOMPUTED * tile * points_of(self.blocks[number])
+        return math.prod(region) * extent <= RECOMPUTED * tile * points_of(self.useful[number])
 
     def counterpart(self, anchor: int, members: Collection[int], number: int, iter_: int) -> int | None:
         """The iter of ``number`` that takes exactly the values of the anchor's iter, if there is one such."""
         if number == anchor:
             return iter_
-        block, extent = self.blocks[number], self.blocks[anchor].iters[iter_].extent
+        block, extent = self.useful[number], self.useful[anchor].iters[iter_].extent
         found = None
         for tile in {1, max(1, extent // 2)}:
             region = self.regions(anchor, {*members, number}, self._tiled(anchor, iter_, tile)).get(number)
@@ -115,15 +128,15 @@ class Flow:
 
     def touched(self, anchor: int, members: Collection[int], number: int, iters: Collection[int]) -> set[int]:
         """The iters of ``number`` of which a tile of the anchor's ``iters`` needs only a part."""
-        block = self.blocks[number]
-        reach = [1 if n in iters else it.extent for n, it in enumerate(self.blocks[anchor].iters)]
+        block = self.useful[number]
+        reach = [1 if n in iters else it.extent for n, it in enumerate(self.useful[anchor].iters)]
         region = self.regions(anchor, {*members, number}, reach).get(number)
         if region is None:
             return set()
         return {n for n, it in enumerate(block.iters) if region[n] != it.extent}
 
     def _tiled(self, anchor: int, iter_: int, tile: int) -> list[int]:
-        return [tile if n == iter_ else it.extent for n, it in enumerate(self.blocks[anchor].iters)]
+        return [tile if n == iter_ else it.extent for n, it in enumerate(self.useful[anchor].iters)]
 
 
 def narrowed(block: Block, needed: Sequence[int]) -> list[int]:
@@ -138,6 +151,17 @@ def narrowed(block: Block, needed: Sequence[int]) -> list[int]:
 def step_of(access: Access, iter_: int) -> float:
     """How many elements one step of the iter moves the access in memory."""
     return stride(access, Loop(iter_, 1, 1, False))
+
+
+def extents_of(block: Block) -> Extents:
+    """The extents of its iters."""
+    return tuple(iter_.extent for iter_ in block.iters)
+
+
+def resized(block: Block, extents: Sequence[int]) -> Block:
+    """The block with other extents."""
+    iters = (replace(iter_, extent=extent) for iter_, extent in zip(block.iters, extents, strict=True))
+    return replace(block, iters=tuple(iters))
 
 
 def spatial(block: Block) -> list[int]:

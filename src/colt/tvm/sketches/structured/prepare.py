@@ -1,16 +1,19 @@
-"""Rewriting at the head of a trace: pointwise blocks inlined, operands packed, row reductions split into lanes."""
+"""Rewriting at the head of a trace: pointwise blocks inlined, operands packed, results transposed, row reductions split
+into lanes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from tvm import tirx
 
+from colt.analysis.skeleton import Access, Block
 from colt.tvm.skeleton import read_skeleton
-from colt.tvm.sketches.structured.flow import Flow, points_of
+from colt.tvm.sketches.structured.flow import Extents, Flow, points_of
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import Kind, Shape
 from colt.tvm.sketches.structured.tiles import MAX_VECTORS, divisor
@@ -28,16 +31,16 @@ class Packed:
     copy: str
 
 
-def read_flow(schedule: Any) -> Flow | None:
-    """The dataflow of the program as it is now."""
-    return Flow.of(read_skeleton(schedule.mod, (), ()))
+def read_flow(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({})) -> Flow | None:
+    """The dataflow of the program as it is now; see :meth:`Flow.of`."""
+    return Flow.of(read_skeleton(schedule.mod, (), ()), unpadded)
 
 
-def inline_pointwise(schedule: Any) -> list[str]:
+def inline_pointwise(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({})) -> list[str]:
     """Inline the pointwise blocks whose work is not repeated thereby; their names."""
     done: list[str] = []
     while True:
-        flow = read_flow(schedule)
+        flow = read_flow(schedule, unpadded)
         name = None if flow is None else _inlinable(flow)
         if name is None:
             return done
@@ -53,7 +56,7 @@ def _inlinable(flow: Flow) -> str | None:
         consumer = flow.blocks[consumers[0]]
         reads = sum(read.buffer == block.write.buffer for read in consumer.reads)
         reduces = any(iter_.reduce for iter_ in consumer.iters)
-        once = points_of(block) == points_of(consumer) and reads == 1
+        once = points_of(flow.useful[number]) == points_of(flow.useful[consumers[0]]) and reads == 1
         copies = not block.work.branches and block.work.calls + block.work.divisions + block.work.fused == 0
         if once and not block.work.branches and (not reduces or len(consumer.reads) == 1):
             return block.name
@@ -84,34 +87,59 @@ def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:
     return None not in matches and sorted(match for match in matches if match is not None) == wanted
 
 
-def pack_operands(schedule: Any, flow: Flow, shapes: Sequence[Shape]) -> list[Packed]:
+def pack_operands(schedule: Any, shapes: Mapping[str, Shape]) -> list[Packed]:
     """Copy the operands that a kernel's vectors would gather, with the vectors' dimension last."""
     done = []
-    for block, shape in zip(flow.blocks, shapes, strict=True):
+    for block, shape in _with_shapes(schedule, shapes):
         for read in shape.packed if shape.kind is Kind.KERNEL else ():
             access = block.reads[read]
-            (last,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
-            order = [d for d in range(len(access.index)) if d != last] + [last]
             rv = schedule.get_sblock(block.name)
-            slot = [str(region.source.name) for region in schedule.get(rv).reads].index(access.buffer)
+            slot = slot_of(schedule, rv, access.buffer)
             copy = schedule.get(schedule.cache_read(rv, slot, "global"))
-            schedule.transform_layout(rv, ("read", slot), index_map=_permutation(order))
+            schedule.transform_layout(rv, ("read", slot), index_map=_vectors_last(access, shape))
             done.append(Packed(block.name, access.buffer, str(copy.name_hint)))
     return done
 
 
-def _permutation(order: Sequence[int]) -> tirx.IndexMap:
-    """An index map that puts the dimensions into this order."""
+def transpose_results(schedule: Any, shapes: Mapping[str, Shape]) -> None:
+    """Have kernels whose vectors are not contiguous in the result write it with the vectors' dimension last.
+
+    An argument is written from a copy of the result in that layout.
+    """
+    for block, shape in _with_shapes(schedule, shapes):
+        if shape.transposed:
+            rv = schedule.get_sblock(block.name)
+            if not block.local:
+                schedule.cache_write(rv, 0, "global")
+            schedule.transform_layout(rv, ("write", 0), index_map=_vectors_last(block.write, shape))
+
+
+def slot_of(schedule: Any, rv: Any, buffer: str) -> int:
+    """Which of the block's reads is of that buffer."""
+    return [str(region.source.name) for region in schedule.get(rv).reads].index(buffer)
+
+
+def _with_shapes(schedule: Any, shapes: Mapping[str, Shape]) -> Iterator[tuple[Block, Shape]]:
+    """The blocks as they are now that have a shape."""
+    flow = read_flow(schedule)
+    assert flow is not None, "names stay distinct"
+    yield from [(block, shapes[block.name]) for block in flow.blocks if block.name in shapes]
+
+
+def _vectors_last(access: Access, shape: Shape) -> tirx.IndexMap:
+    """An index map that moves the dimension along which the vectors run to the end."""
+    (last,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
+    order = [d for d in range(len(access.index)) if d != last] + [last]
     return tirx.IndexMap.from_func(lambda *dimensions: [dimensions[n] for n in order], ndim=len(order))
 
 
-def split_rows(schedule: Any, flow: Flow, shapes: Sequence[Shape]) -> list[str]:
+def split_rows(schedule: Any, shapes: Mapping[str, Shape]) -> list[str]:
     """Split row reductions into the lanes of vectors, which are added up at the end; the names of the vectors' blocks.
 
     Where there are rows enough to hide the latency of the sums one vector is taken of each, several otherwise.
     """
     done = []
-    for block, shape in zip(flow.blocks, shapes, strict=True):
+    for block, shape in _with_shapes(schedule, shapes):
         if shape.kind is not Kind.ROWS or shape.vector is None:
             continue
         rv = schedule.get_sblock(block.name)

@@ -3,54 +3,87 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from colt.analysis.estimate import vector_quality
-from colt.analysis.skeleton import Block
-from colt.tvm.sketches.structured.flow import reduced, spatial, step_of
+from colt.analysis.nests import LLVM_UNROLLS, footprint
+from colt.analysis.skeleton import Access, Block
+from colt.tvm.sketches.structured.flow import extents_of, reduced, resized, spatial, step_of
+from colt.tvm.sketches.structured.tiles import MAX_ROWS, divisor
 
-PACKING_PAYS = 8
-"""An operand is packed if each of its elements is used at least so often."""
+COPYING_PAYS = 8
+"""An operand is packed or padded if each of its elements is used at least so often."""
+BETTER = 1.1
+"""Another way is worth a variant if its register tiles promise so many times the speed."""
+COPY = 0.9
+"""What is left of a register tile's speed for each copy of an operand or of the result that it needs."""
+NEAR = 4
+"""Elements that LLVM loads as vectors and shuffles, if a loop takes each so many'th of them."""
 
 
 class Kind(StrEnum):
-    """``KERNEL``: a reduction with vectors along a spatial iter; ``ROWS``: one whose vectors run along the reduction;
-    ``POINTWISE``: no reduction; ``OTHER``: a reduction without either."""
+    """``KERNEL``: a reduction with a register tile, of vectors along a spatial iter if it has any; ``ROWS``: one whose
+    vectors run along the reduction; ``POINTWISE``: no reduction; ``LOOP``: a reduction whose vectors are left to LLVM."""
 
     KERNEL = "kernel"
     ROWS = "rows"
     POINTWISE = "pointwise"
-    OTHER = "other"
+    LOOP = "loop"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """``vector`` is the iter along which vectors of ``width`` elements run, ``rows`` the iter that a kernel's register
     tile repeats them over, ``packed`` the reads to be packed first so that they are contiguous in ``vector``.
-    ``partial``: the vectors hold partial results of a row reduction."""
+
+    ``padded`` are the extents that the iters are to be padded to, empty if the block is to stay as it is.
+    ``transposed``: the result is not contiguous in ``vector``, so that it has to be computed in another layout.
+    ``partial``: the vectors hold partial results of a row reduction.
+    """
 
     kind: Kind
     vector: int | None = None
     width: int = 1
     rows: int | None = None
     packed: tuple[int, ...] = ()
+    padded: tuple[int, ...] = ()
+    transposed: bool = False
     partial: bool = False
 
     @property
     def is_contraction(self) -> bool:
-        """A kernel of the program's own."""
-        return self.kind is Kind.KERNEL and not self.partial
+        """A kernel of the program's own, with vectors."""
+        return self.kind is Kind.KERNEL and self.vector is not None and not self.partial
 
 
 def shape_of(block: Block, vector_bits: int) -> Shape:
-    """The shape that suits the block."""
-    lanes = max(1, vector_bits // (8 * block.write.element_bytes))
+    """The shape that suits the block as it is."""
+    lanes = lanes_of(block, vector_bits)
     if not reduced(block):
         vector = _pointwise_vector(block)
         width = 1 if vector is None else width_of(block.iters[vector].extent, lanes)
-        return Shape(Kind.POINTWISE, vector if width > 1 else None, width)
-    return _kernel(block, lanes) or _row_reduction(block, lanes) or Shape(Kind.OTHER)
+        return Shape(Kind.POINTWISE, vector if _is_power_of_two(width) and width > 1 else None, width)
+    kernels = [shape for shape in _kernels(block, lanes) if not shape.transposed]
+    if kernels:
+        return max(kernels, key=lambda shape: (-len(shape.packed), shape.width))
+    return _row_reduction(block, lanes) or _loop(block) or Shape(Kind.KERNEL, rows=_rows(block, None))
+
+
+def better_shape(block: Block, shape: Shape, vector_bits: int) -> Shape:
+    """The shape of a contraction with extents padded or the result transposed, if that is faster; else ``shape``."""
+    lanes = lanes_of(block, vector_bits)
+    if not reduced(block):
+        return shape
+    present = _quality(block, shape, lanes) if shape.is_contraction else 0.0
+    found = max(_paddings(block, lanes), key=lambda one: _quality(block, one, lanes), default=None)
+    return found if found is not None and _quality(block, found, lanes) >= BETTER * present else shape
+
+
+def lanes_of(block: Block, vector_bits: int) -> int:
+    """Elements of the block's result in one register."""
+    return max(1, vector_bits // (8 * block.write.element_bytes))
 
 
 def width_of(extent: int, lanes: int) -> int:
@@ -61,6 +94,10 @@ def width_of(extent: int, lanes: int) -> int:
     """
     divisors = [number for number in range(1, lanes + 1) if extent % number == 0]
     return max(divisors, key=lambda number: (number * vector_quality(number, lanes), -number))
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
 
 
 def _pointwise_vector(block: Block) -> int | None:
@@ -74,43 +111,121 @@ def _pointwise_vector(block: Block) -> int | None:
     return None
 
 
-def _kernel(block: Block, lanes: int) -> Shape | None:
-    best: tuple[tuple[int, int], Shape] | None = None
+# ---- register tiles ----
+
+
+def _kernels(block: Block, lanes: int) -> Iterator[Shape]:
+    """Register tiles with vectors along each iter for which that is possible."""
     for column in spatial(block):
         width = width_of(block.iters[column].extent, lanes)
         steps = [step_of(read, column) for read in block.reads]
-        if width == 1 or step_of(block.write, column) != 1 or not any(steps):
+        transposed = step_of(block.write, column) != 1
+        if width == 1 or not any(steps) or (transposed and not _can_be_transposed(block, column)):
             continue
         packed = tuple(n for n, step in enumerate(steps) if step not in (0, 1))
-        if not all(_can_be_packed(block, n, column) for n in packed):
-            continue
-        shape = Shape(Kind.KERNEL, column, width, _rows(block, column), packed)
-        rank = (-len(packed), width)
-        if best is None or rank > best[0]:
-            best = rank, shape
-    return None if best is None else best[1]
+        if all(_stands_alone(block.reads[n], column) and _copying_pays(block, block.reads[n]) for n in packed):
+            yield Shape(Kind.KERNEL, column, width, _rows(block, column), packed, transposed=transposed)
 
 
-def _can_be_packed(block: Block, read: int, column: int) -> bool:
-    access = block.reads[read]
+def _can_be_transposed(block: Block, column: int) -> bool:
+    terms = math.prod(block.iters[n].extent for n in reduced(block))
+    return _stands_alone(block.write, column) and terms >= COPYING_PAYS
+
+
+def _stands_alone(access: Access, iter_: int) -> bool:
+    """Whether the iter by itself is the index of one dimension, and in no other."""
     if any(index is None for index in access.index):
         return False
-    alone = [index for index in access.index if index is not None and any(n == column for n, _ in index)]
+    return [index for index in access.index if index and any(n == iter_ for n, _ in index)] == [((iter_, 1.0),)]
+
+
+def _copying_pays(block: Block, access: Access) -> bool:
     used = {n for index in access.index for n, _ in index or ()}
-    reuse = math.prod(block.iters[n].extent for n in spatial(block) if n not in used)
-    return alone == [((column, 1.0),)] and reuse >= PACKING_PAYS
+    return math.prod(block.iters[n].extent for n in spatial(block) if n not in used) >= COPYING_PAYS
 
 
-def _rows(block: Block, column: int) -> int | None:
-    """The spatial iter over which the vectors that were loaded can be used again; the largest if there are several."""
+def _rows(block: Block, column: int | None) -> int | None:
+    """The spatial iter over which the vectors that were loaded can be used again; the largest if there are several.
+
+    Without such an iter the one for which the fewest elements are loaded: windows that overlap.
+    """
     candidates = [n for n in spatial(block) if n != column and block.iters[n].extent > 1]
-    vectors = [read for read in block.reads if step_of(read, column) != 0]
-    reusing = [n for n in candidates if not any(_mentions(read.index, n) for read in vectors)]
-    return max(reusing or candidates, key=lambda n: (block.iters[n].extent, n), default=None)
+    vectors = [read for read in block.reads if column is not None and step_of(read, column) != 0]
+    reusing = [n for n in candidates if not any(mentions(read, n) for read in vectors)]
+    if reusing:
+        return max(reusing, key=lambda n: (block.iters[n].extent, n))
+    return min(candidates, key=lambda n: (_loads(block, n), -block.iters[n].extent, -n), default=None)
 
 
-def _mentions(index: tuple[tuple[tuple[int, float], ...] | None, ...], iter_: int) -> bool:
-    return any(terms is None or any(n == iter_ for n, _ in terms) for terms in index)
+def mentions(access: Access, iter_: int) -> bool:
+    """Whether the access moves with the iter, or may do so."""
+    return any(terms is None or any(n == iter_ for n, _ in terms) for terms in access.index)
+
+
+def _loads(block: Block, rows: int) -> float:
+    """Elements that each row of a tile loads."""
+    reach = [iter_.extent if iter_.reduce else 1 for iter_ in block.iters]
+    reach[rows] = min(MAX_ROWS, block.iters[rows].extent)
+    return sum(math.prod(footprint(read, reach)) for read in block.reads) / reach[rows]
+
+
+# ---- padding ----
+
+
+def _paddings(block: Block, lanes: int) -> Iterator[Shape]:
+    """Register tiles with each choice of vectors, of the block as it is and with extents padded to whole vectors and to
+    rows that have good divisors."""
+    for column in spatial(block):
+        extents = list(extents_of(block))
+        if _can_be_padded(block, column):
+            extents[column] = _round_up(extents[column], lanes)
+        for shape in _kernels(resized(block, extents), lanes):
+            if shape.vector == column:
+                rows = shape.rows
+                whole = rows is None or not _can_be_padded(block, rows)
+                padded = [e if whole or n != rows else _rounded_rows(e) for n, e in enumerate(extents)]
+                yield replace(shape, padded=() if tuple(padded) == extents_of(block) else tuple(padded))
+    yield from _kernels(block, lanes)
+
+
+def _can_be_padded(block: Block, iter_: int) -> bool:
+    """Whether the iter can have more values than the arguments have elements: where these would be read there are
+    padded copies, which pay."""
+    touching = [access for access in (*block.reads, block.write) if mentions(access, iter_)]
+    paying = all(_copying_pays(block, read) for read in block.reads if mentions(read, iter_))
+    once = len({read.buffer for read in block.reads}) == len(block.reads)
+    return once and paying and all(_stands_alone(access, iter_) for access in touching)
+
+
+def _round_up(extent: int, lanes: int) -> int:
+    """The next multiple of a whole register, or of the part of it that holds all."""
+    width = min(lanes, 1 << (extent - 1).bit_length())
+    return -(-extent // width) * width
+
+
+def _rounded_rows(extent: int) -> int:
+    """The extent with the best register tiles for its size, padding counted as waste."""
+    best = max(range(extent, extent + MAX_ROWS), key=lambda padded: (_reuse(padded) * extent / padded, -padded))
+    return best if _reuse(best) * extent / best >= BETTER * _reuse(extent) else extent
+
+
+def _reuse(extent: int) -> float:
+    """Multiply-adds of each vector load in the largest register tile that divides the rows: 1 is the limit."""
+    rows = divisor(extent, MAX_ROWS)
+    return rows / (rows + 1)
+
+
+def _quality(block: Block, shape: Shape, lanes: int) -> float:
+    """The share of the peak that the register tile allows, as far as extents decide it."""
+    assert shape.vector is not None
+    extents = shape.padded or extents_of(block)
+    useful = math.prod(extents_of(block)) / math.prod(extents)
+    rows = _reuse(extents[shape.rows]) if shape.rows is not None else _reuse(1)
+    copies = COPY ** (len(shape.packed) + shape.transposed)
+    return useful * copies * rows * shape.width * vector_quality(shape.width, lanes) / lanes
+
+
+# ---- other reductions ----
 
 
 def _row_reduction(block: Block, lanes: int) -> Shape | None:
@@ -118,6 +233,18 @@ def _row_reduction(block: Block, lanes: int) -> Shape | None:
     for along in reversed(reduced(block)):
         steps = [step_of(read, along) for read in block.reads]
         width = width_of(block.iters[along].extent, lanes)
-        if 1 in steps and all(step in (0, 1) for step in steps) and width > 1 and not block.work.branches:
+        contiguous = 1 in steps and all(step in (0, 1) for step in steps)
+        if contiguous and 2 * width >= lanes and _is_power_of_two(width) and not block.work.branches:
             return Shape(Kind.ROWS, along, width)
+    return None
+
+
+def _loop(block: Block) -> Shape | None:
+    """A loop along which LLVM finds vectors by itself, of any length: contiguous, or nearly so in a short window."""
+    window = math.prod(block.iters[n].extent for n in reduced(block)) <= LLVM_UNROLLS
+    for iter_ in spatial(block):
+        steps = [step_of(read, iter_) for read in block.reads]
+        near = all(0 <= step <= (NEAR if window else 1) for step in steps)
+        if block.iters[iter_].extent > 1 and step_of(block.write, iter_) == 1 and any(steps) and near:
+            return Shape(Kind.LOOP, iter_)
     return None

@@ -41,29 +41,33 @@ def divisor(number: int, limit: int) -> int:
     return max(n for n in range(1, max(1, min(number, limit)) + 1) if number % n == 0)
 
 
-def sample_rows(
-    schedule: Any, loop: Any, extent: int, jobs: int, middle: int, split: bool = True
-) -> tuple[list[Any], Tile]:
-    """A tile of (parallel,) ``middle`` parts and rows: the loops it is split into, and the tile.
+def sample_rows(schedule: Any, loop: Any, extent: int, jobs: int, middle: int) -> Tile:
+    """A tile of (parallel,) ``middle`` parts and rows of the loop, which stays as it is.
 
-    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel. Without
-    ``split`` the loop stays as it is, for parts that are used after it has been moved.
+    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel.
     """
     rows = divisor(extent, 8)
     rest = extent // rows
     inside = _inside(rest, rows, jobs)
     decision = [rest // inside] if jobs else []
     decision += [*[1] * (middle - 1), inside, rows] if middle else [inside * rows]
-    limit = MAX_ROWS if middle else -1
-    tile = Tile(_sample(schedule, loop, limit, decision), 1, jobs > 0)
-    return (list(schedule.split(loop, list(tile.parts))) if split else [loop]), tile
+    return Tile(_sample(schedule, loop, MAX_ROWS if middle else -1, decision), 1, jobs > 0)
+
+
+def split_rows(schedule: Any, loop: Any, tile: Tile) -> list[Any]:
+    """Split the loop into the parts of a tile of rows, which may be more than it has: the rest is left out."""
+    return list(schedule.split(loop, list(tile.parts)))
 
 
 def sample_columns(
     schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True
 ) -> tuple[list[Any], Tile]:
-    """A tile of (parallel,) middle and vectors of ``width``, see :func:`sample_rows`."""
-    count = extent // width
+    """A tile of (parallel,) middle and vectors of ``width``: the loops it is split into, and the tile.
+
+    The last vector may have more than there is left. Without ``split`` there are but the loop over vectors and that of
+    one, for parts that are used after the block has been moved. See :func:`sample_rows`.
+    """
+    count = -(-extent // width)
     if count == 1 and not jobs:
         return [loop], Tile((), width, False)
     blocks, lanes = schedule.split(loop, [None, width])
@@ -93,9 +97,12 @@ def split_sum(schedule: Any, loop: Any, extent: int) -> list[Any]:
     return list(schedule.split(loop, list(_sample(schedule, loop, -1, [extent // inner, inner]))))
 
 
-def split_inner(schedule: Any, loop: Any, tile: Tile | None) -> list[Any]:
-    """Split a loop that runs over one parallel piece of the tile."""
+def split_inner(schedule: Any, loop: Any, tile: Tile | None, padded: bool) -> list[Any]:
+    """Split a loop that runs over one parallel piece of the tile.
+
+    ``padded``: the iter has been padded to the tile, so that whole tiles can be computed even where less is needed.
+    """
     if tile is None:
         return [loop]
     factors: Sequence[Any] = tile.inner[1:] + ((tile.width,) if tile.width > 1 and tile.inner else ())
-    return list(schedule.split(loop, [None, *factors])) if factors else [loop]
+    return list(schedule.split(loop, [None, *factors], disable_predication=padded)) if factors else [loop]
