@@ -16,7 +16,7 @@ from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import Kind, Shape
-from colt.tvm.sketches.structured.tiles import Tile, sample_columns, sample_rows, split_inner, split_rows, split_sum
+from colt.tvm.sketches.structured.tiles import SQUARE, Tile, sample_columns, sample_rows, split_inner, split_rows, split_sum
 
 
 def emit(
@@ -79,6 +79,8 @@ class _Emitter:
                 middle = 2 if origin not in rows or rows[origin] else 0
                 tile = sample_rows(self.schedule, *self._longest(origin, loop, extent), pieces, middle)
                 parts[iter_] = split_rows(self.schedule, loop, tile)
+            elif iter_ in (shape.square or ()):
+                parts[iter_] = self._side(loop)
             else:
                 parts[iter_] = [loop]
             if origin is not None:
@@ -111,7 +113,7 @@ class _Emitter:
                     columns.setdefault(outer, shape.width)
                 elif match is not None and match == shape.rows:
                     rows[outer] = True
-        if not rows and not columns:
+        if not rows and not columns and self.shapes[group.anchor].square is None:
             self._tile_anchor(rows, columns)
         return {outer: kernel for outer, kernel in rows.items() if outer not in columns}, columns
 
@@ -156,6 +158,8 @@ class _Emitter:
         useful = self.flow.useful[number]
         padded = {n: block.iters[n].extent > useful.iters[n].extent for n in spatial(block)}
         parts = {n: split_inner(self.schedule, loops[n], tiles.get(n), padded[n]) for n in spatial(block)}
+        for iter_ in self.shapes[number].square or ():
+            parts[iter_] = self._side(loops[iter_])
         self._shape_nest(number, parts, [loops[n] for n in reduced(block)], [])
 
     def _own_tiles(self, number: int) -> dict[int, Tile]:
@@ -198,6 +202,8 @@ class _Emitter:
         block, shape, rv = self._look_up(number)
         if shape.kind is Kind.KERNEL:
             return self._kernel(number, rv, parts, sums, outer)
+        if shape.square is not None:
+            return self._square(number, parts, outer)
         vector = parts.pop(shape.vector, None) if shape.vector is not None else None
         loops = [loop for iter_ in parts for loop in parts[iter_]]
         if vector is not None and shape.kind is Kind.POINTWISE:
@@ -211,6 +217,21 @@ class _Emitter:
         else:
             self._order(outer, [*loops[:-1], *sums, *loops[-1:]])
         return self._fuse(outer)
+
+    def _square(self, number: int, parts: dict[int, list[Any]], outer: list[Any]) -> Any:
+        """A transposition: in each square what is contiguous in the source is loaded together."""
+        block, shape, _ = self._look_up(number)
+        assert shape.square is not None
+        read, written = shape.square
+        whole = all(block.iters[n].extent % SQUARE == 0 for n in shape.square)
+        sides = [parts[written].pop(), parts[read].pop()]
+        self._order(outer, [*(loop for iter_ in parts for loop in parts[iter_]), *sides])
+        if outer and whole and not block.work.branches:
+            self.schedule.vectorize(sides[-1])
+        return self._fuse(outer)
+
+    def _side(self, loop: Any) -> list[Any]:
+        return list(self.schedule.split(loop, [None, SQUARE]))
 
     def _kernel(self, number: int, rv: Any, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
         shape = self.shapes[number]

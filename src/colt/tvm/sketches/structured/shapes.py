@@ -40,7 +40,8 @@ class Shape:
 
     ``padded`` are the extents that the iters are to be padded to, empty if the block is to stay as it is.
     ``transposed``: the result is not contiguous in ``vector``, so that it has to be computed in another layout.
-    ``partial``: the vectors hold partial results of a row reduction.
+    ``partial``: the vectors hold partial results of a row reduction. ``square``: two iters, along which something is
+    read and written, that are best taken in small squares because it is transposed.
     """
 
     kind: Kind
@@ -51,6 +52,7 @@ class Shape:
     padded: tuple[int, ...] = ()
     transposed: bool = False
     partial: bool = False
+    square: tuple[int, int] | None = None
 
     @property
     def is_contraction(self) -> bool:
@@ -62,9 +64,7 @@ def shape_of(block: Block, vector_bits: int) -> Shape:
     """The shape that suits the block as it is."""
     lanes = lanes_of(block, vector_bits)
     if not reduced(block):
-        vector = _pointwise_vector(block)
-        width = 1 if vector is None else width_of(block.iters[vector].extent, lanes)
-        return Shape(Kind.POINTWISE, vector if _is_power_of_two(width) and width > 1 else None, width)
+        return _pointwise(block, lanes)
     kernels = [shape for shape in _kernels(block, lanes) if not shape.transposed]
     if kernels:
         return max(kernels, key=lambda shape: (-len(shape.packed), shape.width))
@@ -100,15 +100,22 @@ def _is_power_of_two(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def _pointwise_vector(block: Block) -> int | None:
-    """The iter that is contiguous in the result and in all that is read."""
-    if block.work.branches:
-        return None  # the statement would be taken apart again, element by element
-    for iter_ in spatial(block):
-        contiguous = all(step_of(read, iter_) in (0, 1) for read in block.reads)
-        if block.iters[iter_].extent > 1 and step_of(block.write, iter_) == 1 and contiguous:
-            return iter_
-    return None
+def _pointwise(block: Block, lanes: int) -> Shape:
+    """Vectors if they fill registers well, and squares where something is transposed."""
+    last = _contiguous(block, block.write)
+    crossing = [read for read in block.reads if last is not None and step_of(read, last) not in (0, 1)]
+    if not crossing and last is not None and not block.work.branches:  # which would be taken apart again
+        width = width_of(block.iters[last].extent, lanes)
+        if _is_power_of_two(width) and width > 1:
+            return Shape(Kind.POINTWISE, last, width)
+    first = _contiguous(block, crossing[0]) if crossing else None
+    return Shape(Kind.POINTWISE, square=None if first is None or last is None else (first, last))
+
+
+def _contiguous(block: Block, access: Access) -> int | None:
+    """The iter along which the access is contiguous."""
+    found = (n for n in spatial(block) if block.iters[n].extent > 1 and step_of(access, n) == 1)
+    return next(found, None)
 
 
 # ---- register tiles ----

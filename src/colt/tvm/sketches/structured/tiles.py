@@ -15,6 +15,8 @@ MAX_VECTORS = 4
 MIDDLE = 64
 """Elements of a tile to begin with, between the parallel loop and the register tile."""
 
+SQUARE = 8
+"""Elements of a side of the squares in which something is transposed."""
 TERMS = 256
 """Terms of a part of a long sum to begin with."""
 
