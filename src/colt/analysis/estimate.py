@@ -54,6 +54,10 @@ CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
 """What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
+JUMP = 5.0
+"""Lines that could have been loaded while a stream of loads starts elsewhere: prefetching, address translation."""
+STREAMS = 32
+"""So many streams of loads are prefetched side by side."""
 PAGE = 4096
 """Bytes of a page."""
 WAYS = 8
@@ -259,65 +263,90 @@ def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | N
 # ---- memory ----
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Cache lines that an access touches: ``rows`` runs of ``run`` lines, ``apart`` lines from each other."""
+
+    rows: int
+    run: float
+    apart: int
+
+    @property
+    def total(self) -> float:
+        return self.rows * self.run
+
+
 def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
     """Nanoseconds of one execution on one thread for misses of L1 and L2, and for those of L3 on all threads."""
     accesses = (*nest.block.reads, nest.block.write)
-    iters = len(nest.block.iters)
     loops = nest.loops
     depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
-    lines = []
-    for depth in depths:
-        reach = reaches(loops[depth:], iters)
-        lines.append([_lines(access, reach) for access in accesses])
-    l1 = _misses(machine.l1_bytes, depths, lines, loops)
-    l2 = _misses(machine.l2_bytes, depths, lines, loops)
+    lines = [[_lines(access, nest, depth) for access in accesses] for depth in depths]
+    memory = _Memory(nest, depths, lines)
+    l1 = memory.misses(machine.l1_bytes, 0.0)
+    l2 = memory.misses(machine.l2_bytes, JUMP)
     caches = l1 / machine.l2 + l2 / machine.l3
-    if sum(rows * run for rows, run, _ in lines[-1]) * LINE <= machine.l3_bytes:
+    if sum(part.total for part in lines[-1]) * LINE <= machine.l3_bytes:
         return caches, 0.0  # repeated runs find their data in L3
-    return caches, _misses(machine.l3_bytes, depths, lines, loops) / machine.dram
+    return caches, memory.misses(machine.l3_bytes, JUMP) / machine.dram
 
 
-def _misses(
-    capacity: int,
-    depths: Sequence[int],
-    lines: Sequence[Sequence[tuple[int, int, int]]],
-    loops: Sequence[Loop],
-) -> float:
-    """Bytes that come into a cache.
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What the accesses of a nest touch (``lines``) while the loops from each of ``depths`` on run, innermost first."""
 
-    The loops up to some depth fit. While the next loop around them turns, every line that it touches comes in once:
-    what the turn before left is still there (stack distance). Each turn of the loops further out begins anew.
-    """
-    sets = capacity // (LINE * WAYS)
-    around = 0
-    while around < len(depths) and sum(_occupied(sets, *part) for part in lines[around]) * LINE <= capacity:
-        around += 1
-    around = min(around, len(depths) - 1)
-    turns = math.prod(loop.extent for loop in loops[: depths[around]])
-    moved = sum(rows * run for rows, run, _ in lines[around])
-    written, run, _ = lines[around][-1]
-    return float((moved + written * run) * LINE * turns)
+    nest: Nest
+    depths: Sequence[int]
+    lines: Sequence[Sequence[_Lines]]
+
+    def misses(self, capacity: int, jump: float) -> float:
+        """Bytes that come into a cache, with ``jump`` lines added for each time that an access leaves a row.
+
+        The loops up to some depth fit. While the next loop around them turns, every line that it touches comes in once:
+        what the turn before left is still there (stack distance). Each turn of the loops further out begins anew. What
+        is used piece by piece, of a size that fits, does not come in at all.
+        """
+        sets = capacity // (LINE * WAYS)
+        around = 0
+        while around < len(self.depths) and sum(_occupied(sets, part) for part in self.lines[around]) * LINE <= capacity:
+            around += 1
+        around = min(around, len(self.depths) - 1)
+        turns = math.prod(loop.extent for loop in self.nest.loops[: self.depths[around]])
+        block = self.nest.block
+        moved = 0.0
+        for number, access in enumerate((*block.reads, block.write)):
+            piece = self.nest.pieces.get(access.buffer)
+            if piece is None or 2 * piece.bytes > capacity:
+                read = number < len(block.reads)  # a written line is loaded first, and nobody waits for the storing
+                moved += self.lines[around][number].total * (1 if read else 2)
+                moved += jump * self._jumps(number, around) if read else 0.0
+        return moved * LINE * turns
+
+    def _jumps(self, number: int, around: int) -> float:
+        """How often the access goes on somewhere else. A few rows at a time are prefetched side by side."""
+        run = max((self.lines[n][number].run for n in range(around + 1) if self.lines[n][number].rows <= STREAMS))
+        return self.lines[around][number].total / run if run * LINE < PAGE else 0.0
 
 
-def _occupied(sets: int, rows: int, run: int, apart: int) -> float:
-    """Lines of a cache of so many sets that ``rows`` runs of lines take up, ``apart`` lines from each other.
+def _occupied(sets: int, part: _Lines) -> float:
+    """Lines of a cache of so many sets that these take up.
 
     Rows a power of two apart fall into few sets and push each other out although the rest is free. Not so in a cache
     whose sets span more than a page: which pages lie in memory next to each other is as good as random.
     """
     if sets * LINE > PAGE:
-        return float(max(rows * run, 0))
-    reached = min(sets, sets // math.gcd(apart, sets) * run)
-    return max(rows * run, 0) * (sets / reached if rows * run > reached * WAYS else 1.0)
+        return part.total
+    reached = min(sets, sets // math.gcd(part.apart, sets) * part.run)
+    return part.total * (sets / reached if part.total > reached * WAYS else 1.0)
 
 
-def _lines(access: Access, reach: Sequence[int]) -> tuple[int, int, int]:
-    """Cache lines that an access touches while the iters take ``reach`` values each: rows, lines of a row, and how
-    many lines apart the rows are."""
-    touched = footprint(access, reach)
+def _lines(access: Access, nest: Nest, depth: int) -> _Lines:
+    """Cache lines that an access touches while the nest's loops from ``depth`` on run."""
+    piece = nest.pieces.get(access.buffer)
+    reach = reaches(nest.loops[max(depth, 0 if piece is None else piece.first) :], len(nest.block.iters))
     run, rows, apart, below = 1, 1, 1, 1
     contiguous = True
-    for size, count in zip(reversed(access.shape), reversed(touched), strict=True):
+    for size, count in zip(reversed(access.shape), reversed(footprint(access, reach)), strict=True):
         if contiguous:
             run = count * below
             contiguous = count == size
@@ -326,4 +355,6 @@ def _lines(access: Access, reach: Sequence[int]) -> tuple[int, int, int]:
                 apart = max(1, below * access.element_bytes // LINE)
             rows *= count
         below *= size
-    return rows, math.ceil(run * access.element_bytes / LINE), apart
+    lines = run * access.element_bytes / LINE
+    # a nest that runs many times touches the rest of a line the next time
+    return _Lines(rows, max(0.5, lines) if nest.times > 1 else math.ceil(lines), apart)

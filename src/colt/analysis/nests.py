@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from colt.analysis.skeleton import FIXED, ROOT, Access, Block, LoopKind, LoopSource, Skeleton, Work
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Value
 
+_OWN = 1 << 30
+"""As a depth: all loops of the nest itself."""
 LLVM_UNROLLS = 64
 """Statements up to which LLVM unrolls constant loops by itself."""
 
@@ -24,12 +26,21 @@ class Loop:
     kind: LoopKind = LoopKind.SERIAL
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The part of a buffer that is written and read again in one turn of a loop: ``bytes`` of it, for which a nest runs
+    its loops from number ``first`` on."""
+
+    bytes: int
+    first: int
+
+
 @dataclass(slots=True)
 class Nest:
     """A block with its own loops, outermost first, run ``times`` times in each of ``chunks`` parallel pieces.
 
     ``vector`` innermost loops are vectorised, the ``unrolled`` ones around them unrolled. ``parallel`` is the extent
-    of the fused parallel loop (1: serial).
+    of the fused parallel loop (1: serial). ``pieces`` are those of the buffers that are used piece by piece.
     """
 
     block: Block
@@ -39,6 +50,7 @@ class Nest:
     parallel: int
     vector: int
     unrolled: int
+    pieces: dict[str, Piece] = field(default_factory=dict)
 
     def vector_extent(self) -> int:
         """Elements of one vector statement; 1 if scalar."""
@@ -83,7 +95,37 @@ class _Instance:
         nests: dict[int, Nest] = {}
         for number in sorted(placed, key=lambda n: len(placed[n].names) - len(placed[n].loops)):
             nests[number] = self._nest(number, placed[number], nests, shared.get(number, set()), work[number], limit)
+        for buffer, users in self._users(placed).items():
+            self._add_pieces(buffer, users, nests)
         return [nests[number] for number in placed]
+
+    def _users(self, placed: Iterable[int]) -> dict[str, list[int]]:
+        """The blocks that use each buffer that some block writes and others read."""
+        users: dict[str, list[int]] = {self._blocks[n].write.buffer: [n] for n in placed if self._blocks[n].local}
+        for number in placed:
+            for read in self._blocks[number].reads:
+                if read.buffer in users and number not in users[read.buffer]:
+                    users[read.buffer].append(number)
+        return {buffer: numbers for buffer, numbers in users.items() if len(numbers) > 1}
+
+    def _add_pieces(self, buffer: str, users: Sequence[int], nests: dict[int, Nest]) -> None:
+        turn = _common_turn([self._path(number) for number in users])
+        if turn is None:
+            return
+        host, depth = turn
+        first = {number: depth + 1 if number == host else 0 for number in users}
+        size = max(_bytes_of(nests[number], buffer, first[number]) for number in users)
+        for number in users:
+            nests[number].pieces[buffer] = Piece(size, first[number])
+
+    def _path(self, number: int) -> list[tuple[int, int]]:
+        """The nests around the block from the outside, with the loop inside which the next one is; then its own."""
+        path = [(number, _OWN)]
+        place = self._place(number)
+        while place is not None and place.host != ROOT:
+            path.append((place.host, place.depth))
+            place = self._place(place.host)
+        return path[::-1]
 
     def _work(self) -> list[Work]:
         """Work per point, with that of inlined blocks added to their consumers'."""
@@ -216,6 +258,26 @@ class _Instance:
             for dimension, index in enumerate(access.index):
                 _narrow(region, index, needed[dimension])
         return region
+
+
+def _common_turn(paths: Sequence[Sequence[tuple[int, int]]]) -> tuple[int, int] | None:
+    """The innermost loop that all paths are inside of."""
+    found = None
+    for steps in zip(*paths, strict=False):
+        if len({host for host, _ in steps}) > 1:
+            break
+        host, depth = min(steps)
+        found = host, depth
+        if len(set(steps)) > 1:
+            break
+    return found
+
+
+def _bytes_of(nest: Nest, buffer: str, first: int) -> int:
+    """Bytes of the buffer that the nest touches while its loops from ``first`` on run."""
+    reach = reaches(nest.loops[first:], len(nest.block.iters))
+    accesses = [access for access in (*nest.block.reads, nest.block.write) if access.buffer == buffer]
+    return max(math.prod(footprint(access, reach)) * access.element_bytes for access in accesses)
 
 
 def _own_loops(block: Block, values: Sequence[Value], region: Sequence[int]) -> list[Loop]:

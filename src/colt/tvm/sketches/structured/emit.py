@@ -16,7 +16,7 @@ from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import Kind, Shape
-from colt.tvm.sketches.structured.tiles import SQUARE, Tile, sample_columns, sample_rows, split_inner, split_rows, split_sum
+from colt.tvm.sketches.structured.tiles import SCALARS, SQUARE, Tile, sample_columns, sample_rows, split_inner, split_rows, split_sum
 
 
 def emit(
@@ -105,14 +105,20 @@ class _Emitter:
         group = self.group
         rows: dict[int | None, bool] = {}
         columns: dict[int | None, int] = {}
+        scalars: list[int] = []
         for number in self._kernels():
             shape = self.shapes[number]
             for outer in group.outer:
                 match = self.flow.counterpart(group.anchor, group.members, number, outer)
                 if match is not None and match == shape.vector:
                     columns.setdefault(outer, shape.width)
+                elif match is not None and match == shape.rows and shape.vector is None:
+                    scalars.append(outer)
                 elif match is not None and match == shape.rows:
                     rows[outer] = True
+        for outer in scalars:
+            if outer not in rows:
+                columns.setdefault(outer, SCALARS)
         if not rows and not columns and self.shapes[group.anchor].square is None:
             self._tile_anchor(rows, columns)
         return {outer: kernel for outer, kernel in rows.items() if outer not in columns}, columns
@@ -242,7 +248,7 @@ class _Emitter:
         middle = [loop for iter_ in parts for loop in parts[iter_]]
         middle += [*rows[:1], *columns, *rows[1:]]
         tile = [loop for loop in (row, vectors) if loop is not None]
-        copy = self._write_back(number, rv)
+        copies = self._write_back(number, rv)
         first: list[Any] = []
         if self.long_sums and outer:
             block = self.flow.blocks[number]
@@ -253,21 +259,22 @@ class _Emitter:
         self._order(outer, [*first, *middle, *sums, *tile, *([] if lanes is None else [lanes])])
         fused = self._fuse(outer)
         around = [*([fused] if outer else []), *([] if first else middle)]
-        if around:
+        for copy in copies if around else ():
             self.schedule.reverse_compute_at(copy, around[-1], preserve_unit_loops=True)
         if lanes is not None:
             self.schedule.vectorize(lanes)
         for loop in tile:
             self.schedule.unroll(loop)
         if self._writes_vectors(number):
-            self.schedule.vectorize(self._lanes(self.schedule.get_loops(copy)[-1], shape.width))
+            self.schedule.vectorize(self._lanes(self.schedule.get_loops(copies[-1])[-1], shape.width))
         return fused
 
-    def _write_back(self, number: int, rv: Any) -> Any:
-        """The block that takes a register tile's results to where they belong."""
+    def _write_back(self, number: int, rv: Any) -> list[Any]:
+        """The blocks that take a register tile's results to where they belong; more than one if it has several."""
         if number in self.finishers:
-            return self.schedule.get_sblock(self.flow.blocks[self.finishers[number]].name)
-        return self.schedule.cache_write(rv, 0, "global")
+            return [self.schedule.get_sblock(self.flow.blocks[self.finishers[number]].name)]
+        results = len(self.schedule.get(rv).writes)
+        return [self.schedule.cache_write(rv, result, "global") for result in range(results)]
 
     def _writes_vectors(self, number: int) -> bool:
         """Whether the results are written in the vectors that they are computed in, rather than in those that LLVM

@@ -47,11 +47,21 @@ def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: C
         home = next(iter(homes.values())) if len(homes) == 1 else None
         if home is None or not _join(flow, shapes, home, number, cut, threads):
             kernel = number if shapes[number].kind is Kind.KERNEL else epilogues.get(number)
-            outer = [n for n in spatial(flow.blocks[number]) if flow.blocks[number].iters[n].extent > 1]
-            home = Group(number, outer, kernel)
+            home = Group(number, _outer(flow, shapes[number], number, threads), kernel)
             groups.append(home)
         where[number] = home
     return groups[::-1]
+
+
+def _outer(flow: Flow, shape: Shape, number: int, threads: int) -> list[int]:
+    """The iters of an anchor whose tiles may run in parallel: all, but where LLVM is to find vectors of any length these
+    are better left whole."""
+    iters = flow.blocks[number].iters
+    outer = [n for n in spatial(flow.blocks[number]) if iters[n].extent > 1]
+    others = [n for n in outer if n != shape.vector]
+    if shape.kind is Kind.LOOP and math.prod(iters[n].extent for n in others) >= JOBS * threads:
+        return others
+    return outer
 
 
 def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cut, threads: int) -> bool:

@@ -15,6 +15,8 @@ MAX_VECTORS = 4
 MIDDLE = 64
 """Elements of a tile to begin with, between the parallel loop and the register tile."""
 
+SCALARS = 8
+"""Sums side by side in a register tile without vectors."""
 SQUARE = 8
 """Elements of a side of the squares in which something is transposed."""
 TERMS = 256
