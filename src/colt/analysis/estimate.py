@@ -42,6 +42,8 @@ FORWARDING = 20.0
 """Slots from storing an accumulator to loading it again."""
 AUTO_VECTOR = 1.65
 """How much slower LLVM's own vectorisation is than vectorised statements."""
+NEAR = 4
+"""LLVM loads every so many'th element as vectors and shuffles them."""
 LONG_VECTOR = 0.15
 """Quality of vector statements longer than a register and no power of two times it, measured on matmuls."""
 ODD_VECTOR = 0.45
@@ -119,7 +121,8 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     shape = _shape(nest, machine)
     work = nest.work
     vector_work = work.fused + work.simple + DIVISION * work.divisions
-    scalar_work = CALL * work.calls + BRANCH * work.branches
+    vector_work += BRANCH * work.branches if shape.found else 0.0
+    scalar_work = CALL * work.calls + (0.0 if shape.found else BRANCH * work.branches)
     arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)
     loads = sum(_transfers(access, shape) for access in nest.block.reads)
     accumulators = _transfers(nest.block.write, shape)
@@ -159,7 +162,8 @@ class _Shape:
     One step runs the register ``tile`` (unrolled spatial loops) once, with statements of ``vector`` elements that take
     ``vectors`` instructions. ``run`` steps in a row keep their accumulators in registers, ``unrolled_run`` of them
     without a branch; ``looped`` is the extent of a spatial loop between tile and reduction that is not unrolled.
-    ``chained``: the next step adds to the same accumulators.
+    ``chained``: the next step adds to the same accumulators. ``found``: LLVM found the vectors, which it can shuffle
+    together and mask.
     """
 
     tile: list[Loop]
@@ -171,6 +175,7 @@ class _Shape:
     unrolled_run: int
     looped: int
     chained: bool
+    found: bool
 
 
 def _shape(nest: Nest, machine: Machine) -> _Shape:
@@ -180,21 +185,20 @@ def _shape(nest: Nest, machine: Machine) -> _Shape:
     vector_loop = nest.loops[-1] if nest.vector else None
     vector = nest.vector_extent()
     vectors: float = math.ceil(vector / lanes) / vector_quality(vector, lanes)
-    if nest.work.branches:
+    found = _llvm_vectorises(nest, body, unrolled) if vector == 1 else None
+    if found is not None:
+        vector_loop, vector = body[found], body[found].extent
+        vectors = AUTO_VECTOR * math.ceil(vector / lanes)  # LLVM pads or peels as it likes
+        body = body[:found] + body[found + 1 :]
+    elif nest.work.branches:
         vectors = float(vector)  # the statement is taken apart, element by element
-    elif vector == 1:
-        found = _llvm_vectorises(nest, body, unrolled)
-        if found is not None:
-            vector_loop, vector = body[found], body[found].extent
-            vectors = AUTO_VECTOR * math.ceil(vector / lanes)  # LLVM pads or peels as it likes
-            body = body[:found] + body[found + 1 :]
     tile, looped = _register_tile(body, unrolled)
     run, unrolled_run = _reduction_run(body, len(tile), unrolled)
     chained = _next_is_reduction(body, len(tile)) or looped > 1
     if looped > 1 or not nest.block.local:
-        run = 1  # stores to an argument may alias its loads: every step goes through memory
+        run = unrolled_run if looped == 1 else 1  # stores to an argument may alias its loads: they go through memory
     points = math.prod(loop.extent for loop in tile)
-    return _Shape(tile, points, vector_loop, vector, vectors, run, unrolled_run, looped, chained)
+    return _Shape(tile, points, vector_loop, vector, vectors, run, unrolled_run, looped, chained, found is not None)
 
 
 def _register_tile(body: Sequence[Loop], unrolled: int) -> tuple[list[Loop], int]:
@@ -243,20 +247,22 @@ def _transfers(access: Access, shape: _Shape) -> float:
     step = stride(access, shape.vector_loop)
     if step == 0:
         return count * BROADCAST
+    if shape.found:
+        return count * step * shape.vectors
     return count * (shape.vectors if step == 1 else GATHER * shape.vector)
 
 
 def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | None:
-    """The loop that LLVM vectorises by itself: the innermost that is left after unrolling, if it is spatial,
-    contiguous in every access, and calls nothing."""
+    """The loop that LLVM vectorises by itself: the innermost that is left after unrolling, if it is spatial, contiguous
+    or nearly so in every access, and calls nothing."""
     if nest.work.calls:
         return None
     for depth in range(len(body) - 1 - unrolled, -1, -1):
         loop = body[depth]
         if loop.extent == 1:
             continue
-        contiguous = all(stride(access, loop) in (0, 1) for access in (*nest.block.reads, nest.block.write))
-        return depth if contiguous and not loop.reduce else None
+        near = all(0 <= stride(access, loop) <= NEAR for access in nest.block.reads)
+        return depth if near and stride(nest.block.write, loop) in (0, 1) and not loop.reduce else None
     return None
 
 

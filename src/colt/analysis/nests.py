@@ -13,6 +13,8 @@ _OWN = 1 << 30
 """As a depth: all loops of the nest itself."""
 LLVM_UNROLLS = 64
 """Statements up to which LLVM unrolls constant loops by itself."""
+BRANCHED = 4
+"""For how many statements one with a branch counts."""
 
 
 @dataclass(slots=True)
@@ -152,7 +154,8 @@ class _Instance:
             host = nests[place.host]
             parallel = host.parallel
             times = host.times * math.prod(loop.extent for loop in host.loops[: place.depth + 1])
-        unrolled = max(_unrolled_loops(body, limit), _marked(body, LoopKind.UNROLLED))
+        longer = BRANCHED if work.branches else 1
+        unrolled = max(_unrolled_loops(body, limit // longer), _marked(body, LoopKind.UNROLLED))
         return Nest(block, work, loops, times, parallel, vector, unrolled)
 
     # ---- placing ----

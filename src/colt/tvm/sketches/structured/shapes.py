@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from colt.analysis.estimate import vector_quality
+from colt.analysis.estimate import NEAR, vector_quality
 from colt.analysis.nests import LLVM_UNROLLS, footprint
 from colt.analysis.skeleton import Access, Block
 from colt.tvm.sketches.structured.flow import extents_of, reduced, resized, spatial, step_of
@@ -19,8 +19,6 @@ BETTER = 1.1
 """Another way is worth a variant if its register tiles promise so many times the speed."""
 COPY = 0.9
 """What is left of a register tile's speed for each copy of an operand or of the result that it needs."""
-NEAR = 4
-"""Elements that LLVM loads as vectors and shuffles, if a loop takes each so many'th of them."""
 
 
 class Kind(StrEnum):
