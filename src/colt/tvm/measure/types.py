@@ -145,7 +145,7 @@ class Limits:
     """A very first run at least this long is the figure."""
     min_repeat_ms: float = 5.0
     """One repeat averages over runs that take at least this long together."""
-    precision: float = 0.01
+    precision: float = 0.02
     """Repeats go on until the 95 % interval of the median is within this share of it, or lies beyond the best."""
     total_ms: float = 100.0
     """Repeats end after about this long, however wide the interval is."""
