@@ -6,7 +6,7 @@ from itertools import cycle
 import pytest
 
 from colt.errors import InputError
-from colt.tvm.measure.timing import Timing, is_ranked, time_candidate, time_in_turn
+from colt.tvm.measure.timing import Round, Timing, is_ranked, time_candidate, time_in_turn
 from colt.tvm.measure.types import Limits
 
 LIMITS = Limits(
@@ -135,7 +135,7 @@ def test_turns_alternate_and_long_runs_are_not_warmed_up():
     fast, slow = Counted(10_000.0), Counted(500_000.0)
     rounds = time_in_turn([fast, slow], 3, LIMITS, order.append, quiet)
     assert [timing.runs_us for timing in rounds] == [(10_000.0, 500_000.0)] * 3
-    assert not any(timing.of_one_kernel for timing in rounds)
+    assert all(type(timing) is Round for timing in rounds)
     assert len(quietly) == 3
     assert order == [0, 1, 0, 1, 1, 0, 0, 1]
     assert fast.calls == ["once", (1, 1), *[(2, 1)] * 3]

@@ -33,7 +33,7 @@ class Runnable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Latencies in microseconds, and under which circumstances they were taken."""
+    """Latencies of one kernel in microseconds, and under which circumstances they were taken."""
 
     runs_us: tuple[float, ...]
     dropped: bool = False
@@ -43,17 +43,25 @@ class Timing:
     disturbed: bool = False
     """Whether another load was there, in spite of waiting."""
     seconds_waiting: float = 0.0
-    of_one_kernel: bool = True
-    """Whether the runs are repeats of one kernel, not of several in turn."""
 
     def stretch(self, queued: float) -> float:
         """How many times longer the median is than it would be, had the threads not queued that share of the time.
 
         Queueing lengthens the mean by just that; the median of repeats only if it met most of them.
         """
-        if len(self.runs_us) == 1 or not self.of_one_kernel:
+        if len(self.runs_us) == 1:
             return 1 / (1 - queued)
         return max(1.0, statistics.median(self.runs_us) / (statistics.fmean(self.runs_us) * (1 - queued)))
+
+
+class Round(Timing):
+    """One latency of each of several kernels, taken in turn."""
+
+    __slots__ = ()
+
+    def stretch(self, queued: float) -> float:
+        """As all of them have queued that share of the time: there is no median here that could have escaped."""
+        return 1 / (1 - queued)
 
 
 def time_candidate(
@@ -133,9 +141,9 @@ def time_in_turn(
         number = runs_per_repeat(latencies_us[index], limits)
         return _averages(kernels[index], number, 1, latencies_us[index], limits)[0]
 
-    def round_in(order: range) -> Timing:
+    def round_in(order: range) -> Round:
         latencies = {index: one(index) for index in order}
-        return Timing(tuple(latencies[index] for index in range(len(kernels))), of_one_kernel=False)
+        return Round(tuple(latencies[index] for index in range(len(kernels))))
 
     forwards, backwards = range(len(kernels)), range(len(kernels) - 1, -1, -1)
     return [quietly(partial(round_in, backwards if turn % 2 else forwards)) for turn in range(rounds)]
