@@ -243,16 +243,17 @@ def workloads(options: argparse.Namespace) -> int:
 
     from colt.tvm import workloads as registry
 
-    table = Table()
-    for name in ("workload", "size", "arguments", "GFLOP", "MB"):
-        table.add_column(name, justify="right" if name in ("GFLOP", "MB") else "left")
-    for name in registry.names():
-        workload = registry.get(name)
-        for size in workload.sizes:
-            arguments = ", ".join(f"{a.name}{list(a.shape)}" for a in workload.arguments(size))
-            flops, megabytes = workload.flops(size) / 1e9, workload.min_bytes(size) / 1e6
-            table.add_row(name, size, arguments, f"{flops:.3f}", f"{megabytes:.1f}")
-    _print(table)
+    for group, meaning in registry.GROUPS.items():
+        table = Table(title=f"{group}: {meaning}", title_justify="left")
+        for name in ("workload", "size", "arguments", "GFLOP", "MB"):
+            table.add_column(name, justify="right" if name in ("GFLOP", "MB") else "left")
+        for name in registry.names(group):
+            workload = registry.get(name)
+            for size in workload.sizes:
+                arguments = ", ".join(f"{a.name}{list(a.shape)}" for a in workload.arguments(size))
+                flops, megabytes = workload.flops(size) / 1e9, workload.min_bytes(size) / 1e6
+                table.add_row(name, size, arguments, f"{flops:.3f}", f"{megabytes:.1f}")
+        _print(table)
     return 0
 
 
