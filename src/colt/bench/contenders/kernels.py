@@ -1,0 +1,35 @@
+"""The winners of searches, built for this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from colt.bench.contenders.contender import Array, Contender, Maker
+from colt.bench.contenders.messages import Settings
+
+
+def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
+    """Of each winner; all get the same arguments."""
+    import tvm
+
+    from colt.tvm import workloads
+    from colt.tvm.export import load_module
+    from colt.tvm.host import cpu_intrinsics, resolve_target
+    from colt.tvm.measure.kernel import LocalKernel
+
+    target = resolve_target(None, settings.threads)
+    output = workloads.get(settings.workload).arguments(settings.size)[-1]
+    arguments = [tvm.runtime.tensor(array) for array in inputs]
+
+    def make(module: str) -> Contender:
+        with cpu_intrinsics(target):
+            kernel = LocalKernel(load_module(Path(module).read_bytes()), target)
+        result = tvm.runtime.tensor(np.zeros(output.shape, output.dtype))
+        return Contender(lambda: kernel.function(*arguments, result), lambda _: result.numpy())
+
+    for member in settings.members:
+        yield member.name, partial(make, member.module)
