@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from colt.session import Plan
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("colt: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return code
 
 
@@ -304,7 +305,12 @@ def run_bench(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     out = Path(options.out)
-    print(run(config, out, lambda text: print(text, file=sys.stderr, flush=True)))
+    try:
+        report = run(config, out, lambda text: print(text, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        print("colt: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    print(report)
     print(f"written to {out / REPORT}")
     return 0
 

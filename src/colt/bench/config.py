@@ -150,7 +150,7 @@ def _peers(wanted: Sequence[str] | None) -> tuple[Peer, ...]:
         return tuple(peer for peer in Peer if torch or not peer.needs_torch)
     if list(wanted) == [NO_PEERS]:
         return ()
-    peers = tuple(Peer(name) for name in _members("peer", wanted, [*Peer, NO_PEERS]) if name != NO_PEERS)
+    peers = tuple(Peer(name) for name in _members("peer", wanted, list(Peer), f", or {NO_PEERS} alone"))
     missing = [peer for peer in peers if peer.needs_torch and not torch]
     if missing:
         raise InputError(
@@ -159,10 +159,10 @@ def _peers(wanted: Sequence[str] | None) -> tuple[Peer, ...]:
     return peers
 
 
-def _members(what: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+def _members(what: str, wanted: Sequence[str], known: Sequence[str], more: str = "") -> list[str]:
     for name in wanted:
         if name not in known:
-            raise InputError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+            raise InputError(f"there is no {what} {name!r}; there are {', '.join(known)}{more}")
         if list(wanted).count(name) > 1:
             raise InputError(f"{what} {name!r} is named twice")
     return list(wanted)

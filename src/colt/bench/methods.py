@@ -41,8 +41,11 @@ def without_tree(source: Source) -> Method:
         with session.watch("proposing"):
             stream = stream or source(session)
             fresh = list(islice(stream, count))
-        session.search.open(fresh)
-        return session.search.trials.pick(count)
+        trials: list[Trial] = []
+        for opening in fresh:  # one by one: of several the search would choose the order
+            session.search.open([opening])
+            trials += session.search.trials.pick(1)
+        return trials
 
     return Method(lambda session: (), ask)
 

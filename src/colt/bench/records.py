@@ -63,8 +63,9 @@ class CellRecord(Record, frozen=True, kw_only=True):
 class ContenderRecord(Record, frozen=True, kw_only=True):
     """One contender of a re-measurement: the winner of a cell (``strategy`` and ``seed``), or a ``peer``.
 
-    ``problem`` says why it was not timed; ``latencies_us`` has one figure for each round otherwise, or a single one
-    if a run takes so long that it was not timed in turn.
+    ``problem`` says why it was not timed; it is empty for a peer that has nothing of its own for the workload.
+    ``latencies_us`` has one figure for each round otherwise, or a single one if a run takes so long that it was not
+    timed in turn.
     """
 
     strategy: Strategy | None = None
@@ -87,7 +88,8 @@ class ContenderRecord(Record, frozen=True, kw_only=True):
 
 
 class RemeasureRecord(Record, frozen=True, kw_only=True):
-    """All contenders of a workload, timed in turn. ``disturbed`` rounds met other loads, in spite of repeating them."""
+    """All contenders of a workload; a cell without a winner has none. ``disturbed`` of the ``rounds`` met other loads,
+    in spite of repeating them."""
 
     schema: int = SCHEMA
     workload: str

@@ -228,7 +228,7 @@ def _found_problems(results: Results) -> Iterator[str]:
         if remeasured is None:
             continue
         for one in remeasured.contenders:
-            if one.problem and (one.peer is not None or workload.of(one.strategy or Strategy.COLT)):
+            if one.problem:
                 yield f"{workload.name}, {one.name} is not timed: {one.problem}"
         if remeasured.disturbed:
             yield f"{workload.name}: {remeasured.disturbed} of {remeasured.rounds} rounds met other loads"

@@ -186,20 +186,15 @@ def _tree(task: Task) -> Mapping[str, Any]:
     return {"root_width": task.config.warm_start} if task.config.warm_start else {}
 
 
-def _in_order(task: Task) -> Mapping[str, Any]:
-    """A list needs no values of nodes; within a batch the best predicted come first."""
-    return {"rollouts": 0, "cost_model": "off", "epsilon": 0.0}
-
-
-def _by_chance(task: Task) -> Mapping[str, Any]:
-    """As a list, but chance decides on the order within a batch."""
-    return {**_in_order(task), "epsilon": 1.0}
+def _list(task: Task) -> Mapping[str, Any]:
+    """Nothing is concluded from values of nodes."""
+    return {"rollouts": 0, "cost_model": "off"}
 
 
 SEARCHES: dict[Strategy, Search] = {
     Strategy.STOCK: stock,
-    Strategy.RANDOM: of_ours(("scout",), lambda task: without_tree(sampled(task.config.warm_start)), _by_chance),
+    Strategy.RANDOM: of_ours(("scout",), lambda task: without_tree(sampled(task.config.warm_start)), _list),
     Strategy.MCTS: of_ours(("scout",), lambda task: warm_tree(task.config.warm_start), _tree),
-    Strategy.ARCHITECT: of_ours(("architect",), lambda task: without_tree(constructed), _in_order),
+    Strategy.ARCHITECT: of_ours(("architect",), lambda task: without_tree(constructed), _list),
     Strategy.COLT: of_ours(builtin.DEFAULT, lambda task: warm_tree(task.config.warm_start), _tree),
 }

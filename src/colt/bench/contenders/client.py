@@ -38,14 +38,20 @@ class Contenders:
         self.settings = settings
         self._unread = b""
         self._log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "colt.bench.contenders.server", msgspec.json.encode(settings).decode()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-            env=os.environ | _environment(settings.threads),
-        )
+        self._replies, replies = os.pipe()
+        server = [sys.executable, "-P", "-m", "colt.bench.contenders.server"]
+        try:
+            self._process = subprocess.Popen(
+                [*server, msgspec.json.encode(settings).decode(), str(replies), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=(replies,),
+                start_new_session=True,
+                env=os.environ | _environment(settings.threads),
+            )
+        finally:
+            os.close(replies)
 
     def prepared(self) -> Iterator[Prepared]:
         """How preparing each member went, in their order. Raises :class:`Lost`."""
@@ -67,10 +73,11 @@ class Contenders:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._log):
-            with suppress(BrokenPipeError):
-                if pipe is not None:
-                    pipe.close()
+        os.close(self._replies)
+        self._log.close()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,12 +89,10 @@ class Contenders:
 
     def _receive(self, kind: type[MessageT], seconds: float) -> MessageT:
         """The next message, a line."""
-        assert self._process.stdout is not None
-        fd = self._process.stdout.fileno()
         while b"\n" not in self._unread:
-            if not select.select([fd], [], [], seconds)[0]:
+            if not select.select([self._replies], [], [], seconds)[0]:
                 raise Lost(f"no answer within {seconds:.0f} s")
-            data = os.read(fd, 1 << 16)
+            data = os.read(self._replies, 1 << 16)
             if not data:
                 raise Lost(self._obituary())
             self._unread += data

@@ -14,21 +14,20 @@ from colt.bench.contenders.messages import Settings
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
     """Of each winner; all get the same arguments."""
-    import tvm
-
     from colt.tvm import workloads
     from colt.tvm.export import load_module
     from colt.tvm.host import cpu_intrinsics, resolve_target
+    from colt.tvm.measure.arguments import to_device
     from colt.tvm.measure.kernel import LocalKernel
 
     target = resolve_target(None, settings.threads)
     output = workloads.get(settings.workload).arguments(settings.size)[-1]
-    arguments = [tvm.runtime.tensor(array) for array in inputs]
+    arguments = [to_device(array) for array in inputs]
 
     def make(module: str) -> Contender:
         with cpu_intrinsics(target):
             kernel = LocalKernel(load_module(Path(module).read_bytes()), target)
-        result = tvm.runtime.tensor(np.zeros(output.shape, output.dtype))
+        result = to_device(np.zeros(output.shape, output.dtype))
         return Contender(lambda: kernel.function(*arguments, result), lambda _: result.numpy())
 
     for member in settings.members:

@@ -35,18 +35,16 @@ class Settings(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...]
     folder: str
     members: tuple[Member, ...]
-    parent: int
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A contender has run, in about ``us`` microseconds, and left its output in a file; or it has a ``problem``, or it
-    is not ``applicable``."""
+    """A contender has run, in about ``us`` microseconds, and left its ``output`` in a file; or it has a ``problem``, or
+    neither if it has nothing of its own for the workload."""
 
     name: str
     output: str = ""
     us: float = 0.0
     problem: str = ""
-    applicable: bool = True
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -1,6 +1,8 @@
-"""The process that contenders live in: ``python -m colt.bench.contenders.server SETTINGS`` (JSON of ``messages``).
+"""The process that contenders live in: ``python -m colt.bench.contenders.server SETTINGS REPLIES PARENT``.
 
-It prepares them one by one and says how each went; then it runs whichever it is told to, as long as it is told.
+``SETTINGS`` are the JSON of :class:`~colt.bench.contenders.messages.Settings`, ``REPLIES`` is the number of a file
+descriptor, since libraries may print on any other. The process prepares its contenders one by one and says how each
+went; then it runs whichever it is told to, as long as it is told.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from colt.lifeline import die_with_parent
 def main(arguments: list[str]) -> None:
     """Serve until the other side closes."""
     settings = msgspec.json.decode(arguments[0], type=Settings)
-    die_with_parent(settings.parent)
-    replies = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries may print: that is not for the other side
+    replies, parent = map(int, arguments[1:])
+    die_with_parent(parent)
+    os.set_inheritable(replies, False)  # compilers that a library starts must not keep it open
     ready: dict[str, Contender] = {}
     for name, maker in _makers(settings):
         _send(replies, _prepare(name, maker, Path(settings.folder), ready))
@@ -52,7 +54,7 @@ def _prepare(name: str, maker: Maker, folder: Path, ready: dict[str, Contender])
         contender = maker()
         output, us = first_runs(contender)
     except NotApplicable:
-        return Prepared(name, applicable=False)
+        return Prepared(name)
     except Exception as error:  # noqa: BLE001 - whatever a library raises is why it does not take part
         lines = f"{type(error).__name__}: {error}".strip().splitlines()
         return Prepared(name, problem=lines[0][:LONGEST_PROBLEM])
