@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from colt.errors import InputError
@@ -103,6 +104,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "equal_promise": 0.0,
     },
 }
+
+
+class SpaceKind(StrEnum):
+    """Which design space is searched."""
+
+    COLT = "colt"  # COLT's own sketches and MetaSchedule's
+    METASCHEDULE = "metaschedule"  # MetaSchedule's sketches alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from colt import events
 from colt.ceiling import Ceiling, why_no_roofline
-from colt.config import Budget, SearchConfig
+from colt.config import Budget, SearchConfig, SpaceKind
 from colt.errors import InputError, MeasureError
 from colt.events import Emit, Event
 from colt.hardware import Hardware
@@ -69,6 +69,7 @@ class Plan:
     """Where kernels run, if not on this machine."""
     assumptions: tuple[str, ...] = ()
     """What the user did not say of the board, in words."""
+    space: SpaceKind = SpaceKind.COLT
 
     def to_config(self) -> dict[str, object]:
         """For the run directory's ``config.toml``."""
@@ -82,6 +83,8 @@ class Plan:
         run |= {"threads": self.threads, "pool": list(self.pool), "target": str(self.target)}
         if self.board is not None:
             run |= {"rpc": self.board.address, "key": self.board.key}
+        if self.space is not SpaceKind.COLT:
+            run["space"] = str(self.space)
         return {"run": run, "search": self.config.to_mapping()}
 
 
@@ -209,7 +212,7 @@ class Session:
                 LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
             )
             self.emit(events.Began("generating the design space"))
-            self.space = TvmSpace.generated(plan.program.module, plan.target)
+            self.space = TvmSpace.generated(plan.program.module, plan.target, plan.space)
             for message in self.space.messages:
                 self.note(message)
             self._make_search()

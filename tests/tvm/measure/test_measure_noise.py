@@ -10,10 +10,10 @@ from time import monotonic, sleep
 import measure_programs as programs
 import pytest
 
+from colt.hardware.queueing import Queued, QueueWatch, queued_seconds
 from colt.search.types import Fate
 from colt.tvm.measure import Job, Limits, LocalMeasurer, local, noise
 from colt.tvm.measure.noise import Gauge, time_quietly
-from colt.tvm.measure.queueing import Queued, QueueWatch, queued_seconds
 from colt.tvm.measure.timing import Round, Timing
 
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import tvm
 
-from colt.tvm.measure.queueing import Crew, queued_seconds
+from colt.hardware.queueing import Crew, queued_seconds
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from tvm import IRModule
 from tvm.target import Target
 
 from colt.hardware import detect
+from colt.hardware.queueing import QueueWatch
 from colt.tvm.measure.arguments import ArgumentCache, Array, to_device
 from colt.tvm.measure.kernel import Kernel, KernelCache, LocalKernel, build_library
 from colt.tvm.measure.layout import Layouts
 from colt.tvm.measure.messages import Stage
 from colt.tvm.measure.noise import Gauge
-from colt.tvm.measure.queueing import QueueWatch
 from colt.tvm.measure.reference import reference_arguments, reference_program
 
 
