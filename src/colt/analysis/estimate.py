@@ -314,9 +314,8 @@ class _Memory:
         """
         sets = capacity // (LINE * WAYS)
         around = 0
-        while around < len(self.depths) and sum(_occupied(sets, part) for part in self.lines[around]) * LINE <= capacity:
+        while around < len(self.depths) - 1 and self._occupied(sets, around) * LINE <= capacity:
             around += 1
-        around = min(around, len(self.depths) - 1)
         turns = math.prod(loop.extent for loop in self.nest.loops[: self.depths[around]])
         block = self.nest.block
         moved = 0.0
@@ -328,9 +327,12 @@ class _Memory:
                 moved += jump * self._jumps(number, around) if read else 0.0
         return moved * LINE * turns
 
+    def _occupied(self, sets: int, around: int) -> float:
+        return sum(_occupied(sets, part) for part in self.lines[around])
+
     def _jumps(self, number: int, around: int) -> float:
         """How often the access goes on somewhere else. A few rows at a time are prefetched side by side."""
-        run = max((self.lines[n][number].run for n in range(around + 1) if self.lines[n][number].rows <= STREAMS))
+        run = max(self.lines[n][number].run for n in range(around + 1) if self.lines[n][number].rows <= STREAMS)
         return self.lines[around][number].total / run if run * LINE < PAGE else 0.0
 
 

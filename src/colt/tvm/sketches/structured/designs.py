@@ -57,7 +57,9 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
         except RULE_ERRORS as error:
             messages.append(f"structured sketches are left out: {_reason(error)}")
             continue
-        for name, groups, long_sums in () if prepared is None else _structures(prepared, threads):
+        if prepared is None:
+            continue
+        for name, groups, long_sums in _structures(prepared, threads):
             try:
                 designs.append(_design(prepared, name, groups, threads, long_sums))
             except RULE_ERRORS as error:
@@ -66,7 +68,7 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
 
 
 def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None:
-    """The program rewritten for the shapes that are chosen; ``None`` if it is no program of plain blocks, or none are."""
+    """The program rewritten for the shapes chosen; ``None`` if none are, or it is no program of plain blocks."""
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
         return None

@@ -16,7 +16,16 @@ from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import Kind, Shape
-from colt.tvm.sketches.structured.tiles import SCALARS, SQUARE, Tile, sample_columns, sample_rows, split_inner, split_rows, split_sum
+from colt.tvm.sketches.structured.tiles import (
+    SCALARS,
+    SQUARE,
+    Tile,
+    sample_columns,
+    sample_rows,
+    split_inner,
+    split_rows,
+    split_sum,
+)
 
 
 def emit(
@@ -93,7 +102,9 @@ class _Emitter:
     def _longest(self, origin: int | None, loop: Any, extent: int) -> tuple[Any, int]:
         """The loop over the anchor's outer iter of the block in which it is padded furthest, and its extent."""
         found = loop, extent
-        for number in self._kernels() if origin is not None else ():
+        if origin is None:
+            return found
+        for number in self._kernels():
             match = self.flow.counterpart(self.group.anchor, self.group.members, number, origin)
             if match is not None and self.flow.blocks[number].iters[match].extent > found[1]:
                 block, _, rv = self._look_up(number)

@@ -54,8 +54,8 @@ def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: C
 
 
 def _outer(flow: Flow, shape: Shape, number: int, threads: int) -> list[int]:
-    """The iters of an anchor whose tiles may run in parallel: all, but where LLVM is to find vectors of any length these
-    are better left whole."""
+    """The iters of an anchor whose tiles may run in parallel: all, but one along which LLVM is to find vectors of any
+    length is better left whole."""
     iters = flow.blocks[number].iters
     outer = [n for n in spatial(flow.blocks[number]) if iters[n].extent > 1]
     others = [n for n in outer if n != shape.vector]

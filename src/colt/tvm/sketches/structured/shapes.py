@@ -23,7 +23,7 @@ COPY = 0.9
 
 class Kind(StrEnum):
     """``KERNEL``: a reduction with a register tile, of vectors along a spatial iter if it has any; ``ROWS``: one whose
-    vectors run along the reduction; ``POINTWISE``: no reduction; ``LOOP``: a reduction whose vectors are left to LLVM."""
+    vectors run along the reduction; ``POINTWISE``: no reduction; ``LOOP``: one whose vectors are left to LLVM."""
 
     KERNEL = "kernel"
     ROWS = "rows"
