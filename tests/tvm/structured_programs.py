@@ -230,15 +230,6 @@ def arg_max(rows: int = 24, columns: int = 40) -> Any:
     return module_of_tensors([x, index, value])
 
 
-def running_sum(rows: int = 16, columns: int = 32) -> Any:
-    """Each result needs the one before: not to be tiled."""
-    (x,) = placeholders(X=(rows, columns))
-    state = te.placeholder((rows, columns), name="state")
-    first = te.compute((rows, 1), lambda i, _: x[i, 0], name="first")
-    step = te.compute((rows, columns), lambda i, t: state[i, t - 1] + x[i, t], name="step")
-    return module_of_tensors([x, te.scan(first, step, state, inputs=[x])])
-
-
 PROGRAMS: dict[str, Callable[[], Any]] = {
     **programs.PROGRAMS,
     "experts": programs.experts,

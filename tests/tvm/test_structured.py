@@ -132,6 +132,59 @@ def test_odd_extents_get_vectors_that_divide_them() -> None:
     assert "vectors" not in derived(programs.matmul(31, 61, 127))["plain/fused"][0]
 
 
+def test_contractions_whose_extents_divide_badly_are_padded_in_a_variant() -> None:
+    """To whole vectors, and to rows with a good divisor; the copies of the operands are not told of."""
+    found = derived(programs.matmul(37, 41, 43))
+    assert list(found) == ["plain/fused", "padded/fused"]
+    nest, note = found["padded/fused"]
+    assert nest.endswith("with C inside, C in rows of i x vectors of 8 along j")
+    assert note == "C padded to i 39 x j 48"
+    assert not any(name.startswith("padded") for name in derived(programs.matmul(48, 40, 37)))
+
+
+def test_padding_stays_inside_a_group_of_blocks() -> None:
+    """The heads and rows of attention are cut into tiles as they are where nothing has to be padded."""
+    found = derived(programs.attention(2, 37, 19))
+    assert "padded/fused" in found
+    nest, *notes = found["padded/fused"]
+    assert "with Q_pad, QK, rowmax, exp, rowsum, prob_pad, O inside" in nest
+    assert notes == ["K packed for QK", "QK padded to h 2 x i 39 x j 40", "O padded to h 2 x i 39 x x 24"]
+
+
+def test_a_small_contraction_is_not_padded() -> None:
+    """The router of the experts has a few thousandths of the work."""
+    notes = derived(programs.experts(17, 2, 19, 23))["padded/apart"]
+    assert {note.split()[0] for note in notes if " padded to " in note} == {"gate", "up", "Y"}
+
+
+def test_a_result_is_transposed_where_only_another_of_its_iters_has_whole_vectors() -> None:
+    found = derived(structured_programs.PROGRAMS["matmul-narrow"]())
+    assert list(found) == ["plain/fused", "transposed/fused", "transposed/staged"]
+    nest, note = found["transposed/staged"]
+    assert nest.endswith("with C inside, C in rows of j x vectors of 8 along i")
+    assert note == "A packed for C"
+
+
+def test_a_sum_of_products_of_one_operand_with_itself_is_not_padded() -> None:
+    assert list(derived(structured_programs.gram())) == ["packed/fused"]
+
+
+def test_what_is_no_sum_of_products_is_not_padded() -> None:
+    assert all(name.startswith("plain") for name in derived(structured_programs.max_pool(step=1)))
+
+
+def test_a_loop_in_which_llvm_finds_vectors_is_not_cut_into_tiles() -> None:
+    assert derived(structured_programs.max_pool(24)) == {"plain/fused": ["Y in parallel tiles of c·i"]}
+    assert derived(structured_programs.max_pool(1, 9)) == {"plain/fused": ["Y in parallel tiles of i·j"]}
+
+
+def test_what_is_transposed_goes_square_by_square() -> None:
+    space = space_of(structured_programs.transpose())
+    schedule = space.sample(random.Random(0), space.sketches[0])
+    ((*_, height, width),) = extents(space.module(schedule)).values()
+    assert (height[0], width[0]) == (8, 8)
+
+
 def test_padding_is_not_computed_several_times_over() -> None:
     """Each row of a depthwise convolution needs three padded ones, so that rows are not cut apart together."""
     found = derived(structured_programs.separable_conv())

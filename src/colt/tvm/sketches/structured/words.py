@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from colt.tvm.sketches.structured.flow import Flow
+from colt.analysis.skeleton import Block
+from colt.tvm.sketches.structured.flow import Flow, spatial
 from colt.tvm.sketches.structured.groups import Group
 from colt.tvm.sketches.structured.prepare import Packed
 from colt.tvm.sketches.structured.shapes import Shape
@@ -14,15 +15,26 @@ def describe(
     flow: Flow, shapes: Sequence[Shape], groups: Sequence[Group], packed: Sequence[Packed], long_sums: bool
 ) -> str:
     """What runs in parallel, what is computed under it, and the register tiles."""
-    copies = {one.copy for one in packed}
-    nests = [_nest(flow, shapes, group) for group in groups if flow.blocks[group.anchor].name not in copies]
+    copies = {one.copy for one in packed} | {flow.blocks[n].name for n in _padded(flow) if not shapes[n].is_contraction}
+    shown = [one for one in groups if one.members or flow.blocks[one.anchor].name not in copies]
+    nests = [_nest(flow, shapes, one) for one in shown]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
+    notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
     rows = [flow.blocks[n].name for number, shape in enumerate(shapes) if shape.partial for n in flow.consumers(number)]
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
     if long_sums:
         notes.append("long sums in parts")
     return "; ".join([*nests, *notes])
+
+
+def _padded(flow: Flow) -> list[int]:
+    return [n for n, block in enumerate(flow.blocks) if block != flow.useful[n]]
+
+
+def _padding(block: Block) -> str:
+    extents = " x ".join(f"{loop_name(block.iters[n].name)} {block.iters[n].extent}" for n in spatial(block))
+    return f"{block.name} padded to {extents}"
 
 
 def _nest(flow: Flow, shapes: Sequence[Shape], group: Group) -> str:
