@@ -191,6 +191,14 @@ def test_padding_is_not_computed_several_times_over() -> None:
     assert all(nests[0] == "pad in parallel tiles of c·i" for nests in found.values())
 
 
+def test_cheap_statistics_are_computed_with_what_they_normalise_or_before() -> None:
+    found = derived(workloads.get("group-norm").build("small"))
+    assert [nests[:-1] for nests in found.values()] == [
+        ["Y in parallel tiles of g with total, squares inside"],
+        ["total in parallel tiles of g", "squares in parallel tiles of g", "Y in parallel tiles of g·i·j"],
+    ]
+
+
 def test_long_sums_may_be_taken_in_parts() -> None:
     assert list(derived(programs.matmul(8, 48, 1200))) == ["plain/fused", "plain/fused-parts"]
 

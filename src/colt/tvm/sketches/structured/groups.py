@@ -11,7 +11,8 @@ from colt.tvm.sketches.structured.flow import Flow, spatial
 from colt.tvm.sketches.structured.shapes import Kind, Shape
 
 SMALL = 1 / 16
-"""A chain of producers with less than this share of the work is cut off rather than have it restrict the tiling."""
+"""A chain of producers with less than this share of the work is cut off rather than have it restrict the tiling; also
+tried is to keep it where nothing is contracted, since such programs wait for memory."""
 JOBS = 4
 """Tiles for each thread that must be left when a producer restricts what is tiled."""
 
@@ -72,8 +73,9 @@ def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cu
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False
     kept = [n for n in home.outer if _keeps(flow, shapes, home, number, n)]
+    contracts = any(shapes[n].kind is Kind.KERNEL for n in (home.anchor, *home.members, number))
     if len(kept) < len(home.outer):
-        if flow.chain_work(number) < SMALL * flow.chain_work(home.anchor):
+        if (contracts or cut is not Cut.NOWHERE) and flow.chain_work(number) < SMALL * flow.chain_work(home.anchor):
             return False
         if home.kernel is not None and cut is not Cut.NOWHERE:
             return False
