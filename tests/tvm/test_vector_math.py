@@ -190,6 +190,20 @@ def test_lets_of_the_program_become_steps_like_others() -> None:
 
 
 @T.prim_func(s_tir=True)
+def _let_in_a_branch(x: T.Buffer((64,), "float32"), y: T.Buffer((64,), "float32")):
+    for i in range(64):
+        with T.sblock("y"):
+            vi = T.axis.spatial(64, i)
+            s = T.float32()
+            y[vi] = T.exp(T.if_then_else(vi > 9, T.Let(s * s, where={s: x[vi] * T.float32(2)}), T.exp2(x[vi])))
+
+
+def test_a_let_in_a_branch_of_an_argument_cannot_become_a_step_so_that_the_call_is_left_alone() -> None:
+    mod = module(_let_in_a_branch)
+    assert rewrite(mod) is mod
+
+
+@T.prim_func(s_tir=True)
 def _guarded(x: T.Buffer((64,), "float32"), y: T.Buffer((64,), "float32")):
     for i in range(64):
         with T.sblock("y"):
