@@ -22,6 +22,7 @@ ALLOWED = {
     "intervals": set(),
     "stopwatch": set(),
     "interrupt": set(),
+    "lifeline": set(),
     "events": {"knobs"},
     "hardware": {"errors"},
     "analysis": {"knobs", "hardware", "errors"},
@@ -31,7 +32,7 @@ ALLOWED = {
     "runs": {"search", "knobs", "config", "events", "errors", "hardware"},
 }
 """What each part of COLT may import of COLT; ``tvm`` and what drives everything may import all below them."""
-DRIVERS = {"cli", "tuning", "session", "finish", "accounts", "leaders", "comparison", "ceiling"}
+DRIVERS = {"cli", "tuning", "session", "finish", "accounts", "leaders", "comparison", "ceiling", "bench"}
 ANYTHING_BUT = {"tvm": {*DRIVERS, "runs"}}
 
 

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from colt.session import Plan
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("colt: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return code
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, such as 4") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, such as 0.95") from None
+
+
+_TYPES: dict[type, Callable[[str], Any]] = {int: _integer, float: _number, str: str}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,10 +75,11 @@ def parser() -> argparse.ArgumentParser:
     _add_tune(commands)
     _add_show(commands)
     _add_export(commands)
+    _add_bench(commands)
     listing = commands.add_parser("workloads", help="list the built-in workloads")
     listing.set_defaults(command=workloads)
     hardware = commands.add_parser("hardware", help="show this machine and its measured peaks")
-    hardware.add_argument("--threads", type=int, help="threads to measure with (all cores)")
+    hardware.add_argument("--threads", type=_integer, help="threads to measure with (all cores)")
     hardware.add_argument("--refresh", action="store_true", help="measure again")
     hardware.set_defaults(command=show_hardware)
     return top
@@ -77,13 +96,13 @@ def _add_tune(commands: Any) -> None:
     tune.add_argument("--size", help="small (default) or paper, for workloads")
     tune.add_argument("--target", help='TVM target as JSON or tag, such as {"kind":"llvm","mcpu":"znver4"}')
     tune.add_argument("--pool", help="built-in experts, separated by commas (scout,tuner,architect)")
-    tune.add_argument("--trials", type=int, default=64, help="schedules to measure (default: 64)")
-    tune.add_argument("--seconds", type=float, help="stop measuring after so many seconds")
+    tune.add_argument("--trials", type=_integer, default=64, help="schedules to measure (default: 64)")
+    tune.add_argument("--seconds", type=_number, help="stop measuring after so many seconds")
     tune.add_argument(
-        "--until-roofline", type=float, metavar="SHARE", help="stop once the best reaches this share, such as 0.95"
+        "--until-roofline", type=_number, metavar="SHARE", help="stop once the best reaches this share, such as 0.95"
     )
-    tune.add_argument("--seed", type=int, default=0, help="seeds everything random (default: 0)")
-    tune.add_argument("--threads", type=int, help="threads for kernels (default: all cores)")
+    tune.add_argument("--seed", type=_integer, default=0, help="seeds everything random (default: 0)")
+    tune.add_argument("--threads", type=_integer, help="threads for kernels (default: all cores)")
     tune.add_argument(
         "--exact-math",
         action="store_true",
@@ -108,7 +127,7 @@ def _add_setting(group: Any, spec: dataclasses.Field[Any]) -> None:
     group.add_argument(
         "--" + spec.name.replace("_", "-"),
         dest=f"search_{spec.name}",
-        type=type(spec.default),
+        type=_TYPES[type(spec.default)],
         choices=spec.metadata["choices"] or None,
         metavar=None if spec.metadata["choices"] else "N" if isinstance(spec.default, int) else "X",
         help=f"{meaning} (default: {default})",
@@ -127,6 +146,54 @@ def _add_export(commands: Any) -> None:
     export.add_argument("run", metavar="DIR", help="a run directory")
     export.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
     export.set_defaults(command=export_run)
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="compare search methods with each other and with libraries",
+        description="Run workloads x strategies x seeds, each search in a process of its own; then time the winners of "
+        "all strategies and the peers in turn, and write a report. The same command resumes what was interrupted.",
+    )
+    bench.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help="names of workloads, or the groups main (default) and held-out"
+    )
+    bench.add_argument("--out", metavar="DIR", required=True, help="directory, new or of this very benchmark")
+    bench.add_argument(
+        "--strategies",
+        nargs="+",
+        metavar="NAME",
+        default=["stock", "random", "mcts", "architect", "colt"],
+        help="of stock (MetaSchedule's evolutionary search), random (random schedules), mcts (the tree with random "
+        "edits alone), architect (the best that it constructs, without a tree) and colt (default: all)",
+    )
+    bench.add_argument("--trials", type=_integer, default=64, help="schedules that each search measures (default: 64)")
+    bench.add_argument(
+        "--seeds", type=_integer, default=3, help="searches by each strategy, seeded 0, 1, ... (default: 3)"
+    )
+    bench.add_argument("--size", default="small", help="small (default) or paper")
+    bench.add_argument(
+        "--space",
+        default="own",
+        help="what is searched: own (default: MetaSchedule's space for stock, COLT's for the others), or the same for "
+        "all: colt or metaschedule",
+    )
+    bench.add_argument(
+        "--warm-start",
+        type=_integer,
+        default=0,
+        metavar="N",
+        help="have every strategy begin with the same N schedules, which the architect constructs (default: 0, each as "
+        "it does by itself)",
+    )
+    bench.add_argument(
+        "--peers",
+        nargs="+",
+        metavar="NAME",
+        help="libraries to hold winners against: numpy, torch, sdpa, torch.compile, or none (default: all installed)",
+    )
+    bench.add_argument("--threads", type=_integer, help="threads for kernels and peers (default: all cores)")
+    bench.set_defaults(command=run_bench)
 
 
 # ---- commands ----
@@ -243,22 +310,53 @@ def export_run(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_bench(options: argparse.Namespace) -> int:
+    """``colt bench``."""
+    from colt.bench.config import checked
+    from colt.bench.directory import REPORT
+    from colt.bench.run import run
+
+    if not options.out:
+        raise InputError("the directory has an empty name")
+    config = checked(
+        options.workloads,
+        size=options.size,
+        strategies=options.strategies,
+        trials=options.trials,
+        seeds=options.seeds,
+        space=options.space,
+        warm_start=options.warm_start,
+        peers=options.peers,
+        threads=options.threads,
+    )
+    out = Path(options.out)
+    try:
+        report = run(config, out, lambda text: print(text, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        print("colt: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    print(report)
+    print(f"written to {out / REPORT}")
+    return 0
+
+
 def workloads(options: argparse.Namespace) -> int:
     """``colt workloads``."""
     from rich.table import Table
 
     from colt.tvm import workloads as registry
 
-    table = Table()
-    for name in ("workload", "size", "arguments", "GFLOP", "MB"):
-        table.add_column(name, justify="right" if name in ("GFLOP", "MB") else "left")
-    for name in registry.names():
-        workload = registry.get(name)
-        for size in workload.sizes:
-            arguments = ", ".join(f"{a.name}{list(a.shape)}" for a in workload.arguments(size))
-            flops, megabytes = workload.flops(size) / 1e9, workload.min_bytes(size) / 1e6
-            table.add_row(name, size, arguments, f"{flops:.3f}", f"{megabytes:.1f}")
-    _print(table)
+    for group, meaning in registry.GROUPS.items():
+        table = Table(title=f"{group}: {meaning}", title_justify="left")
+        for name in ("workload", "size", "arguments", "GFLOP", "MB"):
+            table.add_column(name, justify="right" if name in ("GFLOP", "MB") else "left")
+        for name in registry.names(group):
+            workload = registry.get(name)
+            for size in workload.sizes:
+                arguments = ", ".join(f"{a.name}{list(a.shape)}" for a in workload.arguments(size))
+                flops, megabytes = workload.flops(size) / 1e9, workload.min_bytes(size) / 1e6
+                table.add_row(name, size, arguments, f"{flops:.3f}", f"{megabytes:.1f}")
+        _print(table)
     return 0
 
 

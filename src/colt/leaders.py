@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from colt.search.types import Trial, TrialResult
 from colt.tvm.measure import Limits
 
 if TYPE_CHECKING:
     from colt.session import Session
+
+Candidate = TypeVar("Candidate")
 
 LEADERS = 5
 """How many correct schedules are timed in turn at the end."""
@@ -45,18 +47,25 @@ def check_leader(session: Session, results: Sequence[TrialResult]) -> None:
             return
 
 
-def correct_leaders(session: Session) -> list[tuple[float, Trial]]:
-    """Up to :data:`LEADERS` correct trials, fastest first, with their latencies in microseconds.
+def first_correct(
+    ranked: Sequence[tuple[float, Candidate]], correct: Callable[[Candidate], bool]
+) -> list[tuple[float, Candidate]]:
+    """The first :data:`LEADERS` that are correct of what is ranked, fastest first.
 
     A wrong one leaves its place to the next in rank, as far as :data:`MOST_COMPARED`.
     """
-    correct: list[tuple[float, Trial]] = []
-    candidates = session.search.trials.ranked()[:MOST_COMPARED]
-    for latency_us, trial in candidates:
-        if is_correct(session, trial):
-            correct.append((latency_us, trial))
-        if len(correct) == LEADERS:
+    found: list[tuple[float, Candidate]] = []
+    for latency_us, candidate in ranked[:MOST_COMPARED]:
+        if correct(candidate):
+            found.append((latency_us, candidate))
+        if len(found) == LEADERS:
             break
+    return found
+
+
+def correct_leaders(session: Session) -> list[tuple[float, Trial]]:
+    """Up to :data:`LEADERS` correct trials, fastest first, with their latencies in microseconds."""
+    correct = first_correct(session.search.trials.ranked(), lambda trial: is_correct(session, trial))
     if session.verifications and not correct:
         compared = len(session.verifications)
         session.note(f"all {compared} schedules that were compared compute something else; the untuned program is kept")

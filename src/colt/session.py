@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from colt import events
 from colt.ceiling import Ceiling, why_no_roofline
-from colt.config import Budget, SearchConfig
+from colt.config import Budget, SearchConfig, SpaceKind
 from colt.errors import InputError, MeasureError
 from colt.events import Emit, Event
 from colt.hardware import Hardware
@@ -35,6 +35,7 @@ from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_tar
 from colt.tvm.cost_model import CostModel
 from colt.tvm.host import available_cores, resolve_target
 from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Verification
+from colt.tvm.measure.code_size import predicted_build_seconds
 from colt.tvm.measure.rpc import require_board
 from colt.tvm.peaks import hardware_with_peaks
 from colt.tvm.records import Records, arguments_info
@@ -70,6 +71,7 @@ class Plan:
     """Where kernels run, if not on this machine."""
     assumptions: tuple[str, ...] = ()
     """What the user did not say of the board, in words."""
+    space: SpaceKind = SpaceKind.COLT
 
     def to_config(self) -> dict[str, object]:
         """For the run directory's ``config.toml``."""
@@ -84,6 +86,8 @@ class Plan:
         run["exact_math"] = self.exact_math
         if self.board is not None:
             run |= {"rpc": self.board.address, "key": self.board.key}
+        if self.space is not SpaceKind.COLT:
+            run["space"] = str(self.space)
         return {"run": run, "search": self.config.to_mapping()}
 
 
@@ -172,6 +176,8 @@ class Session:
     seconds_building: float = 0.0
     """Wall time of building trials and the untuned program; of timing likewise."""
     seconds_timing: float = 0.0
+    builds: dict[int, Measurement] = field(default_factory=dict)
+    """What was measured, by trial."""
     _space: TimedSpace = field(init=False)
     _records: Records | None = None
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
@@ -213,7 +219,9 @@ class Session:
                 LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
             )
             self.emit(events.Began("generating the design space"))
-            self.space = TvmSpace.generated(plan.program.module, plan.target, vector_math=not plan.exact_math)
+            self.space = TvmSpace.generated(
+                plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math
+            )
             for message in self.space.messages:
                 self.note(message)
             self._make_search()
@@ -274,8 +282,13 @@ class Session:
             config,
             seed=plan.seed,
             trials_total=plan.budget.trials,
+            build_seconds=self._build_seconds,
             emit=self.emit,
         )
+
+    def _build_seconds(self, schedule: Schedule) -> float:
+        with self.watch("scoring"):
+            return predicted_build_seconds(self.space.module(schedule))
 
     def _cost_model(self) -> CostModel:
         module = self.plan.program.module
@@ -325,6 +338,7 @@ class Session:
             with self._measuring():
                 done = next(measurements)
             self._tell_of_noise(done)
+            self.builds[trial.id] = done
             if self._records is not None and done.fate is not Fate.SKIPPED:
                 self._records.add(trial.id, self.space.scheduled(trial.schedule), done.latency_us)
             if done.latency_us is not None:

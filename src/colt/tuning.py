@@ -11,7 +11,8 @@ finish     leaders verified, timed in turn with the untuned program, exported   
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,28 @@ from colt import events
 from colt.config import SearchConfig
 from colt.events import Emit
 from colt.finish import Result, finish
+from colt.knobs import Schedule
 from colt.leaders import check_leader, roofline_reached
 from colt.pool import builtin
+from colt.search.types import Trial
 from colt.session import Plan, Session, plan
 
 STALLED = 20
 """Batches in a row without a new schedule after which the space counts as exhausted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a run decides what to measure: everything else is the same for every method."""
+
+    openings: Callable[[Session], Iterable[tuple[Schedule, str]]]
+    """What the root's children are chosen from, each with who made it."""
+    ask: Callable[[Session, int], list[Trial]]
+    """Up to so many distinct schedules to measure next; none if nothing new is found."""
+
+
+TREE = Method(Session.openings, lambda session, count: session.search.ask(count, session.propose))
+"""The paper's search over the shared tree."""
 
 
 def tune(
@@ -104,20 +121,20 @@ def tune(
     )
 
 
-def run(plan: Plan, on_event: Sequence[Emit] = ()) -> Result:
+def run(plan: Plan, on_event: Sequence[Emit] = (), method: Method = TREE) -> Result:
     """Carry a plan out. Raises as :func:`tune`."""
     with Session(plan, on_event) as session:
         baseline_us = session.measure_baseline()
         session.claim_directory()
         search = session.search
-        search.open(session.openings(), baseline_us)
+        search.open(method.openings(session), baseline_us)
         session.emit(events.Began("searching"))
         stalled = 0
         while (stop := _stop_reason(session, stalled)) is None:
             session.learn()
             left = plan.budget.trials - search.trials.charged
             with session.watch("searching"):
-                batch = search.ask(min(plan.config.batch_size, left), session.propose)
+                batch = method.ask(session, min(plan.config.batch_size, left))
             stalled = 0 if batch else stalled + 1
             results = list(session.measure(batch))
             with session.watch("verifying"):

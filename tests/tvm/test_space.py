@@ -15,6 +15,7 @@ from tvm.s_tir.meta_schedule.postproc import PyPostproc
 from tvm.s_tir.schedule import Trace
 from tvm_ffi import structural_equal
 
+from colt.config import SpaceKind
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, LocationKnob, Schedule, Transformation, Value
 from colt.testing.cases import SpaceCase
@@ -299,6 +300,15 @@ def test_metaschedules_own_design_spaces_make_the_same_space() -> None:
     schedule = generated.sample(rng())
     assert given.realise(schedule).schedule == schedule
     assert structural_equal(given.module(schedule), generated.module(schedule))
+
+
+def test_metaschedules_space_is_colts_less_the_sketches_of_our_own() -> None:
+    mod, target = programs.softmax(), resolve_target(None, 2)
+    theirs = TvmSpace.generated(mod, target, SpaceKind.METASCHEDULE).summaries()
+    everything = TvmSpace.generated(mod, target, SpaceKind.COLT).summaries()
+    assert everything[-len(theirs) :] == theirs
+    assert len(everything) > len(theirs)
+    assert all(name.startswith("ms") for _, name, _ in theirs)
 
 
 def test_spaces_made_alike_answer_alike() -> None:

@@ -1,8 +1,8 @@
 """The machine at hand: processor, SIMD, caches, memory, and its measured peaks. Pure Python for Linux, free of TVM.
 
 ``cpuinfo`` parses what Linux says, ``machine`` holds it, ``peaks`` is what was measured on it, ``roofline`` what a
-program can reach there, ``store`` keeps peaks in a file per machine. Measuring them takes TVM and seconds: see
-:mod:`colt.tvm.peaks`.
+program can reach there, ``store`` keeps peaks in a file per machine, ``queueing`` tells what other loads take away.
+Measuring peaks takes TVM and seconds: see :mod:`colt.tvm.peaks`.
 """
 
 from colt.hardware.cpuinfo import Cache, Simd

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from colt.analysis.skeleton import Skeleton
+from colt.config import SpaceKind
 from colt.errors import IllegalEdit
 from colt.knobs import (
     ROOT_LOCATION,
@@ -81,12 +82,14 @@ class TvmSpace:
         self._sketches = LazySketches(self._sketch, len(self._plans))
 
     @classmethod
-    def generated(cls, mod: Any, target: Any, *, seed: int = 1, **options: Any) -> TvmSpace:
-        """The space of structured sketches and MetaSchedule's own.
+    def generated(
+        cls, mod: Any, target: Any, kind: SpaceKind = SpaceKind.COLT, *, seed: int = 1, **options: Any
+    ) -> TvmSpace:
+        """The space of structured sketches and MetaSchedule's own, or of the latter alone.
 
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
-        return cls(mod, _with_structured(mod, target, generate(mod, target, seed), seed), **options)
+        return cls(mod, design_space(mod, target, kind, seed), **options)
 
     @classmethod
     def given(
@@ -303,6 +306,12 @@ class TvmSpace:
     def _random_other(self, number: int, rng: random.Random) -> int:
         """The number of another sketch; the same one if there is no other."""
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
+
+
+def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1) -> DesignSpace:
+    """The designs of a space of that kind. Raises :class:`~colt.errors.InputError` if MetaSchedule has none."""
+    theirs = generate(mod, target, seed)
+    return theirs if kind is SpaceKind.METASCHEDULE else _with_structured(mod, target, theirs, seed)
 
 
 def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:

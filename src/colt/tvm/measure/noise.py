@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from colt.tvm.measure.queueing import Queued, QueueWatch
+from colt.hardware.queueing import Queued, QueueWatch
 from colt.tvm.measure.timing import Timing
 from colt.tvm.measure.types import Limits
 

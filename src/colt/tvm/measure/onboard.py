@@ -13,13 +13,13 @@ import tvm_ffi
 from tvm import IRModule
 from tvm.target import Target
 
+from colt.hardware.queueing import NotWatched
 from colt.tvm.assumed import simd_of_target
 from colt.tvm.measure.arguments import ArgumentCache, Array
 from colt.tvm.measure.board import Board, BoardLost
 from colt.tvm.measure.kernel import build_library, evaluate
 from colt.tvm.measure.messages import Stage
 from colt.tvm.measure.noise import Gauge
-from colt.tvm.measure.queueing import NotWatched
 from colt.tvm.measure.reference import reference_arguments, reference_program
 from colt.tvm.measure.rpc import Connection
 from colt.tvm.recent import Recent

@@ -6,7 +6,6 @@ Standard output and error are free for whatever kernels and LLVM print.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from tvm import IRModule
 from tvm.target import Target
 
+from colt.lifeline import die_with_parent
 from colt.tvm.host import cpu_intrinsics
 from colt.tvm.measure.access import analyse
 from colt.tvm.measure.arguments import signature
@@ -56,7 +56,6 @@ from colt.tvm.measure.timing import Timing, time_candidate, time_in_turn
 from colt.tvm.measure.verify import Verifier
 from colt.tvm.measure.wire import FrameReader, encode_reply
 
-_PR_SET_PDEATHSIG = 1
 _MAX_REQUEST_BYTES = (1 << 32) - 1
 _PATIENT_ROUNDS = 3  # of timing in turn that may wait for a quiet machine as long as they are allowed to
 _NO_TIME = 1e-9
@@ -254,8 +253,8 @@ def _protect(settings: WorkerSettings) -> None:
     for fd in (settings.requests_fd, settings.replies_fd):  # compilers that the worker starts must not keep them open
         os.set_inheritable(fd, False)
     # This signal comes when the thread that started us ends: only the main thread lives as long as the parent.
-    if settings.tied and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if settings.tied:
+        die_with_parent()
     threading.Thread(target=_end_with_pipe, args=(settings.requests_fd,), daemon=True).start()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, _MAX_LOG_BYTES)

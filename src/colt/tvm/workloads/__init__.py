@@ -5,6 +5,6 @@ Importing this package does not import TVM; :func:`get` does.
 """
 
 from colt.tvm.workloads.base import Argument, Role, Workload
-from colt.tvm.workloads.registry import get, names
+from colt.tvm.workloads.registry import GROUPS, Group, get, names
 
-__all__ = ["Argument", "Role", "Workload", "get", "names"]
+__all__ = ["GROUPS", "Argument", "Group", "Role", "Workload", "get", "names"]

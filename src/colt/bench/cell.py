@@ -1,0 +1,64 @@
+"""One cell in a process of its own: ``python -m colt.bench.cell DIRECTORY WORKLOAD STRATEGY SEED PARENT``.
+
+Whatever happens to it costs this cell. Standard output and error go to the cell's log.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from colt.bench.config import Cell, Strategy
+from colt.bench.directory import WINNER, BenchDirectory
+from colt.bench.records import CellRecord
+from colt.bench.strategies import SEARCHES, Task, seconds_since_start
+from colt.lifeline import die_with_parent
+from colt.runs.directory import RunDirectory
+
+
+def main(arguments: list[str]) -> None:
+    """Run the cell and write its record, whether it has a winner or failed."""
+    path, workload, strategy, seed, parent = arguments
+    die_with_parent(int(parent))
+    directory, cell = BenchDirectory.load(Path(path)), Cell(workload, Strategy(strategy), int(seed))
+    try:
+        record = run_cell(directory, cell)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong in a search is what came of the cell
+        traceback.print_exc()
+        record = CellRecord(
+            workload=cell.workload,
+            strategy=cell.strategy,
+            seed=cell.seed,
+            failure=f"{type(error).__name__}: {error}".strip(),
+            wall_seconds=seconds_since_start(),
+        )
+    directory.finish(cell, record)
+
+
+def run_cell(directory: BenchDirectory, cell: Cell) -> CellRecord:
+    """Search, and keep the winner."""
+    from colt.tvm.export import save_module
+    from colt.tvm.host import set_threads
+
+    set_threads(directory.config.threads)
+    folder = directory.folder(cell)
+    found = SEARCHES[cell.strategy](Task(directory.config, cell, folder))
+    RunDirectory(folder).write(WINNER, save_module(found.module))
+    return CellRecord(
+        workload=cell.workload,
+        strategy=cell.strategy,
+        seed=cell.seed,
+        best_us=found.best_us,
+        wall_seconds=seconds_since_start(),
+        search_seconds=max((trial.seconds for trial in found.trials), default=0.0),
+        build_seconds=found.build_seconds,
+        timing_seconds=found.timing_seconds,
+        stop_reason=found.stop_reason,
+        messages=found.messages,
+        trials=found.trials,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

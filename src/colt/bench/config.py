@@ -1,0 +1,173 @@
+"""What a benchmark is to run, all of it checked. Free of TVM until it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import msgspec
+
+from colt.config import Budget, SpaceKind
+from colt.errors import InputError
+
+OWN_SPACE = "own"
+SPACES = (OWN_SPACE, *SpaceKind)
+"""The switch of the space: each strategy's own, or the same for all."""
+MOST_SEEDS = 1000
+MOST_FIRST = 64
+
+
+class Strategy(StrEnum):
+    """The search methods that are compared."""
+
+    STOCK = "stock"
+    RANDOM = "random"
+    MCTS = "mcts"
+    ARCHITECT = "architect"
+    COLT = "colt"
+
+
+class Peer(StrEnum):
+    """The libraries that winners are held against."""
+
+    NUMPY = "numpy"
+    TORCH = "torch"
+    SDPA = "sdpa"
+    TORCH_COMPILE = "torch.compile"
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether it comes with PyTorch, an optional extra."""
+        return self is not Peer.NUMPY
+
+
+NO_PEERS = "none"
+
+
+class Cell(NamedTuple):
+    """One search."""
+
+    workload: str
+    strategy: Strategy
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.workload} {self.strategy} seed {self.seed}"
+
+
+class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be run. Made by :func:`checked`; two that are equal may share a directory."""
+
+    workloads: tuple[str, ...]
+    size: str
+    strategies: tuple[Strategy, ...]
+    trials: int
+    seeds: int
+    """So many of them: 0, 1, ..."""
+    space: str
+    warm_start: int
+    peers: tuple[Peer, ...]
+    threads: int
+
+    def cells(self, workload: str) -> Iterator[Cell]:
+        """All searches of a workload. Strategies take turns, so that a machine that drifts meets all alike."""
+        for seed in range(self.seeds):
+            for strategy in self.strategies:
+                yield Cell(workload, strategy, seed)
+
+    def space_of(self, strategy: Strategy) -> SpaceKind:
+        """What that strategy searches."""
+        if self.space != OWN_SPACE:
+            return SpaceKind(self.space)
+        return SpaceKind.METASCHEDULE if strategy is Strategy.STOCK else SpaceKind.COLT
+
+
+def checked(
+    workloads: Sequence[str],
+    *,
+    size: str,
+    strategies: Sequence[str],
+    trials: int,
+    seeds: int,
+    space: str,
+    warm_start: int,
+    peers: Sequence[str] | None,
+    threads: int | None,
+) -> BenchConfig:
+    """Check and resolve what the user asked for.
+
+    Groups of workloads stand for their members, and none for the group ``main``; ``peers`` left out are all that are
+    installed; ``threads`` left out are all cores.
+
+    Raises
+    ------
+    InputError
+        Something is not usable; the message says what is accepted.
+    """
+    from colt.tvm.host import available_cores
+
+    Budget(trials)
+    _require_whole("seeds", seeds, 1, MOST_SEEDS)
+    _require_whole("warm-start", warm_start, 0, min(trials, MOST_FIRST))
+    cores = available_cores()
+    if threads is not None:
+        _require_whole("threads", threads, 1, cores)
+    if space not in SPACES:
+        raise InputError(f"space is {space!r}; it takes one of {', '.join(SPACES)}")
+    return BenchConfig(
+        workloads=_workloads(workloads, size),
+        size=size,
+        strategies=tuple(Strategy(name) for name in _members("strategy", strategies, list(Strategy))),
+        trials=trials,
+        seeds=seeds,
+        space=str(space),
+        warm_start=warm_start,
+        peers=_peers(peers),
+        threads=threads or cores,
+    )
+
+
+def _workloads(wanted: Sequence[str], size: str) -> tuple[str, ...]:
+    from colt.tvm import workloads
+
+    found: list[str] = []
+    for name in wanted or ("main",):
+        found += workloads.names(name) if name in workloads.GROUPS else [name]
+    for name in found:
+        try:
+            workload = workloads.get(name)
+        except InputError as error:
+            raise InputError(f"{error}; or the groups {' and '.join(workloads.GROUPS)}") from None
+        workload.shape(size)
+    return tuple(dict.fromkeys(found))
+
+
+def _peers(wanted: Sequence[str] | None) -> tuple[Peer, ...]:
+    torch = find_spec("torch") is not None
+    if wanted is None:
+        return tuple(peer for peer in Peer if torch or not peer.needs_torch)
+    if list(wanted) == [NO_PEERS]:
+        return ()
+    peers = tuple(Peer(name) for name in _members("peer", wanted, list(Peer), f", or {NO_PEERS} alone"))
+    missing = [peer for peer in peers if peer.needs_torch and not torch]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)} need PyTorch, which is not installed: pip install -c constraints.txt '.[bench]'"
+        )
+    return peers
+
+
+def _members(what: str, wanted: Sequence[str], known: Sequence[str], more: str = "") -> list[str]:
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"there is no {what} {name!r}; there are {', '.join(known)}{more}")
+        if list(wanted).count(name) > 1:
+            raise InputError(f"{what} {name!r} is named twice")
+    return list(wanted)
+
+
+def _require_whole(what: str, value: int, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise InputError(f"{what} is {value!r}; it takes an integer from {low} to {high}")

@@ -1,0 +1,114 @@
+"""This side of a process of contenders."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+
+from colt.bench.contenders.messages import Lap, Order, Prepared, Settings
+
+PREPARE_SECONDS = 600.0
+"""For building or compiling one contender and running it."""
+LAP_SECONDS = 300.0
+"""For one lap."""
+_SPINS = "1000"  # as in COLT's workers: threads that keep a core busy for longer would disturb the next contender
+_LAST_WORDS_BYTES = 500
+
+MessageT = TypeVar("MessageT", bound=msgspec.Struct)
+
+
+class Lost(Exception):
+    """The process has died, or does not answer; the text says how."""
+
+
+class Contenders:
+    """A started process. Usable in ``with``; leaving ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._unread = b""
+        self._log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - closed by close()
+        self._replies, replies = os.pipe()
+        server = [sys.executable, "-P", "-m", "colt.bench.contenders.server"]
+        try:
+            self._process = subprocess.Popen(
+                [*server, msgspec.json.encode(settings).decode(), str(replies), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=(replies,),
+                start_new_session=True,
+                env=os.environ | _environment(settings.threads),
+            )
+        finally:
+            os.close(replies)
+
+    def prepared(self) -> Iterator[Prepared]:
+        """How preparing each member went, in their order. Raises :class:`Lost`."""
+        for _ in self.settings.members:
+            yield self._receive(Prepared, PREPARE_SECONDS)
+
+    def lap(self, name: str, seconds: float) -> Lap:
+        """Have one of them run. Raises :class:`Lost`."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(Order(name, seconds)) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Lost(self._obituary()) from None
+        return self._receive(Lap, LAP_SECONDS)
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._replies)
+        self._log.close()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _receive(self, kind: type[MessageT], seconds: float) -> MessageT:
+        """The next message, a line."""
+        while b"\n" not in self._unread:
+            if not select.select([self._replies], [], [], seconds)[0]:
+                raise Lost(f"no answer within {seconds:.0f} s")
+            data = os.read(self._replies, 1 << 16)
+            if not data:
+                raise Lost(self._obituary())
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return msgspec.json.decode(line, type=kind)
+
+    def _obituary(self) -> str:
+        status = self._process.wait()
+        cause = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
+        size = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
+        lines = tail.decode(errors="replace").strip().splitlines()
+        return f"{cause}: {lines[-1]}" if lines else cause
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The same number of threads for every library."""
+    names = ("TVM_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**dict.fromkeys(names, str(threads)), "TVM_THREAD_POOL_SPIN_COUNT": _SPINS}

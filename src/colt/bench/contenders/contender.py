@@ -1,0 +1,56 @@
+"""One contender at work, and how it is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from numpy.typing import NDArray
+
+from colt.bench.contenders.messages import Lap
+from colt.hardware.queueing import QueueWatch
+
+Array = NDArray[Any]
+LONG_SECONDS = 1.0
+"""A shorter run comes before a lap and is not counted: caches and thread pools are those of whoever ran before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """``call`` computes once; ``fetch`` makes an array of what it gave."""
+
+    call: Callable[[], Any]
+    fetch: Callable[[Any], Array]
+
+
+Maker = Callable[[], Contender]
+"""Builds or compiles a contender; raises whatever goes wrong, and :class:`NotApplicable`."""
+
+
+class NotApplicable(Exception):
+    """The peer has nothing of its own for this workload."""
+
+
+def first_runs(contender: Contender) -> tuple[Array, float]:
+    """What it computes, and how many microseconds the second run takes: some compile in the first."""
+    output = contender.fetch(contender.call())
+    started = perf_counter()
+    contender.call()
+    return output, (perf_counter() - started) * 1e6
+
+
+def lap(contender: Contender, seconds: float) -> Lap:
+    """Run it for so long, at least once."""
+    started = perf_counter()
+    contender.call()
+    if perf_counter() - started >= LONG_SECONDS:
+        return Lap((perf_counter() - started) * 1e6, 0.0)
+    watch, runs, started = QueueWatch(), 0, perf_counter()
+    while True:
+        contender.call()
+        runs += 1
+        passed = perf_counter() - started
+        if passed >= seconds:
+            return Lap(passed / runs * 1e6, watch.shares().most)

@@ -1,0 +1,58 @@
+"""numpy with the BLAS that it comes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from colt.bench.contenders.contender import Array, Contender, Maker
+from colt.bench.contenders.messages import Settings
+
+
+def attention(q: Array, k: Array, v: Array) -> Array:
+    """Query heads that share a key and value head are rows of one matrix; the scores are worked on in place."""
+    heads, rows, width = k.shape  # as many rows as queries have
+    scores = q.reshape(heads, -1, width) @ k.transpose(0, 2, 1)
+    scores *= q.dtype.type(width**-0.5)
+    scores -= scores.max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=-1, keepdims=True)
+    out: Array = scores @ v
+    return out.reshape(-1, rows, width)
+
+
+def conv(x: Array, f: Array) -> Array:
+    """One matrix product, with the windows laid out as columns."""
+    outputs, channels, height, width = f.shape
+    side = x.shape[-1]
+    padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)))
+    columns = np.empty((channels, height, width, side, side), x.dtype)
+    for i in range(height):
+        for j in range(width):
+            columns[:, i, j] = padded[:, i : i + side, j : j + side]
+    out: Array = f.reshape(outputs, -1) @ columns.reshape(channels * height * width, -1)
+    return out.reshape(1, outputs, side, side)
+
+
+def matmul_int8(a: Array, b: Array) -> Array:
+    """Through float32, since numpy has a fast product of those only: exact, as sums stay below 2^24."""
+    return (a.astype(np.float32) @ b.astype(np.float32)).astype(np.int32)
+
+
+FASTER: dict[str, Callable[..., Array]] = {
+    "llama3-attention": attention,
+    "flux-attention": attention,
+    "flux-conv": conv,
+    "matmul-int8": matmul_int8,
+}
+"""Where numpy has a faster way than the workload's reference."""
+
+
+def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
+    """The one contender."""
+    from colt.tvm import workloads
+
+    compute = FASTER.get(settings.workload, workloads.get(settings.workload).compute)
+    for member in settings.members:
+        yield member.name, lambda: Contender(lambda: compute(*inputs), np.ascontiguousarray)

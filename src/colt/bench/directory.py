@@ -1,0 +1,165 @@
+"""The directory of a benchmark: one configuration, never mixed, never half-written.
+
+    bench.toml                              what is run, and under which conditions
+    cells/WORKLOAD/STRATEGY-SEED/           result.json, winner.json, log.txt, and what the search left itself
+    remeasured/WORKLOAD.json                the winners and peers timed in turn
+    report.md, cells.csv, trials.csv, remeasured.csv
+
+A cell is done when it has its ``result.json``, which is written last and in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from colt.bench.config import BenchConfig, Cell
+from colt.bench.records import CellRecord, RemeasureRecord, load_record
+from colt.errors import InputError
+from colt.runs.directory import RunDirectory
+
+CONFIG = "bench.toml"
+RESULT = "result.json"
+WINNER = "winner.json"
+LOG = "log.txt"
+REPORT = "report.md"
+_LOCK = ".lock"
+
+
+class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of ``bench.toml``. ``conditions`` are what figures must share to be comparable: machine and versions."""
+
+    bench: BenchConfig
+    conditions: dict[str, str]
+
+
+class BenchDirectory:
+    """A directory that belongs to one benchmark."""
+
+    def __init__(self, path: Path, contents: Contents) -> None:
+        self.path = path
+        self.config = contents.bench
+        self.conditions = contents.conditions
+
+    # ---- opening ----
+
+    @classmethod
+    @contextmanager
+    def claimed(cls, path: Path, config: BenchConfig, conditions: Mapping[str, str]) -> Iterator[BenchDirectory]:
+        """The directory, new or with what an interrupted benchmark left, for this process alone.
+
+        Raises
+        ------
+        InputError
+            It holds something else, a benchmark of another configuration, or another process works in it.
+        """
+        wanted = Contents(config, dict(conditions))
+        if (path / CONFIG).exists():
+            _require_same(path, cls.load(path), wanted)
+        else:
+            _require_free(path)
+        with _locked(path):
+            if not (path / CONFIG).exists():
+                RunDirectory(path).write(CONFIG, tomli_w.dumps(msgspec.to_builtins(wanted)).encode())
+            yield cls(path, wanted)
+
+    @classmethod
+    def load(cls, path: Path) -> BenchDirectory:
+        """The directory as it is, for reading. Raises :class:`InputError` if it is none of a benchmark."""
+        try:
+            contents = msgspec.toml.decode((path / CONFIG).read_bytes(), type=Contents)
+        except OSError as error:
+            raise InputError(f"{path} holds no benchmark: {CONFIG}: {error.strerror or error}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise InputError(f"{path / CONFIG} is not the configuration of a benchmark: {error}") from None
+        return cls(path, contents)
+
+    # ---- cells ----
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a cell keeps everything."""
+        return self.path / "cells" / cell.workload / f"{cell.strategy}-{cell.seed}"
+
+    def result(self, cell: Cell) -> CellRecord | None:
+        """What came of a cell; ``None`` if it is not done."""
+        return load_record(self.folder(cell) / RESULT, CellRecord)
+
+    def begin(self, cell: Cell) -> Path:
+        """An empty folder for a cell; what is left of a half-done one goes, and what was concluded from it."""
+        folder = self.folder(cell)
+        if folder.exists():
+            shutil.rmtree(folder)
+        self._remeasured(cell.workload).unlink(missing_ok=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def finish(self, cell: Cell, record: CellRecord) -> None:
+        """The cell is done."""
+        RunDirectory(self.folder(cell)).write(RESULT, record.to_json())
+
+    # ---- re-measurements ----
+
+    def remeasured(self, workload: str) -> RemeasureRecord | None:
+        """The winners and peers of a workload timed in turn; ``None`` if they have not been."""
+        return load_record(self._remeasured(workload), RemeasureRecord)
+
+    def keep_remeasured(self, record: RemeasureRecord) -> None:
+        """Write a re-measurement."""
+        path = self._remeasured(record.workload)
+        path.parent.mkdir(exist_ok=True)
+        RunDirectory(path.parent).write(path.name, record.to_json())
+
+    def _remeasured(self, workload: str) -> Path:
+        return self.path / "remeasured" / f"{workload}.json"
+
+    # ---- what is made of them ----
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a report or a table."""
+        return RunDirectory(self.path).write(name, text.encode())
+
+
+def _require_free(path: Path) -> None:
+    try:
+        # A benchmark that was killed at once leaves hidden files only.
+        if path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+            raise InputError(f"{path} holds other files; name a directory that is new, empty, or of a benchmark")
+    except OSError as error:
+        raise InputError(f"{path} cannot be used: {error.strerror or error}") from None
+
+
+def _require_same(path: Path, found: BenchDirectory, wanted: Contents) -> None:
+    """A benchmark is resumed as it was begun."""
+    before = {**msgspec.to_builtins(found.config), **found.conditions}
+    now = {**msgspec.to_builtins(wanted.bench), **wanted.conditions}
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if changed:
+        differences = "; ".join(f"{n} was {_show(before.get(n))}, now it is {_show(now.get(n))}" for n in changed)
+        raise InputError(f"{path} holds a benchmark of another configuration: {differences}; name another directory")
+
+
+def _show(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Make the directory if there is none, and keep other benchmarks out of it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / _LOCK).open("w")
+    except OSError as error:
+        raise InputError(f"{path} cannot be used: {error.strerror or error}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another colt bench works in {path}") from None
+        yield

@@ -1,0 +1,130 @@
+"""What the records say: medians, ratios with intervals, curves. Pure arithmetic.
+
+Where a strategy has several seeds, a round's latency is the median over them. Intervals are those of the
+re-measurement, at 95 %: they say nothing of how the next seed would do.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from colt.bench.config import BenchConfig, Peer, Strategy
+from colt.bench.records import CellRecord, ContenderRecord, RemeasureRecord
+from colt.intervals import Estimate, estimate, paired_ratio
+
+Side = Strategy | Peer
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadResults:
+    """Everything about one workload, as far as there is something."""
+
+    name: str
+    cells: tuple[CellRecord, ...]
+    remeasured: RemeasureRecord | None
+
+    def of(self, strategy: Strategy) -> list[CellRecord]:
+        """The cells of a strategy that have a winner."""
+        return [cell for cell in self.cells if cell.strategy is strategy and cell.ok]
+
+    def contenders(self, side: Side) -> list[ContenderRecord]:
+        """Those of one side that were timed."""
+        everybody = self.remeasured.contenders if self.remeasured is not None else ()
+        return [one for one in everybody if one.ok and side == (one.peer or one.strategy)]
+
+    def latency(self, side: Side) -> Latency | None:
+        """Of one side in the re-measurement; ``None`` if nobody of it was timed."""
+        return _latency([one.latencies_us for one in self.contenders(side)])
+
+    def best_peer(self, peers: Sequence[Peer]) -> Peer | None:
+        """The fastest of the peers that were timed."""
+        medians = {peer: found.median_us for peer in peers if (found := self.latency(peer)) is not None}
+        return min(medians, key=medians.__getitem__, default=None)
+
+    def gflops(self, latency_us: float) -> float:
+        """Work over time."""
+        assert self.remeasured is not None
+        return self.remeasured.flops / latency_us / 1e3
+
+    @property
+    def goal_us(self) -> float:
+        """The lowest latency that any trial of any strategy had; infinite if none was timed."""
+        return min((best_after(cell, len(cell.trials)) for cell in self.cells), default=math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A benchmark, as far as it has got."""
+
+    config: BenchConfig
+    workloads: tuple[WorkloadResults, ...]
+
+    @property
+    def subject(self) -> Strategy:
+        """Which strategy the others are held against."""
+        return Strategy.COLT if Strategy.COLT in self.config.strategies else self.config.strategies[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Of one side: in each round, or a single figure if it was not timed in turn; in microseconds."""
+
+    rounds_us: tuple[float, ...]
+
+    @property
+    def median_us(self) -> float:
+        """Over the rounds."""
+        return statistics.median(self.rounds_us)
+
+    @property
+    def estimate(self) -> Estimate:
+        """With its interval."""
+        return estimate(self.rounds_us)
+
+
+def _latency(members: Sequence[Sequence[float]]) -> Latency | None:
+    """The median over members, round by round; over their medians if not all were timed in the same rounds."""
+    if not members:
+        return None
+    if len({len(rounds) for rounds in members}) > 1:
+        return Latency((statistics.median(map(statistics.median, members)),))
+    return Latency(tuple(map(statistics.median, zip(*members, strict=True))))
+
+
+def speedup(subject: Latency, other: Latency) -> Estimate:
+    """How many times faster the subject is: the other's latency over its own, round by round."""
+    if len(subject.rounds_us) == len(other.rounds_us):
+        return paired_ratio(other.rounds_us, subject.rounds_us)
+    return Estimate(other.median_us / subject.median_us, None, 1)
+
+
+def geometric_mean(ratios: Iterable[float]) -> float | None:
+    """``None`` of nothing."""
+    values = list(ratios)
+    return statistics.geometric_mean(values) if values else None
+
+
+# ---- curves ----
+
+
+def curve(cell: CellRecord) -> list[float]:
+    """The best latency after each trial, infinite before the first that was timed."""
+    best, found = math.inf, []
+    for trial in cell.trials:
+        best = best if trial.latency_us is None else min(best, trial.latency_us)
+        found.append(best)
+    return found
+
+
+def best_after(cell: CellRecord, trials: int) -> float:
+    """The best latency after so many trials, or all if there are fewer; infinite if none was timed."""
+    return min(curve(cell)[:trials], default=math.inf)
+
+
+def trials_to(cell: CellRecord, latency_us: float) -> float:
+    """How many trials it takes to reach a latency; infinite if it is not reached."""
+    reached = (number for number, best in enumerate(curve(cell), 1) if best <= latency_us)
+    return next(reached, math.inf)

@@ -1,0 +1,74 @@
+"""Cells in processes of their own, which end with this one and cannot take it with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from colt.bench.config import Cell
+from colt.bench.directory import LOG, BenchDirectory
+from colt.bench.records import CellRecord
+
+FLOOR_SECONDS = 900.0
+SECONDS_PER_TRIAL = 60.0
+"""A cell may take so long, and so much longer for each of its trials: then something hangs. Slow builds and kernels
+have limits of their own, far below."""
+_LAST_WORDS = 500
+
+
+def run_isolated(directory: BenchDirectory, cell: Cell) -> CellRecord:
+    """Run a cell from its beginning; whatever becomes of the process, there is a record of it afterwards.
+
+    If this process is interrupted meanwhile the cell is ended and has no record.
+    """
+    log = directory.begin(cell) / LOG
+    started = time.monotonic()
+    limit = FLOOR_SECONDS + SECONDS_PER_TRIAL * directory.config.trials
+    died = _run(_command(directory, cell), log, limit)
+    record = directory.result(cell)
+    if record is None:
+        record = CellRecord(
+            workload=cell.workload,
+            strategy=cell.strategy,
+            seed=cell.seed,
+            failure=died or f"it ended without a result; {_last_words(log)}",
+            wall_seconds=time.monotonic() - started,
+        )
+        directory.finish(cell, record)
+    return record
+
+
+def _command(directory: BenchDirectory, cell: Cell) -> list[str]:
+    place = [str(directory.path), cell.workload, str(cell.strategy), str(cell.seed), str(os.getpid())]
+    # -P: a file named like a module in the working directory must not be imported in its place.
+    return [sys.executable, "-P", "-m", "colt.bench.cell", *place]
+
+
+def _run(command: list[str], log: Path, seconds: float) -> str:
+    """How the process died; empty if it ended by itself with status 0."""
+    with log.open("wb") as output:
+        # In a session of its own: a Ctrl-C is for this process, which then ends that one at once.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return f"it took more than {seconds:.0f} s; {_last_words(log)}"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}; {_last_words(log)}"
+    return f"exited with status {status}; {_last_words(log)}" if status else ""
+
+
+def _last_words(log: Path) -> str:
+    """The end of what the process printed, in one line."""
+    lines = log.read_text(errors="replace")[-_LAST_WORDS:].strip().splitlines()
+    return f"its last words: {lines[-1]}" if lines else "it printed nothing"

@@ -1,0 +1,119 @@
+"""The winners of all cells of a workload and the peers, verified and timed in turn: what a benchmark concludes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from colt.bench.config import Cell
+from colt.bench.contenders.client import Contenders, Lost
+from colt.bench.contenders.messages import Family, Member, Settings
+from colt.bench.directory import WINNER, BenchDirectory
+from colt.bench.records import ContenderRecord, RemeasureRecord
+from colt.bench.turns import Entry, drop_all, time_in_turn
+
+_SEED = 0
+
+
+def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
+    """Verify and time all contenders of a workload; the record of one that fails or is wrong says so."""
+    from colt.tvm import workloads
+
+    known, config = workloads.get(workload), directory.config
+    winners, peers = list(_winners(directory, workload)), [Entry(ContenderRecord(peer=peer)) for peer in config.peers]
+    with TemporaryDirectory(prefix="colt-bench-") as folder, ExitStack() as stack:
+        inputs = _inputs(known.arguments(config.size))
+        settings = Settings(
+            family=Family.KERNELS,
+            workload=workload,
+            size=config.size,
+            threads=config.threads,
+            inputs=tuple(_save(array, Path(folder) / f"input-{n}.npy") for n, array in enumerate(inputs)),
+            folder=folder,
+            members=(),
+        )
+        expected = np.ascontiguousarray(known.reference(inputs))
+        for family, entries in _families(winners, peers):
+            members = tuple(_member(directory, workload, entry.record) for entry in entries)
+            home = Contenders(msgspec.structs.replace(settings, family=family, members=members))
+            _prepare(stack.enter_context(home), entries, expected)
+        rounds = time_in_turn([*winners, *peers])
+    return RemeasureRecord(
+        workload=workload,
+        flops=known.flops(config.size),
+        contenders=tuple(entry.finished() for entry in (*winners, *peers)),
+        rounds=rounds.count,
+        disturbed=rounds.disturbed,
+    )
+
+
+def _winners(directory: BenchDirectory, workload: str) -> Iterator[Entry]:
+    for cell in directory.config.cells(workload):
+        result = directory.result(cell)
+        if result is not None and result.ok:
+            yield Entry(ContenderRecord(strategy=cell.strategy, seed=cell.seed))
+
+
+def _families(winners: Sequence[Entry], peers: Sequence[Entry]) -> Iterator[tuple[Family, list[Entry]]]:
+    """Who shares a process, without families of nobody."""
+    families = {
+        Family.KERNELS: list(winners),
+        Family.NUMPY: [entry for entry in peers if entry.record.peer and not entry.record.peer.needs_torch],
+        Family.TORCH: [entry for entry in peers if entry.record.peer and entry.record.peer.needs_torch],
+    }
+    return ((family, entries) for family, entries in families.items() if entries)
+
+
+def _member(directory: BenchDirectory, workload: str, record: ContenderRecord) -> Member:
+    if record.strategy is None or record.seed is None:
+        return Member(record.name)
+    winner = directory.folder(Cell(workload, record.strategy, record.seed)) / WINNER
+    return Member(record.name, str(winner.resolve()))
+
+
+def _inputs(arguments: Sequence[Any]) -> list[Any]:
+    """Random arrays for all arguments but the output."""
+    from colt.tvm.measure.arguments import Parameter, random_array
+
+    parameters = [Parameter(argument.shape, argument.dtype) for argument in arguments[:-1]]
+    return [random_array(parameter, index, _SEED) for index, parameter in enumerate(parameters)]
+
+
+def _save(array: Any, path: Path) -> str:
+    np.save(path, array)
+    return str(path)
+
+
+def _prepare(home: Contenders, entries: Sequence[Entry], expected: Any) -> None:
+    """Have a process make its contenders ready, and compare what each computes."""
+    waiting = list(entries)
+    try:
+        for prepared in home.prepared():
+            entry = waiting.pop(0)
+            if not prepared.output:
+                entry.drop(prepared.problem)
+                continue
+            entry.home, entry.us = home, prepared.us
+            _compare(entry, expected, np.load(prepared.output))
+    except Lost as lost:
+        for entry in waiting:
+            entry.home = home
+        drop_all(home, entries, lost)
+
+
+def _compare(entry: Entry, expected: Any, found: Any) -> None:
+    from colt.tvm.measure.compare import compare
+
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        entry.drop(f"the output is {found.dtype}{list(found.shape)}, not {expected.dtype}{list(expected.shape)}")
+        return
+    difference = compare(expected, np.ascontiguousarray(found))
+    entry.record = msgspec.structs.replace(entry.record, max_rel_error=difference.max_rel)
+    if not difference.ok:
+        entry.drop(f"it computes something else: {difference.problem}")

@@ -1,0 +1,90 @@
+"""What a benchmark accepts, and which cells it makes of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from colt.bench import config as bench_config
+from colt.bench.config import BenchConfig, Peer, Strategy, checked
+from colt.config import SpaceKind
+from colt.errors import InputError
+from colt.tvm import workloads
+
+
+def made(*names: str, **changes: Any) -> BenchConfig:
+    settings: dict[str, Any] = {
+        "size": "small",
+        "strategies": list(Strategy),
+        "trials": 8,
+        "seeds": 2,
+        "space": "own",
+        "warm_start": 0,
+        "peers": ["numpy"],
+        "threads": 1,
+    }
+    return checked(names, **{**settings, **changes})
+
+
+def test_no_workload_is_the_main_group_and_a_group_is_its_members() -> None:
+    assert made().workloads == workloads.names()
+    assert made("gemv", "held-out").workloads == ("gemv", *(n for n in workloads.names("held-out") if n != "gemv"))
+
+
+def test_strategies_take_turns() -> None:
+    cells = list(made("gemv", strategies=["stock", "colt"]).cells("gemv"))
+    assert [(cell.strategy, cell.seed) for cell in cells] == [("stock", 0), ("colt", 0), ("stock", 1), ("colt", 1)]
+
+
+@pytest.mark.parametrize(
+    ("space", "stock", "colt"),
+    [
+        ("own", SpaceKind.METASCHEDULE, SpaceKind.COLT),
+        ("colt", SpaceKind.COLT, SpaceKind.COLT),
+        ("metaschedule", SpaceKind.METASCHEDULE, SpaceKind.METASCHEDULE),
+    ],
+)
+def test_the_switch_of_the_space(space: str, stock: SpaceKind, colt: SpaceKind) -> None:
+    config = made("gemv", space=space)
+    assert (config.space_of(Strategy.STOCK), config.space_of(Strategy.COLT)) == (stock, colt)
+    assert config.space_of(Strategy.RANDOM) is colt
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"trials": 0}, "trials is 0; it takes an integer of at least 1"),
+        ({"seeds": 0}, "seeds is 0; it takes an integer from 1"),
+        ({"threads": 4096}, "threads is 4096; it takes an integer from 1 to"),
+        ({"warm_start": 9}, "warm-start is 9; it takes an integer from 0 to 8"),
+        ({"space": "mine"}, "space is 'mine'; it takes one of own, colt, metaschedule"),
+        ({"size": "paper"}, "gemv has no size 'paper'; it has small"),
+        ({"strategies": ["luck"]}, "no strategy 'luck'; there are stock, random, mcts, architect, colt"),
+        ({"strategies": ["colt", "colt"]}, "strategy 'colt' is named twice"),
+        ({"peers": ["jax"]}, "no peer 'jax'; there are numpy, torch, sdpa, torch.compile, or none alone"),
+        ({"peers": ["numpy", "none"]}, "no peer 'none'; there are numpy, torch, sdpa, torch.compile, or none alone"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_what_can(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError) as error:
+        made("gemv", **changes)
+    assert complaint in str(error.value)
+
+
+def test_an_unknown_workload_brings_up_names_and_groups() -> None:
+    with pytest.raises(InputError, match=r"no workload 'gemvv'; did you mean gemv.* or the groups main and held-out"):
+        made("gemvv")
+
+
+@pytest.mark.parametrize(("there", "peers"), [(True, tuple(Peer)), (False, (Peer.NUMPY,))])
+def test_peers_are_all_that_are_installed(there: bool, peers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_config, "find_spec", lambda name: object() if there else None)
+    assert made("gemv", peers=None).peers == peers
+    assert made("gemv", peers=["none"]).peers == ()
+
+
+def test_a_peer_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_config, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"sdpa need PyTorch, which is not installed: pip install"):
+        made("gemv", peers=["numpy", "sdpa"])

@@ -1,0 +1,131 @@
+"""Contenders in their processes: numpy and kernels for real, PyTorch where it is installed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from colt.bench.config import Peer
+from colt.bench.contenders.client import Contenders, Lost
+from colt.bench.contenders.messages import Family, Member, Prepared, Settings
+from colt.bench.remeasure import _inputs
+from colt.tvm import workloads
+from colt.tvm.export import save_module
+from colt.tvm.measure.compare import compare
+from colt.tvm.workloads import Workload
+
+EVERYTHING = (*workloads.names(), *workloads.names("held-out"))
+
+
+def inputs_of(workload: Workload[Any]) -> list[Any]:
+    return _inputs(workload.arguments("small"))
+
+
+@contextmanager
+def contenders(folder: Path, family: Family, name: str, *members: Member) -> Iterator[Contenders]:
+    paths = []
+    for number, array in enumerate(inputs_of(workloads.get(name))):
+        paths.append(str(folder / f"{number}.npy"))
+        np.save(paths[-1], array)
+    settings = Settings(family, name, "small", 1, tuple(paths), str(folder), members)
+    with Contenders(settings) as home:
+        yield home
+
+
+def agrees(name: str, prepared: Prepared) -> bool:
+    workload = workloads.get(name)
+    expected = np.ascontiguousarray(workload.reference(inputs_of(workload)))
+    found = np.load(prepared.output)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    return compare(expected, found).ok
+
+
+@pytest.mark.parametrize("name", ["llama3-attention", "flux-attention", "flux-conv", "matmul-int8", "gemv"])
+def test_numpy_computes_the_same_where_it_has_a_faster_way(name: str, tmp_path: Path) -> None:
+    with contenders(tmp_path, Family.NUMPY, name, Member("numpy")) as home:
+        (prepared,) = home.prepared()
+        assert prepared.problem == ""
+        assert prepared.us > 0
+        assert agrees(name, prepared)
+        lap = home.lap("numpy", 0.01)
+        assert 0 < lap.us < 1e6
+        assert 0 <= lap.queued < 1
+
+
+def test_winners_run_beside_each_other_and_one_that_fails_says_so(tmp_path: Path) -> None:
+    gemv, other = workloads.get("gemv").build("small"), workloads.get("layer-norm").build("small")
+    for name, content in (("good", save_module(gemv)), ("bad", b"{}"), ("other", save_module(other))):
+        (tmp_path / name).write_bytes(content)
+    members = [Member(name, str(tmp_path / name)) for name in ("good", "bad", "other", "missing")]
+    with contenders(tmp_path, Family.KERNELS, "gemv", *members) as home:
+        good, bad, wrong, missing = home.prepared()
+        assert agrees("gemv", good)
+        assert "saved module" in bad.problem
+        assert wrong.problem  # of other arguments
+        assert "FileNotFoundError" in missing.problem
+        assert home.lap("good", 0.01).us > 0
+        assert home.lap("good", 0.01).us > 0
+
+
+def test_what_libraries_print_does_not_get_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('{}', flush=True)\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    with contenders(tmp_path, Family.NUMPY, "gemv", Member("numpy")) as home:
+        (prepared,) = home.prepared()
+        assert prepared.problem == ""
+        assert home.lap("numpy", 0.01).us > 0
+        assert home._log.seek(0) == 0
+        assert home._log.read() == b"{}\n"
+
+
+def test_a_process_that_dies_is_lost_with_its_last_words(tmp_path: Path) -> None:
+    with contenders(tmp_path, Family.NUMPY, "gemv", Member("numpy")) as home:
+        list(home.prepared())
+        os.kill(home._process.pid, signal.SIGSEGV)
+        with pytest.raises(Lost, match="killed by SIGSEGV"):
+            home.lap("numpy", 0.01)
+
+
+def test_a_process_that_cannot_begin_is_lost(tmp_path: Path) -> None:
+    settings = Settings(Family.NUMPY, "gemv", "small", 1, ("/no/such.npy",), str(tmp_path), (Member("numpy"),))
+    with Contenders(settings) as home, pytest.raises(Lost, match="exited with status 1: FileNotFoundError"):
+        list(home.prepared())
+
+
+def test_a_process_ends_with_its_client(tmp_path: Path) -> None:
+    with contenders(tmp_path, Family.NUMPY, "gemv", Member("numpy")) as home:
+        pid = home._process.pid
+        list(home.prepared())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_pytorch_computes_the_same(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch comes with the extra bench")
+    members = (Member(Peer.TORCH), Member(Peer.SDPA))
+    with contenders(tmp_path, Family.TORCH, name, *members) as home:
+        eager, fused = home.prepared()
+        assert eager.problem == fused.problem == ""
+        assert agrees(name, eager)
+        if name.endswith("attention"):
+            assert agrees(name, fused)
+        else:
+            assert fused.output == ""  # nothing of its own
+        assert home.lap(Peer.TORCH, 0.01).us > 0
+
+
+def test_pytorch_compiled_computes_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch comes with the extra bench")
+    with contenders(tmp_path, Family.TORCH, "layer-norm", Member(Peer.TORCH_COMPILE)) as home:
+        (compiled,) = home.prepared()
+        if compiled.problem:
+            pytest.skip(f"torch.compile does not work here: {compiled.problem}")
+        assert agrees("layer-norm", compiled)
