@@ -42,7 +42,7 @@ def main() -> None:
     everything: list[tuple[float, float | None]] = []
     with cpu_intrinsics():
         for name in options.workloads:
-            space = TvmSpace.generated(workloads.get(name).build("small"), target)
+            space = TvmSpace.generated(workloads.get(name).build("small"), target, vector_math=True)
             build_seconds(space.module(space.sample(random.Random(0))), target)  # the first one pays for warming up
             pairs = list(predicted_and_measured(space, target, options))
             report(name, pairs)

@@ -34,7 +34,7 @@ def main() -> None:
     target = resolve_target(None, THREADS)
     with LocalMeasurer(target, THREADS) as measurer:
         for name in options.workloads:
-            space = TvmSpace.generated(workloads.get(name).build("small"), target)
+            space = TvmSpace.generated(workloads.get(name).build("small"), target, vector_math=True)
             pairs = measured(space, AnalyticalScorer(space, machine), measurer, options)
             report(name, pairs)
 

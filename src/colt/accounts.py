@@ -16,8 +16,10 @@ from colt.runs.receipt import (
     SCHEMA,
     BestPart,
     BuildPart,
+    FunctionPart,
     HardwarePart,
     LatencyPart,
+    MathPart,
     NoisePart,
     PoolMember,
     ProposerPart,
@@ -34,6 +36,7 @@ from colt.runs.receipt import (
 from colt.search.types import Fate, TrialResult
 from colt.session import Plan, fate_counts
 from colt.tvm.measure import Board, Measurement, Noise
+from colt.tvm.vector_math import FUNCTIONS, count_calls
 
 if TYPE_CHECKING:
     from colt.finish import Outcome, Winner
@@ -74,6 +77,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         verdict=compared.verdict if compared is not None else Verdict.NOT_COMPARED,
         rounds=compared.speedup.samples if compared is not None else 0,
         roofline=_roofline_part(session, best or baseline),
+        math=_math_part(session, winner),
         verified=_verified_part(session, winner),
         proposers=_proposer_parts(session),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
@@ -192,6 +196,18 @@ def _best_part(session: Session, winner: Winner) -> BestPart:
         transformation=describe_transformation(steps),
         values={name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
     )
+
+
+def _math_part(session: Session, winner: Winner | None) -> MathPart:
+    """What vector math replaced in the winner; nothing if the untuned program is kept."""
+    exact = session.plan.exact_math
+    calls = {} if exact or winner is None else count_calls(session.space.scheduled(winner.trial.schedule).mod)
+    replaced = {
+        name: FunctionPart(calls=calls[name], max_ulp=function.max_ulp)
+        for name, function in FUNCTIONS.items()
+        if name in calls
+    }
+    return MathPart(exact=exact, replaced=replaced)
 
 
 def _verified_part(session: Session, winner: Winner | None) -> VerifiedPart:

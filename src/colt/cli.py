@@ -103,6 +103,11 @@ def _add_tune(commands: Any) -> None:
     )
     tune.add_argument("--seed", type=_integer, default=0, help="seeds everything random (default: 0)")
     tune.add_argument("--threads", type=_integer, help="threads for kernels (default: all cores)")
+    tune.add_argument(
+        "--exact-math",
+        action="store_true",
+        help="leave exp, tanh, erf and the like to the C library, instead of computing them in vectors to a few ulp",
+    )
     tune.add_argument("--rpc", metavar="HOST:PORT", help="run kernels on a board of this TVM RPC tracker; needs --key")
     tune.add_argument("--key", help="the key of the board")
     tune.add_argument("--run", metavar="DIR", help="run directory, new or empty (default: runs/NAME-N)")
@@ -213,6 +218,7 @@ def tune_program(options: argparse.Namespace) -> int:
         threads=options.threads,
         config=config,
         run_dir=options.run,
+        exact_math=options.exact_math,
         rpc=options.rpc,
         key=options.key,
     )

@@ -65,6 +65,8 @@ class Plan:
     seed: int
     config: SearchConfig
     run_dir: Path | None
+    exact_math: bool = False
+    """Whether schedules keep the untuned program's calls of exp and the like, see :mod:`colt.tvm.vector_math`."""
     board: Board | None = None
     """Where kernels run, if not on this machine."""
     assumptions: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ class Plan:
         if self.budget.until_roofline is not None:
             run["until_roofline"] = self.budget.until_roofline
         run |= {"threads": self.threads, "pool": list(self.pool), "target": str(self.target)}
+        run["exact_math"] = self.exact_math
         if self.board is not None:
             run |= {"rpc": self.board.address, "key": self.board.key}
         if self.space is not SpaceKind.COLT:
@@ -101,6 +104,7 @@ def plan(
     threads: int | None = None,
     config: SearchConfig | None = None,
     run_dir: str | Path | None = None,
+    exact_math: bool = False,
     rpc: str | None = None,
     key: str | None = None,
 ) -> Plan:
@@ -109,6 +113,8 @@ def plan(
     where = _resolve(target, threads, board)
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {2**31 - 1}")
+    if type(exact_math) is not bool:
+        raise InputError(f"exact_math is {exact_math!r}; it takes True or False")
     names = (pool,) if isinstance(pool, str) else tuple(pool)
     builtin.specs(names)
     budget = Budget(trials, seconds, until_roofline)
@@ -131,6 +137,7 @@ def plan(
         seed,
         config or SearchConfig(),
         None if run_dir is None else Path(run_dir),
+        exact_math,
         board,
         where.assumptions,
     )
@@ -212,7 +219,9 @@ class Session:
                 LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
             )
             self.emit(events.Began("generating the design space"))
-            self.space = TvmSpace.generated(plan.program.module, plan.target, plan.space)
+            self.space = TvmSpace.generated(
+                plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math
+            )
             for message in self.space.messages:
                 self.note(message)
             self._make_search()

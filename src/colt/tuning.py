@@ -57,6 +57,7 @@ def tune(
     threads: int | None = None,
     config: SearchConfig | None = None,
     run_dir: str | Path | None = None,
+    exact_math: bool = False,
     rpc: str | None = None,
     key: str | None = None,
     on_event: Sequence[Emit] = (),
@@ -84,6 +85,9 @@ def tune(
         Threads for kernels; all cores of this machine, or the target's ``num-cores`` on a board, if left out.
     run_dir
         A new directory for journal, database, receipt and kernel; nothing is written if left out.
+    exact_math
+        Leave exp, tanh, erf and the like as they are, instead of computing them in vectors to a few units of the last
+        place (:mod:`colt.tvm.vector_math`).
     rpc, key
         ``"host:port"`` of TVM's RPC tracker, and the key of the boards there on which kernels are to run.
     on_event
@@ -109,6 +113,7 @@ def tune(
             threads=threads,
             config=config,
             run_dir=run_dir,
+            exact_math=exact_math,
             rpc=rpc,
             key=key,
         ),

@@ -143,6 +143,20 @@ class VerifiedPart(_Record, frozen=True):
     wrong: int | None = None
 
 
+class FunctionPart(_Record, frozen=True):
+    """A transcendental function in the result: how many calls of it were replaced, and the bound of the error."""
+
+    calls: int
+    max_ulp: float
+
+
+class MathPart(_Record, frozen=True):
+    """How the run's schedules compute transcendental functions, and those of the run's result, by name."""
+
+    exact: bool
+    replaced: dict[str, FunctionPart]
+
+
 class ProposerPart(_Record, frozen=True):
     """What one proposer did. Trials of ``random`` came from fallbacks, of ``sampled`` from the openings."""
 
@@ -201,6 +215,7 @@ class Receipt(_Record, frozen=True, kw_only=True):
     rounds: int | None = None
     """How often the untuned program and the winner were timed in turn."""
     roofline: RooflinePart | None = None
+    math: MathPart | None = None
     verified: VerifiedPart
     proposers: dict[str, ProposerPart]
     course_alterations: int

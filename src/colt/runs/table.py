@@ -8,7 +8,7 @@ from rich.text import Text
 
 from colt.hardware import Bound
 from colt.runs.describe import speedup_text
-from colt.runs.receipt import BuildPart, LatencyPart, NoisePart, ProposerPart, Receipt, Verdict
+from colt.runs.receipt import BuildPart, LatencyPart, MathPart, NoisePart, ProposerPart, Receipt, Verdict
 
 FAILED = "FAILED"
 
@@ -80,6 +80,7 @@ def _footer(receipt: Receipt) -> Text:
     lines += [_noise(receipt.noise)] if receipt.noise is not None and receipt.noise.disturbed else []
     lines += [_build(receipt.build)] if receipt.build is not None else []
     lines += [_roofline(receipt)] if receipt.roofline is not None else []
+    lines += [_math(receipt.math)] if receipt.math is not None else []
     lines += [_verified(receipt), f"seconds: {seconds.get('total', 0.0):.1f} ({spent})"]
     return Text("\n".join(lines))
 
@@ -110,6 +111,16 @@ def _roofline(receipt: Receipt) -> str:
     if found.bound == Bound.BANDWIDTH:
         peak = f"memory bandwidth of {machine.bandwidth_gbs:.1f} GB/s, {machine.bandwidth_pattern}"
     return f"roofline: {found.share:.1%} of {found.gflops:.1f} GFLOPS ({peak})"
+
+
+def _math(math: MathPart) -> str:
+    replaced = [
+        f"{name} ({part.calls} {'call' if part.calls == 1 else 'calls'}, within {part.max_ulp:g} ulp)"
+        for name, part in math.replaced.items()
+    ]
+    if math.exact:
+        return "math: exact, as asked"
+    return f"math: in vectors {', '.join(replaced)}" if replaced else "math: exact, nothing to compute in vectors"
 
 
 def _verified(receipt: Receipt) -> str:

@@ -1,12 +1,12 @@
 """Everything that touches TVM; no other package of COLT imports it.
 
 For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=colt.tvm.SearchStrategy())``, and
-``builder=colt.tvm.Builder(), runner=colt.tvm.Runner()``.
+``builder=colt.tvm.Builder(), runner=colt.tvm.Runner()``. For users of TVM: ``colt.tvm.VectorMath()(mod)``.
 
 ``host`` brings TVM up; ``source`` loads programs, ``workloads/`` are the built-in ones; ``sketches/``, ``extract`` and
-``space`` make the schedules; ``skeleton``, ``scorer`` and ``cost_model`` predict them; ``measure/`` builds and times
-them; ``records`` and ``export`` write results; ``strategy``, ``builder`` and ``runner`` are the adapters to
-MetaSchedule, the latter two over ``artifact`` and ``shared``.
+``space`` make the schedules; ``vector_math/`` rewrites what they compute; ``skeleton``, ``scorer`` and ``cost_model``
+predict them; ``measure/`` builds and times them; ``records`` and ``export`` write results; ``strategy``, ``builder``
+and ``runner`` are the adapters to MetaSchedule, the latter two over ``artifact`` and ``shared``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from colt.tvm.builder import Builder
     from colt.tvm.runner import Runner
     from colt.tvm.strategy import SearchStrategy
+    from colt.tvm.vector_math import VectorMath
 
-__all__ = ["SearchStrategy", "Builder", "Runner"]
+__all__ = ["SearchStrategy", "Builder", "Runner", "VectorMath"]
 
-_MODULES = {"SearchStrategy": "strategy", "Builder": "builder", "Runner": "runner"}
+_MODULES = {"SearchStrategy": "strategy", "Builder": "builder", "Runner": "runner", "VectorMath": "vector_math"}
 
 
 def __getattr__(name: str) -> Any:

@@ -21,12 +21,19 @@ from colt.tvm.artifact import SUFFIX, Artifact, write_alone
 from colt.tvm.measure import Job, Limits, LocalMeasurer
 from colt.tvm.recent import Recent
 from colt.tvm.shared import Conditions, InUse, check_threads, conditions
+from colt.tvm.vector_math import rewrite
 
 ArtifactKind = Literal["kept", "library"]
 _REMEMBERED = 10_000  # parameters: some tasks' worth of search threads
 
 
-def Builder(artifact: ArtifactKind = "kept", *, threads: int | None = None, limits: Limits | None = None) -> Any:
+def Builder(
+    artifact: ArtifactKind = "kept",
+    *,
+    vector_math: bool = False,
+    threads: int | None = None,
+    limits: Limits | None = None,
+) -> Any:
     """A builder for ``ms.tune_tir`` and ``tune_relax``: a batch is built by persistent workers, all cores at once.
 
     A candidate that fails to build, crashes LLVM or takes too long costs its own trial.
@@ -37,6 +44,9 @@ def Builder(artifact: ArtifactKind = "kept", *, threads: int | None = None, limi
         ``"kept"`` leaves the kernels in the workers, where :func:`colt.tvm.Runner` finds them; only that runner reads
         these artifacts. ``"library"`` writes shared libraries (``.so``) for any runner, which takes a C compiler and
         some tenths of a second each.
+    vector_math
+        Build candidates with :class:`colt.tvm.VectorMath`. Off by default, since what MetaSchedule's database gives in
+        the end is measured then as it is: who tunes with vector math has to apply the pass to that module as well.
     threads
         Threads that kernels are timed with; the target's ``num-cores``, as far as this machine has them, if left out.
         A runner that is told another number builds again.
@@ -51,12 +61,13 @@ def Builder(artifact: ArtifactKind = "kept", *, threads: int | None = None, limi
     if artifact not in get_args(ArtifactKind):
         raise InputError(f"artifact is {artifact!r}; accepted are {' and '.join(map(repr, get_args(ArtifactKind)))}")
     check_threads(threads)
-    return _Builder(_Options(artifact, threads, limits or Limits()))
+    return _Builder(_Options(artifact, vector_math, threads, limits or Limits()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
     artifact: ArtifactKind
+    vector_math: bool
     threads: int | None
     limits: Limits
 
@@ -78,7 +89,7 @@ class _Builder(ms.builder.PyBuilder):  # type: ignore[misc]
         jobs: dict[Conditions, list[Job]] = defaultdict(list)
         for index, each in enumerate(inputs):
             try:
-                jobs[conditions(each.target, self._options.threads)].append(Job(index, _buildable(each)))
+                jobs[conditions(each.target, self._options.threads)].append(Job(index, self._module(each)))
             except (ColtError, InternalError, ValueError, TypeError) as error:
                 results[index] = _failed(str(error))
         for where, group in jobs.items():
@@ -102,6 +113,10 @@ class _Builder(ms.builder.PyBuilder):  # type: ignore[misc]
         except (ColtError, OSError) as error:  # no workers
             results = {job.id: results.get(job.id, _failed(str(error))) for job in jobs}
         return results
+
+    def _module(self, build_input: Any) -> Any:
+        module = _buildable(build_input)
+        return rewrite(module) if self._options.vector_math else module
 
     def _write(self, measurer: LocalMeasurer, module: Any, where: Conditions, task: str | None) -> Any:
         try:

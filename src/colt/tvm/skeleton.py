@@ -21,6 +21,7 @@ from colt.analysis.skeleton import FIXED, ROOT, Access, Block, Iter, LoopKind, L
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
 from colt.tvm.provenance import Piece, Provenance
 from colt.tvm.variables import variables
+from colt.tvm.vector_math import replaced_by
 
 _PARALLEL = "meta_schedule.parallel"
 _VECTORIZE = "meta_schedule.vectorize"
@@ -33,12 +34,15 @@ _VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
 """Calls that LLVM turns into vector instructions; the others go to libm, element by element."""
 
 
-def read_structured(mod: tvm.IRModule, loops: Provenance, knob_of: Mapping[int, int]) -> Skeleton:
+def read_structured(
+    mod: tvm.IRModule, loops: Provenance, knob_of: Mapping[int, int], *, vector_math: bool = False
+) -> Skeleton:
     """The skeleton of a sketch that says itself what becomes of its loops; ``mod`` is an instance of it.
 
-    ``loops`` tell where these come from, ``knob_of`` gives the knobs' numbers by those of their instructions.
+    ``loops`` tell where these come from, ``knob_of`` gives the knobs' numbers by those of their instructions;
+    ``vector_math``: calls will be replaced by :func:`colt.tvm.vector_math.rewrite`.
     """
-    arguments = {str(parameter.name) for parameter in mod["main"].params}
+    program = _Program.of(mod, vector_math)
     placed = list(_leaf_blocks(mod["main"].body, []))
     numbers = {str(place.block.name_hint): number for number, place in enumerate(placed)}
     own = [_own_pieces(place, loops) for place in placed]
@@ -46,7 +50,7 @@ def read_structured(mod: tvm.IRModule, loops: Provenance, knob_of: Mapping[int, 
     for number, place in enumerate(placed):
         host, depth = _owner(number, place, own, numbers)
         sources = tuple(_explicit(place, piece, loop, knob_of) for loop, piece in own[number])
-        blocks.append(_block(place, sources, host, depth, arguments))
+        blocks.append(_block(place, sources, host, depth, program))
     return Skeleton(tuple(blocks), max_parallel=0, max_vector=0, unroll_knob=FIXED, explicit=True)
 
 
@@ -96,13 +100,15 @@ def _explicit(place: _Placed, piece: Piece, loop: Any, knob_of: Mapping[int, int
     return LoopSource(iter_, FIXED, 0, piece.extent or 1, kind, rest=piece.extent is None)
 
 
-def read_skeleton(mod: tvm.IRModule, knobs: Sequence[Knob], values: Sequence[Value]) -> Skeleton:
+def read_skeleton(
+    mod: tvm.IRModule, knobs: Sequence[Knob], values: Sequence[Value], *, vector_math: bool = False
+) -> Skeleton:
     """The skeleton of the sketch with these knobs, of which ``mod`` is the instance with ``values``."""
     body = mod["main"].body
-    arguments = {str(parameter.name) for parameter in mod["main"].params}
+    program = _Program.of(mod, vector_math)
     placed = list(_leaf_blocks(body, []))
     hosts = [_host(number, placed) for number in range(len(placed))]
-    blocks = [_read_block(number, placed, hosts, knobs, values, arguments) for number in range(len(placed))]
+    blocks = [_read_block(number, placed, hosts, knobs, values, program) for number in range(len(placed))]
     annotations = body.block.annotations if isinstance(body, SBlockRealize) else {}
     unroll = next(
         (n for n, knob in enumerate(knobs) if isinstance(knob, CategoryKnob) and knob.name == "unroll"), FIXED
@@ -113,6 +119,18 @@ def read_skeleton(mod: tvm.IRModule, knobs: Sequence[Knob], values: Sequence[Val
         max_vector=int(annotations.get(_VECTORIZE, 0)),
         unroll_knob=unroll if _UNROLL in annotations else FIXED,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """What holds for all blocks."""
+
+    arguments: frozenset[str]
+    vector_math: bool
+
+    @classmethod
+    def of(cls, mod: tvm.IRModule, vector_math: bool) -> _Program:
+        return cls(frozenset(str(parameter.name) for parameter in mod["main"].params), vector_math)
 
 
 @dataclass(slots=True)
@@ -166,7 +184,7 @@ def _read_block(
     hosts: Sequence[tuple[int, int]],
     knobs: Sequence[Knob],
     values: Sequence[Value],
-    arguments: set[str],
+    program: _Program,
 ) -> Block:
     place = placed[number]
     block = place.block
@@ -174,14 +192,14 @@ def _read_block(
     own = place.loops[depth + 1 :] if host != ROOT else place.loops
     loops = tuple(_loop_source(loop, str(block.name_hint), place.realize, knobs, values) for loop in own)
     link = _link(placed[host].block, block) if host != ROOT else None
-    return replace(_block(place, loops, host, depth, arguments), link=link)
+    return replace(_block(place, loops, host, depth, program), link=link)
 
 
-def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int, arguments: set[str]) -> Block:
+def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int, program: _Program) -> Block:
     block = place.block
     iters = tuple(Iter(str(v.var.name), _integer(v.dom.extent), int(v.iter_type) == _REDUCE) for v in block.iter_vars)
     numbers = {v.var: n for n, v in enumerate(block.iter_vars)}
-    body = _Body(numbers)
+    body = _Body(numbers, program.vector_math)
     body.visit(block.body)
     write = body.write or Access("?", (1,), 4, ((),))
     return Block(
@@ -194,7 +212,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
         host=host,
         depth=depth,
         loop_names=tuple(str(loop.loop_var.name) for loop in place.loops),
-        local=write.buffer not in arguments,
+        local=write.buffer not in program.arguments,
     )
 
 
@@ -262,6 +280,7 @@ class _Body:
     """Loads, the store and the operations of a block's body, per point."""
 
     numbers: dict[Any, int]
+    vector_math: bool = False
     reads: list[Access] = field(default_factory=list)
     write: Access | None = None
     _multiplications: float = 0.0
@@ -312,15 +331,21 @@ class _Body:
         elif isinstance(node, tirx.Div):
             self._divisions += 1
         elif isinstance(node, tvm.ir.Call):
-            name = str(getattr(node.op, "name", "")).rpartition(".")[2]
-            if name == "if_then_else":
-                self._branches += 1
-            elif name in ("sqrt", "rsqrt"):
-                self._divisions += 1
-            elif name in _VECTOR_CALLS:
-                self._simple += 1
-            else:
-                self._calls += 1
+            self._call(node)
+
+    def _call(self, node: Any) -> None:
+        name = str(getattr(node.op, "name", "")).rpartition(".")[2]
+        function = replaced_by(node) if self.vector_math else None
+        if function is not None:
+            self._simple += function.slots
+        elif name == "if_then_else":
+            self._branches += 1
+        elif name in ("sqrt", "rsqrt"):
+            self._divisions += 1
+        elif name in _VECTOR_CALLS:
+            self._simple += 1
+        else:
+            self._calls += 1
 
     def _access(self, buffer: Any, indices: Any) -> Access:
         shape = tuple(_integer(size) for size in buffer.shape)

@@ -49,6 +49,7 @@ from colt.tvm.recent import Recent
 from colt.tvm.replay import Replayer
 from colt.tvm.skeleton import read_skeleton, read_structured
 from colt.tvm.sketches import DesignSpace, derive, generate, given
+from colt.tvm.vector_math import rewrite
 
 UNTUNED = Schedule("plain", "untuned", ())
 
@@ -57,13 +58,21 @@ class TvmSpace:
     """A :class:`~colt.search.types.Space` over real TVM schedules; deterministic for its arguments.
 
     ``jump_probability`` is how often a random transformation is a jump; ``cache_size`` (at least 1) is the number of
-    realised programs kept, which makes asking again for a schedule's module cheap.
+    realised programs kept, which makes asking again for a schedule's module cheap. ``vector_math`` is for the modules
+    of schedules and for what they are predicted to take: traces and the untuned program stay as they are.
     """
 
     def __init__(
-        self, mod: Any, design_space: DesignSpace, *, jump_probability: float = 0.1, cache_size: int = 128
+        self,
+        mod: Any,
+        design_space: DesignSpace,
+        *,
+        vector_math: bool = False,
+        jump_probability: float = 0.1,
+        cache_size: int = 128,
     ) -> None:
         self._mod = mod
+        self._vector_math = vector_math
         self._replayer = Replayer(mod, design_space.postprocs)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
         self._jump_probability = jump_probability
@@ -182,14 +191,16 @@ class TvmSpace:
     def _read_skeleton(self, schedule: Schedule) -> Skeleton:
         if schedule == UNTUNED:
             return read_skeleton(self._mod, (), ())
+        vector_math = self._vector_math
         plan = self._plans.find(schedule.variant, schedule.sketch)
         if plan.is_explicit:
             instance, loops = trace_loops(self._replayer, plan.trace)
-            return read_structured(instance.mod, loops, {d.position: n for n, d in enumerate(plan.decisions)})
+            knob_of = {decision.position: number for number, decision in enumerate(plan.decisions)}
+            return read_structured(instance.mod, loops, knob_of, vector_math=vector_math)
         movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
         values = [ROOT_LOCATION if moves else value for moves, value in zip(movable, plan.first, strict=True)]
         realised = realise(self._replayer, plan.trace, plan.decisions, [Take(v) for v in values], random.Random(0))
-        return read_skeleton(realised.schedule.mod, plan.knobs, realised.values)
+        return read_skeleton(realised.schedule.mod, plan.knobs, realised.values, vector_math=vector_math)
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         """One edit of one knob, half of the time to a neighbour; now and then a jump, if there are several sketches.
@@ -222,7 +233,10 @@ class TvmSpace:
 
     def module(self, schedule: Schedule) -> Any:
         """The IRModule of the schedule, ready for ``tvm.tirx.build``; the program as given for ``untuned``."""
-        return self._mod if schedule == UNTUNED else self.scheduled(schedule).mod
+        if schedule == UNTUNED:
+            return self._mod
+        module = self.scheduled(schedule).mod
+        return rewrite(module) if self._vector_math else module
 
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""

@@ -39,6 +39,7 @@ def SearchStrategy(
     *,
     config: SearchConfig | None = None,
     seed: int | None = None,
+    vector_math: bool = False,
     on_event: Sequence[Emit] = (),
 ) -> Any:
     """A search strategy for ``ms.tune_tir`` and ``tune_relax``, with everything else of theirs unchanged.
@@ -51,6 +52,9 @@ def SearchStrategy(
         The search's settings.
     seed
         Seeds the search; MetaSchedule's own random state if left out.
+    vector_math
+        Predict what candidates take if they are built with vector math, as by ``colt.tvm.Builder(vector_math=True)``;
+        the candidates themselves are the same.
     on_event
         Called with every event of :mod:`colt.events`, of all tasks.
 
@@ -60,7 +64,7 @@ def SearchStrategy(
         The pool names somebody unknown.
     """
     builtin.specs(pool)
-    return _Strategy(_Options(tuple(pool), config or SearchConfig(), seed, events.fan_out(on_event)))
+    return _Strategy(_Options(tuple(pool), config or SearchConfig(), seed, events.fan_out(on_event), vector_math))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class _Options:
     config: SearchConfig
     seed: int | None
     emit: Emit
+    vector_math: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,9 @@ class _Tuning:
         hardware = detect()
         peaks = load_peaks(hardware, task.threads)
         hardware = hardware if peaks is None else replace(hardware, peaks=peaks)
-        self._space = TvmSpace.given(task.mod, design_spaces, task.postprocs, task.target)
+        self._space = TvmSpace.given(
+            task.mod, design_spaces, task.postprocs, task.target, vector_math=options.vector_math
+        )
         self._arguments = arguments_info(task.mod)
         self._max_trials = max_trials
         self._batch: list[Trial] = []

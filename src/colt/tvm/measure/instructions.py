@@ -19,7 +19,8 @@ from tvm import tirx
 
 _DEPTH = 100
 _UNIT, _OTHER = 1, 2
-_ARITHMETIC = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Max, tirx.Min, tirx.Select, tirx.Cast)
+_BIT_OPERATIONS = (tirx.LShift, tirx.RShift, tirx.BitwiseAnd, tirx.BitwiseOr)
+_ARITHMETIC = (tirx.Add, tirx.Sub, tirx.Mul, tirx.Div, tirx.Max, tirx.Min, tirx.Select, tirx.Cast, *_BIT_OPERATIONS)
 _ROUNDING = ("floor", "ceil", "round", "trunc", "nearbyint")
 _BITS = ("reinterpret", "shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
 _INLINE = frozenset(("likely", "max", "min", "fabs", "sqrt", *_ROUNDING, *_BITS))
@@ -138,6 +139,9 @@ class Instructions:
                 load = isinstance(node, tvm.ir.TensorLoad)
                 self._seen[same] = self._load(node) if load else self._call(node, depth)
             return self._seen[same]
+        if isinstance(node, tirx.Let) and depth < _DEPTH:
+            self.uses[node.var] = self._value(node.value, depth + 1)
+            return self._value(node.body, depth + 1)
         parts = _operands(node)
         if not parts or depth >= _DEPTH:
             return self._opaque(node)

@@ -1,0 +1,25 @@
+"""Vector math: transcendental functions as polynomials, which run in vectors, in place of a library call per element.
+
+>>> mod = colt.tvm.VectorMath()(sch.mod)  # a TVM pass, for a program that is scheduled already
+>>> lib = tvm.tirx.build(mod, target=target)
+
+LLVM takes ``tirx.exp`` of a vector apart into calls of ``expf``, and TVM leaves statements with ``tirx.erf`` in scalar
+loops. :func:`rewrite` replaces them by straight-line code of arithmetic and bit operations that stock TVM compiles for
+any CPU. ``functions`` lists what is replaced, and how far off the replacements are at most.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.ir.transform import module_pass
+
+from colt.tvm.vector_math.functions import FUNCTIONS, Function
+from colt.tvm.vector_math.rewrite import count_calls, replaced_by, rewrite
+
+__all__ = ["VectorMath", "rewrite", "count_calls", "replaced_by", "FUNCTIONS", "Function"]
+
+
+def VectorMath() -> Any:
+    """:func:`rewrite` as a pass, for ``tvm.transform.Sequential``."""
+    return module_pass(lambda mod, context: rewrite(mod), opt_level=0, name="colt.VectorMath")

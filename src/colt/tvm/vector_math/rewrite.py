@@ -1,0 +1,191 @@
+"""The pass: calls of transcendental functions become the straight-line code of :data:`FUNCTIONS`.
+
+It is for CPUs, and for programs that are scheduled already: the code is long, and neither scheduling primitives nor
+cost models should have to look at it. Only what is stored is rewritten, not the indices that it depends on.
+
+TVM's LLVM backend demands some care with lets. It refuses lets in the values of other lets, so that the steps of a
+call in the argument of another come before those of the other. And it simplifies every value with all names replaced
+by what they stand for, which takes exponentially long in functions of functions of functions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+
+from colt.tvm.vector_math.functions import FUNCTIONS, Function
+from colt.tvm.vector_math.straight_line import Leaves, Steps, StraightLine, close
+
+_NAMESPACE = "tirx."
+_BRANCH = "if_then_else"
+_TYPES = ("float32", "float16")
+_EMULATED = ("bfloat16", "float8", "float6", "float4")
+"""TVM writes the rounding of a store to these out before it vectorises, with the value in it twice. A let that occurs
+twice is an error there."""
+_CPU = "llvm"
+_MOST_LEAVES = 100_000
+"""Of the code of a nest of functions, with all names replaced; that takes TVM about a second."""
+
+
+def rewrite(mod: Any) -> Any:
+    """The module with vector math; the very same one if there is nothing to replace.
+
+    Calls over float32 are replaced, and those over float16, which are computed in float32 and rounded once. Left alone
+    are calls over other types and of constants, whatever is stored as bfloat16 or narrower, all but two or three of
+    a nest of functions, calls in branches in the arguments of others, and functions for other targets than CPUs.
+    """
+    changed = {variable: _Rewritten(function) for variable, function in mod.functions.items() if _is_for_cpu(function)}
+    changed = {variable: rewritten for variable, rewritten in changed.items() if rewritten.counts}
+    if not changed:
+        return mod
+    result = mod.clone()
+    for variable, rewritten in changed.items():
+        result.update_func(variable, rewritten.function)
+    return result
+
+
+def count_calls(mod: Any) -> Mapping[str, int]:
+    """How many calls of each function :func:`rewrite` replaces; functions that are not called are left out."""
+    counts: Counter[str] = Counter()
+    for function in mod.functions.values():
+        if _is_for_cpu(function):
+            counts += _Rewritten(function).counts
+    return counts
+
+
+def replaced_by(call: Any) -> Function | None:
+    """What a call is replaced by, wherever it stands; ``None`` if it is left alone."""
+    name = str(getattr(call.op, "name", ""))
+    found = FUNCTIONS.get(name.removeprefix(_NAMESPACE)) if name.startswith(_NAMESPACE) else None
+    if found is None or str(call.ty).partition("x")[0] not in _TYPES:
+        return None
+    return None if isinstance(call.args[0], tirx.FloatImm) else found
+
+
+def _is_for_cpu(function: Any) -> bool:
+    if not isinstance(function, tirx.PrimFunc):
+        return False
+    target = function.attrs.get("target")
+    return target is None or target.kind.name == _CPU
+
+
+class _Rewritten:
+    """``function`` with its calls replaced, and ``counts`` of them."""
+
+    def __init__(self, function: Any) -> None:
+        self.counts: Counter[str] = Counter()
+        self._steps: Steps | None = None
+        """What comes before the outermost let whose value is being rewritten; ``None`` outside of one."""
+        self._leaves = Leaves()
+        body = tvm_ffi.structural_mutate(function.body, (tirx.BufferStore, self._store))
+        self.function = function.with_body(body) if self.counts else function
+
+    def _store(self, store: Any, mutator: Any) -> Any:
+        before = self.counts.total()
+        if str(store.buffer.dtype).startswith(_EMULATED):
+            return store
+        rules = (
+            (tvm.ir.TensorLoad, lambda load, mutator: load),
+            (tvm.ir.Call, self._call),
+            (tirx.Select, self._select),
+            (tirx.Let, self._let),
+        )
+        value = tvm_ffi.structural_mutate(store.value, rules)
+        if self.counts.total() == before:
+            return store
+        return tirx.BufferStore(store.buffer, value, store.indices, store.span)
+
+    def _call(self, call: Any, mutator: Any) -> Any:
+        if str(getattr(call.op, "name", "")).endswith(_BRANCH):
+            return self._branches(call, call.args, tirx.if_then_else, mutator)
+        function = replaced_by(call)
+        if function is None:
+            return mutator.default_mutate(call)
+        return self._with_steps(lambda steps: self._replaced(call, function, steps, mutator))
+
+    def _select(self, select: Any, mutator: Any) -> Any:
+        parts = (select.condition, select.true_value, select.false_value)
+        return self._branches(select, parts, tirx.Select, mutator)
+
+    def _let(self, let: Any, mutator: Any) -> Any:
+        """A let of the program's own. In the value of another it becomes a step like all that are made here."""
+
+        def bind() -> tuple[Any, Any]:
+            step = let.var, mutator.mutate(let.value)
+            self._leaves.learn([step])
+            return step
+
+        def nested(steps: Steps) -> Any:
+            steps.append(bind())
+            return mutator.mutate(let.body)
+
+        def outermost(steps: Steps) -> Any:
+            return tirx.Let(*bind(), self._apart(partial(mutator.mutate, let.body)))
+
+        return self._with_steps(outermost if self._steps is None else nested)
+
+    def _branches(self, node: Any, parts: Sequence[Any], make: Callable[..., Any], mutator: Any) -> Any:
+        """Steps to a condition come before it, but those of a branch stay there: it may be all that guards a load."""
+        if self._steps is not None:
+            return node
+
+        def chosen(steps: Steps) -> Any:
+            condition = mutator.mutate(parts[0])
+            return make(condition, *(self._apart(partial(mutator.mutate, part)) for part in parts[1:]))
+
+        return self._with_steps(chosen)
+
+    def _replaced(self, call: Any, function: Function, steps: Steps, mutator: Any) -> Any:
+        (argument,) = map(mutator.mutate, call.args)
+        if self._leaves.count(argument) * _uses(function) > _MOST_LEAVES or _has_let(argument):
+            return tvm.ir.Call(call.op, [argument], call.attrs, ret_ty=call.ty, span=call.span)
+        self.counts[function.name] += 1
+        before = len(steps)
+        result = _expand(function, argument, steps)
+        self._leaves.learn(steps[before:])
+        return result
+
+    def _with_steps(self, make: Callable[[Steps], Any]) -> Any:
+        """What is made, after the steps to it, unless these go further out."""
+        if self._steps is not None:
+            return make(self._steps)
+        steps: Steps = []
+        self._steps = steps
+        result = make(steps)
+        self._steps = None
+        return close(steps, result)
+
+    def _apart(self, make: Callable[[], Any]) -> Any:
+        """What is made, with its own steps inside."""
+        outer, self._steps = self._steps, None
+        result = make()
+        self._steps = outer
+        return result
+
+
+@cache
+def _uses(function: Function) -> int:
+    """How often the argument occurs in the function's code with all names replaced."""
+    steps: Steps = []
+    result = function.expand(StraightLine(1, steps), tirx.Var("x", "float32"))
+    leaves = Leaves()
+    leaves.learn(steps)
+    return leaves.count(result)
+
+
+def _has_let(value: Any) -> bool:
+    return tvm_ffi.structural_walk(value, (tirx.Let, tvm_ffi.VisitInterrupt)) is not None
+
+
+def _expand(function: Function, argument: Any, steps: Steps) -> Any:
+    dtype = argument.ty.dtype
+    code = StraightLine(dtype.lanes, steps)
+    x = code.let("x", argument if str(dtype).startswith("float32") else argument.astype(code.float_type))
+    result = function.expand(code, x)
+    return result if str(dtype) == code.float_type else result.astype(str(dtype))
