@@ -210,6 +210,13 @@ def max_pool(channels: int = 6, side: int = 17, step: int = 2) -> Any:
     return module_of_tensors([x, window])
 
 
+def min_plus(m: int = 37, n: int = 41, k: int = 43) -> Any:
+    """Shortest paths: zeros are not neutral."""
+    a, b = placeholders(A=(m, k), B=(k, n))
+    r = reduction(k, "k")
+    return module_of_tensors([a, b, te.compute((m, n), lambda i, j: te.min(a[i, r] + b[r, j], axis=r), name="D")])
+
+
 def gram(n: int = 33, k: int = 24) -> Any:
     """One operand twice, in different places."""
     (a,) = placeholders(A=(n, k))
@@ -277,6 +284,7 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "gemv-prime": lambda: gemv(67, 101),
     "gemv-transposed-prime": lambda: gemv(67, 101, transposed=True),
     "gram": gram,
+    "min-plus-prime": min_plus,
     "arg-max": arg_max,
     "transpose": transpose,
     "mlp": mlp,

@@ -169,7 +169,8 @@ def test_a_sum_of_products_of_one_operand_with_itself_is_not_padded() -> None:
     assert list(derived(structured_programs.gram())) == ["packed/fused"]
 
 
-def test_what_is_no_sum_of_products_is_not_padded() -> None:
+def test_a_window_is_not_padded() -> None:
+    """Its index is a sum, and its elements are used too seldom to be copied."""
     assert all(name.startswith("plain") for name in derived(structured_programs.max_pool(step=1)))
 
 
