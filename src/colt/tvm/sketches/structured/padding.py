@@ -1,7 +1,7 @@
 """Extents that do not divide well are padded: ``pad_einsum`` at the head of the trace.
 
-It copies operands into larger buffers with zeros at the end and crops the result. Only spatial iters are padded, so that
-what is computed from the zeros is cropped, whatever it is.
+It copies operands into larger buffers with zeros at the end and crops the result. Only spatial iters are padded: what
+is computed from the zeros is cropped, whatever it is.
 """
 
 from __future__ import annotations
