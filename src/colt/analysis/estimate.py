@@ -284,22 +284,21 @@ class _Lines:
 
 def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
     """Nanoseconds of one execution on one thread for misses of L1 and L2, and for those of L3 on all threads."""
-    accesses = (*nest.block.reads, nest.block.write)
     loops = nest.loops
     depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
-    lines = [[_lines(access, nest, depth) for access in accesses] for depth in depths]
-    memory = _Memory(nest, depths, lines)
+    memory = _Memory(nest, depths, [_lines(access, nest, depths) for access in (*nest.block.reads, nest.block.write)])
     l1 = memory.misses(machine.l1_bytes, 0.0)
     l2 = memory.misses(machine.l2_bytes, JUMP)
     caches = l1 / machine.l2 + l2 / machine.l3
-    if sum(part.total for part in lines[-1]) * LINE <= machine.l3_bytes:
+    if memory.total(len(depths) - 1) * LINE <= machine.l3_bytes:
         return caches, 0.0  # repeated runs find their data in L3
     return caches, memory.misses(machine.l3_bytes, JUMP) / machine.dram
 
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What the accesses of a nest touch (``lines``) while the loops from each of ``depths`` on run, innermost first."""
+    """What the accesses of a nest touch: ``lines`` of each while the loops from each of ``depths`` on run, innermost
+    first."""
 
     nest: Nest
     depths: Sequence[int]
@@ -312,10 +311,7 @@ class _Memory:
         what the turn before left is still there (stack distance). Each turn of the loops further out begins anew. What
         is used piece by piece, of a size that fits, does not come in at all.
         """
-        sets = capacity // (LINE * WAYS)
-        around = 0
-        while around < len(self.depths) - 1 and self._occupied(sets, around) * LINE <= capacity:
-            around += 1
+        around = self._first_too_large(capacity)
         turns = math.prod(loop.extent for loop in self.nest.loops[: self.depths[around]])
         block = self.nest.block
         moved = 0.0
@@ -323,17 +319,29 @@ class _Memory:
             piece = self.nest.pieces.get(access.buffer)
             if piece is None or 2 * piece.bytes > capacity:
                 read = number < len(block.reads)  # a written line is loaded first, and nobody waits for the storing
-                moved += self.lines[around][number].total * (1 if read else 2)
+                moved += self.lines[number][around].total * (1 if read else 2)
                 moved += jump * self._jumps(number, around) if read else 0.0
         return moved * LINE * turns
 
-    def _occupied(self, sets: int, around: int) -> float:
-        return sum(_occupied(sets, part) for part in self.lines[around])
+    def total(self, around: int) -> float:
+        """Lines that all accesses touch."""
+        return sum(lines[around].total for lines in self.lines)
+
+    def _first_too_large(self, capacity: int) -> int:
+        """The first of ``depths`` at which not everything fits; the last one if there is none."""
+        sets = capacity // (LINE * WAYS)
+        crowded = sets * LINE <= PAGE  # see _occupied
+        for around in range(len(self.depths) - 1):
+            occupied = sum(_occupied(sets, lines[around]) for lines in self.lines) if crowded else self.total(around)
+            if occupied * LINE > capacity:
+                return around
+        return len(self.depths) - 1
 
     def _jumps(self, number: int, around: int) -> float:
         """How often the access goes on somewhere else. A few rows at a time are prefetched side by side."""
-        run = max(self.lines[n][number].run for n in range(around + 1) if self.lines[n][number].rows <= STREAMS)
-        return self.lines[around][number].total / run if run * LINE < PAGE else 0.0
+        lines = self.lines[number]
+        run = max(part.run for part in lines[: around + 1] if part.rows <= STREAMS)
+        return lines[around].total / run if run * LINE < PAGE else 0.0
 
 
 def _occupied(sets: int, part: _Lines) -> float:
@@ -342,16 +350,32 @@ def _occupied(sets: int, part: _Lines) -> float:
     Rows a power of two apart fall into few sets and push each other out although the rest is free. Not so in a cache
     whose sets span more than a page: which pages lie in memory next to each other is as good as random.
     """
-    if sets * LINE > PAGE:
-        return part.total
     reached = min(sets, sets // math.gcd(part.apart, sets) * part.run)
     return part.total * (sets / reached if part.total > reached * WAYS else 1.0)
 
 
-def _lines(access: Access, nest: Nest, depth: int) -> _Lines:
-    """Cache lines that an access touches while the nest's loops from ``depth`` on run."""
+def _lines(access: Access, nest: Nest, depths: Sequence[int]) -> list[_Lines]:
+    """Cache lines that an access touches while the nest's loops from each of ``depths`` on run, innermost first."""
     piece = nest.pieces.get(access.buffer)
-    reach = reaches(nest.loops[max(depth, 0 if piece is None else piece.first) :], len(nest.block.iters))
+    first = 0 if piece is None else piece.first
+    moving = {iter_ for index in access.index for iter_, _ in index or ()}
+    reach = reaches(nest.loops[max(first, depths[0]) :], len(nest.block.iters))
+    found = [_lines_within(access, reach, nest.times > 1)]
+    for depth in depths[1:]:
+        loop = nest.loops[depth]
+        if depth >= first and loop.iter in moving:
+            reach[loop.iter] += (loop.extent - 1) * loop.step
+            found.append(_lines_within(access, reach, nest.times > 1))
+        else:
+            found.append(found[-1])
+    return found
+
+
+def _lines_within(access: Access, reach: Sequence[int], again: bool) -> _Lines:
+    """Cache lines that an access touches while the iters take ``reach`` values each.
+
+    ``again``: what is left of a line is touched soon after, since the nest runs many times.
+    """
     run, rows, apart, below = 1, 1, 1, 1
     contiguous = True
     for size, count in zip(reversed(access.shape), reversed(footprint(access, reach)), strict=True):
@@ -364,5 +388,4 @@ def _lines(access: Access, nest: Nest, depth: int) -> _Lines:
             rows *= count
         below *= size
     lines = run * access.element_bytes / LINE
-    # a nest that runs many times touches the rest of a line the next time
-    return _Lines(rows, max(0.5, lines) if nest.times > 1 else math.ceil(lines), apart)
+    return _Lines(rows, max(0.5, lines) if again else math.ceil(lines), apart)

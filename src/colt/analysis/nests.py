@@ -331,7 +331,7 @@ def footprint(access: Access, reach: Sequence[int]) -> list[int]:
             touched = 1.0
             for iter_, coefficient in index:
                 touched += abs(coefficient) * (reach[iter_] - 1)
-            sizes.append(min(size, math.ceil(touched)))
+            sizes.append(size if touched >= size else math.ceil(touched))
     return sizes
 
 
