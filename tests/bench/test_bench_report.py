@@ -72,6 +72,10 @@ def test_ratios_have_intervals_and_a_mean() -> None:
 
 
 def test_slower_is_said_only_where_the_whole_interval_is() -> None:
+    close = [19.9, 20.1, 19.9, 20.1, 19.9, 19.9]
+    contenders = [records.winner(COLT, 0, [20.0] * 6), records.peer(Peer.NUMPY, close)]
+    found = records.results([], contenders, strategies=(COLT,), seeds=1)
+    assert row(report(found), "How many times faster colt is", "slower on") == ["0 of 1"]
     found = records.results(
         [], [records.winner(COLT, 0, [20.0] * 6), records.peer(Peer.NUMPY, [18.0] * 6)], strategies=(COLT,), seeds=1
     )
