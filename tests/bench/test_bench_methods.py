@@ -7,8 +7,8 @@ from typing import Any
 
 from colt import events
 from colt.bench.methods import constructed, sampled, warm_tree, without_tree
+from colt.bench.ours import Trials
 from colt.bench.records import TrialRecord
-from colt.bench.strategies import Trials
 from colt.config import SearchConfig
 from colt.events import Event
 from colt.knobs import Schedule

@@ -28,6 +28,10 @@ class TrialRecord(Record, frozen=True, kw_only=True):
     latency_us: float | None
     seconds: float
 
+    def failed(self, fate: str) -> TrialRecord:
+        """The same trial, as it turns out to be worth nothing."""
+        return msgspec.structs.replace(self, fate=fate, latency_us=None)
+
 
 class CellRecord(Record, frozen=True, kw_only=True):
     """What came of a cell. ``failure`` says why there is no winner, ``None`` if there is one."""
