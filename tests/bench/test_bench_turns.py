@@ -38,6 +38,7 @@ def entry(home: Any, seed: int, us: float = 1000.0) -> Entry:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.0)
 
 
 def test_every_other_round_goes_backwards() -> None:

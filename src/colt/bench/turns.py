@@ -1,6 +1,7 @@
 """Timing contenders in turn, so that all see the same machine and ratios can be taken round by round.
 
-A round is one lap of every contender, every other round backwards. One in which another load took a core is repeated.
+A round is one lap of every contender, every other round backwards. One in which another load took a core is repeated
+after a while: such a load hits libraries that wait for each other's threads ten times harder than others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ SLOW_US = 2e6
 """A contender that takes longer is not timed in turn: it has the one figure."""
 QUEUED = 0.05
 """A lap is disturbed if a thread waited for a core for more than this share of it."""
+PATIENCE_SECONDS = 2.0
+"""After a disturbed round, for the load to pass."""
 
 
 @dataclass(slots=True)
@@ -70,7 +73,11 @@ def time_in_turn(entries: Sequence[Entry]) -> Rounds:
     disturbed: list[Mapping[str, float]] = []
     for number in range(2 * wanted):
         laps_us, queued = _round(fast if number % 2 == 0 else fast[::-1])
-        (disturbed if queued > QUEUED else quiet).append(laps_us)
+        if queued > QUEUED:
+            disturbed.append(laps_us)
+            time.sleep(PATIENCE_SECONDS)
+            continue
+        quiet.append(laps_us)
         if len(quiet) == wanted:
             break
     kept = (quiet + disturbed)[:wanted]
