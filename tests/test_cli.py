@@ -203,6 +203,18 @@ def test_bad_arguments_are_refused(tmp_path: Path, own_program: str) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "accepted"),
+    [
+        ("--threads", "an integer, such as 4"),
+        ("--until-roofline", "a number, such as 0.95"),
+        ("--batch-size", "an integer"),
+    ],
+)
+def test_a_word_for_a_number_is_told_what_is_accepted(option: str, accepted: str) -> None:
+    assert f"argument {option}: 'abc' is not {accepted}" in refused("tune", "matmul", option, "abc")
+
+
 def test_a_refused_run_writes_nothing(tmp_path: Path) -> None:
     refused("tune", "matmul", "--trials", "0", "--run", "out", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []

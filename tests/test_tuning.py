@@ -333,6 +333,11 @@ def test_another_load_is_named_in_the_receipt(own_program: str, monkeypatch: pyt
     assert noise.timings >= noise.disturbed > 2
     assert noise.worst_slowdown == 4.0
     assert any("another load disturbs this machine" in message for message in result.receipt.messages)
+    build = result.receipt.build
+    assert build is not None
+    assert 0 < build.slowest < build.total <= 2 * build.slowest
+    assert 0 < build.predicted_total < 2.0
+    assert build.winner is None or 0 < build.winner <= build.slowest
 
 
 def test_a_run_stops_at_the_wanted_share_of_the_roofline(own_program: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colt import __version__
@@ -15,6 +15,7 @@ from colt.knobs import Edit, Jump, Transformation, describe_transformation
 from colt.runs.receipt import (
     SCHEMA,
     BestPart,
+    BuildPart,
     HardwarePart,
     LatencyPart,
     NoisePart,
@@ -32,7 +33,7 @@ from colt.runs.receipt import (
 )
 from colt.search.types import Fate, TrialResult
 from colt.session import Plan, fate_counts
-from colt.tvm.measure import Board, Noise
+from colt.tvm.measure import Board, Measurement, Noise
 
 if TYPE_CHECKING:
     from colt.finish import Outcome, Winner
@@ -65,6 +66,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         config=plan.config.to_mapping(),
         trials=_trials_part(search.trials.results),
         noise=_noise_part(session.measurer.noise),
+        build=_build_part(session.builds, winner),
         baseline=baseline,
         best=best,
         speedup=winner.comparison.speedup.median if winner is not None else 1.0,
@@ -90,6 +92,17 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
 def _trials_part(results: Sequence[TrialResult]) -> TrialsPart:
     fates = fate_counts(results)
     return TrialsPart(total=len(results) - fates[Fate.SKIPPED], fates=fates)
+
+
+def _build_part(builds: Mapping[int, Measurement], winner: Winner | None) -> BuildPart:
+    built = {trial: done for trial, done in builds.items() if done.fate is not Fate.SKIPPED}
+    seconds = {trial: round(done.seconds_building, 3) for trial, done in built.items()}
+    return BuildPart(
+        total=round(sum(seconds.values()), 3),
+        predicted_total=round(sum(done.predicted_build_seconds or 0.0 for done in built.values()), 3),
+        slowest=max(seconds.values(), default=0.0),
+        winner=None if winner is None else seconds[winner.trial.id],
+    )
 
 
 def _noise_part(noise: Noise) -> NoisePart:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -50,6 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, such as 4") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, such as 0.95") from None
+
+
+_TYPES: dict[type, Callable[[str], Any]] = {int: _integer, float: _number, str: str}
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
     top = argparse.ArgumentParser(prog="colt", description="Tune tensor programs with a pool of proposers.")
@@ -62,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("workloads", help="list the built-in workloads")
     listing.set_defaults(command=workloads)
     hardware = commands.add_parser("hardware", help="show this machine and its measured peaks")
-    hardware.add_argument("--threads", type=int, help="threads to measure with (all cores)")
+    hardware.add_argument("--threads", type=_integer, help="threads to measure with (all cores)")
     hardware.add_argument("--refresh", action="store_true", help="measure again")
     hardware.set_defaults(command=show_hardware)
     return top
@@ -79,13 +96,13 @@ def _add_tune(commands: Any) -> None:
     tune.add_argument("--size", help="small (default) or paper, for workloads")
     tune.add_argument("--target", help='TVM target as JSON or tag, such as {"kind":"llvm","mcpu":"znver4"}')
     tune.add_argument("--pool", help="built-in experts, separated by commas (scout,tuner,architect)")
-    tune.add_argument("--trials", type=int, default=64, help="schedules to measure (default: 64)")
-    tune.add_argument("--seconds", type=float, help="stop measuring after so many seconds")
+    tune.add_argument("--trials", type=_integer, default=64, help="schedules to measure (default: 64)")
+    tune.add_argument("--seconds", type=_number, help="stop measuring after so many seconds")
     tune.add_argument(
-        "--until-roofline", type=float, metavar="SHARE", help="stop once the best reaches this share, such as 0.95"
+        "--until-roofline", type=_number, metavar="SHARE", help="stop once the best reaches this share, such as 0.95"
     )
-    tune.add_argument("--seed", type=int, default=0, help="seeds everything random (default: 0)")
-    tune.add_argument("--threads", type=int, help="threads for kernels (default: all cores)")
+    tune.add_argument("--seed", type=_integer, default=0, help="seeds everything random (default: 0)")
+    tune.add_argument("--threads", type=_integer, help="threads for kernels (default: all cores)")
     tune.add_argument("--rpc", metavar="HOST:PORT", help="run kernels on a board of this TVM RPC tracker; needs --key")
     tune.add_argument("--key", help="the key of the board")
     tune.add_argument("--run", metavar="DIR", help="run directory, new or empty (default: runs/NAME-N)")
@@ -105,7 +122,7 @@ def _add_setting(group: Any, spec: dataclasses.Field[Any]) -> None:
     group.add_argument(
         "--" + spec.name.replace("_", "-"),
         dest=f"search_{spec.name}",
-        type=type(spec.default),
+        type=_TYPES[type(spec.default)],
         choices=spec.metadata["choices"] or None,
         metavar=None if spec.metadata["choices"] else "N" if isinstance(spec.default, int) else "X",
         help=f"{meaning} (default: {default})",
@@ -145,8 +162,10 @@ def _add_bench(commands: Any) -> None:
         help="of stock (MetaSchedule's evolutionary search), random (random schedules), mcts (the tree with random "
         "edits alone), architect (the best that it constructs, without a tree) and colt (default: all)",
     )
-    bench.add_argument("--trials", type=int, default=64, help="schedules that each search measures (default: 64)")
-    bench.add_argument("--seeds", type=int, default=3, help="searches by each strategy, seeded 0, 1, ... (default: 3)")
+    bench.add_argument("--trials", type=_integer, default=64, help="schedules that each search measures (default: 64)")
+    bench.add_argument(
+        "--seeds", type=_integer, default=3, help="searches by each strategy, seeded 0, 1, ... (default: 3)"
+    )
     bench.add_argument("--size", default="small", help="small (default) or paper")
     bench.add_argument(
         "--space",
@@ -156,7 +175,7 @@ def _add_bench(commands: Any) -> None:
     )
     bench.add_argument(
         "--warm-start",
-        type=int,
+        type=_integer,
         default=0,
         metavar="N",
         help="have every strategy begin with the same N schedules, which the architect constructs (default: 0, each as "
@@ -168,7 +187,7 @@ def _add_bench(commands: Any) -> None:
         metavar="NAME",
         help="libraries to hold winners against: numpy, torch, sdpa, torch.compile, or none (default: all installed)",
     )
-    bench.add_argument("--threads", type=int, help="threads for kernels and peers (default: all cores)")
+    bench.add_argument("--threads", type=_integer, help="threads for kernels and peers (default: all cores)")
     bench.set_defaults(command=run_bench)
 
 

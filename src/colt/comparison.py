@@ -28,11 +28,11 @@ ONCE_SECONDS = 15.0
 """An untuned program that takes longer has one round, others at least two."""
 FAST_REPEAT_MS, SLOW_REPEAT_MS = 20.0, 200.0
 """How long either program runs at least for one figure: the latter beside an untuned program of a second or more."""
-RANKING_LIMITS = Limits(min_repeat_ms=20.0)
-"""Of timing the leaders in turn with each other."""
+RANKING_LIMITS = Limits(min_repeat_ms=5.0)
+"""Of timing the leaders in turn with each other. Many short rounds: each has a layout of memory of its own."""
 RANKING_SECONDS = 1.5
 """About how long that takes."""
-RANKING_ROUNDS = 5, 15
+RANKING_ROUNDS = 5, 50
 """At least and at most."""
 COMPARISON_LIMITS = Limits(build_seconds=60.0)
 """The untuned program may take longer to build than a candidate may."""

@@ -52,6 +52,9 @@ class SearchConfig:
     iterations_per_trial: int = option(2, "iterations of the search for every trial", low=1, high=1000)
     batch_size: int = option(8, "trials measured before the tree is revalued", low=1, high=1024)
     epsilon: float = option(0.05, "share of trials picked at random instead of by the scorer", low=0, high=1)
+    equal_promise: float = option(
+        0.05, "of schedules predicted within this share the one that builds fastest is measured first", low=0, high=10
+    )
     value: str = option(
         "log", "how a latency becomes a value: 1/(1+ln(lat/best)) or best/lat", choices=("log", "ratio")
     )
@@ -98,6 +101,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "iterations_per_trial": 1,
         "proposals_per_call": 1,
         "rollouts": 1,
+        "equal_promise": 0.0,
     },
 }
 

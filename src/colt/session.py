@@ -35,6 +35,7 @@ from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_tar
 from colt.tvm.cost_model import CostModel
 from colt.tvm.host import available_cores, resolve_target
 from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Verification
+from colt.tvm.measure.code_size import predicted_build_seconds
 from colt.tvm.measure.rpc import require_board
 from colt.tvm.peaks import hardware_with_peaks
 from colt.tvm.records import Records, arguments_info
@@ -168,6 +169,8 @@ class Session:
     seconds_building: float = 0.0
     """Wall time of building trials and the untuned program; of timing likewise."""
     seconds_timing: float = 0.0
+    builds: dict[int, Measurement] = field(default_factory=dict)
+    """What was measured, by trial."""
     _space: TimedSpace = field(init=False)
     _records: Records | None = None
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
@@ -270,8 +273,13 @@ class Session:
             config,
             seed=plan.seed,
             trials_total=plan.budget.trials,
+            build_seconds=self._build_seconds,
             emit=self.emit,
         )
+
+    def _build_seconds(self, schedule: Schedule) -> float:
+        with self.watch("scoring"):
+            return predicted_build_seconds(self.space.module(schedule))
 
     def _cost_model(self) -> CostModel:
         module = self.plan.program.module
@@ -321,6 +329,7 @@ class Session:
             with self._measuring():
                 done = next(measurements)
             self._tell_of_noise(done)
+            self.builds[trial.id] = done
             if self._records is not None and done.fate is not Fate.SKIPPED:
                 self._records.add(trial.id, self.space.scheduled(trial.schedule), done.latency_us)
             if done.latency_us is not None:

@@ -7,6 +7,7 @@ is not seen here: the reference kernel of :mod:`colt.tvm.measure.noise` is for t
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,28 +22,45 @@ class Queued:
     """Shares of the time, below 1, that threads were runnable without running; 0 where Linux does not say."""
 
     mine: float = 0.0
-    """Of the thread that watches, which is the one that calls kernels: so much longer they took at least."""
+    """Of the thread that calls kernels: so much longer they took at least."""
     most: float = 0.0
     """Of the thread that waited most. It may have had nothing to do: threads of a pool spin between kernels."""
 
 
-class QueueWatch:
-    """Watches from its making on."""
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The thread that calls kernels, and the threads that run them with it."""
 
-    def __init__(self) -> None:
+    caller: int
+    queued: Mapping[int, float]
+    """For each thread how long it has been runnable without running, all its life, in seconds."""
+
+
+def this_crew() -> dict[int, Crew]:
+    """All threads of this process, the present one calling kernels."""
+    return {0: Crew(threading.get_native_id(), queued_seconds())}
+
+
+class QueueWatch:
+    """Watches from its making on. ``crews`` are those that have called kernels, ended ones among them, by number."""
+
+    def __init__(self, crews: Callable[[], Mapping[int, Crew]] = this_crew) -> None:
+        self._crews = crews
         self._started = monotonic()
-        self._before = queued_seconds()
+        self._before = crews()
 
     def shares(self) -> Queued:
-        """Of the time since."""
+        """Of the time since. Crews work one after the other, so that what they have waited adds up."""
         passed = monotonic() - self._started
         if passed <= 0:
             return Queued()
-        now = queued_seconds()
-        shares = {
-            thread: min(_MOST, (seconds - self._before.get(thread, 0.0)) / passed) for thread, seconds in now.items()
-        }
-        return Queued(shares.get(threading.get_native_id(), 0.0), max(shares.values(), default=0.0))
+        mine = most = 0.0
+        for number, crew in self._crews().items():
+            before = self._before[number].queued if number in self._before else {}
+            waited = {thread: seconds - before.get(thread, 0.0) for thread, seconds in crew.queued.items()}
+            mine += waited.get(crew.caller, 0.0)
+            most += max(waited.values(), default=0.0)
+        return Queued(min(_MOST, mine / passed), min(_MOST, most / passed))
 
 
 class NotWatched(QueueWatch):

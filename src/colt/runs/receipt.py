@@ -98,6 +98,16 @@ class NoisePart(_Record, frozen=True):
     seconds_waiting: float
 
 
+class BuildPart(_Record, frozen=True):
+    """Building the trials, in seconds, each for itself although several are built at a time: all of them, what was
+    predicted for these from the size of their code, the slowest, and the winner."""
+
+    total: float
+    predicted_total: float
+    slowest: float
+    winner: float | None
+
+
 class LatencyPart(_Record, frozen=True):
     """A latency in microseconds (median, and its 95 % interval) with what follows from it."""
 
@@ -184,6 +194,7 @@ class Receipt(_Record, frozen=True, kw_only=True):
     """``None`` if no candidate ran, was verified, and had a better median than the untuned program."""
     speedup: float
     noise: NoisePart | None = None
+    build: BuildPart | None = None
     speedup_interval: tuple[float, float] | None = None
     """95 %; of the result, like ``speedup``."""
     verdict: Verdict | None = None

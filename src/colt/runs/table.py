@@ -8,7 +8,7 @@ from rich.text import Text
 
 from colt.hardware import Bound
 from colt.runs.describe import speedup_text
-from colt.runs.receipt import LatencyPart, NoisePart, ProposerPart, Receipt, Verdict
+from colt.runs.receipt import BuildPart, LatencyPart, NoisePart, ProposerPart, Receipt, Verdict
 
 FAILED = "FAILED"
 
@@ -78,6 +78,7 @@ def _footer(receipt: Receipt) -> Text:
     lines += [f"board: {receipt.hardware.board}"] if receipt.hardware.board is not None else []
     lines += [_verdict(receipt)] if receipt.verdict is not None else []
     lines += [_noise(receipt.noise)] if receipt.noise is not None and receipt.noise.disturbed else []
+    lines += [_build(receipt.build)] if receipt.build is not None else []
     lines += [_roofline(receipt)] if receipt.roofline is not None else []
     lines += [_verified(receipt), f"seconds: {seconds.get('total', 0.0):.1f} ({spent})"]
     return Text("\n".join(lines))
@@ -88,6 +89,11 @@ def _verdict(receipt: Receipt) -> str:
         return f"verdict: {receipt.verdict}; the untuned program is kept"
     speedup = speedup_text(receipt.speedup, receipt.speedup_interval)
     return f"verdict: {receipt.verdict}, {speedup}, timed in turn {receipt.rounds}x"
+
+
+def _build(build: BuildPart) -> str:
+    winner = "" if build.winner is None else f", the winner {build.winner:.2f}"
+    return f"builds: {build.total:.1f} s for all trials, one after the other; the slowest {build.slowest:.2f}{winner}"
 
 
 def _noise(noise: NoisePart) -> str:

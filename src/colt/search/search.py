@@ -31,7 +31,7 @@ from colt.search.expand import Expander, Outcome
 from colt.search.models import Pool
 from colt.search.observe import Observer
 from colt.search.tree import Node, Tree, Values
-from colt.search.trials import Trials
+from colt.search.trials import BuildSeconds, Trials
 from colt.search.types import (
     ModelSpec,
     Observation,
@@ -48,7 +48,10 @@ Propose = Callable[[Observation], Proposal]
 
 
 class Search:
-    """One run's search. Deterministic for one seed and the same answers and results in the same order."""
+    """One run's search. Deterministic for one seed and the same answers and results in the same order.
+
+    ``build_seconds`` tells how long a schedule is expected to build, for choosing among those of equal promise.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Search:
         *,
         seed: int = 0,
         trials_total: int | None = None,
+        build_seconds: BuildSeconds | None = None,
         emit: Emit = lambda event: None,
     ) -> None:
         self.config = config or SearchConfig()
@@ -70,7 +74,9 @@ class Search:
         self._seed = seed
         self._rng = random.Random(seed)
         self._expander = Expander(space, scorer, self.tree, self.pool, self.config, emit)
-        self.trials = Trials(self.tree, self.pool, self._expander, self.config, random.Random(seed + 1), emit)
+        self.trials = Trials(
+            self.tree, self.pool, self._expander, self.config, random.Random(seed + 1), emit, build_seconds
+        )
         self._observer = Observer(space, self.tree, self.pool, self.config, self.trials, trials_total)
         self._tickets = 0
         self._queue: deque[Ticket] = deque()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from colt import events
 from colt.config import SearchConfig
 from colt.events import Emit
+from colt.knobs import Schedule
 from colt.search.expand import Expander
 from colt.search.models import Pool
 from colt.search.tree import Facts, Node, Tree
@@ -17,6 +18,13 @@ from colt.search.types import Fate, Trial, TrialResult
 
 LEADERS = 3
 """How many of the best schedules are shown to proposers."""
+EQUALS = 4
+"""Schedules of equal promise that are compared for how fast they build."""
+
+BuildSeconds = Callable[[Schedule], float]
+"""How long a schedule is expected to build."""
+Ranked = tuple[float, int, Facts]
+"""What a schedule is expected to measure, its node's id, and the schedule."""
 
 
 class Trials:
@@ -32,6 +40,7 @@ class Trials:
         config: SearchConfig,
         rng: random.Random,
         emit: Emit,
+        build_seconds: BuildSeconds | None = None,
     ) -> None:
         self._tree = tree
         self._pool = pool
@@ -39,10 +48,11 @@ class Trials:
         self._config = config
         self._rng = rng
         self._emit = emit
+        self._build_seconds = build_seconds
         self._asked: list[Facts] = []
         self._results: dict[int, TrialResult] = {}
         self._seen = 1  # the untuned program, first of all facts, is no trial
-        self._heap: list[tuple[float, int, Facts]] = []
+        self._heap: list[Ranked] = []
         self._waiting: list[Facts] = []
         self._version = ""
         self._ranked = False
@@ -86,7 +96,10 @@ class Trials:
     # ---- asking ----
 
     def pick(self, count: int) -> list[Trial]:
-        """Up to ``count`` distinct schedules that were never asked for, best predicted first, a share ε at random."""
+        """Up to ``count`` distinct schedules that were never asked for, best predicted first, a share ε at random.
+
+        Among schedules of equal promise the one that builds fastest goes first.
+        """
         self._absorb()
         trials: list[Trial] = []
         while len(trials) < count:
@@ -115,10 +128,24 @@ class Trials:
         heapq.heapify(self._heap)
 
     def _best(self) -> Facts | None:
-        while self._heap:
-            facts = heapq.heappop(self._heap)[2]
-            if facts.trial < 0:
-                return facts
+        best = self._pop(math.inf)
+        if best is None or self._build_seconds is None or not self._config.equal_promise:
+            return None if best is None else best[2]
+        equals, limit = [best], best[0] * (1 + self._config.equal_promise)
+        while len(equals) < EQUALS and (equal := self._pop(limit)) is not None:
+            equals.append(equal)
+        seconds = [self._build_seconds(facts.schedule) for _, _, facts in equals]
+        fastest = equals.pop(seconds.index(min(seconds)))
+        for equal in equals:
+            heapq.heappush(self._heap, equal)
+        return fastest[2]
+
+    def _pop(self, limit: float) -> Ranked | None:
+        """The best schedule that was never asked for, unless it is expected to take longer than ``limit``."""
+        while self._heap and self._heap[0][0] <= limit:
+            ranked = heapq.heappop(self._heap)
+            if ranked[2].trial < 0:
+                return ranked
         return None
 
     def _random(self) -> Facts | None:
@@ -209,7 +236,7 @@ class Trials:
                 record.measured_regressions += after > before
 
 
-def _rank(facts: Facts) -> tuple[float, int, Facts]:
+def _rank(facts: Facts) -> Ranked:
     """By what the schedule is expected to measure: predicted, times the residual of the nearest measured ancestor."""
     assert facts.node is not None
     return facts.predicted_us * facts.node.residual, facts.node.id, facts

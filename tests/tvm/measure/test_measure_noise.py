@@ -14,7 +14,7 @@ from colt.hardware.queueing import Queued, QueueWatch, queued_seconds
 from colt.search.types import Fate
 from colt.tvm.measure import Job, Limits, LocalMeasurer, local, noise
 from colt.tvm.measure.noise import Gauge, time_quietly
-from colt.tvm.measure.timing import Timing
+from colt.tvm.measure.timing import Round, Timing
 
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
 
@@ -159,7 +159,7 @@ def test_queueing_that_met_few_of_the_repeats_left_their_median_alone():
     assert Timing((10.0, 10.0, 40.0, 10.0)).stretch(3 / 7) == 1.0
     assert Timing((20.0, 20.0, 20.0)).stretch(0.5) == pytest.approx(2.0)
     assert Timing((20.0,)).stretch(0.5) == pytest.approx(2.0)
-    assert Timing((20.0, 400.0), of_one_kernel=False).stretch(0.5) == pytest.approx(2.0)
+    assert Round((20.0, 400.0)).stretch(0.5) == pytest.approx(2.0)
 
 
 def test_queueing_is_read_from_linux():

@@ -6,7 +6,7 @@ from itertools import cycle
 import pytest
 
 from colt.errors import InputError
-from colt.tvm.measure.timing import Timing, is_ranked, time_candidate, time_in_turn
+from colt.tvm.measure.timing import Round, Timing, is_ranked, time_candidate, time_in_turn
 from colt.tvm.measure.types import Limits
 
 LIMITS = Limits(
@@ -89,9 +89,21 @@ def test_a_slow_candidate_keeps_its_first_figures():
     kernel = Counted(3001.0, cold_us=4000.0)
     assert timed(kernel, best_us=1000.0) == (Timing((3001.0,) * 3, dropped=True), True)
     assert kernel.calls == ["once", (1, 3)]
-    kernel = Counted(6000.0, cold_us=15_000.0)
-    assert timed(kernel, best_us=1000.0) == (Timing((6000.0,), dropped=True), True)
+    kernel = Counted(5500.0, cold_us=5800.0)
+    assert timed(kernel, best_us=1000.0) == (Timing((5500.0,), dropped=True), True)
+    assert kernel.calls == ["once", (1, 1)]
+
+
+def test_a_candidate_that_is_far_off_has_one_more_run_without_a_warm_up():
+    kernel = Counted(6500.0, cold_us=15_000.0)
+    assert timed(kernel, best_us=1000.0) == (Timing((6500.0,), dropped=True), True)
     assert kernel.calls == ["once", "once"]
+
+
+def test_long_runs_are_repeated_without_warm_ups():
+    kernel = Counted(30_000.0)
+    assert timed(kernel, best_us=None)[0] == Timing((30_000.0,) * 6)
+    assert kernel.calls == ["once", (1, 1), *["once"] * 6]
 
 
 def test_a_far_slower_candidate_runs_once():
@@ -123,7 +135,7 @@ def test_turns_alternate_and_long_runs_are_not_warmed_up():
     fast, slow = Counted(10_000.0), Counted(500_000.0)
     rounds = time_in_turn([fast, slow], 3, LIMITS, order.append, quiet)
     assert [timing.runs_us for timing in rounds] == [(10_000.0, 500_000.0)] * 3
-    assert not any(timing.of_one_kernel for timing in rounds)
+    assert all(type(timing) is Round for timing in rounds)
     assert len(quietly) == 3
     assert order == [0, 1, 0, 1, 1, 0, 0, 1]
     assert fast.calls == ["once", (1, 1), *[(2, 1)] * 3]

@@ -18,7 +18,7 @@ def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, M
     from colt.tvm.export import load_module
     from colt.tvm.host import cpu_intrinsics, resolve_target
     from colt.tvm.measure.arguments import to_device
-    from colt.tvm.measure.kernel import LocalKernel
+    from colt.tvm.measure.kernel import build_library
 
     target = resolve_target(None, settings.threads)
     output = workloads.get(settings.workload).arguments(settings.size)[-1]
@@ -26,9 +26,10 @@ def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, M
 
     def make(module: str) -> Contender:
         with cpu_intrinsics(target):
-            kernel = LocalKernel(load_module(Path(module).read_bytes()), target)
+            library = build_library(load_module(Path(module).read_bytes()), target)
+        kernel = library["main"]
         result = to_device(np.zeros(output.shape, output.dtype))
-        return Contender(lambda: kernel.function(*arguments, result), lambda _: result.numpy())
+        return Contender(lambda: kernel(*arguments, result), lambda _: result.numpy())
 
     for member in settings.members:
         yield member.name, partial(make, member.module)

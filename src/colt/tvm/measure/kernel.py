@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,6 +12,7 @@ import tvm_ffi
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
+from colt.tvm.measure.layout import Layouts
 from colt.tvm.measure.timing import Runnable
 from colt.tvm.recent import Recent
 
@@ -32,11 +34,12 @@ class Kernel(Protocol):
 
 
 class LocalKernel:
-    """A program built for this process. Building includes LLVM's work on first look-up of the function."""
+    """A program built for this process, and run in ``layouts``. Building includes LLVM's work on first look-up."""
 
-    def __init__(self, module: tvm.IRModule, target: Target) -> None:
+    def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts) -> None:
         self.library = build_library(module, target)
         self.function: Any = self.library["main"]
+        self.layouts = layouts
 
     def bind(self, arguments: Sequence[Any]) -> LocalBoundKernel:
         """The kernel with arguments, for timing."""
@@ -52,17 +55,28 @@ class LocalBoundKernel:
 
     def run(self) -> None:
         """See :meth:`BoundKernel.run`."""
-        self._kernel.function(*self._arguments)
+        self._kernel.layouts.run(self._call)
 
     def once(self) -> float:
         """One run, timed from here; the call itself costs a few microseconds."""
-        start = perf_counter()
-        self.run()
-        return (perf_counter() - start) * 1e6
+        return self._kernel.layouts.run(self._timed_call)
 
     def repeated(self, number: int, repeats: int) -> list[float]:
-        """TVM's own timing loop, which runs the kernel once before it starts."""
-        return evaluate(self._kernel.library, tvm.cpu(0), self._arguments, number, repeats)
+        """Each in a layout of its own, by TVM's timing loop, which runs the kernel once before it starts."""
+        return [self._average(number) for _ in range(repeats)]
+
+    def _average(self, number: int) -> float:
+        self._kernel.layouts.change()
+        evaluated = partial(evaluate, self._kernel.library, tvm.cpu(0), self._arguments, number, 1)
+        return self._kernel.layouts.run(evaluated)[0]
+
+    def _call(self) -> None:
+        self._kernel.function(*self._arguments)
+
+    def _timed_call(self) -> float:
+        start = perf_counter()
+        self._call()
+        return (perf_counter() - start) * 1e6
 
 
 K = TypeVar("K", bound=Kernel)

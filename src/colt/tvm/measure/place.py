@@ -11,8 +11,10 @@ from tvm import IRModule
 from tvm.target import Target
 
 from colt.hardware import detect
+from colt.hardware.queueing import QueueWatch
 from colt.tvm.measure.arguments import ArgumentCache, Array, to_device
 from colt.tvm.measure.kernel import Kernel, KernelCache, LocalKernel, build_library
+from colt.tvm.measure.layout import Layouts
 from colt.tvm.measure.messages import Stage
 from colt.tvm.measure.noise import Gauge
 from colt.tvm.measure.reference import reference_arguments, reference_program
@@ -79,7 +81,9 @@ class ThisProcess:
         self.arguments = ArgumentCache(cache_bytes)
         self._target = target
         self._threads = threads
-        self._kernels: KernelCache[LocalKernel] = KernelCache(partial(LocalKernel, target=target), kernels)
+        self._layouts = Layouts()
+        build = partial(LocalKernel, target=target, layouts=self._layouts)
+        self._kernels: KernelCache[LocalKernel] = KernelCache(build, kernels)
         self._gauge: Gauge | None = None
 
     def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
@@ -105,9 +109,9 @@ class ThisProcess:
     def gauge(self) -> Gauge:
         if self._gauge is None:
             simd = detect().simd
-            kernel = LocalKernel(reference_program(self._threads, simd), self._target)
+            kernel = LocalKernel(reference_program(self._threads, simd), self._target, self._layouts)
             arguments = [to_device(array) for array in reference_arguments(self._threads, simd)]
-            self._gauge = Gauge(kernel.bind(arguments).once)
+            self._gauge = Gauge(kernel.bind(arguments).once, partial(QueueWatch, self._layouts.crews))
         return self._gauge
 
     def export(self, module: IRModule, path: Path) -> None:

@@ -28,6 +28,10 @@ _SPINS = "1000"
 """Turns for which threads of a worker's pool keep a core busy before they sleep: 3 ms. TVM's own 300,000 would take
 the core from the next worker for most of a second; kernels in a loop are launched within microseconds."""
 
+_MAPPED_BYTES = str(1 << 17)
+"""From this size on memory is mapped by the system, not cut from a heap, so that each layout has its own addresses.
+It is glibc's first threshold, which it raises otherwise when such memory is freed."""
+
 
 class WorkerDied(Exception):
     """The process is gone, or closed its pipe; the text says how and what it printed last."""
@@ -53,7 +57,12 @@ class WorkerProcess:
                 stderr=self._log,
                 pass_fds=(requests_fd, replies_fd),
                 start_new_session=True,
-                env={**os.environ, "TVM_NUM_THREADS": str(threads), "TVM_THREAD_POOL_SPIN_COUNT": _SPINS},
+                env={
+                    **os.environ,
+                    "TVM_NUM_THREADS": str(threads),
+                    "TVM_THREAD_POOL_SPIN_COUNT": _SPINS,
+                    "MALLOC_MMAP_THRESHOLD_": _MAPPED_BYTES,
+                },
             )
         except BaseException:
             self._close_pipes()

@@ -13,6 +13,8 @@ from colt.intervals import median_interval
 from colt.tvm.measure.types import Limits
 
 _SHORT_SHOTS = 3
+_FAR = 2.0
+"""So many times above what is dropped a first run that is not short leaves little doubt."""
 _REPEATS_AT_ONCE = 3
 
 
@@ -24,13 +26,14 @@ class Runnable(Protocol):
         ...
 
     def repeated(self, number: int, repeats: int) -> list[float]:
-        """``repeats`` averages over ``number`` runs each, after one run that is not counted."""
+        """``repeats`` averages over ``number`` runs each, after a run that is not counted; where memory can be laid out
+        anew each has a layout of its own (see :mod:`~colt.tvm.measure.layout`)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Latencies in microseconds, and under which circumstances they were taken."""
+    """Latencies of one kernel in microseconds, and under which circumstances they were taken."""
 
     runs_us: tuple[float, ...]
     dropped: bool = False
@@ -40,17 +43,25 @@ class Timing:
     disturbed: bool = False
     """Whether another load was there, in spite of waiting."""
     seconds_waiting: float = 0.0
-    of_one_kernel: bool = True
-    """Whether the runs are repeats of one kernel, not of several in turn."""
 
     def stretch(self, queued: float) -> float:
         """How many times longer the median is than it would be, had the threads not queued that share of the time.
 
         Queueing lengthens the mean by just that; the median of repeats only if it met most of them.
         """
-        if len(self.runs_us) == 1 or not self.of_one_kernel:
+        if len(self.runs_us) == 1:
             return 1 / (1 - queued)
         return max(1.0, statistics.median(self.runs_us) / (statistics.fmean(self.runs_us) * (1 - queued)))
+
+
+class Round(Timing):
+    """One latency of each of several kernels, taken in turn."""
+
+    __slots__ = ()
+
+    def stretch(self, queued: float) -> float:
+        """As all of them have queued that share of the time: there is no median here that could have escaped."""
+        return 1 / (1 - queued)
 
 
 def time_candidate(
@@ -66,23 +77,37 @@ def time_candidate(
     if cold_us >= limits.single_run_ms * 1e3 or (dropped and cold_us >= limits.cold_ms * 1e3):
         return Timing((cold_us,), dropped)
     before_repeats()
-    # A short run may be hit by anything: it is dropped only if none of a few is near.
-    shots_us = kernel.repeated(1, _SHORT_SHOTS) if cold_us < limits.short_ms * 1e3 else [kernel.once()]
+    shots_us = _shots(kernel, cold_us, drop_us, limits)
     if min(shots_us) > drop_us:
         return Timing(tuple(shots_us), dropped=True)
     return Timing(tuple(_repeat(kernel, statistics.median(shots_us), best_us, limits)))
 
 
+def _shots(kernel: Runnable, cold_us: float, drop_us: float, limits: Limits) -> list[float]:
+    """Warm runs: a few of a short one, which may be hit by anything; one of a candidate that is far off."""
+    if cold_us < limits.short_ms * 1e3:
+        return kernel.repeated(1, _SHORT_SHOTS)
+    return [kernel.once()] if cold_us > _FAR * drop_us else kernel.repeated(1, 1)
+
+
 def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Limits) -> list[float]:
     number = runs_per_repeat(shot_us, limits)
-    runs = kernel.repeated(number, limits.min_repeats)
+    runs = _averages(kernel, number, limits.min_repeats, shot_us, limits)
     while (
         len(runs) < limits.max_repeats
         and sum(runs) * number < limits.total_ms * 1e3
         and not is_ranked(runs, best_us, limits)
     ):
-        runs += kernel.repeated(number, min(_REPEATS_AT_ONCE, limits.max_repeats - len(runs)))
+        more = min(_REPEATS_AT_ONCE, limits.max_repeats - len(runs))
+        runs += _averages(kernel, number, more, shot_us, limits)
     return runs
+
+
+def _averages(kernel: Runnable, number: int, repeats: int, latency_us: float, limits: Limits) -> list[float]:
+    """Averages over ``number`` runs. Those of a long run need no warm-up, which would double it."""
+    if latency_us >= limits.cold_ms * 1e3:
+        return [kernel.once() for _ in range(repeats)]
+    return kernel.repeated(number, repeats)
 
 
 def is_ranked(runs_us: Sequence[float], best_us: float | None, limits: Limits) -> bool:
@@ -105,20 +130,20 @@ def time_in_turn(
     Every other round goes backwards. ``before_run`` is called with the kernel's index before each run, ``quietly`` has
     a round repeated that another load disturbed.
     """
-    numbers = []
+    latencies_us = []
     for index, kernel in enumerate(kernels):
         before_run(index)
         us = kernel.once()
-        numbers.append(runs_per_repeat(us if us >= limits.cold_ms * 1e3 else kernel.repeated(1, 1)[0], limits))
+        latencies_us.append(us if us >= limits.cold_ms * 1e3 else kernel.repeated(1, 1)[0])
 
     def one(index: int) -> float:
         before_run(index)
-        # A long run needs no warm-up, which would double it.
-        return kernels[index].once() if numbers[index] == 1 else kernels[index].repeated(numbers[index], 1)[0]
+        number = runs_per_repeat(latencies_us[index], limits)
+        return _averages(kernels[index], number, 1, latencies_us[index], limits)[0]
 
-    def round_in(order: range) -> Timing:
+    def round_in(order: range) -> Round:
         latencies = {index: one(index) for index in order}
-        return Timing(tuple(latencies[index] for index in range(len(kernels))), of_one_kernel=False)
+        return Round(tuple(latencies[index] for index in range(len(kernels))))
 
     forwards, backwards = range(len(kernels)), range(len(kernels) - 1, -1, -1)
     return [quietly(partial(round_in, backwards if turn % 2 else forwards)) for turn in range(rounds)]

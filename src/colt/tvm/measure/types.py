@@ -143,9 +143,9 @@ class Limits:
     """Below that a single run may be hit by anything."""
     single_run_ms: float = 1000.0
     """A very first run at least this long is the figure."""
-    min_repeat_ms: float = 5.0
+    min_repeat_ms: float = 2.0
     """One repeat averages over runs that take at least this long together."""
-    precision: float = 0.01
+    precision: float = 0.02
     """Repeats go on until the 95 % interval of the median is within this share of it, or lies beyond the best."""
     total_ms: float = 100.0
     """Repeats end after about this long, however wide the interval is."""

@@ -1,0 +1,88 @@
+"""Kernels are timed in several layouts of memory, each with threads and workspaces of its own."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+import tvm
+from tvm.script import tirx as T
+
+from colt.hardware.queueing import QueueWatch, queued_seconds
+from colt.tvm.measure.kernel import LocalKernel
+from colt.tvm.measure.layout import Layouts
+
+N = 1 << 18
+
+
+@T.prim_func(s_tir=True)
+def copies(A: T.Buffer((4, N), "float32"), B: T.Buffer((4, N), "float32")):
+    T.func_attr({"global_symbol": "main", "tirx.noalias": True})
+    for i in T.parallel(4):
+        with T.sblock("rows"):
+            row = T.sblock_alloc_buffer((N,))
+            for j in range(N):
+                row[j] = A[i, j] + T.float32(1.0)
+            for j in range(N):
+                B[i, j] = row[N - 1 - j]
+
+
+@pytest.fixture
+def layouts(monkeypatch):
+    monkeypatch.setenv("TVM_NUM_THREADS", "2")
+    monkeypatch.setenv("TVM_THREAD_POOL_SPIN_COUNT", "1000")
+    made = Layouts()
+    yield made
+    made.change()
+
+
+def test_calls_run_in_one_thread_until_the_layout_changes(layouts):
+    first = [layouts.run(threading.get_native_id) for _ in range(2)]
+    layouts.change()
+    second = layouts.run(threading.get_native_id)
+    assert first[0] == first[1] != threading.get_native_id()
+    assert second not in {threading.get_native_id()}
+    assert sorted(layouts.crews()) == [1, 2]
+    assert [crew.caller for crew in layouts.crews().values()] == [first[0], second]
+
+
+def test_what_a_call_raises_is_raised(layouts):
+    with pytest.raises(ZeroDivisionError):
+        layouts.run(lambda: 1 // 0)
+
+
+def test_the_threads_of_a_pool_are_kept_off_each_others_cores(layouts):
+    layouts.run(lambda: None)
+    (crew,) = layouts.crews().values()
+    cores = [os.sched_getaffinity(thread) for thread in crew.queued]
+    assert len(cores) == 2
+    assert sum(len(one) for one in cores) == len(set().union(*cores))
+
+
+def test_every_repeat_has_a_layout_of_its_own_and_leaves_nothing_behind(layouts, target):
+    kernel = LocalKernel(tvm.IRModule({"main": copies}), target, layouts)
+    arguments = [tvm.runtime.tensor(np.ones((4, N), np.float32)) for _ in range(2)]
+    bound = kernel.bind(arguments)
+    before = len(queued_seconds())
+    assert len(bound.repeated(2, 5)) == 5
+    assert len(layouts.crews()) == 5
+    layouts.change()
+    assert len(queued_seconds()) == before
+    bound.run()
+    bound.once()
+    assert len(layouts.crews()) == 6
+    np.testing.assert_array_equal(arguments[1].numpy(), 2.0)
+
+
+def test_what_ended_layouts_have_waited_is_not_forgotten(layouts, monkeypatch):
+    """A thread that runs is told to have queued half of a second in each call."""
+    told = iter(range(1000))
+    real = queued_seconds
+    monkeypatch.setattr("colt.tvm.measure.layout.queued_seconds", lambda: dict.fromkeys(real(), next(told) / 2))
+    monkeypatch.setattr("colt.hardware.queueing.monotonic", iter([0.0, 10.0]).__next__)
+    watch = QueueWatch(layouts.crews)
+    for _ in range(3):
+        layouts.run(lambda: None)
+        layouts.change()
+    queued = watch.shares()
+    assert queued.mine == queued.most == pytest.approx(3 * 0.5 / 10)
