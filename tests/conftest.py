@@ -26,7 +26,7 @@ def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("COLT_CACHE_DIR", str(folder))
         hardware = detect()
         for threads in {1, 2, hardware.cores}:
-            save_peaks(hardware, Peaks(100.0, 100.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", False))
+            save_peaks(hardware, Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", False))
         yield
 
 

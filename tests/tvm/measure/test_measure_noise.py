@@ -202,7 +202,6 @@ def test_a_real_load_is_seen_and_corrected_for(target):
     assert noise.probes == 6
     assert noise.disturbed >= 1
     assert noise.worst_slowdown >= busy.slowdown >= 1.0
-    assert noise.seconds_waiting > 0
     assert len(in_turn) == 2
     assert measurer.noise.probes == noise.probes + 2
 
