@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from colt import events
-from colt.bench.methods import constructed, sampled, warm_tree, without_tree
+import pytest
+
+from colt import events, tuning
+from colt.bench import methods
+from colt.bench.methods import construct, sampled, warm_tree, without_tree
 from colt.bench.ours import Trials
 from colt.bench.records import TrialRecord
 from colt.config import SearchConfig
@@ -14,40 +18,53 @@ from colt.events import Event
 from colt.knobs import Schedule
 from colt.search.types import Fate
 from colt.session import Session, plan
-from colt.tuning import TREE, Method, run
+from colt.tuning import TREE, Method
 
 
 def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> tuple[list[Schedule], list[Schedule]]:
     """The openings of a run, and the schedules that were measured, in their order."""
     seen: list[Event] = []
     made = replace(plan(program, trials=trials), config=SearchConfig(batch_size=3, rollouts=0, **settings))
-    run(made, [seen.append], method)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "finish", lambda *_: None)  # who wins is decided as in every run
+        tuning.run(made, [seen.append], method)
     opened = {event.node: event.schedule for event in seen if isinstance(event, events.Opened)}
     applied = {event.node: event.schedule for event in seen if isinstance(event, events.Applied)}
     return list(opened.values()), [{**opened, **applied}[e.node] for e in seen if isinstance(e, events.Asked)]
 
 
-def first_constructed(program: str, count: int, trials: int) -> list[Schedule]:
-    with Session(plan(program, trials=trials)) as session:
-        return [schedule for schedule, _ in constructed(session)][:count]
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Schedule]:
+    """What the architect constructs, in its order."""
+    found: list[Schedule] = []
+    original = methods.constructed
+
+    def recorded(session: Session) -> Iterator[tuple[Schedule, str]]:
+        for schedule, by in original(session):
+            found.append(schedule)
+            yield schedule, by
+
+    monkeypatch.setattr(methods, "constructed", recorded)
+    return found
 
 
-def test_without_a_tree_a_list_is_measured_in_its_order(own_program: str) -> None:
-    opened, measured = searched(own_program, without_tree(constructed))
-    assert opened == measured == first_constructed(own_program, 5, trials=5)
+def test_without_a_tree_a_list_is_measured_in_its_order(own_program: str, made: list[Schedule]) -> None:
+    opened, measured = searched(own_program, without_tree(methods.constructed))
+    assert opened == measured == made
+    assert len(set(made)) == 5
 
 
-def test_random_search_begins_with_the_first_constructed_and_goes_on_by_chance(own_program: str) -> None:
-    _, measured = searched(own_program, without_tree(sampled(2)))
-    first = first_constructed(own_program, 5, trials=5)
-    assert measured[:2] == first[:2]
+def test_random_search_begins_with_the_first_constructed(own_program: str, made: list[Schedule]) -> None:
+    opened, measured = searched(own_program, without_tree(sampled(2)))
+    assert opened == measured
+    assert measured[:2] == made
     assert len(set(measured)) == 5
-    assert measured[2:] != first[2:]
 
 
-def test_a_warm_tree_opens_with_the_first_constructed_alone(own_program: str) -> None:
+def test_a_warm_tree_opens_with_the_first_constructed_alone(own_program: str, made: list[Schedule]) -> None:
     opened, _ = searched(own_program, warm_tree(2), root_width=2)
-    assert sorted(opened, key=str) == sorted(first_constructed(own_program, 2, trials=5), key=str)
+    assert len(made) == 2
+    assert sorted(opened, key=str) == sorted(made, key=str)
 
 
 def test_a_tree_that_is_not_warm_is_the_one_of_every_run() -> None:
@@ -55,7 +72,9 @@ def test_a_tree_that_is_not_warm_is_the_one_of_every_run() -> None:
 
 
 def test_fewer_constructed_are_the_first_of_more(own_program: str) -> None:
-    assert first_constructed(own_program, 2, trials=2) == first_constructed(own_program, 2, trials=6)
+    with Session(plan(own_program)) as session:
+        few, more = (construct(session.space, session.scorer, count, seed=3) for count in (2, 6))
+    assert few == more[:2]
 
 
 def test_trials_leave_out_what_was_skipped_and_fail_what_was_wrong() -> None:

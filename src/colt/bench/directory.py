@@ -1,6 +1,7 @@
 """The directory of a benchmark: one configuration, never mixed, never half-written.
 
     bench.toml                              what is run, and under which conditions
+    peaks/                                  the machine's, as they were at first: what is constructed depends on them
     cells/WORKLOAD/STRATEGY-SEED/           result.json, winner.json, log.txt, and what the search left itself
     remeasured/WORKLOAD.json                the winners and peers timed in turn
     report.md, cells.csv, trials.csv, remeasured.csv
@@ -80,6 +81,11 @@ class BenchDirectory:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InputError(f"{path / CONFIG} is not the configuration of a benchmark: {error}") from None
         return cls(path, contents)
+
+    @property
+    def peaks(self) -> Path:
+        """The folder of the machine's measured peaks, the same for all cells."""
+        return self.path / "peaks"
 
     # ---- cells ----
 
