@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bench_records as records
 import psutil
 import pytest
+from bench_hurry import COLT, colt, hurry
 
-from colt.bench import isolation, turns
+from colt.bench import isolation
 from colt.bench.config import BenchConfig, Cell, Peer, Strategy
 from colt.bench.directory import BenchDirectory
 from colt.bench.run import run
-from colt.cli import main
 
-COLT = [sys.executable, "-m", "colt.cli"]
 STRATEGIES = ["stock", "random", "mcts", "architect", "colt"]
 WARM = 2
-COMMAND = isolation._command
 pytestmark = pytest.mark.timeout(600)  # whole benchmarks, on a machine that may have other things to do
-
-
-HURRIED_CELL = """
-import sys
-from colt import comparison
-from colt.bench import cell
-from colt.tvm.measure import local
-
-comparison.TURN_SECONDS = comparison.RANKING_SECONDS = 0.05
-local._PATIENCE_SECONDS = local._PATIENCE_SHARE = 0.0
-cell.main(sys.argv[1:])
-"""
-"""A cell as it is, but for how long its winner is timed, and without waiting for a quiet machine."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command has come to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def colt(*arguments: str) -> Done:
-    """The command line, in this process, and in haste: no figure is looked at for what it is."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(turns, "PATIENCE_SECONDS", 0.0)
-        patch.setattr(isolation, "_command", hurried)
-        try:
-            code = main(arguments)
-        except SystemExit as exit:  # argparse's
-            code = int(exit.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
-
-
-def hurried(directory: BenchDirectory, cell: Cell) -> list[str]:
-    command = COMMAND(directory, cell)
-    assert command[2:4] == ["-m", "colt.bench.cell"]
-    return [*command[:2], "-c", HURRIED_CELL, *command[4:]]
 
 
 # ---- a whole benchmark ----
@@ -81,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bench") / "whole"
     done = colt(
         *("bench", "gemv", "--trials", "4", "--seeds", "1", "--warm-start", str(WARM), "--space", "colt"),
-        *("--peers", "numpy", "--out", str(out)),
+        *("--threads", "1", "--peers", "numpy", "--out", str(out)),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("# Benchmark of search methods\n")
@@ -147,7 +101,7 @@ def test_the_same_command_again_runs_nothing(whole: Path) -> None:
     (whole / "report.md").unlink()
     done = colt(
         *("bench", "gemv", "--trials", "4", "--seeds", "1", "--warm-start", str(WARM), "--space", "colt"),
-        *("--peers", "numpy", "--out", str(whole)),
+        *("--threads", "1", "--peers", "numpy", "--out", str(whole)),
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -258,6 +212,7 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, monk
     def command(directory: BenchDirectory, cell: Cell) -> list[str]:
         return [sys.executable, "-c", FAILURES[cell.strategy][0]]
 
+    hurry(monkeypatch)
     monkeypatch.setattr(isolation, "_command", command)
     monkeypatch.setattr(isolation, "FLOOR_SECONDS", 4.0)
     monkeypatch.setattr(isolation, "SECONDS_PER_TRIAL", 0.0)
