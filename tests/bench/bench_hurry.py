@@ -49,6 +49,8 @@ def colt(*arguments: str) -> Done:
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Have benchmarks of this process, and their cells, take less time."""
     patch.setattr(turns, "PATIENCE_SECONDS", 0.0)
+    patch.setattr(turns, "PAUSE_SECONDS", 0.0)
+    patch.setattr(turns, "LAP_SECONDS", 0.01)
     patch.setattr(isolation, "_command", _cell_command)
 
 
