@@ -152,6 +152,8 @@ def _require_same(path: Path, found: BenchDirectory, wanted: Contents) -> None:
 
 
 def _show(value: Any) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
