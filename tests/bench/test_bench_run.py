@@ -90,7 +90,7 @@ def test_winners_and_peers_are_verified_and_timed_in_turn(whole: Path) -> None:
     assert [row["contender"] for row in rows] == [*(f"{name} 0" for name in STRATEGIES), "numpy"]
     for row in rows:
         assert row["problem"] == ""
-        assert row["rounds"] == "15"
+        assert row["rounds"] == "16"  # 8 in each of two sittings
         assert float(row["low_us"]) <= float(row["median_us"]) <= float(row["high_us"])
         assert float(row["max_rel_error"]) < 1e-4
 
@@ -122,7 +122,7 @@ def test_a_changed_configuration_is_refused(whole: Path) -> None:
 
 
 def interruptible(out: Path) -> list[str]:
-    strategies = ["--strategies", "architect", "random", "--trials", "3", "--seeds", "1"]
+    strategies = ["--strategies", "architect", "random", "--trials", "2", "--seeds", "1"]
     return ["bench", "gemv", *strategies, "--peers", "none", "--out", str(out)]
 
 
@@ -159,7 +159,7 @@ def test_a_benchmark_goes_on_where_it_was_interrupted_or_killed(tmp_path: Path) 
     architect, random = (out / "cells" / "gemv" / f"{name}-0" for name in ("architect", "random"))
 
     process = begin(out)
-    await_line(process, "1/2: architect")
+    await_line(process, "2/2: random")
     cell = await_child(process)
     everyone = [cell, *cell.children(recursive=True)]
     process.send_signal(signal.SIGINT)
@@ -167,7 +167,9 @@ def test_a_benchmark_goes_on_where_it_was_interrupted_or_killed(tmp_path: Path) 
     assert process.returncode == 130
     assert "the same command goes on from here" in err
     await_end(everyone)
-    assert not (architect / "result.json").exists()
+    written = (architect / "result.json").stat().st_mtime_ns
+    assert random.exists()
+    assert not (random / "result.json").exists()
 
     process = begin(out)
     await_line(process, "2/2: random")
@@ -176,8 +178,6 @@ def test_a_benchmark_goes_on_where_it_was_interrupted_or_killed(tmp_path: Path) 
     process.kill()
     process.communicate(timeout=30)
     await_end(everyone)
-    written = (architect / "result.json").stat().st_mtime_ns
-    assert random.exists()
     assert not (random / "result.json").exists()
     (random / "half").write_text("done")
 
