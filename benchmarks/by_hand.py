@@ -57,8 +57,8 @@ def main() -> None:
         result = tuned(name, program, options)
         with LocalMeasurer(resolve_target(None, THREADS), THREADS) as measurer:
             tile, theirs = best(measurer, program)
-            wrong = measurer.verify(program.module, theirs, options.seed, LIMITS)
-            assert wrong.ok, f"the schedule by hand of {name} computes something else: {wrong.message}"
+            found = measurer.verify(program.module, theirs, options.seed, LIMITS)
+            assert found.ok, f"the schedule by hand of {name} computes something else: {found.message}"
             hand, ours = measurer.interleave([theirs, result.module], ROUNDS, LIMITS)
         print(
             f"{name:26} by hand {figure(program, hand)}, tile {tile}; COLT {figure(program, ours)}; "

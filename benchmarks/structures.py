@@ -49,7 +49,7 @@ def main() -> None:
         made = [constructed(space, machine, options.count) for space in spaces]
         kernels = [build(space, one, target) for space, some in zip(spaces, made, strict=True) for one in some]
         arguments = [
-            tvm.runtime.tensor(np.random.default_rng(0).standard_normal(argument.shape).astype(argument.dtype) * 0.1)
+            tvm.runtime.tensor((np.random.default_rng(0).standard_normal(argument.shape) * 0.1).astype(argument.dtype))
             for argument in workload.arguments("small")
         ]
         seconds = timed_in_turn(kernels, arguments, options.rounds)

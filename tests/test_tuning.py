@@ -18,12 +18,14 @@ from tvm.s_tir import meta_schedule as ms
 
 import colt
 from colt import ceiling, events, session
+from colt.config import SpaceKind
 from colt.events import Event
 from colt.finish import Result
 from colt.hardware import Bound, Peaks, detect
 from colt.runs.receipt import Verdict, load_receipt
 from colt.search.types import Fate
 from colt.session import plan
+from colt.tuning import run
 from colt.tvm.measure import Limits, LocalMeasurer, Verification
 from colt.tvm.source import load_program
 
@@ -216,6 +218,14 @@ def test_the_clock_stops_a_run(own_program: str) -> None:
     result = tune(own_program, trials=10_000, seconds=6.0)
     assert result.receipt.stop_reason == "seconds"
     assert 0 < result.receipt.trials.total < 10_000
+
+
+def test_a_run_may_search_metaschedules_space_alone(own_program: str, tmp_path: Path) -> None:
+    made = replace(plan(own_program, trials=2, run_dir=tmp_path / "run"), space=SpaceKind.METASCHEDULE)
+    result = run(made)
+    assert result.best is not None
+    assert result.best.sketch.startswith("plain/ms")
+    assert 'space = "metaschedule"' in (tmp_path / "run" / "config.toml").read_text()
 
 
 def test_a_space_with_nothing_more_to_try_ends_the_run(tmp_path: Path) -> None:

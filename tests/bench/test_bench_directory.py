@@ -78,7 +78,7 @@ def test_another_configuration_is_refused(tmp_path: Path, changes: dict[str, Any
 def test_figures_of_other_conditions_are_not_mixed(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
-    with pytest.raises(InputError, match=r"colt was 0\.1\.0, now it is 0\.2\.0; torch was None, now it is 2"):
+    with pytest.raises(InputError, match=r"colt was 0\.1\.0, now it is 0\.2\.0; torch was none, now it is 2"):
         opened(tmp_path, colt="0.2.0", torch="2").__enter__()
 
 

@@ -61,6 +61,12 @@ def test_speeds_are_medians_over_seeds_with_their_spread() -> None:
     assert numpy == "48.8"
 
 
+def test_a_speed_lies_between_those_of_its_seeds() -> None:
+    contenders = [records.winner(COLT, 0, [20.0, 10.0, 10.0]), records.winner(COLT, 1, [10.0, 20.0, 10.0])]
+    found = records.results([], contenders, strategies=(COLT,))  # of each round the median over both would be 15
+    assert row(report(found), "GFLOPS", "matmul")[0] == "100 (100–100)"
+
+
 def test_ratios_have_intervals_and_a_mean() -> None:
     text = report(recorded())
     title = "How many times faster colt is"
@@ -72,6 +78,10 @@ def test_ratios_have_intervals_and_a_mean() -> None:
 
 
 def test_slower_is_said_only_where_the_whole_interval_is() -> None:
+    close = [19.9, 20.1, 19.9, 20.1, 19.9, 19.9]
+    contenders = [records.winner(COLT, 0, [20.0] * 6), records.peer(Peer.NUMPY, close)]
+    found = records.results([], contenders, strategies=(COLT,), seeds=1)
+    assert row(report(found), "How many times faster colt is", "slower on") == ["0 of 1"]
     found = records.results(
         [], [records.winner(COLT, 0, [20.0] * 6), records.peer(Peer.NUMPY, [18.0] * 6)], strategies=(COLT,), seeds=1
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import space_programs as programs
 import structured_programs
-from tvm import s_tir, te
+from tvm import s_tir, te, tirx
 from tvm.s_tir import meta_schedule as ms
 from tvm_ffi import structural_equal
 
@@ -151,9 +151,21 @@ def test_padding_stays_inside_a_group_of_blocks() -> None:
     assert notes == ["K packed for QK", "QK padded to h 2 x i 39 x j 40", "O padded to h 2 x i 39 x x 24"]
 
 
+@pytest.mark.parametrize("name", ["attention-prime", "swiglu-prime", "batch-matmul-epilogue-prime"])
+def test_no_register_tile_of_a_padded_contraction_has_a_condition(name: str) -> None:
+    """TVM would take its vectors apart."""
+    space, rng = space_of(PROGRAMS[name]()), random.Random(3)
+    for sketch in space.sketches:
+        if sketch.variant == "padded":
+            leaves = list(_leaves(space.module(space.sample(rng, sketch))["main"].body))
+            vectors = [leaf for leaf in leaves if leaf.loops[-1].kind == tirx.ForKind.VECTORIZED]
+            assert vectors
+            assert all(int(leaf.realize.predicate) == 1 for leaf in vectors)
+
+
 def test_a_small_contraction_is_not_padded() -> None:
-    """The router of the experts has a few thousandths of the work."""
-    notes = derived(programs.experts(17, 2, 19, 23))["padded/apart"]
+    """The router of the experts has a seventieth of the work."""
+    notes = derived(programs.experts(17, 11, 19, 23))["padded/apart"]
     assert {note.split()[0] for note in notes if " padded to " in note} == {"gate", "up", "Y"}
 
 

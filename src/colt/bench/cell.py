@@ -12,7 +12,8 @@ from pathlib import Path
 from colt.bench.config import Cell, Strategy
 from colt.bench.directory import WINNER, BenchDirectory
 from colt.bench.records import CellRecord
-from colt.bench.strategies import SEARCHES, Task, seconds_since_start
+from colt.bench.strategies import SEARCHES
+from colt.bench.task import Task, seconds_since_start
 from colt.lifeline import die_with_parent
 from colt.runs.directory import RunDirectory
 

@@ -1,6 +1,7 @@
 """The directory of a benchmark: one configuration, never mixed, never half-written.
 
     bench.toml                              what is run, and under which conditions
+    peaks/                                  the machine's, as they were at first: what is constructed depends on them
     cells/WORKLOAD/STRATEGY-SEED/           result.json, winner.json, log.txt, and what the search left itself
     remeasured/WORKLOAD.json                the winners and peers timed in turn
     report.md, cells.csv, trials.csv, remeasured.csv
@@ -81,6 +82,11 @@ class BenchDirectory:
             raise InputError(f"{path / CONFIG} is not the configuration of a benchmark: {error}") from None
         return cls(path, contents)
 
+    @property
+    def peaks(self) -> Path:
+        """The folder of the machine's measured peaks, the same for all cells."""
+        return self.path / "peaks"
+
     # ---- cells ----
 
     def folder(self, cell: Cell) -> Path:
@@ -146,6 +152,8 @@ def _require_same(path: Path, found: BenchDirectory, wanted: Contents) -> None:
 
 
 def _show(value: Any) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from colt.bench.config import Cell
 from colt.bench.directory import LOG, BenchDirectory
 from colt.bench.records import CellRecord
+from colt.hardware import CACHE_VARIABLE
 
 FLOOR_SECONDS = 900.0
 SECONDS_PER_TRIAL = 60.0
@@ -28,7 +30,7 @@ def run_isolated(directory: BenchDirectory, cell: Cell) -> CellRecord:
     log = directory.begin(cell) / LOG
     started = time.monotonic()
     limit = FLOOR_SECONDS + SECONDS_PER_TRIAL * directory.config.trials
-    died = _run(_command(directory, cell), log, limit)
+    died = _run(_command(directory, cell), log, limit, _environment(directory, cell))
     record = directory.result(cell)
     if record is None:
         record = CellRecord(
@@ -48,12 +50,20 @@ def _command(directory: BenchDirectory, cell: Cell) -> list[str]:
     return [sys.executable, "-P", "-m", "colt.bench.cell", *place]
 
 
-def _run(command: list[str], log: Path, seconds: float) -> str:
+def _environment(directory: BenchDirectory, cell: Cell) -> dict[str, str]:
+    """With peaks of the cell's own: a run may raise them, and the next would construct other schedules."""
+    own = directory.folder(cell) / "peaks"
+    if directory.peaks.exists():
+        shutil.copytree(directory.peaks, own)
+    return os.environ | {CACHE_VARIABLE: str(own.resolve())}
+
+
+def _run(command: list[str], log: Path, seconds: float, environment: dict[str, str]) -> str:
     """How the process died; empty if it ended by itself with status 0."""
     with log.open("wb") as output:
         # In a session of its own: a Ctrl-C is for this process, which then ends that one at once.
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
         )
         try:
             status = process.wait(seconds)

@@ -28,6 +28,10 @@ class TrialRecord(Record, frozen=True, kw_only=True):
     latency_us: float | None
     seconds: float
 
+    def failed(self, fate: str) -> TrialRecord:
+        """The same trial, as it turns out to be worth nothing."""
+        return msgspec.structs.replace(self, fate=fate, latency_us=None)
+
 
 class CellRecord(Record, frozen=True, kw_only=True):
     """What came of a cell. ``failure`` says why there is no winner, ``None`` if there is one."""
@@ -117,7 +121,7 @@ def load_record(path: Path, kind: type[RecordT]) -> RecordT | None:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
-        raise InputError(f"{path} is not a record of a benchmark: {error}") from None
+        raise InputError(f"{path} is not a record of a benchmark: {error}; delete it to have it made anew") from None
     if record.schema != SCHEMA:
         raise InputError(f"{path} has schema {record.schema}; this version of COLT reads {SCHEMA}")
     return record

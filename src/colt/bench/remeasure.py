@@ -16,7 +16,7 @@ from colt.bench.contenders.client import Contenders, Lost
 from colt.bench.contenders.messages import Family, Member, Settings
 from colt.bench.directory import WINNER, BenchDirectory
 from colt.bench.records import ContenderRecord, RemeasureRecord
-from colt.bench.turns import Entry, drop_all, time_in_turn
+from colt.bench.turns import SITTINGS, Entry, Rounds, drop_all, time_in_turn
 
 _SEED = 0
 
@@ -26,8 +26,9 @@ def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
     from colt.tvm import workloads
 
     known, config = workloads.get(workload), directory.config
-    winners, peers = list(_winners(directory, workload)), [Entry(ContenderRecord(peer=peer)) for peer in config.peers]
-    with TemporaryDirectory(prefix="colt-bench-") as folder, ExitStack() as stack:
+    entries = [*_winners(directory, workload), *(Entry(ContenderRecord(peer=peer)) for peer in config.peers)]
+    rounds = Rounds()
+    with TemporaryDirectory(prefix="colt-bench-") as folder:
         inputs = _inputs(known.arguments(config.size))
         settings = Settings(
             family=Family.KERNELS,
@@ -39,18 +40,27 @@ def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
             members=(),
         )
         expected = np.ascontiguousarray(known.reference(inputs))
-        for family, entries in _families(winners, peers):
-            members = tuple(_member(directory, workload, entry.record) for entry in entries)
-            home = Contenders(msgspec.structs.replace(settings, family=family, members=members))
-            _prepare(stack.enter_context(home), entries, expected)
-        rounds = time_in_turn([*winners, *peers])
+        for _ in range(SITTINGS):
+            rounds += _sit(directory, settings, [entry for entry in entries if entry.wanted], expected)
     return RemeasureRecord(
         workload=workload,
         flops=known.flops(config.size),
-        contenders=tuple(entry.finished() for entry in (*winners, *peers)),
+        contenders=tuple(entry.finished() for entry in entries),
         rounds=rounds.count,
         disturbed=rounds.disturbed,
     )
+
+
+def _sit(directory: BenchDirectory, settings: Settings, entries: Sequence[Entry], expected: Any) -> Rounds:
+    """One sitting: new processes, all verified, some rounds."""
+    with ExitStack() as stack:
+        for family in Family:
+            members = [entry for entry in entries if _family(entry.record) is family]
+            if members:
+                named = tuple(_member(directory, settings.workload, entry.record) for entry in members)
+                home = Contenders(msgspec.structs.replace(settings, family=family, members=named))
+                _prepare(stack.enter_context(home), members, expected)
+        return time_in_turn(entries)
 
 
 def _winners(directory: BenchDirectory, workload: str) -> Iterator[Entry]:
@@ -60,14 +70,10 @@ def _winners(directory: BenchDirectory, workload: str) -> Iterator[Entry]:
             yield Entry(ContenderRecord(strategy=cell.strategy, seed=cell.seed))
 
 
-def _families(winners: Sequence[Entry], peers: Sequence[Entry]) -> Iterator[tuple[Family, list[Entry]]]:
-    """Who shares a process, without families of nobody."""
-    families = {
-        Family.KERNELS: list(winners),
-        Family.NUMPY: [entry for entry in peers if entry.record.peer and not entry.record.peer.needs_torch],
-        Family.TORCH: [entry for entry in peers if entry.record.peer and entry.record.peer.needs_torch],
-    }
-    return ((family, entries) for family, entries in families.items() if entries)
+def _family(record: ContenderRecord) -> Family:
+    if record.peer is None:
+        return Family.KERNELS
+    return Family.TORCH if record.peer.needs_torch else Family.NUMPY
 
 
 def _member(directory: BenchDirectory, workload: str, record: ContenderRecord) -> Member:

@@ -17,6 +17,7 @@ from colt.bench.figures import (
     trials_to,
 )
 from colt.bench.records import CellRecord
+from colt.config import SpaceKind
 from colt.hardware import Hardware
 from colt.intervals import Estimate
 from colt.runs.describe import hardware_rows
@@ -40,6 +41,7 @@ MEANINGS: dict[Strategy, str] = {
     Strategy.ARCHITECT: "the best that the architect constructs, without a tree",
     Strategy.COLT: "the tree with the built-in pool",
 }
+OWNERS = {SpaceKind.COLT: "COLT", SpaceKind.METASCHEDULE: "MetaSchedule"}
 SHARES = (0.5, 0.9, 0.95)
 """Of the best speed that any trial of a workload had."""
 FIRST = 8
@@ -73,7 +75,7 @@ def _head(results: Results) -> Iterator[str]:
 
 def _space(results: Results, strategy: Strategy) -> str:
     shared = "" if results.config.space == OWN_SPACE else ", as all"
-    return f"{ {'colt': 'COLT', 'metaschedule': 'MetaSchedule'}[results.config.space_of(strategy)] }'s space{shared}"
+    return f"{OWNERS[results.config.space_of(strategy)]}'s space{shared}"
 
 
 def _warm_start(results: Results) -> Iterator[str]:
@@ -102,11 +104,10 @@ def _speeds(results: Results) -> Iterator[str]:
 
 
 def _speed(workload: WorkloadResults, side: Side, results: Results) -> str:
-    latency = workload.latency(side)
-    if latency is None:
-        return NOTHING
-    text = _short(workload.gflops(latency.median_us))
     medians = [statistics.median(one.latencies_us) for one in workload.contenders(side)]
+    if not medians:
+        return NOTHING
+    text = _short(workload.gflops(statistics.median(medians)))
     if len(medians) > 1:
         text += f" ({_short(workload.gflops(max(medians)))}–{_short(workload.gflops(min(medians)))})"
     if isinstance(side, Strategy) and len(medians) < results.config.seeds:

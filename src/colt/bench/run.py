@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.metadata
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from colt.accounts import versions
@@ -22,7 +23,7 @@ from colt.bench.records import CellRecord
 from colt.bench.remeasure import remeasure
 from colt.bench.report import markdown
 from colt.bench.tables import TABLES
-from colt.hardware import Hardware
+from colt.hardware import Hardware, Peaks, detect, load_peaks, save_peaks
 from colt.tvm.peaks import hardware_with_peaks
 
 Say = Callable[[str], None]
@@ -38,8 +39,9 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
     MeasureError
         The peaks of this machine cannot be measured.
     """
-    hardware = _hardware(config.threads, say)
+    hardware = detect()
     with BenchDirectory.claimed(path, config, conditions(config, hardware)) as directory:
+        hardware = replace(hardware, peaks=_peaks(directory, hardware, say))
         report = ""
         for workload in config.workloads:
             _search(directory, workload, say)
@@ -94,9 +96,15 @@ def _outcome(record: CellRecord) -> str:
     return f"{record.best_us:,.1f} us after {len(record.trials)} trials{failed}, {record.wall_seconds:.0f} s"
 
 
-def _hardware(threads: int, say: Say) -> Hardware:
+def _peaks(directory: BenchDirectory, hardware: Hardware, say: Say) -> Peaks:
+    """This machine's, as they were when the benchmark began. Raises :class:`MeasureError`."""
+    threads = directory.config.threads
+    kept = load_peaks(hardware, threads, directory.peaks)
+    if kept is not None:
+        return kept
     with warnings.catch_warnings(record=True) as warned:
-        hardware = hardware_with_peaks(threads)
+        peaks = hardware_with_peaks(threads).peaks
     for warning in warned:
         say(f"note: {warning.message}")
-    return hardware
+    save_peaks(hardware, peaks, directory.peaks)
+    return peaks

@@ -9,9 +9,10 @@ from colt.hardware.cpuinfo import Cache, Simd
 from colt.hardware.machine import Hardware, detect
 from colt.hardware.peaks import Peaks
 from colt.hardware.roofline import Bound, Roofline, Work
-from colt.hardware.store import cache_folder, load_peaks, save_peaks
+from colt.hardware.store import CACHE_VARIABLE, cache_folder, load_peaks, save_peaks
 
 __all__ = [
+    "CACHE_VARIABLE",
     "Bound",
     "Cache",
     "Hardware",

@@ -16,6 +16,7 @@ from colt.errors import InputError
 from colt.hardware.machine import Hardware
 from colt.hardware.peaks import Peaks
 
+CACHE_VARIABLE = "COLT_CACHE_DIR"
 _FORMAT = 1
 
 
@@ -27,7 +28,7 @@ def cache_folder() -> Path:
     InputError
         None of these is set and there is no home folder.
     """
-    if own := os.environ.get("COLT_CACHE_DIR"):
+    if own := os.environ.get(CACHE_VARIABLE):
         return Path(own)
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(xdg):  # the XDG specification says to ignore a relative one
@@ -38,14 +39,20 @@ def cache_folder() -> Path:
         raise InputError("no home folder to keep measured peaks in: set COLT_CACHE_DIR to a folder") from None
 
 
-def load_peaks(hardware: Hardware, threads: int) -> Peaks | None:
-    """What was measured on this machine with so many threads; ``None`` if nothing was, or the file is damaged."""
-    return _read(_file(hardware)).get(threads)
+def load_peaks(hardware: Hardware, threads: int, folder: Path | None = None) -> Peaks | None:
+    """What was measured on this machine with so many threads; ``None`` if nothing was, or the file is damaged.
+
+    From :func:`cache_folder` if no other folder is given.
+    """
+    return _read(_file(hardware, folder)).get(threads)
 
 
-def save_peaks(hardware: Hardware, peaks: Peaks) -> None:
-    """Keep measured peaks beside those for other numbers of threads. The file is replaced in one step."""
-    path = _file(hardware)
+def save_peaks(hardware: Hardware, peaks: Peaks, folder: Path | None = None) -> None:
+    """Keep measured peaks beside those for other numbers of threads, where :func:`load_peaks` finds them.
+
+    The file is replaced in one step.
+    """
+    path = _file(hardware, folder)
     everything = _read(path) | {peaks.threads: peaks}
     content = {"format": _FORMAT, "cpu": hardware.cpu, "peaks": [asdict(kept) for kept in everything.values()]}
     try:
@@ -57,8 +64,8 @@ def save_peaks(hardware: Hardware, peaks: Peaks) -> None:
         warnings.warn(f"measured peaks are not kept for next time: {error}", stacklevel=2)
 
 
-def _file(hardware: Hardware) -> Path:
-    return cache_folder() / f"hardware-{hardware.fingerprint()}.json"
+def _file(hardware: Hardware, folder: Path | None) -> Path:
+    return (folder or cache_folder()) / f"hardware-{hardware.fingerprint()}.json"
 
 
 def _read(path: Path) -> dict[int | None, Peaks]:

@@ -1,0 +1,64 @@
+"""Strategies that are runs of COLT's own, by one pool or another and one method or another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from colt import events
+from colt.bench.records import TrialRecord
+from colt.bench.task import Found, Search, Task, seconds_since_start
+from colt.config import SearchConfig
+from colt.events import Event
+from colt.search.types import Fate
+from colt.tuning import Method, run
+
+
+@dataclass(slots=True)
+class Trials:
+    """Keeps the trials of a run in the order of measuring; a listener of its events.
+
+    A schedule that is skipped, since its code is too large to build, is no trial. One that turns out to compute
+    something else is one that failed.
+    """
+
+    seconds: Callable[[], float]
+    _kept: dict[int, TrialRecord] = field(default_factory=dict)
+
+    def __call__(self, event: Event) -> None:
+        """Take in what became of a trial."""
+        if isinstance(event, events.Timed) and event.fate != Fate.SKIPPED:
+            self._kept[event.trial] = TrialRecord(fate=event.fate, latency_us=event.latency_us, seconds=self.seconds())
+        elif isinstance(event, events.Measured) and event.fate == Fate.WRONG:
+            self._kept[event.trial] = self._kept[event.trial].failed(event.fate)
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """All of them."""
+        return tuple(self._kept.values())
+
+
+def of_ours(
+    pool: tuple[str, ...], method: Callable[[Task], Method], settings: Callable[[Task], Mapping[str, Any]]
+) -> Search:
+    """A strategy by that pool and method, with these settings of the search."""
+
+    def search(task: Task) -> Found:
+        trials = Trials(seconds_since_start)
+        config = SearchConfig.preset("default", **settings(task))
+        plan = replace(task.plan(), pool=pool, config=config, run_dir=task.folder / "run")
+        result = run(plan, [trials], method(task))
+        receipt = result.receipt
+        latency = receipt.best or receipt.baseline
+        return Found(
+            result.module,
+            latency.latency_us,
+            trials.records,
+            receipt.seconds["building"],
+            receipt.seconds["timing"],
+            receipt.stop_reason,
+            receipt.messages,
+        )
+
+    return search

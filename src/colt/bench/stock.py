@@ -1,0 +1,94 @@
+"""The strategy that is MetaSchedule's: evolutionary search, with COLT's builder and runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from colt.bench.methods import construct
+from colt.bench.records import TrialRecord
+from colt.bench.task import Found, Task, seconds_since_start
+from colt.comparison import rank_in_turn
+from colt.errors import MeasureError
+from colt.leaders import VERIFY_LIMITS, first_correct
+from colt.search.types import Fate
+from colt.session import Plan
+from colt.stopwatch import Stopwatch
+
+
+def stock(task: Task) -> Found:
+    """Search; then verify and rank the leaders as every run of COLT's does.
+
+    Raises
+    ------
+    MeasureError
+        No candidate ran and was correct.
+    """
+    from colt.tvm.evolutionary import Candidate, evolutionary_search
+    from colt.tvm.space import design_space
+
+    plan, watch = task.plan(), Stopwatch()
+    space = design_space(plan.program.module, plan.target, plan.space)
+    measured: list[Any] = []
+    trials: list[TrialRecord] = []
+
+    def note(candidate: Candidate) -> None:
+        measured.append(candidate.module)
+        trials.append(TrialRecord(fate=candidate.fate, latency_us=candidate.latency_us, seconds=seconds_since_start()))
+
+    evolutionary_search(
+        plan.program.module,
+        space,
+        plan.target,
+        plan.threads,
+        plan.budget.trials,
+        task.folder,
+        seed=plan.seed,
+        first=_first(plan, space, task.config.warm_start),
+        watch=watch,
+        on_measured=note,
+    )
+    best_us, winner = _fastest(plan, measured, trials)
+    return Found(
+        winner,
+        best_us,
+        tuple(trials),
+        watch.seconds["building"],
+        watch.seconds["timing"],
+        "trials" if len(trials) >= plan.budget.trials else "exhausted",
+        space.messages,
+    )
+
+
+def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tuple[float, Any]:
+    """Latency and module of the fastest correct candidate; trials that are wrong are marked as such."""
+    from colt.tvm.measure import LocalMeasurer
+
+    ranked = sorted((trial.latency_us, number) for number, trial in enumerate(trials) if trial.latency_us is not None)
+    with LocalMeasurer(plan.target, plan.threads) as measurer:
+
+        def correct(number: int) -> bool:
+            found = measurer.verify(plan.program.module, measured[number], plan.seed, VERIFY_LIMITS)
+            if not found.ok:
+                trials[number] = trials[number].failed(Fate.WRONG)
+            return found.ok
+
+        leaders = first_correct(ranked, correct)
+        if not leaders:
+            raise MeasureError(f"no candidate of {len(trials)} ran and was correct")
+        modules = [measured[number] for _, number in leaders]
+        medians = rank_in_turn(measurer, modules, [latency_us for latency_us, _ in leaders])
+    best = min(range(len(modules)), key=medians.__getitem__)
+    return medians[best], modules[best]
+
+
+def _first(plan: Plan, space: Any, count: int) -> list[Any]:
+    """TVM's schedules of what the architect constructs, if all strategies are to begin with those."""
+    if not count:
+        return []
+    from colt.tvm.peaks import hardware_with_peaks
+    from colt.tvm.scorer import AnalyticalScorer, machine_of
+    from colt.tvm.space import TvmSpace
+
+    schedules = TvmSpace(plan.program.module, space)
+    scorer = AnalyticalScorer(schedules, machine_of(hardware_with_peaks(plan.threads), plan.threads))
+    return [schedules.scheduled(schedule) for schedule in construct(schedules, scorer, count, plan.seed)]

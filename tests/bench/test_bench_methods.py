@@ -1,0 +1,91 @@
+"""The strategies that are COLT's own: what they measure, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from colt import events, tuning
+from colt.bench import methods
+from colt.bench.methods import construct, sampled, warm_tree, without_tree
+from colt.bench.ours import Trials
+from colt.bench.records import TrialRecord
+from colt.config import SearchConfig
+from colt.events import Event
+from colt.knobs import Schedule
+from colt.search.types import Fate
+from colt.session import Session, plan
+from colt.tuning import TREE, Method
+
+
+def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> tuple[list[Schedule], list[Schedule]]:
+    """The openings of a run, and the schedules that were measured, in their order."""
+    seen: list[Event] = []
+    made = replace(plan(program, trials=trials), config=SearchConfig(batch_size=3, rollouts=0, **settings))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "finish", lambda *_: None)  # who wins is decided as in every run
+        tuning.run(made, [seen.append], method)
+    opened = {event.node: event.schedule for event in seen if isinstance(event, events.Opened)}
+    applied = {event.node: event.schedule for event in seen if isinstance(event, events.Applied)}
+    return list(opened.values()), [{**opened, **applied}[e.node] for e in seen if isinstance(e, events.Asked)]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Schedule]:
+    """What the architect constructs, in its order."""
+    found: list[Schedule] = []
+    original = methods.constructed
+
+    def recorded(session: Session) -> Iterator[tuple[Schedule, str]]:
+        for schedule, by in original(session):
+            found.append(schedule)
+            yield schedule, by
+
+    monkeypatch.setattr(methods, "constructed", recorded)
+    return found
+
+
+def test_without_a_tree_a_list_is_measured_in_its_order(own_program: str, made: list[Schedule]) -> None:
+    opened, measured = searched(own_program, without_tree(methods.constructed))
+    assert opened == measured == made
+    assert len(set(made)) == 5
+
+
+def test_random_search_begins_with_the_first_constructed(own_program: str, made: list[Schedule]) -> None:
+    opened, measured = searched(own_program, without_tree(sampled(2)))
+    assert opened == measured
+    assert measured[:2] == made
+    assert len(set(measured)) == 5
+
+
+def test_a_warm_tree_opens_with_the_first_constructed_alone(own_program: str, made: list[Schedule]) -> None:
+    opened, _ = searched(own_program, warm_tree(2), root_width=2)
+    assert len(made) == 2
+    assert sorted(opened, key=str) == sorted(made, key=str)
+
+
+def test_a_tree_that_is_not_warm_is_the_one_of_every_run() -> None:
+    assert warm_tree(0) is TREE
+
+
+def test_fewer_constructed_are_the_first_of_more(own_program: str) -> None:
+    with Session(plan(own_program)) as session:
+        few, more = (construct(session.space, session.scorer, count, seed=3) for count in (2, 6))
+    assert few == more[:2]
+
+
+def test_trials_leave_out_what_was_skipped_and_fail_what_was_wrong() -> None:
+    clock = iter([1.0, 2.0, 3.0])
+    trials = Trials(lambda: next(clock))
+    for number, (fate, us) in enumerate([(Fate.OK, 5.0), (Fate.SKIPPED, None), (Fate.OK, 3.0), (Fate.CRASH, None)]):
+        trials(events.Timed(number, fate, us, 0.1, 0.1))
+    trials(events.Measured(0, Fate.OK, 5.0, ""))
+    trials(events.Measured(2, Fate.WRONG, None, "it computes something else"))
+    assert trials.records == (
+        TrialRecord(fate="ok", latency_us=5.0, seconds=1.0),
+        TrialRecord(fate="wrong", latency_us=None, seconds=2.0),
+        TrialRecord(fate="crash", latency_us=None, seconds=3.0),
+    )
