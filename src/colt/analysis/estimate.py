@@ -92,20 +92,34 @@ class Machine:
         return 2.0 * (self.vector_bits / 32) / self.peak_gflops
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds of one nest in all its executions: what each part alone would take."""
+
+    compute_us: float
+    memory_us: float
+    launches_us: float
+
+    @property
+    def total_us(self) -> float:
+        """The larger of compute and memory hides most of the smaller one."""
+        small, large = sorted((self.compute_us, self.memory_us))
+        return large + OVERLAP * small + self.launches_us
+
+
 def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
     """Predicted latency in microseconds of the sketch with these values."""
-    return sum(nest_us(nest, machine) for nest in instantiate(skeleton, values))
+    return sum(cost(nest, machine).total_us for nest in instantiate(skeleton, values))
 
 
-def nest_us(nest: Nest, machine: Machine) -> float:
-    """Microseconds of one nest in all its executions."""
+def cost(nest: Nest, machine: Machine) -> Cost:
+    """What one nest costs."""
     threads = _speedup(nest.parallel, machine.threads)
     compute = _compute_slots(nest, machine) * machine.slot_ns / threads
     caches, dram = _memory_ns(nest, machine)
     memory = max(caches / threads, dram)
-    hidden = max(compute, memory) + OVERLAP * min(compute, memory)
     launches = LAUNCH_US if nest.parallel > 1 and nest.times == 1 else 0.0
-    return hidden * nest.times / 1000.0 + launches
+    return Cost(compute * nest.times / 1000.0, memory * nest.times / 1000.0, launches)
 
 
 def _speedup(chunks: int, threads: int) -> float:
