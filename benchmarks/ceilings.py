@@ -99,7 +99,7 @@ def described(name: str, runs: Sequence[Path]) -> str:
     receipts = [load_receipt(run) for run in runs]
     target = resolve_target(None, THREADS)
     with LocalMeasurer(target, THREADS) as measurer:
-        each = [median(turn) for turn in zip(*measurer.interleave(modules, ROUNDS, LIMITS), strict=True)]
+        each = [median(latencies) for latencies in measurer.interleave(modules, ROUNDS, LIMITS)]
         number = min(range(len(each)), key=each.__getitem__)
         nests = timed_nests(measurer, modules[number])
     receipt = receipts[number]
@@ -139,8 +139,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def timed_nests(measurer: LocalMeasurer, module: Any) -> list[tuple[str, float]]:
     """The outermost loop nests in order, each with the microseconds that it adds to what comes before."""
     names, beginnings = began(module)
-    turns = measurer.interleave(beginnings, ROUNDS, LIMITS)
-    so_far = [0.0, *(median(turn) for turn in zip(*turns, strict=True))]
+    so_far = [0.0, *(median(latencies) for latencies in measurer.interleave(beginnings, ROUNDS, LIMITS))]
     return [(name, after - before) for name, (before, after) in zip(names, pairwise(so_far), strict=True)]
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from colt.analysis.estimate import Machine, estimate_us
-from colt.analysis.nests import instantiate
+from colt.analysis.estimate import Machine, cost, estimate_us
+from colt.analysis.nests import Loop, Nest, Piece, instantiate
 from colt.analysis.skeleton import FIXED, Access, Block, Iter, LoopSource, Skeleton, Work
 from colt.knobs import Value
 
@@ -104,6 +104,20 @@ def test_a_slower_memory_slows_what_does_not_fit_the_caches() -> None:
     small = replace(MACHINE, l3_bytes=2**20, l2_bytes=2**18)
     fast = estimate_us(matmul(), GOOD, small)
     assert estimate_us(matmul(), GOOD, replace(small, dram=0.3)) > 1.5 * fast
+
+
+def test_what_is_used_piece_by_piece_occupies_a_cache_by_the_piece() -> None:
+    iters = (Iter("i", N, False), Iter("j", N, False))
+    copied = Block("Y", iters, reads=(access("X", 0, 1),), write=access("Y", 0, 1), work=Work(), loops=())
+    row = N * 4
+
+    def misses_us(first: int) -> float:
+        pieces = {buffer: Piece(4 * row, first) for buffer in "XY"}
+        loops = [Loop(0, N, 1, False), Loop(1, N, 1, False)]
+        nest = Nest(copied, copied.work, loops, times=1, parallel=1, vector=0, unrolled=0, pieces=pieces)
+        return cost(nest, replace(MACHINE, l1_bytes=2 * row, l2_bytes=2 * row)).memory_us
+
+    assert misses_us(first=1) < misses_us(first=0)
 
 
 def test_rows_a_power_of_two_apart_crowd_out_each_other() -> None:
