@@ -41,6 +41,9 @@ class SearchConfig:
     deal: str = option(
         "pool", "who is asked next at the openings: dealt over the pool, or the largest", choices=("pool", "largest")
     )
+    model_openings: int = option(
+        0, "places at the root beside root_width, for which language models are asked in one call", low=0, high=64
+    )
     alteration_period: int = option(
         2, "K: the largest model takes over at every K-th regression in a row; 0 is off", low=0, high=1000
     )
@@ -55,10 +58,18 @@ class SearchConfig:
     equal_promise: float = option(
         0.05, "of schedules predicted within this share the one that builds fastest is measured first", low=0, high=10
     )
+    commit_order: str = option(
+        "ticket",
+        "whether answers of models in flight take effect as they arrive, or in the order of their tickets",
+        choices=("arrival", "ticket"),
+    )
     value: str = option(
         "log", "how a latency becomes a value: 1/(1+ln(lat/best)) or best/lat", choices=("log", "ratio")
     )
-    proposals_per_call: int = option(1, "alternative transformations asked of one call", low=1, high=64)
+    proposals_per_call: int = option(
+        1, "alternative transformations asked of one call; 0 is as many as its price suggests", low=0, high=64
+    )
+    calls_in_flight: int = option(8, "calls of language models that may be under way at once", low=1, high=256)
     cost_model: str = option(
         "auto", "whether a learned cost model may take over once it has proved itself", choices=("auto", "off")
     )
@@ -92,6 +103,9 @@ class SearchConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    # For pools with language models: a call is slow and its prompt is paid once, so that it is asked for several
+    # alternatives, for which nodes have places; and nobody waits for an earlier one.
+    "models": {"branching": 4, "proposals_per_call": 0, "model_openings": 6, "commit_order": "arrival"},
     # As in the paper and its released code: one proposal a call, the raw ratio as value, no widening.
     "paper": {
         "exploration": math.sqrt(2),

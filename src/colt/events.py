@@ -49,12 +49,15 @@ class Opened(Event):
 
 @dataclass(frozen=True, slots=True)
 class Selected(Event):
-    """The tree policy chose a node; its ``acting`` model is asked. ``alteration``: the largest is, for a small one."""
+    """The tree policy chose a node; its ``acting`` model is asked. ``alteration``: the largest is, for a small one.
+
+    ``places`` of the node are kept free for what comes of it."""
 
     ticket: int
     node: int
     acting: str
     alteration: bool
+    places: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,20 @@ class Proposed(Event):
 
 @dataclass(frozen=True, slots=True)
 class FellBack(Event):
-    """Something unusable was replaced: ``what`` is ``next-model`` or ``transformation``."""
+    """Something was replaced: ``what`` is an unusable ``next-model`` or ``transformation``, or the ``model`` itself."""
 
     ticket: int
     by: str
     what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Event):
+    """A ticket was given back: its model could not be asked."""
+
+    ticket: int
+    by: str
     reason: str
 
 

@@ -13,7 +13,7 @@ from colt.config import SearchConfig
 from colt.knobs import Edit
 from colt.search.search import answer
 from colt.search.toy import ToySpace
-from colt.search.types import Observation, Proposal, ProposalError, Ticket, Trial, TrialResult
+from colt.search.types import NotAsked, Observation, Proposal, ProposalError, Ticket, Trial, TrialResult
 from tests.search.toyworld import LineSpace, World, measure
 
 CONFIGS = {
@@ -21,6 +21,9 @@ CONFIGS = {
     "paper": SearchConfig.preset("paper"),
     "narrow": SearchConfig.preset(widening_coefficient=0.0, branching=2, root_width=3, dead_end_limit=2),
     "several": SearchConfig.preset(proposals_per_call=3, branching=3, alteration_period=1),
+    "models": SearchConfig.preset(
+        "models", proposals_per_call=2, root_width=4, model_openings=3, alteration_period=1, widening_coefficient=0.0
+    ),
     "patient": SearchConfig.preset(alteration_period=3, rollouts=0, epsilon=0.5, widening_coefficient=2.0),
 }
 
@@ -33,6 +36,8 @@ KINDS = (
     "commit",
     "commit",
     "commit",
+    "withdraw",
+    "stand_in",
     "feed",
     "ask",
     "tell",
@@ -76,6 +81,21 @@ class Life:
 
     def feed(self, number: int) -> None:
         self._out(self.world.search.select(feeder="scout"))
+
+    def stand_in(self, number: int) -> None:
+        """One of the models is out."""
+        names = list(self.world.search.pool.specs)
+        ticket = self.world.search.select(out={names[number % len(names)]})
+        assert ticket is None or ticket.acting != names[number % len(names)]
+        self._out(ticket)
+
+    def withdraw(self, number: int) -> None:
+        """A model could not be asked."""
+        if self.out:
+            ticket = self.out[number % len(self.out)]
+            if not ticket.feeding:
+                self.out.remove(ticket)
+                self.out += self.world.search.commit(ticket, NotAsked("benched"))
 
     def commit(self, number: int) -> None:
         """Answer any ticket that is out, not just the oldest."""

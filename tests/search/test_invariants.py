@@ -70,7 +70,7 @@ def there_are_no_more_children_than_slots(it: Life) -> None:
     config = it.world.config
     if config.widening_coefficient == 0.0:
         for node in it.world.nodes:
-            limit = config.root_width if node.parent is None else config.branching
+            limit = config.root_width + config.model_openings if node.parent is None else config.branching
             assert len(node.children) + node.pending <= limit
 
 
@@ -83,12 +83,12 @@ def closed_nodes_have_nothing_open_below_them(it: Life) -> None:
 
 def virtual_loss_and_pending_count_the_tickets_that_are_out(it: Life) -> None:
     selected = {event.ticket: event for event in it.world.of(events.Selected)}
-    for event in it.world.of(events.Proposed):
+    for event in (*it.world.of(events.Proposed), *it.world.of(events.Withdrawn)):
         del selected[event.ticket]
     pending: Counter[int] = Counter()
     virtual: Counter[int] = Counter()
     for event in selected.values():
-        pending[event.node] += not event.alteration
+        pending[event.node] += event.places
         virtual.update(step.id for step in it.world.nodes[event.node].path())
     assert [node.pending for node in it.world.nodes] == [pending[node.id] for node in it.world.nodes]
     assert [node.virtual for node in it.world.nodes] == [virtual[node.id] for node in it.world.nodes]

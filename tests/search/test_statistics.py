@@ -187,7 +187,9 @@ def test_all_counts_follow_from_the_events(steps: list[Operation], world: tuple[
     alterations: Counter[str] = Counter()
     for proposed in it.world.of(events.Proposed):
         (alterations if selected[proposed.ticket].alteration else calls)[proposed.by] += 1
-    errors = Counter(event.by for event in it.world.of(events.FellBack))
+    fell_back = it.world.of(events.FellBack)
+    errors = Counter(event.by for event in fell_back if event.what != "model")
+    passed = Counter(event.by for event in fell_back if event.what == "model")
     verdicts: Counter[tuple[str, str, bool]] = Counter()
     applied = {event.node: event for event in it.world.of(events.Applied)}
     for scored in it.world.of(events.Scored):
@@ -196,6 +198,7 @@ def test_all_counts_follow_from_the_events(steps: list[Operation], world: tuple[
             verdicts[made.by, scored.outcome, scored.measured] += 1
     for name, record in it.world.search.pool.records.items():
         assert (record.calls, record.alterations, record.errors) == (calls[name], alterations[name], errors[name])
+        assert record.passed == passed[name]
         assert record.predicted_hits == verdicts[name, "hit", False]
         assert record.predicted_regressions == verdicts[name, "regression", False]
         assert (record.measured_hits, record.measured_regressions) == measured_verdicts(it.world, asked, name)

@@ -15,7 +15,7 @@ from colt.search import policy
 from colt.search.models import ModelRecord, Pool
 from colt.search.openings import most_diverse
 from colt.search.tree import Facts, Node, Tree
-from colt.search.types import Proposal, ProposalError, Scorer, Space, Ticket
+from colt.search.types import NotAsked, Proposal, ProposalError, Scorer, Space, Ticket
 
 RANDOM = "random"
 """Who makes the transformation that stands in for an unusable one."""
@@ -74,6 +74,8 @@ class Expander:
         self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, rng: random.Random
     ) -> Node | None:
         """The largest model's own child of the same node in a course alteration, counted apart; ``None`` on failure."""
+        if isinstance(reply, NotAsked):
+            return None
         record = self._pool.records[ticket.acting]
         record.alterations += 1
         next_model = self._next_model(ticket, node, reply, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from colt.search.types import ModelSpec, ModelView
@@ -23,6 +23,8 @@ class ModelRecord:
     measured_regressions: int = 0
     alterations: int = 0
     alterations_kept: int = 0
+    passed: int = 0
+    """Turns that went to another model, since this one could not be asked."""
 
     @property
     def scored_calls(self) -> int:
@@ -65,16 +67,17 @@ class Pool:
         """Whether that model's regressions may lead to a course alteration."""
         return name != self.largest
 
-    def fallback(self, acting: str) -> str:
-        """Who is asked next when ``acting`` named nobody valid: the best measured hit rate in the pool.
+    def fallback(self, acting: str, out: Collection[str] = ()) -> str:
+        """Who is asked next when ``acting`` named nobody valid, or is ``out``: the best measured hit rate in the pool.
 
-        Ties: more scored calls, then the smaller; while nothing is scored, ``acting`` itself.
+        Ties: more scored calls, then the smaller; while nothing is scored, ``acting`` itself, or else the smallest.
         """
-        scored = [record for record in self.records.values() if record.scored_calls]
-        if not scored:
-            return acting
-        best = max(scored, key=lambda r: (r.measured_hit_rate, r.scored_calls, -r.spec.size_b))
-        return best.spec.name
+        there = [record for name, record in self.records.items() if name not in out]
+        scored = [record for record in there if record.scored_calls]
+        if scored:
+            best = max(scored, key=lambda r: (r.measured_hit_rate, r.scored_calls, -r.spec.size_b))
+            return best.spec.name
+        return acting if acting not in out else min(there, key=lambda r: r.spec.size_b).spec.name
 
 
 def small_model_bonus(models: Sequence[ModelSpec]) -> dict[str, float]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 
-from colt.config import SearchConfig
-from colt.search import policy
 from colt.search.models import Pool
 from colt.search.tree import Node, Tree
 from colt.search.trials import Trials
@@ -20,14 +18,12 @@ class Observer:
         space: Space,
         tree: Tree,
         pool: Pool,
-        config: SearchConfig,
         trials: Trials,
         trials_total: int | None,
     ) -> None:
         self._space = space
         self._tree = tree
         self._pool = pool
-        self._config = config
         self._trials = trials
         self._trials_total = trials_total
 
@@ -44,12 +40,8 @@ class Observer:
             best=tuple(leader.view() for leader in self._trials.leaders),
             models=tuple(record.view() for record in self._pool.records.values()),
             progress=Progress(self._trials.told, self._trials_total, iterations),
-            proposals_wanted=1 if contested is not None else self._alternatives(node),
+            proposals_wanted=ticket.places,
             seed=seed,
             known=self._tree.facts.keys(),
             failed=None if contested is None else FailedProposal(contested.by, contested.view()),
         )
-
-    def _alternatives(self, node: Node) -> int:
-        """As many as the config asks for, and the node has places for; the ticket itself holds one of them."""
-        return max(1, min(self._config.proposals_per_call, policy.room(node, self._config) + 1))

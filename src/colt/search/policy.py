@@ -28,13 +28,20 @@ def select(root: Node, phi: Mapping[str, float], config: SearchConfig, rng: rand
 
 def room(node: Node, config: SearchConfig) -> int:
     """How many more children the node may get, tickets in flight counted as children."""
-    base = config.root_width if node.parent is None else config.branching
+    base = config.root_width + config.model_openings if node.parent is None else config.branching
     taken = len(node.children) + node.pending
     if config.widening_coefficient:
         base = max(base, int(config.widening_coefficient * node.n**config.widening_exponent))
         if base <= taken and not node.pending and all(child.closed for child in node.children):
             return 1  # nothing below can be visited any more: only a new child can bring the next visit
     return base - taken
+
+
+def places(node: Node, config: SearchConfig) -> int:
+    """How many children one answer may give to a node that has room: all that the root has left for openings, else as
+    many as are asked of one call."""
+    wanted = config.model_openings if node.parent is None else config.proposals_per_call
+    return max(1, min(max(wanted, config.proposals_per_call), room(node, config)))
 
 
 def has_room(node: Node, config: SearchConfig) -> bool:

@@ -11,7 +11,7 @@ One iteration is
     backup     the child's value goes to all its ancestors, whoever made them        tree.py
 
 and is split in two, so that slow models can be in flight: :meth:`Search.select` gives out a ticket,
-:meth:`Search.commit` takes the answer; answers take effect in the order of their tickets. Every few iterations
+:meth:`Search.commit` takes the answer. Every few iterations
 :meth:`Search.ask` deals schedules to the hardware and :meth:`Search.tell` values the tree by what came back.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from colt import events
 from colt.config import SearchConfig
@@ -34,6 +34,7 @@ from colt.search.tree import Node, Tree, Values
 from colt.search.trials import BuildSeconds, Trials
 from colt.search.types import (
     ModelSpec,
+    NotAsked,
     Observation,
     Proposal,
     ProposalError,
@@ -77,7 +78,7 @@ class Search:
         self.trials = Trials(
             self.tree, self.pool, self._expander, self.config, random.Random(seed + 1), emit, build_seconds
         )
-        self._observer = Observer(space, self.tree, self.pool, self.config, self.trials, trials_total)
+        self._observer = Observer(space, self.tree, self.pool, self.trials, trials_total)
         self._tickets = 0
         self._queue: deque[Ticket] = deque()
         self._feeding: set[int] = set()
@@ -97,21 +98,28 @@ class Search:
             pending.extend(self.commit(due, answer(propose, self.observe(due))))
         return True
 
-    def select(self, feeder: str | None = None) -> Ticket | None:
+    def select(self, feeder: str | None = None, out: Collection[str] = ()) -> Ticket | None:
         """A ticket for the node that the tree policy chooses, or ``None`` if none can be expanded now.
 
         With ``feeder``, the name of a built-in expert outside the pool, the ticket is the expert's: its child inherits
-        the node's next model and stays out of the models' statistics.
+        the node's next model and stays out of the models' statistics. Models that are ``out`` cannot be asked at
+        present (not all of them may be): their turns go to the fallback.
         """
         node = policy.select(self.tree.root, self.pool.phi, self.config, self._rng)
         if node is None:
             return None
-        ticket = Ticket(self._tickets, node.id, feeder or node.next_model, feeding=feeder is not None)
+        acting = feeder or (self.pool.fallback(node.next_model, out) if node.next_model in out else node.next_model)
+        places = 1 if feeder else policy.places(node, self.config)
+        ticket = Ticket(self._tickets, node.id, acting, places, feeding=feeder is not None)
         self._hand_out(ticket)
         if ticket.feeding:
             self._feeding.add(ticket.id)
-        else:
-            self._queue.append(ticket)
+            return ticket
+        self._queue.append(ticket)
+        if acting != node.next_model:
+            self.pool.records[node.next_model].passed += 1
+            reason = f"it is out at present; {acting} is asked"
+            self._emit(events.FellBack(ticket.id, node.next_model, "model", reason))
         return ticket
 
     def observe(self, ticket: Ticket) -> Observation:
@@ -123,9 +131,10 @@ class Search:
     def commit(self, ticket: Ticket, reply: Proposal | ProposalError) -> list[Ticket]:
         """Take a ticket's answer; returns the tickets of course alterations that are due now.
 
-        Answers take effect in the order of their tickets: one that comes early waits for those before it. A course
-        alteration takes its cause's place in that order; a feeder's answer takes effect at once. Raises
-        :class:`ValueError` for a ticket that is not out.
+        Answers take effect as they come, or in the order of their tickets (``commit_order``): one that comes early
+        waits for those before it then, and a course alteration takes its cause's place in that order. A feeder's answer
+        takes effect at once, and so does :class:`NotAsked`, which gives the ticket back as if it had not been handed
+        out. Raises :class:`ValueError` for a ticket that is not out.
         """
         out = ticket.id in self._feeding if ticket.feeding else ticket in self._queue
         if not out or ticket.id in self._answers:
@@ -134,7 +143,15 @@ class Search:
             self._feeding.remove(ticket.id)
             self._take_effect(ticket, reply)
             return []
-        self._answers[ticket.id] = reply
+        if isinstance(reply, NotAsked) and not ticket.alteration:
+            self._queue.remove(ticket)
+            self._take_back(ticket)
+            self._emit(_proposed(ticket, reply))
+        else:
+            self._answers[ticket.id] = reply
+        if self.config.commit_order == "arrival" and ticket.id in self._answers:
+            self._queue.remove(ticket)
+            self._queue.appendleft(ticket)
         alterations = []
         while self._queue and self._queue[0].id in self._answers:
             head = self._queue.popleft()
@@ -160,7 +177,8 @@ class Search:
     def open(self, openings: Iterable[tuple[Schedule, str]], baseline_us: float | None = None) -> list[Node]:
         """Make the root's children: the ``root_width`` best and most diverse of ``(schedule, made by)``.
 
-        ``baseline_us`` is the untuned program's measured latency.
+        ``baseline_us`` is the untuned program's measured latency. Places of ``model_openings`` stay free for an opening
+        call: the first ticket is for them.
         """
         if baseline_us is not None:
             self.tree.root.facts.measured_us = baseline_us
@@ -244,14 +262,14 @@ class Search:
     def _hand_out(self, ticket: Ticket) -> None:
         self._tickets += 1
         node = self.tree.nodes[ticket.node]
-        node.pending += not ticket.alteration  # the contested child holds the slot already
+        node.pending += _held_by(ticket)
         for step in node.path():
             step.virtual += 1
-        self._emit(events.Selected(ticket.id, ticket.node, ticket.acting, ticket.alteration))
+        self._emit(events.Selected(ticket.id, ticket.node, ticket.acting, ticket.alteration, _held_by(ticket)))
 
     def _take_back(self, ticket: Ticket) -> None:
         node = self.tree.nodes[ticket.node]
-        node.pending -= not ticket.alteration
+        node.pending -= _held_by(ticket)
         for step in node.path():
             step.virtual -= 1
 
@@ -271,7 +289,14 @@ def answer(propose: Propose, observation: Observation) -> Proposal | ProposalErr
         return error
 
 
-def _proposed(ticket: Ticket, reply: Proposal | ProposalError) -> events.Proposed:
+def _held_by(ticket: Ticket) -> int:
+    """Places of its node that a ticket keeps; of a course alteration the contested child holds the place already."""
+    return 0 if ticket.alteration else ticket.places
+
+
+def _proposed(ticket: Ticket, reply: Proposal | ProposalError) -> events.Event:
+    if isinstance(reply, NotAsked):
+        return events.Withdrawn(ticket.id, ticket.acting, str(reply))
     if isinstance(reply, ProposalError):
         return events.Proposed(ticket.id, ticket.acting, (), "", "", str(reply))
     return events.Proposed(ticket.id, ticket.acting, reply.transformations, reply.next_model, reply.why, "")

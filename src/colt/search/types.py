@@ -124,6 +124,10 @@ class ProposalError(Exception):
     """The acting model gave no usable proposal; the text says why and is told to it next time."""
 
 
+class NotAsked(ProposalError):
+    """The acting model could not be asked at all: its ticket is withdrawn, and nothing is held against it."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeView:
     """A node as a proposer sees it; latencies in microseconds, ``None`` where unknown."""
@@ -208,12 +212,13 @@ class Ticket:
     """Permission to expand ``node``: ``acting`` is to be asked. Given out by ``select``, given back by ``commit``.
 
     ``alteration``: the largest model is to better what a small one did. ``feeding``: a built-in expert outside the
-    pool fills the time while models answer.
+    pool fills the time while models answer. ``places``: children that are kept free for the answer's alternatives.
     """
 
     id: int
     node: int
     acting: str
+    places: int = 1
     alteration: bool = False
     feeding: bool = False
 
