@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from colt import events
 from colt.config import SearchConfig
@@ -95,16 +95,21 @@ class Trials:
 
     # ---- asking ----
 
-    def pick(self, count: int) -> list[Trial]:
+    def waiting(self, by: Collection[str]) -> int:
+        """How many schedules that these made were never asked for."""
+        self._absorb()
+        return sum(facts.trial < 0 and _made(facts, by) for facts in self._waiting)
+
+    def pick(self, count: int, by: Collection[str] | None = None) -> list[Trial]:
         """Up to ``count`` distinct schedules that were never asked for, best predicted first, a share ε at random.
 
-        Among schedules of equal promise the one that builds fastest goes first.
+        Among schedules of equal promise the one that builds fastest goes first. ``by`` leaves out what others made.
         """
         self._absorb()
         trials: list[Trial] = []
         while len(trials) < count:
             by_chance = self._rng.random() < self._config.epsilon
-            facts = self._random() if by_chance else self._best()
+            facts = self._random(by) if by_chance else self._best(by)
             if facts is None:
                 break
             trials.append(self._ask(facts))
@@ -127,12 +132,12 @@ class Trials:
         self._heap = [_rank(facts) for facts in self._waiting]
         heapq.heapify(self._heap)
 
-    def _best(self) -> Facts | None:
-        best = self._pop(math.inf)
+    def _best(self, by: Collection[str] | None) -> Facts | None:
+        best = self._pop(math.inf, by)
         if best is None or self._build_seconds is None or not self._config.equal_promise:
             return None if best is None else best[2]
         equals, limit = [best], best[0] * (1 + self._config.equal_promise)
-        while len(equals) < EQUALS and (equal := self._pop(limit)) is not None:
+        while len(equals) < EQUALS and (equal := self._pop(limit, by)) is not None:
             equals.append(equal)
         seconds = [self._build_seconds(facts.schedule) for _, _, facts in equals]
         fastest = equals.pop(seconds.index(min(seconds)))
@@ -140,22 +145,36 @@ class Trials:
             heapq.heappush(self._heap, equal)
         return fastest[2]
 
-    def _pop(self, limit: float) -> Ranked | None:
+    def _pop(self, limit: float, by: Collection[str] | None) -> Ranked | None:
         """The best schedule that was never asked for, unless it is expected to take longer than ``limit``."""
-        while self._heap and self._heap[0][0] <= limit:
+        others: list[Ranked] = []
+        found = None
+        while found is None and self._heap and self._heap[0][0] <= limit:
             ranked = heapq.heappop(self._heap)
             if ranked[2].trial < 0:
-                return ranked
-        return None
+                if by is None or _made(ranked[2], by):
+                    found = ranked
+                else:
+                    others.append(ranked)
+        for ranked in others:
+            heapq.heappush(self._heap, ranked)
+        return found
 
-    def _random(self) -> Facts | None:
-        while self._waiting:
+    def _random(self, by: Collection[str] | None) -> Facts | None:
+        """Any that was never asked for; what was is forgotten on the way, what others made is kept."""
+        others: list[Facts] = []
+        found = None
+        while found is None and self._waiting:
             index = self._rng.randrange(len(self._waiting))
             self._waiting[index], self._waiting[-1] = self._waiting[-1], self._waiting[index]
             facts = self._waiting.pop()
             if facts.trial < 0:
-                return facts
-        return None
+                if by is None or _made(facts, by):
+                    found = facts
+                else:
+                    others.append(facts)
+        self._waiting += others
+        return found
 
     def _ask(self, facts: Facts) -> Trial:
         assert facts.node is not None
@@ -234,6 +253,11 @@ class Trials:
                 record = self._pool.records[node.by]
                 record.measured_hits += after < before
                 record.measured_regressions += after > before
+
+
+def _made(facts: Facts, by: Collection[str]) -> bool:
+    assert facts.node is not None
+    return facts.node.by in by
 
 
 def _rank(facts: Facts) -> Ranked:
