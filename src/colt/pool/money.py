@@ -144,8 +144,16 @@ class Spending:
         """Exact."""
         return dollars(self.picodollars)
 
+    def of(self, limit: Limit) -> int:
+        """What counts against that ceiling: picodollars, calls or tokens."""
+        return {Limit.USD: self.picodollars, Limit.CALLS: self.calls, Limit.TOKENS: self.tokens}[limit]
+
     def __add__(self, other: Spending) -> Spending:
         return Spending(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+def _shown(amount: int, limit: Limit) -> str:
+    return f"{dollars(amount):f}" if limit is Limit.USD else str(amount)
 
 
 class Ledger:
@@ -199,19 +207,18 @@ class Ledger:
         if self.remaining_s() == 0:
             raise BudgetRefused(Limit.SECONDS, f"the {self.ceilings.seconds:g} seconds for calls are over", True)
         spent, reserved = self._total(), self._reserved
-        for limit, ceiling, of in (
-            (Limit.USD, self._picodollars, lambda part: part.picodollars),
-            (Limit.CALLS, self.ceilings.calls, lambda part: part.calls),
-            (Limit.TOKENS, self.ceilings.tokens, lambda part: part.tokens),
+        for limit, ceiling in (
+            (Limit.USD, self._picodollars),
+            (Limit.CALLS, self.ceilings.calls),
+            (Limit.TOKENS, self.ceilings.tokens),
         ):
-            if ceiling is not None and of(spent) + of(reserved) + of(asked) > ceiling:
-                final = of(spent) + of(asked) > ceiling
-                show = (lambda amount: f"{dollars(amount):f}") if limit is Limit.USD else str
+            gone, held, wanted = spent.of(limit), reserved.of(limit), asked.of(limit)
+            if ceiling is not None and gone + held + wanted > ceiling:
                 raise BudgetRefused(
                     limit,
-                    f"max-{limit} is {show(ceiling)}: {show(of(spent))} spent, {show(of(reserved))} reserved for calls "
-                    f"in flight, and this call may take {show(of(asked))}",
-                    final,
+                    f"max-{limit} is {_shown(ceiling, limit)}: {_shown(gone, limit)} spent, {_shown(held, limit)} "
+                    f"reserved for calls in flight, and this call may take {_shown(wanted, limit)}",
+                    final=gone + wanted > ceiling,
                 )
 
     def _settle(self, model: str, reserved: Spending, charged: Spending) -> None:

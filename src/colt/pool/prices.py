@@ -47,4 +47,5 @@ def _highest(found: Any, name: str) -> Decimal | None:
     price = getattr(found, name, None)
     if price is None or isinstance(price, Decimal):
         return price
-    return max([price.base, *(tier.price for tier in price.tiers)])
+    highest: Decimal = max([price.base, *(tier.price for tier in price.tiers)])
+    return highest
