@@ -173,7 +173,7 @@ MODEL = '[[member]]\nname = "m-7b"\nbase_url = "http://localhost/v1"\nprices = {
     [
         ("", ["has no members", "[[member]]"]),
         ("member = 3", ["has no members"]),
-        ('[[member]]\nname = ?', ["is not TOML", "line 2"]),
+        ("[[member]]\nname = ?", ["is not TOML", "line 2"]),
         ("[[member]]\nname = \x00", ["is not TOML"]),
         ('[[member]]\nexpert = "tuner"\n[search]\nbranching = 3', [", line 3", "'search' is not known here"]),
         ("[[member]]", [", line 1", "needs a 'name' and a 'base_url', or an 'expert'"]),

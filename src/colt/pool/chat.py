@@ -31,6 +31,7 @@ from colt.pool.completion import (
     Completion,
     ErrorKind,
     Reply,
+    decoded,
     error_text,
     kind_of_status,
     one_line,
@@ -305,7 +306,7 @@ class ChatClient:
     def _status(self, response: httpx2.Response) -> _Exchange:
         """A reply whose status says no. A request that was turned away (4xx) has used no tokens."""
         status, content = response.status_code, self._scrubbed(response.content)
-        body = _json(content)
+        body = decoded(content)
         inner = body.get("error") if isinstance(body, dict) else None
         code = str(inner.get("code")) if isinstance(inner, dict) else ""
         kind = kind_of_status(status, code)
@@ -409,10 +410,3 @@ def _encodable(text: str) -> str:
 
 def _request_id(headers: Mapping[str, str]) -> str:
     return one_line(headers.get("x-request-id", ""))
-
-
-def _json(content: bytes) -> object:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None

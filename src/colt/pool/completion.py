@@ -160,12 +160,24 @@ def kind_of_status(status: int, code: str = "") -> ErrorKind:
     return ErrorKind.BAD_REQUEST
 
 
+MALFORMED = object()
+"""What :func:`decoded` returns for a body that is not JSON."""
+
+
+def decoded(body: bytes) -> object:
+    """JSON from outside as Python objects. A value tells of failure, so that no error is raised while the decoder's is
+    handled: that one would stay with it as its context."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MALFORMED
+
+
 def read_body(model: str, body: bytes) -> Reply:
     """Take a chat completion apart. Raises :class:`ChatError`, with the usage if the body has it."""
-    try:
-        parsed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        raise ChatError(ErrorKind.GARBAGE, model, f"the reply of {len(body)} bytes is not JSON") from None
+    parsed = decoded(body)
+    if parsed is MALFORMED:
+        raise ChatError(ErrorKind.GARBAGE, model, f"the reply of {len(body)} bytes is not JSON")
     if not isinstance(parsed, dict):
         raise ChatError(ErrorKind.GARBAGE, model, f"the reply is JSON, but no chat completion: a {_type(parsed)}")
     choices = parsed.get("choices")
