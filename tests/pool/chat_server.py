@@ -29,6 +29,7 @@ class Part(StrEnum):
     WELL = "well"
     SLOW = "slow"
     TRICKLE = "trickle"
+    TRICKLE_HEADERS = "headers trickle"
     UNAUTHORISED = "401"
     FORBIDDEN = "403"
     NO_MONEY = "402"
@@ -97,7 +98,8 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
-    trickle: bool = False
+    trickle: Part | None = None
+    """What comes a byte at a time: the body, or the headers already."""
     cut: int | None = None
     """Bytes of the body after which the connection is closed."""
 
@@ -231,7 +233,7 @@ def _slow(server: ChatServer, asked: Asked) -> Answer:
 
 def _trickle(server: ChatServer, asked: Asked) -> Answer:
     answer = _failing(completion(server, asked), asked)
-    answer.trickle = True
+    answer.trickle = asked.part
     return answer
 
 
@@ -259,6 +261,7 @@ PLAYED: dict[Part, Callable[[ChatServer, Asked], Answer]] = {
     Part.WELL: completion,
     Part.SLOW: _slow,
     Part.TRICKLE: _trickle,
+    Part.TRICKLE_HEADERS: _trickle,
     Part.UNAUTHORISED: lambda _, __: refusal(401, "Incorrect API key provided"),
     Part.FORBIDDEN: lambda _, __: refusal(403, "not in your country"),
     Part.NO_MONEY: lambda _, __: refusal(402, "insufficient credits"),
@@ -305,7 +308,8 @@ PLAYED: dict[Part, Callable[[ChatServer, Asked], Answer]] = {
     Part.KEY_IN_ANSWER: lambda server, asked: completion(server, asked, f"Your key is {asked.key}."),
 }
 
-CHARGEABLE: Sequence[Part] = tuple(part for part in Part if part not in (Part.TRICKLE, Part.HUGE, Part.HUGE_ERROR))
+LENGTHY = (Part.TRICKLE, Part.TRICKLE_HEADERS, Part.HUGE, Part.HUGE_ERROR)
+CHARGEABLE: Sequence[Part] = tuple(part for part in Part if part not in LENGTHY)
 """Parts that take little time to play, for random schedules."""
 
 
@@ -343,23 +347,29 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut == -1:
             self.close_connection = True
             return
+        if answer.trickle is Part.TRICKLE_HEADERS:
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 1000)
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        if answer.trickle:
-            for byte in answer.body:
-                if not self.server.chat.wait(0.05):
-                    return
-                self.wfile.write(bytes([byte]))
-                self.wfile.flush()
+        if answer.trickle is Part.TRICKLE:
+            self._drip(answer.body)
         elif answer.cut is not None:
             self.wfile.write(answer.body[: answer.cut])
             self.close_connection = True
         else:
             self.wfile.write(answer.body)
+
+    def _drip(self, data: bytes) -> None:
+        for byte in data:
+            if not self.server.chat.wait(0.05):
+                return
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
         """Tests say what they need to say."""

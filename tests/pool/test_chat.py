@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 pytest.importorskip("openai")
+import httpx2
 
 from colt.pool.breaker import Breaker, BreakerPolicy
-from colt.pool.chat import MOST_BYTES, ChatClient, Timing
+from colt.pool.chat import HEADERS, MOST_BYTES, ChatClient, Timing
 from colt.pool.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
 from colt.pool.money import Ceilings, Ledger, Spending, Usage, dollars
 from colt.pool.retry import RetryPolicy
@@ -122,7 +123,30 @@ def test_a_schema_goes_only_to_endpoints_that_enforce_it(chat: Fixture) -> None:
 def test_without_a_key_no_other_key_is_sent(chat: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     chat.client(api_key_env=None).complete(ASK)
-    assert KEY not in str(chat.server.asked[0].headers)
+    assert "authorization" not in chat.server.asked[0].headers
+
+
+SETTINGS = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1", "OPENAI_CUSTOM_HEADERS": "X-Secret: 1"}
+
+
+def test_no_setting_of_openais_goes_to_other_endpoints(chat: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    chat.client().complete(ASK)
+    assert set(chat.server.asked[0].headers) <= HEADERS
+
+
+def test_openai_is_told_organization_and_project(chat: Fixture) -> None:
+    given = {"OpenAI-Organization": "org-1", "OpenAI-Project": "proj-1", "X-Secret": "1", "Authorization": "another"}
+    request = httpx2.Request("POST", "https://api.openai.com/v1", headers=given, extensions={"timeout": {"read": 1.0}})
+    chat.client()._prepare(request)
+    assert dict(request.headers) == {
+        "host": "api.openai.com",
+        "content-length": "0",
+        "openai-organization": "org-1",
+        "openai-project": "proj-1",
+        "authorization": f"Bearer {KEY}",
+    }
 
 
 def test_openrouter_is_told_the_highest_price_and_to_keep_the_bound(chat: Fixture) -> None:
@@ -273,7 +297,7 @@ def test_an_endpoint_that_asks_for_more_time_than_there_is_is_left_alone_for_so_
     assert 6 < client.breaker.wait_s() <= 7
 
 
-@pytest.mark.parametrize("part", [Part.SLOW, Part.TRICKLE])
+@pytest.mark.parametrize("part", [Part.SLOW, Part.TRICKLE, Part.TRICKLE_HEADERS])
 def test_a_reply_that_takes_too_long_is_given_up_and_charged_in_full(chat: Fixture, part: Part) -> None:
     started = time.monotonic()
     error = failure(chat.client(part, timeout_s=0.3, retry=RetryPolicy(attempts=1)))
@@ -406,15 +430,46 @@ def test_closing_wakes_who_waits_and_lets_nobody_in(chat: Fixture) -> None:
     assert failure(client).kind is ErrorKind.CLOSED
 
 
-def test_closing_lets_a_request_in_flight_finish(chat: Fixture) -> None:
+def test_closing_gives_up_requests_in_flight_and_charges_them_in_full(chat: Fixture) -> None:
+    """Two requests are with the server for longer than this test may take, four calls wait for a slot."""
+    chat.server.slow_s = 600.0
+    client = chat.client(*[Part.SLOW] * 6, concurrency=2, timeout_s=600.0, breaker=Breaker(BreakerPolicy(failures=1)))
+    with ThreadPoolExecutor(6) as threads:
+        calls = [threads.submit(failure, client) for _ in range(6)]
+        while len(chat.server.asked) < 2:
+            time.sleep(0.01)
+        client.close()
+        errors = [call.result(60) for call in calls]
+    assert {error.kind for error in errors} == {ErrorKind.CLOSED}
+    assert sorted(error.attempts for error in errors) == [0, 0, 0, 0, 1, 1]
+    assert len(chat.server.asked) == chat.ledger.total().unreported == 2
+    assert chat.ledger.total().picodollars >= chat.server.billed_picodollars > 0
+    assert chat.ledger.reserved() == Spending()
+    assert client.breaker.benched == 0, "that was not the model's fault"
+
+
+def test_a_request_that_was_given_up_ends_without_harm(chat: Fixture) -> None:
     chat.server.slow_s = 0.3
     client = chat.client(Part.SLOW)
     with ThreadPoolExecutor(1) as threads:
-        answer = threads.submit(client.complete, ASK)
+        call = threads.submit(failure, client)
         while not chat.server.asked:
             time.sleep(0.01)
         client.close()
-        assert answer.result().text == ANSWER
+        assert call.result(60).kind is ErrorKind.CLOSED
+    spent = chat.ledger.total()
+    while not client._http.is_closed:  # which the last request does
+        time.sleep(0.01)
+    assert chat.ledger.total() == spent, "charged once"
+
+
+def test_what_nobody_expected_is_raised_where_the_call_is_made(chat: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = chat.client()
+    monkeypatch.setattr(client, "_exchange", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        client.complete(ASK)
+    assert chat.ledger.total().unreported == 1
+    assert chat.ledger.reserved() == Spending()
 
 
 # ---- the key ----

@@ -2,6 +2,7 @@
 
     complete:  is the model benched? -> attempts, with waits between them -> tell the breaker
     attempt:   a free slot -> reserve the worst case -> one request -> charge what it used -> read the reply
+    request:   in a thread of its own, so that nobody has to wait until the library gives up
 
 The ``openai`` package makes the requests, with its own retries off: :mod:`colt.pool.retry` alone decides on those.
 :mod:`colt.pool.money` says what may be spent, :mod:`colt.pool.breaker` who is benched, :mod:`colt.pool.completion` what
@@ -16,9 +17,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -41,7 +42,7 @@ from colt.pool.completion import (
 from colt.pool.money import BudgetRefused, Ledger, Reservation, Spending, Usage
 from colt.pool.prices import INSTALL
 from colt.pool.retry import RetryPolicy, retry_after_s
-from colt.pool.spec import ModelMember
+from colt.pool.spec import OPENAI, ModelMember
 
 try:
     import httpx2
@@ -56,8 +57,19 @@ MOST_BYTES = 2_000_000
 TEMPLATE_TOKENS = 512
 """What a server may add to a request: its chat template, a system text of its own, words about the schema."""
 CONNECT_S = 15.0
+GRACE_S = 1.0
+"""After a time-out the library may take so long to say itself what happened; then nobody waits any more."""
 NO_KEY = "none"
-"""Sent where there is no key: the SDK would else take another endpoint's key from the environment."""
+"""Told to the SDK where there is no key: it would else take another endpoint's key from the environment."""
+HEADERS = frozenset(
+    (
+        *("accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"),
+        *("host", "user-agent"),
+        "x-stainless-raw-response",  # the SDK's note to itself, which it reads from the request later
+    )
+)
+"""All that is sent. The SDK would add the environment's ``OPENAI_CUSTOM_HEADERS``, whatever the endpoint."""
+OPENAI_HEADERS = HEADERS | {"openai-organization", "openai-project"}
 SECRET = 8
 """Keys of fewer characters (``none``, ``EMPTY``) are no secrets, and are left alone in replies."""
 OPENROUTER = "openrouter.ai"
@@ -100,12 +112,13 @@ class ChatClient:
         self._lock = threading.Lock()
         self._in_flight = 0
         self._closed = threading.Event()
+        self._awaited: set[_Outcome] = set()
         self._http = httpx2.Client(
             timeout=httpx2.Timeout(member.timeout_s, connect=min(CONNECT_S, member.timeout_s)),
             limits=httpx2.Limits(max_connections=member.concurrency, max_keepalive_connections=member.concurrency),
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},
-            event_hooks={"request": [self._stamp], "response": [self._limit]},
+            event_hooks={"request": [self._prepare], "response": [self._limit]},
         )
         self._sdk = openai.OpenAI(
             api_key=self._key or NO_KEY, base_url=member.base_url, max_retries=0, http_client=self._http
@@ -125,7 +138,7 @@ class ChatClient:
             completion = self._attempts(request, call)
         except ChatError as error:
             error.attempts, error.spent = call.attempts, call.spent
-            if error.kind.unsent:
+            if error.kind.blameless:
                 self.breaker.abandoned(trial)
             else:
                 self.breaker.failed(trial, error.kind.hopeless, error.retry_after_s or 0.0)
@@ -137,9 +150,12 @@ class ChatClient:
         return completion
 
     def close(self) -> None:
-        """Make no more requests; who waits for a retry is woken. Requests in flight end by themselves."""
+        """Make no more requests. Whoever waits for a reply, a retry or a slot is told at once. Requests in flight are
+        charged in full and left to themselves; they end within their time-out, or with the process."""
         with self._lock:
             self._closed.set()
+            for outcome in self._awaited:
+                outcome.put(_Exchange(error=self._error(ErrorKind.CLOSED, "the client was closed before the reply")))
             idle = self._in_flight == 0
         if idle:
             self._http.close()
@@ -165,8 +181,8 @@ class ChatClient:
     def _attempt(self, request: ChatRequest, call: _Call) -> Completion | ChatError:
         """One request, in a slot of its own, reserved before and charged after. A failure is returned, not raised:
         raised where it is caught, it would keep the request with its key alive."""
-        with self._slots, self._flight() as is_open:
-            if not is_open:
+        with self._slots:
+            if self._closed.is_set():
                 return self._error(ErrorKind.CLOSED, "the client is closed")
             body = self._body(request)
             try:
@@ -176,7 +192,7 @@ class ChatClient:
             call.attempts += 1
             started = self._timing.monotonic()
             try:
-                exchange = self._exchange(body)
+                exchange = self._request(body)
             except BaseException:
                 call.spent += reservation.unknown()
                 raise
@@ -219,21 +235,6 @@ class ChatClient:
             spent=call.spent,
         )
 
-    @contextmanager
-    def _flight(self) -> Iterator[bool]:
-        """Whether the client is open. One closed in the meantime is let go by the last request in flight."""
-        with self._lock:
-            is_open = not self._closed.is_set()
-            self._in_flight += is_open
-        try:
-            yield is_open
-        finally:
-            with self._lock:
-                self._in_flight -= is_open
-                last = self._in_flight == 0 and self._closed.is_set()
-            if last:
-                self._http.close()
-
     def _sleep(self, seconds: float) -> None:
         if self._timing.sleep is not None:
             self._timing.sleep(seconds)
@@ -241,6 +242,45 @@ class ChatClient:
             self._closed.wait(seconds)
 
     # ---- one request ----
+
+    def _request(self, body: Mapping[str, Any]) -> _Exchange:
+        """What came of a request, or that it is not waited for any longer: the client was closed, or the server (or who
+        looks up its name) outlives the library's time-outs, which are for each read."""
+        timeout_s = self.member.timeout_s
+        if (remaining := self._ledger.remaining_s()) is not None:
+            timeout_s = max(0.1, min(timeout_s, remaining))
+        outcome: _Outcome = SimpleQueue()
+        with self._lock:
+            if self._closed.is_set():
+                return self._failed(ErrorKind.CLOSED, "the client is closed", unsent=True)
+            self._awaited.add(outcome)
+            self._in_flight += 1
+        try:
+            threading.Thread(target=self._carry, args=(body, timeout_s, outcome), daemon=True).start()
+            came = outcome.get(timeout=timeout_s + GRACE_S)
+        except Empty:
+            came = None
+        finally:
+            with self._lock:
+                self._awaited.remove(outcome)
+        if came is None:
+            return self._failed(ErrorKind.TIMEOUT, f"no complete reply within {timeout_s:g} s", unsent=False)
+        if isinstance(came, BaseException):
+            raise came
+        return came
+
+    def _carry(self, body: Mapping[str, Any], timeout_s: float, outcome: _Outcome) -> None:
+        """The thread of one request. Of a closed client the last one lets the connections go."""
+        try:
+            outcome.put(self._exchange(body, timeout_s))
+        except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+            outcome.put(error)
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+                last = self._in_flight == 0 and self._closed.is_set()
+            if last:
+                self._http.close()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         member = self.member
@@ -277,12 +317,9 @@ class ChatClient:
         size = len(json.dumps(body, ensure_ascii=False).encode())
         return Usage(size + TEMPLATE_TOKENS, body[self.member.max_output_field])
 
-    def _exchange(self, body: Mapping[str, Any]) -> _Exchange:
+    def _exchange(self, body: Mapping[str, Any], timeout_s: float) -> _Exchange:
         """Send a request and read the whole reply, or tell what went wrong."""
         rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
-        timeout_s = self.member.timeout_s
-        if (remaining := self._ledger.remaining_s()) is not None:
-            timeout_s = max(0.1, min(timeout_s, remaining))
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         send = self._sdk.chat.completions.with_streaming_response.create
         try:
@@ -326,8 +363,15 @@ class ChatClient:
 
     # ---- limits and secrets ----
 
-    def _stamp(self, request: httpx2.Request) -> None:
-        """When the reply must be complete: a time-out of the socket alone would let it trickle in forever."""
+    def _prepare(self, request: httpx2.Request) -> None:
+        """Send our headers alone; and note when the reply must be complete: the library's time-out would let it trickle
+        in forever."""
+        allowed = OPENAI_HEADERS if request.url.host == OPENAI else HEADERS
+        for name in [name for name in request.headers if name not in allowed]:
+            del request.headers[name]
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        if self._key is None:
+            del request.headers["Authorization"]
         request.extensions["colt_deadline"] = time.monotonic() + request.extensions["timeout"]["read"]
 
     def _limit(self, response: httpx2.Response) -> None:
@@ -376,6 +420,10 @@ class _Exchange(NamedTuple):
     error: ChatError | None = None
     fate: _Fate = _Fate.SENT
     request_id: str = ""
+
+
+_Outcome = SimpleQueue[_Exchange | BaseException]
+"""Where one request's outcome is told: first by who makes it, or by who closes the client."""
 
 
 class _TooLarge(Exception):

@@ -35,7 +35,7 @@ class ErrorKind(StrEnum):
     TOO_LARGE = "too-large"
     BUDGET = "refused-by-budget"  # not sent: a ceiling
     BENCHED = "benched"  # not sent: the model failed too often of late
-    CLOSED = "closed"  # not sent, or not again: the client was closed
+    CLOSED = "closed"  # the client was closed: not sent, not again, or not waited for
 
     @property
     def worth_retrying(self) -> bool:
@@ -48,8 +48,8 @@ class ErrorKind(StrEnum):
         return self in (ErrorKind.AUTH, ErrorKind.NOT_FOUND, ErrorKind.QUOTA)
 
     @property
-    def unsent(self) -> bool:
-        """Whether the model was not asked at all, so that the failure is none of its own."""
+    def blameless(self) -> bool:
+        """Whether the failure is none of the model's own."""
         return self in (ErrorKind.BUDGET, ErrorKind.BENCHED, ErrorKind.CLOSED)
 
 
