@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from colt.runs.progress import Progress
     from colt.session import Plan
 
+SOME_UNUSABLE = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, or 2 for bad input."""
+    """Run a command; returns the exit code: 0, 2 for bad input, 1 for a pool of which not all is usable."""
     options = parser().parse_args(arguments)
     try:
         code: int = options.command(options)
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_export(commands)
     _add_bench(commands)
+    _add_pool(commands)
     listing = commands.add_parser("workloads", help="list the built-in workloads")
     listing.set_defaults(command=workloads)
     hardware = commands.add_parser("hardware", help="show this machine and its measured peaks")
@@ -194,6 +196,22 @@ def _add_bench(commands: Any) -> None:
     )
     bench.add_argument("--threads", type=_integer, help="threads for kernels and peers (default: all cores)")
     bench.set_defaults(command=run_bench)
+
+
+def _add_pool(commands: Any) -> None:
+    pool = commands.add_parser("pool", help="look into a pool of language models").add_subparsers(
+        title="commands", required=True, metavar="COMMAND"
+    )
+    check = pool.add_parser(
+        "check",
+        help="probe every model of a pool file",
+        description="Put one small question to each model of a pool file: is it reachable, is the key accepted, is a "
+        "JSON schema enforced, is usage reported, what does a call cost. The exit code is 0 if all are usable, 1 if "
+        "some are not.",
+    )
+    check.add_argument("pool", metavar="POOL", help="a pool file (docs/pool.md)")
+    check.add_argument("--json", action="store_true", help="print what was found as JSON, and nothing else")
+    check.set_defaults(command=check_pool)
 
 
 # ---- commands ----
@@ -338,6 +356,21 @@ def run_bench(options: argparse.Namespace) -> int:
     print(report)
     print(f"written to {out / REPORT}")
     return 0
+
+
+def check_pool(options: argparse.Namespace) -> int:
+    """``colt pool check``."""
+    from colt.pool.spec import load_pool
+
+    pool = load_pool(Path(options.pool))
+    from colt.pool import check
+
+    findings = check.check(pool.models)
+    if options.json:
+        print(check.to_json(findings))
+    else:
+        _print(check.table(findings) if findings else "the pool has built-in experts alone; there is nothing to probe")
+    return 0 if all(finding.usable for finding in findings) else SOME_UNUSABLE
 
 
 def workloads(options: argparse.Namespace) -> int:

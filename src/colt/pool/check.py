@@ -1,0 +1,205 @@
+"""``colt pool check``: one real question to each model of a pool, and what its endpoint makes of it.
+
+The question asks for a sentence while the JSON schema sent with it allows only an object: where an object comes back,
+the schema is enforced. Costs a few hundred tokens for each model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from colt.pool.chat import ChatClient
+from colt.pool.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
+from colt.pool.money import Ledger, Usage, dollars
+from colt.pool.retry import RetryPolicy
+from colt.pool.spec import ModelMember
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TYPICAL_CALL = Usage(input=1500, output=300)
+"""Tokens of a call whose price is shown."""
+AT_ONCE = 8
+PATIENCE = RetryPolicy(attempts=2, total_s=60.0)
+
+COLOURS = ("red", "green", "blue")
+QUESTION = ChatRequest(
+    system="You answer in one short English sentence, without any formatting.",
+    user="Which colour has a ripe strawberry?",
+    schema=ReplySchema(
+        "colour",
+        {
+            "type": "object",
+            "properties": {"colour": {"type": "string", "enum": list(COLOURS)}},
+            "required": ["colour"],
+            "additionalProperties": False,
+        },
+    ),
+)
+
+
+class SchemaSupport(StrEnum):
+    """What an endpoint does with a JSON schema."""
+
+    ENFORCED = "enforced"
+    IGNORED = "ignored"
+    REJECTED = "rejected"  # requests that carry one fail
+    UNKNOWN = "unknown"
+
+
+class Reasoning(StrEnum):
+    """What an endpoint does with a model's reasoning."""
+
+    NONE = "none"
+    SEPARATE = "separate"  # a channel of its own beside the answer
+    SWALLOWS = "swallows the answer"  # only that channel, and no answer
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe of one model found; to be kept with a run."""
+
+    name: str
+    model: str
+    base_url: str
+    usable: bool
+    problem: str
+    """Why it is not usable, or what is odd; else empty."""
+    schema: SchemaSupport = SchemaSupport.UNKNOWN
+    usage_reported: bool | None = None
+    reasoning: Reasoning = Reasoning.UNKNOWN
+    served_model: str = ""
+    latency_s: float | None = None
+    typical_call_usd: Decimal | None = None
+    """For :data:`TYPICAL_CALL`, nothing cached; ``None`` without known prices."""
+    prices_from: str = ""
+    spent_usd: Decimal = Decimal(0)
+    """By the probe itself."""
+
+
+def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[Finding]:
+    """Probe all members at once, in their order. Raises :class:`~colt.errors.InputError` for keys that are not set."""
+    ledger = ledger or Ledger()
+    for member in members:
+        member.key()
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return list(threads.map(lambda member: probe(member, ledger), members))
+
+
+def probe(member: ModelMember, ledger: Ledger) -> Finding:
+    """One member: with a schema first, without one if the endpoint cannot bear it."""
+    price = dollars(member.prices.cost(TYPICAL_CALL)) if member.prices else None
+    base = Finding(
+        member.name, member.model, member.base_url, False, "", typical_call_usd=price, prices_from=member.prices_from
+    )
+    schema, spent = SchemaSupport.UNKNOWN, 0
+    outcome = _ask(dataclasses.replace(member, json_schema=True), ledger)
+    spent += outcome.spent.picodollars
+    if isinstance(outcome, ChatError) and outcome.kind in (
+        ErrorKind.BAD_REQUEST,
+        ErrorKind.NOT_FOUND,  # so does OpenRouter say that no provider of the model takes a schema
+        ErrorKind.SERVER,
+    ):
+        outcome = _ask(dataclasses.replace(member, json_schema=False), ledger)
+        spent += outcome.spent.picodollars
+        if isinstance(outcome, Completion):
+            schema = SchemaSupport.REJECTED
+    elif isinstance(outcome, Completion):
+        schema = SchemaSupport.ENFORCED if _conforms(outcome.answer) else SchemaSupport.IGNORED
+    base = dataclasses.replace(base, schema=schema, spent_usd=dollars(spent))
+    if isinstance(outcome, ChatError):
+        swallowed = outcome.kind is ErrorKind.EMPTY and outcome.reasoned
+        return dataclasses.replace(
+            base,
+            problem=str(outcome).removeprefix(f"{member.name}: "),
+            reasoning=Reasoning.SWALLOWS if swallowed else Reasoning.UNKNOWN,
+        )
+    return _answered(base, member, outcome)
+
+
+def _answered(base: Finding, member: ModelMember, completion: Completion) -> Finding:
+    swallowed = not completion.text
+    if swallowed:
+        reasoning = Reasoning.SWALLOWS
+    else:
+        reasoning = Reasoning.SEPARATE if completion.reasoning.strip() else Reasoning.NONE
+    problems = []
+    if swallowed:
+        problems.append("the answer came in the reasoning channel")
+    if base.schema is SchemaSupport.REJECTED and member.json_schema:
+        problems.append("the endpoint does not take a JSON schema; set json_schema = false")
+    return dataclasses.replace(
+        base,
+        usable=not problems,
+        problem="; ".join(problems),
+        usage_reported=completion.usage_reported,
+        reasoning=reasoning,
+        served_model=completion.served_model,
+        latency_s=completion.latency_s,
+    )
+
+
+def _ask(member: ModelMember, ledger: Ledger) -> Completion | ChatError:
+    client = ChatClient(member, ledger, retry=PATIENCE)
+    try:
+        return client.complete(QUESTION)
+    except ChatError as error:
+        return error
+    finally:
+        client.close()
+
+
+def _conforms(text: str) -> bool:
+    try:
+        value = msgspec.json.decode(text.encode("utf-8", "replace"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(value, dict) and list(value) == ["colour"] and value["colour"] in COLOURS
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """All findings; amounts as numbers of dollars."""
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    whole = {"usable": all(finding.usable for finding in findings), "models": list(findings)}
+    return msgspec.json.format(encoder.encode(whole)).decode()
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """For people."""
+    from rich.table import Table
+
+    made = Table(
+        title=f"a typical call: {TYPICAL_CALL.input} tokens in, {TYPICAL_CALL.output} out", title_justify="left"
+    )
+    for name in ("model", "usable", "schema", "usage", "reasoning", "seconds", "$ a call", "remarks"):
+        made.add_column(name, justify="right" if name in ("seconds", "$ a call") else "left")
+    for finding in findings:
+        made.add_row(
+            finding.name,
+            "yes" if finding.usable else "NO",
+            finding.schema.value,
+            {True: "reported", False: "missing", None: "unknown"}[finding.usage_reported],
+            finding.reasoning.value,
+            f"{finding.latency_s:.1f}" if finding.latency_s is not None else "",
+            f"{finding.typical_call_usd:.6f}" if finding.typical_call_usd is not None else "unknown",
+            _remarks(finding),
+        )
+    return made
+
+
+def _remarks(finding: Finding) -> str:
+    remarks = [finding.problem] if finding.problem else []
+    if finding.served_model and finding.served_model != finding.model:
+        remarks.append(f"answers as {finding.served_model}")
+    if finding.typical_call_usd is None:
+        remarks.append(f"no prices ({finding.prices_from}): refused under --max-usd")
+    return "; ".join(remarks)
