@@ -43,7 +43,7 @@ class Family:
     def examples(self) -> list[int]:
         """Sketches that together show every choice."""
         seen: set[tuple[int, int]] = set()
-        found = []
+        found: list[int] = []
         for number, code in enumerate(self.codes):
             if not set(enumerate(code)) <= seen or not found:
                 seen |= set(enumerate(code))
