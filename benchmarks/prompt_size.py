@@ -73,7 +73,7 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
     space = TvmSpace.generated(program.module, resolve_target(None, THREADS), vector_math=True)
     briefing = brief(space, program, detect(), THREADS, vector_math=True)
     stable = stable_text(briefing, POOL)
-    form = json.dumps(schema([member.spec.name for member in POOL]))
+    form = json.dumps(schema([member.spec.name for member in POOL]), separators=(",", ":"))
     sizes, text = [], ""
     for seen in observations(space, nodes):
         text = node_text(seen, briefing)

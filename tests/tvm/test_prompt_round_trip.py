@@ -28,7 +28,7 @@ MAKERS = {
     "softmax": programs.softmax,
     "swiglu": programs.swiglu,
 }
-TILE = re.compile(r"(\S+) (\d+)(?: vectors of \d+)? in (\d+)(?:, last <= (\d+))?")
+TILE = re.compile(r"(\S+) (\d+)(?: vectors)? in (\d+)(?: <=(\d+))?(?: \(.*\))?")
 CATEGORY = re.compile(r"(\S+) one of (\[.*\])")
 
 

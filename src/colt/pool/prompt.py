@@ -61,37 +61,34 @@ class Member:
 
 
 ROLE = """\
-You tune a tensor program for one machine, together with other models. You share a search tree: a node is a
-schedule, the model whose turn it is proposes changes to it, and promising schedules are compiled and timed
-(repeated runs, warm caches). Find the lowest latency. Predictions are rough; trust measurements."""
+You tune a tensor program for one machine, in turns with other models. You share a search tree: a node is a schedule;
+the model whose turn it is proposes changes to it; promising schedules are compiled and timed (repeated runs, warm
+caches). Find the lowest latency. Predictions are rough; trust measurements."""
 
 LEGEND = """\
-A schedule is a sketch and a value for each of its knobs. A tile knob `B.i 512 in 4` splits loop i of block B: a
-list of 4 integers, outermost first, whose product is exactly 512. Below, a line is a block with its loops from
-the outside in: `i_1` is part 1 (counting from 0) of the block's own knob for i, `B.i_1` of block B's knob, `i:32`
-a fixed extent, `i` what is left to do, `[k]` a reduction, `vec(j:16)` one vector of 16 along j (a knob for j then
-tiles whole vectors), `-> X` the buffer that is written. `B.at` places block B: "root" (a nest of its own),
-"inline" (recomputed at each use), or a loop of its consumer's nest by name like "i_1" (computed there for what an
-iteration needs). Where only some values of a schedule are given, the others are the node's."""
+A schedule is a sketch and a value for each knob. Knob `B.i 512 in 4 <=16` splits loop i of block B into 4 integers,
+outermost first, whose product is exactly 512, the last at most 16. A line is a block with its loops from the outside
+in: `i_1` is part 1 (from 0) of its knob for i, `B.i_1` of block B's knob, `i:32` a fixed extent, `i` what is left to
+do; `[k]` is a reduction, `vec(j:16)` a vector (a knob for j then tiles whole vectors); sums over `{...}` are kept in a
+buffer and written out behind it. Blocks under one `parallel` share its iterations and pass data on in caches. `B.at`
+places block B: "root" (a nest of its own), "inline" (recomputed at each use), or by name in a loop of its consumer
+like "i_1" (computed there as far as needed). Where a schedule is given in part, the rest is the node's."""
 
 ADVICE = """\
-- Sums belong in registers: the innermost spatial parts, rows x vectors, are a register tile. It takes a register
-for each vector of each row and a few for operands. If it is too small, multiply-adds wait for each other; too
-large, it spills.
-- A vectorised loop that is not contiguous in an operand gathers element by element.
-- The parallel loop needs enough iterations for an even share of all threads; parts in between block for L1 and
-L2.
-- Knobs interact: change several at once where they belong together."""
+- The innermost spatial parts, rows x vectors, are the register tile: a register for each vector of each row and a few
+for operands. Too small, and multiply-adds wait for each other; too large, and it spills.
+- Vectors need the innermost loop contiguous in every operand; otherwise elements are gathered one by one.
+- Parallel iterations have to share out evenly over all threads; parts in between block for L1 and L2.
+- Knobs interact: change those together that belong together."""
 
 ANSWER = """\
 JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, "edits": [{"knob": "B.i", "value": [1, 64, 1, 8]}]}],
 "next_model": "name"}
-Each proposal is an alternative by itself, from the node as it is; make them differ. `sketch`: null to stay in the
-node's sketch; the name of another (like those above) goes there: knobs of the same name keep their values where
-legal, others that you leave out are drawn at random. `edits`: only knobs that change. `value`: a list, a number,
-a location, or null for anything legal. `next_model`: who continues from what comes of this. Name the smallest
-model that is likely to find an improvement there; a larger one where small ones keep failing or the structure has
-to change. None has a share to fill."""
+Proposals are alternatives, each from the node as it is; make them differ. `sketch`: null for the node's own, or the
+name of another: knobs of the same name keep their values where legal, others left out are drawn at random. `edits`:
+only knobs that change. `value`: a list, a number, a location, or null for anything legal. `next_model`: who goes on
+from the result: the smallest model that is likely to improve it; a larger one where small ones keep failing or the
+structure has to change. None has a share to fill."""
 
 
 def stable_text(briefing: Briefing, pool: Sequence[Member]) -> str:
@@ -173,6 +170,8 @@ class _Node:
     def _verdict(self, view: NodeView) -> str:
         """Better or worse than the node, by measurements or by predictions on both sides."""
         node = self._seen.node
+        if view.measured_us is not None and math.isinf(view.measured_us):
+            return ""
         if view.measured_us is not None and node.measured_us is not None:
             before, after = node.measured_us, view.measured_us
         elif view.predicted_us is not None and node.predicted_us is not None:
@@ -261,10 +260,10 @@ def _us(latency: float) -> str:
 def _record(model: ModelView) -> str:
     parts = [
         f"{model.spec.name}: {model.measured_hits}/{model.measured_regressions}"
-        f" and {model.predicted_hits}/{model.predicted_regressions} in {model.calls} calls"
+        f" and {model.predicted_hits}/{model.predicted_regressions} in {model.calls} call{'s' * (model.calls != 1)}"
     ]
     if model.errors:
-        parts.append(f"{model.errors} errors")
+        parts.append(f"{model.errors} error{'s' * (model.errors > 1)}")
     if model.alterations:
-        parts.append(f"{model.alterations} times in place of a smaller one")
+        parts.append(f"{model.alterations} in place of a smaller one")
     return ", ".join(parts)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from colt.tvm.summaries import Features
 
 UNTOUCHED = "untiled"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_SHORTER = tuple(
+    (re.compile(long), words)
+    for long, words in (
+        (r"^tiled, ", ""),
+        (r"sums in a buffer written back inside tile level ", "{} after tile level "),
+        (r"sums in its output", "no {}"),
+        (r"in partial results over the inner part of its reduction", "partial results, one for each rfactor_1"),
+        (r"in partial results over the outer part of its reduction", "partial results, one for each rfactor_0"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +31,6 @@ class Family:
     names: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
     codes: tuple[tuple[int, ...], ...]
-    shared: str
-    """What all have in common."""
 
     @classmethod
     def of(cls, names: Sequence[str], members: Sequence[Features]) -> Family:
@@ -31,11 +41,12 @@ class Family:
         codes = tuple(
             tuple(found.index(member.get(block, UNTOUCHED)) for block, found in open_.items()) for member in members
         )
-        shared = "; ".join(f"{block} {found[0]}" for block, found in options.items() if len(found) == 1)
-        return cls(tuple(names), open_, codes, shared)
+        return cls(tuple(names), open_, codes)
 
     def label(self, number: int) -> str:
-        """What sets one of them apart, in letters: ``QK b, O a``."""
+        """What sets one of them apart, in letters: ``QK b, O a``. Nothing where a name says it."""
+        if self._named:
+            return ""
         return ", ".join(
             f"{block} {LETTERS[choice]}" for block, choice in zip(self.options, self.codes[number], strict=True)
         )
@@ -50,36 +61,65 @@ class Family:
                 found.append(number)
         return found
 
-    def lines(self) -> list[str]:
+    def choice_of(self, numbers: Collection[int], among: Sequence[int]) -> str:
+        """What those of ``among`` that are in ``numbers`` have chosen for a block, and the others have not."""
+        for place, block in enumerate(self.options):
+            chosen = {self.codes[number][place] for number in numbers}
+            if chosen.isdisjoint(self.codes[number][place] for number in among if number not in numbers):
+                letters = "/".join(self._letter(choice) for choice in sorted(chosen))
+                return letters if self._named else f"{block} {letters}"
+        return "/".join(self.names[number] for number in sorted(numbers))
+
+    def lines(self) -> Iterator[str]:
         """The choices of each block, and how the sketches are numbered by them."""
-        lines = [f"In all: {self.shared}."] if self.shared else []
-        for block, found in self.options.items():
-            lines.append(f"{block}: " + "; ".join(f"({LETTERS[n]}) {one}" for n, one in enumerate(found)))
-        if self.options:
-            lines.append(self._numbering())
-        return lines
+        for found, group in groupby(self.options.items(), key=lambda item: item[1]):
+            blocks = [block for block, _ in group]
+            told = "; ".join(f"({self._letter(n)}) {_short(one)}" for n, one in enumerate(found))
+            yield f"{', '.join(blocks)}: {told}"
+        if self.options and not self._named:
+            yield self._numbering()
+
+    @property
+    def _named(self) -> bool:
+        """Whether they differ in one block, so that a choice is a sketch."""
+        return len(self.options) == 1 and len(set(self.codes)) == len(self.codes)
+
+    def _letter(self, choice: int) -> str:
+        return self.names[self.codes.index((choice,))] if self._named else LETTERS[choice]
 
     def _numbering(self) -> str:
-        sizes = [len(found) for found in self.options.values()]
-        weights = [math.prod(sizes[place + 1 :]) for place in range(len(sizes))]
-        order = " ".join(self.options)
-        if len(self.codes) == math.prod(sizes) > max(sizes) and self._is_regular(weights):
-            terms = " + ".join(f"{weight}*{block}" for weight, block in zip(weights, self.options, strict=True))
-            example = len(self.names) // 2 + 1
-            stem = self.names[0].rstrip("0123456789")
-            return f"{stem}N has N = {terms}, a = 0, b = 1 ...; {self.names[example]} is {self.label(example)}."
-        listed = ", ".join(
-            f"{name} {''.join(LETTERS[choice] for choice in code)}"
-            for name, code in zip(self.names, self.codes, strict=True)
-        )
-        return f"Choices for {order}: {listed}."
-
-    def _is_regular(self, weights: Sequence[int]) -> bool:
-        """Whether the sketches are numbered by their choices as numbers are by digits."""
+        weights = self._weights()
+        if weights is None:
+            listed = ", ".join(
+                f"{name} {''.join(LETTERS[choice] for choice in code)}"
+                for name, code in zip(self.names, self.codes, strict=True)
+            )
+            return f"Choices for {' '.join(self.options)}: {listed}."
+        terms = sorted(zip(weights, self.options, strict=True), reverse=True)
+        example = len(self.names) // 2 + 1
         stem = self.names[0].rstrip("0123456789")
-        expected = [
-            tuple(number // weight % len(found) for weight, found in zip(weights, self.options.values(), strict=True))
-            for number in range(len(self.codes))
-        ]
-        numbered = tuple(f"{stem}{number}" for number in range(len(self.names)))
-        return list(self.codes) == expected and self.names == numbered
+        shown = " + ".join(block if weight == 1 else f"{weight}*{block}" for weight, block in terms)
+        return f"{stem}N: N = {shown} with a=0, b=1, c=2; so {self.names[example]} is {self.label(example)}."
+
+    def _weights(self) -> list[int] | None:
+        """What a step of each block's choice adds to a sketch's number, if they are numbered like digits."""
+        stem = self.names[0].rstrip("0123456789")
+        if self.names != tuple(f"{stem}{number}" for number in range(len(self.names))):
+            return None
+        sizes = [len(found) for found in self.options.values()]
+        if math.prod(sizes) != len(self.names):
+            return None
+        weights = [next(n for n, code in enumerate(self.codes) if code[place]) for place in range(len(sizes))]
+        regular = all(
+            code[place] == number // weights[place] % size
+            for number, code in enumerate(self.codes)
+            for place, size in enumerate(sizes)
+        )
+        return weights if regular else None
+
+
+def _short(feature: str) -> str:
+    """A feature in the notation of nests: braces around what is summed up in a buffer, levels as parts of loops."""
+    for pattern, words in _SHORTER:
+        feature = pattern.sub(words, feature)
+    return feature
