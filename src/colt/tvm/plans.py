@@ -13,7 +13,7 @@ from colt.tvm.edits import brief
 from colt.tvm.extract import Decision, extract
 from colt.tvm.replay import Replayer
 from colt.tvm.sketches.design import PLAIN, Design
-from colt.tvm.summaries import features, summarise
+from colt.tvm.summaries import Features, features, summarise
 from colt.tvm.traces import read_trace
 
 
@@ -74,6 +74,14 @@ class Plans:
         """One line on how the sketch differs from the others; cheap for all sketches together."""
         return self._summarise()[number]
 
+    def choices(self) -> dict[int, Features]:
+        """What is done to each block, for the sketches (by number) that have no summary of their own."""
+        return {
+            number: features(read_trace(design.trace))
+            for number, design in enumerate(self._designs)
+            if design.summary is None
+        }
+
     @property
     def shared(self) -> str:
         """What all sketches have in common, in one line; empty where some say themselves what they are."""
@@ -82,8 +90,8 @@ class Plans:
 
     def _summarise(self) -> list[str]:
         if self._summaries is None:
-            silent = [design for design in self._designs if design.summary is None]
-            lines, shared = summarise([features(read_trace(design.trace)) for design in silent]) if silent else ([], "")
+            silent = list(self.choices().values())
+            lines, shared = summarise(silent) if silent else ([], "")
             self._shared = shared if len(silent) == len(self._designs) else ""
             rest = iter(lines)
             self._summaries = [next(rest) if design.summary is None else design.summary for design in self._designs]

@@ -122,6 +122,11 @@ class TvmSpace:
         """What all sketches have in common, in one line."""
         return self._plans.shared
 
+    @property
+    def plans(self) -> Plans:
+        """The sketches as they are replayed, for whoever describes them; working one out costs a replay."""
+        return self._plans
+
     def summaries(self) -> list[tuple[str, str, str]]:
         """Variant, name and summary of every sketch, without working the sketches out."""
         return [(*key, self._plans.summary(number)) for number, key in enumerate(self._plans.keys)]

@@ -1,0 +1,134 @@
+"""Characters of a prompt against what the paper's authors send, on the same nodes, for all workloads.
+
+    .venv/bin/python benchmarks/prompt_size.py [--nodes 24] [WORKLOAD ...]
+
+Theirs is rebuilt: a system text of 4,700 characters, the TensorIR and the trace of node, parent and grandparent (before
+post-processing, which would make them longer), and the statistics of the pool in the same words as ours. Ours is the
+stable text with the schema of the reply, which a provider's cache serves from the second call on, and the node's text,
+which no cache can serve. The nodes are those that a search of the built-in tuner expands; its trials are not run, but
+told as predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tvm import s_tir
+
+from colt.hardware import detect
+from colt.knobs import Schedule
+from colt.pool.experts.tuner import Tuner
+from colt.pool.openings import openings
+from colt.pool.prompt import Member, node_text, stable_text
+from colt.pool.reply import schema
+from colt.search.search import Search
+from colt.search.types import Fate, ModelSpec, Observation, Proposal, TrialResult
+from colt.tvm import workloads
+from colt.tvm.briefing import brief
+from colt.tvm.host import resolve_target
+from colt.tvm.scorer import AnalyticalScorer, machine_of
+from colt.tvm.source import load_program
+from colt.tvm.space import TvmSpace
+
+THREADS = 2
+AUTHORS_SYSTEM_TEXT = 4700
+POOL = [Member(ModelSpec("gpt-5.2", 600.0), 1.75, 14.0), Member(ModelSpec("gpt-5-mini", 100.0), 0.25, 2.0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Characters of one call: the authors' content, our stable text, our node's text."""
+
+    theirs: int
+    stable: int
+    node: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workloads", nargs="*", default=list(workloads.names()))
+    parser.add_argument("--nodes", type=int, default=24)
+    parser.add_argument("--dump", action="store_true", help="print the prompt of the last node of each workload")
+    options = parser.parse_args()
+    print(f"{'workload':22} theirs  stable   node   total  uncached")
+    totals, uncached = [], []
+    for name in options.workloads:
+        sizes = measured(name, options.nodes, options.dump)
+        theirs, stable, node = (mean(getattr(one, part) for one in sizes) for part in ("theirs", "stable", "node"))
+        totals.append((stable + node) / theirs)
+        uncached.append(node / theirs)
+        shown = f"{theirs:7.0f} {stable:7.0f} {node:6.0f}  1/{1 / totals[-1]:<5.1f} 1/{1 / uncached[-1]:.1f}"
+        print(f"{name:22}{shown}", flush=True)
+    print(f"{'geomean':22}{'':23}  1/{1 / geomean(totals):<5.1f} 1/{1 / geomean(uncached):.1f}")
+
+
+def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
+    """The sizes at ``nodes`` nodes that have a grandparent."""
+    program = load_program(name)
+    space = TvmSpace.generated(program.module, resolve_target(None, THREADS), vector_math=True)
+    briefing = brief(space, program, detect(), THREADS, vector_math=True)
+    stable = stable_text(briefing, POOL)
+    form = json.dumps(schema([member.spec.name for member in POOL]), separators=(",", ":"))
+    sizes, text = [], ""
+    for seen in observations(space, nodes):
+        text = node_text(seen, briefing)
+        views = (seen.node, *seen.ancestors)
+        dumps = sum(len(part) for view in views for part in authors_dumps(space, view.schedule))
+        sizes.append(Sizes(AUTHORS_SYSTEM_TEXT + dumps + statistics(text), len(stable) + len(form), len(text)))
+    if dump:
+        print(stable, text, sep="\n")
+    return sizes
+
+
+def observations(space: TvmSpace, count: int) -> list[Observation]:
+    """What models see at the nodes that a search with ``POOL`` expands, below the openings."""
+    scorer = AnalyticalScorer(space, machine_of(detect(), THREADS))
+    proposers = {member.spec.name: Tuner(space, scorer, member.spec) for member in POOL}
+    search = Search(space, scorer, [member.spec for member in POOL], seed=1, trials_total=64)
+    search.open(list(openings(space, list(proposers.values()), random.Random(1))))
+    found: list[Observation] = []
+
+    def propose(seen: Observation) -> Proposal:
+        if len(seen.ancestors) == 2:
+            found.append(seen)
+        return proposers[seen.acting.name].propose(seen)
+
+    while len(found) < count:
+        trials = search.ask(4, propose)
+        latencies = scorer.predict([trial.schedule for trial in trials])
+        search.tell(TrialResult(t.id, Fate.OK, us, 0.1) for t, us in zip(trials, latencies, strict=True))
+    return found[:count]
+
+
+def authors_dumps(space: TvmSpace, schedule: Schedule) -> tuple[str, str]:
+    """TensorIR and trace of a schedule before post-processing."""
+    done = space.scheduled(schedule)
+    fresh = s_tir.Schedule(space.module(space.untuned))
+    done.trace.apply_to_schedule(fresh, remove_postproc=True)
+    return fresh.mod.script(), str(fresh.trace)
+
+
+def statistics(text: str) -> int:
+    """Characters of what a node's text says of the models."""
+    names = [f"{member.spec.name}: " for member in POOL]
+    return sum(len(line) + 1 for line in text.splitlines() if any(line.startswith(name) for name in names))
+
+
+def mean(values: Iterable[float]) -> float:
+    """The arithmetic mean."""
+    listed = list(values)
+    return sum(listed) / len(listed)
+
+
+def geomean(values: Sequence[float]) -> float:
+    """The geometric mean."""
+    return math.exp(mean(math.log(value) for value in values))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""A tuning job in words, short enough for a language model's prompt: machine, program, sketches and knobs.
+
+``machine`` has the hardware, ``equations`` the program, ``nests`` a sketch's loops, ``families`` many sketches that
+differ in a few choices, and ``spaces`` puts it together. The words are the same for every call of a run.
+"""
+
+from colt.tvm.briefing.spaces import Briefing, brief
+
+__all__ = ["Briefing", "brief"]

@@ -1,0 +1,165 @@
+"""A sketch's loop nests in words, read off its skeleton: what is parallel, vectorised, unrolled, and decided by what.
+
+    parallel(h i_0):
+      QK: h i j O.i_2 {[d] unroll(O.i_3 j_1) vec(j:16)}
+
+A line is a block with its loops from the outside in. ``i_1`` is part 1, counted from 0, of the block's own tile knob
+of loop ``i``; ``O.i_1`` is that of another block's knob. Reductions stand in brackets; in braces is what is summed up
+in a local buffer before it is written out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from colt.analysis.skeleton import FIXED, ROOT, Access, Block, Iter, LoopKind, LoopSource, Skeleton, Work
+from colt.knobs import Knob, TileKnob
+
+_KINDS = {LoopKind.VECTORIZED: "vec", LoopKind.UNROLLED: "unroll", LoopKind.PARALLEL: "parallel"}
+_PART = re.compile(r"_\d+$")
+
+
+def nests(untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob]) -> list[str]:
+    """The lines. Blocks under one parallel loop stand below it, in the order in which they are computed."""
+    return [line for lines in _Nests(untuned, skeleton, knobs).lines() for line in lines]
+
+
+def inlined(untuned: Skeleton, sketch: Skeleton) -> dict[str, str]:
+    """The blocks of the program that the sketch computes inside another one, with that one's name."""
+    left = {block.name for block in sketch.blocks}
+    found = {}
+    for block in untuned.blocks:
+        consumer: Block | None = block
+        while consumer is not None and consumer.name not in left:
+            consumer = _reader(untuned, consumer)
+        if block.name not in left and consumer is not None:
+            found[block.name] = consumer.name
+    return found
+
+
+def padding(untuned: Skeleton, sketch: Skeleton) -> list[str]:
+    """The blocks of the program that the sketch computes with larger extents, and which."""
+    given = {block.name: {iter_.name: iter_.extent for iter_ in block.iters} for block in untuned.blocks}
+    found = []
+    for block in sketch.blocks:
+        before = given.get(block.name, {})
+        grown = [iter_ for iter_ in block.iters if iter_.extent > before.get(iter_.name, iter_.extent)]
+        if grown:
+            found.append(f"{block.name} to {' '.join(_extent(iter_) for iter_ in grown)}")
+    return found
+
+
+def _extent(iter_: Iter) -> str:
+    return f"{iter_.name.removeprefix('v_')}:{iter_.extent}"
+
+
+def _reader(skeleton: Skeleton, block: Block) -> Block | None:
+    readers = (one for one in skeleton.blocks if one is not block)
+    return next((one for one in readers if any(read.buffer == block.write.buffer for read in one.reads)), None)
+
+
+class _Nests:
+    def __init__(self, untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob]) -> None:
+        self._blocks = skeleton.blocks
+        self._knobs = knobs
+        self._given = {block.name for block in untuned.blocks}
+        self._loops = {iter_.name.removeprefix("v_") for block in untuned.blocks for iter_ in block.iters}
+        self._written_back = {
+            block.host: block for number, block in enumerate(self._blocks) if self._is_write_back(number)
+        }
+
+    def lines(self) -> Iterator[list[str]]:
+        told: set[int] = set()
+        movable = [block.name for block in self._blocks if block.location_knob != FIXED]
+        for number in range(len(self._blocks)):
+            anchor = self._anchor(number)
+            if anchor in told or self._blocks[anchor].location_knob != FIXED:
+                continue
+            told.add(anchor)
+            members = [n for n in range(len(self._blocks)) if self._anchor(n) == anchor and not self._is_write_back(n)]
+            parallel = [loop for loop in self._blocks[anchor].loops if loop.kind is LoopKind.PARALLEL]
+            if copy := self._copy(self._blocks[anchor]):
+                yield [copy]
+                continue
+            if parallel:
+                yield [f"parallel({' '.join(self._names(self._blocks[anchor], parallel)) or 'one iteration'}):"]
+            yield ["  " * bool(parallel) + self._line(n) for n in members]
+        if movable:
+            yield [f"{', '.join(movable)}: where its .at says"]
+
+    def _is_write_back(self, number: int) -> bool:
+        """Whether the block copies what its host has summed up to where it belongs."""
+        block = self._blocks[number]
+        return (
+            block.host != ROOT and block.location_knob == FIXED and block.name == self._blocks[block.host].write.buffer
+        )
+
+    def _anchor(self, number: int) -> int:
+        """The block that has the nest which this one is computed in, itself perhaps."""
+        block = self._blocks[number]
+        return number if block.host == ROOT or block.location_knob != FIXED else self._anchor(block.host)
+
+    def _copy(self, block: Block) -> str | None:
+        """The line of a block that only moves an operand and is not in the program."""
+        if block.name in self._given or block.work != Work() or len(block.reads) != 1:
+            return None
+        (read,) = block.reads
+        return f"packed first: {block.name}[{_indices(block.write)}] = {read.buffer}[{_indices(read)}]"
+
+    def _line(self, number: int) -> str:
+        block = self._blocks[number]
+        back = self._written_back.get(number)
+        if back is None:
+            loops = " ".join(self._grouped(block, block.loops))
+        else:
+            outside = self._grouped(block, block.loops[: back.depth + 1])
+            loops = " ".join([*outside, "{" + " ".join(self._grouped(block, block.loops[back.depth + 1 :])) + "}"])
+        return f"{block.name}{self._inside(block)}: {loops or 'one point'}"
+
+    def _inside(self, block: Block) -> str:
+        """The loop of another block that it is computed in, unless that is the parallel one around them all."""
+        if block.host == ROOT:
+            return ""
+        host = self._blocks[block.host]
+        around = [loop for loop in host.loops[: block.depth + 1] if loop.kind is not LoopKind.PARALLEL]
+        names = self._names(host, around)
+        return f" (inside {host.name}'s {names[-1]})" if names else ""
+
+    def _grouped(self, block: Block, loops: Sequence[LoopSource]) -> Iterator[str]:
+        own = [loop for loop in loops if loop.kind is not LoopKind.PARALLEL]
+        for kind, group in groupby(own, key=lambda loop: loop.kind):
+            names = " ".join(self._names(block, list(group)))
+            if names:
+                yield names if kind is LoopKind.SERIAL else f"{_KINDS[kind]}({names})"
+
+    def _names(self, block: Block, loops: Sequence[LoopSource]) -> list[str]:
+        """Loops of one iteration whatever the knobs say are left out."""
+        return [
+            self._name(block, loop)
+            for loop in loops
+            if loop.knob != FIXED or loop.rest or (loop.extent > 1 and block.iters)
+        ]
+
+    def _name(self, block: Block, loop: LoopSource) -> str:
+        iter_ = block.iters[loop.iter]
+        knob = None if loop.knob == FIXED else self._knobs[loop.knob]
+        if isinstance(knob, TileKnob):
+            own = block.name == knob.block or block.name.startswith(f"{knob.block}_")
+            name = f"{knob.loop}_{loop.part}" if own else f"{knob.block}.{knob.loop}_{loop.part}"
+        else:
+            name = self._iter_name(iter_)
+            name += "" if loop.rest else f":{loop.extent}"
+        return f"[{name}]" if iter_.reduce else name
+
+    def _iter_name(self, iter_: Iter) -> str:
+        """The loop's name in the program; of partial results (``vk_1``) with the part."""
+        bare = iter_.name.removeprefix("v_").removeprefix("v")
+        return bare if _PART.sub("", bare) in self._loops else iter_.name.removeprefix("v_")
+
+
+def _indices(access: Access) -> str:
+    """What indexes each dimension, in letters of its own."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ", ".join("?" if not pairs else " + ".join(letters[n % 26] for n, _ in pairs) for pairs in access.index)

@@ -1,0 +1,185 @@
+"""The sketches of a space in words, and all of a job together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from colt.hardware import Hardware
+from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
+from colt.tvm.briefing.equations import calls, equations
+from colt.tvm.briefing.families import Family
+from colt.tvm.briefing.machine import machine
+from colt.tvm.briefing.nests import inlined, nests, padding
+from colt.tvm.plans import Plan, Plans
+from colt.tvm.source import Program
+from colt.tvm.space import TvmSpace
+from colt.tvm.vector_math import FUNCTIONS
+
+IN_FULL = 12
+"""Sketches that are described one by one; of more a line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What a prompt says of a job, the same in every call. Satisfies :class:`colt.pool.prompt.Briefing`."""
+
+    machine: str
+    program: str
+    sketches: str
+    keys: tuple[tuple[str, str], ...]
+    labels: dict[tuple[str, str], str]
+    """What sets apart the sketches that are told as choices."""
+    flops: int | None
+    _plans: Plans = field(repr=False, compare=False)
+
+    def knobs(self, variant: str, sketch: str) -> tuple[Knob, ...]:
+        """The knobs of that sketch; those of locations list none. Raises :class:`~colt.errors.IllegalEdit`."""
+        return self._plans.find(variant, sketch).knobs
+
+    def label(self, variant: str, sketch: str) -> str:
+        """What sets that sketch apart, in a few words; nothing if it is described in full."""
+        return self.labels.get((variant, sketch), "")
+
+
+def brief(space: TvmSpace, program: Program, hardware: Hardware, threads: int, *, vector_math: bool) -> Briefing:
+    """Describe a job. Works out the sketches that it shows in full, and some of the others."""
+    writer = _Writer(space)
+    text = "\n".join(writer.lines())
+    return Briefing(
+        machine(hardware, threads),
+        _program(program, hardware, vector_math),
+        text,
+        tuple(space.plans.keys),
+        writer.labels,
+        program.flops,
+        space.plans,
+    )
+
+
+def _program(program: Program, hardware: Hardware, vector_math: bool) -> str:
+    lines = [equations(program.module)]
+    facts = [f"{program.name}: {program.min_bytes / 1e6:.3g} MB in and out"]
+    if program.flops:
+        facts.append(f"{program.flops / 1e9:.4g} GFLOP")
+        if peak := hardware.peaks.fma_gflops_all_threads:
+            facts.append(f"{program.flops / peak / 1e3:.4g} us at the peak")
+    for name in sorted(calls(program.module)):
+        fast = vector_math and name in FUNCTIONS
+        facts.append(
+            f"{name} runs in vectors, about {FUNCTIONS[name].slots:.0f} instructions each"
+            if fast
+            else f"{name} is a scalar library call for each element"
+        )
+    return "\n".join([", ".join(facts), *lines])
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A sketch that has been described in full: its lines by what they are of, and its knobs in words."""
+
+    key: str
+    lines: tuple[str, ...]
+    knobs: tuple[str, ...]
+
+    def differs(self, other: _Told) -> list[str] | None:
+        """The lines that the other one has instead; ``None`` if they are of other blocks, or too many."""
+        if [_subject(line) for line in self.lines] != [_subject(line) for line in other.lines]:
+            return None
+        changed = [new.strip() for old, new in zip(self.lines, other.lines, strict=True) if old != new]
+        return changed if 2 * len(changed) <= len(self.lines) and set(self.knobs) <= set(other.knobs) else None
+
+
+def _subject(line: str) -> str:
+    return line if line.startswith("parallel") else line.partition(":")[0].partition(" (")[0]
+
+
+@dataclass(slots=True)
+class _Writer:
+    space: TvmSpace
+    labels: dict[tuple[str, str], str] = field(default_factory=dict)
+    told: list[_Told] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        plans = self.space.plans
+        choices = plans.choices()
+        own = [number for number in range(len(plans)) if number not in choices]
+        for number in own[:IN_FULL]:
+            yield from self._in_full(plans[number])
+        for number in own[IN_FULL:]:
+            yield f"{'/'.join(plans.keys[number])}: {plans.summary(number)}"
+        variants = dict.fromkeys(plans.keys[number][0] for number in choices)
+        for place, variant in enumerate(variants):
+            numbers = [number for number in choices if plans.keys[number][0] == variant]
+            family = Family.of([plans.keys[n][1] for n in numbers], [choices[n] for n in numbers])
+            yield from self._family(variant, family, numbers, with_rules=place == 0)
+
+    def _in_full(self, plan: Plan) -> Iterator[str]:
+        """The nests and knobs, or how they differ from those of a sketch before."""
+        new = _Told(f"{plan.variant}/{plan.name}", tuple(self._nests(plan)), tuple(_knob(knob) for knob in plan.knobs))
+        base = next((one for one in self.told if one.differs(new)), None)
+        if base is None:
+            self.told.append(new)
+            yield f"## {new.key}"
+            yield from new.lines
+            yield "Knobs: " + "; ".join(new.knobs)
+        else:
+            yield f"## {new.key}: as {base.key}, but"
+            yield from base.differs(new) or ()
+            yield "Knobs: " + "; ".join([f"those of {base.key}", *(k for k in new.knobs if k not in base.knobs)])
+
+    def _nests(self, plan: Plan) -> Iterator[str]:
+        skeleton = self.space.skeleton(Schedule(plan.variant, plan.name, plan.first))
+        untuned = self.space.skeleton(self.space.untuned)
+        yield from nests(untuned, skeleton, plan.knobs)
+        if padded := padding(untuned, skeleton):
+            yield "padded: " + ", ".join(padded)
+        if inside := inlined(untuned, skeleton):
+            yield "inlined: " + ", ".join(f"{block} into {consumer}" for block, consumer in inside.items())
+
+    def _family(self, variant: str, family: Family, numbers: Sequence[int], *, with_rules: bool) -> Iterator[str]:
+        """All members at once: nests of the first, choices, and the knobs that some of them have."""
+        plans = self.space.plans
+        first, last = family.names[0], family.names[-1]
+        yield f"## {variant}/{first}" + (f" to {last}" if len(numbers) > 1 else "") + ": MetaSchedule's"
+        plan = plans[numbers[0]]
+        skeleton = self.space.skeleton(Schedule(plan.variant, plan.name, plan.first))
+        if with_rules:
+            yield _rules(skeleton.max_parallel, skeleton.max_vector)
+        if len(numbers) > 1:
+            yield f"Nests of {first}:"
+        yield from self._nests(plan)
+        yield from family.lines()
+        self.labels |= {plans.keys[n]: family.label(place) for place, n in enumerate(numbers)}
+        yield "Knobs: " + "; ".join(self._knobs_of(family, numbers))
+
+    def _knobs_of(self, family: Family, numbers: Sequence[int]) -> Iterator[str]:
+        """The knobs of all members; with those that only some have it says which have them."""
+        examples = family.examples()
+        having: dict[str, dict[int, str]] = {}
+        for place in examples:
+            for knob in self.space.plans[numbers[place]].knobs:
+                having.setdefault(knob.name, {})[place] = _knob(knob)
+        for of in having.values():
+            first, *others = dict.fromkeys(of.values())
+            text = " or ".join([first, *(one.rpartition(" ")[2] for one in others)])
+            yield text if len(of) == len(examples) else f"{text} ({family.choice_of(of, examples)})"
+
+
+def _rules(max_parallel: int, max_vector: int) -> str:
+    return (
+        f"Outer loops are fused from the left, up to a [ or {{, until they make more than {max_parallel} iterations, "
+        f"and run in parallel; inner ones up to {max_vector} elements are a vector if contiguous; bodies of at most "
+        "`unroll` steps (a vector being one) are unrolled."
+    )
+
+
+def _knob(knob: Knob) -> str:
+    if isinstance(knob, TileKnob):
+        limit = f" <={knob.max_innermost}" if knob.max_innermost < knob.extent else ""
+        unit = " vectors" if "vectors of" in knob.roles[-1] else ""
+        return f"{knob.name} {knob.extent}{unit} in {knob.parts}{limit}"
+    if isinstance(knob, CategoryKnob):
+        return f"{knob.name} one of {list(knob.candidates)}"
+    assert isinstance(knob, LocationKnob)
+    return f"{knob.name} in {knob.consumer or 'its consumer'}"
