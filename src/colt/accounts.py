@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ from colt import __version__
 from colt.hardware import Hardware
 from colt.intervals import Estimate, Interval
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.pool.money import Spending
+from colt.pool.spec import ExpertMember, Member
 from colt.runs.receipt import (
     SCHEMA,
     BestPart,
@@ -20,13 +24,16 @@ from colt.runs.receipt import (
     HardwarePart,
     LatencyPart,
     MathPart,
+    ModelPart,
     NoisePart,
     PoolMember,
+    PricesPart,
     ProposerPart,
     Receipt,
     RooflinePart,
     ScorerPart,
     SpacePart,
+    SpendingPart,
     TensorShape,
     TrialsPart,
     Verdict,
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
 
 ACTIVITIES = (
     *("starting", "proposing", "scoring", "realising", "searching"),
-    *("building", "timing", "waiting", "verifying", "exporting"),
+    *("building", "timing", "waiting", "idle", "verifying", "exporting"),
 )
 """What the receipt's seconds are split into."""
 
@@ -63,9 +70,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         versions=versions(),
         hardware=_hardware_part(session.ceiling.hardware, plan.board),
         seed=plan.seed,
-        pool=tuple(
-            PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal) for spec in search.pool.specs.values()
-        ),
+        pool=tuple(_member(member) for member in plan.pool.members),
         config=plan.config.to_mapping(),
         trials=_trials_part(search.trials.results),
         noise=_noise_part(session.measurer.noise),
@@ -81,6 +86,8 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         verified=_verified_part(session, winner),
         proposers=_proposer_parts(session),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
+        models=_model_parts(session),
+        spending=_spending_part(session),
         scorer=_scorer_part(session),
         space=SpacePart(
             sketches=len(session.space.sketches),
@@ -90,6 +97,72 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         seconds=_seconds(session),
         stop_reason=stop_reason,
         messages=tuple(session.messages),
+    )
+
+
+def _member(member: Member) -> PoolMember:
+    spec = member.spec
+    if isinstance(member, ExpertMember):
+        return PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal)
+    prices, cached = member.prices, member.prices.cached_input if member.prices else None
+    return PoolMember(
+        name=spec.name,
+        size_b=spec.size_b,
+        nominal=spec.nominal,
+        model=member.model,
+        base_url=member.base_url,
+        prices=None
+        if prices is None
+        else PricesPart(
+            input=float(prices.input),
+            output=float(prices.output),
+            cached_input=None if cached is None else float(cached),
+            source=member.prices_from,
+        ),
+    )
+
+
+def _model_parts(session: Session) -> dict[str, ModelPart] | None:
+    asking = session.asking
+    if asking is None:
+        return None
+    parts = {}
+    for member in session.plan.pool.models:
+        name = member.name
+        calls = [call for call in session.calls if call.model == name]
+        answered = [call for call in calls if call.error is None]
+        spent = sum((call.spent.spending() for call in calls), Spending())
+        parts[name] = ModelPart(
+            answered=len(answered),
+            failed=dict(sorted(Counter(str(call.error) for call in calls if call.error is not None).items())),
+            requests=spent.calls,
+            unusable=asking.models[name].dropped,
+            passed=session.search.pool.records[name].passed,
+            benched=asking.benched[name],
+            input=spent.input,
+            cached=spent.cached,
+            output=spent.output,
+            unreported=spent.unreported,
+            usd=float(spent.usd),
+            median_seconds=round(statistics.median(call.seconds for call in answered), 3) if answered else None,
+        )
+    return parts
+
+
+def _spending_part(session: Session) -> SpendingPart | None:
+    if session.asking is None:
+        return None
+    ceilings = session.plan.calling.ceilings
+    spent = sum((call.spent.spending() for call in session.calls), Spending())
+    return SpendingPart(
+        usd=float(spent.usd),
+        requests=spent.calls,
+        tokens=spent.tokens,
+        max_usd=None if ceilings.usd is None else float(ceilings.usd),
+        max_calls=ceilings.calls,
+        max_tokens=ceilings.tokens,
+        max_seconds=ceilings.seconds,
+        ended=session.asking.paying_ended,
     )
 
 

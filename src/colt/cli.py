@@ -11,6 +11,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -65,6 +66,13 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, such as 0.95") from None
 
 
+def _dollars(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dollars, such as 0.05") from None
+
+
 _TYPES: dict[type, Callable[[str], Any]] = {int: _integer, float: _number, str: str}
 
 
@@ -97,7 +105,9 @@ def _add_tune(commands: Any) -> None:
     tune.add_argument("program", help="a workload's name, or FILE.py:NAME (a PrimFunc, an IRModule, or a function)")
     tune.add_argument("--size", help="small (default) or paper, for workloads")
     tune.add_argument("--target", help='TVM target as JSON or tag, such as {"kind":"llvm","mcpu":"znver4"}')
-    tune.add_argument("--pool", help="built-in experts, separated by commas (scout,tuner,architect)")
+    tune.add_argument(
+        "--pool", help="built-in experts, separated by commas (scout,tuner,architect), or a FILE.toml (docs/pool.md)"
+    )
     tune.add_argument("--trials", type=_integer, default=64, help="schedules to measure (default: 64)")
     tune.add_argument("--seconds", type=_number, help="stop measuring after so many seconds")
     tune.add_argument(
@@ -112,6 +122,7 @@ def _add_tune(commands: Any) -> None:
     )
     tune.add_argument("--rpc", metavar="HOST:PORT", help="run kernels on a board of this TVM RPC tracker; needs --key")
     tune.add_argument("--key", help="the key of the board")
+    _add_calling(tune.add_argument_group("language models, for pools that have any"))
     tune.add_argument("--run", metavar="DIR", help="run directory, new or empty (default: runs/NAME-N)")
     tune.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
     tune.add_argument("--config", metavar="FILE", help="TOML file with a [search] table, such as a run's config.toml")
@@ -120,6 +131,20 @@ def _add_tune(commands: Any) -> None:
     for spec in dataclasses.fields(SearchConfig):
         _add_setting(group, spec)
     tune.set_defaults(command=tune_program)
+
+
+def _add_calling(group: Any) -> None:
+    group.add_argument("--max-usd", type=_dollars, metavar="X", help="dollars to spend at most")
+    group.add_argument("--max-calls", type=_integer, metavar="N", help="requests to make at most")
+    group.add_argument("--max-tokens", type=_integer, metavar="N", help="tokens to use at most, in and out together")
+    group.add_argument("--max-seconds", type=_number, metavar="S", help="ask no more after so many seconds")
+    group.add_argument("--strict-pool", action="store_true", help="stop when no model can be asked")
+    group.add_argument(
+        "--keep-paying", action="store_true", help="ask to the end, even if free proposals have become as good"
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="estimate what a run would cost, and neither ask nor measure anything"
+    )
 
 
 def _add_setting(group: Any, spec: dataclasses.Field[Any]) -> None:
@@ -228,7 +253,7 @@ def tune_program(options: argparse.Namespace) -> int:
         options.program,
         size=options.size,
         target=options.target,
-        pool=tuple(options.pool.split(",")) if options.pool is not None else _default_pool(),
+        pool=_pool(options.pool),
         trials=options.trials,
         seconds=options.seconds,
         until_roofline=options.until_roofline,
@@ -239,7 +264,15 @@ def tune_program(options: argparse.Namespace) -> int:
         exact_math=options.exact_math,
         rpc=options.rpc,
         key=options.key,
+        max_usd=options.max_usd,
+        max_calls=options.max_calls,
+        max_tokens=options.max_tokens,
+        max_seconds=options.max_seconds,
+        strict_pool=options.strict_pool,
+        keep_paying=options.keep_paying,
     )
+    if options.dry_run:
+        return _estimate(made, options)
     if made.run_dir is None:
         parts = [made.program.name, made.program.size or ""]
         folder = next_free(Path("runs"), "-".join(filter(None, parts)))
@@ -256,7 +289,7 @@ def tune_program(options: argparse.Namespace) -> int:
 
 
 def search_config(options: argparse.Namespace) -> SearchConfig:
-    """Preset, then config file, then options: the later win."""
+    """Preset, then config file, then options: the later win. A pool file has a preset of its own by default."""
     changes: dict[str, Any] = {}
     if options.config is not None:
         changes.update(_search_table(Path(options.config)))
@@ -264,7 +297,8 @@ def search_config(options: argparse.Namespace) -> SearchConfig:
         given = getattr(options, f"search_{spec.name}")
         if given is not None:
             changes[spec.name] = given
-    return SearchConfig.preset(options.preset or "default", **changes)
+    is_file = options.pool is not None and options.pool.endswith(".toml")
+    return SearchConfig.preset(options.preset or ("models" if is_file else "default"), **changes)
 
 
 def _search_table(path: Path) -> dict[str, Any]:
@@ -276,19 +310,36 @@ def _search_table(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
-    unknown = [name for name in tables if name not in ("run", "search")]
+    unknown = [name for name in tables if name not in ("run", "search", "member")]
     table = tables.get("search")
     if unknown or not isinstance(table, dict):
         found = ", ".join(tables) or "nothing"
-        raise InputError(f"{path} needs a [search] table, and may have a [run] table that is not read; it has {found}")
+        raise InputError(
+            f"{path} needs a [search] table, and may have [run] and [[member]] tables that are not read; it has {found}"
+        )
     SearchConfig.from_mapping(table)
     return table
 
 
-def _default_pool() -> tuple[str, ...]:
+def _pool(text: str | None) -> str | tuple[str, ...]:
+    """A pool file, or names."""
     from colt.pool import builtin
 
-    return builtin.DEFAULT
+    if text is None:
+        return builtin.DEFAULT
+    return text if text.endswith(".toml") else tuple(text.split(","))
+
+
+def _estimate(made: Plan, options: argparse.Namespace) -> int:
+    """``colt tune --dry-run``."""
+    from colt.forecast import forecast, forecast_table, to_json
+
+    found = forecast(made)
+    if options.json:
+        print(to_json(found))
+    else:
+        _print(forecast_table(found))
+    return 0
 
 
 def progress_for(plan: Plan, options: argparse.Namespace) -> Progress:

@@ -73,6 +73,22 @@ class Proposed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Called(Event):
+    """A call of a language model came back, with an answer or with an ``error``; what it was charged."""
+
+    ticket: int
+    model: str
+    error: str
+    message: str
+    seconds: float
+    requests: int
+    input: int
+    cached: int
+    output: int
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class FellBack(Event):
     """Something was replaced: ``what`` is an unusable ``next-model`` or ``transformation``, or the ``model`` itself."""
 

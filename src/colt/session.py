@@ -12,11 +12,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import InitVar, dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from colt import events
+from colt.asking import Asking
+from colt.calling import Calling, member_in_words, read_pool, resolved_config
 from colt.ceiling import Ceiling, why_no_roofline
 from colt.config import Budget, SearchConfig, SpaceKind
 from colt.errors import InputError, MeasureError
@@ -24,14 +27,21 @@ from colt.events import Emit, Event
 from colt.hardware import Hardware
 from colt.interrupt import Interrupt
 from colt.knobs import Schedule
+from colt.paying import why_stop_paying
 from colt.pool import builtin
+from colt.pool.calls import Call
+from colt.pool.language import LanguageModel
+from colt.pool.money import PICODOLLARS, Ledger
 from colt.pool.openings import openings
+from colt.pool.retry import RetryPolicy
+from colt.pool.spec import Pool
 from colt.runs.directory import JOURNAL, RECORDS, WORKLOADS, RunDirectory
 from colt.runs.journal import Journal
 from colt.search.search import Search
 from colt.search.types import Fate, Observation, Proposal, Proposer, Trial, TrialResult
 from colt.stopwatch import Stopwatch
 from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_target
+from colt.tvm.briefing import brief
 from colt.tvm.cost_model import CostModel
 from colt.tvm.host import available_cores, resolve_target
 from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Verification
@@ -44,11 +54,16 @@ from colt.tvm.source import Program, load_program
 from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
 
+if TYPE_CHECKING:
+    from colt.pool.desk import ChatDesk
+
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
 MOST_BOARD_THREADS = 1024
+RETRY = RetryPolicy(total_s=60.0)
+"""A run has better things to do than to wait longer for one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,7 @@ class Plan:
     program: Program
     target: Any
     threads: int
-    pool: tuple[str, ...]
+    pool: Pool
     budget: Budget
     seed: int
     config: SearchConfig
@@ -72,6 +87,7 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     """What the user did not say of the board, in words."""
     space: SpaceKind = SpaceKind.COLT
+    calling: Calling = field(default_factory=Calling)
 
     def to_config(self) -> dict[str, object]:
         """For the run directory's ``config.toml``."""
@@ -82,13 +98,15 @@ class Plan:
             run["seconds"] = self.budget.seconds
         if self.budget.until_roofline is not None:
             run["until_roofline"] = self.budget.until_roofline
-        run |= {"threads": self.threads, "pool": list(self.pool), "target": str(self.target)}
+        run |= {"threads": self.threads, "target": str(self.target)}
         run["exact_math"] = self.exact_math
         if self.board is not None:
             run |= {"rpc": self.board.address, "key": self.board.key}
         if self.space is not SpaceKind.COLT:
             run["space"] = str(self.space)
-        return {"run": run, "search": self.config.to_mapping()}
+        if self.pool.models:
+            run |= self.calling.to_mapping()
+        return {"run": run, "search": self.config.to_mapping(), "member": self.pool.to_tables()}
 
 
 def plan(
@@ -96,7 +114,7 @@ def plan(
     *,
     size: str | None = None,
     target: Any = None,
-    pool: Sequence[str] = builtin.DEFAULT,
+    pool: str | Path | Sequence[str] = builtin.DEFAULT,
     trials: int = 64,
     seconds: float | None = None,
     until_roofline: float | None = None,
@@ -107,6 +125,12 @@ def plan(
     exact_math: bool = False,
     rpc: str | None = None,
     key: str | None = None,
+    max_usd: Decimal | float | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    max_seconds: float | None = None,
+    strict_pool: bool = False,
+    keep_paying: bool = False,
 ) -> Plan:
     """Check and resolve what the user asked for. Raises :class:`InputError`."""
     board = Board.parse(rpc, key)
@@ -115,8 +139,8 @@ def plan(
         raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {2**31 - 1}")
     if type(exact_math) is not bool:
         raise InputError(f"exact_math is {exact_math!r}; it takes True or False")
-    names = (pool,) if isinstance(pool, str) else tuple(pool)
-    builtin.specs(names)
+    members = read_pool(pool)
+    calling = Calling.checked(members, max_usd, max_calls, max_tokens, max_seconds, strict_pool, keep_paying)
     budget = Budget(trials, seconds, until_roofline)
     if run_dir is not None:
         if not str(run_dir):
@@ -132,14 +156,15 @@ def plan(
         loaded,
         where.target,
         where.threads,
-        names,
+        members,
         budget,
         seed,
-        config or SearchConfig(),
+        resolved_config(config, members),
         None if run_dir is None else Path(run_dir),
         exact_math,
         board,
         where.assumptions,
+        calling=calling,
     )
 
 
@@ -178,9 +203,16 @@ class Session:
     seconds_timing: float = 0.0
     builds: dict[int, Measurement] = field(default_factory=dict)
     """What was measured, by trial."""
+    asking: Asking | None = None
+    """How language models are asked, if there are any in the pool."""
+    desk: ChatDesk | None = None
+    calls: list[Call] = field(default_factory=list)
+    """Calls of language models that have come back."""
     _space: TimedSpace = field(init=False)
     _records: Records | None = None
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
+    _feeders: Sequence[Proposer] = ()
+    """Built-in experts outside the pool, who fill the time."""
     _measured: dict[Schedule, float] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
     _listeners: list[Emit] = field(init=False)
@@ -273,18 +305,83 @@ class Session:
             config.cost_model_warmup,
             config.cost_model_min_rank,
         )
-        experts = builtin.make(plan.pool, space, TimedScorer(estimate, self.watch))
+        timed = TimedScorer(estimate, self.watch)
+        experts = builtin.make(plan.pool.experts, space, timed)
         self._proposers = {expert.spec.name: expert for expert in experts}
         self.search = Search(
             space,
             TimedScorer(self.scorer, self.watch),
-            [expert.spec for expert in experts],
+            plan.pool.specs,
             config,
             seed=plan.seed,
             trials_total=plan.budget.trials,
             build_seconds=self._build_seconds,
             emit=self.emit,
         )
+        if plan.pool.models:
+            self._feeders = builtin.make(
+                [name for name in builtin.DEFAULT if name not in plan.pool.experts], space, timed
+            )
+            self._ask_models()
+
+    def _ask_models(self) -> None:
+        """Language models are asked while the machine is busy with what built-in experts propose."""
+        from colt.pool.chat import ChatClient
+        from colt.pool.desk import ChatDesk
+
+        plan = self.plan
+        ledger = Ledger(plan.calling.ceilings)
+        clients = [ChatClient(member, ledger, retry=RETRY, seed=plan.seed) for member in plan.pool.models]
+        self.desk = self._stack.enter_context(ChatDesk(clients, plan.config.calls_in_flight))
+        briefing = brief(self.space, plan.program, self.ceiling.hardware, plan.threads, vector_math=not plan.exact_math)
+        pool = [member_in_words(member) for member in plan.pool.members]
+        models = {one.name: LanguageModel(one.spec, pool, briefing, self._space) for one in plan.pool.models}
+        self.asking = Asking(
+            self.search,
+            self.desk,
+            models,
+            self._proposers,
+            self._feeders or list(self._proposers.values()),
+            trials_total=plan.budget.trials,
+            why_stop=self._why_stop_paying,
+            stopped=lambda: self.stop_requested() is not None,
+            told=self._called,
+            note=self.note,
+            watch=self.watch,
+        )
+
+    def _why_stop_paying(self) -> str | None:
+        paid = [member.name for member in self.plan.pool.models if not member.is_free]
+        if self.plan.calling.keep_paying or not paid:
+            return None
+        best_us = min(self._measured.values(), default=math.inf)
+        return why_stop_paying(self.search.trials, paid, self.ceiling.share(best_us))
+
+    def _called(self, call: Call) -> None:
+        """A call has come back."""
+        self.calls.append(call)
+        self.proposer_seconds[call.model] = self.proposer_seconds.get(call.model, 0.0) + call.seconds
+        spent = call.spent
+        self.emit(
+            events.Called(
+                call.ticket,
+                call.model,
+                call.error or "",
+                call.message,
+                call.seconds,
+                spent.calls,
+                spent.input,
+                spent.cached,
+                spent.output,
+                spent.picodollars / PICODOLLARS,
+            )
+        )
+
+    def hang_up(self) -> None:
+        """No more is asked of language models; what is still under way is given up, and paid for."""
+        if self.desk is not None:
+            for call in self.desk.close().calls:
+                self._called(call)
 
     def _build_seconds(self, schedule: Schedule) -> float:
         with self.watch("scoring"):
@@ -316,7 +413,12 @@ class Session:
         """What the root's children are chosen from."""
         self.emit(events.Began("constructing openings"))
         with self.watch("proposing"):
-            return list(openings(self._space, list(self._proposers.values()), random.Random(self.plan.seed)))
+            proposers = [*self._proposers.values(), *self._feeders]
+            return list(openings(self._space, proposers, random.Random(self.plan.seed)))
+
+    def ask(self, count: int) -> list[Trial]:
+        """Up to so many distinct schedules to measure next."""
+        return self.search.ask(count, self.propose) if self.asking is None else self.asking.ask(count)
 
     def propose(self, observation: Observation) -> Proposal:
         """Ask the acting model."""
@@ -387,12 +489,14 @@ class Session:
             self.scorer.learn(self._measured)
 
     def stop_requested(self) -> str | None:
-        """``interrupted`` or ``seconds`` if the run is to end now."""
+        """``interrupted``, ``seconds``, or ``pool`` if the run is to end now."""
         if self.interrupt.requested:
             if not self._told_of_interrupt:
                 self._told_of_interrupt = True
                 self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
             return "interrupted"
+        if self.plan.calling.strict_pool and self.asking is not None and self.asking.abandoned:
+            return "pool"
         seconds = self.plan.budget.seconds
         if seconds is not None and self.watch.total >= seconds:
             return "seconds"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Method:
     """Up to so many distinct schedules to measure next; none if nothing new is found."""
 
 
-TREE = Method(Session.openings, lambda session, count: session.search.ask(count, session.propose))
+TREE = Method(Session.openings, Session.ask)
 """The paper's search over the shared tree."""
 
 
@@ -49,7 +50,7 @@ def tune(
     *,
     size: str | None = None,
     target: Any = None,
-    pool: Sequence[str] = builtin.DEFAULT,
+    pool: str | Path | Sequence[str] = builtin.DEFAULT,
     trials: int = 64,
     seconds: float | None = None,
     until_roofline: float | None = None,
@@ -60,6 +61,12 @@ def tune(
     exact_math: bool = False,
     rpc: str | None = None,
     key: str | None = None,
+    max_usd: Decimal | float | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    max_seconds: float | None = None,
+    strict_pool: bool = False,
+    keep_paying: bool = False,
     on_event: Sequence[Emit] = (),
 ) -> Result:
     """Search for a fast schedule of a program, measure it on this machine or a board, verify it.
@@ -73,7 +80,7 @@ def tune(
     target
         A TVM target, a tag, a mapping or JSON; this machine's cpu if left out. Of any architecture for a board.
     pool
-        Names of built-in experts.
+        Names of built-in experts, or the path of a pool file (``docs/pool.md``).
     trials
         How many distinct schedules to measure.
     seconds
@@ -90,6 +97,13 @@ def tune(
         place (:mod:`colt.tvm.vector_math`).
     rpc, key
         ``"host:port"`` of TVM's RPC tracker, and the key of the boards there on which kernels are to run.
+    max_usd, max_calls, max_tokens, max_seconds
+        What language models may cost at most, all of them together: dollars, requests, tokens in and out, and seconds
+        after which none is asked any more. What a call may cost at worst is set aside before it is made.
+    strict_pool
+        Stop when no language model can be asked, instead of going on with the built-in experts alone.
+    keep_paying
+        Ask language models to the end, even if their proposals are no better than those that cost nothing.
     on_event
         Called with every event of :mod:`colt.events`.
 
@@ -116,6 +130,12 @@ def tune(
             exact_math=exact_math,
             rpc=rpc,
             key=key,
+            max_usd=max_usd,
+            max_calls=max_calls,
+            max_tokens=max_tokens,
+            max_seconds=max_seconds,
+            strict_pool=strict_pool,
+            keep_paying=keep_paying,
         ),
         on_event,
     )

@@ -11,6 +11,7 @@ from colt.bench.records import TrialRecord
 from colt.bench.task import Found, Search, Task, seconds_since_start
 from colt.config import SearchConfig
 from colt.events import Event
+from colt.pool.spec import Pool
 from colt.search.types import Fate
 from colt.tuning import Method, run
 
@@ -47,7 +48,7 @@ def of_ours(
     def search(task: Task) -> Found:
         trials = Trials(seconds_since_start)
         config = SearchConfig.preset("default", **settings(task))
-        plan = replace(task.plan(), pool=pool, config=config, run_dir=task.folder / "run")
+        plan = replace(task.plan(), pool=Pool.built_in(pool), config=config, run_dir=task.folder / "run")
         result = run(plan, [trials], method(task))
         receipt = result.receipt
         latency = receipt.best or receipt.baseline

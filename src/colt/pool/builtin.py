@@ -33,5 +33,5 @@ def specs(names: Sequence[str] = DEFAULT) -> list[ModelSpec]:
 
 
 def make(names: Sequence[str], space: Space, scorer: Scorer) -> list[Proposer]:
-    """Those experts at work on a space."""
-    return [EXPERTS[spec.name][1](space, scorer, spec) for spec in specs(names)]
+    """Those experts at work on a space; none for no names."""
+    return [EXPERTS[spec.name][1](space, scorer, spec) for spec in specs(names)] if names else []

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -90,6 +90,11 @@ class ModelMember:
         """As the tree policy sees it."""
         return ModelSpec(self.name, self.size_b, self.nominal)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to cost nothing."""
+        return self.prices is not None and not (self.prices.input or self.prices.output)
+
     def key(self, environment: Mapping[str, str] = os.environ) -> str | None:
         """The key; ``None`` for an endpoint without. Raises :class:`InputError` for one that is unset or unusable."""
         if self.api_key_env is None:
@@ -128,6 +133,20 @@ class Pool:
         """The language models alone."""
         return tuple(member for member in self.members if isinstance(member, ModelMember))
 
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """The names of the built-in experts."""
+        return tuple(member.name for member in self.members if isinstance(member, ExpertMember))
+
+    @classmethod
+    def built_in(cls, names: Sequence[str] = builtin.DEFAULT) -> Pool:
+        """Of built-in experts alone. Raises :class:`InputError` for an unknown or repeated name."""
+        return cls(tuple(ExpertMember(spec.name) for spec in builtin.specs(names)))
+
+    def to_tables(self) -> list[dict[str, object]]:
+        """As a pool file states it, with all that was looked up."""
+        return [_table(member) for member in self.members]
+
 
 def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
     """Read and check a pool file, look up what it leaves out, and see that every key is there.
@@ -162,6 +181,15 @@ def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
             reader.refuse("name" if "name" in reader.table else "expert", f"the pool has {member.name!r} twice")
         pool.append(member)
     return Pool(tuple(pool))
+
+
+def _table(member: Member) -> dict[str, object]:
+    if isinstance(member, ExpertMember):
+        return {"expert": member.name}
+    table = {key: getattr(member, key) for key in MODEL_FIELDS if key != "prices"}
+    if member.prices is not None:
+        table["prices"] = {key: value for key in PRICE_FIELDS if (value := getattr(member.prices, key)) is not None}
+    return {key: value for key, value in table.items() if value is not None}
 
 
 def _checked_key(variable: str, environment: Mapping[str, str]) -> str:

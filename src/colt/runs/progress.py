@@ -18,6 +18,24 @@ from colt.events import Event
 
 
 @dataclass(slots=True)
+class Called:
+    """What a language model cost so far."""
+
+    requests: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+    def add(self, event: events.Called) -> None:
+        """One more call."""
+        self.requests += event.requests
+        self.tokens += event.input + event.output
+        self.usd += event.usd
+
+    def __str__(self) -> str:
+        return f"${self.usd:.4f}, {self.requests} requests, {self.tokens:,} tokens"
+
+
+@dataclass(slots=True)
 class RunState:
     """The run as far as its display cares, kept up to date from the event stream."""
 
@@ -32,6 +50,8 @@ class RunState:
     acting: str = ""
     first_told: float | None = None
     proposed_by: dict[int, str] = field(default_factory=dict)
+    called: dict[str, Called] = field(default_factory=dict)
+    """What each language model was asked, and what it cost so far."""
 
     def update(self, event: Event) -> None:
         """Take one event in."""
@@ -47,6 +67,8 @@ class RunState:
             self._timed(event)
         elif isinstance(event, events.Measured):
             self._measured(event)
+        elif isinstance(event, events.Called):
+            self.called.setdefault(event.model, Called()).add(event)
 
     def _timed(self, event: events.Timed) -> None:
         self.first_told = self.first_told or time.monotonic()
@@ -85,6 +107,12 @@ class RunState:
         times = f" ({self.baseline_us / self.best_us:.1f}x)" if self.baseline_us else ""
         return f"{self.best_us:,.1f} us{times}"
 
+    def spent_text(self) -> str:
+        """What language models cost so far, all together; nothing if none was called."""
+        called = self.called.values()
+        usd, requests = sum(one.usd for one in called), sum(one.requests for one in called)
+        return f"  ${usd:.4f} for {requests} requests" if called else ""
+
 
 class Progress(Protocol):
     """A subscriber of the event stream that shows it; usable in ``with``."""
@@ -122,7 +150,7 @@ class PlainProgress:
         left = "" if state.seconds_left is None else f", about {state.seconds_left:.0f} s left"
         return (
             f"trial {state.told}/{state.trials_total}  best {state.best_text()}  last {state.last}"
-            f"  next {state.acting}  {state.seconds:.0f} s{left}"
+            f"  next {state.acting}  {state.seconds:.0f} s{left}{state.spent_text()}"
         )
 
     def _print(self, text: str) -> None:
@@ -162,6 +190,7 @@ class LiveProgress:
             ("next", state.acting or "-"),
             ("time", f"{state.seconds:.0f} s{left}"),
         ]
+        rows += [(name, str(called)) for name, called in sorted(state.called.items())]
         for name, value in rows:
             grid.add_row(Text(name, style="dim"), value)
         return Group(ProgressBar(total=state.trials_total, completed=state.told, width=60), grid)

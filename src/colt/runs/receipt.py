@@ -73,12 +73,27 @@ class RooflinePart(_Record, frozen=True):
     share: float
 
 
+class PricesPart(_Record, frozen=True):
+    """US dollars per million tokens at which the run counted, and where they are from; ``cached_input`` of input that
+    the provider reads from its cache."""
+
+    input: float
+    output: float
+    cached_input: float | None
+    source: str
+
+
 class PoolMember(_Record, frozen=True):
-    """A proposer of the pool; a ``nominal`` size is that of a built-in expert, which has no parameters."""
+    """A proposer of the pool; a ``nominal`` size is a guess, or that of a built-in expert, which has no parameters.
+
+    Of a language model also what its endpoint calls it, where that is, and its prices if they are known."""
 
     name: str
     size_b: float
     nominal: bool
+    model: str | None = None
+    base_url: str | None = None
+    prices: PricesPart | None = None
 
 
 class TrialsPart(_Record, frozen=True):
@@ -173,6 +188,42 @@ class ProposerPart(_Record, frozen=True):
     seconds: float = 0.0
 
 
+class ModelPart(_Record, frozen=True):
+    """What calling one language model took.
+
+    ``answered`` calls gave a text, others are in ``failed`` by what went wrong; ``requests`` counts retries as well.
+    ``unusable`` are parts of answers that could not be taken, ``passed`` turns that went to another model while this
+    one was out, ``benched`` how often it was after failures. Of tokens ``cached`` is the part of ``input`` that came
+    from the provider's cache; ``unreported`` requests were charged in full, since nobody said what they used."""
+
+    answered: int = 0
+    failed: dict[str, int] = {}
+    requests: int = 0
+    unusable: int = 0
+    passed: int = 0
+    benched: int = 0
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    unreported: int = 0
+    usd: float = 0.0
+    median_seconds: float | None = None
+
+
+class SpendingPart(_Record, frozen=True):
+    """What language models cost, all together, the ceilings it was held to, and why no more calls were made, if the run
+    ended them itself."""
+
+    usd: float
+    requests: int
+    tokens: int
+    max_usd: float | None
+    max_calls: int | None
+    max_tokens: int | None
+    max_seconds: float | None
+    ended: str | None
+
+
 class ScorerPart(_Record, frozen=True):
     """Which scorer was in charge at the end, and the held-out rank correlations that decided it (if tried)."""
 
@@ -219,6 +270,9 @@ class Receipt(_Record, frozen=True, kw_only=True):
     verified: VerifiedPart
     proposers: dict[str, ProposerPart]
     course_alterations: int
+    models: dict[str, ModelPart] | None = None
+    """Of the language models in the pool; ``None`` if there are none. ``spending`` likewise."""
+    spending: SpendingPart | None = None
     scorer: ScorerPart
     space: SpacePart
     seconds: dict[str, float]

@@ -8,14 +8,27 @@ from rich.text import Text
 
 from colt.hardware import Bound
 from colt.runs.describe import speedup_text
-from colt.runs.receipt import BuildPart, LatencyPart, MathPart, NoisePart, ProposerPart, Receipt, Verdict
+from colt.runs.receipt import (
+    BuildPart,
+    LatencyPart,
+    MathPart,
+    ModelPart,
+    NoisePart,
+    ProposerPart,
+    Receipt,
+    SpendingPart,
+    Verdict,
+)
 
 FAILED = "FAILED"
 
 
 def result_table(receipt: Receipt) -> RenderableType:
     """The whole result: what was found, who found it, where the time went."""
-    parts: list[RenderableType] = [_headline(receipt), _proposers(receipt), _footer(receipt)]
+    parts: list[RenderableType] = [_headline(receipt), _proposers(receipt)]
+    if receipt.models is not None:
+        parts.append(_models(receipt.models))
+    parts.append(_footer(receipt))
     return Group(*parts)
 
 
@@ -66,6 +79,34 @@ def _proposer(part: ProposerPart) -> tuple[str, ...]:
     )
 
 
+def _models(models: dict[str, ModelPart]) -> Table:
+    table = Table()
+    for name in ("model", "answered", "failed", "unusable parts", "tokens in", "cached", "tokens out", "$", "median s"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for name, part in models.items():
+        failed = ", ".join(f"{count} {kind}" for kind, count in part.failed.items())
+        seconds = "-" if part.median_seconds is None else f"{part.median_seconds:.1f}"
+        counts = (part.input, part.cached, part.output)
+        table.add_row(
+            name,
+            str(part.answered),
+            failed or "0",
+            str(part.unusable),
+            *(f"{count:,}" for count in counts),
+            f"{part.usd:.4f}",
+            seconds,
+        )
+    return table
+
+
+def _spending(part: SpendingPart) -> str:
+    ceilings = {"$": part.max_usd, "calls": part.max_calls, "tokens": part.max_tokens, "seconds": part.max_seconds}
+    held = ", ".join(f"{value:g} {name}" for name, value in ceilings.items() if value is not None)
+    text = f"language models: ${part.usd:.4f}, {part.requests} requests, {part.tokens:,} tokens"
+    text += f"; at most {held}" if held else ""
+    return text + (f"; no more calls were made: {part.ended}" if part.ended else "")
+
+
 def _footer(receipt: Receipt) -> Text:
     fates = ", ".join(f"{count} {fate}" for fate, count in receipt.trials.fates.items() if count)
     seconds = receipt.seconds
@@ -81,6 +122,7 @@ def _footer(receipt: Receipt) -> Text:
     lines += [_build(receipt.build)] if receipt.build is not None else []
     lines += [_roofline(receipt)] if receipt.roofline is not None else []
     lines += [_math(receipt.math)] if receipt.math is not None else []
+    lines += [_spending(receipt.spending)] if receipt.spending is not None else []
     lines += [_verified(receipt), f"seconds: {seconds.get('total', 0.0):.1f} ({spent})"]
     return Text("\n".join(lines))
 

@@ -1,0 +1,200 @@
+"""Nobody waits: language models are asked while the machine measures what is there.
+
+    take      answers that have come back take effect; course alterations are asked at once
+    send      free slots get tickets, as long as their proposals will be measured
+    pick      at least every other trial is the models'; the others are the built-in experts', who fill the time
+    wait      only if the experts have had their half, and answers are under way
+
+Deterministic, but for what the desk says (:mod:`colt.pool.desk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import cycle
+
+from colt.pool.calls import Call
+from colt.pool.desk import BENCHED, Arrivals, Desk
+from colt.pool.language import LanguageModel
+from colt.search.search import Search, answer
+from colt.search.types import NotAsked, Observation, Proposal, ProposalError, Proposer, Ticket, Trial
+from colt.stopwatch import Stopwatch
+
+POLL_S = 0.2
+"""How long a wait for answers takes before somebody may interrupt it."""
+PATIENCE_S = 30.0
+"""So long in a row the machine may stand idle for the models' sake; or twice as long as their slowest answer took."""
+
+
+class Asking:
+    """Keeps models and machine busy. ``ask`` stands for :meth:`colt.search.search.Search.ask`."""
+
+    def __init__(
+        self,
+        search: Search,
+        desk: Desk,
+        models: Mapping[str, LanguageModel],
+        experts: Mapping[str, Proposer],
+        feeders: Sequence[Proposer],
+        *,
+        trials_total: int,
+        why_stop: Callable[[], str | None],
+        stopped: Callable[[], bool],
+        told: Callable[[Call], None],
+        note: Callable[[str], None],
+        watch: Stopwatch,
+    ) -> None:
+        """``experts`` are members of the pool that answer at once, ``feeders`` those who fill the time.
+
+        ``why_stop`` says why no more calls are worth their price, ``stopped`` whether the run is to end. ``told`` gets
+        every call that has come back, ``note`` what the user should know.
+        """
+        self.out: Mapping[str, str] = {}
+        """Models that cannot be asked at present, and why."""
+        self.paying_ended: str | None = None
+        """Why no more calls are made."""
+        self._search = search
+        self._desk = desk
+        self.models = models
+        self.benched = dict.fromkeys(models, 0)
+        """How often each model has gone out after failures."""
+        self._experts = experts
+        self._feeders = cycle(feeders)
+        self._members = frozenset(search.pool.specs)
+        self._trials_total = trials_total
+        self._why_stop = why_stop
+        self._stopped = stopped
+        self._told = told
+        self._note = note
+        self._watch = watch
+        self._under_way: dict[int, tuple[Ticket, Observation]] = {}
+        self._picked = {True: 0, False: 0}
+        """Trials by members of the pool, and by others."""
+        self._slowest_s = 0.0
+        self._told_out = False
+
+    @property
+    def all_out(self) -> bool:
+        """Whether no model can be asked at present."""
+        return set(self.models) <= set(self.out)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether no model can be asked, and nothing that one has been asked is under way."""
+        return self.all_out and not self._under_way
+
+    def ask(self, count: int) -> list[Trial]:
+        """Up to ``count`` distinct schedules to measure next, fewer while answers are under way: they are welcome
+        sooner then. Waits only if there is nothing to measure but what is being thought of."""
+        waited_s = 0.0
+        while True:
+            self._take(self._desk.arrived())
+            self._send()
+            if self._under_way:
+                count = max(1, min(count, self._search.config.batch_size // 2))
+            trials = self._pick(count, patient=waited_s < max(PATIENCE_S, 2 * self._slowest_s))
+            if trials or not self._under_way or self._stopped():
+                return trials
+            with self._watch("idle"):
+                arrivals = self._desk.arrived(POLL_S)
+            self._take(arrivals)
+            waited_s += POLL_S
+
+    # ---- answers ----
+
+    def _take(self, arrivals: Arrivals) -> None:
+        """Let what has come back take effect."""
+        for name, why in arrivals.out.items():
+            self.benched[name] += why == BENCHED and self.out.get(name) != BENCHED
+        self.out = arrivals.out
+        for call in arrivals.calls:
+            self._told(call)
+            self._slowest_s = max(self._slowest_s, call.seconds)
+            ticket, observation = self._under_way.pop(call.ticket)
+            model = self.models[call.model]
+            self._commit(ticket, answer(partial(model.read, call), observation))
+        self._tell_of_absence()
+
+    def _commit(self, ticket: Ticket, reply: Proposal | ProposalError) -> None:
+        """Give an answer back; a course alteration that becomes due is asked for at once."""
+        for due in self._search.commit(ticket, reply):
+            if due.acting in self.models and (self.paying_ended or due.acting in self.out):
+                reason = self.out.get(due.acting, "no more calls are made")
+                self._commit(due, NotAsked(reason))
+            else:
+                self._put(due)
+
+    def _tell_of_absence(self) -> None:
+        if self.all_out and not self._told_out:
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.out.items())
+            self._note(f"no language model can be asked, the built-in experts go on alone ({reasons})")
+        self._told_out = self.all_out
+
+    # ---- questions ----
+
+    def _send(self) -> None:
+        """Give tickets out, as long as there is a free slot and what comes of them will be measured."""
+        while len(self._under_way) < self._desk.most and self._wanted():
+            ticket = self._search.select(out=self.out)
+            if ticket is None:
+                return
+            self._put(ticket)
+
+    def _put(self, ticket: Ticket) -> None:
+        observation = self._search.observe(ticket)
+        expert = self._experts.get(ticket.acting)
+        if expert is not None:
+            with self._watch("proposing"):
+                reply = answer(expert.propose, observation)
+            self._commit(ticket, reply)
+            return
+        self._under_way[ticket.id] = (ticket, observation)
+        self._desk.send(ticket.id, ticket.acting, self.models[ticket.acting].request(observation))
+
+    def _wanted(self) -> bool:
+        """Whether another call is worth it: not if what is there and under way will do for the time being."""
+        if self.all_out or not self._pays():
+            return False
+        waiting = self._search.trials.waiting(self._members)
+        if waiting >= self._search.config.batch_size:
+            return False  # more would be out of date before it is measured
+        coming = sum(ticket.places for ticket, _ in self._under_way.values())
+        return waiting + coming < self._trials_total - self._search.trials.charged
+
+    def _pays(self) -> bool:
+        if self.paying_ended is None:
+            self.paying_ended = self._why_stop()
+            if self.paying_ended is not None:
+                self._note(f"no more calls of language models are made: {self.paying_ended}")
+        return self.paying_ended is None
+
+    # ---- trials ----
+
+    def _pick(self, count: int, patient: bool) -> list[Trial]:
+        trials: list[Trial] = []
+        while len(trials) < count and (trial := self._next(patient)) is not None:
+            self._picked[trial.proposed_by in self._members] += 1
+            trials.append(trial)
+        return trials
+
+    def _next(self, patient: bool) -> Trial | None:
+        """Every other trial is the models', as long as they have one; they keep their half if they are slow."""
+        trials = self._search.trials
+        if self._picked[True] <= self._picked[False]:
+            for trial in trials.pick(1, by=self._members):
+                return trial
+        if self._under_way and patient and self._picked[False] >= self._trials_total // 2:
+            return None
+        for _ in range(self._search.config.iterations_per_trial):
+            self._feed()
+        return next(iter(trials.pick(1)), None)
+
+    def _feed(self) -> None:
+        """One proposal of a built-in expert, at no price."""
+        feeder = next(self._feeders)
+        ticket = self._search.select(feeder=feeder.spec.name)
+        if ticket is not None:
+            with self._watch("proposing"):
+                reply = answer(feeder.propose, self._search.observe(ticket))
+            self._search.commit(ticket, reply)

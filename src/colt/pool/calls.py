@@ -1,0 +1,64 @@
+"""A call of a language model as it came back: what is recorded, replayed, and read into a proposal."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import msgspec
+
+from colt.pool.completion import ChatError, Completion, ErrorKind
+from colt.pool.money import Spending
+
+
+class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a call was charged, see :class:`~colt.pool.money.Spending`."""
+
+    calls: int = 0
+    unreported: int = 0
+    overruns: int = 0
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    picodollars: int = 0
+
+    @classmethod
+    def of(cls, spending: Spending) -> Self:
+        """The same, as it is written."""
+        return cls(**{name: getattr(spending, name) for name in cls.__struct_fields__})
+
+    def spending(self) -> Spending:
+        """The same, to be added up."""
+        return Spending(**msgspec.structs.asdict(self))
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One call: who was asked what for which ticket, and what came of it. Holds no key."""
+
+    ticket: int
+    model: str
+    prompt: str
+    """What differs from call to call; the stable text before it is kept once."""
+    text: str = ""
+    """The answer: data, not to be trusted."""
+    error: ErrorKind | None = None
+    message: str = ""
+    """What went wrong."""
+    seconds: float = 0.0
+    """From sending to having the answer, waiting for a free slot and for retries included."""
+    spent: Spent = Spent()
+
+    @classmethod
+    def of(cls, ticket: int, model: str, prompt: str, outcome: Completion | ChatError, seconds: float) -> Self:
+        """What came back, put down."""
+        seconds, spent = round(seconds, 4), Spent.of(outcome.spent)
+        if isinstance(outcome, Completion):
+            return cls(ticket=ticket, model=model, prompt=prompt, text=outcome.answer, seconds=seconds, spent=spent)
+        return cls(
+            ticket=ticket,
+            model=model,
+            prompt=prompt,
+            error=outcome.kind,
+            message=str(outcome),
+            seconds=seconds,
+            spent=spent,
+        )
