@@ -6,6 +6,7 @@ import builtins
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from colt.knobs import Edit, Jump, Transformation
 from colt.pool.reply import MAX_EDITS, MAX_MESSAGES, Reply, ReplyError, read_reply, schema
-from colt.pool.salvage import MAX_CHARACTERS, MAX_EFFORT
+from colt.pool.salvage import _MARKS, MAX_CHARACTERS, MAX_EFFORT
 from colt.search.toy import ToySpace
 from colt.search.types import Observation
 from tests.pool.toy_briefing import ToyBriefing, observation
@@ -372,8 +373,21 @@ def test_hostile_replies_are_read_with_bounded_effort(case: str) -> None:
     check_any(HOSTILE[case], seen)
 
 
-def test_what_is_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted in characters that are handed to the JSON parser: four descents, two attempts each."""
+class CountingMarks:
+    """The pattern of marks, counting those that are looked at."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        for match in _MARKS.finditer(text):
+            self.count += 1
+            yield match
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_is_looked_at_is_bounded(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks, and characters that are handed to the JSON parser: four descents, two attempts each."""
     loaded: list[int] = []
     load = json.loads
 
@@ -381,13 +395,14 @@ def test_what_is_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         loaded.append(len(text))
         return load(text, **options)
 
+    marks = CountingMarks()
     monkeypatch.setattr("colt.pool.salvage.json.loads", counting)
-    for text in HOSTILE.values():
-        loaded.clear()
-        with contextlib.suppress(ReplyError):
-            read(text)
-        assert sum(loaded) <= 8 * MAX_CHARACTERS
-        assert len(loaded) <= MAX_EFFORT / 10
+    monkeypatch.setattr("colt.pool.salvage._MARKS", marks)
+    with contextlib.suppress(ReplyError):
+        read(HOSTILE[case])
+    assert sum(loaded) <= 8 * MAX_CHARACTERS
+    assert len(loaded) <= MAX_EFFORT / 10
+    assert marks.count <= MAX_EFFORT + 10
 
 
 def test_an_integer_that_python_refuses_costs_its_own_edit_alone() -> None:

@@ -45,8 +45,7 @@ def json_pieces(text: str) -> list[object]:
 
 def printable(text: str, limit: int) -> str:
     """The text on one line, without control characters and lone surrogates, at most ``limit`` characters of it."""
-    clean = text[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
-    clean = " ".join("".join(c if c.isprintable() else " " for c in clean).split())
+    clean = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * limit]).split())
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
 
 
