@@ -7,6 +7,7 @@ After a change that is meant, read the new prompts as a model would, and store t
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from dataclasses import replace
@@ -20,6 +21,7 @@ from colt.hardware import Hardware, Peaks
 from colt.hardware.cpuinfo import Cache, Simd
 from colt.knobs import Edit, Jump, Schedule, TileKnob, Transformation
 from colt.pool.prompt import Member, node_text, stable_text
+from colt.pool.reply import read_reply
 from colt.search.types import FailedProposal, ModelSpec, ModelView, NodeView, Observation, Progress
 from colt.tvm.briefing import Briefing, brief
 from colt.tvm.source import load_program
@@ -85,16 +87,26 @@ def prompts(space: TvmSpace, briefing: Briefing) -> dict[str, str]:
     opening = _view(1, line[0], "gpt-5.2", 1600.0, 1520.0)
     node = _view(4, line[1], "gpt-5-mini", 1500.0, 1490.5)
     tried = _view(7, line[2], "gpt-5-mini", 1700.0, None)
-    failed = _view(9, line[3], "gpt-5-mini", 2500.0, float("inf"))
+    crashed = _view(8, _schedule(space, own, 4), "gpt-5.2", 1550.0, float("inf"))
+    failed = _view(9, line[3], "gpt-5-mini", 2500.0, None)
     other = _view(5, _schedule(space, last, 0), "gpt-5.2", 9000.0, 12_345.6)
-    usual = _observation(space, node, (opening, root), (tried, failed), (node, opening, other))
+    usual = _observation(space, node, (opening, root), (tried, crashed, failed), (node, opening, other))
     altered = replace(usual, acting=LARGE, proposals_wanted=1, failed=FailedProposal(SMALL.name, failed))
     return {
         "opening": node_text(_observation(space, root, (), (), (), wanted=6), briefing),
-        "node": node_text(usual, briefing, ["knob C.i takes 4 integers, not [1, 2]"]),
+        "node": node_text(usual, briefing, _dropped(usual, briefing)),
         "alteration": node_text(altered, briefing),
         "elsewhere": node_text(_observation(space, other, (root,), (), (node, opening, other)), briefing),
     }
+
+
+def _dropped(seen: Observation, briefing: Briefing) -> tuple[str, ...]:
+    """What is told next time of an answer with a good edit, a bad one, and one of a knob that there is not."""
+    tile, other = [knob for knob in seen.knobs if isinstance(knob, TileKnob)][:2]
+    good = {"knob": tile.name, "value": [tile.extent, *[1] * (tile.parts - 1)]}
+    bad = [{"knob": other.name, "value": [0] * other.parts}, {"knob": "C.jj", "value": [1, 2]}]
+    reply = {"proposals": [{"why": "", "sketch": None, "edits": [good, *bad]}], "next_model": "gpt-5-mini"}
+    return read_reply(json.dumps(reply), seen, briefing).dropped
 
 
 def _observation(
@@ -109,7 +121,9 @@ def _observation(
     if not ancestors:
         models = tuple(ModelView(spec, 0, 0, 0, 0, 0, 0, 0) for spec in (LARGE, SMALL))  # type: ignore[assignment]
     knobs = space.knobs(node.schedule)
-    return Observation(SMALL, node, ancestors, knobs, tried, best, models, Progress(12, 64, 25), wanted, 1)
+    return Observation(
+        SMALL, node, ancestors, knobs, tried, best, models, Progress(12 if ancestors else 0, 64, 25), wanted, 1
+    )
 
 
 def _view(id: int, schedule: Schedule, by: str, predicted: float, measured: float | None) -> NodeView:

@@ -6,6 +6,8 @@ import builtins
 import contextlib
 import json
 import os
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from colt.knobs import Edit, Jump, Transformation
 from colt.pool.reply import MAX_EDITS, MAX_MESSAGES, Reply, ReplyError, read_reply, schema
+from colt.pool.salvage import _MARKS, MAX_CHARACTERS, MAX_EFFORT
 from colt.search.toy import ToySpace
+from colt.search.types import Observation
 from tests.pool.toy_briefing import ToyBriefing, observation
 
 SPACE = ToySpace()
@@ -290,49 +294,120 @@ PIECES = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.text(max_size=200) | NEARLY | PIECES)
-def test_no_text_raises_anything_else(text: str) -> None:
-    seen = ROOT if len(text) % 3 == 0 else SEEN
+HOSTILE = {
+    "open lists": "[" * 2_000_000,
+    "open objects": '{"a":' * 400_000,
+    "open keys": '{"' * 1_000_000,
+    "open strings": '{"a": "' + "x" * 2_000_000,
+    "open numbers": "[1," * 600_000,
+    "empty objects": "{}[]" * 500_000,
+    "broken objects": '{"a": x}, ' * 200_000,
+    "broken deep objects": ("{" * 15 + " x " + "}" * 15) * 60_000,
+    "nested as deep as is read": ("[" * 16 + "]" * 16 + ",") * 60_000,
+    "crossed": "[{]}" * 500_000,
+    "escapes": '"\\' * 1_000_000,
+    "unbalanced quotes": '{"a": "b}' * 200_000,
+    "thoughts": "<think>" * 300_000,
+    "ends of thoughts": "</think>" * 250_000,
+    "fences": "```json\n{\n```\n" * 150_000,
+    "commas and spaces": "[1" + ("," + " " * 50) * 40_000 + "x]",
+    "spaces": " " * 2_000_000,
+    "NUL": "\0" * 2_000_000,
+    "lone surrogates": "\ud800" * 2_000_000,
+    "a long integer": "[" + "9" * 2_000_000 + "]",
+    "no numbers": '{"edits":[' + "NaN,Infinity,-Infinity,1e999999," * 900 + "1]}",
+    "the same key": "{" + '"edits":[],' * 2_500 + '"edits":[]}',
+    "a good one again and again": WHOLE * 10_000,
+    "many proposals with many knobs that are not": reply(*[one(*[edit(f"knb{n}", n) for n in range(60)])] * 16),
+    "values without end": reply(one(edit("C.i", [1] * 10_000))),
+    "many names that are nearly those of sketches": reply(*[one(sketch=f"plain/flta{n}") for n in range(400)]),
+}
+
+
+@contextlib.contextmanager
+def nothing_opened_or_evaluated() -> Iterator[None]:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("reading a reply opens a file or evaluates something")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in ((builtins, ("open", "eval", "exec", "compile")), (os, ("open", "stat", "system"))):
+            for name in names:
+                patch.setattr(module, name, refuse)
+        yield
+
+
+def check_any(text: str, seen: Observation) -> None:
+    """A reply or a ReplyError, in words that can be printed and written to files."""
     try:
-        found = read(text, seen)
+        with nothing_opened_or_evaluated():
+            found = read(text, seen)
     except ReplyError as error:
         said = [str(error), *error.dropped]
     else:
         assert 1 <= len(found.proposal.transformations) <= seen.proposals_wanted
         said = [found.proposal.why, found.proposal.next_model, *found.dropped]
     for words in said:
-        words.encode()  # no lone surrogates: it goes into files
+        words.encode()  # no lone surrogates
         assert words.isprintable()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[" * 2_000_000,
-        '{"a":' * 400_000,
-        '"\\' * 1_000_000,
-        '{"' * 1_000_000,
-        "{}[]" * 500_000,
-        "<think>" * 300_000,
-        "," + " " * 2_000_000,
-        WHOLE * 10_000,
-        "[" + "9" * 2_000_000 + "]",
-        "\ud800" * 500_000,
-    ],
-    ids=range(10),
-)
-def test_huge_replies_come_to_an_end(text: str) -> None:
-    """In the suite's time limit, that is; with anything quadratic these would take hours."""
+@settings(max_examples=400, deadline=None)
+@given(st.text(max_size=200) | NEARLY | PIECES | st.text().map(WHOLE[:60].__add__), st.sampled_from([SEEN, ROOT]))
+def test_no_text_raises_anything_else(text: str, seen: Observation) -> None:
+    check_any(text, seen)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.characters() | st.sampled_from('{}[]"\\,:')), max_size=5))
+def test_no_slip_in_a_good_reply_raises_anything_else(slips: list[tuple[int, str]]) -> None:
+    text = WHOLE
+    for place, character in slips:
+        text = text[:place] + character + text[place + 1 :]
+    check_any(text, SEEN)
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_replies_are_read_with_bounded_effort(case: str) -> None:
+    """Of 2 MB no more is looked at than of 32 kB, and of that no more than a given number of marks."""
+    seen = ROOT if "sketches" in case else SEEN
+    check_any(HOSTILE[case], seen)
+
+
+class CountingMarks:
+    """The pattern of marks, counting those that are looked at."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        for match in _MARKS.finditer(text):
+            self.count += 1
+            yield match
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_is_looked_at_is_bounded(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks, and characters that are handed to the JSON parser: four descents, two attempts each."""
+    loaded: list[int] = []
+    load = json.loads
+
+    def counting(text: str, **options: Any) -> object:
+        loaded.append(len(text))
+        return load(text, **options)
+
+    marks = CountingMarks()
+    monkeypatch.setattr("colt.pool.salvage.json.loads", counting)
+    monkeypatch.setattr("colt.pool.salvage._MARKS", marks)
     with contextlib.suppress(ReplyError):
-        read(text)
+        read(HOSTILE[case])
+    assert sum(loaded) <= 8 * MAX_CHARACTERS
+    assert len(loaded) <= MAX_EFFORT / 10
+    assert marks.count <= MAX_EFFORT + 10
 
 
-def test_reading_touches_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("a file is opened")
-
-    monkeypatch.setattr(builtins, "open", refuse)
-    monkeypatch.setattr(os, "open", refuse)
-    found = read(reply(one(edit("C.i", [1, 8, 1, 8]), edit("file:///etc/passwd", "/etc/passwd")), next_model="/etc"))
+def test_an_integer_that_python_refuses_costs_its_own_edit_alone() -> None:
+    """Python reads no integer of more than 4,300 digits and raises ValueError, which JSON's own error is too."""
+    text = reply(one(edit("C.i", [1, 8, 1, 8]), edit("C.j", 0))).replace("0}", "9" * 5000 + "}")
+    found = read(text)
+    assert found.proposal.transformations == ((TILE,),)
     assert found.errors == 1

@@ -1,94 +1,237 @@
-"""A schedule written by someone who has read the prompt alone is a legal schedule, in every sketch."""
+"""A reply written by someone who has read the prompt alone is read, settled and applied to exactly what was meant."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import pytest
-import space_programs as programs
 
+from colt.errors import Rejected
 from colt.hardware import detect
-from colt.knobs import LocationKnob
-from colt.pool.prompt import stable_text
-from colt.pool.reply import read_reply
-from colt.pool.settle import settle
+from colt.knobs import Jump, LocationKnob, Schedule, Value
+from colt.pool.prompt import node_text, stable_text
+from colt.pool.reply import Reply, read_reply
+from colt.pool.settle import settled
 from colt.search.types import ModelSpec, ModelView, NodeView, Observation, Progress
+from colt.tvm import workloads
 from colt.tvm.briefing import Briefing, brief
 from colt.tvm.host import resolve_target
 from colt.tvm.source import load_program
 from colt.tvm.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
-MAKERS = {
-    "matmul": programs.matmul,
-    "conv": programs.conv,
-    "softmax": programs.softmax,
-    "swiglu": programs.swiglu,
-}
-TILE = re.compile(r"(\S+) (\d+)(?: vectors)? in (\d+)(?: <=(\d+))?(?: \(.*\))?")
-CATEGORY = re.compile(r"(\S+) one of (\[.*\])")
+WORKLOADS = list(workloads.names())
+ROUNDS = 12
+KNOB = re.compile(r"(\S+) (.*?)(?: \([^()]*\))?")
+TILE = re.compile(r"(\d+)(?: vectors)? in (\d+)(?: <=(\d+))?")
+CATEGORY = re.compile(r"one of (\[.*\])")
+LOCATION = re.compile(r"in \S.*")
+PRESENT = re.compile(r"(\S+)=(\[[^\]]*\]|\S+)(?: \(or ([^)]*)\))?")
 
 
 @cache
 def job(name: str) -> tuple[TvmSpace, Briefing]:
-    program = load_program(MAKERS[name]())
+    program = load_program(name)
     space = TvmSpace.generated(program.module, TARGET, vector_math=True)
     return space, brief(space, program, detect(), 2, vector_math=True)
 
 
-def root(space: TvmSpace) -> Observation:
+def observed(space: TvmSpace, schedule: Schedule) -> Observation:
     acting = ModelSpec("m", 8.0)
-    node = NodeView(0, space.untuned, "untuned", (), None, None)
+    node = NodeView(1, schedule, "m", (), None, None)
     models = (ModelView(acting, 0, 0, 0, 0, 0, 0, 0),)
-    return Observation(acting, node, (), (), (), (), models, Progress(0, 64, 0), 6, 0)
+    return Observation(acting, node, (), space.knobs(schedule), (), (), models, Progress(0, 64, 0), 6, 0)
 
 
-def values_of(text: str, sketch: str, rng: random.Random) -> dict[str, object]:
-    """A value for each knob that the prompt's line of a sketch names, by what the line says."""
-    section = text.split(f"## {sketch}", 1)[1]
-    line = next(line for line in section.splitlines() if line.startswith("Knobs: "))
-    found: dict[str, object] = {}
-    for entry in line.removeprefix("Knobs: ").split("; "):
-        if tile := TILE.fullmatch(entry):
-            name, extent, parts = tile[1], int(tile[2]), int(tile[3])
-            found[name] = tile_of(extent, parts, int(tile[4] or extent), rng)
-        elif category := CATEGORY.fullmatch(entry):
-            found[category[1]] = rng.choice(json.loads(category[2]))
-        elif entry:
-            found[entry.split()[0]] = rng.choice(["root", "inline", "i_0"])
-    return found
+# ---- what the prompt says ----
+
+
+@dataclass(frozen=True)
+class Read:
+    """A prompt as its reader has it: of each sketch the knobs, and what legal values of them look like."""
+
+    sketches: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def of(cls, stable: str) -> Read:
+        found: dict[str, dict[str, str]] = {}
+        for section in stable.split("\n# Schedules\n")[1].split("\n# Advice\n")[0].split("\n## ")[1:]:
+            title, *lines = section.splitlines()
+            (line,) = [line for line in lines if line.startswith("Knobs: ")]
+            knobs: dict[str, str] = {}
+            for entry in filter(None, line.removeprefix("Knobs: ").split("; ")):
+                if entry.startswith("those of "):
+                    knobs |= found[entry.removeprefix("those of ")]
+                else:
+                    match = KNOB.fullmatch(entry)
+                    assert match, entry
+                    knobs[match[1]] = match[2]
+            found[title.partition(":")[0]] = knobs
+        return cls(found)
+
+    def knobs(self, key: tuple[str, str]) -> Mapping[str, str]:
+        """Those of a sketch, or of the family that its number is in."""
+        variant, name = key
+        if "/".join(key) in self.sketches:
+            return self.sketches["/".join(key)]
+        (family,) = [title for title in self.sketches if re.fullmatch(rf"{variant}/ms0( to ms\d+)?", title)]
+        assert int(name.removeprefix("ms")) <= int(family.rpartition("ms")[2])
+        return self.sketches[family]
+
+
+def value_of(words: str, rng: random.Random) -> object:
+    """A value that the words allow; ``None`` for locations, of which the sketch alone does not tell."""
+    if tile := TILE.fullmatch(words):
+        return tile_of(int(tile[1]), int(tile[2]), int(tile[3] or tile[1]), rng)
+    if category := CATEGORY.fullmatch(words):
+        return rng.choice(json.loads(category[1]))
+    assert LOCATION.fullmatch(words), words
+    return None
 
 
 def tile_of(extent: int, parts: int, last: int, rng: random.Random) -> list[int]:
     """Divisors one after the other, from the inside out."""
-    value = []
+    value: list[int] = []
     for part in range(parts - 1):
-        divisors = [n for n in range(1, extent + 1) if extent % n == 0 and (part or n <= last)]
-        value.append(rng.choice(divisors))
+        value.append(rng.choice([n for n in range(1, extent + 1) if extent % n == 0 and (part or n <= last)]))
         extent //= value[-1]
     return [extent, *value[::-1]]
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_what_the_prompt_says_of_a_sketch_is_enough_to_write_a_schedule(name: str) -> None:
-    space, briefing = job(name)
-    text, rng = stable_text(briefing, []), random.Random(2)
-    headed = [key for key in briefing.keys if f"## {'/'.join(key)}" in text]
-    assert len(headed) >= 2
-    for variant, sketch in headed:
-        values = values_of(text, f"{variant}/{sketch}", rng)
-        edits = [{"knob": knob, "value": value} for knob, value in values.items()]
-        proposal = {"why": "", "sketch": f"{variant}/{sketch}", "edits": edits}
-        reply = read_reply(json.dumps({"proposals": [proposal], "next_model": "m"}), root(space), briefing)
-        knobs = briefing.knobs(variant, sketch)
+def illegal(words: str, present: str, rng: random.Random) -> object:
+    """A value that the words forbid."""
+    if tile := TILE.fullmatch(words):
+        parts = int(tile[2])
+        return rng.choice([[0] * parts, [7 * int(tile[1]), *[1] * (parts - 1)], [int(tile[1])] * (parts + 1), "i_1"])
+    return rng.choice([17, [1, 2]]) if CATEGORY.fullmatch(words) else "nowhere_3"
+
+
+def some_schedule(space: TvmSpace, key: tuple[str, str], rng: random.Random) -> Schedule:
+    while True:
+        try:
+            return space.apply(space.untuned, (Jump(*key),), rng).schedule
+        except Rejected:
+            continue
+
+
+def replied(space: TvmSpace, briefing: Briefing, seen: Observation, **proposal: object) -> Reply:
+    text = json.dumps({"proposals": [{"why": "", "sketch": None, "edits": [], **proposal}], "next_model": "m"})
+    return settled(read_reply(text, seen, briefing), seen, space, briefing)
+
+
+def edits(values: Mapping[str, object]) -> list[dict[str, object]]:
+    return [{"knob": knob, "value": value} for knob, value in values.items()]
+
+
+def keys(briefing: Briefing, rng: random.Random) -> Iterator[tuple[str, str]]:
+    """All sketches that have a section of their own, and some of the families."""
+    own = [key for key in briefing.keys if not key[1].startswith("ms")]
+    others = [key for key in briefing.keys if key[1].startswith("ms")]
+    yield from own
+    yield from rng.sample(others, min(4, len(others)))
+
+
+def as_told(value: object) -> Value:
+    return tuple(value) if isinstance(value, list) else value  # type: ignore[return-value]
+
+
+# ---- the round trip ----
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_first_schedule_comes_out_as_it_was_written(workload: str) -> None:
+    """With a value for every knob of the family's line: those that the sketch has not are dropped, one by one."""
+    space, briefing = job(workload)
+    prompt, rng = Read.of(stable_text(briefing, [])), random.Random(2)
+    root = observed(space, space.untuned)
+    for key in keys(briefing, rng):
+        values = {knob: value_of(words, rng) for knob, words in prompt.knobs(key).items()}
+        knobs = briefing.knobs(*key)
         assert {knob.name for knob in knobs} <= set(values), "every knob is in the prompt"
-        (wanted,) = reply.proposal.transformations
-        locations = {knob.name for knob in knobs if isinstance(knob, LocationKnob)}
-        kept, _ = settle(space, space.untuned, wanted, locations)
-        applied = space.apply(space.untuned, kept, random.Random(0)).schedule
+        reply = replied(space, briefing, root, sketch="/".join(key), edits=edits(values))
+        (steps,) = reply.proposal.transformations
+        assert reply.errors == len(set(values) - {knob.name for knob in knobs})
+        applied = space.apply(space.untuned, steps, random.Random(0)).schedule
+        assert (applied.variant, applied.sketch) == key
         for knob, value in zip(knobs, applied.values, strict=True):
-            if knob.name not in locations:
-                assert value == (tuple(values[knob.name]) if isinstance(value, tuple) else values[knob.name])  # type: ignore[arg-type]
+            assert isinstance(knob, LocationKnob) or value == as_told(values[knob.name])
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_edits_of_a_node_come_out_as_they_were_written_and_illegal_ones_are_dropped(workload: str) -> None:
+    space, briefing = job(workload)
+    prompt, rng = Read.of(stable_text(briefing, [])), random.Random(3)
+    for key in list(keys(briefing, rng)) * 2:
+        seen = observed(space, some_schedule(space, key, rng))
+        words = prompt.knobs(key)
+        present = {m[1]: (m[2], m[3]) for m in PRESENT.finditer(node_text(seen, briefing).splitlines()[2])}
+        assert list(present) == [knob.name for knob in seen.knobs]
+        fixed = [name for name in present if not LOCATION.fullmatch(words[name])]
+        chosen = rng.sample(list(present), rng.randint(1, len(present)))
+        wanted = {name: value_of(words[name], rng) for name in chosen if name in fixed}
+        wrong = rng.sample(sorted(set(present) - set(chosen)), min(2, len(present) - len(chosen)))
+        values = wanted | {name: illegal(words[name], present[name][0], rng) for name in wrong} | {"no.such": 3}
+        changed = {n: v for n, v in wanted.items() if as_told(v) != _value(present[n][0])}
+        if not changed:
+            continue
+        order = rng.sample(list(values), len(values))
+        reply = replied(space, briefing, seen, edits=edits({name: values[name] for name in order}))
+        assert reply.errors == len(wrong) + 1
+        (steps,) = reply.proposal.transformations
+        applied = space.apply(seen.node.schedule, steps, random.Random(0)).schedule
+        for knob, value in zip(seen.knobs, applied.values, strict=True):
+            if knob.name in fixed:
+                assert value == as_told(wanted.get(knob.name, _value(present[knob.name][0]))), (key, knob.name)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_location_that_the_node_lists_is_where_the_block_goes(workload: str) -> None:
+    space, briefing = job(workload)
+    rng = random.Random(4)
+    moved = 0
+    for key in [key for key in briefing.keys if key[1].startswith("ms")][:: max(1, len(briefing.keys) // ROUNDS)]:
+        seen = observed(space, some_schedule(space, key, rng))
+        for match in PRESENT.finditer(node_text(seen, briefing).splitlines()[2]):
+            if match[3]:
+                place = rng.choice(match[3].split(", "))
+                reply = replied(space, briefing, seen, edits=edits({match[1]: place}))
+                (steps,) = reply.proposal.transformations
+                applied = space.apply(seen.node.schedule, steps, random.Random(0)).schedule
+                number = [knob.name for knob in seen.knobs].index(match[1])
+                assert (reply.errors, applied.values[number]) == (0, place)
+                moved += 1
+    assert moved or not any(isinstance(knob, LocationKnob) for knob in briefing.knobs(*briefing.keys[-1]))
+
+
+def test_a_location_is_judged_with_the_tiles_that_are_set_beside_it() -> None:
+    """One that is legal with the new tiles only is taken; one that is legal nowhere is dropped, its tiles kept."""
+    space, briefing = job("flux-conv")
+    rng, taken = random.Random(5), 0
+    for _ in range(ROUNDS):
+        seen = observed(space, some_schedule(space, ("plain", "ms0"), rng))
+        later = some_schedule(space, ("plain", "ms0"), rng)
+        (knob,) = [knob for knob in space.knobs(later) if isinstance(knob, LocationKnob)]
+        here = next(one for one in seen.knobs if one.name == knob.name)
+        values = {k.name: _listed(v) for k, v in zip(seen.knobs, later.values, strict=True)}
+        values[knob.name] = rng.choice(knob.locations)
+        reply = replied(space, briefing, seen, edits=edits(values))
+        (steps,) = reply.proposal.transformations
+        applied = space.apply(seen.node.schedule, steps, random.Random(0)).schedule
+        assert reply.errors == 0
+        assert applied.values == tuple(as_told(values[one.name]) for one in seen.knobs)
+        assert isinstance(here, LocationKnob)
+        taken += values[knob.name] not in here.locations
+    assert taken, "no location became legal by the tiles: the test shows nothing"
+
+
+def _listed(value: Value) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _value(text: str) -> Value:
+    return as_told(json.loads(text)) if text[0] in "[0123456789" else text

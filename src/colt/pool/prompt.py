@@ -135,7 +135,8 @@ class _Node:
             yield f"the untuned program, without knobs: {_latencies(seen.node)}"
         yield from (f"note: {note}" for note in seen.node.notes)
         for name, view in zip(("parent", "grandparent"), seen.ancestors, strict=False):
-            yield f"{name}, by {view.by}: {self._schedule(view.schedule)} -> {_latencies(view)}"
+            by = f", by {view.by}" if view.schedule.values else ""
+            yield f"{name}{by}: {self._schedule(view.schedule)} -> {_latencies(view)}"
         yield from self._tried()
         if seen.best:
             yield "Best so far:"

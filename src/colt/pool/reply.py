@@ -22,8 +22,10 @@ from colt.search.types import Observation, Proposal, ProposalError
 MAX_PROPOSALS = 16
 MAX_EDITS = 64
 """Of one proposal. What goes beyond is dropped."""
-MAX_MESSAGES = 12
+MAX_MESSAGES = 8
 """Complaints that are worded; the rest is only counted."""
+NEAR = 40
+"""Names that a wrong one is compared with."""
 _NAME = 80
 _WHY = 200
 _INTEGERS = re.compile(r"[+-]?\d{1,9}")
@@ -184,6 +186,7 @@ class _Reader:
     label: str = ""
     messages: list[str] = field(default_factory=list)
     errors: int = 0
+    _sketches: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def transformation(self, raw: Mapping[str, object]) -> Transformation | None:
         """The usable steps of a proposal; ``None`` if there are none."""
@@ -212,11 +215,19 @@ class _Reader:
         name = named.strip().casefold()
         if isinstance(variant, str) and "/" not in name:
             name = f"{variant.strip().casefold()}/{name}"
-        same = [key for key in self.catalogue.keys if name in ("/".join(key).casefold(), key[1].casefold())]
+        same = self._named(name)
         if len(same) == 1:
             return same[0]
         self._complain(partial(_no_such_sketch, named, ["/".join(key) for key in (same or self.catalogue.keys)]))
         return None
+
+    def _named(self, name: str) -> list[tuple[str, str]]:
+        """The sketches of that name, with or without their variant's."""
+        if not self._sketches:
+            for key in self.catalogue.keys:
+                for known in ("/".join(key).casefold(), key[1].casefold()):
+                    self._sketches.setdefault(known, []).append(key)
+        return self._sketches.get(name, [])
 
     def _edits(self, raw: Mapping[str, object], knobs: Sequence[Knob]) -> list[Edit]:
         by_name = {knob.name.casefold(): knob for knob in knobs}
@@ -302,7 +313,7 @@ def _location(knob: LocationKnob, raw: object) -> str:
 
 
 def _no_such_sketch(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name[:_NAME], known[:100], cutoff=0.5) or known[:6]
+    near = difflib.get_close_matches(name[:_NAME], known[:NEAR], cutoff=0.5) or known[:6]
     return f"there is no sketch {_brief(name)}; there are {', '.join(near)}"
 
 
