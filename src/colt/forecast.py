@@ -42,7 +42,7 @@ LOOKED_AT = 4
 
 
 class ModelForecast(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a model in dollars: what it will about cost, and what is set aside for it; ``None`` without prices."""
+    """One call of a model in dollars: what it will about cost, what is set aside for it; ``None`` without prices."""
 
     typical_usd: float | None
     worst_usd: float | None
@@ -51,8 +51,8 @@ class ModelForecast(msgspec.Struct, frozen=True, kw_only=True):
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """About how many calls a run makes, of how many tokens, and what that costs.
 
-    ``usd`` is for calls dealt evenly over the models, ``usd_if_largest`` if all were the dearest model's; ``None`` where
-    a price is not known. ``within`` says what the ceilings make of it.
+    ``usd`` is for calls dealt evenly over the models, ``usd_if_dearest`` if all were the dearest model's; ``None``
+    where a price is not known. ``within`` says what the ceilings make of it.
     """
 
     trials: int

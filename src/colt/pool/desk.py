@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Protocol, Self
 
 from colt.pool.calls import Call
@@ -20,7 +20,6 @@ from colt.pool.completion import ChatError, ChatRequest, Completion, ErrorKind
 
 BENCHED = "benched after failures"
 """Why a model is out whose circuit breaker is open."""
-NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Arrivals:
     """Calls that have come back since the last time, and the models that cannot be asked at present, and why."""
 
     calls: tuple[Call, ...] = ()
-    out: Mapping[str, str] = NOBODY
+    out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Desk(Protocol):
