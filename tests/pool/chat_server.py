@@ -114,6 +114,10 @@ class ChatServer:
         self.prices = prices
         self.text = ANSWER
         """What a good answer says where no schema is asked for."""
+        self.think: Callable[[dict[str, Any]], str] | None = None
+        """What a good answer says to a request's body, in place of all that."""
+        self.delay_s = 0.0
+        """How long a good answer takes."""
         self.asked: list[Asked] = []
         self.billed_picodollars = 0
         self.most_at_once = 0
@@ -196,11 +200,13 @@ def completion(server: ChatServer, asked: Asked, text: str | None = None, **chan
     }
     if reported is not None:
         body["usage"] = reported
-    return Answer(json.dumps(body).encode(), billed, headers={"x-request-id": REQUEST_ID})
+    return Answer(json.dumps(body).encode(), billed, headers={"x-request-id": REQUEST_ID}, delay_s=server.delay_s)
 
 
 def good_text(server: ChatServer, asked: Asked) -> str:
-    """What a schema asks for, if there is one."""
+    """What a schema asks for, if there is one; or what the server thinks of it."""
+    if server.think is not None:
+        return server.think(asked.body)
     wanted = asked.body.get("response_format")
     return server.text if wanted is None else json.dumps(instance(wanted["json_schema"]["schema"]))
 
