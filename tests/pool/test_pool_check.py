@@ -37,7 +37,7 @@ def found(server: ChatServer, part: Part, **changes: object) -> Finding:
 
 
 def test_a_good_endpoint(server: ChatServer) -> None:
-    finding = found(server, Part.WELL)
+    finding = found(server, Part.WELL, json_schema=True)
     assert finding.usable
     assert finding.problem == ""
     assert finding.schema is SchemaSupport.ENFORCED
@@ -99,6 +99,12 @@ def test_a_member_that_claims_a_schema_its_endpoint_rejects_is_not_usable(server
     finding = found(server, Part.SCHEMA_REJECTED, json_schema=True)
     assert not finding.usable
     assert "set json_schema = false" in finding.problem
+
+
+def test_a_schema_that_would_be_enforced_is_pointed_out(server: ChatServer) -> None:
+    finding = found(server, Part.WELL, json_schema=False)
+    assert finding.usable
+    assert "set json_schema = true" in finding.problem
 
 
 def test_members_are_probed_in_their_order_and_told_in_a_table(server: ChatServer) -> None:

@@ -132,14 +132,17 @@ def _answered(base: Finding, member: ModelMember, completion: Completion) -> Fin
         reasoning = Reasoning.SWALLOWS
     else:
         reasoning = Reasoning.SEPARATE if completion.reasoning.strip() else Reasoning.NONE
+    rejected = base.schema is SchemaSupport.REJECTED and member.json_schema
     problems = []
     if swallowed:
         problems.append("the answer came in the reasoning channel")
-    if base.schema is SchemaSupport.REJECTED and member.json_schema:
+    if rejected:
         problems.append("the endpoint does not take a JSON schema; set json_schema = false")
+    if base.schema is SchemaSupport.ENFORCED and not member.json_schema:
+        problems.append("the endpoint enforces a JSON schema; set json_schema = true to make use of it")
     return dataclasses.replace(
         base,
-        usable=not problems,
+        usable=not (swallowed or rejected),
         problem="; ".join(problems),
         usage_reported=completion.usage_reported,
         reasoning=reasoning,
