@@ -64,6 +64,8 @@ class Part(StrEnum):
     MAD_USAGE = "usage that makes no sense"
     KEY_IN_ERROR = "401 that quotes the key"
     KEY_IN_ANSWER = "an answer that quotes the key"
+    KEY_IN_HEADER = "a header that quotes the key"
+    HTML = "404 in HTML"
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,11 @@ def _failing(answer: Answer, asked: Asked) -> Answer:
     return answer
 
 
+def _headed(answer: Answer, name: str, value: str) -> Answer:
+    answer.headers[name] = value
+    return answer
+
+
 def _slow(server: ChatServer, asked: Asked) -> Answer:
     answer = _failing(completion(server, asked), asked)
     answer.delay_s = server.slow_s
@@ -311,6 +318,8 @@ PLAYED: dict[Part, Callable[[ChatServer, Asked], Answer]] = {
         server, asked, usage={"prompt_tokens": -5, "completion_tokens": "many", "total_tokens": None}
     ),
     Part.KEY_IN_ERROR: lambda _, asked: refusal(401, f"Incorrect API key provided: {asked.key}."),
+    Part.KEY_IN_HEADER: lambda server, asked: _headed(completion(server, asked), "x-request-id", "x" * 290 + asked.key),
+    Part.HTML: lambda _, __: Answer(b"<html>\n<head><title>404</title></head><p>Nothing here.</p></html>", None, 404),
     Part.KEY_IN_ANSWER: lambda server, asked: completion(server, asked, f"Your key is {asked.key}."),
 }
 

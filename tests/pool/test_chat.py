@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import random
 import socket
@@ -20,7 +21,7 @@ pytest.importorskip("openai")
 import httpx2
 
 from colt.pool.breaker import Breaker, BreakerPolicy
-from colt.pool.chat import HEADERS, MOST_BYTES, ChatClient, Timing
+from colt.pool.chat import HEADERS, MOST_BYTES, ChatClient, Timing, _unescaped
 from colt.pool.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
 from colt.pool.money import Ceilings, Ledger, Spending, Usage, dollars
 from colt.pool.retry import RetryPolicy
@@ -213,6 +214,7 @@ FAULTS: list[tuple[Part, ErrorKind, str]] = [
     (Part.NO_MONEY, ErrorKind.QUOTA, "answers 402: insufficient credits"),
     (Part.NO_QUOTA, ErrorKind.QUOTA, "answers 429: you exceeded your quota"),
     (Part.NOT_FOUND, ErrorKind.NOT_FOUND, "answers 404: no model org/small-7b"),
+    (Part.HTML, ErrorKind.NOT_FOUND, "answers 404: 404 Nothing here."),
     (Part.BAD_REQUEST, ErrorKind.BAD_REQUEST, "answers 400: unsupported parameter"),
     (Part.REDIRECT, ErrorKind.BAD_REQUEST, "answers 307: no reason given"),
     (Part.GARBAGE, ErrorKind.GARBAGE, "not JSON"),
@@ -239,6 +241,7 @@ UNBILLED = {
     Part.NO_MONEY,
     Part.NO_QUOTA,
     Part.NOT_FOUND,
+    Part.HTML,
     Part.BAD_REQUEST,
     Part.REDIRECT,
     Part.LIMITED,
@@ -306,6 +309,16 @@ def test_a_reply_that_takes_too_long_is_given_up_and_charged_in_full(chat: Fixtu
     assert "no complete reply within 0.3 s" in str(error)
     assert error.spent.unreported == 1
     assert error.spent.picodollars >= chat.server.billed_picodollars > 0
+
+
+def test_a_reply_that_trickles_in_ties_up_no_thread(chat: Fixture) -> None:
+    chat.server.text = "x" * 5000  # which takes minutes
+    client = chat.client(Part.TRICKLE, timeout_s=0.3, retry=RetryPolicy(attempts=1))
+    failure(client)
+    patience = time.monotonic() + 30
+    while client._in_flight and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert client._in_flight == 0
 
 
 def test_an_endpoint_that_is_not_there_costs_nothing(chat: Fixture) -> None:
@@ -487,17 +500,32 @@ def test_the_key_is_in_nothing_that_anybody_sees(chat: Fixture, caplog: pytest.L
             seen += [*traceback.format_exception(error), repr(error), repr(vars(error))]
         seen += [repr(client), repr(client.member), repr(chat.ledger.spent())]
     assert all(asked.key == KEY for asked in chat.server.asked), "it was there to be seen"
-    assert [text for text in seen if "[key]" in text], "and two servers quoted it"
-    assert not [text for text in [*seen, caplog.text] if KEY in text or KEY[:10] in text]
+    assert [text for text in seen if "[key]" in text], "and servers quoted it"
+    assert not [text for text in [*seen, caplog.text] if KEY in text or KEY[:6] in text]
 
 
-@pytest.mark.parametrize("write", [str, lambda key: key.replace("/", "\\/")], ids=["plain", "escaped"])
+def escaped(key: str) -> str:
+    return "".join(f"\\u{ord(character):04X}" for character in key)
+
+
+@pytest.mark.parametrize(
+    "write", [str, lambda key: key.replace("/", "\\/"), escaped], ids=["plain", "slash escaped", "all escaped"]
+)
 def test_no_piece_of_a_quoted_key_is_left_where_a_text_is_cut(chat: Fixture, write: Callable[[str], str]) -> None:
     client = chat.client(Part.KEY_IN_ERROR)
     for lead in range(270, 310, 3):
         body = f'{{"error": {{"message": "{"x" * lead}{write(KEY)}"}}}}'.encode()
         said = str(client._status(_Response(401, body)).error)  # type: ignore[arg-type]
         assert "sk-" not in said
+
+
+def test_a_reply_means_the_same_without_needless_escapes() -> None:
+    text = 'a/b \\ \\/ \\u0041 \\\\u002B "+" \n \u00e9 \x7f'
+    body = json.dumps({"content": text})
+    for plain, needless in (('\\"', "\\u0022"), ("/", "\\/"), ("+", "\\u002b"), ("a", "\\u0061")):
+        assert plain in body
+        body = body.replace(plain, needless)
+    assert json.loads(_unescaped(body.encode())) == json.loads(body) == {"content": text}
 
 
 class _Response:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +17,7 @@ import pytest
 pytest.importorskip("openai")
 
 from colt import cli
-from colt.pool.check import Finding, Reasoning, SchemaSupport, check, probe, table, to_json
-from colt.pool.money import Ledger
+from colt.pool.check import Finding, Reasoning, SchemaSupport, check, table, to_json
 from tests.pool.chat_members import KEY, PRICES, member
 from tests.pool.chat_server import ChatServer, Part
 
@@ -33,11 +35,12 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(server: ChatServer, part: Part, **changes: object) -> Finding:
     server.always = part
-    return probe(member(server.url, **changes), Ledger())
+    (finding,) = check([member(server.url, **changes)])
+    return finding
 
 
 def test_a_good_endpoint(server: ChatServer) -> None:
-    finding = found(server, Part.WELL)
+    finding = found(server, Part.WELL, json_schema=True)
     assert finding.usable
     assert finding.problem == ""
     assert finding.schema is SchemaSupport.ENFORCED
@@ -99,6 +102,28 @@ def test_a_member_that_claims_a_schema_its_endpoint_rejects_is_not_usable(server
     finding = found(server, Part.SCHEMA_REJECTED, json_schema=True)
     assert not finding.usable
     assert "set json_schema = false" in finding.problem
+
+
+def test_a_schema_that_would_be_enforced_is_pointed_out(server: ChatServer) -> None:
+    finding = found(server, Part.WELL, json_schema=False)
+    assert finding.usable
+    assert "set json_schema = true" in finding.problem
+
+
+def test_an_interruption_waits_for_nobody(server: ChatServer) -> None:
+    """Both servers' replies take longer than a test may."""
+    server.always, server.slow_s = Part.SLOW, 600.0
+
+    def interrupt() -> None:
+        while len(server.asked) < 2:
+            time.sleep(0.01)
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        check([member(server.url, timeout_s=600.0), member(server.url, name="other", timeout_s=600.0)])
 
 
 def test_members_are_probed_in_their_order_and_told_in_a_table(server: ChatServer) -> None:

@@ -172,8 +172,11 @@ MODEL = '[[member]]\nname = "m-7b"\nbase_url = "http://localhost/v1"\nprices = {
     ("text", "says"),
     [
         ("", ["has no members", "[[member]]"]),
-        ("member = 3", ["has no members"]),
+        ("member = 3", [", line 1", "has no members"]),
+        ('\n[member]\nexpert = "scout"', [", line 2", "has no members", "[[member]]"]),
+        ("member = []", [", line 1", "has no members"]),
         ("[[member]]\nname = ?", ["is not TOML", "line 2"]),
+        (MODEL + "prices = { input = 1, output = 1 }", ["is not TOML", "line 5"]),
         ("[[member]]\nname = \x00", ["is not TOML"]),
         ('[[member]]\nexpert = "tuner"\n[search]\nbranching = 3', [", line 3", "'search' is not known here"]),
         ("[[member]]", [", line 1", "needs a 'name' and a 'base_url', or an 'expert'"]),
@@ -227,6 +230,10 @@ def test_what_is_not_usable_is_named_with_its_line(tmp_path: Path, text: str, sa
     for part in says:
         assert part in message, message
     assert "gsk_" not in message
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff" + FIRST) == load(tmp_path, FIRST)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ a reply means.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +38,7 @@ from colt.pool.completion import (
     error_text,
     kind_of_status,
     one_line,
+    page_text,
     read_body,
     usage_in,
 )
@@ -51,6 +54,10 @@ except ImportError:
     raise InputError(
         f"language models are reached with the openai package, which is not installed: {INSTALL}"
     ) from None
+
+if logging.getLogger("httpcore2").level == logging.NOTSET:
+    # Its wire log has the headers of replies before they can be scrubbed: not for who just turns all logs on.
+    logging.getLogger("httpcore2").setLevel(logging.INFO)
 
 MOST_BYTES = 2_000_000
 """Of a reply. Ours are of a few kilobytes."""
@@ -230,7 +237,7 @@ class ChatClient:
             latency_s=latency_s,
             attempts=call.attempts,
             finish_reason=outcome.finish_reason,
-            request_id=self._clean(exchange.request_id),
+            request_id=exchange.request_id,
             served_model=self._clean(outcome.served_model),
             spent=call.spent,
         )
@@ -324,7 +331,8 @@ class ChatClient:
         send = self._sdk.chat.completions.with_streaming_response.create
         try:
             with send(model=body["model"], messages=body["messages"], extra_body=rest, timeout=timeout) as response:
-                return _Exchange(self._scrubbed(response.read()), request_id=_request_id(response.headers))
+                request_id = one_line(response.headers.get("x-request-id", ""))
+                return _Exchange(self._scrubbed(response.read()), request_id=request_id)
         except openai.APIStatusError as error:
             return self._status(error.response)
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
@@ -347,7 +355,7 @@ class ChatClient:
         inner = body.get("error") if isinstance(body, dict) else None
         code = str(inner.get("code")) if isinstance(inner, dict) else ""
         kind = kind_of_status(status, code)
-        said = error_text(body) or error_text(content.decode("utf-8", "replace")) or "no reason given"
+        said = error_text(body) or page_text(content.decode("utf-8", "replace")) or "no reason given"
         error = self._error(
             kind,
             f"{self.member.base_url} answers {status}: {said}",
@@ -375,8 +383,10 @@ class ChatClient:
         request.extensions["colt_deadline"] = time.monotonic() + request.extensions["timeout"]["read"]
 
     def _limit(self, response: httpx2.Response) -> None:
-        """Bound the size and the time of a reply, whatever its status. Compression was declined: a few bytes could
-        unfold to gigabytes."""
+        """Bound the size and the time of a reply, whatever its status, and scrub its headers, which the SDK logs.
+        Compression was declined: a few bytes could unfold to gigabytes."""
+        for name, value in list(response.headers.items()):
+            response.headers[name] = self._clean(value)
         response.headers.pop("content-encoding", None)
         stream = response.stream
         assert isinstance(stream, httpx2.SyncByteStream)
@@ -390,10 +400,9 @@ class ChatClient:
         return text.replace(self._key, "[key]") if self._key and len(self._key) >= shortest else text
 
     def _scrubbed(self, body: bytes) -> bytes:
-        """The same for a whole body, before any of it is cut short; ``/`` may be escaped in JSON."""
+        """The same for a whole body, before any of it is cut short."""
         if self._key and len(self._key) >= SECRET:
-            for form in (self._key, self._key.replace("/", "\\/")):
-                body = body.replace(form.encode(), b"[key]")
+            return _unescaped(body).replace(self._key.encode(), b"[key]")
         return body
 
 
@@ -456,5 +465,16 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _request_id(headers: Mapping[str, str]) -> str:
-    return one_line(headers.get("x-request-id", ""))
+_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
+
+
+def _unescaped(body: bytes) -> bytes:
+    """The same JSON without needless escapes: servers write ``\\/`` for a slash, ``\\u002B`` for a plus."""
+
+    def plain(escape: re.Match[bytes]) -> bytes:
+        if escape[1] is None:
+            return b"/" if escape[0] == b"\\/" else escape[0]
+        character = bytes.fromhex(escape[1].decode())
+        return escape[0] if character in (b'"', b"\\") else character
+
+    return _ESCAPE.sub(plain, body)

@@ -87,29 +87,38 @@ class Finding:
 
 
 def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[Finding]:
-    """Probe all members at once, in their order. Raises :class:`~colt.errors.InputError` for keys that are not set."""
+    """Probe all members at once, in their order; an interruption gives up all calls in flight.
+
+    Raises :class:`~colt.errors.InputError` for keys that are not set.
+    """
     ledger = ledger or Ledger()
     for member in members:
         member.key()
+    opened: list[ChatClient] = []
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(lambda member: probe(member, ledger), members))
+        try:
+            return list(threads.map(lambda member: probe(member, ledger, opened), members))
+        finally:
+            for client in opened:
+                client.close()
 
 
-def probe(member: ModelMember, ledger: Ledger) -> Finding:
-    """One member: with a schema first, without one if the endpoint cannot bear it."""
+def probe(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Finding:
+    """One member: with a schema first, without one if the endpoint cannot bear it. Clients that it opens, which others
+    may close while it waits, are added to ``opened``."""
     price = dollars(member.prices.cost(TYPICAL_CALL)) if member.prices else None
     base = Finding(
         member.name, member.model, member.base_url, False, "", typical_call_usd=price, prices_from=member.prices_from
     )
     schema, spent = SchemaSupport.UNKNOWN, 0
-    outcome = _ask(dataclasses.replace(member, json_schema=True), ledger)
+    outcome = _ask(dataclasses.replace(member, json_schema=True), ledger, opened)
     spent += outcome.spent.picodollars
     if isinstance(outcome, ChatError) and outcome.kind in (
         ErrorKind.BAD_REQUEST,
         ErrorKind.NOT_FOUND,  # so does OpenRouter say that no provider of the model takes a schema
         ErrorKind.SERVER,
     ):
-        outcome = _ask(dataclasses.replace(member, json_schema=False), ledger)
+        outcome = _ask(dataclasses.replace(member, json_schema=False), ledger, opened)
         spent += outcome.spent.picodollars
         if isinstance(outcome, Completion):
             schema = SchemaSupport.REJECTED
@@ -132,14 +141,17 @@ def _answered(base: Finding, member: ModelMember, completion: Completion) -> Fin
         reasoning = Reasoning.SWALLOWS
     else:
         reasoning = Reasoning.SEPARATE if completion.reasoning.strip() else Reasoning.NONE
+    rejected = base.schema is SchemaSupport.REJECTED and member.json_schema
     problems = []
     if swallowed:
         problems.append("the answer came in the reasoning channel")
-    if base.schema is SchemaSupport.REJECTED and member.json_schema:
+    if rejected:
         problems.append("the endpoint does not take a JSON schema; set json_schema = false")
+    if base.schema is SchemaSupport.ENFORCED and not member.json_schema:
+        problems.append("the endpoint enforces a JSON schema; set json_schema = true to make use of it")
     return dataclasses.replace(
         base,
-        usable=not problems,
+        usable=not (swallowed or rejected),
         problem="; ".join(problems),
         usage_reported=completion.usage_reported,
         reasoning=reasoning,
@@ -148,14 +160,13 @@ def _answered(base: Finding, member: ModelMember, completion: Completion) -> Fin
     )
 
 
-def _ask(member: ModelMember, ledger: Ledger) -> Completion | ChatError:
+def _ask(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Completion | ChatError:
     client = ChatClient(member, ledger, retry=PATIENCE)
+    opened.append(client)
     try:
         return client.complete(QUESTION)
     except ChatError as error:
         return error
-    finally:
-        client.close()
 
 
 def _conforms(text: str) -> bool:

@@ -5,6 +5,7 @@ of a reply taken apart. A reply is data from outside: whatever it holds, reading
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -231,6 +232,14 @@ def error_text(body: object) -> str:
         inner = body.get("error", body)
         body = inner.get("message", inner) if isinstance(inner, dict) else inner
     return _line(body if isinstance(body, str) else "")
+
+
+_MARKUP = re.compile(r"<[^<>]*>")
+
+
+def page_text(page: str) -> str:
+    """What an error page says, in a line: proxies and wrong paths answer in HTML."""
+    return one_line(_MARKUP.sub(" ", page[: 10 * MOST_TEXT]))
 
 
 def _reported(model: str, error: object, usage: Usage | None) -> ChatError:

@@ -158,8 +158,8 @@ def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
         that could be a key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        tables = tomllib.loads(text, parse_float=Decimal)
+        text = path.read_text(encoding="utf-8-sig")
+        tables = tomllib.loads(f"{text}\n", parse_float=Decimal)  # with that even an error at the end has a line
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -172,7 +172,9 @@ def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
             raise InputError(f"{where}: {name!r} is not known here; a pool is a list of [[{TABLE}]] tables")
     members = tables.get(TABLE)
     if not isinstance(members, list) or not members or not all(isinstance(table, dict) for table in members):
-        raise InputError(f"{path} has no members; a pool is a list of [[{TABLE}]] tables")
+        line = lines.of(0) or lines.outside(TABLE)
+        where = f"{path}, line {line}:" if line else f"{path}"
+        raise InputError(f"{where} has no members; a pool is a list of [[{TABLE}]] tables")
     read = [_Reader(path, lines, index, table, environment) for index, table in enumerate(members)]
     pool: list[Member] = []
     for reader in read:
