@@ -111,7 +111,7 @@ def test_changes_go_over_the_preset_and_are_checked() -> None:
 
 
 def test_unknown_presets_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown preset 'papers'; there are default, paper"):
+    with pytest.raises(InputError, match="unknown preset 'papers'; there are default, models, paper"):
         SearchConfig.preset("papers")
 
 

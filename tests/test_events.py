@@ -21,8 +21,10 @@ ONE_OF_EACH: list[Event] = [
     events.Began("extracting"),
     events.Baseline(1000.0),
     events.Opened(1, SCHEDULE, "sampled", "small", 150.0),
-    events.Selected(0, 1, "small", False),
+    events.Selected(0, 1, "small", False, 2),
     events.Proposed(0, "small", (TRANSFORMATION, ()), "large", "why not", ""),
+    events.Called(0, "small", "server", "answers 500", 1.5, 2, 1400, 0, 200, 0.0008),
+    events.Withdrawn(0, "small", "benched"),
     events.FellBack(0, "small", "next-model", "there is no model 'x' in the pool"),
     events.Applied(0, 2, 1, "small", "large", TRANSFORMATION, SCHEDULE, ("C.i became 8",), True),
     events.Scored(2, 140.0, "v1", 0.9, "hit", False),
@@ -37,7 +39,7 @@ ONE_OF_EACH: list[Event] = [
 ]
 
 
-OF_THE_MAIN_LOOP = {events.Began, events.Baseline, events.Timed, events.Noted}
+OF_THE_MAIN_LOOP = {events.Began, events.Baseline, events.Called, events.Timed, events.Noted}
 
 
 def one(kind: type[Event]) -> Event:
@@ -102,7 +104,7 @@ def test_an_event_goes_to_all_subscribers_in_their_order() -> None:
 @pytest.fixture(scope="module")
 def run() -> Any:
     it = life(("narrow", "line"))
-    it.live([("select", 0), ("feed", 0), ("commit", 1), ("commit", 0), ("ask", 3), ("tell", 5), ("version", 0)] * 12)
+    it.live([("select", 0), ("select", 0), ("withdraw", 0), ("feed", 0), ("commit", 1), ("commit", 0), ("ask", 3), ("tell", 5), ("version", 0)] * 12)
     it.finish()
     return it.live([("ask", 3), ("tell", 5)] * 20)
 
