@@ -104,7 +104,20 @@ def test_an_event_goes_to_all_subscribers_in_their_order() -> None:
 @pytest.fixture(scope="module")
 def run() -> Any:
     it = life(("narrow", "line"))
-    it.live([("select", 0), ("select", 0), ("withdraw", 0), ("feed", 0), ("commit", 1), ("commit", 0), ("ask", 3), ("tell", 5), ("version", 0)] * 12)
+    it.live(
+        [
+            ("select", 0),
+            ("select", 0),
+            ("withdraw", 0),
+            ("feed", 0),
+            ("commit", 1),
+            ("commit", 0),
+            ("ask", 3),
+            ("tell", 5),
+            ("version", 0),
+        ]
+        * 12
+    )
     it.finish()
     return it.live([("ask", 3), ("tell", 5)] * 20)
 

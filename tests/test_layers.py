@@ -29,10 +29,25 @@ ALLOWED = {
     "search": {"knobs", "config", "events", "errors"},
     "testing": {"search", "knobs", "config", "events", "errors"},
     "pool": {"search", "knobs", "config", "events", "errors"},
+    "asking": {"pool", "search", "stopwatch"},
+    "calling": {"pool", "config", "errors"},
+    "paying": {"search"},
     "runs": {"search", "knobs", "config", "events", "errors", "hardware"},
 }
 """What each part of COLT may import of COLT; ``tvm`` and what drives everything may import all below them."""
-DRIVERS = {"cli", "tuning", "session", "finish", "accounts", "leaders", "comparison", "ceiling", "bench"}
+DRIVERS = {
+    "cli",
+    "forecast",
+    "findings",
+    "tuning",
+    "session",
+    "finish",
+    "accounts",
+    "leaders",
+    "comparison",
+    "ceiling",
+    "bench",
+}
 ANYTHING_BUT = {"tvm": {*DRIVERS, "runs"}}
 
 

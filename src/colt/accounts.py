@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colt import __version__
+from colt.findings import recall
 from colt.hardware import Hardware
 from colt.intervals import Estimate, Interval
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
@@ -119,6 +120,7 @@ def _member(member: Member) -> PoolMember:
             cached_input=None if cached is None else float(cached),
             source=member.prices_from,
         ),
+        found=recall(member),
     )
 
 

@@ -414,9 +414,11 @@ def check_pool(options: argparse.Namespace) -> int:
     from colt.pool.spec import load_pool
 
     pool = load_pool(Path(options.pool))
+    from colt.findings import remember
     from colt.pool import check
 
     findings = check.check(pool.models)
+    remember(findings)
     if options.json:
         print(check.to_json(findings))
     else:

@@ -83,6 +83,20 @@ class PricesPart(_Record, frozen=True):
     source: str
 
 
+class FoundPart(_Record, frozen=True):
+    """What ``colt pool check`` found about a model's endpoint, and when: whether a JSON ``schema`` is enforced, usage
+    reported, ``reasoning`` kept apart, under which name the model answered, and how long that took."""
+
+    checked: str
+    usable: bool
+    problem: str
+    schema: str
+    usage_reported: bool | None
+    reasoning: str
+    served_model: str
+    seconds: float | None
+
+
 class PoolMember(_Record, frozen=True):
     """A proposer of the pool; a ``nominal`` size is a guess, or that of a built-in expert, which has no parameters.
 
@@ -94,6 +108,8 @@ class PoolMember(_Record, frozen=True):
     model: str | None = None
     base_url: str | None = None
     prices: PricesPart | None = None
+    found: FoundPart | None = None
+    """``None`` if the model was never probed from this machine."""
 
 
 class TrialsPart(_Record, frozen=True):
