@@ -1,0 +1,61 @@
+"""What COLT's own sketches and variants add: the same run in MetaSchedule's space alone, winners timed in turn.
+
+    .venv/bin/python benchmarks/spaces.py [--trials 64] [--seed 0] [PROGRAM ...]
+
+Programs are workloads, by default the held-out ones. To reach: no program is slower with COLT's space.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+from dataclasses import replace
+from typing import Any
+
+from colt.config import SpaceKind
+from colt.intervals import paired_ratio
+from colt.session import plan
+from colt.tuning import run
+from colt.tvm import workloads
+from colt.tvm.host import resolve_target
+from colt.tvm.measure import Limits, LocalMeasurer
+
+THREADS = len(os.sched_getaffinity(0))
+ROUNDS = 15
+LIMITS = Limits(min_repeat_ms=20.0, build_seconds=60.0)
+
+
+def tuned(name: str, space: SpaceKind, trials: int, seed: int) -> tuple[Any, str]:
+    """The winner's module, and its sketch."""
+    result = run(replace(plan(name, trials=trials, seed=seed), space=space))
+    return result.module, "untuned" if result.best is None else result.best.sketch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("programs", nargs="*", default=list(workloads.names("held-out")))
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print(f"{'program':26} {'own':>9} {'theirs':>9}  us   own is faster by")
+    ratios = []
+    for name in options.programs:
+        ours, sketch = tuned(name, SpaceKind.COLT, options.trials, options.seed)
+        theirs, their_sketch = tuned(name, SpaceKind.METASCHEDULE, options.trials, options.seed)
+        with LocalMeasurer(resolve_target(None, THREADS), THREADS) as measurer:
+            own_us, their_us = measurer.interleave([ours, theirs], ROUNDS, LIMITS)
+        ratio = paired_ratio(their_us, own_us)
+        interval = ratio.interval
+        ends = "" if interval is None else f"({interval.low:.2f} to {interval.high:.2f})"
+        ratios.append(ratio.median)
+        print(
+            f"{name:26} {statistics.median(own_us):9.1f} {statistics.median(their_us):9.1f}      "
+            f"{ratio.median:.2f} {ends}  {sketch} against {their_sketch}",
+            flush=True,
+        )
+    print(f"geomean {statistics.geometric_mean(ratios):.2f}, least {min(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()
