@@ -12,6 +12,7 @@ from colt import __version__
 from colt.hardware import Hardware
 from colt.intervals import Estimate, Interval
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.runs.answers import Spent
 from colt.runs.receipt import (
     SCHEMA,
     BestPart,
@@ -55,6 +56,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
     winner, compared = outcome.winner, outcome.comparison
     best = None if winner is None else _best_part(session, winner)
     baseline = _latency_part(session, outcome.untuned)
+    spent = session.spent()
     return Receipt(
         schema=SCHEMA,
         workload=_workload_part(plan),
@@ -79,7 +81,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         roofline=_roofline_part(session, best or baseline),
         math=_math_part(session, winner),
         verified=_verified_part(session, winner),
-        proposers=_proposer_parts(session),
+        proposers=_proposer_parts(session, spent),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
         scorer=_scorer_part(session),
         space=SpacePart(
@@ -87,7 +89,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
             nodes=len(search.tree.nodes),
             distinct_schedules=len(search.tree.known),
         ),
-        seconds=_seconds(session),
+        seconds=_seconds(session, spent),
         stop_reason=stop_reason,
         messages=tuple(session.messages),
     )
@@ -235,7 +237,7 @@ def _verified_part(session: Session, winner: Winner | None) -> VerifiedPart:
     )
 
 
-def _proposer_parts(session: Session) -> dict[str, ProposerPart]:
+def _proposer_parts(session: Session, spent: Spent) -> dict[str, ProposerPart]:
     trials: dict[str, int] = {}
     for result in session.search.trials.results:
         by = session.search.trials.trial(result.trial).proposed_by
@@ -253,7 +255,7 @@ def _proposer_parts(session: Session) -> dict[str, ProposerPart]:
             fallbacks=record.fallbacks,
             alterations=record.alterations,
             alterations_kept=record.alterations_kept,
-            seconds=round(session.proposer_seconds.get(name, 0.0), 3),
+            seconds=round(spent.proposers.get(name, 0.0), 3),
         )
     return parts | {name: ProposerPart(trials=count) for name, count in trials.items()}
 
@@ -268,12 +270,12 @@ def _scorer_part(session: Session) -> ScorerPart:
     )
 
 
-def _seconds(session: Session) -> dict[str, float]:
+def _seconds(session: Session, spent: Spent) -> dict[str, float]:
     """Wall seconds by activity, exclusive of each other; ``waiting`` is measuring beside building and timing."""
-    spent = dict(session.watch.seconds)
-    measuring = spent.pop("measuring", 0.0)
+    found = dict(spent.activities)
+    measuring = found.pop("measuring", 0.0)
     building, timing = session.seconds_building, session.seconds_timing
-    spent |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
-    ordered = {name: round(spent.get(name, 0.0), 3) for name in ACTIVITIES}
-    total = session.watch.total
-    return {"total": round(total, 3), **ordered, "other": round(max(0.0, total - sum(ordered.values())), 3)}
+    found |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
+    ordered = {name: round(found.get(name, 0.0), 3) for name in ACTIVITIES}
+    rest = max(0.0, spent.total - sum(ordered.values()))
+    return {"total": round(spent.total, 3), **ordered, "other": round(rest, 3)}

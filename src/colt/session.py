@@ -21,20 +21,23 @@ from colt.ceiling import Ceiling, why_no_roofline
 from colt.config import Budget, SearchConfig, SpaceKind
 from colt.errors import InputError, MeasureError
 from colt.events import Emit, Event
-from colt.hardware import Hardware
 from colt.interrupt import Interrupt
 from colt.knobs import Schedule
 from colt.pool import builtin
 from colt.pool.openings import openings
-from colt.runs.directory import JOURNAL, RECORDS, WORKLOADS, RunDirectory
+from colt.recordable import RecordableMeasurer
+from colt.runs.answers import Looked, Spent, Stop
+from colt.runs.directory import JOURNAL, PROGRAM, RECORDING, RECORDS, WORKLOADS, RunDirectory
 from colt.runs.journal import Journal
+from colt.runs.outside import Live, Outside, Recorder
 from colt.search.search import Search
 from colt.search.types import Fate, Observation, Proposal, Proposer, Trial, TrialResult
 from colt.stopwatch import Stopwatch
 from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_target
 from colt.tvm.cost_model import CostModel
+from colt.tvm.export import save_module
 from colt.tvm.host import available_cores, resolve_target
-from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Verification
+from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Measurer, Verification
 from colt.tvm.measure.code_size import predicted_build_seconds
 from colt.tvm.measure.rpc import require_board
 from colt.tvm.peaks import hardware_with_peaks
@@ -49,6 +52,7 @@ TRIAL_LIMITS = Limits()
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
 MOST_BOARD_THREADS = 1024
+MOST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,10 @@ class Plan:
     """What the user did not say of the board, in words."""
     space: SpaceKind = SpaceKind.COLT
 
-    def to_config(self) -> dict[str, object]:
-        """For the run directory's ``config.toml``."""
-        run: dict[str, object] = {"program": self.spec, "trials": self.budget.trials, "seed": self.seed}
+    def to_config(self, method: str) -> dict[str, object]:
+        """For the run directory's ``config.toml``; ``method`` names how the run decides what to measure."""
+        run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
+        run |= {"trials": self.budget.trials, "seed": self.seed}
         if self.program.size is not None:
             run["size"] = self.program.size
         if self.budget.seconds is not None:
@@ -111,8 +116,8 @@ def plan(
     """Check and resolve what the user asked for. Raises :class:`InputError`."""
     board = Board.parse(rpc, key)
     where = _resolve(target, threads, board)
-    if type(seed) is not int or not 0 <= seed < 2**31:
-        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {2**31 - 1}")
+    if type(seed) is not int or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {MOST_SEED}")
     if type(exact_math) is not bool:
         raise InputError(f"exact_math is {exact_math!r}; it takes True or False")
     names = (pool,) if isinstance(pool, str) else tuple(pool)
@@ -161,6 +166,8 @@ class Session:
 
     plan: Plan
     listeners: InitVar[Sequence[Emit]] = ()
+    outside: Outside = field(default_factory=Live)
+    """Who answers what the plan does not; recorded if the run has a directory."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     interrupt: Interrupt = field(default_factory=Interrupt)
     messages: list[str] = field(default_factory=list)
@@ -169,7 +176,7 @@ class Session:
     proposer_seconds: dict[str, float] = field(default_factory=dict)
     directory: RunDirectory | None = None
     ceiling: Ceiling = field(init=False)
-    measurer: LocalMeasurer = field(init=False)
+    measurer: Measurer = field(init=False)
     space: TvmSpace = field(init=False)
     scorer: TrustedScorer = field(init=False)
     search: Search = field(init=False)
@@ -179,6 +186,7 @@ class Session:
     builds: dict[int, Measurement] = field(default_factory=dict)
     """What was measured, by trial."""
     _space: TimedSpace = field(init=False)
+    _recorder: Recorder | None = None
     _records: Records | None = None
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
     _measured: dict[Schedule, float] = field(default_factory=dict)
@@ -192,6 +200,8 @@ class Session:
 
     def __post_init__(self, listeners: Sequence[Emit]) -> None:
         self._listeners = list(listeners)
+        if self.plan.run_dir is not None:
+            self.outside = self._recorder = self._stack.enter_context(Recorder(self.outside))
 
     def __enter__(self) -> Self:
         try:
@@ -212,12 +222,11 @@ class Session:
         plan = self.plan
         with self.watch("starting"):
             self.emit(events.Began("looking at the hardware"))
-            hardware = self._hardware()
-            self.ceiling = Ceiling(plan.program, plan.threads, hardware, self.note)
-            peak = hardware.peaks.fma_gflops_all_threads
-            self.measurer = self._stack.enter_context(
-                LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
-            )
+            seen = self.outside.take(f"hardware, {plan.threads} threads", Looked, self._look)
+            for message in seen.notes:
+                self.note(message)
+            self.ceiling = Ceiling(plan.program, plan.threads, seen.hardware, self.note, self.outside)
+            self.measurer = self._stack.enter_context(RecordableMeasurer(self.outside, self._make_measurer))
             self.emit(events.Began("generating the design space"))
             self.space = TvmSpace.generated(
                 plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math
@@ -226,31 +235,34 @@ class Session:
                 self.note(message)
             self._make_search()
 
-    def _hardware(self) -> Hardware:
+    def _look(self) -> Looked:
         """This machine with its peaks, or what is assumed of the board, which is seen to be there."""
         plan = self.plan
         if plan.board is not None:
             require_board(plan.board)
-            for assumption in plan.assumptions:
-                self.note(assumption)
-            return assumed_hardware(plan.target)
+            return Looked(hardware=assumed_hardware(plan.target), notes=plan.assumptions)
         with warnings.catch_warnings(record=True) as warned:
             hardware = hardware_with_peaks(plan.threads)
-        for warning in warned:
-            self.note(str(warning.message))
-        return hardware
+        return Looked(hardware=hardware, notes=tuple(str(warning.message) for warning in warned))
 
-    def claim_directory(self) -> None:
+    def _make_measurer(self) -> Measurer:
+        plan, peak = self.plan, self.ceiling.hardware.peaks.fma_gflops_all_threads
+        return LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
+
+    def claim_directory(self, method: str) -> None:
         """Write from here on: nothing that can be found wrong with the input is left to find."""
         plan = self.plan
         if plan.run_dir is None:
             return
-        self.directory = RunDirectory.create(plan.run_dir, plan.to_config())
+        self.directory = RunDirectory.create(plan.run_dir, plan.to_config(method))
         folder = self.directory.path
         journal = self._stack.enter_context(Journal(folder / JOURNAL))
         for event in self._early:
             journal(event)
         self._listeners.append(journal)
+        if self._recorder is not None:
+            self._recorder.open(folder / RECORDING)
+        self.directory.write(PROGRAM, save_module(plan.program.module))
         self._records = Records(folder / WORKLOADS, folder / RECORDS, plan.program.module, plan.target)
 
     def emit(self, event: Event) -> None:
@@ -309,7 +321,8 @@ class Session:
         if result.latency_us is None:
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
         self.emit(events.Baseline(result.latency_us))
-        self._stack.enter_context(self.interrupt)  # only now is there something that Ctrl-C should not lose
+        # Only now is there something that Ctrl-C should not lose.
+        self.outside.live(lambda: self._stack.enter_context(self.interrupt))
         return result.latency_us
 
     def openings(self) -> list[tuple[Schedule, str]]:
@@ -388,15 +401,25 @@ class Session:
 
     def stop_requested(self) -> str | None:
         """``interrupted`` or ``seconds`` if the run is to end now."""
+        reason = self.outside.take("stop", Stop, self._stop, quiet=Stop()).reason
+        if reason == "interrupted" and not self._told_of_interrupt:
+            self._told_of_interrupt = True
+            self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
+        return reason
+
+    def _stop(self) -> Stop:
         if self.interrupt.requested:
-            if not self._told_of_interrupt:
-                self._told_of_interrupt = True
-                self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
-            return "interrupted"
+            return Stop(reason="interrupted")
         seconds = self.plan.budget.seconds
-        if seconds is not None and self.watch.total >= seconds:
-            return "seconds"
-        return None
+        return Stop(reason="seconds" if seconds is not None and self.watch.total >= seconds else None)
+
+    def spent(self) -> Spent:
+        """Wall seconds so far: all, by activity, and by proposer. Asked last, when nothing is left but the receipt."""
+        return self.outside.take("time spent", Spent, self._spent)
+
+    def _spent(self) -> Spent:
+        watch = self.watch
+        return Spent(total=watch.total, activities=dict(watch.seconds), proposers=dict(self.proposer_seconds))
 
 
 def fate_counts(results: Iterable[TrialResult]) -> dict[str, int]:
