@@ -93,6 +93,12 @@ class TimedInTurn(Answer, frozen=True, kw_only=True, tag="timed in turn"):
     latencies_us: tuple[tuple[Latency, ...], ...]
     totals: Totals
 
+    def __post_init__(self) -> None:
+        """Raise :class:`ValueError` unless there are as many rounds, and one at least, for each program."""
+        rounds = {len(latencies) for latencies in self.latencies_us}
+        if len(rounds) != 1 or 0 in rounds:
+            raise ValueError("programs that are timed in turn have as many latencies each")
+
 
 class Exported(Answer, frozen=True, kw_only=True, tag="exported"):
     """``error`` says why a kernel was not written."""
