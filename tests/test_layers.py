@@ -32,21 +32,12 @@ ALLOWED = {
     "asking": {"pool", "search", "stopwatch"},
     "calling": {"pool", "config", "errors"},
     "paying": {"search"},
-    "runs": {"search", "knobs", "config", "events", "errors", "hardware"},
+    "runs": {"pool", "search", "knobs", "config", "events", "errors", "hardware"},
 }
 """What each part of COLT may import of COLT; ``tvm`` and what drives everything may import all below them."""
 DRIVERS = {
-    "cli",
-    "forecast",
-    "findings",
-    "tuning",
-    "session",
-    "finish",
-    "accounts",
-    "leaders",
-    "comparison",
-    "ceiling",
-    "bench",
+    *("cli", "bench", "forecast", "findings", "tuning", "replaying", "session", "finish", "accounts"),
+    *("leaders", "comparison", "ceiling", "recordable"),
 }
 ANYTHING_BUT = {"tvm": {*DRIVERS, "runs"}}
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from colt.config import Budget, SearchConfig
-from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected
+from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected, ReplayError
 
 if TYPE_CHECKING:
     from colt.finish import Result
+    from colt.replaying import Replay, replay
     from colt.tuning import tune
 
 __version__ = "0.1.0"
@@ -23,6 +24,8 @@ __version__ = "0.1.0"
 __all__ = [
     "tune",
     "Result",
+    "replay",
+    "Replay",
     "SearchConfig",
     "Budget",
     "ColtError",
@@ -30,10 +33,11 @@ __all__ = [
     "MeasureError",
     "IllegalEdit",
     "Rejected",
+    "ReplayError",
     "__version__",
 ]
 
-_LAZY = {"tune": "colt.tuning", "Result": "colt.finish"}
+_LAZY = {"tune": "colt.tuning", "Result": "colt.finish", "replay": "colt.replaying", "Replay": "colt.replaying"}
 
 
 def __getattr__(name: str) -> Any:

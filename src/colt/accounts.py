@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colt import __version__
-from colt.findings import recall
 from colt.hardware import Hardware
 from colt.intervals import Estimate, Interval
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
 from colt.pool.money import Spending
 from colt.pool.spec import ExpertMember, Member
+from colt.runs.answers import Spent
 from colt.runs.receipt import (
     SCHEMA,
     BestPart,
     BuildPart,
+    FoundPart,
     FunctionPart,
     HardwarePart,
     LatencyPart,
@@ -63,6 +64,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
     winner, compared = outcome.winner, outcome.comparison
     best = None if winner is None else _best_part(session, winner)
     baseline = _latency_part(session, outcome.untuned)
+    spent = session.spent()
     return Receipt(
         schema=SCHEMA,
         workload=_workload_part(plan),
@@ -71,7 +73,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         versions=versions(),
         hardware=_hardware_part(session.ceiling.hardware, plan.board),
         seed=plan.seed,
-        pool=tuple(_member(member) for member in plan.pool.members),
+        pool=tuple(_member(member, session.found) for member in plan.pool.members),
         config=plan.config.to_mapping(),
         trials=_trials_part(search.trials.results),
         noise=_noise_part(session.measurer.noise),
@@ -85,7 +87,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         roofline=_roofline_part(session, best or baseline),
         math=_math_part(session, winner),
         verified=_verified_part(session, winner),
-        proposers=_proposer_parts(session),
+        proposers=_proposer_parts(session, spent),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
         models=_model_parts(session),
         spending=_spending_part(session),
@@ -95,13 +97,13 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
             nodes=len(search.tree.nodes),
             distinct_schedules=len(search.tree.known),
         ),
-        seconds=_seconds(session),
+        seconds=_seconds(session, spent),
         stop_reason=stop_reason,
         messages=tuple(session.messages),
     )
 
 
-def _member(member: Member) -> PoolMember:
+def _member(member: Member, found: Mapping[str, FoundPart]) -> PoolMember:
     spec = member.spec
     if isinstance(member, ExpertMember):
         return PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal)
@@ -120,7 +122,7 @@ def _member(member: Member) -> PoolMember:
             cached_input=None if cached is None else float(cached),
             source=member.prices_from,
         ),
-        found=recall(member),
+        found=found.get(member.name),
     )
 
 
@@ -310,7 +312,7 @@ def _verified_part(session: Session, winner: Winner | None) -> VerifiedPart:
     )
 
 
-def _proposer_parts(session: Session) -> dict[str, ProposerPart]:
+def _proposer_parts(session: Session, spent: Spent) -> dict[str, ProposerPart]:
     trials: dict[str, int] = {}
     for result in session.search.trials.results:
         by = session.search.trials.trial(result.trial).proposed_by
@@ -328,7 +330,7 @@ def _proposer_parts(session: Session) -> dict[str, ProposerPart]:
             fallbacks=record.fallbacks,
             alterations=record.alterations,
             alterations_kept=record.alterations_kept,
-            seconds=round(session.proposer_seconds.get(name, 0.0), 3),
+            seconds=round(spent.proposers.get(name, 0.0), 3),
         )
     return parts | {name: ProposerPart(trials=count) for name, count in trials.items()}
 
@@ -343,12 +345,12 @@ def _scorer_part(session: Session) -> ScorerPart:
     )
 
 
-def _seconds(session: Session) -> dict[str, float]:
+def _seconds(session: Session, spent: Spent) -> dict[str, float]:
     """Wall seconds by activity, exclusive of each other; ``waiting`` is measuring beside building and timing."""
-    spent = dict(session.watch.seconds)
-    measuring = spent.pop("measuring", 0.0)
+    found = dict(spent.activities)
+    measuring = found.pop("measuring", 0.0)
     building, timing = session.seconds_building, session.seconds_timing
-    spent |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
-    ordered = {name: round(spent.get(name, 0.0), 3) for name in ACTIVITIES}
-    total = session.watch.total
-    return {"total": round(total, 3), **ordered, "other": round(max(0.0, total - sum(ordered.values())), 3)}
+    found |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
+    ordered = {name: round(found.get(name, 0.0), 3) for name in ACTIVITIES}
+    rest = max(0.0, spent.total - sum(ordered.values()))
+    return {"total": round(spent.total, 3), **ordered, "other": round(rest, 3)}

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from colt.errors import MeasureError
 from colt.hardware import Bound, Hardware, Roofline, Work, save_peaks
 from colt.hardware.roofline import ROUNDING
+from colt.runs.answers import Looked
+from colt.runs.outside import Live, Outside
 from colt.tvm.peaks import measured_again
 from colt.tvm.source import Program
 
@@ -38,6 +40,7 @@ class Ceiling:
     threads: int
     hardware: Hardware
     note: Callable[[str], None]
+    outside: Outside = field(default_factory=Live)
     _measured_again: bool = False
     _miscounted: bool = False
 
@@ -85,14 +88,20 @@ class Ceiling:
     def _measure_again(self, latency_us: float) -> None:
         self._measured_again = True
         self.note(f"a kernel reaches {self.share(latency_us):.2f} of {self._peak()}, which is void and measured again")
+        seen = self.outside.take(f"hardware again, {self.threads} threads", Looked, self._look_again)
+        self.hardware = seen.hardware
+        for message in seen.notes:
+            self.note(message)
+
+    def _look_again(self) -> Looked:
+        hardware, messages = self.hardware, []
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             try:
-                self.hardware = measured_again(self.hardware, self.threads)
+                hardware = measured_again(hardware, self.threads)
             except MeasureError as error:
-                self.note(str(error))
-        for warning in warned:
-            self.note(str(warning.message))
+                messages.append(str(error))
+        return Looked(hardware=hardware, notes=(*messages, *(str(warning.message) for warning in warned)))
 
     def _raise(self, latency_us: float) -> None:
         work, old = self.work, self.hardware.peaks
@@ -103,7 +112,7 @@ class Ceiling:
         if work.bytes_moved < BEYOND_CACHES * self.hardware.last_level_cache.bytes:
             kept = replace(peaks, bandwidth_gbs=old.bandwidth_gbs, bandwidth_pattern=old.bandwidth_pattern)
         if kept != old and not old.disturbed:
-            save_peaks(self.hardware, kept)
+            self.outside.live(lambda: save_peaks(self.hardware, kept))
         until = "from now on" if kept == peaks and not old.disturbed else "in this run only"
         self.note(f"a kernel still exceeds it, so that its own figure counts {until}: {self._peak()}")
 

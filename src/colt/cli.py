@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from colt.session import Plan
 
 SOME_UNUSABLE = 1
+DIFFERENT = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for bad input, 1 for a pool of which not all is usable."""
+    """Run a command; returns the exit code: 0, 2 for bad input, 1 for a pool of which not all is usable, or a replay
+    that differs."""
     options = parser().parse_args(arguments)
     try:
         code: int = options.command(options)
@@ -83,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_tune(commands)
     _add_show(commands)
+    _add_replay(commands)
     _add_export(commands)
     _add_bench(commands)
     _add_pool(commands)
@@ -166,6 +169,17 @@ def _add_show(commands: Any) -> None:
     show.add_argument("run", metavar="DIR", help="a run directory")
     show.add_argument("--json", action="store_true", help="print the receipt as JSON")
     show.set_defaults(command=show_run)
+
+
+def _add_replay(commands: Any) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="search again as a finished run did, from its recording",
+        description="Search again as a finished run did. Its recorded answers take the place of the hardware: nothing "
+        "is built, measured or connected to. Exit code 0 if events and receipt are identical, 1 if not.",
+    )
+    replay.add_argument("run", metavar="DIR", help="a run directory")
+    replay.set_defaults(command=replay_run, json=False)
 
 
 def _add_export(commands: Any) -> None:
@@ -366,6 +380,17 @@ def show_run(options: argparse.Namespace) -> int:
     else:
         _print_result(receipt)
     return 0
+
+
+def replay_run(options: argparse.Namespace) -> int:
+    """``colt replay``."""
+    from colt.replaying import load
+
+    run = load(Path(options.run))
+    with progress_for(run.plan, options) as progress:
+        replay = run.replay([progress])
+    print(replay)
+    return 0 if replay.identical else DIFFERENT
 
 
 def export_run(options: argparse.Namespace) -> int:

@@ -21,3 +21,7 @@ class Rejected(ColtError):
 
 class MeasureError(ColtError):
     """Measuring as a whole is impossible (the worker does not start, the untuned program does not run)."""
+
+
+class ReplayError(ColtError):
+    """A replay does something else than the recorded run did; the text says where and what."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import msgspec
 
 from colt.hardware import cache_folder
 from colt.pool.spec import ModelMember
+from colt.runs.answers import Endpoints
 from colt.runs.receipt import FoundPart
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ def remember(findings: Iterable[Finding], folder: Path | None = None) -> None:
         warnings.warn(f"what was found is not kept for runs: {error}", stacklevel=2)
 
 
-def recall(member: ModelMember, folder: Path | None = None) -> FoundPart | None:
-    """What was found last about that model at that endpoint."""
-    return _read(_file(folder)).get(_key(member.base_url, member.model))
+def recall(members: Sequence[ModelMember], folder: Path | None = None) -> Endpoints:
+    """What was found last about these models at their endpoints, by the names of the members."""
+    known = _read(_file(folder))
+    found = {member.name: known.get(_key(member.base_url, member.model)) for member in members}
+    return Endpoints(found={name: part for name, part in found.items() if part is not None})
 
 
 def _key(base_url: str, model: str) -> str:

@@ -21,6 +21,7 @@ from colt.hardware import detect, load_peaks
 from colt.pool.language import LanguageModel
 from colt.pool.money import Usage, dollars
 from colt.pool.openings import openings
+from colt.pool.prompt import stable_text
 from colt.pool.spec import ModelMember
 from colt.search.search import Search
 from colt.session import Plan
@@ -104,7 +105,7 @@ def _prompts(plan: Plan) -> tuple[str, list[str]]:
     search.open(openings(space, [], random.Random(plan.seed)))
     briefing = brief(space, plan.program, hardware, plan.threads, vector_math=not plan.exact_math)
     pool = [member_in_words(member) for member in plan.pool.members]
-    model = LanguageModel(plan.pool.models[0].spec, pool, briefing, space)
+    model = LanguageModel(plan.pool.models[0].spec, pool, stable_text(briefing, pool), briefing, space)
     tickets = [ticket for _ in range(LOOKED_AT) if (ticket := search.select()) is not None]
     requests = [model.request(search.observe(ticket)) for ticket in tickets]
     if not requests:

@@ -22,9 +22,9 @@ from colt.asking import Asking
 from colt.calling import Calling, member_in_words, read_pool, resolved_config
 from colt.ceiling import Ceiling, why_no_roofline
 from colt.config import Budget, SearchConfig, SpaceKind
-from colt.errors import InputError, MeasureError
+from colt.errors import InputError, MeasureError, ReplayError
 from colt.events import Emit, Event
-from colt.hardware import Hardware
+from colt.findings import recall
 from colt.interrupt import Interrupt
 from colt.knobs import Schedule
 from colt.paying import why_stop_paying
@@ -33,18 +33,24 @@ from colt.pool.calls import Call
 from colt.pool.language import LanguageModel
 from colt.pool.money import PICODOLLARS, Ledger
 from colt.pool.openings import openings
+from colt.pool.prompt import stable_text
 from colt.pool.retry import RetryPolicy
 from colt.pool.spec import Pool
-from colt.runs.directory import JOURNAL, RECORDS, WORKLOADS, RunDirectory
+from colt.recordable import RecordableDesk, RecordableMeasurer
+from colt.runs.answers import Endpoints, Looked, Spent, StableText, Stop
+from colt.runs.directory import JOURNAL, PROGRAM, RECORDING, RECORDS, WORKLOADS, RunDirectory
 from colt.runs.journal import Journal
+from colt.runs.outside import Live, Outside, Recorder
+from colt.runs.receipt import FoundPart
 from colt.search.search import Search
 from colt.search.types import Fate, Observation, Proposal, Proposer, Trial, TrialResult
 from colt.stopwatch import Stopwatch
 from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_target
 from colt.tvm.briefing import brief
 from colt.tvm.cost_model import CostModel
+from colt.tvm.export import save_module
 from colt.tvm.host import available_cores, resolve_target
-from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Verification
+from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Measurer, Verification
 from colt.tvm.measure.code_size import predicted_build_seconds
 from colt.tvm.measure.rpc import require_board
 from colt.tvm.peaks import hardware_with_peaks
@@ -55,7 +61,7 @@ from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
 
 if TYPE_CHECKING:
-    from colt.pool.desk import ChatDesk
+    from colt.pool.chat_desk import ChatDesk
 
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
@@ -64,6 +70,7 @@ BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=6
 MOST_BOARD_THREADS = 1024
 RETRY = RetryPolicy(total_s=60.0)
 """A run has better things to do than to wait longer for one answer."""
+MOST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,10 @@ class Plan:
     space: SpaceKind = SpaceKind.COLT
     calling: Calling = field(default_factory=Calling)
 
-    def to_config(self) -> dict[str, object]:
-        """For the run directory's ``config.toml``."""
-        run: dict[str, object] = {"program": self.spec, "trials": self.budget.trials, "seed": self.seed}
+    def to_config(self, method: str) -> dict[str, object]:
+        """For the run directory's ``config.toml``; ``method`` names how the run decides what to measure."""
+        run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
+        run |= {"trials": self.budget.trials, "seed": self.seed}
         if self.program.size is not None:
             run["size"] = self.program.size
         if self.budget.seconds is not None:
@@ -135,8 +143,8 @@ def plan(
     """Check and resolve what the user asked for. Raises :class:`InputError`."""
     board = Board.parse(rpc, key)
     where = _resolve(target, threads, board)
-    if type(seed) is not int or not 0 <= seed < 2**31:
-        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {2**31 - 1}")
+    if type(seed) is not int or not 0 <= seed <= MOST_SEED:
+        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {MOST_SEED}")
     if type(exact_math) is not bool:
         raise InputError(f"exact_math is {exact_math!r}; it takes True or False")
     members = read_pool(pool)
@@ -186,6 +194,8 @@ class Session:
 
     plan: Plan
     listeners: InitVar[Sequence[Emit]] = ()
+    outside: Outside = field(default_factory=Live)
+    """Who answers what the plan does not; recorded if the run has a directory."""
     watch: Stopwatch = field(default_factory=Stopwatch)
     interrupt: Interrupt = field(default_factory=Interrupt)
     messages: list[str] = field(default_factory=list)
@@ -194,7 +204,7 @@ class Session:
     proposer_seconds: dict[str, float] = field(default_factory=dict)
     directory: RunDirectory | None = None
     ceiling: Ceiling = field(init=False)
-    measurer: LocalMeasurer = field(init=False)
+    measurer: Measurer = field(init=False)
     space: TvmSpace = field(init=False)
     scorer: TrustedScorer = field(init=False)
     search: Search = field(init=False)
@@ -205,10 +215,13 @@ class Session:
     """What was measured, by trial."""
     asking: Asking | None = None
     """How language models are asked, if there are any in the pool."""
-    desk: ChatDesk | None = None
+    desk: RecordableDesk | None = None
+    found: Mapping[str, FoundPart] = field(default_factory=dict)
+    """What is known of the endpoints of language models, by model."""
     calls: list[Call] = field(default_factory=list)
     """Calls of language models that have come back."""
     _space: TimedSpace = field(init=False)
+    _recorder: Recorder | None = None
     _records: Records | None = None
     _proposers: Mapping[str, Proposer] = field(default_factory=dict)
     _feeders: Sequence[Proposer] = ()
@@ -224,6 +237,8 @@ class Session:
 
     def __post_init__(self, listeners: Sequence[Emit]) -> None:
         self._listeners = list(listeners)
+        if self.plan.run_dir is not None:
+            self.outside = self._recorder = self._stack.enter_context(Recorder(self.outside))
 
     def __enter__(self) -> Self:
         try:
@@ -244,12 +259,11 @@ class Session:
         plan = self.plan
         with self.watch("starting"):
             self.emit(events.Began("looking at the hardware"))
-            hardware = self._hardware()
-            self.ceiling = Ceiling(plan.program, plan.threads, hardware, self.note)
-            peak = hardware.peaks.fma_gflops_all_threads
-            self.measurer = self._stack.enter_context(
-                LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
-            )
+            seen = self.outside.take(f"hardware, {plan.threads} threads", Looked, self._look)
+            for message in seen.notes:
+                self.note(message)
+            self.ceiling = Ceiling(plan.program, plan.threads, seen.hardware, self.note, self.outside)
+            self.measurer = self._stack.enter_context(RecordableMeasurer(self.outside, self._make_measurer))
             self.emit(events.Began("generating the design space"))
             self.space = TvmSpace.generated(
                 plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math
@@ -258,31 +272,34 @@ class Session:
                 self.note(message)
             self._make_search()
 
-    def _hardware(self) -> Hardware:
+    def _look(self) -> Looked:
         """This machine with its peaks, or what is assumed of the board, which is seen to be there."""
         plan = self.plan
         if plan.board is not None:
             require_board(plan.board)
-            for assumption in plan.assumptions:
-                self.note(assumption)
-            return assumed_hardware(plan.target)
+            return Looked(hardware=assumed_hardware(plan.target), notes=plan.assumptions)
         with warnings.catch_warnings(record=True) as warned:
             hardware = hardware_with_peaks(plan.threads)
-        for warning in warned:
-            self.note(str(warning.message))
-        return hardware
+        return Looked(hardware=hardware, notes=tuple(str(warning.message) for warning in warned))
 
-    def claim_directory(self) -> None:
+    def _make_measurer(self) -> Measurer:
+        plan, peak = self.plan, self.ceiling.hardware.peaks.fma_gflops_all_threads
+        return LocalMeasurer(plan.target, plan.threads, TRIAL_LIMITS, peak_gflops=peak, board=plan.board)
+
+    def claim_directory(self, method: str) -> None:
         """Write from here on: nothing that can be found wrong with the input is left to find."""
         plan = self.plan
         if plan.run_dir is None:
             return
-        self.directory = RunDirectory.create(plan.run_dir, plan.to_config())
+        self.directory = RunDirectory.create(plan.run_dir, plan.to_config(method))
         folder = self.directory.path
         journal = self._stack.enter_context(Journal(folder / JOURNAL))
         for event in self._early:
             journal(event)
         self._listeners.append(journal)
+        if self._recorder is not None:
+            self._recorder.open(folder / RECORDING)
+        self.directory.write(PROGRAM, save_module(plan.program.module))
         self._records = Records(folder / WORKLOADS, folder / RECORDS, plan.program.module, plan.target)
 
     def emit(self, event: Event) -> None:
@@ -326,16 +343,16 @@ class Session:
 
     def _ask_models(self) -> None:
         """Language models are asked while the machine is busy with what built-in experts propose."""
-        from colt.pool.chat import ChatClient
-        from colt.pool.desk import ChatDesk
-
         plan = self.plan
-        ledger = Ledger(plan.calling.ceilings)
-        clients = [ChatClient(member, ledger, retry=RETRY, seed=plan.seed) for member in plan.pool.models]
-        self.desk = self._stack.enter_context(ChatDesk(clients, plan.config.calls_in_flight))
+        most = min(plan.config.calls_in_flight, sum(member.concurrency for member in plan.pool.models))
+        self.desk = RecordableDesk(self.outside, lambda: self._open_desk(most), most)
+        self.found = self.outside.take("endpoints", Endpoints, lambda: recall(plan.pool.models)).found
         briefing = brief(self.space, plan.program, self.ceiling.hardware, plan.threads, vector_math=not plan.exact_math)
         pool = [member_in_words(member) for member in plan.pool.members]
-        models = {one.name: LanguageModel(one.spec, pool, briefing, self._space) for one in plan.pool.models}
+        text = stable_text(briefing, pool)
+        if self.outside.take("stable text", StableText, lambda: StableText(text=text)).text != text:
+            raise ReplayError("the text that every prompt begins with is another one")
+        models = {one.name: LanguageModel(one.spec, pool, text, briefing, self._space) for one in plan.pool.models}
         self.asking = Asking(
             self.search,
             self.desk,
@@ -349,6 +366,14 @@ class Session:
             note=self.note,
             watch=self.watch,
         )
+
+    def _open_desk(self, most: int) -> ChatDesk:
+        from colt.pool.chat import ChatClient
+        from colt.pool.chat_desk import ChatDesk
+
+        ledger = Ledger(self.plan.calling.ceilings)
+        clients = [ChatClient(member, ledger, retry=RETRY, seed=self.plan.seed) for member in self.plan.pool.models]
+        return self._stack.enter_context(ChatDesk(clients, most))
 
     def _why_stop_paying(self) -> str | None:
         paid = [member.name for member in self.plan.pool.models if not member.is_free]
@@ -406,7 +431,8 @@ class Session:
         if result.latency_us is None:
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
         self.emit(events.Baseline(result.latency_us))
-        self._stack.enter_context(self.interrupt)  # only now is there something that Ctrl-C should not lose
+        # Only now is there something that Ctrl-C should not lose.
+        self.outside.live(lambda: self._stack.enter_context(self.interrupt))
         return result.latency_us
 
     def openings(self) -> list[tuple[Schedule, str]]:
@@ -490,17 +516,27 @@ class Session:
 
     def stop_requested(self) -> str | None:
         """``interrupted``, ``seconds``, or ``pool`` if the run is to end now."""
-        if self.interrupt.requested:
-            if not self._told_of_interrupt:
-                self._told_of_interrupt = True
-                self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
-            return "interrupted"
-        if self.plan.calling.strict_pool and self.asking is not None and self.asking.abandoned:
+        reason = self.outside.take("stop", Stop, self._stop, quiet=Stop()).reason
+        if reason == "interrupted" and not self._told_of_interrupt:
+            self._told_of_interrupt = True
+            self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
+        if reason is None and self.plan.calling.strict_pool and self.asking is not None and self.asking.abandoned:
             return "pool"
+        return reason
+
+    def _stop(self) -> Stop:
+        if self.interrupt.requested:
+            return Stop(reason="interrupted")
         seconds = self.plan.budget.seconds
-        if seconds is not None and self.watch.total >= seconds:
-            return "seconds"
-        return None
+        return Stop(reason="seconds" if seconds is not None and self.watch.total >= seconds else None)
+
+    def spent(self) -> Spent:
+        """Wall seconds so far: all, by activity, and by proposer. Asked last, when nothing is left but the receipt."""
+        return self.outside.take("time spent", Spent, self._spent)
+
+    def _spent(self) -> Spent:
+        watch = self.watch
+        return Spent(total=watch.total, activities=dict(watch.seconds), proposers=dict(self.proposer_seconds))
 
 
 def fate_counts(results: Iterable[TrialResult]) -> dict[str, int]:

@@ -24,6 +24,7 @@ from colt.finish import Result, finish
 from colt.knobs import Schedule
 from colt.leaders import check_leader, roofline_reached
 from colt.pool import builtin
+from colt.runs.outside import Live, Outside
 from colt.search.types import Trial
 from colt.session import Plan, Session, plan
 
@@ -39,9 +40,11 @@ class Method:
     """What the root's children are chosen from, each with who made it."""
     ask: Callable[[Session, int], list[Trial]]
     """Up to so many distinct schedules to measure next; none if nothing new is found."""
+    name: str
+    """For the run's config."""
 
 
-TREE = Method(Session.openings, Session.ask)
+TREE = Method(Session.openings, Session.ask, "tree")
 """The paper's search over the shared tree."""
 
 
@@ -141,11 +144,11 @@ def tune(
     )
 
 
-def run(plan: Plan, on_event: Sequence[Emit] = (), method: Method = TREE) -> Result:
-    """Carry a plan out. Raises as :func:`tune`."""
-    with Session(plan, on_event) as session:
+def run(plan: Plan, on_event: Sequence[Emit] = (), method: Method = TREE, outside: Outside | None = None) -> Result:
+    """Carry a plan out. ``outside`` answers what the plan does not; live if left out. Raises as :func:`tune`."""
+    with Session(plan, on_event, outside or Live()) as session:
         baseline_us = session.measure_baseline()
-        session.claim_directory()
+        session.claim_directory(method.name)
         search = session.search
         search.open(method.openings(session), baseline_us)
         session.emit(events.Began("searching"))

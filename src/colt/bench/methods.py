@@ -29,7 +29,7 @@ def warm_tree(first: int) -> Method:
     """The tree; its openings are so many constructed schedules, or what they are in every run if that is 0."""
     if not first:
         return TREE
-    return Method(lambda session: islice(constructed(session), first), TREE.ask)
+    return Method(lambda session: islice(constructed(session), first), TREE.ask, f"tree, {first} constructed first")
 
 
 def without_tree(source: Source) -> Method:
@@ -47,7 +47,7 @@ def without_tree(source: Source) -> Method:
             trials += session.search.trials.pick(1)
         return trials
 
-    return Method(lambda session: (), ask)
+    return Method(lambda session: (), ask, "list")
 
 
 def sampled(first: int) -> Source:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
+from msgspec import Meta
 
 from colt.pool.completion import ChatError, Completion, ErrorKind
 from colt.pool.money import Spending
 
+Count = Annotated[int, Meta(ge=0, lt=2**63)]
 
-class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a call was charged, see :class:`~colt.pool.money.Spending`."""
 
-    calls: int = 0
-    unreported: int = 0
-    overruns: int = 0
-    input: int = 0
-    cached: int = 0
-    output: int = 0
-    picodollars: int = 0
+    calls: Count = 0
+    unreported: Count = 0
+    overruns: Count = 0
+    input: Count = 0
+    cached: Count = 0
+    output: Count = 0
+    picodollars: Count = 0
 
     @classmethod
     def of(cls, spending: Spending) -> Self:
@@ -34,7 +37,7 @@ class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One call: who was asked what for which ticket, and what came of it. Holds no key."""
 
-    ticket: int
+    ticket: Count
     model: str
     prompt: str
     """What differs from call to call; the stable text before it is kept once."""
@@ -43,14 +46,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     error: ErrorKind | None = None
     message: str = ""
     """What went wrong."""
-    seconds: float = 0.0
+    seconds: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     """From sending to having the answer, waiting for a free slot and for retries included."""
-    spent: Spent = Spent()
+    spent: Charge = Charge()
 
     @classmethod
     def of(cls, ticket: int, model: str, prompt: str, outcome: Completion | ChatError, seconds: float) -> Self:
         """What came back, put down."""
-        seconds, spent = round(seconds, 4), Spent.of(outcome.spent)
+        seconds, spent = round(seconds, 4), Charge.of(outcome.spent)
         if isinstance(outcome, Completion):
             return cls(ticket=ticket, model=model, prompt=prompt, text=outcome.answer, seconds=seconds, spent=spent)
         return cls(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from colt.pool.calls import Call
 from colt.pool.completion import ChatRequest, ReplySchema
-from colt.pool.prompt import Briefing, Member, node_text, stable_text
+from colt.pool.prompt import Briefing, Member, node_text
 from colt.pool.reply import ReplyError, read_reply, schema
 from colt.pool.settle import settled
 from colt.search.types import ModelSpec, NotAsked, Observation, Proposal, ProposalError, Space
@@ -15,13 +15,14 @@ from colt.search.types import ModelSpec, NotAsked, Observation, Proposal, Propos
 class LanguageModel:
     """One model of a pool. It remembers what was not usable in its last answer, to be told so next time."""
 
-    def __init__(self, spec: ModelSpec, pool: Sequence[Member], briefing: Briefing, space: Space) -> None:
+    def __init__(self, spec: ModelSpec, pool: Sequence[Member], system: str, briefing: Briefing, space: Space) -> None:
+        """``system`` is the stable text of the pool (:func:`~colt.pool.prompt.stable_text`)."""
         self.spec = spec
         self.dropped = 0
         """Parts of its answers that were not usable."""
         self._briefing = briefing
         self._space = space
-        self._system = stable_text(briefing, pool)
+        self._system = system
         self._schema = ReplySchema("proposals", schema([member.spec.name for member in pool]))
         self._told: tuple[str, ...] = ()
 

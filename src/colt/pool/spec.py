@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
@@ -12,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
+
+import msgspec
 
 from colt.errors import InputError
 from colt.pool import builtin
@@ -53,6 +56,7 @@ OPENAI = "api.openai.com"
 ENFORCES_SCHEMA = (OPENAI,)
 """Hosts known to enforce a JSON schema for all their models; of all others ``colt pool check`` finds out."""
 
+_OPTIONAL = ("api_key_env", "prices", "temperature", "reasoning_effort")
 _NAME = re.compile(r"[!-~]{1,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -144,8 +148,25 @@ class Pool:
         return cls(tuple(ExpertMember(spec.name) for spec in builtin.specs(names)))
 
     def to_tables(self) -> list[dict[str, object]]:
-        """As a pool file states it, with all that was looked up."""
+        """For a run's config: all fields, those that were looked up as well, and no key."""
         return [_table(member) for member in self.members]
+
+    @classmethod
+    def from_tables(cls, tables: Sequence[Mapping[str, object]]) -> Pool:
+        """The reverse of :meth:`to_tables`; needs no keys, and looks nothing up. Raises :class:`InputError`."""
+        try:
+            members = tuple(
+                ExpertMember(builtin.specs([str(table["expert"])])[0].name)
+                if "expert" in table
+                else msgspec.convert({**dict.fromkeys(_OPTIONAL), **table}, ModelMember)
+                for table in tables
+            )
+        except msgspec.ValidationError as error:
+            raise InputError(f"a {TABLE} is not what a run writes: {error}") from None
+        names = [member.name for member in members]
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"the pool needs members of different names; it has {', '.join(names) or 'none'}")
+        return cls(members)
 
 
 def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
@@ -188,9 +209,10 @@ def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
 def _table(member: Member) -> dict[str, object]:
     if isinstance(member, ExpertMember):
         return {"expert": member.name}
-    table = {key: getattr(member, key) for key in MODEL_FIELDS if key != "prices"}
+    table: dict[str, object] = {spec.name: getattr(member, spec.name) for spec in dataclasses.fields(member)}
     if member.prices is not None:
-        table["prices"] = {key: value for key in PRICE_FIELDS if (value := getattr(member.prices, key)) is not None}
+        prices = {key: getattr(member.prices, key) for key in PRICE_FIELDS}
+        table["prices"] = {key: str(value) for key, value in prices.items() if value is not None}
     return {key: value for key, value in table.items() if value is not None}
 
 

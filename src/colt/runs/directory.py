@@ -12,6 +12,10 @@ from colt.errors import InputError
 
 CONFIG = "config.toml"
 JOURNAL = "journal.jsonl"
+RECORDING = "measurements.jsonl"
+"""Every answer that the run got from outside; with the config and the program, all that a replay needs."""
+PROGRAM = "program.json"
+"""The untuned module in TVM's JSON."""
 RECEIPT = "receipt.json"
 KERNEL = "kernel.so"
 KERNEL_OBJECTS = "kernel.tar"

@@ -6,9 +6,30 @@ import json
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import msgspec
+
+from colt.errors import InputError
 from colt.events import Event, to_record
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All records of a journal, without their times. Raises :class:`InputError`, which names a damaged line."""
+    try:
+        rows = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    records = []
+    for number, row in enumerate(rows, 1):
+        try:
+            record = decoder.decode(row)
+            del record["t"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
+            raise InputError(f"{path}, line {number}, is no event: {error}") from None
+        records.append(record)
+    return records
 
 
 class Journal:

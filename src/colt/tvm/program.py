@@ -8,7 +8,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, te
 from tvm.tirx import PrimFunc
-from tvm_ffi import structural_walk
+from tvm_ffi import structural_hash, structural_walk
 
 from colt.tvm.workloads.base import Argument, Role
 
@@ -21,6 +21,11 @@ def module_of_tensors(tensors: Sequence[Any]) -> tvm.IRModule:
 def module_of_function(func: PrimFunc) -> tvm.IRModule:
     """The module that is tuned: ``func`` as ``main``, its arguments promised not to overlap, as MetaSchedule does."""
     return tvm.IRModule({"main": func.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)})
+
+
+def fingerprint(module: tvm.IRModule) -> str:
+    """Identifies a program by its structure: 16 hexadecimal digits, the same in every process."""
+    return f"{int(structural_hash(module)):016x}"
 
 
 def arguments_of(func: PrimFunc) -> tuple[Argument, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,23 @@ def load_program(spec: str | os.PathLike[str] | Any, size: str | None = None) ->
         raise InputError(f"{text!r} names nothing after the colon; {_OWN}")
     path = Path(file["path"]).expanduser()
     return _own_program(load_from_file(path, file["attribute"]), file["attribute"] or path.stem, size)
+
+
+def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:
+    """The program that a run has tuned: ``module`` as it was saved, with what is known of the workload of that name.
+
+    Programs of the user's own have no ``size``; nothing of theirs is imported.
+
+    Raises
+    ------
+    InputError
+        There is no such workload, or the module cannot be tuned.
+    """
+    own = _own_program(module, name, None)
+    if size is None:
+        return own
+    known = _workload_program(name, size)
+    return replace(known, module=own.module, arguments=own.arguments, min_bytes=own.min_bytes)
 
 
 def _workload_program(name: str, size: str | None) -> Program:

@@ -143,7 +143,7 @@ class LocalMeasurer(Measurer):
         return [worker.pid for worker in self._workers]
 
     def take_remarks(self) -> list[str]:
-        """What the user should know about the board and was not told yet, each once."""
+        """See :meth:`Measurer.take_remarks`; they are about the board."""
         new = [remark for remark, told in self._remarks.items() if not told]
         self._remarks.update(dict.fromkeys(new, True))
         return new
@@ -151,7 +151,15 @@ class LocalMeasurer(Measurer):
     # ---- candidates ----
 
     def build(self, jobs: Iterable[Job], limits: Limits | None = None) -> list[Build]:
-        """See :meth:`Measurer.build`; a worker keeps its last ``limits.kernels`` kernels."""
+        """Build the jobs, several at a time; results are in the order of the jobs.
+
+        The kernels are kept for :meth:`measure`; a worker keeps its last ``limits.kernels`` ones.
+
+        Raises
+        ------
+        MeasureError
+            No worker starts.
+        """
         candidates = self._build(list(jobs), limits or self._limits)
         return [candidate.build() for candidate in candidates]
 

@@ -190,7 +190,7 @@ class Limits:
 
 
 class Measurer(Protocol):
-    """Whoever measures. For one thread at a time; usable as a context manager."""
+    """Whoever measures for a run. For one thread at a time; usable as a context manager."""
 
     seconds_building: float
     """Wall time of building, in all calls."""
@@ -198,21 +198,6 @@ class Measurer(Protocol):
     """Wall time of running kernels, in all calls."""
     noise: Noise
     """How quiet the machine was while kernels were timed."""
-
-    @property
-    def restarts(self) -> int:
-        """Workers that had to be replaced."""
-        ...
-
-    def build(self, jobs: Iterable[Job], limits: Limits | None = None) -> list[Build]:
-        """Build the jobs, several at a time, and keep them for :meth:`measure`; results are in the order of the jobs.
-
-        Raises
-        ------
-        MeasureError
-            No worker starts.
-        """
-        ...
 
     def measure(
         self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
@@ -262,6 +247,10 @@ class Measurer(Protocol):
         ExportError
             No C compiler is found, the target is one that is not linked here, or building or linking fails.
         """
+        ...
+
+    def take_remarks(self) -> list[str]:
+        """What the user should know about where kernels run and was not told yet, each once."""
         ...
 
     def close(self) -> None:
