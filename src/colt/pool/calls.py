@@ -10,7 +10,7 @@ from msgspec import Meta
 from colt.pool.completion import ChatError, Completion, ErrorKind
 from colt.pool.money import Spending
 
-Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Count = Annotated[int, Meta(ge=0, le=9 * 10**18)]
 
 
 class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
