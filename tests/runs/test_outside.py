@@ -162,6 +162,11 @@ def test_a_recording_cut_short_is_refused(kept: int, whole: list[bytes], tmp_pat
         read([*whole[:kept], whole[kept][:-5]], tmp_path, end=b"")
 
 
+def test_a_line_begun_after_the_last_is_noticed(whole: list[bytes], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cut short after line 9"):
+        read([*whole, b'{"line"'], tmp_path, end=b"")
+
+
 def test_an_empty_file_is_no_recording(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 1, is not the head"):
         read([b""], tmp_path)

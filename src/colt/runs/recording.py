@@ -93,7 +93,7 @@ def read_recording(path: Path) -> list[Line]:
             raise InputError(f"{path}, line {number}, is not where it was written: lines before it are missing or new")
         lines.append(line)
     if rows[-1] or not lines or not isinstance(lines[-1].answer, Spent):
-        raise InputError(f"{path} is cut short after line {len(lines) + 1}: the last answer of a run is missing")
+        raise InputError(f"{path} is cut short after line {len(lines) + 1}: it does not end as that of a finished run")
     return lines
 
 
