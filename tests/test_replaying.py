@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from colt.events import Event
 from colt.finish import Result
 from colt.hardware import Peaks, detect
 from colt.replaying import METHODS, Replay
+from colt.runs.directory import RECORDING
 from colt.runs.receipt import load_receipt
 from colt.search.types import Fate
 from colt.session import plan
@@ -34,6 +36,9 @@ from colt.tvm.program import fingerprint
 from colt.tvm.source import load_program
 from colt.tvm.workloads import matmul
 from tests.loopback_board import LoopbackBoard
+from tests.pool.chat_members import KEY
+from tests.pool.chat_server import ChatServer, Part
+from tests.pool.simulated_model import simulated_reply
 
 
 def tune(program: Any, folder: Path, **options: Any) -> Result:
@@ -276,11 +281,11 @@ def test_a_run_on_a_board_is_replayed_without_it(
 
 
 def test_a_latency_that_was_tampered_with_is_found(copied: Path) -> None:
-    lines = [json.loads(line) for line in (copied / "measurements.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (copied / "recording.jsonl").read_text().splitlines()]
     number = next(index for index, line in enumerate(lines) if str(line.get("asked")).startswith("measure 7:"))
     latency = lines[number]["answer"]["latency_us"]
     lines[number]["answer"]["latency_us"] = 2 * latency
-    (copied / "measurements.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (copied / "recording.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     replay = replayed(copied)
     assert not replay.identical
     assert replay.difference is not None
@@ -292,34 +297,34 @@ def test_a_latency_that_was_tampered_with_is_found(copied: Path) -> None:
 
 
 def test_a_final_timing_that_was_tampered_with_is_found_in_the_receipt(copied: Path) -> None:
-    lines = (copied / "measurements.jsonl").read_text().splitlines(keepends=True)
+    lines = (copied / "recording.jsonl").read_text().splitlines(keepends=True)
     number = max(index for index, line in enumerate(lines) if '"kind":"timed in turn"' in line)
     answer = json.loads(lines[number])
     answer["answer"]["latencies_us"][1] = [1e6] * len(answer["answer"]["latencies_us"][1])
     lines[number] = json.dumps(answer) + "\n"
-    (copied / "measurements.jsonl").write_text("".join(lines))
+    (copied / "recording.jsonl").write_text("".join(lines))
     difference = replayed(copied).difference or ""
     assert difference.startswith("receipt.json: baseline.latency_us is")
     assert difference.endswith("in the replay 1000000.0")
 
 
 def test_a_timing_of_other_programs_is_a_difference(copied: Path) -> None:
-    lines = (copied / "measurements.jsonl").read_text().splitlines(keepends=True)
+    lines = (copied / "recording.jsonl").read_text().splitlines(keepends=True)
     number = max(index for index, line in enumerate(lines) if '"kind":"timed in turn"' in line)
     answer = json.loads(lines[number])
     answer["answer"]["latencies_us"].pop()
     lines[number] = json.dumps(answer) + "\n"
-    (copied / "measurements.jsonl").write_text("".join(lines))
+    (copied / "recording.jsonl").write_text("".join(lines))
     assert replayed(copied).difference == "3 programs are timed in turn, recorded are 2"
 
 
 def test_a_recorded_failure_of_the_untuned_program_is_a_difference(copied: Path) -> None:
-    lines = (copied / "measurements.jsonl").read_text().splitlines(keepends=True)
+    lines = (copied / "recording.jsonl").read_text().splitlines(keepends=True)
     answer = json.loads(lines[2])
     assert answer["asked"].startswith("measure -1:")
     answer["answer"] |= {"fate": "crash", "latency_us": None}
     lines[2] = json.dumps(answer) + "\n"
-    (copied / "measurements.jsonl").write_text("".join(lines))
+    (copied / "recording.jsonl").write_text("".join(lines))
     assert "the untuned program does not run (crash)" in (replayed(copied).difference or "")
 
 
@@ -405,15 +410,15 @@ def cut(name: str, size: int) -> Callable[[Path], object]:
     ("damage", "message"),
     [
         (drop("receipt.json"), "holds no finished run: there is no receipt.json"),
-        (drop("measurements.jsonl"), "holds no recording: there is no measurements.jsonl"),
+        (drop("recording.jsonl"), "holds no recording: there is no recording.jsonl"),
         (drop("journal.jsonl"), "journal.jsonl cannot be read"),
         (drop("program.json"), "program.json cannot be read"),
         (drop("config.toml"), "config.toml cannot be read"),
-        (cut("measurements.jsonl", 3), "measurements.jsonl is cut short after line"),
+        (cut("recording.jsonl", 3), "recording.jsonl is cut short after line"),
         (cut("journal.jsonl", 5), r"journal.jsonl, line \d+, is no event"),
         (cut("program.json", 50), "program.json: the saved module cannot be read|the saved module cannot be read"),
         (cut("receipt.json", 50), "is not a receipt"),
-        (changed("measurements.jsonl", '"schema":1', '"schema":2'), "has schema 2; this version of COLT reads 1"),
+        (changed("recording.jsonl", '"schema":1', '"schema":2'), "has schema 2; this version of COLT reads 1"),
         (changed("config.toml", "seed = 3", "seed = -3"), "config.toml is not the config of a run.*seed"),
         (changed("config.toml", "seed = 3", "seeds = 3"), "config.toml is not the config of a run.*seeds"),
         (changed("config.toml", "trials = 12", "trials = 0"), "config.toml: trials is 0"),
@@ -469,8 +474,75 @@ def test_the_command_line_says_identical_different_or_what_is_wrong(copied: Path
     change(copied / "config.toml", "seed = 3", "seed = 4")
     done = replay()
     assert (done.returncode, done.stdout[:15]) == (1, "different after")
-    (copied / "measurements.jsonl").unlink()
+    (copied / "recording.jsonl").unlink()
     done = replay()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("colt: ")
-    assert "there is no measurements.jsonl" in done.stderr
+    assert "there is no recording.jsonl" in done.stderr
+
+
+# ---- language models ----
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
+    """A server that plays two models, and their pool file."""
+    pytest.importorskip("openai", reason="language models come with the extra models")
+    monkeypatch.setenv("COLT_TEST_KEY", KEY)
+    rng = random.Random(0)
+    with ChatServer() as server:
+        server.think = lambda body: simulated_reply(body, rng)
+        pool = tmp_path / "pool.toml"
+        pool.write_text(
+            "".join(
+                f'[[member]]\nname = "{name}"\nbase_url = "{server.url}"\nsize_b = {size}\n'
+                'api_key_env = "COLT_TEST_KEY"\n'
+                "prices = { input = 0.25, cached_input = 0.025, output = 2 }\n"
+                for name, size in (("small", 7), ("large", 70))
+            )
+        )
+        yield server, pool
+
+
+FAULTS = [Part.GARBAGE, Part.WELL, Part.NOT_FOUND, Part.WELL, Part.EMPTY, Part.UNKNOWN_KNOBS, Part.WELL, Part.NO_USAGE]
+
+
+@pytest.mark.parametrize("parts", [[], FAULTS, [Part.UNAUTHORISED] * 50], ids=["well", "faults", "nobody"])
+def test_a_run_with_language_models_is_replayed_without_them(
+    parts: list[Part],
+    models: tuple[ChatServer, Path],
+    own_program: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, pool = models
+    server.parts += parts
+    server.delay_s = 0.1
+    receipt = tune(own_program, tmp_path / "run", pool=pool, trials=16, max_usd=1, config=None).receipt
+    assert receipt.models is not None
+    asked = len(server.asked)
+    assert asked > 0
+    monkeypatch.delenv("COLT_TEST_KEY")
+    again = replayed(tmp_path / "run", run_dir=tmp_path / "again")
+    assert again.identical, str(again)
+    assert len(server.asked) == asked
+    assert replayed(tmp_path / "again").identical
+    for path in (tmp_path / "run").rglob("*"):
+        assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
+    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
+) -> None:
+    tune(own_program, tmp_path / "run", pool=models[1], trials=8, config=None)
+    recording = tmp_path / "run" / RECORDING
+    before = recording.read_bytes()
+    recording.write_bytes(before.replace(b'\\"next_model\\": \\"small\\"', b'\\"next_model\\": \\"large\\"'))
+    assert recording.read_bytes() != before
+    assert not replayed(tmp_path / "run").identical
+    recording.write_bytes(before.replace(b"You are large.", b"You are little."))
+    assert recording.read_bytes() != before
+    assert "was not asked what it is recorded to have been" in str(replayed(tmp_path / "run"))
+    recording.write_bytes(before.replace(b"None has a share", b"Each has a share"))
+    assert recording.read_bytes() != before
+    assert "the text that every prompt begins with is another one" in str(replayed(tmp_path / "run"))

@@ -115,7 +115,7 @@ def test_the_run_directory_holds_config_journal_database_receipt_and_kernel(
     assert folder is not None
     assert {path.name for path in folder.iterdir()} == {
         *("config.toml", "journal.jsonl", "receipt.json", "kernel.so", "winner.json"),
-        *("database_workload.json", "database_tuning_record.json", "measurements.jsonl", "program.json"),
+        *("database_workload.json", "database_tuning_record.json", "recording.jsonl", "program.json"),
     }
     assert load_receipt(folder) == result.receipt
     journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]

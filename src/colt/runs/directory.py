@@ -12,7 +12,7 @@ from colt.errors import InputError
 
 CONFIG = "config.toml"
 JOURNAL = "journal.jsonl"
-RECORDING = "measurements.jsonl"
+RECORDING = "recording.jsonl"
 """Every answer that the run got from outside; with the config and the program, all that a replay needs."""
 PROGRAM = "program.json"
 """The untuned module in TVM's JSON."""
