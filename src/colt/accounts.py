@@ -7,7 +7,7 @@ import json
 import platform
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from colt import __version__
@@ -135,14 +135,18 @@ def _model_parts(session: Session) -> dict[str, ModelPart] | None:
         name = member.name
         calls = [call for call in session.calls if call.model == name]
         answered = [call for call in calls if call.error is None]
+        others = [call.served for call in answered if call.served not in ("", member.model)]
         spent = sum((call.spent.spending() for call in calls), Spending())
         parts[name] = ModelPart(
             answered=len(answered),
-            failed=dict(sorted(Counter(str(call.error) for call in calls if call.error is not None).items())),
+            failed=_counts(str(call.error) for call in calls if call.error is not None),
             requests=spent.calls,
+            retried=_counts(str(kind) for call in calls for kind in call.retried),
+            in_reasoning=sum(call.in_reasoning for call in answered),
+            served_as=_counts(others),
             unusable=asking.models[name].dropped,
             passed=session.search.pool.records[name].passed,
-            benched=asking.benched[name],
+            benched=asking.benched(name),
             input=spent.input,
             cached=spent.cached,
             output=spent.output,
@@ -151,6 +155,11 @@ def _model_parts(session: Session) -> dict[str, ModelPart] | None:
             median_seconds=round(statistics.median(call.seconds for call in answered), 3) if answered else None,
         )
     return parts
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    """How often each name occurs, in the order of names."""
+    return dict(sorted(Counter(names).items()))
 
 
 def _spending_part(session: Session) -> SpendingPart | None:

@@ -17,6 +17,7 @@ from itertools import cycle
 from colt.pool.calls import Call
 from colt.pool.desk import BENCHED, Arrivals, Desk
 from colt.pool.language import LanguageModel
+from colt.resting import IN_A_ROW, Rests
 from colt.search.search import Search, answer
 from colt.search.types import NotAsked, Observation, Proposal, ProposalError, Proposer, Ticket, Trial
 from colt.stopwatch import Stopwatch
@@ -25,6 +26,8 @@ POLL_S = 0.2
 """How long a wait for answers takes before somebody may interrupt it."""
 PATIENCE_S = 30.0
 """So long in a row the machine may stand idle for the models' sake; or twice as long as their slowest answer took."""
+RESTS = f"its last {IN_A_ROW} answers were of no use"
+"""Why a model is out that rests."""
 
 
 class Asking:
@@ -40,39 +43,57 @@ class Asking:
         *,
         trials_total: int,
         why_stop: Callable[[], str | None],
+        strict: bool,
         stopped: Callable[[], bool],
         told: Callable[[Call], None],
         note: Callable[[str], None],
         watch: Stopwatch,
     ) -> None:
-        """``experts`` are members of the pool that answer at once, ``feeders`` those who fill the time.
+        """``experts`` are members of the pool that answer at once, ``feeders`` those who fill the time, the former
+        perhaps among them.
 
-        ``why_stop`` says why no more calls are worth their price, ``stopped`` whether the run is to end. ``told`` gets
-        every call that has come back, ``note`` what the user should know.
+        ``why_stop`` says why no more calls are worth their price, ``strict`` whether the run ends when no model can be
+        asked, ``stopped`` whether it is to end. ``told`` gets every call that has come back, ``note`` what the user
+        should know.
         """
-        self.out: Mapping[str, str] = {}
-        """Models that cannot be asked at present, and why."""
         self.paying_ended: str | None = None
         """Why no more calls are made."""
         self._search = search
         self._desk = desk
         self.models = models
-        self.benched = dict.fromkeys(models, 0)
-        """How often each model has gone out after failures."""
+        self._unreachable: Mapping[str, str] = {}
+        self._rests = {name: Rests() for name in models}
+        self._benched = dict.fromkeys(models, 0)
         self._experts = experts
         self._feeders = cycle(feeders)
-        self._members = frozenset(search.pool.specs)
         self._trials_total = trials_total
         self._why_stop = why_stop
+        self._strict = strict
         self._stopped = stopped
         self._told = told
         self._note = note
         self._watch = watch
         self._under_way: dict[int, tuple[Ticket, Observation]] = {}
         self._picked = {True: 0, False: 0}
-        """Trials by members of the pool, and by others."""
+        """Trials by models, and by others."""
         self._slowest_s = 0.0
         self._told_out = False
+
+    @property
+    def out(self) -> Mapping[str, str]:
+        """Models that are not to be asked at present, and why."""
+        asked = {ticket.acting for ticket, _ in self._under_way.values()}
+        charged = self._search.trials.charged
+        resting = {
+            name: RESTS
+            for name, rests in self._rests.items()
+            if rests.resting(charged) or (rests.on_trial and name in asked)
+        }
+        return {**resting, **self._unreachable}
+
+    def benched(self, model: str) -> int:
+        """How often that model has gone out after failures, or after answers that were of no use."""
+        return self._benched[model] + self._rests[model].taken
 
     @property
     def all_out(self) -> bool:
@@ -90,7 +111,7 @@ class Asking:
         waited_s = 0.0
         while True:
             self._take(self._desk.arrived())
-            self._send()
+            self._send(self._search.config.iterations_per_trial * count)
             if self._under_way:
                 count = max(1, min(count, self._search.config.batch_size // 2))
             trials = self._pick(count, patient=waited_s < max(PATIENCE_S, 2 * self._slowest_s))
@@ -106,39 +127,53 @@ class Asking:
     def _take(self, arrivals: Arrivals) -> None:
         """Let what has come back take effect."""
         for name, why in arrivals.out.items():
-            self.benched[name] += why == BENCHED and self.out.get(name) != BENCHED
-        self.out = arrivals.out
+            self._benched[name] += why == BENCHED and self._unreachable.get(name) != BENCHED
+        self._unreachable = arrivals.out
         for call in arrivals.calls:
             self._told(call)
             self._slowest_s = max(self._slowest_s, call.seconds)
             ticket, observation = self._under_way.pop(call.ticket)
-            model = self.models[call.model]
-            self._commit(ticket, answer(partial(model.read, call), observation))
+            reply = answer(partial(self.models[call.model].read, call), observation)
+            if call.error is None:
+                self._judge(call.model, reply)
+            self._commit(ticket, reply)
         self._tell_of_absence()
+
+    def _judge(self, model: str, reply: Proposal | ProposalError) -> None:
+        """A model whose answers are of no use, several times in a row, is left alone for a while."""
+        if not isinstance(reply, ProposalError):
+            self._rests[model].useful()
+        elif self._rests[model].useless(self._search.trials.charged):
+            self._note(f"{model} is not asked for a while: {RESTS}, at last: {reply}")
 
     def _commit(self, ticket: Ticket, reply: Proposal | ProposalError) -> None:
         """Give an answer back; a course alteration that becomes due is asked for at once."""
         for due in self._search.commit(ticket, reply):
-            if due.acting in self.models and (self.paying_ended or due.acting in self.out):
-                reason = self.out.get(due.acting, "no more calls are made")
-                self._commit(due, NotAsked(reason))
+            out = self.out
+            if due.acting in self.models and (self.paying_ended or due.acting in out):
+                self._commit(due, NotAsked(out.get(due.acting, "no more calls are made")))
             else:
                 self._put(due)
 
     def _tell_of_absence(self) -> None:
-        if self.all_out and not self._told_out:
+        if self.abandoned and not self._told_out:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.out.items())
-            self._note(f"no language model can be asked, the built-in experts go on alone ({reasons})")
-        self._told_out = self.all_out
+            then = "the run stops" if self._strict else "the built-in experts go on alone"
+            self._note(f"no language model can be asked, {then} ({reasons})")
+        self._told_out = self.abandoned
 
     # ---- questions ----
 
-    def _send(self) -> None:
-        """Give tickets out, as long as there is a free slot and what comes of them will be measured."""
-        while len(self._under_way) < self._desk.most and self._wanted():
+    def _send(self, turns: int) -> None:
+        """Give tickets out, as long as there is a free slot and what comes of them will be measured.
+
+        In between experts of the pool have up to so many ``turns``: the tree may have nothing for models at present.
+        """
+        while turns and len(self._under_way) < self._desk.most and self._wanted():
             ticket = self._search.select(out=self.out)
             if ticket is None:
                 return
+            turns -= ticket.acting in self._experts
             self._put(ticket)
 
     def _put(self, ticket: Ticket) -> None:
@@ -156,11 +191,10 @@ class Asking:
         """Whether another call is worth it: not if what is there and under way will do for the time being."""
         if self.all_out or not self._pays():
             return False
-        waiting = self._search.trials.waiting(self._members)
+        waiting = self._search.trials.waiting(self.models)
         if waiting >= self._search.config.batch_size:
             return False  # more would be out of date before it is measured
-        coming = sum(ticket.places for ticket, _ in self._under_way.values())
-        return waiting + coming < self._trials_total - self._search.trials.charged
+        return waiting + self._search.coming() < self._trials_total - self._search.trials.charged
 
     def _pays(self) -> bool:
         if self.paying_ended is None:
@@ -174,7 +208,7 @@ class Asking:
     def _pick(self, count: int, patient: bool) -> list[Trial]:
         trials: list[Trial] = []
         while len(trials) < count and (trial := self._next(patient)) is not None:
-            self._picked[trial.proposed_by in self._members] += 1
+            self._picked[trial.proposed_by in self.models] += 1
             trials.append(trial)
         return trials
 
@@ -182,7 +216,7 @@ class Asking:
         """Every other trial is the models', as long as they have one; they keep their half if they are slow."""
         trials = self._search.trials
         if self._picked[True] <= self._picked[False]:
-            for trial in trials.pick(1, by=self._members):
+            for trial in trials.pick(1, by=self.models):
                 return trial
         if self._under_way and patient and self._picked[False] >= self._trials_total // 2:
             return None

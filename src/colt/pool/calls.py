@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from colt.pool.completion import ChatError, Completion, ErrorKind
 from colt.pool.money import Spending
@@ -49,19 +50,24 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seconds: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     """From sending to having the answer, waiting for a free slot and for retries included."""
     spent: Charge = Charge()
+    retried: tuple[ErrorKind, ...] = ()
+    """What went wrong with requests that were made again."""
+    served: str = ""
+    """The model that the endpoint says has answered."""
+    in_reasoning: bool = False
+    """Whether the answer came in the reasoning channel, where none was expected."""
 
     @classmethod
     def of(cls, ticket: int, model: str, prompt: str, outcome: Completion | ChatError, seconds: float) -> Self:
         """What came back, put down."""
-        seconds, spent = round(seconds, 4), Charge.of(outcome.spent)
-        if isinstance(outcome, Completion):
-            return cls(ticket=ticket, model=model, prompt=prompt, text=outcome.answer, seconds=seconds, spent=spent)
-        return cls(
+        call = cls(
             ticket=ticket,
             model=model,
             prompt=prompt,
-            error=outcome.kind,
-            message=str(outcome),
-            seconds=seconds,
-            spent=spent,
+            seconds=round(seconds, 4),
+            spent=Charge.of(outcome.spent),
+            retried=outcome.retried,
         )
+        if isinstance(outcome, ChatError):
+            return replace(call, error=outcome.kind, message=str(outcome))
+        return replace(call, text=outcome.answer, served=outcome.served_model, in_reasoning=not outcome.text)

@@ -144,7 +144,7 @@ class ChatClient:
         try:
             completion = self._attempts(request, call)
         except ChatError as error:
-            error.attempts, error.spent = call.attempts, call.spent
+            error.attempts, error.spent, error.retried = call.attempts, call.spent, tuple(call.retried)
             if error.kind.blameless:
                 self.breaker.abandoned(trial)
             else:
@@ -183,6 +183,7 @@ class ChatClient:
             remaining = self._ledger.remaining_s()
             if wait is None or (remaining is not None and wait >= remaining):
                 raise result
+            call.retried.append(result.kind)
             self._sleep(wait)
 
     def _attempt(self, request: ChatRequest, call: _Call) -> Completion | ChatError:
@@ -240,6 +241,7 @@ class ChatClient:
             request_id=exchange.request_id,
             served_model=self._clean(outcome.served_model),
             spent=call.spent,
+            retried=tuple(call.retried),
         )
 
     def _sleep(self, seconds: float) -> None:
@@ -412,6 +414,7 @@ class _Call:
 
     attempts: int = 0
     spent: Spending = field(default_factory=Spending)
+    retried: list[ErrorKind] = field(default_factory=list)
 
 
 class _Fate(Enum):

@@ -107,9 +107,9 @@ class ChatDesk:
         if not isinstance(error, ChatError) or not error.kind.blameless:
             self._held.clear()
         elif error.kind is ErrorKind.BUDGET and error.final:
-            self._for_good[flight.model] = str(error)
+            self._for_good[flight.model] = error.reason
         else:
-            self._held[flight.model] = str(error)
+            self._held[flight.model] = error.reason
 
     def _out(self) -> dict[str, str]:
         out = dict(self._for_good)

@@ -70,6 +70,8 @@ class ChatError(ColtError):
         reasoning: str = "",
     ) -> None:
         super().__init__(f"{model}: {message}")
+        self.reason = message
+        """The text without the model's name."""
         self.kind = kind
         self.model = model
         self.status = status
@@ -83,6 +85,8 @@ class ChatError(ColtError):
         """Whether there was reasoning, in spite of an empty answer."""
         self.attempts = 0
         """Requests made."""
+        self.retried: tuple[ErrorKind, ...] = ()
+        """What went wrong with all of them but the last."""
         self.spent = Spending()
         """Over all attempts."""
 
@@ -128,6 +132,8 @@ class Completion:
     """The model that the endpoint says has answered."""
     spent: Spending = field(default_factory=Spending)
     """Over all attempts."""
+    retried: tuple[ErrorKind, ...] = ()
+    """What went wrong with the attempts before."""
 
     @property
     def answer(self) -> str:

@@ -207,14 +207,19 @@ class ProposerPart(_Record, frozen=True):
 class ModelPart(_Record, frozen=True):
     """What calling one language model took.
 
-    ``answered`` calls gave a text, others are in ``failed`` by what went wrong; ``requests`` counts retries as well.
-    ``unusable`` are parts of answers that could not be taken, ``passed`` turns that went to another model while this
-    one was out, ``benched`` how often it was after failures. Of tokens ``cached`` is the part of ``input`` that came
-    from the provider's cache; ``unreported`` requests were charged in full, since nobody said what they used."""
+    ``answered`` calls gave a text, others are in ``failed`` by what went wrong. ``requests`` counts retries as well;
+    ``retried`` says what went wrong before those. Of the answers ``in_reasoning`` came in the reasoning channel, and
+    ``served_as`` from models of other names, as the endpoint says. ``unusable`` are parts of answers that could not be
+    taken, ``passed`` turns that went to another model while this one was out, ``benched`` how often it was, after
+    failures or answers of no use. Of tokens ``cached`` is the part of ``input`` that came from the provider's cache;
+    ``unreported`` requests were charged in full, since nobody said what they used."""
 
     answered: int = 0
     failed: dict[str, int] = {}
     requests: int = 0
+    retried: dict[str, int] = {}
+    in_reasoning: int = 0
+    served_as: dict[str, int] = {}
     unusable: int = 0
     passed: int = 0
     benched: int = 0

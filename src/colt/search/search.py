@@ -205,6 +205,10 @@ class Search:
         """Tickets that have been given out and have not taken effect."""
         return len(self._queue) + len(self._feeding)
 
+    def coming(self) -> int:
+        """Alternatives asked for by tickets of the pool that have not taken effect, answered or not."""
+        return sum(ticket.places for ticket in self._queue)
+
     # ---- what a commit does ----
 
     def _take_effect(self, ticket: Ticket, reply: Proposal | ProposalError) -> Ticket | None:
