@@ -14,7 +14,7 @@ from colt.pool.calls import Call
 from colt.pool.completion import ChatRequest, ErrorKind
 from colt.pool.desk import Arrivals
 from colt.pool.language import LanguageModel
-from colt.pool.prompt import Member
+from colt.pool.prompt import Member, stable_text
 from colt.search.types import ModelSpec, Trial
 from colt.stopwatch import Stopwatch
 from tests.pool.simulated_model import simulated_reply
@@ -114,7 +114,7 @@ class Run:
         self.asking = Asking(
             self.search,
             desk,
-            {spec.name: LanguageModel(spec, pool, briefing, space) for spec in models},
+            {spec.name: LanguageModel(spec, pool, stable_text(briefing, pool), briefing, space) for spec in models},
             {spec.name: BestOf(spec, space, scorer, 2) for spec in experts},
             [BestOf(spec, space, scorer, 2) for spec in (*FEEDERS, *experts)],
             trials_total=trials,
