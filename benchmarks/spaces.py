@@ -15,7 +15,7 @@ from typing import Any
 
 from colt.config import SpaceKind
 from colt.intervals import paired_ratio
-from colt.session import plan
+from colt.planning import plan
 from colt.tuning import run
 from colt.tvm import workloads
 from colt.tvm.host import resolve_target

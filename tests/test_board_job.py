@@ -17,8 +17,8 @@ import colt
 from colt import finish
 from colt.errors import InputError, MeasureError
 from colt.hardware import detect
+from colt.planning import plan
 from colt.runs.receipt import load_receipt
-from colt.session import plan
 from colt.tvm.assumed import assumed_hardware, resolve_board_target, simd_of_target
 from colt.tvm.measure import LocalMeasurer
 from colt.tvm.source import load_program

@@ -14,8 +14,8 @@ import tvm
 import colt
 from colt.errors import InputError
 from colt.finish import Result
+from colt.planning import plan
 from colt.runs.receipt import FunctionPart, MathPart, load_receipt
-from colt.session import plan
 from colt.tvm.vector_math import FUNCTIONS, count_calls
 from tests.test_receipt import OLD, shown
 

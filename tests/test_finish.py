@@ -9,6 +9,7 @@ import pytest
 import tvm_ffi
 
 import colt
+import colt.planning
 import colt.session
 from colt import comparison
 from colt.finish import Result
@@ -81,7 +82,7 @@ def test_all_leaders_are_verified_before_any_of_them_is_timed(
 def test_the_untuned_program_takes_part_in_the_turn(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(monkeypatch)
     result = tune(own_program)
-    untuned = colt.session.plan(own_program).program.module
+    untuned = colt.planning.plan(own_program).program.module
     assert tvm_ffi.structural_equal(watched.timed[-2], untuned)
     assert [among(module, [result.module]) for module in watched.timed[-3:]] == [True, False, True]
     assert (result.receipt.rounds or 0) >= 2
@@ -115,7 +116,7 @@ def test_a_slower_winner_is_not_kept(own_program: str, monkeypatch: pytest.Monke
     timings(monkeypatch, tuned=[100.0] * 8, untuned=[80.0, 81.0] * 4)
     result = tune(own_program, trials=3)
     assert (result.best, result.speedup, result.verdict) == (None, 1.0, Verdict.SLOWER)
-    assert tvm_ffi.structural_equal(result.module, colt.session.plan(own_program).program.module)
+    assert tvm_ffi.structural_equal(result.module, colt.planning.plan(own_program).program.module)
     assert result.receipt.baseline.interval_us == (80.0, 81.0)
     assert any("0.81x (0.80x to 0.81x with" in message for message in result.receipt.messages)
 

@@ -37,7 +37,19 @@ ALLOWED = {
 }
 """What each part of COLT may import of COLT; ``tvm`` and what drives everything may import all below them."""
 DRIVERS = {
-    *("cli", "bench", "forecast", "findings", "tuning", "replaying", "session", "finish", "accounts"),
+    *(
+        "cli",
+        "bench",
+        "forecast",
+        "findings",
+        "tuning",
+        "replaying",
+        "session",
+        "planning",
+        "consulting",
+        "finish",
+        "accounts",
+    ),
     *("leaders", "comparison", "ceiling", "recordable"),
 }
 ANYTHING_BUT = {"tvm": {*DRIVERS, "runs"}}

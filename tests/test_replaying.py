@@ -24,11 +24,11 @@ from colt.errors import InputError
 from colt.events import Event
 from colt.finish import Result
 from colt.hardware import Peaks, detect
+from colt.planning import plan
 from colt.replaying import METHODS, Replay
 from colt.runs.directory import RECORDING
 from colt.runs.receipt import load_receipt
 from colt.search.types import Fate
-from colt.session import plan
 from colt.tuning import TREE, run
 from colt.tvm.export import load_module
 from colt.tvm.measure import ExportError, LocalMeasurer, Verification, local

@@ -22,9 +22,9 @@ from colt.config import SpaceKind
 from colt.events import Event
 from colt.finish import Result
 from colt.hardware import Bound, Peaks, detect
+from colt.planning import plan
 from colt.runs.receipt import Verdict, load_receipt
 from colt.search.types import Fate
-from colt.session import plan
 from colt.tuning import run
 from colt.tvm.measure import Limits, LocalMeasurer, Verification
 from colt.tvm.source import load_program

@@ -14,6 +14,7 @@ from colt import __version__
 from colt.hardware import Hardware
 from colt.intervals import Estimate, Interval
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.planning import Plan
 from colt.pool.money import Spending
 from colt.pool.spec import ExpertMember, Member
 from colt.runs.answers import Spent
@@ -21,7 +22,6 @@ from colt.runs.receipt import (
     SCHEMA,
     BestPart,
     BuildPart,
-    FoundPart,
     FunctionPart,
     HardwarePart,
     LatencyPart,
@@ -43,11 +43,12 @@ from colt.runs.receipt import (
     WorkloadPart,
 )
 from colt.search.types import Fate, TrialResult
-from colt.session import Plan, fate_counts
+from colt.session import fate_counts
 from colt.tvm.measure import Board, Measurement, Noise
 from colt.tvm.vector_math import FUNCTIONS, count_calls
 
 if TYPE_CHECKING:
+    from colt.consulting import Consulting
     from colt.finish import Outcome, Winner
     from colt.session import Session
 
@@ -73,7 +74,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
         versions=versions(),
         hardware=_hardware_part(session.ceiling.hardware, plan.board),
         seed=plan.seed,
-        pool=tuple(_member(member, session.found) for member in plan.pool.members),
+        pool=tuple(_member(member, session.consulting) for member in plan.pool.members),
         config=plan.config.to_mapping(),
         trials=_trials_part(search.trials.results),
         noise=_noise_part(session.measurer.noise),
@@ -103,7 +104,7 @@ def make_receipt(session: Session, outcome: Outcome, stop_reason: str) -> Receip
     )
 
 
-def _member(member: Member, found: Mapping[str, FoundPart]) -> PoolMember:
+def _member(member: Member, consulting: Consulting | None) -> PoolMember:
     spec = member.spec
     if isinstance(member, ExpertMember):
         return PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal)
@@ -122,18 +123,18 @@ def _member(member: Member, found: Mapping[str, FoundPart]) -> PoolMember:
             cached_input=None if cached is None else float(cached),
             source=member.prices_from,
         ),
-        found=found.get(member.name),
+        found=consulting.found.get(member.name) if consulting else None,
     )
 
 
 def _model_parts(session: Session) -> dict[str, ModelPart] | None:
-    asking = session.asking
-    if asking is None:
+    consulting = session.consulting
+    if consulting is None:
         return None
     parts = {}
     for member in session.plan.pool.models:
         name = member.name
-        calls = [call for call in session.calls if call.model == name]
+        calls = [call for call in consulting.calls if call.model == name]
         answered = [call for call in calls if call.error is None]
         others = [call.served for call in answered if call.served not in ("", member.model)]
         spent = sum((call.spent.spending() for call in calls), Spending())
@@ -144,9 +145,9 @@ def _model_parts(session: Session) -> dict[str, ModelPart] | None:
             retried=_counts(str(kind) for call in calls for kind in call.retried),
             in_reasoning=sum(call.in_reasoning for call in answered),
             served_as=_counts(others),
-            unusable=asking.models[name].dropped,
+            unusable=consulting.asking.models[name].dropped,
             passed=session.search.pool.records[name].passed,
-            benched=asking.benched(name),
+            benched=consulting.asking.benched(name),
             input=spent.input,
             cached=spent.cached,
             output=spent.output,
@@ -163,10 +164,11 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 
 def _spending_part(session: Session) -> SpendingPart | None:
-    if session.asking is None:
+    consulting = session.consulting
+    if consulting is None:
         return None
     ceilings = session.plan.calling.ceilings
-    spent = sum((call.spent.spending() for call in session.calls), Spending())
+    spent = sum((call.spent.spending() for call in consulting.calls), Spending())
     return SpendingPart(
         usd=float(spent.usd),
         requests=spent.calls,
@@ -175,7 +177,7 @@ def _spending_part(session: Session) -> SpendingPart | None:
         max_calls=ceilings.calls,
         max_tokens=ceilings.tokens,
         max_seconds=ceilings.seconds,
-        ended=session.asking.paying_ended,
+        ended=consulting.asking.paying_ended,
     )
 
 

@@ -20,8 +20,8 @@ from colt.config import PRESETS, SearchConfig
 from colt.errors import ColtError, InputError
 
 if TYPE_CHECKING:
+    from colt.planning import Plan
     from colt.runs.progress import Progress
-    from colt.session import Plan
 
 SOME_UNUSABLE = 1
 DIFFERENT = 1
@@ -259,8 +259,8 @@ def _add_pool(commands: Any) -> None:
 def tune_program(options: argparse.Namespace) -> int:
     """``colt tune``."""
     config = search_config(options)
+    from colt.planning import plan
     from colt.runs.directory import RunDirectory, next_free
-    from colt.session import plan
     from colt.tuning import run
 
     made = plan(

@@ -101,7 +101,8 @@ def finish(session: Session, baseline_us: float, stop_reason: str) -> Result:
         session.directory.write(WINNER, save_module(module))
         with session.watch("exporting"):
             _export(session, module, session.directory.path)
-    session.hang_up()
+    if session.consulting is not None:
+        session.consulting.hang_up()
     receipt = make_receipt(session, outcome, stop_reason)
     if session.directory is not None:
         session.directory.write(RECEIPT, receipt.to_json())

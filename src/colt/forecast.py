@@ -18,13 +18,13 @@ import msgspec
 from colt.calling import TYPICAL_PROPOSAL, member_in_words
 from colt.errors import InputError
 from colt.hardware import detect, load_peaks
+from colt.planning import Plan
 from colt.pool.language import LanguageModel
 from colt.pool.money import Usage, dollars
 from colt.pool.openings import openings
 from colt.pool.prompt import stable_text
 from colt.pool.spec import ModelMember
 from colt.search.search import Search
-from colt.session import Plan
 from colt.tvm.briefing import brief
 from colt.tvm.scorer import AnalyticalScorer, machine_of
 from colt.tvm.space import TvmSpace

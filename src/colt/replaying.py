@@ -26,6 +26,7 @@ from colt.calling import Calling
 from colt.config import Budget, SearchConfig, SpaceKind
 from colt.errors import InputError, MeasureError, ReplayError
 from colt.events import Emit, Event, to_record
+from colt.planning import MOST_BOARD_THREADS, MOST_SEED, Plan
 from colt.pool.money import Ceilings
 from colt.pool.spec import Pool
 from colt.runs.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory
@@ -33,7 +34,6 @@ from colt.runs.journal import read_journal
 from colt.runs.outside import Recorded
 from colt.runs.receipt import Receipt, load_receipt
 from colt.runs.recording import Line, read_recording
-from colt.session import MOST_BOARD_THREADS, MOST_SEED, Plan
 from colt.tuning import TREE, run
 from colt.tvm.assumed import resolve_board_target
 from colt.tvm.export import load_module

@@ -1,7 +1,6 @@
 """The parts of one run, tied together: space, scorer, pool, measurer, records, clocks.
 
-:mod:`colt.tuning` drives them; this module builds them from what the user asked for. All input is checked in
-:func:`plan`, before anything is started or written.
+:mod:`colt.tuning` drives them; this module builds them from a plan (:mod:`colt.planning`).
 """
 
 from __future__ import annotations
@@ -12,180 +11,43 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import InitVar, dataclass, field
-from decimal import Decimal
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 from colt import events
-from colt.asking import Asking
-from colt.calling import Calling, member_in_words, read_pool, resolved_config
-from colt.ceiling import Ceiling, why_no_roofline
-from colt.config import Budget, SearchConfig, SpaceKind
-from colt.errors import InputError, MeasureError, ReplayError
+from colt.ceiling import Ceiling
+from colt.consulting import Consulting
+from colt.errors import MeasureError
 from colt.events import Emit, Event
-from colt.findings import recall
 from colt.interrupt import Interrupt
 from colt.knobs import Schedule
-from colt.paying import why_stop_paying
+from colt.planning import Plan
 from colt.pool import builtin
-from colt.pool.calls import Call
-from colt.pool.language import LanguageModel
-from colt.pool.money import PICODOLLARS, Ledger
 from colt.pool.openings import openings
-from colt.pool.prompt import stable_text
-from colt.pool.retry import RetryPolicy
-from colt.pool.spec import Pool
-from colt.recordable import RecordableDesk, RecordableMeasurer
-from colt.runs.answers import Endpoints, Looked, Spent, StableText, Stop
+from colt.recordable import RecordableMeasurer
+from colt.runs.answers import Looked, Spent, Stop
 from colt.runs.directory import JOURNAL, PROGRAM, RECORDING, RECORDS, WORKLOADS, RunDirectory
 from colt.runs.journal import Journal
 from colt.runs.outside import Live, Outside, Recorder
-from colt.runs.receipt import FoundPart
 from colt.search.search import Search
 from colt.search.types import Fate, Observation, Proposal, Proposer, Trial, TrialResult
 from colt.stopwatch import Stopwatch
-from colt.tvm.assumed import ResolvedTarget, assumed_hardware, resolve_board_target
-from colt.tvm.briefing import brief
+from colt.tvm.assumed import assumed_hardware
 from colt.tvm.cost_model import CostModel
 from colt.tvm.export import save_module
-from colt.tvm.host import available_cores, resolve_target
-from colt.tvm.measure import Board, Job, Limits, LocalMeasurer, Measurement, Measurer, Verification
+from colt.tvm.measure import Job, Limits, LocalMeasurer, Measurement, Measurer, Verification
 from colt.tvm.measure.code_size import predicted_build_seconds
 from colt.tvm.measure.rpc import require_board
 from colt.tvm.peaks import hardware_with_peaks
 from colt.tvm.records import Records, arguments_info
 from colt.tvm.scorer import AnalyticalScorer, TrustedScorer, machine_of
-from colt.tvm.source import Program, load_program
 from colt.tvm.space import TvmSpace
 from colt.tvm.timed import TimedScorer, TimedSpace
-
-if TYPE_CHECKING:
-    from colt.pool.chat_desk import ChatDesk
 
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
-MOST_BOARD_THREADS = 1024
-RETRY = RetryPolicy(total_s=60.0)
-"""A run has better things to do than to wait longer for one answer."""
-MOST_SEED = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done, all of it checked."""
-
-    spec: str
-    """The program as the user named it; its own name if it was given as an object."""
-    program: Program
-    target: Any
-    threads: int
-    pool: Pool
-    budget: Budget
-    seed: int
-    config: SearchConfig
-    run_dir: Path | None
-    exact_math: bool = False
-    """Whether schedules keep the untuned program's calls of exp and the like, see :mod:`colt.tvm.vector_math`."""
-    board: Board | None = None
-    """Where kernels run, if not on this machine."""
-    assumptions: tuple[str, ...] = ()
-    """What the user did not say of the board, in words."""
-    space: SpaceKind = SpaceKind.COLT
-    calling: Calling = field(default_factory=Calling)
-
-    def to_config(self, method: str) -> dict[str, object]:
-        """For the run directory's ``config.toml``; ``method`` names how the run decides what to measure."""
-        run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
-        run |= {"trials": self.budget.trials, "seed": self.seed}
-        if self.program.size is not None:
-            run["size"] = self.program.size
-        if self.budget.seconds is not None:
-            run["seconds"] = self.budget.seconds
-        if self.budget.until_roofline is not None:
-            run["until_roofline"] = self.budget.until_roofline
-        run |= {"threads": self.threads, "target": str(self.target)}
-        run["exact_math"] = self.exact_math
-        if self.board is not None:
-            run |= {"rpc": self.board.address, "key": self.board.key}
-        if self.space is not SpaceKind.COLT:
-            run["space"] = str(self.space)
-        if self.pool.models:
-            run |= self.calling.to_mapping()
-        return {"run": run, "search": self.config.to_mapping(), "member": self.pool.to_tables()}
-
-
-def plan(
-    program: Any,
-    *,
-    size: str | None = None,
-    target: Any = None,
-    pool: str | Path | Sequence[str] = builtin.DEFAULT,
-    trials: int = 64,
-    seconds: float | None = None,
-    until_roofline: float | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    config: SearchConfig | None = None,
-    run_dir: str | Path | None = None,
-    exact_math: bool = False,
-    rpc: str | None = None,
-    key: str | None = None,
-    max_usd: Decimal | float | None = None,
-    max_calls: int | None = None,
-    max_tokens: int | None = None,
-    max_seconds: float | None = None,
-    strict_pool: bool = False,
-    keep_paying: bool = False,
-) -> Plan:
-    """Check and resolve what the user asked for. Raises :class:`InputError`."""
-    board = Board.parse(rpc, key)
-    where = _resolve(target, threads, board)
-    if type(seed) is not int or not 0 <= seed <= MOST_SEED:
-        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {MOST_SEED}")
-    if type(exact_math) is not bool:
-        raise InputError(f"exact_math is {exact_math!r}; it takes True or False")
-    members = read_pool(pool)
-    calling = Calling.checked(members, max_usd, max_calls, max_tokens, max_seconds, strict_pool, keep_paying)
-    budget = Budget(trials, seconds, until_roofline)
-    if run_dir is not None:
-        if not str(run_dir):
-            raise InputError("the run directory has an empty name")
-        RunDirectory.require_free(Path(run_dir))
-    loaded = load_program(program, size)
-    if until_roofline is not None and board is not None:
-        raise InputError(f"until_roofline is {until_roofline}, but the peaks of a board are not known")
-    if until_roofline is not None and (why := why_no_roofline(loaded)) is not None:
-        raise InputError(f"until_roofline is {until_roofline}, but {loaded.name} has no share of the roofline: {why}")
-    return Plan(
-        program if isinstance(program, str) else loaded.name,
-        loaded,
-        where.target,
-        where.threads,
-        members,
-        budget,
-        seed,
-        resolved_config(config, members),
-        None if run_dir is None else Path(run_dir),
-        exact_math,
-        board,
-        where.assumptions,
-        calling=calling,
-    )
-
-
-def _resolve(target: Any, threads: int | None, board: Board | None) -> ResolvedTarget:
-    """What to compile for, and the threads that kernels use. Raises :class:`InputError`."""
-    here = board is None
-    most = available_cores() if here else MOST_BOARD_THREADS
-    if threads is not None and (type(threads) is not int or not 1 <= threads <= most):
-        limit = f"{most}, the cores of this machine" if here else f"{most}"
-        raise InputError(f"threads is {threads!r}; it takes an integer from 1 to {limit}")
-    if not here:
-        return resolve_board_target(target, threads)
-    return ResolvedTarget(resolve_target(target, threads or most), threads or most)
 
 
 @dataclass(slots=True)
@@ -213,13 +75,8 @@ class Session:
     seconds_timing: float = 0.0
     builds: dict[int, Measurement] = field(default_factory=dict)
     """What was measured, by trial."""
-    asking: Asking | None = None
+    consulting: Consulting | None = None
     """How language models are asked, if there are any in the pool."""
-    desk: RecordableDesk | None = None
-    found: Mapping[str, FoundPart] = field(default_factory=dict)
-    """What is known of the endpoints of language models, by model."""
-    calls: list[Call] = field(default_factory=list)
-    """Calls of language models that have come back."""
     _space: TimedSpace = field(init=False)
     _recorder: Recorder | None = None
     _records: Records | None = None
@@ -339,75 +196,9 @@ class Session:
             self._feeders = builtin.make(
                 [name for name in builtin.DEFAULT if name not in plan.pool.experts], space, timed
             )
-            self._ask_models()
-
-    def _ask_models(self) -> None:
-        """Language models are asked while the machine is busy with what built-in experts propose."""
-        plan = self.plan
-        most = min(plan.config.calls_in_flight, sum(member.concurrency for member in plan.pool.models))
-        self.desk = RecordableDesk(self.outside, lambda: self._open_desk(most), most)
-        self.found = self.outside.take("endpoints", Endpoints, lambda: recall(plan.pool.models)).found
-        briefing = brief(self.space, plan.program, self.ceiling.hardware, plan.threads, vector_math=not plan.exact_math)
-        pool = [member_in_words(member) for member in plan.pool.members]
-        text = stable_text(briefing, pool)
-        if self.outside.take("stable text", StableText, lambda: StableText(text=text)).text != text:
-            raise ReplayError("the text that every prompt begins with is another one")
-        models = {one.name: LanguageModel(one.spec, pool, text, briefing, self._space) for one in plan.pool.models}
-        self.asking = Asking(
-            self.search,
-            self.desk,
-            models,
-            self._proposers,
-            [*self._feeders, *self._proposers.values()],
-            trials_total=plan.budget.trials,
-            why_stop=self._why_stop_paying,
-            strict=plan.calling.strict_pool,
-            stopped=lambda: self.stop_requested() is not None,
-            told=self._called,
-            note=self.note,
-            watch=self.watch,
-        )
-
-    def _open_desk(self, most: int) -> ChatDesk:
-        from colt.pool.chat import ChatClient
-        from colt.pool.chat_desk import ChatDesk
-
-        ledger = Ledger(self.plan.calling.ceilings)
-        clients = [ChatClient(member, ledger, retry=RETRY, seed=self.plan.seed) for member in self.plan.pool.models]
-        return self._stack.enter_context(ChatDesk(clients, most))
-
-    def _why_stop_paying(self) -> str | None:
-        paid = [member.name for member in self.plan.pool.models if not member.is_free]
-        if self.plan.calling.keep_paying or not paid:
-            return None
-        best_us = min(self._measured.values(), default=math.inf)
-        return why_stop_paying(self.search.trials, paid, self.ceiling.share(best_us))
-
-    def _called(self, call: Call) -> None:
-        """A call has come back."""
-        self.calls.append(call)
-        self.proposer_seconds[call.model] = self.proposer_seconds.get(call.model, 0.0) + call.seconds
-        spent = call.spent
-        self.emit(
-            events.Called(
-                call.ticket,
-                call.model,
-                call.error or "",
-                call.message,
-                call.seconds,
-                spent.calls,
-                spent.input,
-                spent.cached,
-                spent.output,
-                spent.picodollars / PICODOLLARS,
+            self.consulting = self._stack.enter_context(
+                Consulting(self, self._space, self._proposers, [*self._feeders, *experts])
             )
-        )
-
-    def hang_up(self) -> None:
-        """No more is asked of language models; what is still under way is given up, and paid for."""
-        if self.desk is not None:
-            for call in self.desk.close().calls:
-                self._called(call)
 
     def _build_seconds(self, schedule: Schedule) -> float:
         with self.watch("scoring"):
@@ -445,7 +236,9 @@ class Session:
 
     def ask(self, count: int) -> list[Trial]:
         """Up to so many distinct schedules to measure next."""
-        return self.search.ask(count, self.propose) if self.asking is None else self.asking.ask(count)
+        if self.consulting is not None:
+            return self.consulting.asking.ask(count)
+        return self.search.ask(count, self.propose)
 
     def propose(self, observation: Observation) -> Proposal:
         """Ask the acting model."""
@@ -456,6 +249,11 @@ class Session:
         finally:
             name = observation.acting.name
             self.proposer_seconds[name] = self.proposer_seconds.get(name, 0.0) + self.watch.total - before
+
+    @property
+    def best_us(self) -> float:
+        """The least latency that was measured; infinite if none was."""
+        return min(self._measured.values(), default=math.inf)
 
     def measure(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
         """Measure trials one by one until the user or the clock stops the run; record each."""
@@ -521,7 +319,7 @@ class Session:
         if reason == "interrupted" and not self._told_of_interrupt:
             self._told_of_interrupt = True
             self.emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
-        if reason is None and self.plan.calling.strict_pool and self.asking is not None and self.asking.abandoned:
+        if reason is None and self.consulting is not None and self.consulting.given_up:
             return "pool"
         return reason
 

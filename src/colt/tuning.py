@@ -1,6 +1,6 @@
 """The main job: tune a program, on one screen.
 
-plan       check everything that the user asked for                                  session.py
+plan       check everything that the user asked for                                  planning.py
 openings   the root's children: constructed and sampled schedules
 ask        the paper's loop over the shared tree gives a batch of schedules          search/search.py
 measure    a worker builds and times them; crashes and hangs cost one trial each     tvm/measure/
@@ -23,10 +23,11 @@ from colt.events import Emit
 from colt.finish import Result, finish
 from colt.knobs import Schedule
 from colt.leaders import check_leader, roofline_reached
+from colt.planning import Plan, plan
 from colt.pool import builtin
 from colt.runs.outside import Live, Outside
 from colt.search.types import Trial
-from colt.session import Plan, Session, plan
+from colt.session import Session
 
 STALLED = 20
 """Batches in a row without a new schedule after which the space counts as exhausted."""

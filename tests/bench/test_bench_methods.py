@@ -16,8 +16,9 @@ from colt.bench.records import TrialRecord
 from colt.config import SearchConfig
 from colt.events import Event
 from colt.knobs import Schedule
+from colt.planning import plan
 from colt.search.types import Fate
-from colt.session import Session, plan
+from colt.session import Session
 from colt.tuning import TREE, Method
 
 

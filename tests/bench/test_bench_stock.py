@@ -7,8 +7,8 @@ import pytest
 from colt.bench.records import TrialRecord
 from colt.bench.stock import _fastest
 from colt.errors import MeasureError
+from colt.planning import plan
 from colt.search.types import Fate
-from colt.session import plan
 from colt.tvm import workloads
 
 

@@ -10,8 +10,8 @@ from colt.bench.task import Found, Task, seconds_since_start
 from colt.comparison import rank_in_turn
 from colt.errors import MeasureError
 from colt.leaders import VERIFY_LIMITS, first_correct
+from colt.planning import Plan
 from colt.search.types import Fate
-from colt.session import Plan
 from colt.stopwatch import Stopwatch
 
 

@@ -12,7 +12,7 @@ import psutil
 
 from colt.bench.config import BenchConfig, Cell
 from colt.bench.records import TrialRecord
-from colt.session import Plan, plan
+from colt.planning import Plan, plan
 
 
 @dataclass(frozen=True, slots=True)
