@@ -8,12 +8,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from colt.hardware import Peaks, detect, save_peaks
 from tests.loopback_board import LoopbackBoard
+
+if TYPE_CHECKING:
+    from tests.pool_runs import PoolRuns
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -63,6 +66,18 @@ def layer(m=64, n=96, k=128):
     out = te.compute((m, n), lambda i, j: te.max(dot[i, j] + c[j], 0.0), name="out")
     return te.create_prim_func([a, b, c, out])
 '''
+
+
+@pytest.fixture
+def pool_runs(tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PoolRuns]:
+    """Whole runs with language models and a key, on a quick machine, see :mod:`tests.pool_runs`."""
+    pytest.importorskip("openai")
+    from tests.pool.chat_members import KEY
+    from tests.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
+
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with quick_machine(), PoolRuns(tmp_path, own_program) as runs:
+        yield runs
 
 
 @pytest.fixture

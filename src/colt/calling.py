@@ -46,6 +46,9 @@ class Calling:
         keep_paying: bool,
     ) -> Self:
         """As the user states it. Raises :class:`InputError`, also where there is no model that it is meant for."""
+        for name, flag in (("strict_pool", strict_pool), ("keep_paying", keep_paying)):
+            if type(flag) is not bool:
+                raise InputError(f"{name} is {flag!r}; it takes True or False")
         given = {
             "max_usd": max_usd is not None,
             "max_calls": max_calls is not None,
