@@ -3,6 +3,7 @@
 plan       check everything that the user asked for                                  planning.py
 openings   the root's children: constructed and sampled schedules
 ask        the paper's loop over the shared tree gives a batch of schedules          search/search.py
+           while language models are thinking, with what built-in experts propose    asking.py
 measure    a worker builds and times them; crashes and hangs cost one trial each     tvm/measure/
 check      what would lead is compared with the untuned program first               leaders.py
 tell       the tree is valued by what came back
