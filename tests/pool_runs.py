@@ -18,7 +18,7 @@ import pytest
 import tvm_ffi
 
 import colt
-from colt import session
+from colt import consulting, session
 from colt.events import Event
 from colt.finish import Result
 from colt.pool import chat, openings
@@ -59,6 +59,9 @@ class QuickMachine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
     def measure(
@@ -159,7 +162,7 @@ def quick_machine() -> Iterator[None]:
     """No hardware, and little patience with endpoints."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "LocalMeasurer", QuickMachine)
-        patch.setattr(session, "RETRY", RETRY)
+        patch.setattr(consulting, "RETRY", RETRY)
         patch.setattr(chat, "GRACE_S", 0.1)
         patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time
         yield

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from colt.calling import FEWEST, MOST, alternatives_per_call, member_in_words, read_pool, resolved_config
+from colt.calling import FEWEST, MOST, alternatives_per_call, calls_at_once, member_in_words, read_pool, resolved_config
 from colt.config import SearchConfig
 from colt.errors import InputError
 from colt.pool.money import Prices
@@ -68,3 +68,9 @@ def test_a_pool_is_a_file_or_names(tmp_path: Path) -> None:
     assert read_pool(tmp_path / "pool.toml") == read_pool(str(tmp_path / "pool.toml")) == read_pool(("tuner",))
     with pytest.raises(InputError, match="cannot be read"):
         read_pool("nowhere.toml")
+
+
+@pytest.mark.parametrize(("most", "concurrency", "expected"), [(8, 8, 8), (8, 3, 6), (1, 3, 1)])
+def test_no_more_at_once_than_wanted_or_than_endpoints_take(most: int, concurrency: int, expected: int) -> None:
+    models = [member(URL, concurrency=concurrency), member(URL, name="large", concurrency=concurrency)]
+    assert calls_at_once(SearchConfig(calls_in_flight=most), models) == expected

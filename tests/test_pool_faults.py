@@ -113,7 +113,9 @@ def test_a_fault_costs_no_trial_and_shows(pool_runs: PoolRuns, parts: tuple[Part
 def test_faults_in_the_middle_of_a_run_are_counted_one_by_one(pool_runs: PoolRuns) -> None:
     """Between faults the model answers well, so that it is never benched; the receipt has what the server played."""
     faults = [part for part in Part if part not in (*FAULTLESS, *LENGTHY) and FAILED.get(part) not in HOPELESS]
-    faulty = pool_runs.model("faulty", 1.0, [part for fault in faults for part in (Part.WELL, fault)], json_schema=True)
+    faulty = pool_runs.model(
+        "faulty", 1.0, [part for fault in faults for part in (Part.WELL, fault)], json_schema=True, timeout_s=30.0
+    )
     pool_runs.model("good", 8.0)
     receipt = pool_runs.tune(trials=48, settings={"proposals_per_call": 1, "model_openings": 1}).receipt
     assert (receipt.trials.total, receipt.stop_reason) == (48, "trials")

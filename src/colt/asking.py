@@ -77,6 +77,8 @@ class Asking:
         self._picked = {True: 0, False: 0}
         """Trials by models, and by others."""
         self._slowest_s = 0.0
+        self._waited_s = 0.0
+        """Since a schedule of a model's was last there to be measured."""
         self._told_out = False
 
     @property
@@ -108,19 +110,18 @@ class Asking:
     def ask(self, count: int) -> list[Trial]:
         """Up to ``count`` distinct schedules to measure next, fewer while answers are under way: they are welcome
         sooner then. Waits only if there is nothing to measure but what is being thought of."""
-        waited_s = 0.0
         while True:
             self._take(self._desk.arrived())
             self._send(self._search.config.iterations_per_trial * count)
             if self._under_way:
                 count = max(1, min(count, self._search.config.batch_size // 2))
-            trials = self._pick(count, patient=waited_s < max(PATIENCE_S, 2 * self._slowest_s))
+            trials = self._pick(count, patient=self._waited_s < max(PATIENCE_S, 2 * self._slowest_s))
             if trials or not self._under_way or self._stopped():
                 return trials
             with self._watch("idle"):
                 arrivals = self._desk.arrived(POLL_S)
             self._take(arrivals)
-            waited_s += POLL_S
+            self._waited_s += POLL_S
 
     # ---- answers ----
 
@@ -217,6 +218,7 @@ class Asking:
         trials = self._search.trials
         if self._picked[True] <= self._picked[False]:
             for trial in trials.pick(1, by=self.models):
+                self._waited_s = 0.0
                 return trial
         if self._under_way and patient and self._picked[False] >= self._trials_total // 2:
             return None

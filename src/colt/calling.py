@@ -102,6 +102,11 @@ def resolved_config(config: SearchConfig | None, pool: Pool) -> SearchConfig:
     return replace(config, proposals_per_call=alternatives_per_call(pool.models) if pool.models else 1)
 
 
+def calls_at_once(config: SearchConfig, models: Sequence[ModelMember]) -> int:
+    """How many calls may be under way: no more than wanted, nor than all endpoints together take."""
+    return min(config.calls_in_flight, sum(member.concurrency for member in models))
+
+
 def alternatives_per_call(models: Sequence[ModelMember]) -> int:
     """How many alternatives a call is asked for: so many that they cost about as much as the prompt that they share.
 

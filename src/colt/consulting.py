@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from colt import events
 from colt.asking import Asking
-from colt.calling import member_in_words
+from colt.calling import calls_at_once, member_in_words
 from colt.errors import ReplayError
 from colt.findings import recall
 from colt.paying import why_stop_paying
@@ -54,7 +54,7 @@ class Consulting:
 
     def __post_init__(self, space: Space, experts: Mapping[str, Proposer], feeders: Sequence[Proposer]) -> None:
         session, plan = self.session, self.session.plan
-        most = min(plan.config.calls_in_flight, sum(member.concurrency for member in plan.pool.models))
+        most = calls_at_once(plan.config, plan.pool.models)
         self.found = session.outside.take("endpoints", Endpoints, lambda: recall(plan.pool.models)).found
         self._desk = RecordableDesk(session.outside, lambda: self._open_desk(most), most)
         self.asking = Asking(

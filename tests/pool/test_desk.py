@@ -14,8 +14,9 @@ pytest.importorskip("openai")
 from colt.pool.breaker import Breaker, BreakerPolicy
 from colt.pool.calls import Call
 from colt.pool.chat import ChatClient
+from colt.pool.chat_desk import ChatDesk
 from colt.pool.completion import ChatRequest, ErrorKind
-from colt.pool.desk import BENCHED, Arrivals, ChatDesk
+from colt.pool.desk import BENCHED, Arrivals
 from colt.pool.money import Ceilings, Ledger
 from colt.pool.retry import RetryPolicy
 from tests.pool.chat_members import PRICES, member
@@ -91,13 +92,6 @@ def test_a_look_does_not_wait_for_calls_under_way(server: ChatServer) -> None:
         it.send(0, "small", ASK)
         assert it.arrived() == Arrivals()
         assert it.arrived(0.05) == Arrivals()
-
-
-@pytest.mark.parametrize(("most", "concurrency", "expected"), [(8, 8, 8), (8, 3, 6), (1, 3, 1)])
-def test_no_more_at_once_than_wanted_or_than_endpoints_take(
-    server: ChatServer, most: int, concurrency: int, expected: int
-) -> None:
-    assert desk(server, most=most, concurrency=concurrency).most == expected
 
 
 def test_failures_bench_a_model(server: ChatServer) -> None:

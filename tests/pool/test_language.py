@@ -11,7 +11,7 @@ import pytest
 from colt.pool.calls import Call
 from colt.pool.completion import ErrorKind
 from colt.pool.language import LanguageModel
-from colt.pool.prompt import Member
+from colt.pool.prompt import Member, stable_text
 from colt.search.toy import ToyScorer, ToySpace
 from colt.search.types import ModelSpec, NotAsked, Observation, Proposal, ProposalError
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule
@@ -29,7 +29,7 @@ class LegibleBriefing(ToyBriefing):
 
 
 def model() -> LanguageModel:
-    return LanguageModel(ACTING, POOL, LegibleBriefing(SPACE), SPACE)
+    return LanguageModel(ACTING, POOL, stable_text(LegibleBriefing(SPACE), POOL), LegibleBriefing(SPACE), SPACE)
 
 
 def answered(text: str) -> Call:
