@@ -28,6 +28,7 @@ def member(url: str, **changes: Any) -> ModelMember:
         max_output_tokens=200,
         max_output_field="max_tokens",
         json_schema=False,
+        response_format="json_schema",
         temperature=None,
         reasoning_effort=None,
     )

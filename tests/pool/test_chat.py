@@ -111,6 +111,12 @@ def test_parameters_are_sent_when_they_are_stated(chat: Fixture) -> None:
     }
 
 
+def test_a_schema_goes_in_the_form_that_the_endpoint_takes(chat: Fixture) -> None:
+    completion = chat.client(json_schema=True, response_format="json_object").complete(ChatRequest("", "?", SCHEMA))
+    assert chat.server.asked[0].body["response_format"] == {"type": "json_object", "schema": dict(SCHEMA.schema)}
+    assert json.loads(completion.text) == {"colour": "red"}
+
+
 def test_a_request_cannot_raise_the_maximum_output(chat: Fixture) -> None:
     chat.client().complete(ChatRequest("", "?", max_output_tokens=10_000))
     assert chat.server.asked[0].most_output == 200

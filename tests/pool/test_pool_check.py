@@ -17,7 +17,8 @@ import pytest
 pytest.importorskip("openai")
 
 from colt import cli
-from colt.pool.check import Finding, Reasoning, SchemaSupport, check, table, to_json
+from colt.pool.check import COLOURS, Finding, Reasoning, SchemaSupport, check, table, to_json
+from colt.pool.reply import schema
 from tests.pool.chat_members import KEY, PRICES, member
 from tests.pool.chat_server import ChatServer, Part
 
@@ -57,6 +58,7 @@ def test_a_good_endpoint(server: ChatServer) -> None:
     [
         (Part.SCHEMA_IGNORED, {"schema": SchemaSupport.IGNORED}),
         (Part.SCHEMA_REJECTED, {"schema": SchemaSupport.REJECTED}),
+        (Part.SCHEMA_TORN, {"schema": SchemaSupport.UNKNOWN}),
         (Part.NO_USAGE, {"usage_reported": False}),
         (Part.REASONING_BESIDE, {"reasoning": Reasoning.SEPARATE}),
         (Part.WRONG_MODEL, {"served_model": "another-model"}),
@@ -108,6 +110,29 @@ def test_a_schema_that_would_be_enforced_is_pointed_out(server: ChatServer) -> N
     finding = found(server, Part.WELL, json_schema=False)
     assert finding.usable
     assert "set json_schema = true" in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("stated", "usable", "settings"),
+    [
+        ({"json_schema": True}, False, 'set response_format = "json_object" to'),
+        ({"json_schema": False}, True, 'set json_schema = true and response_format = "json_object" to'),
+        ({"json_schema": True, "response_format": "json_object"}, True, ""),
+    ],
+)
+def test_the_form_of_the_schema_that_is_enforced_is_found(
+    server: ChatServer, stated: dict[str, object], usable: bool, settings: str
+) -> None:
+    finding = found(server, Part.SCHEMA_AS_OBJECT, **stated)
+    assert finding.schema is SchemaSupport.ENFORCED
+    assert finding.usable == usable
+    assert settings in finding.problem
+    assert bool(settings) == bool(finding.problem)
+
+
+def test_what_is_probed_with_is_the_schema_of_real_replies(server: ChatServer) -> None:
+    found(server, Part.WELL)
+    assert server.asked[0].body["response_format"]["json_schema"]["schema"] == schema(COLOURS)
 
 
 def test_an_interruption_waits_for_nobody(server: ChatServer) -> None:

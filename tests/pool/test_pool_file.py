@@ -88,6 +88,7 @@ def test_a_model_gets_defaults_for_what_it_leaves_out(tmp_path: Path) -> None:
         max_output_tokens=4096,
         max_output_field="max_tokens",
         json_schema=False,
+        response_format="json_schema",
         temperature=None,
         reasoning_effort=None,
     )
@@ -105,6 +106,7 @@ api_key_env = "OPENAI_API_KEY"
 size_b = 32.5
 nominal = true
 json_schema = true
+response_format = "json_object"
 concurrency = 2
 timeout_s = 30
 max_output_tokens = 1000
@@ -131,6 +133,7 @@ output = 2
         max_output_tokens=1000,
         max_output_field="max_completion_tokens",
         json_schema=True,
+        response_format="json_object",
         temperature=0.7,
         reasoning_effort="high",
     )
@@ -216,6 +219,7 @@ MODEL = '[[member]]\nname = "m-7b"\nbase_url = "http://localhost/v1"\nprices = {
         (MODEL + "max_output_tokens = 0", [", line 5", "from 16"]),
         (MODEL + f'temperature = "{KEY}"', [", line 5", "temperature is a str"]),
         (MODEL + 'reasoning_effort = "hgih"', [", line 5", "'hgih'", "minimal, low, medium"]),
+        (MODEL + 'response_format = "xml"', [", line 5", "json_schema, json_object"]),
         (MODEL + 'max_output_field = "n"', [", line 5", "max_tokens, max_completion_tokens"]),
         (MODEL.replace("{ input = 0, output = 0 }", "3"), [", line 4", "dollars per million tokens"]),
         (MODEL.replace("output = 0", "output = -1"), [", line 4", "price of output is -1"]),

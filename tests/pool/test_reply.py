@@ -70,6 +70,7 @@ def test_the_schema_is_strict_everywhere() -> None:
 
     assert check(schema(["a", "b"])) == 3
     assert schema(["a", "b"])["properties"]["next_model"]["enum"] == ["a", "b"]
+    assert schema(["a"])["properties"]["proposals"]["minItems"] == 1, "with none allowed, weak models give none"
     assert schema(["a"]) == json.loads(json.dumps(schema(["a"])))
 
 
@@ -114,6 +115,7 @@ FORMS: dict[str, tuple[str, Transformation]] = {
     "a single proposal": (json.dumps({**GOOD, "next_model": "the-small-one"}), (TILE,)),
     "a bare list": (json.dumps([{**GOOD, "next_model": "the-small-one"}]), (TILE,)),
     "values by name": (reply({"edits": {"C.i": [1, 8, 1, 8]}}, next_model="the-small-one"), (TILE,)),
+    "control characters in texts": (WHOLE.replace("because", "be\n\x01cause"), (TILE,)),
     "numbers as texts": (
         reply(one(edit("C.i", ["1", "8", "1", "8"]), edit("unroll", "64")), next_model="The-Small-One "),
         (TILE, Edit("unroll", 64)),

@@ -34,6 +34,7 @@ from colt.pool.completion import (
     Completion,
     ErrorKind,
     Reply,
+    ReplySchema,
     decoded,
     error_text,
     kind_of_status,
@@ -306,12 +307,18 @@ class ChatClient:
         if member.reasoning_effort is not None:
             body["reasoning_effort"] = member.reasoning_effort
         if request.schema is not None and member.json_schema:
-            schema = {"name": request.schema.name, "schema": dict(request.schema.schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+            body["response_format"] = self._response_format(request.schema)
         host = urlsplit(member.base_url).hostname or ""
         if host == OPENROUTER or host.endswith("." + OPENROUTER):
             body["provider"] = self._routing()
         return body
+
+    def _response_format(self, wanted: ReplySchema) -> dict[str, Any]:
+        """The schema in OpenAI's form, or as servers take it that have only that form's predecessor."""
+        schema = dict(wanted.schema)
+        if self.member.response_format == "json_object":
+            return {"type": "json_object", "schema": schema}
+        return {"type": "json_schema", "json_schema": {"name": wanted.name, "schema": schema, "strict": True}}
 
     def _routing(self) -> dict[str, Any]:
         """OpenRouter picks among providers, of different prices, some of which take no maximum output: ask for none

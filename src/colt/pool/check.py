@@ -1,7 +1,7 @@
 """``colt pool check``: one real question to each model of a pool, and what its endpoint makes of it.
 
-The question asks for a sentence while the JSON schema sent with it allows only an object: where an object comes back,
-the schema is enforced. Costs a few hundred tokens for each model.
+The question asks for a sentence while the JSON schema sent with it, that of real replies, allows only an object: where
+such an object comes back, the schema is enforced. Costs a few hundred tokens for each model.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import msgspec
 from colt.pool.chat import ChatClient
 from colt.pool.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
 from colt.pool.money import Ledger, Usage, dollars
+from colt.pool.reply import schema
 from colt.pool.retry import RetryPolicy
-from colt.pool.spec import ModelMember
+from colt.pool.salvage import json_pieces
+from colt.pool.spec import CHOICES, ModelMember
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,16 +36,14 @@ COLOURS = ("red", "green", "blue")
 QUESTION = ChatRequest(
     system="You answer in one short English sentence, without any formatting.",
     user="Which colour has a ripe strawberry?",
-    schema=ReplySchema(
-        "colour",
-        {
-            "type": "object",
-            "properties": {"colour": {"type": "string", "enum": list(COLOURS)}},
-            "required": ["colour"],
-            "additionalProperties": False,
-        },
-    ),
+    schema=ReplySchema("proposals", schema(COLOURS)),
 )
+REJECTS = (
+    ErrorKind.BAD_REQUEST,
+    ErrorKind.NOT_FOUND,  # so does OpenRouter say that no provider of the model takes a schema
+    ErrorKind.SERVER,  # so does llama-cpp-python say that it takes another form
+)
+"""Failures that a schema may be the cause of."""
 
 
 class SchemaSupport(StrEnum):
@@ -104,27 +104,19 @@ def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[
 
 
 def probe(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Finding:
-    """One member: with a schema first, without one if the endpoint cannot bear it. Clients that it opens, which others
-    may close while it waits, are added to ``opened``."""
+    """One member: with a schema first, in the other form or without one if the endpoint cannot bear it. Clients that it
+    opens, which others may close while it waits, are added to ``opened``."""
     price = dollars(member.prices.cost(TYPICAL_CALL)) if member.prices else None
     base = Finding(
         member.name, member.model, member.base_url, False, "", typical_call_usd=price, prices_from=member.prices_from
     )
-    schema, spent = SchemaSupport.UNKNOWN, 0
-    outcome = _ask(dataclasses.replace(member, json_schema=True), ledger, opened)
-    spent += outcome.spent.picodollars
-    if isinstance(outcome, ChatError) and outcome.kind in (
-        ErrorKind.BAD_REQUEST,
-        ErrorKind.NOT_FOUND,  # so does OpenRouter say that no provider of the model takes a schema
-        ErrorKind.SERVER,
-    ):
-        outcome = _ask(dataclasses.replace(member, json_schema=False), ledger, opened)
+    spent = 0
+    for asked in _ways(member):
+        outcome = _ask(asked, ledger, opened)
         spent += outcome.spent.picodollars
-        if isinstance(outcome, Completion):
-            schema = SchemaSupport.REJECTED
-    elif isinstance(outcome, Completion):
-        schema = SchemaSupport.ENFORCED if _conforms(outcome.answer) else SchemaSupport.IGNORED
-    base = dataclasses.replace(base, schema=schema, spent_usd=dollars(spent))
+        if isinstance(outcome, Completion) or outcome.kind not in REJECTS:
+            break
+    base = dataclasses.replace(base, spent_usd=dollars(spent))
     if isinstance(outcome, ChatError):
         swallowed = outcome.kind is ErrorKind.EMPTY and outcome.reasoned
         return dataclasses.replace(
@@ -132,27 +124,39 @@ def probe(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Find
             problem=str(outcome).removeprefix(f"{member.name}: "),
             reasoning=Reasoning.SWALLOWS if swallowed else Reasoning.UNKNOWN,
         )
-    return _answered(base, member, outcome)
+    return _answered(base, member, asked, outcome)
 
 
-def _answered(base: Finding, member: ModelMember, completion: Completion) -> Finding:
+def _ways(member: ModelMember) -> list[ModelMember]:
+    """What to try: the form of the schema that is stated, the other one, and none."""
+    forms = sorted(CHOICES["response_format"], key=lambda form: form != member.response_format)
+    ways = [dataclasses.replace(member, json_schema=True, response_format=form) for form in forms]
+    return [*ways, dataclasses.replace(member, json_schema=False)]
+
+
+def _answered(base: Finding, member: ModelMember, asked: ModelMember, completion: Completion) -> Finding:
+    """The finding about ``member``, which was answered when it was ``asked``."""
+    support = _support(member, asked, completion)
     swallowed = not completion.text
     if swallowed:
         reasoning = Reasoning.SWALLOWS
     else:
         reasoning = Reasoning.SEPARATE if completion.reasoning.strip() else Reasoning.NONE
-    rejected = base.schema is SchemaSupport.REJECTED and member.json_schema
+    settings = _settings(member, asked, support)
     problems = []
     if swallowed:
         problems.append("the answer came in the reasoning channel")
-    if rejected:
-        problems.append("the endpoint does not take a JSON schema; set json_schema = false")
-    if base.schema is SchemaSupport.ENFORCED and not member.json_schema:
-        problems.append("the endpoint enforces a JSON schema; set json_schema = true to make use of it")
+    if settings and support is SchemaSupport.ENFORCED:
+        problems.append(f"the endpoint enforces a JSON schema; set {settings} to make use of it")
+    elif settings:
+        problems.append(f"the endpoint does not take a JSON schema; set {settings}")
+    if support is SchemaSupport.UNKNOWN:
+        problems.append("the answer was cut off before it showed what becomes of a JSON schema")
     return dataclasses.replace(
         base,
-        usable=not (swallowed or rejected),
+        usable=not (swallowed or (settings and member.json_schema)),
         problem="; ".join(problems),
+        schema=support,
         usage_reported=completion.usage_reported,
         reasoning=reasoning,
         served_model=completion.served_model,
@@ -169,12 +173,34 @@ def _ask(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Compl
         return error
 
 
+def _support(member: ModelMember, asked: ModelMember, completion: Completion) -> SchemaSupport:
+    """What an answer shows that came when ``member`` was ``asked``."""
+    if asked.json_schema and _conforms(completion.answer):
+        return SchemaSupport.ENFORCED
+    if not asked.json_schema or asked.response_format != member.response_format:
+        return SchemaSupport.REJECTED
+    torn = completion.finish_reason == "length" and completion.answer.lstrip().startswith("{")
+    return SchemaSupport.UNKNOWN if torn else SchemaSupport.IGNORED
+
+
+def _settings(member: ModelMember, asked: ModelMember, support: SchemaSupport) -> str:
+    """What to write into the pool file so that requests suit the endpoint; empty if they do."""
+    if support is SchemaSupport.REJECTED:
+        return "json_schema = false" if member.json_schema else ""
+    if support is not SchemaSupport.ENFORCED:
+        return ""
+    settings = [] if member.json_schema else ["json_schema = true"]
+    if asked.response_format != member.response_format:
+        settings.append(f'response_format = "{asked.response_format}"')
+    return " and ".join(settings)
+
+
 def _conforms(text: str) -> bool:
-    try:
-        value = msgspec.json.decode(text.encode("utf-8", "replace"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return isinstance(value, dict) and list(value) == ["colour"] and value["colour"] in COLOURS
+    """Whether a reply is in the form that was asked for, read as tolerantly as in runs."""
+    return any(
+        isinstance(piece, dict) and set(piece) == {"proposals", "next_model"} and piece["next_model"] in COLOURS
+        for piece in json_pieces(text)
+    )
 
 
 def to_json(findings: Sequence[Finding]) -> str:

@@ -66,7 +66,7 @@ def schema(models: Sequence[str]) -> dict[str, Any]:
     """The JSON schema of a reply, in the subset that strict structured outputs take: all fields required, no others.
 
     ``sketch`` is null to stay in the node's, a knob's ``value`` null for anything legal. The reason comes before the
-    values, so that it is what they follow from.
+    values, so that it is what they follow from. Weak models would make do with no proposals.
     """
     value = {
         "anyOf": [
@@ -82,7 +82,10 @@ def schema(models: Sequence[str]) -> dict[str, Any]:
         sketch={"type": ["string", "null"]},
         edits={"type": "array", "items": edit},
     )
-    return _object(proposals={"type": "array", "items": proposal}, next_model={"type": "string", "enum": list(models)})
+    return _object(
+        proposals={"type": "array", "items": proposal, "minItems": 1},
+        next_model={"type": "string", "enum": list(models)},
+    )
 
 
 def _object(**properties: Any) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""JSON out of whatever a model wrote: prose around it, fences, reasoning tags, trailing commas, a torn end.
+"""JSON out of whatever a model wrote: prose around it, fences, reasoning tags, trailing commas, line breaks in texts, a
+torn end.
 
 Every step is linear in the text, of which the last :data:`MAX_CHARACTERS` are looked at, with an effort that is
 bounded: what is nothing but brackets is given up. Nothing is evaluated.
@@ -105,10 +106,11 @@ class _Search:
 
 
 def _load(text: str) -> object:
-    """The value, or ``None`` for what is no JSON even with the usual slips mended."""
+    """The value, or ``None`` for what is no JSON even with the usual slips mended. Texts may hold control characters:
+    models write them, and grammars that enforce a schema let them through."""
     for candidate in (text, _mended(text)):
         try:
-            value: object = json.loads(candidate, parse_int=_integer)
+            value: object = json.loads(candidate, parse_int=_integer, strict=False)
         except (ValueError, RecursionError):
             continue
         return value

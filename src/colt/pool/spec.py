@@ -48,6 +48,7 @@ NUMBERS = {
 CHOICES = {
     "reasoning_effort": ("none", "minimal", "low", "medium", "high", "xhigh"),
     "max_output_field": ("max_tokens", "max_completion_tokens"),
+    "response_format": ("json_schema", "json_object"),
 }
 MODEL_FIELDS = ("name", "model", "base_url", "api_key_env", "nominal", "prices", "json_schema", *NUMBERS, *CHOICES)
 PRICE_FIELDS = ("input", "cached_input", "output")
@@ -86,6 +87,8 @@ class ModelMember:
     """What the endpoint calls that; one that does not know the name would answer without bound."""
     json_schema: bool
     """Whether the endpoint is known to enforce a JSON schema."""
+    response_format: str
+    """The ``type`` of the ``response_format`` that carries the schema."""
     temperature: float | None
     reasoning_effort: str | None
 
@@ -287,6 +290,7 @@ class _Reader:
             max_output_field=self._choice("max_output_field")
             or ("max_completion_tokens" if host == OPENAI else "max_tokens"),
             json_schema=host in ENFORCES_SCHEMA if json_schema is None else json_schema,
+            response_format=self._choice("response_format") or "json_schema",
             temperature=self._number_if_given("temperature"),
             reasoning_effort=self._choice("reasoning_effort"),
         )
