@@ -21,6 +21,7 @@ RETRIED = {
     Part.TRICKLE_HEADERS: ErrorKind.TIMEOUT,
     Part.LIMITED: ErrorKind.RATE_LIMIT,
     Part.ERROR: ErrorKind.SERVER,
+    Part.SCHEMA_AS_OBJECT: ErrorKind.SERVER,
     Part.ERROR_IN_BODY: ErrorKind.SERVER,
     Part.HUNG_UP: ErrorKind.CONNECTION,
     Part.DROPPED: ErrorKind.CONNECTION,
@@ -49,7 +50,7 @@ FAILED = {
     Part.HUGE_ERROR: ErrorKind.TOO_LARGE,
 }
 """Faults that asking again would not mend."""
-OF_NO_USE = (Part.SCHEMA_IGNORED, Part.UNKNOWN_KNOBS, Part.HIDDEN_INSTRUCTIONS, Part.KEY_IN_ANSWER)
+OF_NO_USE = (Part.SCHEMA_IGNORED, Part.SCHEMA_TORN, Part.UNKNOWN_KNOBS, Part.HIDDEN_INSTRUCTIONS, Part.KEY_IN_ANSWER)
 UNREPORTED = (Part.NO_USAGE, Part.ZERO_USAGE, Part.MAD_USAGE)
 ODD = (Part.WRONG_MODEL, Part.REASONING_ONLY)
 HOPELESS = [kind for kind in ErrorKind if kind.hopeless]
