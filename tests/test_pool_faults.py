@@ -94,7 +94,7 @@ def test_a_fault_costs_no_trial_and_shows(pool_runs: PoolRuns, parts: tuple[Part
             [] if always else [part],
             part if always else None,
             api_key_env=KEY_VARIABLE,
-            json_schema=part in (Part.SCHEMA_IGNORED, Part.SCHEMA_REJECTED),
+            json_schema=part.name.startswith("SCHEMA"),
         )
         for part in parts
     }
