@@ -140,16 +140,19 @@ def test_who_is_to_stop_waits_for_nobody() -> None:
 # ---- when they are called no more ----
 
 
-def test_when_paying_ends_it_is_told_once_and_no_call_is_made() -> None:
-    run = Run(uneven(4), alteration_period=1)
-    run.why_stop = lambda: "they are no better" if run.search.trials.told >= 16 else None
-    while run.search.trials.told < 16:
+@pytest.mark.parametrize("seed", range(4))
+def test_when_paying_ends_it_is_told_once_and_no_call_is_made(seed: int) -> None:
+    """Answers under way are still taken, but what they make due is not asked for."""
+    rng = random.Random(seed)
+    desk = VirtualDesk(delays=lambda model: rng.randint(1, 16) * TRIAL_S, most=8)
+    run = Run(desk, seed=seed, alteration_period=1)
+    run.why_stop = lambda: "they are no better" if run.search.trials.told >= 8 else None
+    while run.asking.paying_ended is None:
         run.step()
     before = len(run.desk.sent)
     run.finish()
-    assert run.asking.paying_ended == "they are no better"
     assert run.notes == ["no more calls of language models are made: they are no better"]
-    assert len(run.desk.sent) == before
+    assert len(run.desk.sent) == before == len(run.calls)
     assert run.search.trials.told == 32
 
 
@@ -246,6 +249,16 @@ def test_models_beside_experts_are_asked(size: float) -> None:
     assert run.search.trials.told == 40
     assert run.by_models >= 10
     assert run.search.pool.records["tuner"].calls > 0
+
+
+def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree may have nothing for a model for as long as it likes."""
+    run = Run(VirtualDesk(), models=[ModelSpec("model", 1.0)], experts=[TUNER])
+    select = run.search.select
+    monkeypatch.setattr(run.search, "select", lambda feeder=None, out=(): select(feeder, {*out, "model"}))
+    run.finish()
+    assert run.search.trials.told == 32
+    assert run.search.pool.records["tuner"].calls <= 2 * 32
 
 
 def test_experts_of_the_pool_go_on_when_its_model_is_out() -> None:

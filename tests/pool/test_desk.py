@@ -15,7 +15,7 @@ from colt.pool.breaker import Breaker, BreakerPolicy
 from colt.pool.calls import Call
 from colt.pool.chat import ChatClient
 from colt.pool.chat_desk import ChatDesk
-from colt.pool.completion import ChatRequest, ErrorKind
+from colt.pool.completion import ChatError, ChatRequest, ErrorKind
 from colt.pool.desk import BENCHED, Arrivals
 from colt.pool.money import Ceilings, Ledger
 from colt.pool.retry import RetryPolicy
@@ -117,6 +117,33 @@ def test_a_model_is_held_while_its_next_call_hangs_on_one_under_way(server: Chat
         assert arrivals.out["large"].startswith("max-tokens is 1500: 0 spent")
         _, arrivals = fetched(it, 1)
         assert arrivals.out == {}
+
+
+def test_a_call_that_settles_frees_held_models_though_others_are_under_way(server: ChatServer) -> None:
+    with desk(server, Ceilings(tokens=2200)) as it:
+        server.delay_s = LONG_S
+        it.send(0, "small", ASK)
+        until(lambda: len(server.asked) == 1)
+        server.delay_s = 0.5
+        it.send(1, "small", ASK)
+        until(lambda: len(server.asked) == 2)
+        it.send(2, "large", ASK)
+        calls, arrivals = fetched(it, 1)
+        assert (calls[0].ticket, set(arrivals.out)) == (2, {"large"})
+        calls, arrivals = fetched(it, 1)
+        assert (calls[0].ticket, arrivals.out) == (1, {})
+
+
+def test_nobody_is_held_while_nothing_is_under_way(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a refusal hung on may have come back before it."""
+
+    def refuse(*_: object) -> None:
+        raise ChatError(ErrorKind.BUDGET, "small", "reserved for calls in flight")
+
+    monkeypatch.setattr(ChatClient, "complete", refuse)
+    with desk(server) as it:
+        it.send(0, "small", ASK)
+        assert fetched(it, 1)[1].out == {}
 
 
 def test_a_model_that_no_ceiling_leaves_a_call_for_is_out_for_good(server: ChatServer) -> None:
