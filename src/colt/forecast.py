@@ -38,6 +38,8 @@ CACHED = 0.5
 """Share of the stable text that a provider with a price for it serves from its cache."""
 SHARE = 0.5
 """Of the trials that come from models; a run that models answer quickly may have more."""
+USED = 0.6
+"""Of alternatives that become trials; others are known already, not usable, or left over at the end."""
 LOOKED_AT = 4
 """Tickets whose prompts are made."""
 
@@ -76,7 +78,7 @@ def forecast(plan: Plan) -> Forecast:
     tokens = [math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in (stable, *nodes)]
     alternatives = plan.config.proposals_per_call
     per_call = Usage(tokens[0] + round(statistics.mean(tokens[1:])), alternatives * TYPICAL_PROPOSAL)
-    calls = math.ceil(SHARE * plan.budget.trials / alternatives)
+    calls = math.ceil(SHARE * plan.budget.trials / (USED * alternatives))
     cached = round(CACHED * tokens[0])
     models = {one.name: _one_call(one, per_call, cached, stable + max(nodes, key=len)) for one in plan.pool.models}
     known = [one.typical_usd for one in models.values() if one.typical_usd is not None]
