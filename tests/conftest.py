@@ -76,7 +76,8 @@ def pool_runs(tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch)
     from tests.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
 
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    with quick_machine(), PoolRuns(tmp_path, own_program) as runs:
+    quick_machine(monkeypatch)  # with the patches of the test itself, so that all are undone in the right order
+    with PoolRuns(tmp_path, own_program) as runs:
         yield runs
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -157,12 +157,9 @@ def _toml(value: object) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value).replace("'", '"')
 
 
-@contextmanager
-def quick_machine() -> Iterator[None]:
+def quick_machine(patch: pytest.MonkeyPatch) -> None:
     """No hardware, and little patience with endpoints."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "LocalMeasurer", QuickMachine)
-        patch.setattr(consulting, "RETRY", RETRY)
-        patch.setattr(chat, "GRACE_S", 0.1)
-        patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time
-        yield
+    patch.setattr(session, "LocalMeasurer", QuickMachine)
+    patch.setattr(consulting, "RETRY", RETRY)
+    patch.setattr(chat, "GRACE_S", 0.1)
+    patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time

@@ -298,12 +298,13 @@ def test_a_dry_run_estimates_asks_nobody_and_writes_nothing(
 # ---- interrupts ----
 
 CHILD = """
-import sys, time
+import sys
+import pytest
 from colt import cli
 from tests.pool_runs import QuickMachine, quick_machine
-with quick_machine():
-    QuickMachine.in_turn_s = float(sys.argv[1])
-    sys.exit(cli.main(sys.argv[2:]))
+quick_machine(pytest.MonkeyPatch())
+QuickMachine.in_turn_s = float(sys.argv[1])
+sys.exit(cli.main(sys.argv[2:]))
 """
 LONG_S = 60.0
 """Longer than anybody is to wait."""
