@@ -69,7 +69,9 @@ def test_models_that_cost_nothing_are_free_proposals() -> None:
     assert why_stop_paying(trials, ["small"], None) is not None
 
 
-@pytest.mark.parametrize(("share", "ends"), [(None, False), (0.94, False), (NEAR_ROOFLINE, True), (1.2, True)])
+@pytest.mark.parametrize(
+    ("share", "ends"), [(None, False), (0.94, False), (NEAR_ROOFLINE, True), (1.0, True), (1.2, False)]
+)
 def test_it_ends_near_the_roofline(share: float | None, ends: bool) -> None:
     said = why_stop_paying(measured(("small", 10.0)), MODELS, share)
     assert (said is not None) == ends

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from colt.errors import InputError
 from colt.runs.describe import speedup_text
-from colt.runs.receipt import Receipt, RooflinePart, Verdict, load_receipt
+from colt.runs.receipt import Receipt, RooflinePart, Verdict, load_receipt, printable
 from colt.runs.table import result_table
 
 OLD = Path(__file__).parent / "receipts" / "schema-1-first.json"
@@ -99,3 +99,13 @@ def test_the_bandwidth_is_named_where_it_is_the_bound(receipt: Receipt) -> None:
 )
 def test_speedups_in_words(speedup: float, interval: tuple[float, float] | None, text: str) -> None:
     assert speedup_text(speedup, interval) == text
+
+
+def test_nothing_in_a_receipt_steers_a_terminal(receipt: Receipt) -> None:
+    steering = "\x1b[31m\x07\x7f\x9b2J"
+    hostile = msgspec.structs.replace(
+        receipt, stop_reason=steering, messages=(f"a {steering} b",), versions={steering: "1"}
+    )
+    text = shown(printable(hostile))
+    assert not set(text) & set("\x1b\x07\x7f\x9b")
+    assert printable(receipt) == receipt

@@ -322,7 +322,7 @@ def _search_table(path: Path) -> dict[str, Any]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
         raise InputError(f"{path} is not TOML: {error}") from None
     unknown = [name for name in tables if name not in ("run", "search", "member")]
     table = tables.get("search")
@@ -372,13 +372,13 @@ def progress_for(plan: Plan, options: argparse.Namespace) -> Progress:
 
 def show_run(options: argparse.Namespace) -> int:
     """``colt show``."""
-    from colt.runs.receipt import load_receipt
+    from colt.runs.receipt import load_receipt, printable
 
     receipt = load_receipt(Path(options.run))
     if options.json:
         print(receipt.to_json().decode(), end="")
     else:
-        _print_result(receipt)
+        _print_result(printable(receipt))
     return 0
 
 

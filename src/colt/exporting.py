@@ -24,8 +24,8 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     ExportError
         Building is needed and fails.
     """
-    if not output.parent.is_dir() or output.is_dir():
-        raise InputError(f"{output} cannot be written: its folder must exist, and it must not be a folder itself")
+    if not output.parent.is_dir() or (output.exists() and not output.is_file()):
+        raise InputError(f"{output} cannot be written: its folder must exist, and only a file is replaced")
     from colt.tvm.assumed import resolve_board_target
     from colt.tvm.export import export_module, is_loadable, load_module
     from colt.tvm.host import resolve_target
@@ -70,8 +70,10 @@ def loading_lines(library: Path, receipt: Receipt) -> str:
         "import numpy as np, tvm",
         f'kernel = tvm.runtime.load_module("{library}")["main"]',
     ]
-    names = []
+    names: list[str] = []
     for argument in receipt.workload.arguments:
+        if not argument.name.isidentifier() or not argument.dtype.isidentifier() or not argument.role.isprintable():
+            raise InputError(f"the receipt's argument {argument.name!r} is not one that a run writes")
         fill = f'np.zeros({argument.shape}, "{argument.dtype}")'
         if argument.dtype == "bfloat16":
             fill = f"np.zeros({argument.shape}, ml_dtypes.bfloat16)"

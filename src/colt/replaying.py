@@ -174,15 +174,15 @@ def _read_plan(folder: Path) -> tuple[Plan, list[str]]:
         config = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Config)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # a vast integer is no TOMLDecodeError
         raise InputError(f"{path} is not the config of a run: {error}") from None
     table = config.run
+    if table.method not in METHODS:
+        raise InputError(f"{path}: method {table.method!r} is not one of colt tune, which alone can be replayed")
+    program, warnings = _read_program(folder, table)
     try:
-        if table.method not in METHODS:
-            raise InputError(f"method {table.method!r} is not one of colt tune, which alone can be replayed")
         pool = Pool.from_tables(config.member)
         ceilings = Ceilings(table.max_usd, table.max_calls, table.max_tokens, table.max_seconds)
-        program, warnings = _read_program(folder, table)
         plan = Plan(
             table.program,
             program,
@@ -208,7 +208,9 @@ def _read_program(folder: Path, table: _RunTable) -> tuple[Program, list[str]]:
     try:
         saved = load_module((folder / PROGRAM).read_bytes())
     except OSError as error:
-        raise InputError(f"{PROGRAM} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{folder / PROGRAM} cannot be read: {error.strerror or error}") from None
+    except InputError as error:
+        raise InputError(f"{folder / PROGRAM}: {error}") from None
     program = saved_program(saved, table.name, table.size)
     if program.workload is None or fingerprint(program.workload.build(table.size)) == fingerprint(program.module):
         return program, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -198,6 +199,8 @@ MODEL = '[[member]]\nname = "m-7b"\nbase_url = "http://localhost/v1"\nprices = {
         (MODEL + 'api_key_env = "BLANK"', [", line 5", "BLANK holds blanks"]),
         (MODEL + "api_key_env = 3", [", line 5", "takes a text of one line"]),
         (MODEL.replace("m-7b", "tuner"), [", line 2", "built-in expert"]),
+        (MODEL.replace("m-7b", "sampled"), [", line 2", "name the model differently"]),
+        (MODEL + f"size_b = {'9' * 5000}", ["is not TOML"]),
         (MODEL.replace("m-7b", "a b"), [", line 2", "without blanks"]),
         (MODEL.replace("m-7b", "nobody-knows"), [", line 1", "size of 'nobody-knows'", "state size_b"]),
         (MODEL + 'model = ""', [", line 5", "takes a text of one line"]),
@@ -243,8 +246,10 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.toml cannot be read: No such file"):
         load_pool(tmp_path / "nothing.toml", ENVIRONMENT)
-    with pytest.raises(InputError, match="cannot be read: Is a directory"):
-        load_pool(tmp_path, ENVIRONMENT)
+    os.mkfifo(tmp_path / "fifo.toml")
+    for special in (tmp_path, tmp_path / "fifo.toml", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is not a file"):
+            load_pool(special, ENVIRONMENT)
 
 
 @pytest.mark.parametrize(

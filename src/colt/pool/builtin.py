@@ -26,7 +26,10 @@ def specs(names: Sequence[str] = DEFAULT) -> list[ModelSpec]:
         raise InputError(f"the pool is empty; there are {', '.join(EXPERTS)}")
     for name in names:
         if name not in EXPERTS:
-            raise InputError(f"there is no built-in expert {name!r}; there are {', '.join(EXPERTS)}")
+            known = ", ".join(EXPERTS)
+            raise InputError(
+                f"there is no built-in expert {name!r}; there are {known}. A pool file's name ends in .toml"
+            )
         if list(names).count(name) > 1:
             raise InputError(f"the pool names {name!r} twice")
     return [ModelSpec(name, EXPERTS[name][0], nominal=True) for name in names]

@@ -53,6 +53,8 @@ CHOICES = {
 MODEL_FIELDS = ("name", "model", "base_url", "api_key_env", "nominal", "prices", "json_schema", *NUMBERS, *CHOICES)
 PRICE_FIELDS = ("input", "cached_input", "output")
 
+RESERVED = ("random", "sampled", "untuned")
+"""Who makes schedules beside the pool."""
 OPENAI = "api.openai.com"
 ENFORCES_SCHEMA = (OPENAI,)
 """Hosts known to enforce a JSON schema for all their models; of all others ``colt pool check`` finds out."""
@@ -182,11 +184,13 @@ def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> Pool:
         that could be a key.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a file; a pool file is TOML (docs/pool.md)")
         text = path.read_text(encoding="utf-8-sig")
         tables = tomllib.loads(f"{text}\n", parse_float=Decimal)  # with that even an error at the end has a line
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
         raise InputError(f"{path} is not TOML: {error}") from None
     lines = Lines(text, TABLE)
     for name in tables:
@@ -267,6 +271,8 @@ class _Reader:
             self.refuse(None, f"a {TABLE} needs a 'name' and a 'base_url', or an 'expert'")
         if not _NAME.fullmatch(name):
             self.refuse("name", f"name is {name!r}; it takes up to 100 ASCII characters without blanks")
+        if name in RESERVED:
+            self.refuse("name", f"{name!r} is what the receipt calls schedules of no model; name the model differently")
         if name in builtin.EXPERTS:
             self.refuse("name", f"{name!r} is the name of a built-in expert; name the model differently")
         model = self._text("model") or name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,15 @@ class Receipt(_Record, frozen=True, kw_only=True):
     def to_json(self) -> bytes:
         """Indented JSON with a final newline."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+_CONTROL = re.compile(rb"\\u00(0[0-8bcef]|1[0-9a-f])|\x7f|\xc2[\x80-\x9f]")
+"""Characters that steer a terminal, as JSON has them."""
+
+
+def printable(receipt: Receipt) -> Receipt:
+    """The receipt for a terminal: a file from elsewhere may hold what would steer it."""
+    return msgspec.json.decode(_CONTROL.sub(b"?", msgspec.json.encode(receipt)), type=Receipt)
 
 
 def load_receipt(run: Path) -> Receipt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,11 @@ def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
 
 
 def is_loadable(library: Path) -> bool:
-    """Whether TVM loads the shared library and finds the kernel in it."""
-    try:
-        return tvm.runtime.load_module(str(library))["main"] is not None
-    except (OSError, RuntimeError, ValueError, AttributeError):
-        return False
+    """Whether TVM loads the shared library and finds the kernel in it: tried in a process of its own, since one that
+    is cut short can kill whoever loads it."""
+    code = 'import sys, tvm; sys.exit(tvm.runtime.load_module(sys.argv[1])["main"] is None)'
+    tried = subprocess.run([sys.executable, "-P", "-c", code, str(library)], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 def save_module(module: Any) -> bytes:
@@ -41,7 +43,7 @@ def load_module(content: bytes) -> Any:
     """A module from TVM's JSON. Raises :class:`InputError` if it is not one."""
     try:
         module = tvm.ir.load_json(content.decode())
-    except (UnicodeDecodeError, ValueError, TypeError, KeyError, RuntimeError) as error:
+    except (UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise InputError(f"the saved module cannot be read: {error}") from None
     if not isinstance(module, tvm.IRModule):
         raise InputError("the saved module is not an IRModule")

@@ -10,6 +10,8 @@ from typing import Any
 
 from tvm.s_tir import meta_schedule as ms
 
+from colt.errors import InputError
+
 FAILED_SECONDS = 1e10
 """What MetaSchedule writes for a candidate that did not run."""
 
@@ -29,9 +31,11 @@ class Records:
         """Record a trial's TVM schedule and what it measured, ``None`` for a failure."""
         self._lines[trial] = len(self._lines)
         seconds = FAILED_SECONDS if latency_us is None else latency_us / 1e6
-        self._database.commit_tuning_record(
-            ms.database.TuningRecord(schedule.trace, self._workload, [seconds], self._target, self._arguments)
-        )
+        record = ms.database.TuningRecord(schedule.trace, self._workload, [seconds], self._target, self._arguments)
+        try:
+            self._database.commit_tuning_record(record)
+        except RuntimeError:
+            raise InputError(f"{self._file} cannot be written any more: has the run directory gone?") from None
 
     def fail(self, trial: int) -> None:
         """Turn the record of a trial that computes something else into that of a failure, so that nobody picks it."""

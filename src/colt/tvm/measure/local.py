@@ -253,7 +253,8 @@ class LocalMeasurer(Measurer):
         if not isinstance(outcome.reply, Timed):
             return candidate.failed(outcome.fate, outcome.message, outcome.seconds_timing)
         timed = outcome.reply
-        (slowdown,) = timed.slowdowns
+        # A dropped candidate ran once: what another load made of that is a guess, and must not put it in the lead.
+        slowdown = 1.0 if timed.dropped else timed.slowdowns[0]
         return Measurement(
             job=candidate.job.id,
             fate=Fate.DROPPED if timed.dropped else Fate.OK,
