@@ -179,8 +179,9 @@ def _read_plan(folder: Path) -> tuple[Plan, list[str]]:
     table = config.run
     if table.method not in METHODS:
         raise InputError(f"{path}: method {table.method!r} is not one of colt tune, which alone can be replayed")
-    program, warnings = _read_program(folder, table)
+    saved = _saved_module(folder / PROGRAM)
     try:
+        program, warnings = _read_program(saved, table)
         pool = Pool.from_tables(config.member)
         ceilings = Ceilings(table.max_usd, table.max_calls, table.max_tokens, table.max_seconds)
         plan = Plan(
@@ -203,14 +204,17 @@ def _read_plan(folder: Path) -> tuple[Plan, list[str]]:
     return plan, warnings
 
 
-def _read_program(folder: Path, table: _RunTable) -> tuple[Program, list[str]]:
-    """The untuned program as it was then, and a warning if the workload of that name has become another."""
+def _saved_module(path: Path) -> Any:
     try:
-        saved = load_module((folder / PROGRAM).read_bytes())
+        return load_module(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{folder / PROGRAM} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except InputError as error:
-        raise InputError(f"{folder / PROGRAM}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
+
+
+def _read_program(saved: Any, table: _RunTable) -> tuple[Program, list[str]]:
+    """The untuned program as it was then, and a warning if the workload of that name has become another."""
     program = saved_program(saved, table.name, table.size)
     if program.workload is None or fingerprint(program.workload.build(table.size)) == fingerprint(program.module):
         return program, []
