@@ -123,7 +123,7 @@ def test_faults_in_the_middle_of_a_run_are_counted_one_by_one(pool_runs: PoolRun
     assert receipt.models is not None
     model = receipt.models["faulty"]
     played = [asked.part for asked in faulty.asked]
-    assert len(set(played)) > len(faults) // 2
+    assert len(set(played)) >= 6  # how many of them it meets depends on how fast the others answer
     assert model.benched == 0
     lost = model.failed.get("closed", 0)  # under way when the run ended: nobody knows what came of them
     assert 0 <= model.requests - len(played) <= lost
