@@ -84,10 +84,15 @@ class Calling:
         return {name: value for name, value in stated.items() if value is not None}
 
 
+def names_a_file(pool: object) -> bool:
+    """Whether that text is the path of a pool file, and no names of experts."""
+    return isinstance(pool, str) and pool.endswith(POOL_FILE)
+
+
 def read_pool(pool: str | Path | Sequence[str]) -> Pool:
     """A pool file (a path that ends in ``.toml``), or the names of built-in experts. Raises :class:`InputError`."""
-    if isinstance(pool, Path) or (isinstance(pool, str) and pool.endswith(POOL_FILE)):
-        read = load_pool(Path(pool))
+    if isinstance(pool, Path) or names_a_file(pool):
+        read = load_pool(Path(str(pool)))
         if read.models:
             from colt.pool import chat  # noqa: F401  its package is an extra: say so before anything is started
         return read

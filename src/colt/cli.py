@@ -311,8 +311,11 @@ def search_config(options: argparse.Namespace) -> SearchConfig:
         given = getattr(options, f"search_{spec.name}")
         if given is not None:
             changes[spec.name] = given
-    is_file = options.pool is not None and options.pool.endswith(".toml")
-    return SearchConfig.preset(options.preset or ("models" if is_file else "default"), **changes)
+    if options.preset is None and options.pool is not None:
+        from colt.calling import names_a_file
+
+        return SearchConfig.preset("models" if names_a_file(options.pool) else "default", **changes)
+    return SearchConfig.preset(options.preset or "default", **changes)
 
 
 def _search_table(path: Path) -> dict[str, Any]:
@@ -337,11 +340,12 @@ def _search_table(path: Path) -> dict[str, Any]:
 
 def _pool(text: str | None) -> str | tuple[str, ...]:
     """A pool file, or names."""
+    from colt.calling import names_a_file
     from colt.pool import builtin
 
     if text is None:
         return builtin.DEFAULT
-    return text if text.endswith(".toml") else tuple(text.split(","))
+    return text if names_a_file(text) else tuple(text.split(","))
 
 
 def _estimate(made: Plan, options: argparse.Namespace) -> int:

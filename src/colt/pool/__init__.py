@@ -2,6 +2,10 @@
 
 Imports :mod:`colt.search` and below; experts get space and scorer handed to them and import neither TVM nor a network.
 
+    experts/ builtin.py openings.py       built-in experts, and what the root's children are chosen from
+    language.py                           a language model as a proposer: prompt.py has its words;
+                                          reply.py, salvage.py and settle.py read its answer
+    desk.py chat_desk.py calls.py         where several are asked at a time, and a call as it is recorded
     spec.py known.py prices.py lines.py   the pool file
     chat.py                               the client of a language model, the only module here that opens sockets;
                                           importing it needs the extra ``models``

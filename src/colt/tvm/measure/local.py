@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 import tvm_ffi
 from tvm import IRModule
@@ -331,14 +329,6 @@ class LocalMeasurer(Measurer):
         self._builders.shutdown()
         if self._folder is not None:
             self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # ---- requests ----
 
