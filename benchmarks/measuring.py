@@ -157,11 +157,12 @@ def show_truth(options: argparse.Namespace) -> None:
         modules = [schedule.mod for schedule in random_schedules(name, options.candidates, options.seed)]
         reference: list[list[float]] = [[] for _ in modules]
         rounds = []
-        with measurer(workers=1) as patient:
+        with measurer() as patient:
             for _ in range(REFERENCE_PASSES):  # in turn, so that drifts of the machine meet both
                 for runs, more in zip(reference, a_fifth(patient, modules), strict=True):
                     runs.extend(more)
                 rounds.append(whole(modules))
+                print(f"{name}: pass {len(rounds)} of {REFERENCE_PASSES}", file=sys.stderr, flush=True)
         report_truth(name, [statistics.median(runs) for runs in reference], rounds)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Collection
 
 import pytest
 
@@ -10,7 +12,7 @@ from colt import asking, events
 from colt.pool.completion import ErrorKind
 from colt.pool.desk import BENCHED
 from colt.resting import FIRST_REST, IN_A_ROW
-from colt.search.types import ModelSpec
+from colt.search.types import ModelSpec, Ticket
 from tests.search.operations import tree
 from tests.search.toyworld import LARGE, SMALL
 from tests.virtual_desk import NEVER, TRIAL_S, Run, VirtualDesk
@@ -87,8 +89,10 @@ def test_no_call_is_made_once_what_waits_or_is_coming_suffices(trials: int, orde
     run = Run(desk, trials=trials, alteration_period=0, commit_order=order)
 
     def check(ticket: int, model: str) -> None:
-        assert run.waiting < run.search.config.batch_size
-        assert run.waiting + run.coming < trials - run.search.trials.charged
+        alternatives = sum(event.places for event in run.world.of(events.Selected) if event.ticket in run.sent)
+        brought = run.waiting + run.by_models
+        fruitful = (brought + asking.EXPECTED) / (alternatives - run.coming + asking.OUT_OF)
+        assert run.waiting + run.coming * fruitful < trials - run.search.trials.charged
 
     desk.on_send = check
     run.finish()
@@ -98,7 +102,55 @@ def test_no_call_is_made_once_what_waits_or_is_coming_suffices(trials: int, orde
 def test_the_first_calls_are_for_as_many_schedules_as_there_are_trials() -> None:
     run = Run(VirtualDesk(delays=lambda model: NEVER, most=8), trials=4)
     run.asking.ask(4)
-    assert [event.places for event in run.world.of(events.Selected) if event.acting in run.asking.models] == [3, 2]
+    assert [event.places for event in run.world.of(events.Selected) if event.acting in run.asking.models] == [3, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_as_much_is_asked_for_as_is_measured_while_a_call_is_under_way(seed: int) -> None:
+    """So that a machine that is fast does not wait, and models that are fast know what was measured."""
+
+    def most_under_way(delay: float) -> int:
+        desk = VirtualDesk(delays=lambda model: delay * TRIAL_S, most=32, seed=seed)
+        seen: list[int] = []
+        desk.on_send = lambda ticket, model: seen.append(desk.under_way + 1)
+        run = Run(desk, trials=64, seed=seed).finish()
+        assert run.search.trials.told == 64
+        assert desk.waited_s < 0.05 * 64 * TRIAL_S
+        return max(seen)
+
+    quick, slow = most_under_way(1), most_under_way(28)
+    assert quick <= 8
+    assert slow >= 2 * quick
+
+
+def test_after_the_machine_has_waited_more_is_asked_for() -> None:
+    """What is measured while a call is under way tells nothing, if the machine stood idle meanwhile."""
+    call_s = 20 * TRIAL_S
+    desk = VirtualDesk(delays=lambda model: call_s, most=64, out={SMALL.name: BENCHED, LARGE.name: BENCHED})
+    run = Run(desk, trials=256, alteration_period=0)
+    while run.search.trials.charged < 128:
+        run.step()
+    desk.out = {}
+    run.finish()
+    assert run.by_models >= 124
+    assert desk.waited_s < 2 * call_s
+
+
+def test_a_model_whose_slots_are_full_is_not_asked_and_nobody_takes_its_turn() -> None:
+    desk = VirtualDesk(delays=lambda model: 20 * TRIAL_S, most=8, slots=2)
+    run = Run(desk, trials=48, alteration_period=0)
+    seen: Counter[str] = Counter()
+
+    def count(ticket: int, model: str) -> None:
+        under_way = Counter(name for _, name in desk.under_way_of)
+        assert under_way[model] < desk.slots
+        seen[model] = max(seen[model], under_way[model] + 1)
+
+    desk.on_send = count
+    run.finish()
+    assert seen == {SMALL.name: 2, LARGE.name: 2}
+    assert not any(record.passed for record in run.search.pool.records.values())
+    assert run.search.trials.told == 48
 
 
 def test_the_machine_waits_only_when_experts_have_had_their_half() -> None:
@@ -255,7 +307,11 @@ def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     """The tree may have nothing for a model for as long as it likes."""
     run = Run(VirtualDesk(), models=[ModelSpec("model", 1.0)], experts=[TUNER])
     select = run.search.select
-    monkeypatch.setattr(run.search, "select", lambda feeder=None, out=(): select(feeder, {*out, "model"}))
+
+    def without(feeder: str | None = None, out: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
+        return select(feeder, {*out, "model"}, busy)
+
+    monkeypatch.setattr(run.search, "select", without)
     run.finish()
     assert run.search.trials.told == 32
     assert run.search.pool.records["tuner"].calls <= 2 * 32

@@ -25,9 +25,9 @@ def priced(given: float, made: float) -> Prices:
     ("prices", "expected"),
     [
         (priced(1, 100), FEWEST),
-        (priced(1, 8), 2),
-        (priced(1, 5), 4),
+        (priced(1, 8), 3),
         (priced(1, 4), 4),
+        (priced(1, 3), 6),
         (priced(1, 1), MOST),
         (priced(0, 0), FEWEST),
         (None, FEWEST),
@@ -46,7 +46,7 @@ def test_of_several_prices_the_typical_one_counts() -> None:
 def test_what_is_stated_stays() -> None:
     pool = Pool((member(URL),))
     assert resolved_config(SearchConfig.preset("models", proposals_per_call=5), pool).proposals_per_call == 5
-    assert resolved_config(None, pool) == SearchConfig.preset("models", proposals_per_call=2)
+    assert resolved_config(None, pool) == SearchConfig.preset("models", proposals_per_call=FEWEST)
 
 
 def test_without_models_nothing_changes() -> None:

@@ -11,7 +11,9 @@ from colt.runs.receipt import ModelPart
 from tests.pool.chat_server import Part
 from tests.pool_runs import KEY_VARIABLE, PoolRuns
 
-TRIALS = 24
+TRIALS = 48
+MANY_CALLS = {"proposals_per_call": 1, "model_openings": 1}
+"""Settings by which every model is asked before the run ends."""
 AT_ONCE = 5
 """Models that play a part in the same run, each its own, beside one that answers well."""
 
@@ -99,7 +101,7 @@ def test_a_fault_costs_no_trial_and_shows(pool_runs: PoolRuns, parts: tuple[Part
         for part in parts
     }
     pool_runs.model("good", 8.0)
-    receipt = pool_runs.tune(trials=TRIALS).receipt
+    receipt = pool_runs.tune(trials=TRIALS, settings=MANY_CALLS).receipt
     assert (receipt.trials.total, receipt.stop_reason) == (TRIALS, "trials")
     assert receipt.verified.ok
     assert receipt.models is not None
@@ -118,8 +120,8 @@ def test_faults_in_the_middle_of_a_run_are_counted_one_by_one(pool_runs: PoolRun
         "faulty", 1.0, [part for fault in faults for part in (Part.WELL, fault)], json_schema=True, timeout_s=30.0
     )
     pool_runs.model("good", 8.0)
-    receipt = pool_runs.tune(trials=48, settings={"proposals_per_call": 1, "model_openings": 1}).receipt
-    assert (receipt.trials.total, receipt.stop_reason) == (48, "trials")
+    receipt = pool_runs.tune(trials=TRIALS, settings=MANY_CALLS).receipt
+    assert (receipt.trials.total, receipt.stop_reason) == (TRIALS, "trials")
     assert receipt.models is not None
     model = receipt.models["faulty"]
     played = [asked.part for asked in faulty.asked]

@@ -38,6 +38,8 @@ class VirtualDesk:
     """Answers come back after ``delays(model)`` seconds of its own clock; those that come together in any order."""
 
     most: int = 4
+    slots: int = 256
+    """Calls that each model takes at once."""
     delays: Callable[[str], float] = lambda model: 0.5
     answers: dict[str, str | ErrorKind] = field(default_factory=dict)
     """By model, what it says instead of something usable, or how its calls fail."""
@@ -56,6 +58,11 @@ class VirtualDesk:
     @property
     def under_way(self) -> int:
         return len(self._flights)
+
+    @property
+    def under_way_of(self) -> list[tuple[int, str]]:
+        """Tickets and models of the calls under way."""
+        return [(ticket, model) for _, _, ticket, model, _ in self._flights]
 
     def send(self, ticket: int, model: str, request: ChatRequest) -> None:
         assert model not in self.out
@@ -117,6 +124,7 @@ class Run:
             {spec.name: LanguageModel(spec, pool, stable_text(briefing, pool), briefing, space) for spec in models},
             {spec.name: BestOf(spec, space, scorer, 2) for spec in experts},
             [BestOf(spec, space, scorer, 2) for spec in (*FEEDERS, *experts)],
+            slots={spec.name: desk.slots for spec in models},
             trials_total=trials,
             why_stop=lambda: self.why_stop(),
             strict=strict,
@@ -158,7 +166,7 @@ class Run:
     def coming(self) -> int:
         """Proposals that calls were asked for which have not taken effect."""
         settled = {event.ticket for event in self.world.of(events.Proposed)}
-        return sum(event.places for event in self.world.of(events.Selected) if event.ticket in self._sent - settled)
+        return sum(event.places for event in self.world.of(events.Selected) if event.ticket in self.sent - settled)
 
     @property
     def waiting(self) -> int:
@@ -170,5 +178,6 @@ class Run:
         return sum(by in self.asking.models and schedule not in asked for schedule, by in first.items())
 
     @property
-    def _sent(self) -> set[int]:
+    def sent(self) -> set[int]:
+        """Tickets that models were asked for."""
         return {ticket for ticket, _ in self.desk.sent}

@@ -1,7 +1,7 @@
 """Nobody waits: language models are asked while the machine measures what is there.
 
     take      answers that have come back take effect; course alterations are asked at once
-    send      free slots get tickets, as long as their proposals will be measured
+    send      free slots get tickets, so that as much comes back as is measured meanwhile
     pick      at least every other trial is the models'; the others are the built-in experts', who fill the time
     wait      only if the experts have had their half, and answers are under way
 
@@ -10,7 +10,9 @@ Deterministic, but for what the desk says (:mod:`colt.pool.desk`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 
@@ -26,8 +28,19 @@ POLL_S = 0.2
 """How long a wait for answers takes before somebody may interrupt it."""
 PATIENCE_S = 30.0
 """So long in a row the machine may stand idle for the models' sake; or twice as long as their slowest answer took."""
+EXPECTED, OUT_OF = 4, 6
+"""Schedules worth measuring that so many alternatives bring, until a run knows better: some are unusable, or known."""
 RESTS = f"its last {IN_A_ROW} answers were of no use"
 """Why a model is out that rests."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call under way, and the trials that had been measured when it was made."""
+
+    ticket: Ticket
+    observation: Observation
+    told: int
 
 
 class Asking:
@@ -41,6 +54,7 @@ class Asking:
         experts: Mapping[str, Proposer],
         feeders: Sequence[Proposer],
         *,
+        slots: Mapping[str, int],
         trials_total: int,
         why_stop: Callable[[], str | None],
         strict: bool,
@@ -50,7 +64,7 @@ class Asking:
         watch: Stopwatch,
     ) -> None:
         """``experts`` are members of the pool that answer at once, ``feeders`` those who fill the time, the former
-        perhaps among them.
+        perhaps among them. ``slots`` are the calls that each model takes at once.
 
         ``why_stop`` says why no more calls are worth their price, ``strict`` whether the run ends when no model can be
         asked, ``stopped`` whether it is to end. ``told`` gets every call that has come back, ``note`` what the user
@@ -66,6 +80,7 @@ class Asking:
         self._benched = dict.fromkeys(models, 0)
         self._experts = experts
         self._feeders = cycle(feeders)
+        self._slots = slots
         self._trials_total = trials_total
         self._why_stop = why_stop
         self._strict = strict
@@ -73,7 +88,13 @@ class Asking:
         self._told = told
         self._note = note
         self._watch = watch
-        self._under_way: dict[int, tuple[Ticket, Observation]] = {}
+        self._under_way: dict[int, _Asked] = {}
+        self._alternatives = 0
+        """Asked for in all."""
+        self._during_call = 0
+        """Trials measured while the latest call was under way."""
+        self._margin = search.config.batch_size
+        """Schedules that there should be beside those that are measured while calls are under way."""
         self._picked = {True: 0, False: 0}
         """Trials by models, and by others."""
         self._slowest_s = 0.0
@@ -84,7 +105,7 @@ class Asking:
     @property
     def out(self) -> Mapping[str, str]:
         """Models that are not to be asked at present, and why."""
-        asked = {ticket.acting for ticket, _ in self._under_way.values()}
+        asked = {call.ticket.acting for call in self._under_way.values()}
         charged = self._search.trials.charged
         resting = {
             name: RESTS
@@ -118,6 +139,8 @@ class Asking:
             trials = self._pick(count, patient=self._waited_s < max(PATIENCE_S, 2 * self._slowest_s))
             if trials or not self._under_way or self._stopped():
                 return trials
+            if not self._waited_s:
+                self._margin *= 2  # what was ahead has not been enough
             with self._watch("idle"):
                 arrivals = self._desk.arrived(POLL_S)
             self._take(arrivals)
@@ -133,11 +156,15 @@ class Asking:
         for call in arrivals.calls:
             self._told(call)
             self._slowest_s = max(self._slowest_s, call.seconds)
-            ticket, observation = self._under_way.pop(call.ticket)
-            reply = answer(partial(self.models[call.model].read, call), observation)
+            asked = self._under_way.pop(call.ticket)
+            reply = answer(partial(self.models[call.model].read, call), asked.observation)
+            if isinstance(reply, NotAsked):
+                self._alternatives -= asked.ticket.places
+            else:
+                self._during_call = self._search.trials.told - asked.told
             if call.error is None:
                 self._judge(call.model, reply)
-            self._commit(ticket, reply)
+            self._commit(asked.ticket, reply)
         self._tell_of_absence()
 
     def _judge(self, model: str, reply: Proposal | ProposalError) -> None:
@@ -171,7 +198,7 @@ class Asking:
         In between experts of the pool have up to so many ``turns``: the tree may have nothing for models at present.
         """
         while turns and len(self._under_way) < self._desk.most and self._wanted():
-            ticket = self._search.select(out=self.out)
+            ticket = self._search.select(out=self.out, busy=self._busy())
             if ticket is None:
                 return
             turns -= ticket.acting in self._experts
@@ -185,17 +212,36 @@ class Asking:
                 reply = answer(expert.propose, observation)
             self._commit(ticket, reply)
             return
-        self._under_way[ticket.id] = (ticket, observation)
+        self._under_way[ticket.id] = _Asked(ticket, observation, self._search.trials.told)
+        self._alternatives += ticket.places
         self._desk.send(ticket.id, ticket.acting, self.models[ticket.acting].request(observation))
 
     def _wanted(self) -> bool:
-        """Whether another call is worth it: not if what is there and under way will do for the time being."""
+        """Whether another call is worth it: not if what is there and under way will do for the time being.
+
+        There should be as much as is measured while a call is under way: with less the machine would wait, and what is
+        more would be measured when it is out of date.
+        """
         if self.all_out or not self._pays():
             return False
+        told = self._search.trials.told
+        longest = max((told - call.told for call in self._under_way.values()), default=0)
+        enough = self._margin + max(longest, self._during_call)
+        return self._expected() < min(enough, self._trials_total - self._search.trials.charged)
+
+    def _expected(self) -> float:
+        """Schedules of models that wait to be measured, and that calls under way will bring if they are as fruitful as
+        those before."""
         waiting = self._search.trials.waiting(self.models)
-        if waiting >= self._search.config.batch_size:
-            return False  # more would be out of date before it is measured
-        return waiting + self._search.coming() < self._trials_total - self._search.trials.charged
+        coming = self._search.coming()
+        answered = self._alternatives - coming
+        brought = waiting + self._picked[True]
+        return waiting + coming * (brought + EXPECTED) / (answered + OUT_OF)
+
+    def _busy(self) -> list[str]:
+        """Models that have as many calls under way as they take at once."""
+        counts = Counter(call.ticket.acting for call in self._under_way.values())
+        return [name for name in self.models if counts[name] >= self._slots[name]]
 
     def _pays(self) -> bool:
         if self.paying_ended is None:

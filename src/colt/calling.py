@@ -20,8 +20,8 @@ TYPICAL_PROMPT = 1600
 """Input tokens of a call."""
 TYPICAL_PROPOSAL = 90
 """Output tokens of one alternative."""
-FEWEST, MOST = 2, 6
-"""Alternatives that one call is asked for; the answers to more are hardly different any more."""
+FEWEST, MOST = 3, 6
+"""Alternatives that one call is asked for: fewer are hardly worth the wait, more are hardly different any more."""
 
 
 @dataclass(frozen=True, slots=True)

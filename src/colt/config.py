@@ -69,7 +69,7 @@ class SearchConfig:
     proposals_per_call: int = option(
         1, "alternative transformations asked of one call; 0 is as many as its price suggests", low=0, high=64
     )
-    calls_in_flight: int = option(8, "calls of language models that may be under way at once", low=1, high=256)
+    calls_in_flight: int = option(16, "calls of language models that may be under way at once", low=1, high=256)
     cost_model: str = option(
         "auto", "whether a learned cost model may take over once it has proved itself", choices=("auto", "off")
     )

@@ -63,6 +63,7 @@ class Consulting:
             self._models(space),
             experts,
             feeders,
+            slots={member.name: member.concurrency for member in plan.pool.models},
             trials_total=plan.budget.trials,
             why_stop=self._why_stop_paying,
             strict=plan.calling.strict_pool,

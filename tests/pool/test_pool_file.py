@@ -84,7 +84,7 @@ def test_a_model_gets_defaults_for_what_it_leaves_out(tmp_path: Path) -> None:
         nominal=False,
         prices=Prices(Decimal(0), Decimal(0)),
         prices_from="pool file",
-        concurrency=4,
+        concurrency=8,
         timeout_s=120.0,
         max_output_tokens=4096,
         max_output_field="max_tokens",

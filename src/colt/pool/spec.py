@@ -40,7 +40,7 @@ class Number(NamedTuple):
 
 NUMBERS = {
     "size_b": Number(float, 0.001, 100_000, None),
-    "concurrency": Number(int, 1, 256, 4),
+    "concurrency": Number(int, 1, 256, 8),
     "timeout_s": Number(float, 0.1, 3600, 120.0),
     "max_output_tokens": Number(int, 16, 1_000_000, 4096),
     "temperature": Number(float, 0, 2, None),

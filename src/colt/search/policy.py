@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from colt.config import SearchConfig
 from colt.search.tree import Node
 
 
-def select(root: Node, phi: Mapping[str, float], config: SearchConfig, rng: random.Random) -> Node | None:
-    """Descend from the root to an open node with room for a child; ``None`` if tickets in flight block all of them."""
+def select(
+    root: Node,
+    phi: Mapping[str, float],
+    config: SearchConfig,
+    rng: random.Random,
+    ready: Callable[[Node], bool] = lambda node: True,
+) -> Node | None:
+    """Descend from the root to an open node with room for a child; ``None`` if tickets in flight block all of them.
+
+    A node that is not ``ready``, since its model has no time for it, is passed through like one without room.
+    """
     blocked: set[int] = set()
     while root.id not in blocked and not root.closed:
         node = root
-        while not has_room(node, config):
+        while not (has_room(node, config) and ready(node)):
             children = [c for c in node.children if not (c.closed or c.held or (blocked and c.id in blocked))]
             if not children:
                 blocked.add(node.id)

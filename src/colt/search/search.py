@@ -98,17 +98,25 @@ class Search:
             pending.extend(self.commit(due, answer(propose, self.observe(due))))
         return True
 
-    def select(self, feeder: str | None = None, out: Collection[str] = ()) -> Ticket | None:
+    def select(self, feeder: str | None = None, out: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
         """A ticket for the node that the tree policy chooses, or ``None`` if none can be expanded now.
 
         With ``feeder``, the name of a built-in expert outside the pool, the ticket is the expert's: its child inherits
         the node's next model and stays out of the models' statistics. Models that are ``out`` cannot be asked at
-        present (not all of them may be): their turns go to the fallback.
+        present (not all of them may be): their turns go to the fallback. Nodes of models that are ``busy`` are left
+        for later.
         """
-        node = policy.select(self.tree.root, self.pool.phi, self.config, self._rng)
+
+        def turn(node: Node) -> str:
+            return self.pool.fallback(node.next_model, out) if node.next_model in out else node.next_model
+
+        def ready(node: Node) -> bool:
+            return feeder is not None or turn(node) not in busy
+
+        node = policy.select(self.tree.root, self.pool.phi, self.config, self._rng, ready)
         if node is None:
             return None
-        acting = feeder or (self.pool.fallback(node.next_model, out) if node.next_model in out else node.next_model)
+        acting = feeder or turn(node)
         places = 1 if feeder else policy.places(node, self.config)
         ticket = Ticket(self._tickets, node.id, acting, places, feeding=feeder is not None)
         self._hand_out(ticket)
