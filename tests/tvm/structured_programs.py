@@ -99,6 +99,14 @@ def gemv(n: int = 256, m: int = 192, transposed: bool = False) -> Any:
     return module_of_tensors([a, x, y])
 
 
+def layer(batch: int = 12, terms: int = 64, outputs: int = 24) -> Any:
+    """Y = max(X·Wᵀ + b, 0), as PyTorch has the layers of a model."""
+    x, w, bias = placeholders(X=(batch, terms), W=(outputs, terms), b=(outputs,))
+    k, results = reduction(terms, "k"), (batch, outputs)
+    xw = te.compute(results, lambda i, j: te.sum(x[i, k] * w[j, k], axis=k), name="XW")
+    return module_of_tensors([x, w, bias, te.compute(results, lambda i, j: te.max(xw[i, j] + bias[j], 0.0), name="Y")])
+
+
 def sigmoid(x: Any) -> Any:
     return 1.0 / (1.0 + te.exp(-x))
 
@@ -257,6 +265,8 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "log-sum-exp": log_sum_exp,
     "gemv": gemv,
     "gemv-transposed": lambda: gemv(transposed=True),
+    "layer": layer,
+    "layer-odd": lambda: layer(3, 72, 11),
     "lstm-cell": lstm_cell,
     "gru-cell": gru_cell,
     "column-sum": column_sum,

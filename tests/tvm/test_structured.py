@@ -62,8 +62,27 @@ def test_an_operand_that_vectors_would_gather_is_packed() -> None:
     assert list(derived(structured_programs.matmul_tn())) == ["plain/fused"]
 
 
+def test_a_contraction_of_operands_that_are_seldom_used_is_also_summed_in_lanes() -> None:
+    """Copies of weights that meet a few tokens cost more than they bring."""
+    layer = structured_programs.layer
+    assert list(derived(layer(64))) == ["packed/fused"]
+    packed, in_lanes = derived(layer(63)).values()
+    assert packed[-1] == "W packed for XW"
+    assert in_lanes == ["Y in parallel tiles of i·j with XW inside, XW in tiles of i x j, each sum a vector of 8"]
+    assert list(derived(layer(4))) == ["in-lanes/fused", "transposed/fused"], "too few uses for copies of it"
+    assert list(derived(layer(16, terms=67))) == ["packed/fused"], "no vectors along the sum"
+
+
+def test_sums_in_lanes_stay_with_what_finishes_them_and_apart_from_what_needs_them_in_pieces() -> None:
+    nest, *others = derived(workloads.get("gru-cell").build("small"))["in-lanes/fused"]
+    assert nest.startswith("XW in parallel tiles of b·j")
+    assert [other.split(" in ")[0] for other in others] == ["HU", "Y"]
+    (attention,) = derived(programs.attention())["in-lanes/fused"][:1]
+    assert attention.startswith("O in parallel tiles of h·i with QK, rowmax, exp, rowsum, prob inside")
+
+
 def test_attention_is_cut_nowhere_before_the_second_contraction_or_around_both() -> None:
-    found = derived(programs.attention())
+    found = {name: nests for name, nests in derived(programs.attention()).items() if name.startswith("packed")}
     notes = ["K packed for QK", "rowmax and rowsum in the lanes of vectors"]
     qk, o = "QK in rows of i x vectors of 8 along j", "O in rows of i x vectors of 8 along x"
     assert found == {
@@ -178,7 +197,7 @@ def test_a_result_is_transposed_where_only_another_of_its_iters_has_whole_vector
 
 
 def test_a_sum_of_products_of_one_operand_with_itself_is_not_padded() -> None:
-    assert list(derived(structured_programs.gram())) == ["packed/fused"]
+    assert list(derived(structured_programs.gram())) == ["packed/fused", "in-lanes/fused"]
 
 
 def test_a_window_is_not_padded() -> None:

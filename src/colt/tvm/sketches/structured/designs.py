@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,10 +25,10 @@ from colt.tvm.sketches.structured.prepare import (
     split_rows,
     transpose_results,
 )
-from colt.tvm.sketches.structured.shapes import Shape, better_shape, shape_of
+from colt.tvm.sketches.structured.shapes import Shape, better_shape, shape_in_lanes, shape_of
 from colt.tvm.sketches.structured.words import describe
 
-PACKED, PADDED, TRANSPOSED = "packed", "padded", "transposed"
+PACKED, PADDED, TRANSPOSED, IN_LANES = "packed", "padded", "transposed", "in-lanes"
 Choose = Callable[[Flow, int], dict[str, Shape] | None]
 """The shapes of a flow's blocks, by name, for vectors of so many bits."""
 LONG = 1024
@@ -51,7 +51,7 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
-    for shapes in (_shapes, _better_shapes):
+    for shapes in (_shapes, _better_shapes, _shapes_in_lanes):
         try:
             prepared = _prepare(mod, bits, seed, shapes)
         except RULE_ERRORS as error:
@@ -84,9 +84,18 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
     partial = split_rows(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None
-    shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
+    shapes = _after_splitting(flow, bits, partial)
     epilogues = find_epilogues(flow, shapes)
-    return _Prepared(_variant(chosen), schedule, flow, tuple(shapes), epilogues, tuple(packed))
+    return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, tuple(packed))
+
+
+def _after_splitting(flow: Flow, bits: int, partial: Collection[str]) -> list[Shape]:
+    """The shapes of the blocks as they are when reductions have been split; ``partial`` names those split off."""
+    shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
+    parts = [number for number, shape in enumerate(shapes) if shape.partial and shape.columns is not None]
+    for number in {consumer for part in parts for consumer in flow.consumers(part)}:
+        shapes[number] = replace(shapes[number], total=True)
+    return shapes
 
 
 def _shapes(flow: Flow, bits: int) -> dict[str, Shape]:
@@ -103,7 +112,16 @@ def _better_shapes(flow: Flow, bits: int) -> dict[str, Shape] | None:
     return None if better == shapes else better
 
 
-def _variant(shapes: Mapping[str, Shape]) -> str:
+def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, Shape] | None:
+    """The shapes with contractions summed in lanes rather than with operands packed; ``None`` if that is for none."""
+    shapes = _shapes(flow, bits)
+    in_lanes = {block.name: shape_in_lanes(block, shapes[block.name], bits) for block in flow.blocks}
+    return None if in_lanes == shapes else in_lanes
+
+
+def _variant(shapes: Mapping[str, Shape], split: Collection[Shape]) -> str:
+    if any(shape.total for shape in split):
+        return IN_LANES
     if any(shape.padded for shape in shapes.values()):
         return PADDED
     if any(shape.transposed for shape in shapes.values()):

@@ -17,6 +17,8 @@ from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import Kind, Shape
 from colt.tvm.sketches.structured.tiles import (
+    FIRST_ROWS,
+    FIRST_SIDE,
     SCALARS,
     SQUARE,
     Tile,
@@ -84,9 +86,10 @@ class _Emitter:
             if origin in columns or (shape.kind is Kind.KERNEL and iter_ == shape.vector):
                 width = columns.get(origin, shape.width)
                 parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces)
-            elif origin in rows or (shape.kind is Kind.KERNEL and iter_ == shape.rows):
-                middle = 2 if origin not in rows or rows[origin] else 0
-                tile = sample_rows(self.schedule, *self._longest(origin, loop, extent), pieces, middle)
+            elif origin in rows or (shape.kind is Kind.KERNEL and iter_ in (shape.rows, shape.columns)):
+                first = rows.get(origin, _first_rows(shape))
+                over = self._longest(origin, loop, extent)
+                tile = sample_rows(self.schedule, *over, pieces, 2 if first else 0, first or FIRST_ROWS)
                 parts[iter_] = split_rows(self.schedule, loop, tile)
             elif iter_ in (shape.square or ()):
                 parts[iter_] = self._side(loop)
@@ -111,10 +114,11 @@ class _Emitter:
                 found = self._loops(rv)[match], block.iters[match].extent
         return found
 
-    def _tiled_iters(self) -> tuple[dict[int | None, bool], dict[int | None, int]]:
-        """The outer iters that are tiled: rows (whether a kernel has them as rows), and columns with their width."""
+    def _tiled_iters(self) -> tuple[dict[int | None, int], dict[int | None, int]]:
+        """The outer iters that are tiled: rows (a kernel's rows to begin with, 0 for none's), and columns with their
+        width."""
         group = self.group
-        rows: dict[int | None, bool] = {}
+        rows: dict[int | None, int] = {}
         columns: dict[int | None, int] = {}
         scalars: list[int] = []
         for number in self._kernels():
@@ -125,23 +129,23 @@ class _Emitter:
                     columns.setdefault(outer, shape.width)
                 elif match is not None and match == shape.rows and shape.vector is None:
                     scalars.append(outer)
-                elif match is not None and match == shape.rows:
-                    rows[outer] = True
+                elif match is not None and match in (shape.rows, shape.columns):
+                    rows[outer] = _first_rows(shape)
         for outer in scalars:
             if outer not in rows:
                 columns.setdefault(outer, SCALARS)
         if not rows and not columns and self.shapes[group.anchor].square is None:
             self._tile_anchor(rows, columns)
-        return {outer: kernel for outer, kernel in rows.items() if outer not in columns}, columns
+        return {outer: first for outer, first in rows.items() if outer not in columns}, columns
 
-    def _tile_anchor(self, rows: dict[int | None, bool], columns: dict[int | None, int]) -> None:
+    def _tile_anchor(self, rows: dict[int | None, int], columns: dict[int | None, int]) -> None:
         """Without a kernel to follow: vectors of a pointwise anchor, or pieces of its last iter for the threads."""
         anchor = self.shapes[self.group.anchor]
         reduces = any(self.shapes[n].kind is not Kind.POINTWISE for n in self._blocks())
         if anchor.vector in self.group.outer and anchor.vector is not None and not reduces:
             columns[anchor.vector] = anchor.width
         elif reduces or self._jobs(self.group.outer[:-1]) < JOBS * self.threads:
-            rows[self.group.outer[-1]] = False
+            rows[self.group.outer[-1]] = 0
         else:
             self.group.outer.pop()
 
@@ -197,8 +201,8 @@ class _Emitter:
                 continue  # a part of it that is no tile
             elif shape.kind is Kind.KERNEL and iter_ == shape.vector:
                 _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
-            elif shape.kind is Kind.KERNEL and iter_ == shape.rows:
-                found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1)
+            elif shape.kind is Kind.KERNEL and iter_ in (shape.rows, shape.columns):
+                found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1, _first_rows(shape))
             elif shape.kind is Kind.POINTWISE and iter_ == shape.vector:
                 found[iter_] = Tile((None,), shape.width, False)
         return found
@@ -254,6 +258,9 @@ class _Emitter:
         shape = self.shapes[number]
         *columns, lanes = parts.pop(shape.vector) if shape.vector is not None else [None]
         vectors = columns.pop() if columns else None
+        if shape.columns is not None:
+            columns = parts.pop(shape.columns)
+            vectors = columns.pop() if len(columns) > 1 else None
         rows = parts.pop(shape.rows) if shape.rows is not None else []
         row = rows.pop() if len(rows) > 1 else None
         middle = [loop for iter_ in parts for loop in parts[iter_]]
@@ -307,3 +314,8 @@ class _Emitter:
 
     def _fuse(self, loops: Sequence[Any]) -> Any:
         return self.schedule.fuse(*loops) if len(loops) > 1 else next(iter(loops), None)
+
+
+def _first_rows(shape: Shape) -> int:
+    """Rows of its register tile to begin with."""
+    return FIRST_ROWS if shape.columns is None else FIRST_SIDE

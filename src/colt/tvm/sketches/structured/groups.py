@@ -91,9 +91,8 @@ def _keeps(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_:
     tile = 0 if _is_tiled(flow, shapes, home, number, iter_) else 1
     if not flow.follows(home.anchor, home.members, number, iter_, tile):
         return False
-    return (
-        shapes[number].kind is not Kind.KERNEL or flow.counterpart(home.anchor, home.members, number, iter_) is not None
-    )
+    whole = shapes[number].kind is Kind.KERNEL or shapes[number].total
+    return not whole or flow.counterpart(home.anchor, home.members, number, iter_) is not None
 
 
 def _is_tiled(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
@@ -101,4 +100,4 @@ def _is_tiled(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, ite
     blocks = (home.anchor, *home.members, number)
     kernels = [n for n in blocks if shapes[n].kind is Kind.KERNEL]
     matches = [(shapes[n], flow.counterpart(home.anchor, home.members, n, iter_)) for n in kernels]
-    return not kernels or any(match is not None and match in (shape.vector, shape.rows) for shape, match in matches)
+    return not kernels or any(m is not None and m in (one.vector, one.rows, one.columns) for one, m in matches)

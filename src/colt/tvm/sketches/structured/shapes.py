@@ -17,6 +17,8 @@ COPYING_PAYS = 8
 """An operand is packed or padded if each of its elements is used at least so often."""
 BETTER = 1.1
 """Another way is worth a variant if its register tiles promise so many times the speed."""
+SEWN_UP = 64
+"""Copying an operand counts for nothing if each of its elements is used at least so often."""
 COPY = 0.9
 """What is left of a register tile's speed for each copy of an operand or of the result that it needs."""
 
@@ -39,7 +41,9 @@ class Shape:
     ``padded`` are the extents that the iters are to be padded to, empty if the block is to stay as it is.
     ``transposed``: the result is not contiguous in ``vector``, so that it has to be computed in another layout.
     ``partial``: the vectors hold partial results of a row reduction. ``square``: two iters, along which something is
-    read and written, that are best taken in small squares because it is transposed.
+    read and written, that are best taken in small squares because it is transposed. ``columns``: a second iter that a
+    kernel's register tile is repeated over, where all that it loads are vectors. ``total``: adds up the partial results
+    of a contraction.
     """
 
     kind: Kind
@@ -51,6 +55,8 @@ class Shape:
     transposed: bool = False
     partial: bool = False
     square: tuple[int, int] | None = None
+    columns: int | None = None
+    total: bool = False
 
     @property
     def is_contraction(self) -> bool:
@@ -77,6 +83,13 @@ def better_shape(block: Block, shape: Shape, vector_bits: int) -> Shape:
     present = _quality(block, shape, lanes) if shape.is_contraction else 0.0
     found = max(_paddings(block, lanes), key=lambda one: _quality(block, one, lanes), default=None)
     return found if found is not None and _quality(block, found, lanes) >= BETTER * present else shape
+
+
+def shape_in_lanes(block: Block, shape: Shape, vector_bits: int) -> Shape:
+    """The shape of a contraction without copies of operands that are used too seldom for that: its vectors run along
+    the sum, which is contiguous in all of them. ``shape`` if there are none, or the sum is not."""
+    costly = [block.reads[n] for n in shape.packed if _uses(block, block.reads[n]) < SEWN_UP]
+    return (_row_reduction(block, lanes_of(block, vector_bits)) if costly else None) or shape
 
 
 def lanes_of(block: Block, vector_bits: int) -> int:
@@ -129,7 +142,9 @@ def _kernels(block: Block, lanes: int) -> Iterator[Shape]:
             continue
         packed = tuple(n for n, step in enumerate(steps) if step not in (0, 1))
         if all(_stands_alone(block.reads[n], column) and _copying_pays(block, block.reads[n]) for n in packed):
-            yield Shape(Kind.KERNEL, column, width, _rows(block, column), packed, transposed=transposed)
+            rows = _rows(block, column)
+            columns = None if rows is None else _columns(block, column, rows)
+            yield Shape(Kind.KERNEL, column, width, rows, packed, transposed=transposed, columns=columns)
 
 
 def _can_be_transposed(block: Block, column: int) -> bool:
@@ -145,8 +160,13 @@ def _stands_alone(access: Access, iter_: int) -> bool:
 
 
 def _copying_pays(block: Block, access: Access) -> bool:
-    used = {n for index in access.index for n, _ in index or ()}
-    return math.prod(block.iters[n].extent for n in spatial(block) if n not in used) >= COPYING_PAYS
+    return _uses(block, access) >= COPYING_PAYS
+
+
+def _uses(block: Block, access: Access) -> int:
+    """How often each element is used."""
+    moving = {n for index in access.index for n, _ in index or ()}
+    return math.prod(block.iters[n].extent for n in spatial(block) if n not in moving)
 
 
 def _rows(block: Block, column: int | None) -> int | None:
@@ -160,6 +180,18 @@ def _rows(block: Block, column: int | None) -> int | None:
     if reusing:
         return max(reusing, key=lambda n: (block.iters[n].extent, n))
     return min(candidates, key=lambda n: (_loads(block, n), -block.iters[n].extent, -n), default=None)
+
+
+def _columns(block: Block, vector: int, rows: int) -> int | None:
+    """The spatial iter over which vectors that move with the rows can be used again; the largest of several. ``None``
+    if the rows move all vectors, or none: then the others, or what is no vector, need no such iter."""
+    vectors = [read for read in block.reads if step_of(read, vector) != 0]
+    moving = [read for read in vectors if mentions(read, rows)]
+    if not moving or len(moving) == len(vectors):
+        return None
+    found = [n for n in spatial(block) if n not in (vector, rows) and block.iters[n].extent > 1]
+    found = [n for n in found if not any(mentions(read, n) for read in moving)]
+    return max(found, key=lambda n: (block.iters[n].extent, n), default=None)
 
 
 def mentions(access: Access, iter_: int) -> bool:

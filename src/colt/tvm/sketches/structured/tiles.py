@@ -10,6 +10,8 @@ from typing import Any
 
 MAX_ROWS = 16
 """Rows of a register tile."""
+FIRST_SIDE, FIRST_ROWS = 4, 8
+"""Rows of a register tile to begin with: of one that has several columns as well, of others."""
 MAX_VECTORS = 4
 """Vectors in each row of a register tile."""
 MIDDLE = 64
@@ -45,12 +47,13 @@ def divisor(number: int, limit: int) -> int:
     return max(n for n in range(1, max(1, min(number, limit)) + 1) if number % n == 0)
 
 
-def sample_rows(schedule: Any, loop: Any, extent: int, jobs: int, middle: int) -> Tile:
+def sample_rows(schedule: Any, loop: Any, extent: int, jobs: int, middle: int, first: int = FIRST_ROWS) -> Tile:
     """A tile of (parallel,) ``middle`` parts and rows of the loop, which stays as it is.
 
-    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel.
+    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel. ``first``:
+    rows to begin with at most.
     """
-    rows = divisor(extent, 8)
+    rows = divisor(extent, first)
     rest = extent // rows
     inside = _inside(rest, rows, jobs)
     decision = [rest // inside] if jobs else []

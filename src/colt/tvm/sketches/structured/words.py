@@ -20,7 +20,8 @@ def describe(
     nests = [_nest(flow, shapes, one) for one in shown]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
     notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
-    rows = [flow.blocks[n].name for number, shape in enumerate(shapes) if shape.partial for n in flow.consumers(number)]
+    split = [number for number, shape in enumerate(shapes) if shape.partial and shape.columns is None]
+    rows = [flow.blocks[n].name for number in split for n in flow.consumers(number)]
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
     if long_sums:
@@ -46,12 +47,17 @@ def _nest(flow: Flow, shapes: Sequence[Shape], group: Group) -> str:
     if under:
         text += f" with {', '.join(under)} inside"
     kernels = [n for n in sorted((group.anchor, *group.members)) if shapes[n].is_contraction]
+    kernels += [n for n in sorted(group.members) if shapes[n].partial and shapes[n].columns is not None]
     return text + "".join(f", {_register_tile(flow, shapes, n)}" for n in kernels)
 
 
 def _register_tile(flow: Flow, shapes: Sequence[Shape], number: int) -> str:
     block, shape = flow.blocks[number], shapes[number]
     assert shape.vector is not None
+    if shape.columns is not None:
+        (total,) = flow.consumers(number)
+        sides = " x ".join(loop_name(block.iters[n].name) for n in (shape.rows, shape.columns) if n is not None)
+        return f"{flow.blocks[total].name} in tiles of {sides}, each sum a vector of {shape.width}"
     vectors = f"vectors of {shape.width} along {loop_name(block.iters[shape.vector].name)}"
     if shape.rows is None:
         return f"{block.name} in {vectors}"
