@@ -105,7 +105,7 @@ def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Lim
 
 def _averages(kernel: Runnable, number: int, repeats: int, latency_us: float, limits: Limits) -> list[float]:
     """Averages over ``number`` runs. Those of a long run need no warm-up, which would double it."""
-    if latency_us >= limits.cold_ms * 1e3:
+    if latency_us >= limits.warm_up_ms * 1e3:
         return [kernel.once() for _ in range(repeats)]
     return kernel.repeated(number, repeats)
 

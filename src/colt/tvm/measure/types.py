@@ -137,8 +137,11 @@ class Limits:
     drop_factor: float = 1.5
     """A candidate that is this many times slower than the best is dropped: it is not repeated, its first figures
     stand."""
-    cold_ms: float = 20.0
-    """A very first run shorter than this is dominated by cold caches and never the figure."""
+    cold_ms: float = 100.0
+    """A very first run shorter than this is never the figure: cold caches and memory used for the first time lengthen
+    it, one of 50 ms by about 5 %."""
+    warm_up_ms: float = 20.0
+    """Each repeat of a shorter run comes after one that is not counted."""
     short_ms: float = 5.0
     """Below that a single run may be hit by anything."""
     single_run_ms: float = 1000.0
