@@ -125,6 +125,18 @@ def test_a_slow_build_costs_only_its_trial(measurer, monkeypatch):
     assert measure(measurer, GOOD)[0].fate is Fate.OK
 
 
+def test_nothing_is_timed_while_another_worker_starts(target):
+    """One that is replaced after a fault loads TVM for a second or two, on a core that the kernel needs."""
+    program = programs.scheduled_matmul(64)
+    with LocalMeasurer(target, 2, Limits(min_repeat_ms=1.0), workers=2) as two:
+        (result,) = two.measure([Job(0, program)])
+        assert result.fate is Fate.OK
+        for other in two._workers:
+            other.restart()
+            two.interleave([program], 1)
+            assert all(worker._ready for worker in two._workers)
+
+
 def test_a_build_error_leaves_the_worker_alive(measurer):
     error, after = measure(measurer, programs.cannot_be_built, GOOD)
     assert error.fate is Fate.BUILD_ERROR

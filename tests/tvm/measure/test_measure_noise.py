@@ -186,8 +186,10 @@ def busy_cores(count):
 
 
 def test_a_real_load_is_seen_and_corrected_for(target):
-    """Eight busy processes; a measurer that has seen it quiet before."""
-    limits = Limits(total_ms=20.0, min_repeat_ms=5.0, noise_wait_seconds=0.2, noise_threshold=1.5)
+    """Eight busy processes; a measurer that has seen it quiet before. It times for longer than any turn of theirs."""
+    limits = Limits(
+        total_ms=200.0, precision=1e-9, min_repeat_ms=5.0, noise_wait_seconds=0.2, noise_threshold=1.5, max_repeats=40
+    )
     program = programs.scheduled_matmul(256)
     with LocalMeasurer(target, 2, limits, workers=1) as measurer:
         for attempt in range(5):  # it needs one quiet moment

@@ -333,7 +333,9 @@ class LocalMeasurer(Measurer):
     # ---- requests ----
 
     def _request(self, worker: int, request: Request, allowed: Mapping[Stage, float]) -> Outcome:
-        """Have one worker answer while the others are idle; keep the accounts."""
+        """Have one worker answer while the others are idle, not even starting after a fault; keep the accounts."""
+        for each in self._workers:
+            each.await_ready()
         outcome = self._workers[worker].request(request, allowed)
         self.seconds_building += outcome.seconds_building
         self.seconds_timing += outcome.seconds_timing
