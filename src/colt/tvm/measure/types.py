@@ -139,7 +139,7 @@ class Limits:
     stand."""
     cold_ms: float = 100.0
     """A very first run shorter than this is never the figure: cold caches and memory used for the first time lengthen
-    it, one of 50 ms by about 5 %."""
+    it."""
     warm_up_ms: float = 20.0
     """Each repeat of a shorter run comes after one that is not counted."""
     short_ms: float = 5.0
