@@ -56,6 +56,15 @@ def test_a_steady_candidate_gets_the_fewest_repeats():
     assert repeated
 
 
+def test_repeats_of_a_long_run_need_no_warm_up_though_its_first_run_is_no_figure():
+    for latency_us, alone in ((20_000.0, True), (19_000.0, False)):
+        kernel = Counted(latency_us, cold_us=90_000.0)
+        limits = replace(LIMITS, cold_ms=100.0, warm_up_ms=20.0)
+        timing = time_candidate(kernel, latency_us, limits, lambda: None)
+        assert max(timing.runs_us) == latency_us
+        assert (kernel.calls[-1] == "once") == alone
+
+
 def test_a_contender_is_repeated_until_its_interval_is_narrow():
     kernel = Counted(1000.0, noise=(0.95, 1.0, 1.05, 1.0, 1.0, 1.0))
     timing, _ = timed(kernel, best_us=1000.0)

@@ -251,7 +251,7 @@ class LocalMeasurer(Measurer):
         if not isinstance(outcome.reply, Timed):
             return candidate.failed(outcome.fate, outcome.message, outcome.seconds_timing)
         timed = outcome.reply
-        # A dropped candidate ran once: what another load made of that is a guess, and must not put it in the lead.
+        # A dropped candidate ran once or twice: what a load made of that is a guess, and must not put it in the lead.
         slowdown = 1.0 if timed.dropped else timed.slowdowns[0]
         return Measurement(
             job=candidate.job.id,
