@@ -1,10 +1,11 @@
-"""Shared by all tests: no sockets but to this machine, and peaks that need no measuring.
+"""Shared by all tests: no sockets but to this machine, peaks that need no measuring, and runs in haste.
 
 Measuring peaks takes seconds and is tested on its own; everywhere else the machine's cache file is a prepared one.
 """
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from colt.hardware import Peaks, detect, save_peaks
+from tests.hurry import hurry
 from tests.loopback_board import LoopbackBoard
 
 if TYPE_CHECKING:
@@ -31,6 +33,21 @@ def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for threads in {1, 2, hardware.cores}:
             save_peaks(hardware, Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", False))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def in_haste() -> Iterator[None]:
+    """Runs of this process take no more time at their ends than they need, see :mod:`tests.hurry`."""
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Ctrl-C works in the background too, where shells have it ignored by what they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -116,12 +117,17 @@ class PoolRuns:
         parts: Sequence[Part] = (),
         always: Part | None = None,
         prices: Prices | None = PRICES,
+        successors: Iterable[str] = (),
         **fields: object,
     ) -> ChatServer:
-        """Another model, at an endpoint of its own that answers with legal edits by chance, parts to play apart."""
+        """Another model, at an endpoint of its own that answers with legal edits by chance, parts to play apart.
+
+        It proposes its ``successors`` in turn as the model to be asked next; by chance if there are none.
+        """
         server = self._servers.enter_context(ChatServer(parts, prices=prices))
         rng = random.Random(name)
-        server.think = lambda body: simulated_reply(body, rng)
+        turns = cycle(successors)
+        server.think = lambda body: simulated_reply(body, rng, next(turns, None))
         server.always = always
         server.slow_s = 2 * TIMEOUT_S
         stated: dict[str, object] = {"name": name, "base_url": server.url, "size_b": size_b, "timeout_s": TIMEOUT_S}

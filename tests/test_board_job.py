@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ from colt.tvm.assumed import assumed_hardware, resolve_board_target, simd_of_tar
 from colt.tvm.measure import LocalMeasurer
 from colt.tvm.source import load_program
 from colt.tvm.space import TvmSpace
+from tests.hurry import COLT
 from tests.loopback_board import LoopbackBoard, free_port
 
 PI = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4}
@@ -30,7 +30,7 @@ PI = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "colt.cli", *arguments],
+        [*COLT, *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,

@@ -10,16 +10,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-COLT = [sys.executable, "-m", "colt.cli"]
+from colt.cli import main
+from tests.hurry import COLT
+
+AS_INSTALLED = [sys.executable, "-m", "colt.cli"]
 
 
-def colt(*arguments: str, cwd: Path | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def colt(
+    *arguments: str, cwd: Path | None = None, timeout: float = 120, command: Sequence[str] = AS_INSTALLED
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COLT, *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL
+        [*command, *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL
     )
 
 
@@ -125,7 +131,9 @@ def test_a_receipt_of_another_schema_is_refused(run: Path, tmp_path: Path) -> No
 
 def test_an_output_that_takes_nothing_is_an_error_without_a_traceback(run: Path) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*COLT, "show", str(run), "--json"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [*AS_INSTALLED, "show", str(run), "--json"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -140,7 +148,7 @@ def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_pa
         '            vi, vj = T.axis.remap("SS", [i, j])\n'
         "            A[vi, vj] = A[vi, vj] * T.float32(2)\n"
     )
-    done = colt("tune", "inplace.py:twice", "--trials", "4", "--json", cwd=tmp_path)
+    done = colt("tune", "inplace.py:twice", "--trials", "4", "--json", cwd=tmp_path, command=COLT)
     assert done.returncode == 0, done.stderr
     receipt = json.loads(done.stdout)
     assert (receipt["best"], receipt["speedup"], receipt["trials"]["total"]) == (None, 1.0, 0)
@@ -148,7 +156,7 @@ def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_pa
 
 
 def test_json_prints_the_receipt_and_nothing_else(tmp_path: Path, own_program: str) -> None:
-    done = colt("tune", own_program, "--trials", "2", "--json", cwd=tmp_path)
+    done = colt("tune", own_program, "--trials", "2", "--json", cwd=tmp_path, command=COLT)
     assert done.returncode == 0
     assert done.stderr == ""
     receipt = json.loads(done.stdout)
@@ -165,13 +173,28 @@ def test_json_prints_the_receipt_and_nothing_else(tmp_path: Path, own_program: s
 
 def test_the_config_of_a_run_repeats_its_settings(run: Path, tmp_path: Path, own_program: str) -> None:
     config = str(run / "config.toml")
-    done = colt("tune", own_program, "--trials", "2", "--json", "--config", config, "--rollouts", "1", cwd=tmp_path)
+    arguments = ("--trials", "2", "--json", "--config", config, "--rollouts", "1")
+    done = colt("tune", own_program, *arguments, cwd=tmp_path, command=COLT)
     settings = json.loads(done.stdout)["config"]
     assert settings["batch_size"] == 3  # from the file
     assert settings["rollouts"] == 1  # an option beats the file
 
 
-def test_bad_arguments_are_refused(tmp_path: Path, own_program: str) -> None:
+def test_bad_arguments_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, since there are many of them."""
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*arguments: str) -> str:
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # argparse's
+            code = int(ended.code or 0)
+        shown = capsys.readouterr()
+        assert (code, shown.out) == (2, ""), shown.err
+        return shown.err
+
     assert "did you mean" in refused("tune", "matmull").lower() or "matmul" in refused("tune", "matmull")
     assert "trials" in refused("tune", "matmul", "--trials", "0")
     assert "trials" in refused("tune", "matmul", "--trials", "many")
@@ -259,7 +282,7 @@ def test_a_terminal_gets_a_live_display(tmp_path: Path, own_program: str) -> Non
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    process = subprocess.Popen([*COLT, "workloads"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*AS_INSTALLED, "workloads"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

@@ -71,8 +71,11 @@ def test_all_leaders_are_verified_before_any_of_them_is_timed(
     watched = Watched(monkeypatch, judge=lambda index: index not in (0, 2))
     result = tune(own_program, trials=9)
     receipt = result.receipt
-    assert watched.calls == ["verify"] * 7 + ["interleave"] * 2  # two wrong ones left their place to the next
-    assert (receipt.verified.leaders, receipt.verified.wrong, receipt.trials.fates["wrong"]) == (7, 2, 2)
+    compared = watched.calls.index("interleave")
+    assert watched.calls == ["verify"] * compared + ["interleave"] * 2
+    assert compared >= 7  # two wrong ones left their place to the next; another may have led for a time
+    assert (receipt.verified.leaders, receipt.verified.wrong, receipt.trials.fates["wrong"]) == (compared, 2, 2)
+    assert len(watched.timed) == 5 + 3  # five leaders in turn; then the fastest, before and after the untuned one
     assert sum("computes something else: it differs" in message for message in receipt.messages) == 2
     assert receipt.verified.ok
     assert among(result.module, watched.right)

@@ -13,7 +13,7 @@ from tests.pool_runs import KEY_VARIABLE, PoolRuns
 
 TRIALS = 48
 MANY_CALLS = {"proposals_per_call": 1, "model_openings": 1}
-"""Settings by which every model is asked before the run ends."""
+"""Settings by which a run takes many calls."""
 AT_ONCE = 5
 """Models that play a part in the same run, each its own, beside one that answers well."""
 
@@ -100,7 +100,7 @@ def test_a_fault_costs_no_trial_and_shows(pool_runs: PoolRuns, parts: tuple[Part
         )
         for part in parts
     }
-    pool_runs.model("good", 8.0)
+    pool_runs.model("good", 8.0, successors=[part.name.lower() for part in parts])  # so that each is asked
     receipt = pool_runs.tune(trials=TRIALS, settings=MANY_CALLS).receipt
     assert (receipt.trials.total, receipt.stop_reason) == (TRIALS, "trials")
     assert receipt.verified.ok

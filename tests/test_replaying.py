@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 import colt
-from colt import ceiling, comparison, events, session
+from colt import ceiling, events, session
 from colt.config import SpaceKind
 from colt.errors import InputError
 from colt.events import Event
@@ -31,10 +30,11 @@ from colt.runs.receipt import load_receipt
 from colt.search.types import Fate
 from colt.tuning import TREE, run
 from colt.tvm.export import load_module
-from colt.tvm.measure import ExportError, LocalMeasurer, Verification, local
+from colt.tvm.measure import ExportError, LocalMeasurer, Verification
 from colt.tvm.program import fingerprint
 from colt.tvm.source import load_program
 from colt.tvm.workloads import matmul
+from tests.hurry import COLT
 from tests.loopback_board import LoopbackBoard
 from tests.pool.chat_members import KEY
 from tests.pool.chat_server import ChatServer, Part
@@ -43,22 +43,6 @@ from tests.pool.simulated_model import simulated_reply
 
 def tune(program: Any, folder: Path, **options: Any) -> Result:
     return colt.tune(program, **{"trials": 6, "config": colt.SearchConfig(batch_size=3), "run_dir": folder, **options})
-
-
-@pytest.fixture(autouse=True, scope="module")
-def impatient() -> Iterator[None]:
-    """No figure is looked at here: nothing waits for a quiet machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "_PATIENCE_SECONDS", 0.0)
-        patch.setattr(local, "_PATIENCE_SHARE", 0.0)
-        yield
-
-
-@pytest.fixture
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a run and its replay in one process: how often programs are timed in turn is a constant of both."""
-    monkeypatch.setattr(comparison, "TURN_SECONDS", 0.05)
-    monkeypatch.setattr(comparison, "RANKING_SECONDS", 0.05)
 
 
 @contextmanager
@@ -156,7 +140,7 @@ def test_a_run_whose_cost_model_took_over_is_replayed_by_another_process(own_pro
     assert result.receipt.scorer.cost_model_samples >= 8
     for seed in ("1", "2"):  # of the hashes of texts, on which the order of sets depends
         done = subprocess.run(
-            [sys.executable, "-m", "colt.cli", "replay", str(tmp_path / "run")],
+            [*COLT, "replay", str(tmp_path / "run")],
             capture_output=True,
             text=True,
             env=os.environ | {"PYTHONHASHSEED": seed},
@@ -164,26 +148,22 @@ def test_a_run_whose_cost_model_took_over_is_replayed_by_another_process(own_pro
         assert (done.returncode, done.stdout[:10]) == (0, "identical:"), done.stdout + done.stderr
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_workload_is_replayed(tmp_path: Path) -> None:
     tune("llama4-scout-mlp", tmp_path / "run", trials=3, exact_math=True, threads=1)
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_program_that_was_an_object_is_replayed(own_program: str, tmp_path: Path) -> None:
     tune(load_program(own_program).module, tmp_path / "run")
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_run_over_metaschedules_space_is_replayed(own_program: str, tmp_path: Path) -> None:
     made = plan(own_program, trials=3, run_dir=tmp_path / "run", pool=["scout"])
     run(replace(made, space=SpaceKind.METASCHEDULE))
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 @pytest.mark.parametrize("after", [0, 4])
 def test_a_run_that_was_interrupted_is_replayed(after: int, own_program: str, tmp_path: Path) -> None:
     """Before the first trial, and in the middle of the second batch."""
@@ -197,14 +177,12 @@ def test_a_run_that_was_interrupted_is_replayed(after: int, own_program: str, tm
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_run_that_the_clock_stopped_is_replayed(own_program: str, tmp_path: Path) -> None:
     result = tune(own_program, tmp_path / "run", trials=10_000, seconds=6.0)
     assert result.receipt.stop_reason == "seconds"
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_run_that_stopped_at_the_roofline_is_replayed(
     own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -216,7 +194,6 @@ def test_a_run_that_stopped_at_the_roofline_is_replayed(
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_run_whose_peaks_were_measured_again_is_replayed(
     own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -231,7 +208,6 @@ def test_a_run_whose_peaks_were_measured_again_is_replayed(
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_trials_that_fail_in_all_ways_are_replayed(
     own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -265,14 +241,12 @@ def test_trials_that_fail_in_all_ways_are_replayed(
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_run_without_a_winner_is_replayed(own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(LocalMeasurer, "verify", lambda *rest: Verification(False, 1.0, 1.0, 1e-4, "it differs"))
     assert tune(own_program, tmp_path / "run").best is None
     assert_identical(tmp_path / "run")
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_run_on_a_board_is_replayed_without_it(
     own_program: str, loopback_board: LoopbackBoard, tmp_path: Path
 ) -> None:
@@ -383,7 +357,6 @@ def test_other_versions_are_warned_about_first(copied: Path) -> None:
     assert replay.identical
 
 
-@pytest.mark.usefixtures("few_rounds")
 def test_a_workload_that_has_changed_since_is_warned_about(
     own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,7 +442,7 @@ def test_every_method_of_colt_tune_can_be_replayed() -> None:
 
 def test_the_command_line_says_identical_different_or_what_is_wrong(copied: Path) -> None:
     def replay() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "colt.cli", "replay", str(copied)]
+        command = [*COLT, "replay", str(copied)]
         return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
     done = replay()

@@ -330,6 +330,7 @@ def test_another_load_is_named_in_the_receipt(own_program: str, monkeypatch: pyt
     """A peak that nothing here reaches makes every machine look busy."""
     monkeypatch.setattr(session, "TRIAL_LIMITS", Limits(noise_wait_seconds=0.01))
     monkeypatch.setattr("colt.tvm.measure.local.reference_gflop", lambda *rest: 1e-9)
+    monkeypatch.setattr(ceiling, "measured_again", lambda hardware, threads: hardware)  # figures are too good by far
     result = tune(own_program, trials=2)
     noise = result.receipt.noise
     assert noise is not None
@@ -450,5 +451,5 @@ def test_the_same_seed_proposes_the_same_schedules(own_program: str) -> None:
         tune(own_program, trials=3, seed=seed, on_event=[note])
         return asked
 
-    assert first_batch(5) == first_batch(5)
-    assert first_batch(5) != first_batch(6)
+    one, same, other = (first_batch(seed) for seed in (5, 5, 6))
+    assert one == same != other

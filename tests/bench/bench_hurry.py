@@ -1,8 +1,7 @@
-"""``colt`` in haste, for tests that look at no figure: winners are timed for a moment, and nothing waits for a quiet
-machine.
+"""``colt bench`` in haste, for tests that look at no figure, see :mod:`tests.hurry`.
 
-    python -P bench_hurry.py bench ...                              the command line
-    python -P bench_hurry.py --cell DIRECTORY WORKLOAD ...          a cell of it, in its own process as ever
+python -P bench_hurry.py bench ...                              the command line
+python -P bench_hurry.py --cell DIRECTORY WORKLOAD ...          a cell of it, in its own process as ever
 """
 
 from __future__ import annotations
@@ -11,15 +10,18 @@ import io
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from colt import comparison
 from colt.bench import cell, isolation, remeasure, turns
 from colt.bench.config import Cell
 from colt.bench.directory import BenchDirectory
 from colt.cli import main
-from colt.tvm.measure import local
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script, this file is not found where the tests are
+
+from tests.hurry import hurry
 
 _COMMAND = isolation._command
 COLT = [sys.executable, "-P", __file__]
@@ -38,7 +40,7 @@ def colt(*arguments: str) -> Done:
     """A command, in this process; its cells in theirs."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        hurry(patch)
+        hurry_bench(patch)
         try:
             code = main(arguments)
         except SystemExit as ended:  # argparse's
@@ -46,7 +48,7 @@ def colt(*arguments: str) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
-def hurry(patch: pytest.MonkeyPatch) -> None:
+def hurry_bench(patch: pytest.MonkeyPatch) -> None:
     """Have benchmarks of this process, and their cells, take less time."""
     for module in (turns, remeasure):
         patch.setattr(module, "SITTINGS", 2)
@@ -54,14 +56,6 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(turns, "PAUSE_SECONDS", 0.0)
     patch.setattr(turns, "LAP_SECONDS", 0.01)
     patch.setattr(isolation, "_command", _cell_command)
-
-
-def hurry_cell(patch: pytest.MonkeyPatch) -> None:
-    """Have searches of this process take less time at their ends."""
-    patch.setattr(comparison, "TURN_SECONDS", 0.05)
-    patch.setattr(comparison, "RANKING_SECONDS", 0.05)
-    patch.setattr(local, "_PATIENCE_SECONDS", 0.0)
-    patch.setattr(local, "_PATIENCE_SHARE", 0.0)
 
 
 def _cell_command(directory: BenchDirectory, cell: Cell) -> list[str]:
@@ -73,8 +67,8 @@ def _cell_command(directory: BenchDirectory, cell: Cell) -> list[str]:
 if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patching:
         if sys.argv[1] == "--cell":
-            hurry_cell(patching)
+            hurry(patching)
             cell.main(sys.argv[2:])
         else:
-            hurry(patching)
+            hurry_bench(patching)
             sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ from typing import Any
 import bench_records as records
 import psutil
 import pytest
-from bench_hurry import COLT, colt, hurry
+from bench_hurry import COLT, colt, hurry_bench
 
 from colt.bench import isolation
 from colt.bench.config import BenchConfig, Cell, Peer, Strategy
@@ -212,7 +212,7 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, monk
     def command(directory: BenchDirectory, cell: Cell) -> list[str]:
         return [sys.executable, "-c", FAILURES[cell.strategy][0]]
 
-    hurry(monkeypatch)
+    hurry_bench(monkeypatch)
     monkeypatch.setattr(isolation, "_command", command)
     monkeypatch.setattr(isolation, "FLOOR_SECONDS", 4.0)
     monkeypatch.setattr(isolation, "SECONDS_PER_TRIAL", 0.0)

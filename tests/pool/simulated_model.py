@@ -13,14 +13,17 @@ _MODELS = re.compile(r"^(\S+): [\d.]+B parameters", re.MULTILINE)
 _WANTED = re.compile(r"Give (\d+|one)")
 
 
-def simulated_reply(body: dict[str, Any], rng: random.Random) -> str:
-    """A reply in form to the chat request ``body``, made from nothing but what the prompt says."""
+def simulated_reply(body: dict[str, Any], rng: random.Random, next_model: str | None = None) -> str:
+    """A reply in form to the chat request ``body``, made from nothing but what the prompt says.
+
+    The model to be asked next is any of those that the prompt names, unless it is given.
+    """
     system, user = (message["content"] for message in body["messages"])
     wanted = _WANTED.search(user)
     assert wanted is not None, user
     count = 1 if wanted[1] == "one" else int(wanted[1])
     proposals = [_proposal(system, user, rng) for _ in range(count)]
-    return json.dumps({"proposals": proposals, "next_model": rng.choice(_MODELS.findall(system))})
+    return json.dumps({"proposals": proposals, "next_model": next_model or rng.choice(_MODELS.findall(system))})
 
 
 def _proposal(system: str, user: str, rng: random.Random) -> dict[str, Any]:

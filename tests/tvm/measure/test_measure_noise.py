@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 import measure_programs as programs
 import pytest
+from tests.hurry import take_time
 
 from colt.hardware.queueing import Queued, QueueWatch, queued_seconds
 from colt.search.types import Fate
@@ -28,6 +29,11 @@ class Clock:
 
     def sleep(self, seconds):
         self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    take_time(monkeypatch)
 
 
 @pytest.fixture
