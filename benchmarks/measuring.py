@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/measuring.py [candidates] [truth] [overlap] [faults] [endurance]
 
 candidates  wall time of the same random matmul candidates: ours, stock with its slow import cured, stock as installed
-truth       figures against a long reference measurement (50 repeats; 10 of the slowest), and how good the one is that
-            is called best
+truth       figures against a long reference measurement (50 repeats in turn with each other; 10 of the slowest), and
+            how good the one is that is called best
 overlap     does building beside a timing disturb the timing?
 faults      every kind of bad candidate among good ones: what it costs
 endurance   2,000 candidates through one pool of workers: memory and file descriptors
@@ -31,6 +31,7 @@ import psutil
 
 from colt.comparison import rank_in_turn
 from colt.errors import Rejected
+from colt.search.types import Fate
 from colt.session import TRIAL_LIMITS
 from colt.tvm import workloads
 from colt.tvm.cost_model import rank_correlation
@@ -42,20 +43,11 @@ from colt.tvm.space import TvmSpace
 
 THREADS = len(os.sched_getaffinity(0))
 PARTS = ("candidates", "truth", "overlap", "faults", "endurance")
-REFERENCE_LIMITS = Limits(
-    build_seconds=30.0,
-    drop_factor=1e9,
-    single_run_ms=1e9,
-    run_seconds=60.0,
-    timing_seconds=120.0,
-    min_repeat_ms=5.0,
-    total_ms=500.0,
-    precision=1e-9,
-    min_repeats=2,
-    max_repeats=10,
-)
-"""Candidates under 50 ms get ten repeats in each pass, slower ones fewer; they are all far from each other."""
+REFERENCE_LIMITS = Limits(build_seconds=30.0, min_repeat_ms=5.0)
 REFERENCE_PASSES = 5
+SLOW_MS = 50.0
+ROUNDS, SLOW_ROUNDS = 10, 2
+"""In each pass, of candidates under :data:`SLOW_MS` and of slower ones, which are all far from each other."""
 
 
 def main() -> None:
@@ -146,10 +138,12 @@ def stock_cured(schedules: Sequence[Any]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One whole measuring of all candidates: figures by candidate (``nan`` for those that did not run)."""
+    """One whole measuring of all candidates: figures by candidate (``nan`` for those that did not run), and medians of
+    the fifth of the reference that was measured just before."""
 
     figures: list[float]
     called_best: int
+    beside: list[float]
 
 
 def show_truth(options: argparse.Namespace) -> None:
@@ -157,41 +151,60 @@ def show_truth(options: argparse.Namespace) -> None:
         modules = [schedule.mod for schedule in random_schedules(name, options.candidates, options.seed)]
         reference: list[list[float]] = [[] for _ in modules]
         rounds = []
-        with measurer() as patient:
-            for _ in range(REFERENCE_PASSES):  # in turn, so that drifts of the machine meet both
-                for runs, more in zip(reference, a_fifth(patient, modules), strict=True):
-                    runs.extend(more)
-                rounds.append(whole(modules))
-                print(f"{name}: pass {len(rounds)} of {REFERENCE_PASSES}", file=sys.stderr, flush=True)
+        for _ in range(REFERENCE_PASSES):  # in turn, so that drifts of the machine meet both
+            fifth = a_fifth(modules)
+            for runs, more in zip(reference, fifth, strict=True):
+                runs.extend(more)
+            rounds.append(whole(modules, [statistics.median(runs) for runs in fifth]))
+            print(f"{name}: pass {len(rounds)} of {REFERENCE_PASSES}", file=sys.stderr, flush=True)
         report_truth(name, [statistics.median(runs) for runs in reference], rounds)
 
 
-def a_fifth(patient: LocalMeasurer, modules: Sequence[Any]) -> list[tuple[float, ...]]:
-    """A fifth of the reference measurement of all candidates."""
-    jobs = [Job(i, module) for i, module in enumerate(modules)]
-    results = list(patient.measure(jobs, limits=REFERENCE_LIMITS))
-    return [tuple(us / result.slowdown for us in result.runs_us) or (float("inf"),) for result in results]
+def a_fifth(modules: Sequence[Any]) -> list[list[float]]:
+    """A fifth of the reference measurement, in microseconds by candidate.
+
+    All take turns: this machine's clock drifts by a tenth within seconds, which a candidate's repeats in a row would
+    mistake for its own speed. Each fifth has a process of its own, and so memory of its own.
+    """
+    runs = [[float("inf")] for _ in modules]
+    with measurer(workers=1) as patient:
+        jobs = [Job(i, module) for i, module in enumerate(modules)]
+        built = [build.job for build in patient.build(jobs, REFERENCE_LIMITS) if build.fate is Fate.OK]
+        once = patient.interleave([modules[job] for job in built], 1, REFERENCE_LIMITS)
+        slow = {job for job, (us,) in zip(built, once, strict=True) if us >= SLOW_MS * 1e3}
+        for group, rounds in (([job for job in built if job not in slow], ROUNDS), (sorted(slow), SLOW_ROUNDS)):
+            if group:
+                latencies = patient.interleave([modules[job] for job in group], rounds, REFERENCE_LIMITS)
+                runs = [latencies[group.index(job)] if job in group else runs[job] for job in range(len(modules))]
+    return runs
 
 
-def whole(modules: Sequence[Any]) -> Round:
+def whole(modules: Sequence[Any], beside: list[float]) -> Round:
     """What a run does: stage all candidates, then time the leaders in turn."""
     with measurer() as made:
         results = list(made.measure(Job(i, module) for i, module in enumerate(modules)))
         ran = sorted((r.latency_us, r.job) for r in results if r.latency_us is not None)
         in_turn = rank_in_turn(made, [modules[job] for _, job in ran[:5]], [us for us, _ in ran[:5]])
     called_best = ran[in_turn.index(min(in_turn))][1]
-    return Round([float("nan") if r.latency_us is None else r.latency_us for r in results], called_best)
+    return Round([float("nan") if r.latency_us is None else r.latency_us for r in results], called_best, beside)
 
 
 def report_truth(name: str, reference: Sequence[float], rounds: Sequence[Round]) -> None:
-    print(f"{name}: {len(reference)} candidates, reference of up to {REFERENCE_PASSES * 10} repeats each")
-    true_best = min(reference)
+    print(f"{name}: {len(reference)} candidates, reference of up to {REFERENCE_PASSES * ROUNDS} repeats each")
     for made in rounds:
         pairs = [(ours, true) for ours, true in zip(made.figures, reference, strict=True) if ours == ours]
         rank = rank_correlation(*zip(*pairs, strict=True))
-        ratio = statistics.median(ours / true for ours, true in pairs)
-        loss = reference[made.called_best] / true_best
-        print(f"  rank {rank:.3f}  median ratio {ratio:.3f}  called best is {loss:.3f} of the true best", flush=True)
+        ratio, near = (
+            statistics.median(ours / true for ours, true in zip(made.figures, others, strict=True) if ours == ours)
+            for others in (reference, made.beside)
+        )
+        loss, of_all = (reference[made.called_best] / min(best) for best in ([true for _, true in pairs], reference))
+        print(
+            f"  {len(pairs)} built in time and run  rank {rank:.3f}"
+            f"  median ratio {ratio:.3f}, {near:.3f} to the fifth before it"
+            f"  called best is {loss:.3f} of the true best of them, {of_all:.3f} of all",
+            flush=True,
+        )
 
 
 # ---- building beside timing ----
