@@ -12,6 +12,7 @@ from colt.comparison import Comparison, compare, repeat_milliseconds, rounds_for
 from colt.intervals import estimate, paired_ratio
 from colt.runs.receipt import Verdict
 from colt.tvm.measure import Limits
+from tests.hurry import take_time
 
 Clock = Callable[[str, float], float]
 
@@ -102,7 +103,10 @@ def test_a_round_is_one_sample_however_often_the_tuned_program_runs_in_it() -> N
         (90.0, 1),
     ],
 )
-def test_rounds_fit_the_time_that_there_is(untuned_seconds: float, rounds: int) -> None:
+def test_rounds_fit_the_time_that_there_is(
+    untuned_seconds: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_time(monkeypatch)
     untuned_us = untuned_seconds * 1e6
     repeat_us = repeat_milliseconds(untuned_us) * 1e3
     assert rounds_for(untuned_us, max(untuned_us, repeat_us) + 2 * repeat_us) == rounds

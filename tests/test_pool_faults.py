@@ -116,10 +116,9 @@ def test_a_fault_costs_no_trial_and_shows(pool_runs: PoolRuns, parts: tuple[Part
 def test_faults_in_the_middle_of_a_run_are_counted_one_by_one(pool_runs: PoolRuns) -> None:
     """Between faults the model answers well, so that it is never benched; the receipt has what the server played."""
     faults = [part for part in Part if part not in (*FAULTLESS, *LENGTHY) and FAILED.get(part) not in HOPELESS]
-    faulty = pool_runs.model(
-        "faulty", 1.0, [part for fault in faults for part in (Part.WELL, fault)], json_schema=True, timeout_s=30.0
-    )
-    pool_runs.model("good", 8.0)
+    parts = [part for fault in faults for part in (Part.WELL, fault)]
+    faulty = pool_runs.model("faulty", 1.0, parts, json_schema=True, timeout_s=30.0, concurrency=1)  # in this order
+    pool_runs.model("good", 8.0, successors=["faulty"])
     receipt = pool_runs.tune(trials=TRIALS, settings=MANY_CALLS).receipt
     assert (receipt.trials.total, receipt.stop_reason) == (TRIALS, "trials")
     assert receipt.models is not None

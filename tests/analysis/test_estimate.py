@@ -127,6 +127,28 @@ def test_rows_a_power_of_two_apart_crowd_out_each_other() -> None:
     assert us(values, odd) < crowded
 
 
+def test_many_rows_abreast_come_late() -> None:
+    """Y = X W^T of matrices that L2 holds, summed in 16 lanes, in tiles of 2 rows of X and some of W."""
+    lane, row, column, step = range(4)
+    size = 256
+    x = Access("X", (size, size), 4, (((row, 1.0),), ((step, 16.0), (lane, 1.0))))
+    w = Access("W", (size, size), 4, (((column, 1.0),), ((step, 16.0), (lane, 1.0))))
+    y = Access("Y", (size, size, 16), 4, (((row, 1.0),), ((column, 1.0),), ((lane, 1.0),)))
+    iters = (Iter("lane", 16, False), Iter("i", size, False), Iter("j", size, False), Iter("k", size // 16, True))
+    block = Block("Y", iters, reads=(x, w), write=y, work=Work(fused=1.0), loops=(), local=True)
+
+    def memory_us(rows: int) -> float:
+        loops = [Loop(row, size // 2, 2, False), Loop(column, size // rows, rows, False)]
+        loops += [Loop(step, size // 16, 1, True), Loop(column, rows, 1, False), Loop(row, 2, 1, False)]
+        loops += [Loop(lane, 16, 1, False)]
+        pieces = {"Y": Piece(2 * rows * 64, 2)}
+        nest = Nest(block, block.work, loops, times=1, parallel=2, vector=1, unrolled=2, pieces=pieces)
+        return cost(nest, MACHINE).memory_us
+
+    assert memory_us(4) == pytest.approx(memory_us(2), rel=0.1)
+    assert memory_us(8) > 1.5 * memory_us(4)
+
+
 def test_the_untuned_program_runs_on_one_thread_and_in_scalars() -> None:
     block = replace(matmul().blocks[0], loops=tuple(LoopSource(n, FIXED, 0, N) for n in range(3)))
     (nest,) = instantiate(Skeleton((block,), 0, 0, FIXED), ())

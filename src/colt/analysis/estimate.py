@@ -60,6 +60,10 @@ JUMP = 5.0
 """Lines that could have been loaded while a stream of loads starts elsewhere: prefetching, address translation."""
 STREAMS = 32
 """So many streams of loads are prefetched side by side."""
+ABREAST = 6
+"""So many rows, in each of which every step goes on by a line, are prefetched into L1 side by side."""
+LATE = 2.0
+"""Times that lines of more rows take to come from L2."""
 PAGE = 4096
 """Bytes of a page."""
 WAYS = 8
@@ -301,7 +305,7 @@ def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
     loops = nest.loops
     depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
     memory = _Memory(nest, depths, [_lines(access, nest, depths) for access in (*nest.block.reads, nest.block.write)])
-    l1 = memory.misses(machine.l1_bytes, 0.0)
+    l1 = memory.misses(machine.l1_bytes, 0.0, LATE)
     l2 = memory.misses(machine.l2_bytes, JUMP)
     caches = l1 / machine.l2 + l2 / machine.l3
     if memory.total(len(depths) - 1) * LINE <= machine.l3_bytes:
@@ -318,8 +322,9 @@ class _Memory:
     depths: Sequence[int]
     lines: Sequence[Sequence[_Lines]]
 
-    def misses(self, capacity: int, jump: float) -> float:
-        """Bytes that come into a cache, with ``jump`` lines added for each time that an access leaves a row.
+    def misses(self, capacity: int, jump: float, late: float = 1.0) -> float:
+        """Bytes that come into a cache, with ``jump`` lines added for each time that an access leaves a row, and those
+        of many rows abreast counted ``late`` times.
 
         The loops up to some depth fit. While the next loop around them turns, every line that it touches comes in once:
         what the turn before left is still there (stack distance). Each turn of the loops further out begins anew. What
@@ -333,9 +338,22 @@ class _Memory:
             piece = self.nest.pieces.get(access.buffer)
             if piece is None or 2 * piece.bytes > capacity:
                 read = number < len(block.reads)  # a written line is loaded first, and nobody waits for the storing
-                moved += self.lines[number][around].total * (1 if read else 2)
+                times = late if read and self._abreast(number) > ABREAST else 1.0
+                moved += self.lines[number][around].total * (times if read else 2)
                 moved += jump * self._jumps(number, around) if read else 0.0
         return moved * LINE * turns
+
+    def _abreast(self, number: int) -> int:
+        """Rows of vectors in which the access goes on by a line or more with each step of the innermost reduction."""
+        access = (*self.nest.block.reads, self.nest.block.write)[number]
+        loops = self.nest.loops
+        steps = [depth for depth, loop in enumerate(loops) if loop.reduce and loop.extent > 1]
+        if not steps or not self.nest.vector or stride(access, loops[-1]) != 1:
+            return 1
+        if stride(access, loops[steps[-1]]) * access.element_bytes < LINE:
+            return 1
+        inside = max(place for place, depth in enumerate(self.depths) if depth > steps[-1])
+        return self.lines[number][inside].rows
 
     def total(self, around: int) -> float:
         """Lines that all accesses touch."""
