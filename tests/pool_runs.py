@@ -38,6 +38,9 @@ SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch
 """Few alternatives in a call, so that few trials take many calls."""
 RETRY = RetryPolicy(attempts=3, base_s=0.01, total_s=0.5)
 TIMEOUT_S = 0.3
+"""Of calls to endpoints that take longer; others have time, since a machine with other loads is slow as well."""
+SLOW = (Part.SLOW, Part.TRICKLE, Part.TRICKLE_HEADERS)
+"""Of these a run may end before they do."""
 UNTUNED_US = 5000.0
 
 
@@ -130,7 +133,8 @@ class PoolRuns:
         server.think = lambda body: simulated_reply(body, rng, next(turns, None))
         server.always = always
         server.slow_s = 2 * TIMEOUT_S
-        stated: dict[str, object] = {"name": name, "base_url": server.url, "size_b": size_b, "timeout_s": TIMEOUT_S}
+        timeout_s = 30.0 if set(SLOW).isdisjoint((*parts, always)) else TIMEOUT_S
+        stated: dict[str, object] = {"name": name, "base_url": server.url, "size_b": size_b, "timeout_s": timeout_s}
         stated |= {"max_output_tokens": 400, **fields}
         lines = [f"{key} = {_toml(value)}" for key, value in stated.items()]
         if prices is not None:

@@ -9,7 +9,7 @@ import pytest
 from colt.pool.completion import ErrorKind
 from colt.runs.receipt import ModelPart
 from tests.pool.chat_server import Part
-from tests.pool_runs import KEY_VARIABLE, PoolRuns
+from tests.pool_runs import KEY_VARIABLE, SLOW, PoolRuns
 
 TRIALS = 48
 MANY_CALLS = {"proposals_per_call": 1, "model_openings": 1}
@@ -59,15 +59,13 @@ HOPELESS = [kind for kind in ErrorKind if kind.hopeless]
 FAULTLESS = (Part.WELL, Part.REASONING_BESIDE, Part.KEY_IN_HEADER)
 
 GROUPS = [tuple(Part)[first : first + AT_ONCE] for first in range(0, len(Part), AT_ONCE)]
-LENGTHY = (Part.SLOW, Part.TRICKLE, Part.TRICKLE_HEADERS)
-"""Of these a run may end before they do."""
 
 
 def shown(part: Part, model: ModelPart) -> bool:
     """Whether the receipt shows that the model has that fault."""
     if part in RETRIED:
         kind = RETRIED[part]
-        given_up = part in LENGTHY and "closed" in model.failed
+        given_up = part in SLOW and "closed" in model.failed
         return kind in model.retried or kind in model.failed or given_up
     if part in FAILED:
         return FAILED[part] in model.failed
@@ -115,11 +113,11 @@ def test_a_fault_costs_no_trial_and_shows(pool_runs: PoolRuns, parts: tuple[Part
 
 def test_faults_in_the_middle_of_a_run_are_counted_one_by_one(pool_runs: PoolRuns) -> None:
     """Between faults the model answers well, so that it is never benched; the receipt has what the server played."""
-    faults = [part for part in Part if part not in (*FAULTLESS, *LENGTHY) and FAILED.get(part) not in HOPELESS]
+    faults = [part for part in Part if part not in (*FAULTLESS, *SLOW) and FAILED.get(part) not in HOPELESS]
     parts = [part for fault in faults for part in (Part.WELL, fault)]
-    both = {"successors": ["faulty"]}  # so that it meets many of them
-    faulty = pool_runs.model("faulty", 1.0, parts, json_schema=True, timeout_s=30.0, concurrency=1, **both)
-    pool_runs.model("good", 8.0, **both)
+    next_one = ["faulty"]  # so that it meets many of them
+    faulty = pool_runs.model("faulty", 1.0, parts, successors=next_one, json_schema=True, concurrency=1)
+    pool_runs.model("good", 8.0, successors=next_one)
     receipt = pool_runs.tune(trials=2 * TRIALS, settings=MANY_CALLS, keep_paying=True).receipt
     assert (receipt.trials.total, receipt.stop_reason) == (2 * TRIALS, "trials")
     assert receipt.models is not None
