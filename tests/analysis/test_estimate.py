@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from colt.analysis.estimate import Machine, cost, estimate_us
-from colt.analysis.nests import Loop, Nest, Piece, instantiate
+from colt.analysis.nests import LLVM_UNROLLS, Loop, Nest, Piece, instantiate
 from colt.analysis.skeleton import FIXED, Access, Block, Iter, LoopSource, Skeleton, Work
 from colt.knobs import Value
 
@@ -147,6 +147,20 @@ def test_many_rows_abreast_come_late() -> None:
 
     assert memory_us(4) == pytest.approx(memory_us(2), rel=0.1)
     assert memory_us(8) > 1.5 * memory_us(4)
+
+
+def test_a_few_sums_do_not_wait_for_each_other() -> None:
+    """What is summed in a row, without a loop, overlaps with the next sums; a longer sum waits for each step."""
+    (row, column), step = (0, 1), 2
+
+    def us(terms: int) -> float:
+        block = replace(matmul().blocks[0], iters=(Iter("i", N, False), Iter("j", N, False), Iter("k", terms, True)))
+        loops = [Loop(row, N, 1, False), Loop(column, N // 16, 16, False), Loop(step, terms, 1, True)]
+        loops += [Loop(column, 16, 1, False)]
+        nest = Nest(block, block.work, loops, times=1, parallel=2, vector=1, unrolled=int(terms <= LLVM_UNROLLS))
+        return cost(nest, MACHINE).compute_us
+
+    assert us(4) < us(128) * (4 / 128) / 2
 
 
 def test_the_untuned_program_runs_on_one_thread_and_in_scalars() -> None:

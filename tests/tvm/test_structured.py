@@ -81,6 +81,26 @@ def test_sums_in_lanes_stay_with_what_finishes_them_and_apart_from_what_needs_th
     assert attention.startswith("O in parallel tiles of h·i with QK, rowmax, exp, rowsum, prob inside")
 
 
+def test_sums_in_lanes_are_folded_and_added_up_in_the_tile_that_makes_them() -> None:
+    """They would otherwise go through a cache as whole vectors, and be added up one lane after the other."""
+    for mod, name in ((workloads.get("gru-cell").build("small"), "XW"), (structured_programs.layer(32), "XW")):
+        space = space_of(mod)
+        sketch = next(one for one in space.sketches if one.variant == "in-lanes")
+        schedule = space.sample(random.Random(0), sketch)
+        around = {
+            str(p.block.name_hint).removesuffix("_update"): p.loops
+            for p in _leaves(space.module(schedule)["main"].body)
+        }
+        vectors, folds, totals = around[f"{name}_rf_rf"], around[f"{name}_rf"], around[name]
+        shared = folds[:-4]
+        assert len(shared) > 1
+        assert all(mine.same_as(theirs) for mine, theirs in zip(shared, vectors, strict=False))
+        assert all(mine.same_as(theirs) for mine, theirs in zip(shared, totals[:-3], strict=True))
+        assert [int(loop.extent) for loop in folds[-2:]] == [2, 4]
+        assert [int(loop.kind) for loop in folds[-2:]] == [3, 2], "unrolled, vectorised"
+        assert (int(totals[-1].extent), int(totals[-1].kind)) == (4, 3)
+
+
 def test_attention_is_cut_nowhere_before_the_second_contraction_or_around_both() -> None:
     found = {name: nests for name, nests in derived(programs.attention()).items() if name.startswith("packed")}
     notes = ["K packed for QK", "rowmax and rowsum in the lanes of vectors"]
@@ -307,7 +327,7 @@ EVEN = ["matmul", "matmul-nt", "conv", "attention", "swiglu", "layer-norm"]
 ODD = ["matmul-nt-prime", "conv-odd", "batch-matmul-epilogue-prime", "swiglu-prime", "strided-conv"]
 
 
-@pytest.mark.parametrize("name", [*EVEN, *ODD, "lstm-cell", "attention-prime", "conv-nhwc-odd"])
+@pytest.mark.parametrize("name", [*EVEN, *ODD, "layer", "gram", "lstm-cell", "attention-prime", "conv-nhwc-odd"])
 def test_records_replay_in_stock_metaschedule(name: str, tmp_path: Path) -> None:
     mod = PROGRAMS[name]()
     space, rng = space_of(mod), random.Random(2)
@@ -388,7 +408,7 @@ def _leaves(body: Any) -> Iterator[Any]:
     return _leaf_blocks(body, [])
 
 
-@pytest.mark.parametrize("name", [*EVEN, *ODD, "matmul-long", "max-pool", "softmax-prime"])
+@pytest.mark.parametrize("name", [*EVEN, *ODD, "layer", "gram", "matmul-long", "max-pool", "softmax-prime"])
 def test_the_nests_of_the_model_are_the_programs(name: str) -> None:
     """Own loops in their order, with fused ones taken apart; how often the nest runs; threads and vectors."""
     space, rng = space_of(PROGRAMS[name]()), random.Random(4)

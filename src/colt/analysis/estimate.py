@@ -149,7 +149,7 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     loads += (accumulators / shape.run if reduces else 0.0) + SPILL * spilled
     stores = STORE * accumulators / shape.run + SPILL * spilled
     latency = 0.0
-    if shape.chained:
+    if shape.chained and shape.unrolled_run < math.prod(loop.extent for loop in nest.loops if loop.reduce):
         latency = (LATENCY if shape.run > 1 else 0.0) + FORWARDING / (shape.run * shape.looped)
     turns = LOOP / shape.unrolled_run
     points = math.prod(loop.extent for loop in nest.loops)
@@ -180,8 +180,8 @@ class _Shape:
     One step runs the register ``tile`` (unrolled spatial loops) once, with statements of ``vector`` elements that take
     ``vectors`` instructions. ``run`` steps in a row keep their accumulators in registers, ``unrolled_run`` of them
     without a branch; ``looped`` is the extent of a spatial loop between tile and reduction that is not unrolled.
-    ``chained``: the next step adds to the same accumulators. ``found``: LLVM found the vectors, which it can shuffle
-    together and mask.
+    ``chained``: the next step adds to the same accumulators, which takes its time unless a few steps are all there
+    are. ``found``: LLVM found the vectors, which it can shuffle together and mask.
     """
 
     tile: list[Loop]

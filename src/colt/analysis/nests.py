@@ -202,7 +202,8 @@ class _Instance:
     def _needed(self, number: int, host: int, depth: int) -> list[int]:
         """How much of each of the block's iters all that is computed under that loop of ``host`` asks for.
 
-        A block that reads what the host writes (a write-back) has what the host writes there.
+        A block that reads what the host writes (a write-back) has what the host writes there; one that reads what such
+        a block writes has what that one does.
         """
         key = (number, host, depth)
         if key not in self._regions:
@@ -216,9 +217,12 @@ class _Instance:
         if place is None:
             return region
         reach = reaches(place.loops[depth + 1 :], len(owner.iters))
-        written = [read for read in block.reads if read.buffer == owner.write.buffer]
-        if written:
-            for index, count in zip(written[0].index, footprint(owner.write, reach), strict=True):
+        source = self._written_back(number, host, depth)
+        if source is not None:
+            producer = self._blocks[source]
+            done = reach if source == host else self._needed(source, host, depth)
+            read = next(read for read in block.reads if read.buffer == producer.write.buffer)
+            for index, count in zip(read.index, footprint(producer.write, done), strict=True):
                 _narrow(region, index, count)
             return region
         needs: list[list[int]] = []
@@ -232,6 +236,18 @@ class _Instance:
         for dimension, index in enumerate(block.write.index if needs else ()):
             _narrow(region, index, max(need[dimension] for need in needs))
         return region
+
+    def _written_back(self, number: int, host: int, depth: int) -> int | None:
+        """The block, under that loop of ``host``, whose results this one takes further; ``None`` if it is no
+        write-back."""
+        reads = {read.buffer for read in self._blocks[number].reads}
+        if self._blocks[host].write.buffer in reads:
+            return host
+        for other, block in enumerate(self._blocks[:number]):
+            near = (block.host, block.depth) == (host, depth) and block.location_knob == FIXED
+            if near and block.write.buffer in reads and self._written_back(other, host, depth) is not None:
+                return other
+        return None
 
     def _guests(self, host: int) -> set[int]:
         """The blocks that are computed under some loop of ``host``, at any remove."""

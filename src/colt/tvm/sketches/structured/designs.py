@@ -17,15 +17,17 @@ from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
 from colt.tvm.sketches.structured.nest import is_plain
 from colt.tvm.sketches.structured.padding import pad_extents
 from colt.tvm.sketches.structured.prepare import (
+    Lanes,
     Packed,
     find_epilogues,
+    find_folds,
     inline_pointwise,
     pack_operands,
     read_flow,
     split_rows,
     transpose_results,
 )
-from colt.tvm.sketches.structured.shapes import Shape, better_shape, shape_in_lanes, shape_of
+from colt.tvm.sketches.structured.shapes import Shape, better_shape, shape_in_lanes, shape_of, shape_of_fold
 from colt.tvm.sketches.structured.words import describe
 
 PACKED, PADDED, TRANSPOSED, IN_LANES = "packed", "padded", "transposed", "in-lanes"
@@ -81,20 +83,25 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
     unpadded = pad_extents(schedule, chosen)
     transpose_results(schedule, chosen)
     inline_pointwise(schedule, unpadded)
-    partial = split_rows(schedule, chosen)
+    lanes = split_rows(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None
-    shapes = _after_splitting(flow, bits, partial)
-    epilogues = find_epilogues(flow, shapes)
+    shapes = _after_splitting(flow, bits, lanes)
+    epilogues = find_epilogues(flow, shapes) | find_folds(flow, shapes)
     return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, tuple(packed))
 
 
-def _after_splitting(flow: Flow, bits: int, partial: Collection[str]) -> list[Shape]:
-    """The shapes of the blocks as they are when reductions have been split; ``partial`` names those split off."""
+def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[Shape]:
+    """The shapes of the blocks as they are when reductions have been split."""
+    partial, folds = {one.vectors for one in lanes}, {one.fold for one in lanes}
     shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
     parts = [number for number, shape in enumerate(shapes) if shape.partial and shape.columns is not None]
     for number in {consumer for part in parts for consumer in flow.consumers(part)}:
         shapes[number] = replace(shapes[number], total=True)
+        if flow.blocks[number].name in folds:
+            shapes[number] = shape_of_fold(flow.blocks[number])
+            for consumer in flow.consumers(number):
+                shapes[consumer] = replace(shapes[consumer], total=True)
     return shapes
 
 

@@ -43,7 +43,9 @@ def emit(
 
     ``long_sums``: an anchor's contraction is summed in parts, each over the whole parallel tile.
     """
-    finishers = {kernel: number for number, kernel in epilogues.items()}
+    finishers: dict[int, list[int]] = {}
+    for number, kernel in sorted(epilogues.items()):
+        finishers.setdefault(kernel, []).append(number)
     _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums).emit()
 
 
@@ -53,7 +55,8 @@ class _Emitter:
     flow: Flow
     shapes: Sequence[Shape]
     group: Group
-    finishers: dict[int, int]
+    finishers: dict[int, list[int]]
+    """What takes a kernel's results to where they belong, in order."""
     threads: int
     long_sums: bool
     tiles: dict[int, Tile] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class _Emitter:
     def emit(self) -> None:
         parallel = self._anchor()
         for number in sorted(self.group.members, reverse=True):
-            if number != self.group.kernel:
+            if number != self.group.kernel and number not in self._finishers(self.group.kernel):
                 self._member(number, parallel)
         self.schedule.parallel(parallel)
 
@@ -103,10 +106,15 @@ class _Emitter:
         return self._shape_nest(number, parts, sums, outer)
 
     def _longest(self, origin: int | None, loop: Any, extent: int) -> tuple[Any, int]:
-        """The loop over the anchor's outer iter of the block in which it is padded furthest, and its extent."""
+        """The loop over the anchor's outer iter of the block in which it is padded furthest, and its extent.
+
+        Of a contraction summed in lanes the anchor's own: its kernel's have lost their names.
+        """
         found = loop, extent
         if origin is None:
             return found
+        if self.group.kernel is not None and self._is_folded(self.group.kernel):
+            return self._loops(self._look_up(self.group.anchor)[2])[origin], extent
         for number in self._kernels():
             match = self.flow.counterpart(self.group.anchor, self.group.members, number, origin)
             if match is not None and self.flow.blocks[number].iters[match].extent > found[1]:
@@ -170,7 +178,7 @@ class _Emitter:
 
     def _member(self, number: int, parallel: Any) -> None:
         block, _, rv = self._look_up(number)
-        if number in self.finishers.values():
+        if any(number in finishers for finishers in self.finishers.values()):
             self.schedule.compute_at(rv, parallel, preserve_unit_loops=True)
             return  # its kernel takes it along
         tiles = self._own_tiles(number)
@@ -283,14 +291,36 @@ class _Emitter:
             self.schedule.vectorize(lanes)
         for loop in tile:
             self.schedule.unroll(loop)
-        if self._writes_vectors(number):
+        if self._is_folded(number):
+            for finisher in self._finishers(number):
+                self._few_sums(finisher)
+        elif self._writes_vectors(number):
             self.schedule.vectorize(self._lanes(self.schedule.get_loops(copies[-1])[-1], shape.width))
         return fused
+
+    def _finishers(self, number: int | None) -> list[int]:
+        return [] if number is None else self.finishers.get(number, [])
+
+    def _is_folded(self, number: int) -> bool:
+        return any(self.shapes[finisher].is_fold for finisher in self._finishers(number))
+
+    def _few_sums(self, number: int) -> None:
+        """Sums of a few terms each, in vectors if they are partial results themselves."""
+        block, shape, rv = self._look_up(number)
+        loops = self.schedule.get_loops(rv)[-len(block.iters) :]
+        along = shape.vector if shape.is_fold else None
+        sums = [loops[n] for n in reduced(block)]
+        lanes = [] if along is None else [loops[along]]
+        self._order([loops[n] for n in spatial(block) if n != along], [*sums, *lanes])
+        for loop in sums:
+            self.schedule.unroll(loop)
+        for loop in lanes:
+            self.schedule.vectorize(loop)
 
     def _write_back(self, number: int, rv: Any) -> list[Any]:
         """The blocks that take a register tile's results to where they belong; more than one if it has several."""
         if number in self.finishers:
-            return [self.schedule.get_sblock(self.flow.blocks[self.finishers[number]].name)]
+            return [self._look_up(finisher)[2] for finisher in self.finishers[number]]
         results = len(self.schedule.get(rv).writes)
         return [self.schedule.cache_write(rv, result, "global") for result in range(results)]
 
@@ -300,7 +330,7 @@ class _Emitter:
         kernel, vector = self.flow.blocks[number], self.shapes[number].vector
         if vector is None or number not in self.finishers:
             return vector is not None
-        finisher = self.finishers[number]
+        (finisher,) = self.finishers[number]
         along = self.shapes[finisher].vector
         if along is None or self.flow.counterpart(finisher, (), number, along) != vector:
             return False

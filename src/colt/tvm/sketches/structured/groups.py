@@ -56,11 +56,11 @@ def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: C
 
 def _outer(flow: Flow, shape: Shape, number: int, threads: int) -> list[int]:
     """The iters of an anchor whose tiles may run in parallel: all, but one along which LLVM is to find vectors of any
-    length is better left whole."""
+    length is better left whole, if it is not that of a contraction."""
     iters = flow.blocks[number].iters
     outer = [n for n in spatial(flow.blocks[number]) if iters[n].extent > 1]
     others = [n for n in outer if n != shape.vector]
-    if shape.kind is Kind.LOOP and math.prod(iters[n].extent for n in others) >= JOBS * threads:
+    if shape.kind is Kind.LOOP and not shape.total and math.prod(iters[n].extent for n in others) >= JOBS * threads:
         return others
     return outer
 

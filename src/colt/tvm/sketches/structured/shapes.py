@@ -42,8 +42,8 @@ class Shape:
     ``transposed``: the result is not contiguous in ``vector``, so that it has to be computed in another layout.
     ``partial``: the vectors hold partial results of a row reduction. ``square``: two iters, along which something is
     read and written, that are best taken in small squares because it is transposed. ``columns``: a second iter that a
-    kernel's register tile is repeated over, where all that it loads are vectors. ``total``: adds up the partial results
-    of a contraction.
+    kernel's register tile is repeated over, where all that it loads are vectors; of ``ROWS``, what will be that.
+    ``total``: adds up partial results of a contraction; those that it leaves are ``partial`` too.
     """
 
     kind: Kind
@@ -57,6 +57,11 @@ class Shape:
     square: tuple[int, int] | None = None
     columns: int | None = None
     total: bool = False
+
+    @property
+    def is_fold(self) -> bool:
+        """Adds up partial results and leaves some."""
+        return self.partial and self.total
 
     @property
     def is_contraction(self) -> bool:
@@ -90,6 +95,12 @@ def shape_in_lanes(block: Block, shape: Shape, vector_bits: int) -> Shape:
     the sum, which is contiguous in all of them. ``shape`` if there are none, or the sum is not."""
     costly = [block.reads[n] for n in shape.packed if _uses(block, block.reads[n]) < SEWN_UP]
     return (_row_reduction(block, lanes_of(block, vector_bits)) if costly else None) or shape
+
+
+def shape_of_fold(block: Block) -> Shape:
+    """The shape of a block that folds the vectors of a contraction's partial sums into shorter ones."""
+    along = next(n for n in spatial(block) if step_of(block.write, n) == 1)
+    return Shape(Kind.ROWS, along, block.iters[along].extent, partial=True, total=True)
 
 
 def lanes_of(block: Block, vector_bits: int) -> int:
@@ -272,7 +283,9 @@ def _row_reduction(block: Block, lanes: int) -> Shape | None:
         width = width_of(block.iters[along].extent, lanes)
         contiguous = 1 in steps and all(step in (0, 1) for step in steps)
         if contiguous and 2 * width >= lanes and _is_power_of_two(width) and not block.work.branches:
-            return Shape(Kind.ROWS, along, width)
+            rows = _rows(block, along)
+            columns = None if rows is None else _columns(block, along, rows)
+            return Shape(Kind.ROWS, along, width, rows, columns=columns)
     return None
 
 

@@ -20,7 +20,9 @@ def describe(
     nests = [_nest(flow, shapes, one) for one in shown]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
     notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
-    split = [number for number, shape in enumerate(shapes) if shape.partial and shape.columns is None]
+    split = [
+        number for number, shape in enumerate(shapes) if shape.partial and not shape.is_fold and shape.columns is None
+    ]
     rows = [flow.blocks[n].name for number in split for n in flow.consumers(number)]
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
@@ -56,8 +58,16 @@ def _register_tile(flow: Flow, shapes: Sequence[Shape], number: int) -> str:
     assert shape.vector is not None
     if shape.columns is not None:
         (total,) = flow.consumers(number)
-        sides = " x ".join(loop_name(block.iters[n].name) for n in (shape.rows, shape.columns) if n is not None)
-        return f"{flow.blocks[total].name} in tiles of {sides}, each sum a vector of {shape.width}"
+        while shapes[total].is_fold:
+            (total,) = flow.consumers(total)
+        iters = flow.blocks[total].iters
+        sides = [
+            n
+            for n in spatial(flow.blocks[total])
+            if flow.counterpart(total, range(number, total), number, n) in (shape.rows, shape.columns)
+        ]
+        names = " x ".join(loop_name(iters[n].name) for n in sides)
+        return f"{flow.blocks[total].name} in tiles of {names}, each sum a vector of {shape.width}"
     vectors = f"vectors of {shape.width} along {loop_name(block.iters[shape.vector].name)}"
     if shape.rows is None:
         return f"{block.name} in {vectors}"
