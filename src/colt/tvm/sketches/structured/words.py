@@ -20,9 +20,7 @@ def describe(
     nests = [_nest(flow, shapes, one) for one in shown]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
     notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
-    split = [
-        number for number, shape in enumerate(shapes) if shape.partial and not shape.is_fold and shape.columns is None
-    ]
+    split = [n for n, shape in enumerate(shapes) if shape.partial and not shape.is_fold and shape.columns is None]
     rows = [flow.blocks[n].name for number in split for n in flow.consumers(number)]
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
@@ -57,21 +55,21 @@ def _register_tile(flow: Flow, shapes: Sequence[Shape], number: int) -> str:
     block, shape = flow.blocks[number], shapes[number]
     assert shape.vector is not None
     if shape.columns is not None:
-        (total,) = flow.consumers(number)
-        while shapes[total].is_fold:
-            (total,) = flow.consumers(total)
-        iters = flow.blocks[total].iters
-        sides = [
-            n
-            for n in spatial(flow.blocks[total])
-            if flow.counterpart(total, range(number, total), number, n) in (shape.rows, shape.columns)
-        ]
-        names = " x ".join(loop_name(iters[n].name) for n in sides)
+        total = _total_of(flow, shapes, number)
+        sides = {n: flow.counterpart(total, range(number, total), number, n) for n in spatial(flow.blocks[total])}
+        tiled = [n for n, match in sides.items() if match in (shape.rows, shape.columns)]
+        names = " x ".join(loop_name(flow.blocks[total].iters[n].name) for n in tiled)
         return f"{flow.blocks[total].name} in tiles of {names}, each sum a vector of {shape.width}"
     vectors = f"vectors of {shape.width} along {loop_name(block.iters[shape.vector].name)}"
     if shape.rows is None:
         return f"{block.name} in {vectors}"
     return f"{block.name} in rows of {loop_name(block.iters[shape.rows].name)} x {vectors}"
+
+
+def _total_of(flow: Flow, shapes: Sequence[Shape], number: int) -> int:
+    """The block that adds up the last of what the block's vectors hold."""
+    (consumer,) = flow.consumers(number)
+    return _total_of(flow, shapes, consumer) if shapes[consumer].is_fold else consumer
 
 
 def loop_name(iter_name: str) -> str:
