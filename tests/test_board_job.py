@@ -84,7 +84,7 @@ def test_a_run_on_a_board_is_exported_linked_and_as_objects(run: Path, tmp_path:
     ("options", "said"),
     [
         ({"rpc": "board:9190"}, "with rpc it takes the key"),
-        ({"key": "pi"}, "HOST:PORT"),
+        ({"key": "pi"}, "a key is for a board"),
         ({"rpc": "board", "key": "pi"}, "HOST:PORT"),
         ({"rpc": "board:9190", "key": "pi", "until_roofline": 0.9}, "peaks of a board are not known"),
         ({"rpc": "board:9190", "key": "pi", "threads": 0}, "integer from 1 to 1024"),

@@ -109,8 +109,8 @@ def test_with_all_models_out_the_experts_go_on(pool_runs: PoolRuns) -> None:
     assert by_models(receipt) == 0
     (said,) = [message for message in receipt.messages if "no language model can be asked" in message]
     assert "the built-in experts go on alone" in said
-    assert "small: benched" in said
-    assert "large: benched" in said
+    assert "small: benched after failures, the last: auth" in said
+    assert "large: benched after failures, the last: not-found" in said
     assert receipt.verified.ok
 
 

@@ -524,3 +524,11 @@ def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     recording.write_bytes(before.replace(b"None has a share", b"Each has a share"))
     assert recording.read_bytes() != before
     assert "the text that every prompt begins with is another one" in str(replayed(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["recording.jsonl", "config.toml", "program.json", "receipt.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(copied: Path, name: str) -> None:
+    (copied / name).unlink()
+    os.mkfifo(copied / name)
+    with pytest.raises(InputError, match=f"{name} cannot be read: it is no file"):
+        replayed(copied)

@@ -151,7 +151,7 @@ class Asking:
     def _take(self, arrivals: Arrivals) -> None:
         """Let what has come back take effect."""
         for name, why in arrivals.out.items():
-            self._benched[name] += why == BENCHED and self._unreachable.get(name) != BENCHED
+            self._benched[name] += why.startswith(BENCHED) and not self._unreachable.get(name, "").startswith(BENCHED)
         self._unreachable = arrivals.out
         for call in arrivals.calls:
             self._told(call)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from colt.errors import InputError
-from colt.runs.directory import KERNEL, KERNEL_OBJECTS, WINNER
+from colt.runs.directory import KERNEL, KERNEL_OBJECTS, WINNER, read_file
 from colt.runs.receipt import Receipt
 
 
@@ -37,7 +37,7 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
         _copy(kernel, output)
         return output
     try:
-        saved = (run / WINNER).read_bytes()
+        saved = read_file(run / WINNER)
     except OSError:
         raise InputError(f"{run} holds neither a {KERNEL} that loads nor {WINNER}") from None
     try:

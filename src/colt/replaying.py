@@ -29,7 +29,7 @@ from colt.events import Emit, Event, to_record
 from colt.planning import MOST_BOARD_THREADS, MOST_SEED, Plan
 from colt.pool.money import Ceilings
 from colt.pool.spec import Pool
-from colt.runs.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory
+from colt.runs.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory, read_file
 from colt.runs.journal import read_journal
 from colt.runs.outside import Recorded
 from colt.runs.receipt import Receipt, load_receipt
@@ -171,7 +171,7 @@ def _read_plan(folder: Path) -> tuple[Plan, list[str]]:
     """What the run was to do, and warnings. Nothing of this machine has a say in it."""
     path = folder / CONFIG
     try:
-        config = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Config)
+        config = msgspec.convert(tomllib.loads(read_file(path).decode("utf-8")), _Config)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # a vast integer is no TOMLDecodeError
@@ -206,7 +206,7 @@ def _read_plan(folder: Path) -> tuple[Plan, list[str]]:
 
 def _saved_module(path: Path) -> Any:
     try:
-        return load_module(path.read_bytes())
+        return load_module(read_file(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except InputError as error:

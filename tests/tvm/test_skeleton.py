@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import space_programs as programs
-from tvm import tirx
+from tvm import te, tirx
 from tvm.s_tir.stmt import SBlockRealize
 
+from colt import hardware
+from colt.analysis.estimate import estimate_us
 from colt.analysis.nests import instantiate
 from colt.errors import Rejected
 from colt.tvm.host import resolve_target
+from colt.tvm.program import module_of_tensors
+from colt.tvm.scorer import machine_of
 from colt.tvm.skeleton import read_skeleton
 
 PARALLEL, VECTORIZED = 1, 2
@@ -110,3 +114,12 @@ def test_any_program_has_a_skeleton_whose_nests_can_be_made(make: Any) -> None:
     schedule = space.sample(random.Random(3), space.sketches[0])
     assert instantiate(space.skeleton(schedule), schedule.values)
     assert instantiate(space.skeleton(space.untuned), ())
+
+
+def test_rows_that_are_gathered_from_anywhere_cost_something() -> None:
+    """How many of a large table are meant cannot be read off the index."""
+    index, table = te.placeholder((333,), "int64", name="I"), te.placeholder((5000, 257), name="E")
+    rows = te.compute((333, 257), lambda i, j: table[index[i], j] * 2.0, name="Y")
+    space = programs.stock_space(module_of_tensors([index, table, rows]), resolve_target(None, 2))
+    schedule, machine = space.sample(random.Random(3)), machine_of(hardware.detect(), 2)
+    assert 0 < estimate_us(space.skeleton(schedule), schedule.values, machine) < float("inf")

@@ -372,7 +372,7 @@ class _Memory:
     def _jumps(self, number: int, around: int) -> float:
         """How often the access goes on somewhere else. A few rows at a time are prefetched side by side."""
         lines = self.lines[number]
-        run = max(part.run for part in lines[: around + 1] if part.rows <= STREAMS)
+        run = max((part.run for part in lines[: around + 1] if part.rows <= STREAMS), default=lines[0].run)
         return lines[around].total / run if run * LINE < PAGE else 0.0
 
 

@@ -51,6 +51,8 @@ class ChatDesk:
         self._under_way = 0
         self._held: dict[str, str] = {}
         """Models whose next call hangs on one under way: on what it turns out to cost, or whether it succeeds."""
+        self._failures: dict[str, ErrorKind] = {}
+        """What the last failure was that counts."""
         self._for_good: dict[str, str] = {}
         """Models that no ceiling leaves another call for."""
 
@@ -104,6 +106,8 @@ class ChatDesk:
 
     def _note_refusal(self, flight: _Flight) -> None:
         error = flight.outcome
+        if isinstance(error, ChatError) and not error.kind.blameless:
+            self._failures[flight.model] = error.kind
         if not isinstance(error, ChatError) or not error.kind.blameless:
             self._held.clear()
         elif error.kind is ErrorKind.BUDGET and error.final:
@@ -117,5 +121,5 @@ class ChatDesk:
             out = self._held | out
         for name, client in self._clients.items():
             if name not in out and client.breaker.wait_s() > 0:
-                out[name] = BENCHED
+                out[name] = f"{BENCHED}, the last: {self._failures[name]}" if name in self._failures else BENCHED
         return out

@@ -22,7 +22,7 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
             _figure(peaks.fma_gflops_all_threads, f"GFLOPS ({peaks.fma_pattern})"),
         ),
         ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),
-        ("measured", f"{peaks.measured_at} UTC"),
+        ("measured", _when(peaks.measured_at)),
     ]
     if hardware.assumed:
         rows.append(("assumed, not known", ", ".join(hardware.assumed)))
@@ -34,6 +34,10 @@ def _cache(cache: Cache | None) -> str:
         return "none"
     size = f"{cache.bytes / 2**20:g} MiB" if cache.bytes >= 2**20 else f"{cache.bytes / 2**10:g} KiB"
     return f"{size}, shared by {cache.shared_by} cores" if cache.shared else f"{size} per core"
+
+
+def _when(time: str | None) -> str:
+    return "never" if time is None else time.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _figure(value: float | None, unit: str) -> str:

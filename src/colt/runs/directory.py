@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -70,6 +71,14 @@ class RunDirectory:
             os.unlink(temporary)
             raise
         return target
+
+
+def read_file(path: Path) -> bytes:
+    """What a file of a run directory holds. Raises :class:`OSError`, also for what is no file, such as a pipe, which
+    would be waited for."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return path.read_bytes()
 
 
 def next_free(parent: Path, name: str) -> Path:

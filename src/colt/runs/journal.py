@@ -12,12 +12,13 @@ import msgspec
 
 from colt.errors import InputError
 from colt.events import Event, to_record
+from colt.runs.directory import read_file
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """All records of a journal, without their times. Raises :class:`InputError`, which names a damaged line."""
     try:
-        rows = path.read_bytes().splitlines()
+        rows = read_file(path).splitlines()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     decoder = msgspec.json.Decoder(dict[str, Any])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
-from colt.runs.directory import RECEIPT
+from colt.runs.directory import RECEIPT, read_file
 
 SCHEMA = 1
 
@@ -325,7 +325,7 @@ def load_receipt(run: Path) -> Receipt:
     """
     path = run if run.is_file() else run / RECEIPT
     try:
-        receipt = msgspec.json.decode(path.read_bytes(), type=Receipt)
+        receipt = msgspec.json.decode(read_file(path), type=Receipt)
     except FileNotFoundError:
         raise InputError(f"{run} holds no finished run: there is no {RECEIPT}") from None
     except OSError as error:

@@ -14,6 +14,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.runs.answers import AnyAnswer, Spent
+from colt.runs.directory import read_file
 
 SCHEMA = 1
 
@@ -76,7 +77,7 @@ def read_recording(path: Path) -> list[Line]:
         There is no such file, it is damaged or cut short (the message names the line), or it is of another version.
     """
     try:
-        rows = path.read_bytes().split(b"\n")
+        rows = read_file(path).split(b"\n")
     except FileNotFoundError:
         raise InputError(f"{path.parent} holds no recording: there is no {path.name}") from None
     except OSError as error:

@@ -29,6 +29,8 @@ class Board:
         """The board that a user named; ``None`` if both are ``None``. Raises :class:`InputError`."""
         if address is None and key is None:
             return None
+        if address is None:
+            raise InputError(f"a key is for a board; rpc takes {_ADDRESS}")
         if not isinstance(address, str):
             raise InputError(f"rpc is {address!r}; with a key it takes {_ADDRESS}")
         host, separator, digits = address.strip().rpartition(":")
