@@ -14,11 +14,15 @@ from tvm.s_tir.stmt import SBlockRealize
 from colt import hardware
 from colt.analysis.estimate import estimate_us
 from colt.analysis.nests import instantiate
+from colt.analysis.skeleton import Work
 from colt.errors import Rejected
+from colt.knobs import Schedule
+from colt.tvm import workloads
 from colt.tvm.host import resolve_target
 from colt.tvm.program import module_of_tensors
 from colt.tvm.scorer import machine_of
 from colt.tvm.skeleton import read_skeleton
+from colt.tvm.space import TvmSpace
 
 PARALLEL, VECTORIZED = 1, 2
 
@@ -100,8 +104,6 @@ def test_calls_divisions_and_conditions_are_counted() -> None:
 
 
 def test_a_grouped_index_moves_by_a_fraction() -> None:
-    from colt.tvm import workloads
-
     skeleton = read_skeleton(workloads.get("llama3-attention").build("small"), (), ())
     (block,) = [block for block in skeleton.blocks if block.name == "QK"]
     (keys,) = [read for read in block.reads if read.buffer == "K"]
@@ -123,3 +125,18 @@ def test_rows_that_are_gathered_from_anywhere_cost_something() -> None:
     space = programs.stock_space(module_of_tensors([index, table, rows]), resolve_target(None, 2))
     schedule, machine = space.sample(random.Random(3)), machine_of(hardware.detect(), 2)
     assert 0 < estimate_us(space.skeleton(schedule), schedule.values, machine) < float("inf")
+
+
+def test_integers_are_multiplied_and_added_apart_and_widened_as_they_are_loaded() -> None:
+    """So that a register tile pays more for each row, whose element is widened and spread, than for a vector."""
+    space = TvmSpace.generated(workloads.get("matmul-int8").build("small"), resolve_target(None, 2))
+    machine = machine_of(hardware.detect(), 2)
+
+    def us(rows: int, vectors: int) -> float:
+        values = ((8, 1, 48 // rows, rows), (2, 12 // vectors, vectors))
+        return estimate_us(space.skeleton(Schedule("plain", "fused", values)), values, machine)
+
+    block = space.skeleton(Schedule("plain", "fused", ((8, 1, 6, 8), (2, 4, 3)))).blocks[0]
+    assert block.work == Work(simple=1.5)
+    assert us(8, 2) < us(12, 1)
+    assert us(4, 4) < 0.95 * us(8, 2)

@@ -24,6 +24,8 @@ STORE = 1.8
 """Slots of a vector store."""
 BROADCAST = 0.85
 """Slots of loading one element into all lanes."""
+WIDEN = 1.0
+"""Slots of widening a vector of elements that are narrower than the result's; twice that of one for all lanes."""
 SPARE = 9
 """Vector registers that LLVM needs beside accumulators."""
 SPILL = 6.5
@@ -142,6 +144,8 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     vector_work += BRANCH * work.branches if shape.found else 0.0
     scalar_work = CALL * work.calls + (0.0 if shape.found else BRANCH * work.branches)
     arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)
+    narrow = [access for access in nest.block.reads if access.element_bytes < nest.block.write.element_bytes]
+    arithmetic += sum(_widening(access, shape) for access in narrow)
     loads = sum(_transfers(access, shape) for access in nest.block.reads)
     accumulators = _transfers(nest.block.write, shape)
     reduces = any(iter_.reduce for iter_ in nest.block.iters)
@@ -268,6 +272,13 @@ def _transfers(access: Access, shape: _Shape) -> float:
     if shape.found:
         return count * step * shape.vectors
     return count * (shape.vectors if step == 1 else GATHER * shape.vector)
+
+
+def _widening(access: Access, shape: _Shape) -> float:
+    """Slots of widening what one access loads in one step."""
+    count = math.prod(loop.extent for loop in shape.tile if stride(access, loop) != 0)
+    spread = shape.vector_loop is not None and stride(access, shape.vector_loop) == 0
+    return WIDEN * count * (2.0 if spread else shape.vectors)
 
 
 def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | None:

@@ -30,6 +30,8 @@ _REDUCE = 2
 _SPLIT_NAME = re.compile(r"(.*)_(\d+)")
 _ROUNDING = ("fabs", "floor", "ceil", "round", "trunc", "nearbyint")
 _BITS = ("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "reinterpret")
+_SUM = 0.5
+"""Operations that a sum of integers counts for, of those of a product."""
 _VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
 """Calls that LLVM turns into vector instructions; the others go to libm, element by element."""
 
@@ -320,13 +322,15 @@ class _Body:
             access = self._access(node.source, node.indices)
             if access != self.write and access not in self.reads:
                 self.reads.append(access)
+        elif _is_integer_arithmetic(node):
+            self._simple += 1 if isinstance(node, tirx.Mul) else _SUM  # nothing multiplies and adds them at once
         elif not _is_number(node):
             return
         elif isinstance(node, tirx.Mul):
             self._multiplications += 1
         elif isinstance(node, (tirx.Add, tirx.Sub)):
             self._additions += 1
-        elif isinstance(node, (tirx.Max, tirx.Min, tirx.Select, tirx.Cast)):
+        elif isinstance(node, (tirx.Max, tirx.Min, tirx.Select)) or (isinstance(node, tirx.Cast) and not _widens(node)):
             self._simple += 1
         elif isinstance(node, tirx.Div):
             self._divisions += 1
@@ -393,6 +397,20 @@ def _is_number(node: Any) -> bool:
     """Whether the node computes a value rather than an index or a condition."""
     dtype = str(getattr(node, "ty", ""))
     return dtype.startswith(("float", "bfloat", "int8", "uint8", "int16"))
+
+
+def _is_integer_arithmetic(node: Any) -> bool:
+    """Whether the node adds or multiplies integers that are loaded, rather than being part of an index."""
+    if not isinstance(node, (tirx.Add, tirx.Sub, tirx.Mul)) or str(getattr(node, "ty", "")) not in ("int32", "int64"):
+        return False
+    loads: list[Any] = []
+    tvm_ffi.structural_walk(node, (tvm.ir.TensorLoad, loads.append))
+    return bool(loads)
+
+
+def _widens(cast: Any) -> bool:
+    """Whether elements are widened as they are loaded, which costs something for each load and not for each use."""
+    return isinstance(cast.value, tvm.ir.TensorLoad) and _bits(cast.value.ty) < _bits(cast.ty)
 
 
 def _integer(value: Any) -> int:
