@@ -102,7 +102,7 @@ def test_failures_bench_a_model(server: ChatServer) -> None:
         it.send(1, "small", ASK)
         calls, arrivals = fetched(it, 1)
     assert calls[0].error is ErrorKind.EMPTY
-    assert arrivals.out == {"small": BENCHED}
+    assert arrivals.out == {"small": f"{BENCHED}, the last: empty"}
 
 
 def test_a_model_is_held_while_its_next_call_hangs_on_one_under_way(server: ChatServer) -> None:
