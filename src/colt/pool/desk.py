@@ -14,7 +14,7 @@ from colt.pool.calls import Call
 from colt.pool.completion import ChatRequest
 
 BENCHED = "benched after failures"
-"""Why a model is out whose circuit breaker is open."""
+"""How the reason begins why a model is out whose circuit breaker is open."""
 
 
 @dataclass(frozen=True, slots=True)

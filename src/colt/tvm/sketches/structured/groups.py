@@ -40,7 +40,8 @@ class Group:
 
 
 def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: Cut, threads: int) -> list[Group]:
-    """The groups in program order of their anchors. ``epilogues`` gives the contraction of each epilogue."""
+    """The groups in program order of their anchors. ``epilogues`` gives the contraction that each
+    epilogue finishes, be it point by point or by adding up its lanes."""
     where: dict[int, Group] = {}
     groups: list[Group] = []
     for number in reversed(range(len(flow.blocks))):
