@@ -20,11 +20,11 @@ from typing import Any
 import tvm
 
 from colt.errors import Rejected
-from colt.tvm import workloads
-from colt.tvm.cost_model import rank_correlation
-from colt.tvm.host import cpu_intrinsics, resolve_target
-from colt.tvm.measure.code_size import predicted_build_seconds
-from colt.tvm.space import TvmSpace
+from colt.tvm.cost.learned import rank_correlation
+from colt.tvm.devices.host import cpu_intrinsics, resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers.code_size import predicted_build_seconds
 
 LONGEST = 20.0
 COLUMNS = "{:22} {:>7} {:>7} {:>26} {:>6} {:>7} {:>13}"

@@ -22,10 +22,11 @@ from typing import Any
 
 import colt
 from colt.errors import InputError
-from colt.intervals import Estimate, estimate, paired_ratio
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.measure import Job, Limits, LocalMeasurer
+from colt.measure.base import Job, Limits
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.workers import LocalMeasurer
+from colt.util.stats import Estimate, estimate, paired_ratio
 
 THREADS = len(os.sched_getaffinity(0))
 ROWS, VECTORS = (4, 8, 16), (1, 2, 4)

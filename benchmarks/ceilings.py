@@ -40,15 +40,16 @@ import colt
 from colt.analysis.estimate import cost
 from colt.analysis.nests import instantiate
 from colt.knobs import Schedule
-from colt.runs.directory import RECEIPT, WINNER
-from colt.runs.receipt import Receipt, load_receipt
-from colt.tvm import workloads
-from colt.tvm.export import load_module
-from colt.tvm.host import resolve_target, set_threads
-from colt.tvm.measure import Limits, LocalMeasurer
-from colt.tvm.peaks import hardware_with_peaks
-from colt.tvm.scorer import machine_of
-from colt.tvm.space import TvmSpace
+from colt.measure.base import Limits
+from colt.store.directory import RECEIPT, WINNER
+from colt.store.receipt import Receipt, load_receipt
+from colt.tvm.cost.scorer import machine_of
+from colt.tvm.devices.host import resolve_target, set_threads
+from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.tvm.programs import workloads
+from colt.tvm.programs.export import load_module
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers import LocalMeasurer
 
 THREADS = len(os.sched_getaffinity(0))
 RESULTS = Path(__file__).parent / "results" / "ceilings"

@@ -12,13 +12,14 @@ import os
 import random
 
 from colt.errors import Rejected
-from colt.tvm import workloads
-from colt.tvm.cost_model import rank_correlation
-from colt.tvm.host import resolve_target, set_threads
-from colt.tvm.measure import Job, LocalMeasurer
-from colt.tvm.peaks import hardware_with_peaks
-from colt.tvm.scorer import AnalyticalScorer, machine_of
-from colt.tvm.space import TvmSpace
+from colt.measure.base import Job
+from colt.tvm.cost.learned import rank_correlation
+from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+from colt.tvm.devices.host import resolve_target, set_threads
+from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.tvm.programs import workloads
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers import LocalMeasurer
 
 THREADS = len(os.sched_getaffinity(0))
 

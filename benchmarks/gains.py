@@ -12,7 +12,7 @@ import statistics
 import time
 
 import colt
-from colt.tvm import workloads
+from colt.tvm.programs import workloads
 
 HELD_OUT = workloads.names("held-out")
 

@@ -24,7 +24,7 @@ from tests.pool.chat_server import ChatServer
 from tests.pool.simulated_model import simulated_reply
 
 import colt
-from colt.pool.money import Prices
+from colt.proposers.language.money import Prices
 
 POOL = """
 [[member]]

@@ -36,7 +36,7 @@ def main() -> None:
         serve(contender(options.contender))
         return
     import colt
-    from colt.tvm.peaks import measure_peaks
+    from colt.tvm.devices.peaks import measure_peaks
 
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def contender(name: str) -> Callable[[], object]:
     import tvm
 
     if name == "peak":
-        from colt.tvm.peak_kernels import build, fma_kernel
+        from colt.tvm.devices.peak_kernels import build, fma_kernel
 
         library = build(fma_kernel(THREADS, VECTORS, LANES, STEPS), THREADS)["main"]
         shapes = ((VECTORS, LANES), (LANES,), (THREADS, VECTORS, LANES))

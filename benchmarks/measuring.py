@@ -29,17 +29,17 @@ from typing import Any
 
 import psutil
 
-from colt.comparison import rank_in_turn
 from colt.errors import Rejected
-from colt.search.types import Fate
-from colt.session import TRIAL_LIMITS
-from colt.tvm import workloads
-from colt.tvm.cost_model import rank_correlation
-from colt.tvm.host import prefer_cpu_intrinsics, resolve_target, set_threads
-from colt.tvm.measure import Job, Limits, LocalMeasurer
-from colt.tvm.peaks import hardware_with_peaks
-from colt.tvm.records import arguments_info
-from colt.tvm.space import TvmSpace
+from colt.measure.base import Fate, Job, Limits
+from colt.run.compare import rank_in_turn
+from colt.run.context import TRIAL_LIMITS
+from colt.tvm.cost.learned import rank_correlation
+from colt.tvm.devices.host import prefer_cpu_intrinsics, resolve_target, set_threads
+from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.tvm.metaschedule.records import arguments_info
+from colt.tvm.programs import workloads
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers import LocalMeasurer
 
 THREADS = len(os.sched_getaffinity(0))
 PARTS = ("candidates", "truth", "overlap", "faults", "endurance")

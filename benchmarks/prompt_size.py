@@ -20,24 +20,28 @@ from dataclasses import dataclass
 
 from tvm import s_tir
 
-from colt.hardware import detect
 from colt.knobs import Schedule
-from colt.pool.experts.tuner import Tuner
-from colt.pool.openings import openings
-from colt.pool.prompt import Member, node_text, stable_text
-from colt.pool.reply import schema
+from colt.machine import detect
+from colt.measure.base import Fate
+from colt.proposers.experts.tuner import Tuner
+from colt.proposers.language.prompt import MemberInWords, node_text, stable_text
+from colt.proposers.language.reply import schema
+from colt.proposers.openings import openings
 from colt.search.search import Search
-from colt.search.types import Fate, ModelSpec, Observation, Proposal, TrialResult
-from colt.tvm import workloads
+from colt.search.types import MemberSpec, Observation, Proposal, TrialResult
 from colt.tvm.briefing import brief
-from colt.tvm.host import resolve_target
-from colt.tvm.scorer import AnalyticalScorer, machine_of
-from colt.tvm.source import load_program
-from colt.tvm.space import TvmSpace
+from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
 
 THREADS = 2
 AUTHORS_SYSTEM_TEXT = 4700
-POOL = [Member(ModelSpec("gpt-5.2", 600.0), 1.75, 14.0), Member(ModelSpec("gpt-5-mini", 100.0), 0.25, 2.0)]
+POOL = [
+    MemberInWords(MemberSpec("gpt-5.2", 600.0), 1.75, 14.0),
+    MemberInWords(MemberSpec("gpt-5-mini", 100.0), 0.25, 2.0),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ import statistics
 from dataclasses import replace
 from typing import Any
 
-from colt.config import SpaceKind
-from colt.intervals import paired_ratio
-from colt.planning import plan
-from colt.tuning import run
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.measure import Limits, LocalMeasurer
+from colt.measure.base import Limits
+from colt.options import SpaceKind
+from colt.plan import plan
+from colt.run.loop import run
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.workers import LocalMeasurer
+from colt.util.stats import paired_ratio
 
 THREADS = len(os.sched_getaffinity(0))
 ROUNDS = 15

@@ -19,14 +19,14 @@ import numpy as np
 import tvm
 
 from colt.knobs import Schedule
-from colt.pool.experts.architect import Architect
-from colt.search.types import ModelSpec
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target, set_threads
-from colt.tvm.peaks import hardware_with_peaks
-from colt.tvm.scorer import AnalyticalScorer, machine_of
+from colt.proposers.experts.architect import Architect
+from colt.search.types import MemberSpec
+from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+from colt.tvm.devices.host import resolve_target, set_threads
+from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.tvm.programs import workloads
 from colt.tvm.sketches import DesignSpace, derive, generate
-from colt.tvm.space import TvmSpace
+from colt.tvm.space.space import TvmSpace
 
 THREADS = len(os.sched_getaffinity(0))
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def constructed(space: TvmSpace, machine: Any, count: int) -> list[Schedule]:
-    architect = Architect(space, AnalyticalScorer(space, machine), ModelSpec("architect", 70.0))
+    architect = Architect(space, AnalyticalScorer(space, machine), MemberSpec("architect", 70.0))
     return architect.construct(count, random.Random(0))
 
 

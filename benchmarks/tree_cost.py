@@ -17,13 +17,14 @@ import random
 import time
 from dataclasses import dataclass
 
-from colt.config import PRESETS, SearchConfig
+from colt.measure.base import Fate
+from colt.options import PRESETS, SearchConfig
 from colt.search.search import Propose, Search
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import Fate, ModelSpec, Observation, Proposal, Trial, TrialResult
+from colt.search.types import MemberSpec, Observation, Proposal, Trial, TrialResult
 from colt.testing import SpaceCase
 
-MODELS = (ModelSpec("small", 7.0), ModelSpec("middle", 32.0), ModelSpec("large", 400.0))
+MODELS = (MemberSpec("small", 7.0), MemberSpec("middle", 32.0), MemberSpec("large", 400.0))
 CHUNK = 1_000
 """Iterations between two tells."""
 LAST = 10_000

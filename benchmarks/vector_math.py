@@ -26,14 +26,14 @@ from tvm import s_tir, te, tirx
 
 import side_by_side
 import structures
-from colt.hardware import detect
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target, set_threads
-from colt.tvm.peaks import hardware_with_peaks
-from colt.tvm.program import module_of_tensors
-from colt.tvm.scorer import machine_of
+from colt.machine import detect
+from colt.tvm.cost.scorer import machine_of
+from colt.tvm.devices.host import resolve_target, set_threads
+from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.tvm.programs import workloads
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.sketches import DesignSpace, derive, generate
-from colt.tvm.space import TvmSpace
+from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS, rewrite
 
 THREADS = len(os.sched_getaffinity(0))

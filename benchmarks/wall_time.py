@@ -69,7 +69,7 @@ def colt_command(options: argparse.Namespace, run: Path) -> list[str]:
 
 
 def stock_command(options: argparse.Namespace, run: Path, folder: str) -> list[str]:
-    from colt.tvm.host import resolve_target
+    from colt.tvm.devices.host import resolve_target
 
     script = Path(folder) / "stock.py"
     script.write_text(STOCK)
@@ -88,9 +88,9 @@ def compare(name: str, ours: Path, stock: Path) -> None:
     """Time both winners in turn."""
     from tvm.s_tir import meta_schedule as ms
 
-    from colt.tvm import workloads
-    from colt.tvm.host import cpu_intrinsics, resolve_target
-    from colt.tvm.measure import LocalMeasurer
+    from colt.tvm.devices.host import cpu_intrinsics, resolve_target
+    from colt.tvm.programs import workloads
+    from colt.tvm.workers import LocalMeasurer
 
     target = resolve_target(None, THREADS)
     workload = workloads.get(name)

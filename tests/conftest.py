@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from colt.hardware import Peaks, detect, save_peaks
+from colt.machine import Peaks, detect, save_peaks
 from tests.hurry import hurry
 from tests.loopback_board import LoopbackBoard
 

@@ -11,14 +11,14 @@ import sys
 
 import pytest
 
-from colt import comparison
 from colt.cli import main
-from colt.tvm.measure import local
+from colt.run import compare
+from colt.tvm.workers import local
 
 COLT = [sys.executable, "-P", __file__]
 _HASTE = {
-    (comparison, "TURN_SECONDS"): 0.05,
-    (comparison, "RANKING_SECONDS"): 0.05,
+    (compare, "TURN_SECONDS"): 0.05,
+    (compare, "RANKING_SECONDS"): 0.05,
     (local, "_PATIENCE_SECONDS"): 0.0,
     (local, "_PATIENCE_SHARE"): 0.0,
 }

@@ -19,15 +19,14 @@ import pytest
 import tvm_ffi
 
 import colt
-from colt import consulting, session
 from colt.events import Event
-from colt.finish import Result
-from colt.pool import chat, openings
-from colt.pool.money import Prices
-from colt.pool.retry import RetryPolicy
-from colt.search.types import Fate
-from colt.tvm.measure import Job, Limits, Measurement, Verification
-from colt.tvm.measure.types import Noise
+from colt.measure.base import Fate, Job, Limits, Measurement, Noise, Verification
+from colt.proposers import openings
+from colt.proposers.language import client
+from colt.proposers.language.money import Prices
+from colt.proposers.language.retry import RetryPolicy
+from colt.run import consulting, context
+from colt.run.finish import Result
 from tests.pool.chat_members import PRICES
 from tests.pool.chat_server import ChatServer, Part
 from tests.pool.simulated_model import simulated_reply
@@ -169,7 +168,7 @@ def _toml(value: object) -> str:
 
 def quick_machine(patch: pytest.MonkeyPatch) -> None:
     """No hardware, and little patience with endpoints."""
-    patch.setattr(session, "LocalMeasurer", QuickMachine)
+    patch.setattr(context, "LocalMeasurer", QuickMachine)
     patch.setattr(consulting, "RETRY", RETRY)
-    patch.setattr(chat, "GRACE_S", 0.1)
+    patch.setattr(client, "GRACE_S", 0.1)
     patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time

@@ -8,11 +8,12 @@ from collections.abc import Collection
 
 import pytest
 
-from colt import asking, events
-from colt.pool.completion import ErrorKind
-from colt.pool.desk import BENCHED
-from colt.resting import FIRST_REST, IN_A_ROW
-from colt.search.types import ModelSpec, Ticket
+from colt import events
+from colt.proposers import dispatcher
+from colt.proposers.cooldown import FIRST_REST, IN_A_ROW
+from colt.proposers.desk import BENCHED
+from colt.proposers.language.completion import ErrorKind
+from colt.search.types import MemberSpec, Ticket
 from tests.search.operations import tree
 from tests.search.toyworld import LARGE, SMALL
 from tests.virtual_desk import NEVER, TRIAL_S, Run, VirtualDesk
@@ -91,7 +92,7 @@ def test_no_call_is_made_once_what_waits_or_is_coming_suffices(trials: int, orde
     def check(ticket: int, model: str) -> None:
         alternatives = sum(event.places for event in run.world.of(events.Selected) if event.ticket in run.sent)
         brought = run.waiting + run.by_models
-        fruitful = (brought + asking.EXPECTED) / (alternatives - run.coming + asking.OUT_OF)
+        fruitful = (brought + dispatcher.EXPECTED) / (alternatives - run.coming + dispatcher.OUT_OF)
         assert run.waiting + run.coming * fruitful < trials - run.search.trials.charged
 
     desk.on_send = check
@@ -169,14 +170,14 @@ def test_patience_has_an_end() -> None:
         run.step()
     assert run.desk.waited_s == 0
     assert run.step()
-    assert run.desk.waited_s == pytest.approx(asking.PATIENCE_S, abs=asking.POLL_S)
+    assert run.desk.waited_s == pytest.approx(dispatcher.PATIENCE_S, abs=dispatcher.POLL_S)
     assert run.finish().search.trials.told == 8
     assert run.by_models == 0
 
 
 def test_patience_grows_with_the_slowest_answer() -> None:
     """At most one batch beyond their half goes to experts: then it is known how long answers take."""
-    run = Run(VirtualDesk(delays=lambda model: 1.5 * asking.PATIENCE_S), trials=64).finish()
+    run = Run(VirtualDesk(delays=lambda model: 1.5 * dispatcher.PATIENCE_S), trials=64).finish()
     assert len(run.made_by) - run.by_models <= 32 + run.search.config.batch_size // 2
 
 
@@ -186,7 +187,7 @@ def test_who_is_to_stop_waits_for_nobody() -> None:
         run.step()
     run.stopped = lambda: True
     assert run.asking.ask(4) == []
-    assert run.desk.waited_s <= asking.POLL_S
+    assert run.desk.waited_s <= dispatcher.POLL_S
 
 
 # ---- when they are called no more ----
@@ -291,12 +292,12 @@ def test_after_a_rest_one_answer_decides() -> None:
 
 # ---- experts in the pool ----
 
-TUNER = ModelSpec("tuner", 8.0)
+TUNER = MemberSpec("tuner", 8.0)
 
 
 @pytest.mark.parametrize("size", [1.0, 8.0, 100.0])
 def test_models_beside_experts_are_asked(size: float) -> None:
-    model = ModelSpec("model", size)
+    model = MemberSpec("model", size)
     run = Run(VirtualDesk(), models=[model], experts=[TUNER], trials=40).finish()
     assert run.search.trials.told == 40
     assert run.by_models >= 10
@@ -305,7 +306,7 @@ def test_models_beside_experts_are_asked(size: float) -> None:
 
 def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree may have nothing for a model for as long as it likes."""
-    run = Run(VirtualDesk(), models=[ModelSpec("model", 1.0)], experts=[TUNER])
+    run = Run(VirtualDesk(), models=[MemberSpec("model", 1.0)], experts=[TUNER])
     select = run.search.select
 
     def without(feeder: str | None = None, out: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
@@ -318,7 +319,7 @@ def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_experts_of_the_pool_go_on_when_its_model_is_out() -> None:
-    model = ModelSpec("model", 1.0)
+    model = MemberSpec("model", 1.0)
     run = Run(VirtualDesk(out={"model": BENCHED}), models=[model], experts=[TUNER]).finish()
     assert run.search.trials.told == 32
     assert run.made_by.count("tuner") > 4

@@ -13,15 +13,15 @@ import pytest
 import tvm
 
 import colt
-from colt import finish
 from colt.errors import InputError, MeasureError
-from colt.hardware import detect
-from colt.planning import plan
-from colt.runs.receipt import load_receipt
-from colt.tvm.assumed import assumed_hardware, resolve_board_target, simd_of_target
-from colt.tvm.measure import LocalMeasurer
-from colt.tvm.source import load_program
-from colt.tvm.space import TvmSpace
+from colt.machine import detect
+from colt.plan import plan
+from colt.run import finish
+from colt.store.receipt import load_receipt
+from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target, simd_of_target
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers import LocalMeasurer
 from tests.hurry import COLT
 from tests.loopback_board import LoopbackBoard, free_port
 

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from colt.calling import FEWEST, MOST, alternatives_per_call, calls_at_once, member_in_words, read_pool, resolved_config
-from colt.config import SearchConfig
 from colt.errors import InputError
-from colt.pool.money import Prices
-from colt.pool.spec import ExpertMember, Pool
+from colt.options import SearchConfig
+from colt.proposers.language.money import Prices
+from colt.proposers.poolfile import ExpertMember, PoolSpec
+from colt.run.calling import (
+    FEWEST,
+    MOST,
+    alternatives_per_call,
+    calls_at_once,
+    member_in_words,
+    read_pool,
+    resolved_config,
+)
 from tests.pool.chat_members import member
 
 URL = "http://127.0.0.1:1/v1"
@@ -44,14 +52,14 @@ def test_of_several_prices_the_typical_one_counts() -> None:
 
 
 def test_what_is_stated_stays() -> None:
-    pool = Pool((member(URL),))
+    pool = PoolSpec((member(URL),))
     assert resolved_config(SearchConfig.preset("models", proposals_per_call=5), pool).proposals_per_call == 5
     assert resolved_config(None, pool) == SearchConfig.preset("models", proposals_per_call=FEWEST)
 
 
 def test_without_models_nothing_changes() -> None:
-    assert resolved_config(None, Pool.built_in()) == SearchConfig()
-    assert resolved_config(SearchConfig(proposals_per_call=0), Pool.built_in()).proposals_per_call == 1
+    assert resolved_config(None, PoolSpec.built_in()) == SearchConfig()
+    assert resolved_config(SearchConfig(proposals_per_call=0), PoolSpec.built_in()).proposals_per_call == 1
 
 
 def test_prompts_tell_what_members_cost() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from colt.comparison import Comparison, compare, repeat_milliseconds, rounds_for
-from colt.intervals import estimate, paired_ratio
-from colt.runs.receipt import Verdict
-from colt.tvm.measure import Limits
+from colt.measure.base import Limits
+from colt.run.compare import Comparison, compare, repeat_milliseconds, rounds_for
+from colt.store.receipt import Verdict
+from colt.util.stats import estimate, paired_ratio
 from tests.hurry import take_time
 
 Clock = Callable[[str, float], float]

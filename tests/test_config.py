@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from colt.config import PRESETS, Budget, SearchConfig
 from colt.errors import ColtError, InputError
+from colt.options import PRESETS, Budget, SearchConfig
 
 FIELDS = {field.name: field for field in dataclasses.fields(SearchConfig)}
 NUMBERS = [name for name, field in FIELDS.items() if not field.metadata["choices"]]

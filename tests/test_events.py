@@ -11,7 +11,7 @@ import pytest
 from colt import events
 from colt.events import Event, to_record
 from colt.knobs import Edit, Jump, Schedule
-from colt.search.types import Fate
+from colt.measure.base import Fate
 from tests.search.operations import life
 
 SCHEDULE = Schedule("plain", "flat", ((1, 4, 2, 8), 64, "inline"))

@@ -13,9 +13,9 @@ import tvm
 
 import colt
 from colt.errors import InputError
-from colt.finish import Result
-from colt.planning import plan
-from colt.runs.receipt import FunctionPart, MathPart, load_receipt
+from colt.plan import plan
+from colt.run.finish import Result
+from colt.store.receipt import FunctionPart, MathPart, load_receipt
 from colt.tvm.vector_math import FUNCTIONS, count_calls
 from tests.test_receipt import OLD, shown
 
@@ -78,7 +78,8 @@ def test_exact_math_leaves_the_calls(program: str, tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_it(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from colt import cli, tuning
+    from colt.cli import main
+    from colt.run import loop
 
     asked: list[bool] = []
 
@@ -86,9 +87,9 @@ def test_the_command_line_takes_it(program: str, monkeypatch: pytest.MonkeyPatch
         asked.append(made.exact_math)
         raise InputError("enough")
 
-    monkeypatch.setattr(tuning, "run", run)
+    monkeypatch.setattr(loop, "run", run)
     monkeypatch.chdir(Path(program).parent)
-    assert cli.main(["tune", program]) == cli.main(["tune", program, "--exact-math"]) == 2
+    assert main(["tune", program]) == main(["tune", program, "--exact-math"]) == 2
     assert asked == [False, True]
 
 

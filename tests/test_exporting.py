@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from colt.errors import InputError
-from colt.exporting import export_kernel, loading_lines
-from colt.runs.receipt import Receipt, load_receipt
-from colt.tvm.export import is_loadable, load_module
+from colt.run.export import export_kernel, loading_lines
+from colt.store.receipt import Receipt, load_receipt
+from colt.tvm.programs.export import is_loadable, load_module
 
 RECEIPT = Path(__file__).parent / "receipts" / "schema-1-first.json"
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from colt.findings import FILE, MOST, recall, remember
-from colt.runs.receipt import FoundPart
+from colt.proposers.language.findings import FILE, MOST, recall, remember
+from colt.store.receipt import FoundPart
 from tests.pool.chat_members import member
 
 pytest.importorskip("openai", reason="language models come with the extra models")
 
-from colt.pool.check import Finding, Reasoning, SchemaSupport
+from colt.proposers.language.probe import Finding, Reasoning, SchemaSupport
 
 URL = "http://127.0.0.1:1/v1"
 

@@ -9,12 +9,13 @@ import pytest
 import tvm_ffi
 
 import colt
-import colt.planning
-import colt.session
-from colt import comparison
-from colt.finish import Result
-from colt.runs.receipt import Verdict
-from colt.tvm.measure import LocalMeasurer, Verification
+import colt.plan
+import colt.run.context
+from colt.measure.base import Verification
+from colt.run import compare
+from colt.run.finish import Result
+from colt.store.receipt import Verdict
+from colt.tvm.workers import LocalMeasurer
 
 Judge = Callable[[int], bool]
 """Told how many candidates were judged before, says whether the next is right."""
@@ -85,7 +86,7 @@ def test_all_leaders_are_verified_before_any_of_them_is_timed(
 def test_the_untuned_program_takes_part_in_the_turn(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(monkeypatch)
     result = tune(own_program)
-    untuned = colt.planning.plan(own_program).program.module
+    untuned = colt.plan.plan(own_program).program.module
     assert tvm_ffi.structural_equal(watched.timed[-2], untuned)
     assert [among(module, [result.module]) for module in watched.timed[-3:]] == [True, False, True]
     assert (result.receipt.rounds or 0) >= 2
@@ -119,7 +120,7 @@ def test_a_slower_winner_is_not_kept(own_program: str, monkeypatch: pytest.Monke
     timings(monkeypatch, tuned=[100.0] * 8, untuned=[80.0, 81.0] * 4)
     result = tune(own_program, trials=3)
     assert (result.best, result.speedup, result.verdict) == (None, 1.0, Verdict.SLOWER)
-    assert tvm_ffi.structural_equal(result.module, colt.planning.plan(own_program).program.module)
+    assert tvm_ffi.structural_equal(result.module, colt.plan.plan(own_program).program.module)
     assert result.receipt.baseline.interval_us == (80.0, 81.0)
     assert any("0.81x (0.80x to 0.81x with" in message for message in result.receipt.messages)
 
@@ -128,7 +129,7 @@ def test_a_program_that_takes_too_long_has_one_round_and_no_interval(
     own_program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ONCE_SECONDS", "TURN_SECONDS", "SLOW_SECONDS"):
-        monkeypatch.setattr(comparison, name, 0.0)
+        monkeypatch.setattr(compare, name, 0.0)
     watched = Watched(monkeypatch)
     result = tune(own_program)
     receipt = result.receipt

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from colt.errors import InputError
-from colt.hardware import (
+from colt.machine import (
     Bound,
     Cache,
     Hardware,
@@ -26,7 +26,7 @@ from colt.hardware import (
     load_peaks,
     save_peaks,
 )
-from colt.hardware.cpuinfo import parse_cpu_list, parse_cpuinfo, parse_size, read_caches, simd_of
+from colt.machine.cpuinfo import parse_cpu_list, parse_cpuinfo, parse_size, read_caches, simd_of
 
 INTEL_AVX2 = """\
 processor\t: 0
@@ -342,5 +342,5 @@ def test_a_peak_is_the_most_that_was_ever_seen():
 
 
 def test_importing_it_does_not_import_tvm():
-    code = "import sys, colt.hardware, colt.tvm.peaks; sys.exit('tvm' in sys.modules)"
+    code = "import sys, colt.machine, colt.tvm.devices.peaks; sys.exit('tvm' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

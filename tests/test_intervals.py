@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colt.intervals import FEWEST_FOR_ORDER, Interval, estimate, median_interval, order_rank, paired_ratio
+from colt.util.stats import FEWEST_FOR_ORDER, Interval, estimate, median_interval, order_rank, paired_ratio
 
 positive = st.floats(1e-6, 1e9)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from colt.paying import NEAR_ROOFLINE, WINDOW, why_stop_paying
-from colt.search.types import Fate, Trial, TrialResult
+from colt.measure.base import Fate
+from colt.proposers.worth import NEAR_ROOFLINE, WINDOW, why_stop_paying
+from colt.search.types import Trial, TrialResult
 
 MODELS = ("small", "large")
 

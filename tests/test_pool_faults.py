@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from colt.pool.completion import ErrorKind
-from colt.runs.receipt import ModelPart
+from colt.proposers.language.completion import ErrorKind
+from colt.store.receipt import ModelPart
 from tests.pool.chat_server import Part
 from tests.pool_runs import KEY_VARIABLE, SLOW, PoolRuns
 

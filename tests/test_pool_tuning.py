@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 import colt
-from colt import cli, comparison, events, session
-from colt.runs.receipt import Receipt, load_receipt
-from colt.tvm.measure import Limits, LocalMeasurer
+from colt import events
+from colt.cli import main
+from colt.measure.base import Limits
+from colt.run import compare, context
+from colt.store.receipt import Receipt, load_receipt
+from colt.tvm.workers import LocalMeasurer
 from tests.pool.chat_members import KEY
 from tests.pool.chat_server import ChatServer, Part
 from tests.pool_runs import KEY_VARIABLE, PoolRuns
@@ -43,12 +46,12 @@ def files(folder: Path) -> set[Path]:
 
 
 def test_a_run_with_two_models_on_real_hardware(pool_runs: PoolRuns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "LocalMeasurer", LocalMeasurer)
+    monkeypatch.setattr(context, "LocalMeasurer", LocalMeasurer)
     for module, limits in (
-        (session, "TRIAL"),
-        (session, "BASELINE"),
-        (comparison, "RANKING"),
-        (comparison, "COMPARISON"),
+        (context, "TRIAL"),
+        (context, "BASELINE"),
+        (compare, "RANKING"),
+        (compare, "COMPARISON"),
     ):
         monkeypatch.setattr(module, f"{limits}_LIMITS", Limits(noise_wait_seconds=0.01))
     pool_runs.model("small", 1.0)
@@ -235,7 +238,7 @@ def refused(pool_runs: PoolRuns, capsys: pytest.CaptureFixture[str], *options: s
     pool, run = pool_runs.pool, pool_runs.folder / "run"
     before = files(pool_runs.folder)
     try:
-        code = cli.main(["tune", pool_runs.program, "--pool", str(pool), "--run", str(run), *options])
+        code = main(["tune", pool_runs.program, "--pool", str(pool), "--run", str(run), *options])
     except SystemExit as exit_:
         code = int(str(exit_.code))
     assert code == 2
@@ -280,9 +283,9 @@ def test_a_dry_run_estimates_asks_nobody_and_writes_nothing(
     arguments = ["tune", pool_runs.program, "--pool", str(pool_runs.pool), "--trials", "32"]
     before = files(pool_runs.folder)
     settings = ["--proposals-per-call", "2", "--model-openings", "2"]
-    assert cli.main([*arguments, *settings, "--dry-run", "--json"]) == 0
+    assert main([*arguments, *settings, "--dry-run", "--json"]) == 0
     estimate = json.loads(capsys.readouterr().out)
-    assert cli.main([*arguments, *settings, "--dry-run"]) == 0
+    assert main([*arguments, *settings, "--dry-run"]) == 0
     assert f"about {estimate['calls']} calls for 32 trials" in " ".join(capsys.readouterr().out.split())
     assert files(pool_runs.folder) == before
     assert [server.asked for server in servers] == [[], []]
@@ -362,6 +365,6 @@ def test_a_second_ctrl_c_drops_the_run(pool_runs: PoolRuns, thinking: list[ChatS
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=LONG_S / 2)
-    assert child.returncode == cli.INTERRUPTED, err
+    assert child.returncode == main.INTERRUPTED, err
     assert "Traceback" not in err
     assert not (pool_runs.folder / "run" / "receipt.json").exists()

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from colt.errors import InputError
-from colt.runs.describe import speedup_text
-from colt.runs.receipt import Receipt, RooflinePart, Verdict, load_receipt, printable
-from colt.runs.table import result_table
+from colt.store.receipt import Receipt, RooflinePart, Verdict, load_receipt, printable
+from colt.views.describe import speedup_text
+from colt.views.table import result_table
 
 OLD = Path(__file__).parent / "receipts" / "schema-1-first.json"
 """Written before receipts had intervals, verdicts and rooflines."""

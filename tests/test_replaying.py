@@ -17,23 +17,24 @@ from typing import Any
 import pytest
 
 import colt
-from colt import ceiling, events, session
-from colt.config import SpaceKind
+from colt import events
 from colt.errors import InputError
 from colt.events import Event
-from colt.finish import Result
-from colt.hardware import Peaks, detect
-from colt.planning import plan
-from colt.replaying import METHODS, Replay
-from colt.runs.directory import RECORDING
-from colt.runs.receipt import load_receipt
-from colt.search.types import Fate
-from colt.tuning import TREE, run
-from colt.tvm.export import load_module
-from colt.tvm.measure import ExportError, LocalMeasurer, Verification
-from colt.tvm.program import fingerprint
-from colt.tvm.source import load_program
-from colt.tvm.workloads import matmul
+from colt.machine import Peaks, detect
+from colt.measure.base import ExportError, Fate, Verification
+from colt.options import SpaceKind
+from colt.plan import plan
+from colt.run import context, roofline
+from colt.run.finish import Result
+from colt.run.loop import TREE, run
+from colt.run.replay import METHODS, Replay
+from colt.store.directory import RECORDING
+from colt.store.receipt import load_receipt
+from colt.tvm.programs.export import load_module
+from colt.tvm.programs.program import fingerprint
+from colt.tvm.programs.source import load_program
+from colt.tvm.programs.workloads import matmul
+from colt.tvm.workers import LocalMeasurer
 from tests.hurry import COLT
 from tests.loopback_board import LoopbackBoard
 from tests.pool.chat_members import KEY
@@ -56,9 +57,9 @@ def nothing_outside() -> Iterator[None]:
         patch.setattr(socket, "socket", refuse)
         patch.setattr(subprocess, "Popen", refuse)
         patch.setattr(LocalMeasurer, "__init__", refuse)
-        patch.setattr(session, "hardware_with_peaks", refuse)
-        patch.setattr(ceiling, "measured_again", refuse)
-        patch.setattr(ceiling, "save_peaks", refuse)
+        patch.setattr(context, "hardware_with_peaks", refuse)
+        patch.setattr(roofline, "measured_again", refuse)
+        patch.setattr(roofline, "save_peaks", refuse)
         patch.setattr(signal, "signal", refuse)
         yield
 
@@ -187,8 +188,8 @@ def test_a_run_that_stopped_at_the_roofline_is_replayed(
     own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     peaks = Peaks(100.0, 200.0, 30.0, "copy", 2, "2026-01-01T00:00:00")  # a busy machine would not know its own
-    monkeypatch.setattr(session, "hardware_with_peaks", lambda threads: replace(detect(), peaks=peaks))
-    monkeypatch.setattr(ceiling, "save_peaks", lambda *rest: None)
+    monkeypatch.setattr(context, "hardware_with_peaks", lambda threads: replace(detect(), peaks=peaks))
+    monkeypatch.setattr(roofline, "save_peaks", lambda *rest: None)
     result = tune(own_program, tmp_path / "run", until_roofline=1e-6)
     assert result.receipt.stop_reason == "roofline"
     assert_identical(tmp_path / "run")
@@ -198,10 +199,10 @@ def test_a_run_whose_peaks_were_measured_again_is_replayed(
     own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     low, true = (Peaks(1.0, gflops, 30.0, "copy", 2, "2026-01-01T00:00:00") for gflops in (0.001, 0.002))
-    monkeypatch.setattr(session, "hardware_with_peaks", lambda threads: replace(detect(), peaks=low))
-    monkeypatch.setattr(ceiling, "measured_again", lambda hardware, threads: replace(hardware, peaks=true))
-    monkeypatch.setattr(ceiling, "MISCOUNT", 1e9)
-    monkeypatch.setattr(ceiling, "save_peaks", lambda *rest: None)
+    monkeypatch.setattr(context, "hardware_with_peaks", lambda threads: replace(detect(), peaks=low))
+    monkeypatch.setattr(roofline, "measured_again", lambda hardware, threads: replace(hardware, peaks=true))
+    monkeypatch.setattr(roofline, "MISCOUNT", 1e9)
+    monkeypatch.setattr(roofline, "save_peaks", lambda *rest: None)
     result = tune(own_program, tmp_path / "run", until_roofline=0.95)
     assert any("void and measured again" in message for message in result.receipt.messages)
     assert any("its own figure counts from now on" in message for message in result.receipt.messages)
@@ -363,7 +364,7 @@ def test_a_workload_that_has_changed_since_is_warned_about(
     tune("matmul", tmp_path / "run", trials=2)
     changed = load_program(own_program).module
     other = replace(matmul.WORKLOAD, make_module=lambda shape: changed)
-    monkeypatch.setattr("colt.tvm.source.workloads.get", lambda name: other)
+    monkeypatch.setattr("colt.tvm.programs.source.workloads.get", lambda name: other)
     replay = replayed(tmp_path / "run")
     assert replay.warnings == ("the workload matmul is not what it was then; program.json is used",)
     assert replay.identical

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from colt.resting import FIRST_REST, IN_A_ROW, Rests
+from colt.proposers.cooldown import FIRST_REST, IN_A_ROW, Rests
 
 
 def rested(at: int = 0) -> Rests:

@@ -17,17 +17,18 @@ import tvm_ffi
 from tvm.s_tir import meta_schedule as ms
 
 import colt
-from colt import ceiling, events, session
-from colt.config import SpaceKind
+from colt import events
 from colt.events import Event
-from colt.finish import Result
-from colt.hardware import Bound, Peaks, detect, load_peaks
-from colt.planning import plan
-from colt.runs.receipt import Verdict, load_receipt
-from colt.search.types import Fate
-from colt.tuning import run
-from colt.tvm.measure import Limits, LocalMeasurer, Verification
-from colt.tvm.source import load_program
+from colt.machine import Bound, Peaks, detect, load_peaks
+from colt.measure.base import Fate, Limits, Verification
+from colt.options import SpaceKind
+from colt.plan import plan
+from colt.run import context, roofline
+from colt.run.finish import Result
+from colt.run.loop import run
+from colt.store.receipt import Verdict, load_receipt
+from colt.tvm.programs.source import load_program
+from colt.tvm.workers import LocalMeasurer
 
 
 def tune(program: Any, **options: Any) -> Result:
@@ -328,9 +329,9 @@ def test_a_run_ends_even_if_everything_is_skipped(own_program: str, monkeypatch:
 
 def test_another_load_is_named_in_the_receipt(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peak that nothing here reaches makes every machine look busy."""
-    monkeypatch.setattr(session, "TRIAL_LIMITS", Limits(noise_wait_seconds=0.01))
-    monkeypatch.setattr("colt.tvm.measure.local.reference_gflop", lambda *rest: 1e-9)
-    monkeypatch.setattr(ceiling, "measured_again", lambda hardware, threads: hardware)  # figures are too good by far
+    monkeypatch.setattr(context, "TRIAL_LIMITS", Limits(noise_wait_seconds=0.01))
+    monkeypatch.setattr("colt.tvm.workers.local.reference_gflop", lambda *rest: 1e-9)
+    monkeypatch.setattr(roofline, "measured_again", lambda hardware, threads: hardware)  # figures are too good by far
     result = tune(own_program, trials=2)
     noise = result.receipt.noise
     assert noise is not None
@@ -373,8 +374,8 @@ def test_a_peak_that_is_too_low_is_measured_again_and_stops_nothing(
     own_program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     low, true = (Peaks(1.0, gflops, 30.0, "copy", 2, "2026-01-01T00:00:00") for gflops in (0.001, 1e6))
-    monkeypatch.setattr(session, "hardware_with_peaks", lambda threads: replace(detect(), peaks=low))
-    monkeypatch.setattr(ceiling, "measured_again", lambda hardware, threads: replace(hardware, peaks=true))
+    monkeypatch.setattr(context, "hardware_with_peaks", lambda threads: replace(detect(), peaks=low))
+    monkeypatch.setattr(roofline, "measured_again", lambda hardware, threads: replace(hardware, peaks=true))
     result = tune(own_program, trials=6, until_roofline=0.95)
     assert result.receipt.stop_reason == "trials"
     assert result.receipt.trials.total == 6

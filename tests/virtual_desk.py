@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from colt import events
-from colt.asking import Asking
-from colt.config import SearchConfig
-from colt.pool.calls import Call
-from colt.pool.completion import ChatRequest, ErrorKind
-from colt.pool.desk import Arrivals
-from colt.pool.language import LanguageModel
-from colt.pool.prompt import Member, stable_text
-from colt.search.types import ModelSpec, Trial
-from colt.stopwatch import Stopwatch
+from colt.options import SearchConfig
+from colt.proposers.desk import Arrivals
+from colt.proposers.dispatcher import Asking
+from colt.proposers.language.calls import Call
+from colt.proposers.language.completion import ChatRequest, ErrorKind
+from colt.proposers.language.model import LanguageModel
+from colt.proposers.language.prompt import MemberInWords, stable_text
+from colt.search.types import MemberSpec, Trial
+from colt.util.clock import Stopwatch
 from tests.pool.simulated_model import simulated_reply
 from tests.pool.toy_briefing import ToyBriefing
 from tests.search.toyworld import LARGE, SMALL, BestOf, World, measure
@@ -24,7 +24,7 @@ from tests.search.toyworld import LARGE, SMALL, BestOf, World, measure
 SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 3, "root_width": 4, "batch_size": 8}
 TRIAL_S = 1.0
 NEVER = 1e9
-FEEDERS = (ModelSpec("feeder", 1.0), ModelSpec("other-feeder", 1.0))
+FEEDERS = (MemberSpec("feeder", 1.0), MemberSpec("other-feeder", 1.0))
 
 
 class LegibleBriefing(ToyBriefing):
@@ -100,8 +100,8 @@ class Run:
         desk: VirtualDesk,
         *,
         trials: int = 32,
-        models: Sequence[ModelSpec] = (SMALL, LARGE),
-        experts: Sequence[ModelSpec] = (),
+        models: Sequence[MemberSpec] = (SMALL, LARGE),
+        experts: Sequence[MemberSpec] = (),
         strict: bool = False,
         seed: int = 0,
         **settings: Any,
@@ -116,7 +116,7 @@ class Run:
         self.calls: list[Call] = []
         self.notes: list[str] = []
         space, scorer = self.world.space, self.world.scorer
-        pool = [Member(spec, 1.0, 2.0) for spec in models]
+        pool = [MemberInWords(spec, 1.0, 2.0) for spec in models]
         briefing = LegibleBriefing(space)  # type: ignore[arg-type]
         self.asking = Asking(
             self.search,

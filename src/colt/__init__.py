@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from colt.config import Budget, SearchConfig
 from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected, ReplayError
+from colt.options import Budget, SearchConfig
 
 if TYPE_CHECKING:
-    from colt.finish import Result
-    from colt.replaying import Replay, replay
-    from colt.tuning import tune
+    from colt.run.finish import Result
+    from colt.run.loop import tune
+    from colt.run.replay import Replay, replay
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = {"tune": "colt.tuning", "Result": "colt.finish", "replay": "colt.replaying", "Replay": "colt.replaying"}
+_LAZY = {"tune": "colt.run.loop", "Result": "colt.run.finish", "replay": "colt.run.replay", "Replay": "colt.run.replay"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from colt.analysis.estimate import Machine, cost, estimate_us
 from colt.analysis.nests import LLVM_UNROLLS, Loop, Nest, Piece, instantiate
-from colt.analysis.skeleton import FIXED, Access, Block, Iter, LoopSource, Skeleton, Work
+from colt.analysis.skeleton import FIXED, Block, BlockWork, Iter, LoopSource, MemoryAccess, Skeleton
 from colt.knobs import Value
 
 MACHINE = Machine(
@@ -25,14 +25,14 @@ N = 512
 ROW, COLUMN, SUM = range(3)
 
 
-def access(buffer: str, *iters: int, size: int = N) -> Access:
-    return Access(buffer, (size,) * len(iters), 4, tuple(((iter_, 1.0),) for iter_ in iters))
+def access(buffer: str, *iters: int, size: int = N) -> MemoryAccess:
+    return MemoryAccess(buffer, (size,) * len(iters), 4, tuple(((iter_, 1.0),) for iter_ in iters))
 
 
 A, B, C = access("A", ROW, SUM), access("B", SUM, COLUMN), access("C", ROW, COLUMN)
 
 
-def matmul(b: Access = B, local: bool = True) -> Skeleton:
+def matmul(b: MemoryAccess = B, local: bool = True) -> Skeleton:
     """S0 S1 R0 S2 R1 S3 over knobs 0 (i), 1 (j), 2 (k) and 3 (unroll)."""
     order = [
         (ROW, 0),
@@ -51,7 +51,7 @@ def matmul(b: Access = B, local: bool = True) -> Skeleton:
         iters=(Iter("i", N, False), Iter("j", N, False), Iter("k", N, True)),
         reads=(A, b),
         write=C,
-        work=Work(fused=1.0),
+        work=BlockWork(fused=1.0),
         loops=tuple(LoopSource(iter_, iter_, part, 0) for iter_, part in order),
         loop_names=tuple(f"{'ijk'[iter_]}_{part}" for iter_, part in order),
         local=local,
@@ -96,7 +96,7 @@ def test_accumulating_into_an_argument_is_slower_than_into_a_local_buffer() -> N
 
 def test_a_libm_call_per_point_dominates() -> None:
     called = matmul()
-    block = replace(called.blocks[0], work=Work(fused=1.0, calls=1.0))
+    block = replace(called.blocks[0], work=BlockWork(fused=1.0, calls=1.0))
     assert us(GOOD, replace(called, blocks=(block,))) > 20 * us(GOOD)
 
 
@@ -108,7 +108,7 @@ def test_a_slower_memory_slows_what_does_not_fit_the_caches() -> None:
 
 def test_what_is_used_piece_by_piece_occupies_a_cache_by_the_piece() -> None:
     iters = (Iter("i", N, False), Iter("j", N, False))
-    copied = Block("Y", iters, reads=(access("X", 0, 1),), write=access("Y", 0, 1), work=Work(), loops=())
+    copied = Block("Y", iters, reads=(access("X", 0, 1),), write=access("Y", 0, 1), work=BlockWork(), loops=())
     row = N * 4
 
     def misses_us(first: int) -> float:
@@ -123,7 +123,7 @@ def test_what_is_used_piece_by_piece_occupies_a_cache_by_the_piece() -> None:
 def test_rows_a_power_of_two_apart_crowd_out_each_other() -> None:
     values: tuple[Value, ...] = ((1, 64, 8, 1), (32, 1, 1, 16), (4, 128), 0)
     crowded = us(values)
-    odd = matmul(b=Access("B", (N, N + 16), 4, (((SUM, 1.0),), ((COLUMN, 1.0),))))
+    odd = matmul(b=MemoryAccess("B", (N, N + 16), 4, (((SUM, 1.0),), ((COLUMN, 1.0),))))
     assert us(values, odd) < crowded
 
 
@@ -131,11 +131,11 @@ def test_many_rows_abreast_come_late() -> None:
     """Y = X W^T of matrices that L2 holds, summed in 16 lanes, in tiles of 2 rows of X and some of W."""
     lane, row, column, step = range(4)
     size = 256
-    x = Access("X", (size, size), 4, (((row, 1.0),), ((step, 16.0), (lane, 1.0))))
-    w = Access("W", (size, size), 4, (((column, 1.0),), ((step, 16.0), (lane, 1.0))))
-    y = Access("Y", (size, size, 16), 4, (((row, 1.0),), ((column, 1.0),), ((lane, 1.0),)))
+    x = MemoryAccess("X", (size, size), 4, (((row, 1.0),), ((step, 16.0), (lane, 1.0))))
+    w = MemoryAccess("W", (size, size), 4, (((column, 1.0),), ((step, 16.0), (lane, 1.0))))
+    y = MemoryAccess("Y", (size, size, 16), 4, (((row, 1.0),), ((column, 1.0),), ((lane, 1.0),)))
     iters = (Iter("lane", 16, False), Iter("i", size, False), Iter("j", size, False), Iter("k", size // 16, True))
-    block = Block("Y", iters, reads=(x, w), write=y, work=Work(fused=1.0), loops=(), local=True)
+    block = Block("Y", iters, reads=(x, w), write=y, work=BlockWork(fused=1.0), loops=(), local=True)
 
     def memory_us(rows: int) -> float:
         loops = [Loop(row, size // 2, 2, False), Loop(column, size // rows, rows, False)]
@@ -187,7 +187,7 @@ def two_blocks() -> Skeleton:
         iters=(Iter("a", N, False), Iter("b", N, False)),
         reads=(access("A", 0, 1),),
         write=access("A2", 0, 1),
-        work=Work(simple=1.0),
+        work=BlockWork(simple=1.0),
         loops=(LoopSource(0, FIXED, 0, N), LoopSource(1, FIXED, 0, N)),
         host=1,
         location_knob=4,
@@ -210,7 +210,7 @@ def test_a_block_inside_a_loop_computes_what_the_rest_of_the_loops_need() -> Non
 
 def test_an_inlined_block_vanishes_and_its_work_goes_to_the_consumer() -> None:
     (only,) = instantiate(two_blocks(), (*GOOD, "inline"))
-    assert only.work == Work(fused=1.0, simple=1.0)
+    assert only.work == BlockWork(fused=1.0, simple=1.0)
 
 
 def test_a_block_at_the_root_keeps_its_loops_and_its_own_threads() -> None:

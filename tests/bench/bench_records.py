@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from colt.bench.config import BenchConfig, Peer, Strategy
+from colt.bench.config import BenchConfig, Peer, StrategyName
 from colt.bench.figures import Results, WorkloadResults
 from colt.bench.records import CellRecord, ContenderRecord, RemeasureRecord, TrialRecord
 
@@ -13,7 +13,7 @@ def config(**changes: object) -> BenchConfig:
     settings: dict[str, object] = {
         "workloads": ("matmul",),
         "size": "small",
-        "strategies": (Strategy.STOCK, Strategy.COLT),
+        "strategies": (StrategyName.STOCK, StrategyName.COLT),
         "trials": 4,
         "seeds": 2,
         "space": "own",
@@ -25,7 +25,7 @@ def config(**changes: object) -> BenchConfig:
 
 
 def cell(
-    strategy: Strategy, seed: int, latencies_us: Sequence[float | None], workload: str = "matmul", **changes: object
+    strategy: StrategyName, seed: int, latencies_us: Sequence[float | None], workload: str = "matmul", **changes: object
 ) -> CellRecord:
     trials = tuple(
         TrialRecord(fate="ok" if us is not None else "crash", latency_us=us, seconds=float(number))
@@ -45,11 +45,11 @@ def cell(
     )
 
 
-def failed_cell(strategy: Strategy, seed: int, failure: str, workload: str = "matmul") -> CellRecord:
+def failed_cell(strategy: StrategyName, seed: int, failure: str, workload: str = "matmul") -> CellRecord:
     return CellRecord(workload=workload, strategy=strategy, seed=seed, failure=failure, wall_seconds=1.0)
 
 
-def winner(strategy: Strategy, seed: int, latencies_us: Sequence[float], problem: str = "") -> ContenderRecord:
+def winner(strategy: StrategyName, seed: int, latencies_us: Sequence[float], problem: str = "") -> ContenderRecord:
     return ContenderRecord(strategy=strategy, seed=seed, latencies_us=tuple(latencies_us), problem=problem)
 
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from colt.bench import config as bench_config
-from colt.bench.config import BenchConfig, Peer, Strategy, checked
-from colt.config import SpaceKind
+from colt.bench.config import BenchConfig, Peer, StrategyName, checked
 from colt.errors import InputError
-from colt.tvm import workloads
+from colt.options import SpaceKind
+from colt.tvm.programs import workloads
 
 
 def made(*names: str, **changes: Any) -> BenchConfig:
     settings: dict[str, Any] = {
         "size": "small",
-        "strategies": list(Strategy),
+        "strategies": list(StrategyName),
         "trials": 8,
         "seeds": 2,
         "space": "own",
@@ -47,8 +47,8 @@ def test_strategies_take_turns() -> None:
 )
 def test_the_switch_of_the_space(space: str, stock: SpaceKind, colt: SpaceKind) -> None:
     config = made("gemv", space=space)
-    assert (config.space_of(Strategy.STOCK), config.space_of(Strategy.COLT)) == (stock, colt)
-    assert config.space_of(Strategy.RANDOM) is colt
+    assert (config.space_of(StrategyName.STOCK), config.space_of(StrategyName.COLT)) == (stock, colt)
+    assert config.space_of(StrategyName.RANDOM) is colt
 
 
 @pytest.mark.parametrize(

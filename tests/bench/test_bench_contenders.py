@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from colt.bench.config import Peer
-from colt.bench.contenders.client import Contenders, Lost
-from colt.bench.contenders.messages import Family, Member, Prepared, Settings
+from colt.bench.contenders.client import Contenders, PeerLost
+from colt.bench.contenders.messages import PeerFamily, Prepared, Settings, TimedKernel
 from colt.bench.remeasure import _inputs
-from colt.tvm import workloads
-from colt.tvm.export import save_module
-from colt.tvm.measure.compare import compare
-from colt.tvm.workloads import Workload
+from colt.tvm.programs import workloads
+from colt.tvm.programs.export import save_module
+from colt.tvm.programs.workloads import Workload
+from colt.tvm.workers.compare import compare
 
 EVERYTHING = (*workloads.names(), *workloads.names("held-out"))
 
@@ -29,7 +29,7 @@ def inputs_of(workload: Workload[Any]) -> list[Any]:
 
 
 @contextmanager
-def contenders(folder: Path, family: Family, name: str, *members: Member) -> Iterator[Contenders]:
+def contenders(folder: Path, family: PeerFamily, name: str, *members: TimedKernel) -> Iterator[Contenders]:
     paths = []
     for number, array in enumerate(inputs_of(workloads.get(name))):
         paths.append(str(folder / f"{number}.npy"))
@@ -49,7 +49,7 @@ def agrees(name: str, prepared: Prepared) -> bool:
 
 @pytest.mark.parametrize("name", ["llama3-attention", "flux-attention", "flux-conv", "matmul-int8", "gemv"])
 def test_numpy_computes_the_same_where_it_has_a_faster_way(name: str, tmp_path: Path) -> None:
-    with contenders(tmp_path, Family.NUMPY, name, Member("numpy")) as home:
+    with contenders(tmp_path, PeerFamily.NUMPY, name, TimedKernel("numpy")) as home:
         (prepared,) = home.prepared()
         assert prepared.problem == ""
         assert prepared.us > 0
@@ -63,8 +63,8 @@ def test_winners_run_beside_each_other_and_one_that_fails_says_so(tmp_path: Path
     gemv, other = workloads.get("gemv").build("small"), workloads.get("layer-norm").build("small")
     for name, content in (("good", save_module(gemv)), ("bad", b"{}"), ("other", save_module(other))):
         (tmp_path / name).write_bytes(content)
-    members = [Member(name, str(tmp_path / name)) for name in ("good", "bad", "other", "missing")]
-    with contenders(tmp_path, Family.KERNELS, "gemv", *members) as home:
+    members = [TimedKernel(name, str(tmp_path / name)) for name in ("good", "bad", "other", "missing")]
+    with contenders(tmp_path, PeerFamily.KERNELS, "gemv", *members) as home:
         good, bad, wrong, missing = home.prepared()
         assert agrees("gemv", good)
         assert "saved module" in bad.problem
@@ -77,7 +77,7 @@ def test_winners_run_beside_each_other_and_one_that_fails_says_so(tmp_path: Path
 def test_what_libraries_print_does_not_get_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('{}', flush=True)\n")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
-    with contenders(tmp_path, Family.NUMPY, "gemv", Member("numpy")) as home:
+    with contenders(tmp_path, PeerFamily.NUMPY, "gemv", TimedKernel("numpy")) as home:
         (prepared,) = home.prepared()
         assert prepared.problem == ""
         assert home.lap("numpy", 0.01).us > 0
@@ -86,21 +86,21 @@ def test_what_libraries_print_does_not_get_between(tmp_path: Path, monkeypatch: 
 
 
 def test_a_process_that_dies_is_lost_with_its_last_words(tmp_path: Path) -> None:
-    with contenders(tmp_path, Family.NUMPY, "gemv", Member("numpy")) as home:
+    with contenders(tmp_path, PeerFamily.NUMPY, "gemv", TimedKernel("numpy")) as home:
         list(home.prepared())
         os.kill(home._process.pid, signal.SIGSEGV)
-        with pytest.raises(Lost, match="killed by SIGSEGV"):
+        with pytest.raises(PeerLost, match="killed by SIGSEGV"):
             home.lap("numpy", 0.01)
 
 
 def test_a_process_that_cannot_begin_is_lost(tmp_path: Path) -> None:
-    settings = Settings(Family.NUMPY, "gemv", "small", 1, ("/no/such.npy",), str(tmp_path), (Member("numpy"),))
-    with Contenders(settings) as home, pytest.raises(Lost, match="exited with status 1: FileNotFoundError"):
+    settings = Settings(PeerFamily.NUMPY, "gemv", "small", 1, ("/no/such.npy",), str(tmp_path), (TimedKernel("numpy"),))
+    with Contenders(settings) as home, pytest.raises(PeerLost, match="exited with status 1: FileNotFoundError"):
         list(home.prepared())
 
 
 def test_a_process_ends_with_its_client(tmp_path: Path) -> None:
-    with contenders(tmp_path, Family.NUMPY, "gemv", Member("numpy")) as home:
+    with contenders(tmp_path, PeerFamily.NUMPY, "gemv", TimedKernel("numpy")) as home:
         pid = home._process.pid
         list(home.prepared())
     with pytest.raises(ProcessLookupError):
@@ -110,8 +110,8 @@ def test_a_process_ends_with_its_client(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_pytorch_computes_the_same(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch comes with the extra bench")
-    members = (Member(Peer.TORCH), Member(Peer.SDPA))
-    with contenders(tmp_path, Family.TORCH, name, *members) as home:
+    members = (TimedKernel(Peer.TORCH), TimedKernel(Peer.SDPA))
+    with contenders(tmp_path, PeerFamily.TORCH, name, *members) as home:
         eager, fused = home.prepared()
         assert eager.problem == fused.problem == ""
         assert agrees(name, eager)
@@ -124,7 +124,7 @@ def test_pytorch_computes_the_same(name: str, tmp_path: Path) -> None:
 
 def test_pytorch_compiled_computes_the_same(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch comes with the extra bench")
-    with contenders(tmp_path, Family.TORCH, "layer-norm", Member(Peer.TORCH_COMPILE)) as home:
+    with contenders(tmp_path, PeerFamily.TORCH, "layer-norm", TimedKernel(Peer.TORCH_COMPILE)) as home:
         (compiled,) = home.prepared()
         if compiled.problem:
             pytest.skip(f"torch.compile does not work here: {compiled.problem}")

@@ -8,13 +8,13 @@ from typing import Any
 import bench_records as records
 import pytest
 
-from colt.bench.config import BenchConfig, Cell, Strategy
+from colt.bench.config import BenchConfig, Cell, StrategyName
 from colt.bench.directory import CONFIG, RESULT, BenchDirectory
 from colt.bench.records import RemeasureRecord
 from colt.errors import InputError
 
 CONDITIONS = {"cpu": "a cpu", "colt": "0.1.0"}
-CELL = Cell("matmul", Strategy.COLT, 1)
+CELL = Cell("matmul", StrategyName.COLT, 1)
 
 
 def opened(path: Path, config: BenchConfig | None = None, **conditions: str) -> Any:
@@ -35,11 +35,11 @@ def test_a_cell_is_done_once_its_result_is_there(tmp_path: Path) -> None:
         folder = directory.begin(CELL)
         (folder / "half").write_text("done")
         assert directory.result(CELL) is None
-        directory.finish(CELL, records.cell(Strategy.COLT, 1, [20.0, None]))
+        directory.finish(CELL, records.cell(StrategyName.COLT, 1, [20.0, None]))
     with opened(tmp_path) as directory:
         record = directory.result(CELL)
-        assert record == records.cell(Strategy.COLT, 1, [20.0, None])
-        assert directory.result(Cell("matmul", Strategy.COLT, 0)) is None
+        assert record == records.cell(StrategyName.COLT, 1, [20.0, None])
+        assert directory.result(Cell("matmul", StrategyName.COLT, 0)) is None
 
 
 def test_beginning_a_cell_again_leaves_nothing_of_it(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_beginning_a_cell_again_leaves_nothing_of_it(tmp_path: Path) -> None:
     [
         ({"trials": 5}, "trials was 4, now it is 5"),
         ({"workloads": ("matmul", "gemv")}, "workloads was matmul, now it is matmul, gemv"),
-        ({"strategies": (Strategy.COLT,)}, "strategies was stock, colt, now it is colt"),
+        ({"strategies": (StrategyName.COLT,)}, "strategies was stock, colt, now it is colt"),
         ({"seeds": 3}, "seeds was 2, now it is 3"),
         ({"space": "colt"}, "space was own, now it is colt"),
         ({"warm_start": 2}, "warm_start was 0, now it is 2"),
@@ -125,7 +125,7 @@ def test_a_damaged_result_is_refused(tmp_path: Path, text: str, complaint: str) 
 
 def test_a_result_of_another_version_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
-        text = records.cell(Strategy.COLT, 1, [20.0]).to_json().decode().replace('"schema": 1', '"schema": 2')
+        text = records.cell(StrategyName.COLT, 1, [20.0]).to_json().decode().replace('"schema": 1', '"schema": 2')
         (directory.begin(CELL) / RESULT).write_text(text)
         with pytest.raises(InputError, match="schema 2; this version of COLT reads 1"):
             directory.result(CELL)

@@ -7,10 +7,10 @@ import math
 import bench_records as records
 import pytest
 
-from colt.bench.config import Peer, Strategy
+from colt.bench.config import Peer, StrategyName
 from colt.bench.figures import best_after, curve, geometric_mean, speedup, trials_to
 
-STOCK, COLT, NUMPY, TORCH = Strategy.STOCK, Strategy.COLT, Peer.NUMPY, Peer.TORCH
+STOCK, COLT, NUMPY, TORCH = StrategyName.STOCK, StrategyName.COLT, Peer.NUMPY, Peer.TORCH
 
 
 def test_a_curve_falls_and_passes_over_failures() -> None:
@@ -93,7 +93,7 @@ def test_the_best_peer_is_the_fastest_that_was_timed() -> None:
 
 def test_the_subject_is_colt_or_the_first() -> None:
     assert records.results([], []).subject is COLT
-    assert records.results([], [], strategies=(Strategy.MCTS, STOCK)).subject is Strategy.MCTS
+    assert records.results([], [], strategies=(StrategyName.MCTS, STOCK)).subject is StrategyName.MCTS
 
 
 def test_a_geometric_mean_of_nothing_is_none() -> None:

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from colt import events, tuning
+from colt import events
 from colt.bench import methods
 from colt.bench.methods import construct, sampled, warm_tree, without_tree
-from colt.bench.ours import Trials
+from colt.bench.ours import TrialLog
 from colt.bench.records import TrialRecord
-from colt.config import SearchConfig
 from colt.events import Event
 from colt.knobs import Schedule
-from colt.planning import plan
-from colt.search.types import Fate
-from colt.session import Session
-from colt.tuning import TREE, Method
+from colt.measure.base import Fate
+from colt.options import SearchConfig
+from colt.plan import plan
+from colt.run import loop
+from colt.run.context import Run
+from colt.run.loop import TREE, Method
 
 
 def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> tuple[list[Schedule], list[Schedule]]:
@@ -27,8 +28,8 @@ def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> 
     seen: list[Event] = []
     made = replace(plan(program, trials=trials), config=SearchConfig(batch_size=3, rollouts=0, **settings))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "finish", lambda *_: None)  # who wins is decided as in every run
-        tuning.run(made, [seen.append], method)
+        patch.setattr(loop, "finish", lambda *_: None)  # who wins is decided as in every run
+        loop.run(made, [seen.append], method)
     opened = {event.node: event.schedule for event in seen if isinstance(event, events.Opened)}
     applied = {event.node: event.schedule for event in seen if isinstance(event, events.Applied)}
     return list(opened.values()), [{**opened, **applied}[e.node] for e in seen if isinstance(e, events.Asked)]
@@ -40,7 +41,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Schedule]:
     found: list[Schedule] = []
     original = methods.constructed
 
-    def recorded(session: Session) -> Iterator[tuple[Schedule, str]]:
+    def recorded(session: Run) -> Iterator[tuple[Schedule, str]]:
         for schedule, by in original(session):
             found.append(schedule)
             yield schedule, by
@@ -73,14 +74,14 @@ def test_a_tree_that_is_not_warm_is_the_one_of_every_run() -> None:
 
 
 def test_fewer_constructed_are_the_first_of_more(own_program: str) -> None:
-    with Session(plan(own_program)) as session:
+    with Run(plan(own_program)) as session:
         few, more = (construct(session.space, session.scorer, count, seed=3) for count in (2, 6))
     assert few == more[:2]
 
 
 def test_trials_leave_out_what_was_skipped_and_fail_what_was_wrong() -> None:
     clock = iter([1.0, 2.0, 3.0])
-    trials = Trials(lambda: next(clock))
+    trials = TrialLog(lambda: next(clock))
     for number, (fate, us) in enumerate([(Fate.OK, 5.0), (Fate.SKIPPED, None), (Fate.OK, 3.0), (Fate.CRASH, None)]):
         trials(events.Timed(number, fate, us, 0.1, 0.1))
     trials(events.Measured(0, Fate.OK, 5.0, ""))

@@ -9,13 +9,13 @@ import bench_records as records
 import msgspec
 import pytest
 
-from colt.bench.config import Peer, Strategy
+from colt.bench.config import Peer, StrategyName
 from colt.bench.figures import Results
 from colt.bench.report import markdown
 from colt.bench.tables import TABLES
-from colt.hardware import detect
+from colt.machine import detect
 
-STOCK, COLT = Strategy.STOCK, Strategy.COLT
+STOCK, COLT = StrategyName.STOCK, StrategyName.COLT
 
 
 def recorded(**changes: object) -> Results:

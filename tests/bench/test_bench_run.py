@@ -17,7 +17,7 @@ import pytest
 from bench_hurry import COLT, colt, hurry_bench
 
 from colt.bench import isolation
-from colt.bench.config import BenchConfig, Cell, Peer, Strategy
+from colt.bench.config import BenchConfig, Cell, Peer, StrategyName
 from colt.bench.directory import BenchDirectory
 from colt.bench.run import run
 
@@ -201,10 +201,10 @@ def config(**changes: Any) -> BenchConfig:
 
 
 FAILURES = {
-    Strategy.STOCK: ("import os; print('bye', flush=True); os.abort()", "killed by SIGABRT; its last words: bye"),
-    Strategy.RANDOM: ("import sys; sys.exit('no luck')", "exited with status 1; its last words: no luck"),
-    Strategy.MCTS: ("import time; time.sleep(100)", "it took more than 4 s; it printed nothing"),
-    Strategy.ARCHITECT: ("pass", "it ended without a result; it printed nothing"),
+    StrategyName.STOCK: ("import os; print('bye', flush=True); os.abort()", "killed by SIGABRT; its last words: bye"),
+    StrategyName.RANDOM: ("import sys; sys.exit('no luck')", "exited with status 1; its last words: no luck"),
+    StrategyName.MCTS: ("import time; time.sleep(100)", "it took more than 4 s; it printed nothing"),
+    StrategyName.ARCHITECT: ("pass", "it ended without a result; it printed nothing"),
 }
 
 
@@ -232,10 +232,10 @@ def test_a_cell_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path, monk
 
 def test_a_search_that_raises_says_what(tmp_path: Path) -> None:
     with BenchDirectory.claimed(tmp_path, config(size="paper"), {}) as directory:
-        record = isolation.run_isolated(directory, Cell("gemv", Strategy.ARCHITECT, 0))
+        record = isolation.run_isolated(directory, Cell("gemv", StrategyName.ARCHITECT, 0))
     assert record.failure == "InputError: workload gemv has no size 'paper'; it has small"
     assert record.wall_seconds > 0
-    assert "Traceback" in (directory.folder(Cell("gemv", Strategy.ARCHITECT, 0)) / "log.txt").read_text()
+    assert "Traceback" in (directory.folder(Cell("gemv", StrategyName.ARCHITECT, 0)) / "log.txt").read_text()
 
 
 # ---- the command line ----

@@ -7,9 +7,9 @@ import pytest
 from colt.bench.records import TrialRecord
 from colt.bench.stock import _fastest
 from colt.errors import MeasureError
-from colt.planning import plan
-from colt.search.types import Fate
-from colt.tvm import workloads
+from colt.measure.base import Fate
+from colt.plan import plan
+from colt.tvm.programs import workloads
 
 
 def trial(latency_us: float | None) -> TrialRecord:

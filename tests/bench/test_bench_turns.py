@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from colt.bench import turns
-from colt.bench.config import Strategy
-from colt.bench.contenders.client import Lost
+from colt.bench.config import StrategyName
+from colt.bench.contenders.client import PeerLost
 from colt.bench.contenders.messages import Lap
 from colt.bench.records import ContenderRecord
 from colt.bench.turns import Entry, rounds_for, time_in_turn
@@ -29,13 +29,13 @@ class Home:
         if self.left is not None:
             self.left -= 1
             if self.left < 0:
-                raise Lost("killed by SIGSEGV")
+                raise PeerLost("killed by SIGSEGV")
         self.log.append(name)
         return Lap(float(len(self.log)), self.queued.pop(0) if self.queued else 0.0)
 
 
 def entry(home: Any, seed: int, us: float = 1000.0) -> Entry:
-    return Entry(ContenderRecord(strategy=Strategy.COLT, seed=seed), home, us)
+    return Entry(ContenderRecord(strategy=StrategyName.COLT, seed=seed), home, us)
 
 
 @pytest.fixture(autouse=True)
@@ -98,10 +98,10 @@ def test_a_process_that_dies_takes_its_contenders_and_no_others() -> None:
 
 
 def test_who_is_not_ready_is_not_timed() -> None:
-    absent = Entry(ContenderRecord(strategy=Strategy.COLT, seed=0))
+    absent = Entry(ContenderRecord(strategy=StrategyName.COLT, seed=0))
     absent.drop("it does not build")
     assert time_in_turn([absent]).count == 0
-    assert absent.finished() == ContenderRecord(strategy=Strategy.COLT, seed=0, problem="it does not build")
+    assert absent.finished() == ContenderRecord(strategy=StrategyName.COLT, seed=0, problem="it does not build")
 
 
 def test_laps_of_several_sittings_add_up() -> None:

@@ -6,8 +6,8 @@ import dataclasses
 from decimal import Decimal
 from typing import Any
 
-from colt.pool.money import Prices
-from colt.pool.spec import ModelMember
+from colt.proposers.language.money import Prices
+from colt.proposers.poolfile import ModelMember
 
 KEY = "sk-secret/0123456789-abcdef"
 PRICES = Prices(Decimal("0.25"), Decimal(2), Decimal("0.025"))

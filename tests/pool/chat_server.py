@@ -17,7 +17,7 @@ from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from colt.pool.money import Prices, Usage
+from colt.proposers.language.money import Prices, Usage
 
 ANSWER = "A ripe strawberry is red."
 REQUEST_ID = "req-7"

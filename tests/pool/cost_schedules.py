@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 
-from colt.pool.breaker import Breaker
-from colt.pool.chat import ChatClient, Timing
-from colt.pool.completion import ChatError, ChatRequest, ErrorKind
-from colt.pool.money import Ceilings, Ledger, Prices, Usage, dollars
-from colt.pool.retry import RetryPolicy
-from colt.pool.spec import ModelMember
+from colt.proposers.language.breaker import Breaker
+from colt.proposers.language.client import CallTiming, ChatClient
+from colt.proposers.language.completion import ChatError, ChatRequest, ErrorKind
+from colt.proposers.language.money import Ceilings, Ledger, Prices, Usage, dollars
+from colt.proposers.language.retry import RetryPolicy
+from colt.proposers.poolfile import ModelMember
 from tests.pool.chat_members import member
 from tests.pool.chat_server import CHARGEABLE, ChatServer, Part
 
@@ -74,7 +74,7 @@ def run(seed: int) -> Outcome:
                 retry=RetryPolicy(attempts=3),
                 breaker=NeverBenching(),
                 seed=seed,
-                timing=Timing(sleep=lambda _: None),
+                timing=CallTiming(sleep=lambda _: None),
             )
             for name in ("small-8b", "large-70b")
         ]

@@ -20,11 +20,11 @@ import pytest
 pytest.importorskip("openai")
 import httpx2
 
-from colt.pool.breaker import Breaker, BreakerPolicy
-from colt.pool.chat import HEADERS, MOST_BYTES, ChatClient, Timing, _unescaped
-from colt.pool.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
-from colt.pool.money import Ceilings, Ledger, Spending, Usage, dollars
-from colt.pool.retry import RetryPolicy
+from colt.proposers.language.breaker import Breaker, BreakerPolicy
+from colt.proposers.language.client import HEADERS, MOST_BYTES, CallTiming, ChatClient, _unescaped
+from colt.proposers.language.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
+from colt.proposers.language.money import Ceilings, Ledger, Spending, Usage, dollars
+from colt.proposers.language.retry import RetryPolicy
 from tests.pool.chat_members import KEY, PRICES, member
 from tests.pool.chat_server import ANSWER, INJECTION, REQUEST_ID, ChatServer, Part
 
@@ -45,7 +45,7 @@ class Fixture:
         self.server.parts = list(parts)
         settings = {name: changes.pop(name) for name in ("retry", "breaker", "ledger", "timing") if name in changes}
         ledger = settings.pop("ledger", self.ledger)
-        settings.setdefault("timing", Timing(sleep=self.waits.append))
+        settings.setdefault("timing", CallTiming(sleep=self.waits.append))
         made = ChatClient(
             member(changes.pop("url", self.server.url), **changes),
             ledger,
@@ -437,7 +437,7 @@ def test_calls_run_at_once_up_to_the_models_concurrency(chat: Fixture) -> None:
 
 
 def test_closing_wakes_who_waits_and_lets_nobody_in(chat: Fixture) -> None:
-    client = chat.client(Part.LIMITED_SECONDS, timing=Timing())
+    client = chat.client(Part.LIMITED_SECONDS, timing=CallTiming())
     ended: list[ErrorKind] = []
     thread = threading.Thread(target=lambda: ended.append(failure(client).kind))
     thread.start()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from colt.pool.completion import ChatError, ErrorKind, Reply, error_text, kind_of_status, read_body
-from colt.pool.money import Usage
+from colt.proposers.language.completion import ChatError, ErrorKind, RawReply, error_text, kind_of_status, read_body
+from colt.proposers.language.money import Usage
 
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 8}}
 
@@ -20,7 +20,7 @@ def body(message: object, finish: object = "stop", usage: object = None, **more:
     return json.dumps({"model": "m-1", "choices": [choice], "usage": usage or USAGE, **more}).encode()
 
 
-def read(raw: bytes) -> Reply:
+def read(raw: bytes) -> RawReply:
     return read_body("m", raw)
 
 
@@ -31,7 +31,7 @@ def failure(raw: bytes) -> ChatError:
 
 
 def test_a_plain_reply() -> None:
-    assert read(body({"content": "yes"})) == Reply("yes", "", Usage(20, 5, 8), "stop", "m-1")
+    assert read(body({"content": "yes"})) == RawReply("yes", "", Usage(20, 5, 8), "stop", "m-1")
 
 
 @pytest.mark.parametrize("channel", ["reasoning", "reasoning_content"])

@@ -11,14 +11,14 @@ import pytest
 
 pytest.importorskip("openai")
 
-from colt.pool.breaker import Breaker, BreakerPolicy
-from colt.pool.calls import Call
-from colt.pool.chat import ChatClient
-from colt.pool.chat_desk import ChatDesk
-from colt.pool.completion import ChatError, ChatRequest, ErrorKind
-from colt.pool.desk import BENCHED, Arrivals
-from colt.pool.money import Ceilings, Ledger
-from colt.pool.retry import RetryPolicy
+from colt.proposers.desk import BENCHED, Arrivals
+from colt.proposers.language.breaker import Breaker, BreakerPolicy
+from colt.proposers.language.calls import Call
+from colt.proposers.language.chat_desk import ChatDesk
+from colt.proposers.language.client import ChatClient
+from colt.proposers.language.completion import ChatError, ChatRequest, ErrorKind
+from colt.proposers.language.money import Ceilings, Ledger
+from colt.proposers.language.retry import RetryPolicy
 from tests.pool.chat_members import PRICES, member
 from tests.pool.chat_server import ANSWER, ChatServer, Part
 

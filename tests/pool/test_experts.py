@@ -8,13 +8,14 @@ import statistics
 import pytest
 
 from colt.errors import InputError
-from colt.pool import builtin
-from colt.pool.experts.architect import Architect
-from colt.pool.experts.routing import hit_rate, next_model
-from colt.pool.openings import BY_CHANCE, CONSTRUCTED, openings
+from colt.measure.base import Fate
+from colt.proposers.experts import builtin
+from colt.proposers.experts.architect import Architect
+from colt.proposers.experts.routing import hit_rate, next_model
+from colt.proposers.openings import BY_CHANCE, CONSTRUCTED, openings
 from colt.search.search import Search
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import Fate, ModelSpec, ModelView, Proposer, TrialResult
+from colt.search.types import MemberSpec, MemberView, Proposer, TrialResult
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule, situations
 
 SPACE = ToySpace(512)
@@ -66,12 +67,12 @@ def test_more_effort_finds_better_children() -> None:
     assert architect < tuner < scout
 
 
-def view(name: str, size: float, hits: int, regressions: int) -> ModelView:
-    return ModelView(ModelSpec(name, size), hits + regressions, 0, 0, 0, hits, regressions, 0)
+def view(name: str, size: float, hits: int, regressions: int) -> MemberView:
+    return MemberView(MemberSpec(name, size), hits + regressions, 0, 0, 0, hits, regressions, 0)
 
 
-def asked_next(models: list[ModelView]) -> str:
-    (situation, *_) = situations(SPACE, SCORER, ModelSpec("large", 400.0), cases=1)
+def asked_next(models: list[MemberView]) -> str:
+    (situation, *_) = situations(SPACE, SCORER, MemberSpec("large", 400.0), cases=1)
     import dataclasses
 
     observation = dataclasses.replace(situation.observation, models=tuple(models))

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 from tvm.target import Target
 
-from colt.hardware import Hardware, Peaks
-from colt.hardware.cpuinfo import Cache, Simd
 from colt.knobs import Edit, Jump, Schedule, TileKnob, Transformation
-from colt.pool.prompt import Member, node_text, stable_text
-from colt.pool.reply import read_reply
-from colt.search.types import FailedProposal, ModelSpec, ModelView, NodeView, Observation, Progress
-from colt.tvm.briefing import Briefing, brief
-from colt.tvm.source import load_program
-from colt.tvm.space import TvmSpace
+from colt.machine import Hardware, Peaks
+from colt.machine.cpuinfo import Cache, Simd
+from colt.proposers.language.prompt import MemberInWords, node_text, stable_text
+from colt.proposers.language.reply import read_reply
+from colt.search.types import FailedProposal, MemberSpec, MemberView, NodeView, Observation, Progress
+from colt.tvm.briefing import TvmBriefing, brief
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
 
 GOLDEN = Path(__file__).parent / "golden"
 WORKLOADS = ("matmul", "llama3-attention")
@@ -43,12 +43,12 @@ HARDWARE = Hardware(
     2**34,
     peaks=Peaks(116.0, 230.0, 23.0, "copy", THREADS, "2026-01-01T00:00:00"),
 )
-LARGE, SMALL = ModelSpec("gpt-5.2", 600.0), ModelSpec("gpt-5-mini", 100.0)
-POOL = [Member(LARGE, 1.75, 14.0), Member(SMALL, 0.25, 2.0)]
+LARGE, SMALL = MemberSpec("gpt-5.2", 600.0), MemberSpec("gpt-5-mini", 100.0)
+POOL = [MemberInWords(LARGE, 1.75, 14.0), MemberInWords(SMALL, 0.25, 2.0)]
 
 
 @cache
-def job(workload: str) -> tuple[TvmSpace, Briefing]:
+def job(workload: str) -> tuple[TvmSpace, TvmBriefing]:
     program = load_program(workload)
     space = TvmSpace.generated(program.module, TARGET, vector_math=True)
     return space, brief(space, program, HARDWARE, THREADS, vector_math=True)
@@ -78,7 +78,7 @@ def test_the_stable_text_is_the_same_whatever_was_done_before(workload: str) -> 
     assert stable_text(again, POOL) == stable_text(briefing, POOL)
 
 
-def prompts(space: TvmSpace, briefing: Briefing) -> dict[str, str]:
+def prompts(space: TvmSpace, briefing: TvmBriefing) -> dict[str, str]:
     """The nodes' texts: the root, a node with a history, a course alteration there, and one in MetaSchedule's last
     sketch."""
     own, last = briefing.keys[0], briefing.keys[-1]
@@ -100,7 +100,7 @@ def prompts(space: TvmSpace, briefing: Briefing) -> dict[str, str]:
     }
 
 
-def _dropped(seen: Observation, briefing: Briefing) -> tuple[str, ...]:
+def _dropped(seen: Observation, briefing: TvmBriefing) -> tuple[str, ...]:
     """What is told next time of an answer with a good edit, a bad one, and one of a knob that there is not."""
     tile, other = [knob for knob in seen.knobs if isinstance(knob, TileKnob)][:2]
     good = {"knob": tile.name, "value": [tile.extent, *[1] * (tile.parts - 1)]}
@@ -117,9 +117,9 @@ def _observation(
     best: tuple[NodeView, ...],
     wanted: int = 3,
 ) -> Observation:
-    models = (ModelView(LARGE, 3, 0, 2, 1, 1, 1, 1), ModelView(SMALL, 9, 1, 5, 3, 2, 2, 0))
+    models = (MemberView(LARGE, 3, 0, 2, 1, 1, 1, 1), MemberView(SMALL, 9, 1, 5, 3, 2, 2, 0))
     if not ancestors:
-        models = tuple(ModelView(spec, 0, 0, 0, 0, 0, 0, 0) for spec in (LARGE, SMALL))  # type: ignore[assignment]
+        models = tuple(MemberView(spec, 0, 0, 0, 0, 0, 0, 0) for spec in (LARGE, SMALL))  # type: ignore[assignment]
     knobs = space.knobs(node.schedule)
     return Observation(
         SMALL, node, ancestors, knobs, tried, best, models, Progress(12 if ancestors else 0, 64, 25), wanted, 1

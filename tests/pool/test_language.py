@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from colt.pool.calls import Call
-from colt.pool.completion import ErrorKind
-from colt.pool.language import LanguageModel
-from colt.pool.prompt import Member, stable_text
+from colt.proposers.language.calls import Call
+from colt.proposers.language.completion import ErrorKind
+from colt.proposers.language.model import LanguageModel
+from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import ModelSpec, NotAsked, Observation, Proposal, ProposalError
+from colt.search.types import MemberSpec, NotAsked, Observation, Proposal, ProposalError
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule
 from tests.pool.simulated_model import simulated_reply
 from tests.pool.toy_briefing import ACTING, ToyBriefing, observation
 
 SPACE = ToySpace()
-POOL = [Member(ACTING, 1.0, 2.0), Member(ModelSpec("small", 8.0), 0.0, 0.0)]
+POOL = [MemberInWords(ACTING, 1.0, 2.0), MemberInWords(MemberSpec("small", 8.0), 0.0, 0.0)]
 
 
 class LegibleBriefing(ToyBriefing):
@@ -43,7 +43,7 @@ class Conversation:
     model: LanguageModel
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> MemberSpec:
         return self.model.spec
 
     def propose(self, seen: Observation) -> Proposal:

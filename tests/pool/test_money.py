@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from colt.errors import InputError
-from colt.pool.money import (
+from colt.proposers.language.money import (
     BudgetRefused,
     Ceilings,
     Ledger,

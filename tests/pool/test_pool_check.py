@@ -16,9 +16,9 @@ import pytest
 
 pytest.importorskip("openai")
 
-from colt import cli
-from colt.pool.check import COLOURS, Finding, Reasoning, SchemaSupport, check, table, to_json
-from colt.pool.reply import schema
+from colt.cli import main
+from colt.proposers.language.probe import COLOURS, Finding, Reasoning, SchemaSupport, check, table, to_json
+from colt.proposers.language.reply import schema
 from tests.pool.chat_members import KEY, PRICES, member
 from tests.pool.chat_server import ChatServer, Part
 
@@ -191,7 +191,7 @@ def pool_file(folder: Path, *urls: str) -> str:
 def test_the_command_prints_a_table_and_exits_with_0(
     server: ChatServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["pool", "check", pool_file(tmp_path, server.url)]) == 0
+    assert main(["pool", "check", pool_file(tmp_path, server.url)]) == 0
     printed = capsys.readouterr()
     assert "m0-8b" in printed.out
     assert "enforced" in printed.out
@@ -201,20 +201,20 @@ def test_the_command_prints_a_table_and_exits_with_0(
 def test_the_command_exits_with_1_if_some_are_not_usable(
     server: ChatServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["pool", "check", "--json", pool_file(tmp_path, server.url, server.url + "/wrong")]) == 1
+    assert main(["pool", "check", "--json", pool_file(tmp_path, server.url, server.url + "/wrong")]) == 1
     models = json.loads(capsys.readouterr().out)["models"]
     assert [model["usable"] for model in models] == [True, False]
 
 
 def test_the_command_exits_with_2_for_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pool", "check", str(tmp_path / "none.toml")]) == 2
+    assert main(["pool", "check", str(tmp_path / "none.toml")]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "none.toml cannot be read" in printed.err
 
 
 def test_experts_need_no_probing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pool", "check", pool_file(tmp_path)]) == 0
+    assert main(["pool", "check", pool_file(tmp_path)]) == 0
     assert "nothing to probe" in capsys.readouterr().out
 
 

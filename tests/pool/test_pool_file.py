@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from colt.errors import InputError
-from colt.pool.known import NOMINAL, OPEN, Size, size_of
-from colt.pool.money import Prices
-from colt.pool.prices import look_up
-from colt.pool.spec import MODEL_FIELDS, ExpertMember, ModelMember, Pool, load_pool
-from colt.search.types import ModelSpec
+from colt.proposers.language.known import NOMINAL, OPEN, Size, size_of
+from colt.proposers.language.money import Prices
+from colt.proposers.language.prices import look_up
+from colt.proposers.poolfile import MODEL_FIELDS, ExpertMember, ModelMember, PoolSpec, load_pool
+from colt.search.types import MemberSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pools"
 KEY = "sk-test-0123456789abcdef"
@@ -30,7 +30,7 @@ prices = { input = 0, output = 0 }
 """
 
 
-def load(tmp_path: Path, text: str) -> Pool:
+def load(tmp_path: Path, text: str) -> PoolSpec:
     path = tmp_path / "pool.toml"
     path.write_text(text)
     return load_pool(path, ENVIRONMENT)
@@ -74,7 +74,7 @@ def test_there_are_four_examples() -> None:
 def test_a_model_gets_defaults_for_what_it_leaves_out(tmp_path: Path) -> None:
     expert, model = load(tmp_path, FIRST).members
     assert expert == ExpertMember("tuner")
-    assert expert.spec == ModelSpec("tuner", 8.0, nominal=True)
+    assert expert.spec == MemberSpec("tuner", 8.0, nominal=True)
     assert model == ModelMember(
         name="local-7b",
         model="local-7b",
@@ -93,7 +93,7 @@ def test_a_model_gets_defaults_for_what_it_leaves_out(tmp_path: Path) -> None:
         temperature=None,
         reasoning_effort=None,
     )
-    assert model.spec == ModelSpec("local-7b", 7.0, nominal=False)
+    assert model.spec == MemberSpec("local-7b", 7.0, nominal=False)
     assert model.key(ENVIRONMENT) is None
 
 
@@ -151,7 +151,7 @@ def test_openai_is_asked_in_its_own_words(tmp_path: Path) -> None:
     ).models
     assert member.max_output_field == "max_completion_tokens"
     assert member.json_schema
-    assert member.spec == ModelSpec("gpt-5-mini", 100, nominal=True)
+    assert member.spec == MemberSpec("gpt-5-mini", 100, nominal=True)
     assert member.prices is not None
     assert member.prices.output > member.prices.input > (member.prices.cached_input or 0) > 0
     assert member.prices_from.startswith("genai-prices ")

@@ -8,16 +8,16 @@ import re
 import pytest
 
 from colt.knobs import Edit, Jump
-from colt.pool.prompt import TOLD, TRIED, Member, node_text, stable_text
-from colt.pool.reply import Reply, ReplyError
-from colt.pool.settle import settle, settled
+from colt.proposers.language.prompt import TOLD, TRIED, MemberInWords, node_text, stable_text
+from colt.proposers.language.reply import ReadReply, ReplyError
+from colt.proposers.language.settle import settle, settled
 from colt.search.toy import ToySpace
-from colt.search.types import ModelSpec, NodeView, Observation, Proposal
+from colt.search.types import MemberSpec, NodeView, Observation, Proposal
 from tests.pool.toy_briefing import ToyBriefing, observation, observed
 
 SPACE = ToySpace()
 BRIEFING = ToyBriefing(SPACE)
-POOL = [Member(ModelSpec("large", 600.0), 1.75, 14.0), Member(ModelSpec("small", 8.0), 0.0, 0.0)]
+POOL = [MemberInWords(MemberSpec("large", 600.0), 1.75, 14.0), MemberInWords(MemberSpec("small", 8.0), 0.0, 0.0)]
 ADDRESS_OR_KEY = re.compile(r"0x[0-9a-f]{6}|\bsk-|Bearer|api.?key|\d{4}-\d{2}-\d{2}", re.IGNORECASE)
 
 
@@ -42,7 +42,7 @@ def test_the_stable_text_has_all_that_does_not_change() -> None:
 
 
 def test_a_price_may_be_unknown() -> None:
-    assert "nano: 1B parameters, price unknown" in stable_text(BRIEFING, [Member(ModelSpec("nano", 1.0))])
+    assert "nano: 1B parameters, price unknown" in stable_text(BRIEFING, [MemberInWords(MemberSpec("nano", 1.0))])
 
 
 def test_the_stable_text_is_the_same_in_another_process() -> None:
@@ -175,12 +175,12 @@ def test_what_is_illegal_otherwise_is_left_for_the_search(steps: tuple[Edit, ...
 def test_each_transformation_of_a_reply_is_settled() -> None:
     seen = at("in sketch cached")
     bad, good = (Edit("pad.at", "k_0"),), (Edit("C.i", (1, 8, 1, 8)), Edit("pad.at", "k_1"))
-    reply = settled(Reply(Proposal((bad, good), "middle", "why"), ("first",), 1), seen, SPACE, BRIEFING)
+    reply = settled(ReadReply(Proposal((bad, good), "middle", "why"), ("first",), 1), seen, SPACE, BRIEFING)
     assert reply.proposal == Proposal((good[:1],), "middle", "why")
     assert reply.errors == 3
     assert [message.split()[0] for message in reply.dropped] == ["first", "knob", "knob"]
     with pytest.raises(ReplyError, match=r"pad\.at takes one of"):
-        settled(Reply(Proposal((bad,), "middle"), (), 0), seen, SPACE, BRIEFING)
+        settled(ReadReply(Proposal((bad,), "middle"), (), 0), seen, SPACE, BRIEFING)
 
 
 def test_what_is_legal_stays() -> None:

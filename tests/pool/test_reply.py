@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colt.knobs import Edit, Jump, Transformation
-from colt.pool.reply import MAX_EDITS, MAX_MESSAGES, Reply, ReplyError, read_reply, schema
-from colt.pool.salvage import _MARKS, MAX_CHARACTERS, MAX_EFFORT
+from colt.proposers.language.reply import MAX_EDITS, MAX_MESSAGES, ReadReply, ReplyError, read_reply, schema
+from colt.proposers.language.salvage import _MARKS, MAX_CHARACTERS, MAX_EFFORT
 from colt.search.toy import ToySpace
 from colt.search.types import Observation
 from tests.pool.toy_briefing import ToyBriefing, observation
@@ -28,7 +28,7 @@ ROOT = observation(SPACE, "several openings wanted")
 TILE = Edit("C.i", (1, 8, 1, 8))
 
 
-def read(text: str, seen: Any = SEEN) -> Reply:
+def read(text: str, seen: Any = SEEN) -> ReadReply:
     return read_reply(text, seen, BRIEFING)
 
 
@@ -398,8 +398,8 @@ def test_what_is_looked_at_is_bounded(case: str, monkeypatch: pytest.MonkeyPatch
         return load(text, **options)
 
     marks = CountingMarks()
-    monkeypatch.setattr("colt.pool.salvage.json.loads", counting)
-    monkeypatch.setattr("colt.pool.salvage._MARKS", marks)
+    monkeypatch.setattr("colt.proposers.language.salvage.json.loads", counting)
+    monkeypatch.setattr("colt.proposers.language.salvage._MARKS", marks)
     with contextlib.suppress(ReplyError):
         read(HOSTILE[case])
     assert sum(loaded) <= 8 * MAX_CHARACTERS

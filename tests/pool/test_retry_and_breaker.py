@@ -8,8 +8,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from colt.pool.breaker import Breaker, BreakerPolicy
-from colt.pool.retry import RetryPolicy, retry_after_s
+from colt.proposers.language.breaker import Breaker, BreakerPolicy
+from colt.proposers.language.retry import RetryPolicy, retry_after_s
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 POLICY = RetryPolicy(attempts=5, base_s=1.0, cap_s=4.0, total_s=100.0)

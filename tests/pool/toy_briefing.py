@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from colt.knobs import Knob
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import ModelSpec, Observation
+from colt.search.types import MemberSpec, Observation
 from colt.testing import Situation, situations
 
-ACTING = ModelSpec("middle", 70.0)
+ACTING = MemberSpec("middle", 70.0)
 
 
 class ToyBriefing:

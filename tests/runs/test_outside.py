@@ -9,17 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colt.errors import InputError, ReplayError
-from colt.hardware import Hardware, Peaks
-from colt.hardware.cpuinfo import Cache, Simd
-from colt.runs.answers import AnyAnswer, Exported, Looked, Measured, Remarks, Spent, Stop, TimedInTurn, Totals, Verified
-from colt.runs.outside import Live, Outside, Recorded, Recorder
-from colt.runs.recording import read_recording
-from colt.search.types import Fate
+from colt.machine import Hardware, Peaks
+from colt.machine.cpuinfo import Cache, Simd
+from colt.measure.base import Fate
+from colt.world.answers import (
+    AnyAnswer,
+    ExportedAnswer,
+    Looked,
+    MeasuredAnswer,
+    Remarks,
+    Spent,
+    Stop,
+    TimedInTurn,
+    Totals,
+    VerifiedAnswer,
+)
+from colt.world.recording import read_recording
+from colt.world.world import Live, Recorded, Recorder, World
 
 TOTALS = Totals(building=1.5, timing=0.25, probes=3, disturbed=1, worst_slowdown=1.2, waiting=0.5)
 MACHINE = Hardware("cpu", "id", "x86_64", 2, Simd("AVX2", 256, 16), Cache(2**15, 1), Cache(2**20, 1), None, 2**33)
 END = Spent(total=9.0, activities={"measuring": 4.5}, proposers={"scout": 0.1})
-TIMED = Measured(
+TIMED = MeasuredAnswer(
     fate=Fate.OK,
     latency_us=12.5,
     runs_us=(12.5, 12.75),
@@ -35,9 +46,9 @@ TIMED = Measured(
 ONE_OF_EACH: list[AnyAnswer] = [
     Looked(hardware=MACHINE, notes=("assumed",)),
     TIMED,
-    Verified(ok=False, max_abs_error=None, max_rel_error=0.1, tolerance=1e-4, message="differs", totals=TOTALS),
+    VerifiedAnswer(ok=False, max_abs_error=None, max_rel_error=0.1, tolerance=1e-4, message="differs", totals=TOTALS),
     TimedInTurn(latencies_us=((1.0, 2.0), (3.0, 4.0)), totals=TOTALS),
-    Exported(error="no compiler", totals=TOTALS),
+    ExportedAnswer(error="no compiler", totals=TOTALS),
     Remarks(texts=("the board was busy",)),
     Stop(reason="interrupted"),
 ]
@@ -46,7 +57,7 @@ QUIET = {Remarks: Remarks(), Stop: Stop()}
 Questions = list[tuple[str, AnyAnswer]]
 
 
-def take_all(outside: Outside, questions: Questions) -> list[AnyAnswer]:
+def take_all(outside: World, questions: Questions) -> list[AnyAnswer]:
     """Ask these and, last of all, for the time; live answers are those of the list."""
     asked = [*questions, ("time spent", END)]
     return [outside.take(text, type(a), lambda a=a: a, quiet=QUIET.get(type(a))) for text, a in asked]
@@ -110,13 +121,13 @@ def test_a_question_too_many_is_noticed(tmp_path: Path) -> None:
     take_all(replay, [("one", TIMED)])
     assert replay.take("stop", Stop, silent, quiet=Stop()) == Stop()
     with pytest.raises(ReplayError, match="question 4 is 'two', which the recording has no answer to"):
-        replay.take("two", Measured, silent)
+        replay.take("two", MeasuredAnswer, silent)
 
 
 def test_a_question_of_another_kind_is_noticed(tmp_path: Path) -> None:
     replay = recorded([("one", TIMED)], tmp_path / "recording")
     with pytest.raises(ReplayError, match="question 1"):
-        replay.take("one", Verified, silent)
+        replay.take("one", VerifiedAnswer, silent)
 
 
 def test_a_replay_acts_on_nothing(tmp_path: Path) -> None:
@@ -130,7 +141,7 @@ def test_an_answer_is_in_the_file_as_soon_as_it_is_there(tmp_path: Path) -> None
     with Recorder(Live()) as recorder:
         recorder.open(tmp_path / "recording")
         for number in range(2, 5):
-            recorder.take("one", Measured, lambda: TIMED)
+            recorder.take("one", MeasuredAnswer, lambda: TIMED)
             assert len((tmp_path / "recording").read_text().splitlines()) == number
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from colt.config import SearchConfig
 from colt.knobs import Edit
+from colt.options import SearchConfig
 from colt.search.search import answer
 from colt.search.toy import ToySpace
 from colt.search.types import NotAsked, Observation, Proposal, ProposalError, Ticket, Trial, TrialResult

@@ -14,7 +14,7 @@ import pytest
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Sketch
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import Applied, ModelSpec, Observation, Proposal, ProposalError
+from colt.search.types import AppliedSchedule, MemberSpec, Observation, Proposal, ProposalError
 from colt.testing import (
     PROPOSER_CHECKS,
     SCORER_CHECKS,
@@ -85,7 +85,7 @@ class ReorderedKnobs(ToySpace):
 
 
 class UnrealisedSamples(ToySpace):
-    def realise(self, schedule: Schedule) -> Applied:
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
         applied = super().realise(schedule)
         return dataclasses.replace(applied, notes=("C.i: rounded",)) if applied.schedule.values else applied
 
@@ -110,46 +110,46 @@ class ListValues(ToySpace):
 class SilentRealise(ToySpace):
     """Realises some constructed values differently and does not say so."""
 
-    def realise(self, schedule: Schedule) -> Applied:
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
         applied = super().realise(schedule)
         if applied.schedule.values and applied.schedule.values[2] == 512:
             values = list(applied.schedule.values)
             values[2] = 64
-            return Applied(Schedule(applied.schedule.variant, applied.schedule.sketch, tuple(values)))
+            return AppliedSchedule(Schedule(applied.schedule.variant, applied.schedule.sketch, tuple(values)))
         return applied
 
 
 class TrustingRealise(ToySpace):
-    def realise(self, schedule: Schedule) -> Applied:
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
         try:
             return super().realise(schedule)
         except IllegalEdit:
-            return Applied(schedule)
+            return AppliedSchedule(schedule)
 
 
 class SilentEdits(ToySpace):
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         super().apply(schedule, transformation, rng)
         kept = tuple(step for step in transformation if isinstance(step, Jump))
         return super().apply(schedule, kept, rng)
 
 
 class FirstEditOnly(ToySpace):
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         whole = super().apply(schedule, transformation, rng)
         jumps = any(isinstance(step, Jump) for step in transformation)
         return whole if jumps else super().apply(schedule, transformation[:1], rng)
 
 
 class OpenEditsDoNothing(ToySpace):
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         super().apply(schedule, transformation, rng)
         done = tuple(step for step in transformation if not (isinstance(step, Edit) and step.value is None))
         return super().apply(schedule, done, rng)
 
 
 class ForgetfulJumps(ToySpace):
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         super().apply(schedule, transformation, rng)
         jumps = any(isinstance(step, Jump) for step in transformation)
         return super().apply(self.untuned if jumps else schedule, transformation, rng)
@@ -158,14 +158,14 @@ class ForgetfulJumps(ToySpace):
 class LostEdits(ToySpace):
     """Of a jump with edits, does the jump alone."""
 
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         whole = super().apply(schedule, transformation, rng)
         jumps = tuple(step for step in transformation if isinstance(step, Jump))
         return super().apply(schedule, jumps, rng) if jumps else whole
 
 
 class TypeErrors(ToySpace):
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         try:
             return super().apply(schedule, transformation, rng)
         except IllegalEdit as error:
@@ -175,11 +175,11 @@ class TypeErrors(ToySpace):
 class ForgivingEdits(ToySpace):
     """Mends tiles instead of refusing them."""
 
-    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Any, rng: random.Random) -> AppliedSchedule:
         try:
             return super().apply(schedule, transformation, rng)
         except IllegalEdit:
-            return Applied(schedule, ("kept as it was",))
+            return AppliedSchedule(schedule, ("kept as it was",))
 
 
 class IllegalAtRandom(ToySpace):
@@ -292,7 +292,7 @@ class Good(BestOf):
 class Nameless(Good):
     def __init__(self) -> None:
         super().__init__()
-        object.__setattr__(self, "spec", ModelSpec("", 0.0))
+        object.__setattr__(self, "spec", MemberSpec("", 0.0))
 
 
 class Mute(Good):
@@ -442,7 +442,7 @@ def test_rejections_are_no_offence() -> None:
     """A space may reject some of everything."""
 
     class Picky(ToySpace):
-        def realise(self, schedule: Schedule) -> Applied:
+        def realise(self, schedule: Schedule) -> AppliedSchedule:
             applied = super().realise(schedule)
             if 512 in applied.schedule.values:
                 raise Rejected("512 is too much")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 
 from colt import events
+from colt.measure.base import Fate
 from colt.search.course import Course
-from colt.search.types import Fate, Proposal, ProposalError, Ticket, TrialResult
+from colt.search.types import Proposal, ProposalError, Ticket, TrialResult
 from tests.search.operations import Life, Operation, few, life, operations, worlds
 from tests.search.toyworld import ILLEGAL, LARGE, LINE, SMALL, World, line_world, to
 

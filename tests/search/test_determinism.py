@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colt import events
+from colt.measure.base import Fate
 from colt.search.search import answer
-from colt.search.types import Fate, Proposal, ProposalError, Ticket, TrialResult
+from colt.search.types import Proposal, ProposalError, Ticket, TrialResult
 from tests.search.operations import CONFIGS, Life, Operation, few, life, operations, tree, worlds
 
 seeds = st.integers(0, 10_000)

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from colt.config import SearchConfig
 from colt.knobs import Schedule
+from colt.options import SearchConfig
 from colt.search.search import Search
 from tests.search.toyworld import MODELS, LineSpace, VersionedScorer
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from colt import events
-from colt.config import SearchConfig
+from colt.options import SearchConfig
 from colt.search.search import answer
 from colt.search.types import ProposalError, Ticket
 from tests.search.toyworld import LINE, LineSpace, World, line_world, to

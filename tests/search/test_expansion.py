@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from colt import events
-from colt.config import SearchConfig
 from colt.knobs import Edit, Schedule
+from colt.options import SearchConfig
 from colt.search.openings import most_diverse
-from colt.search.types import ModelSpec, Proposal, ProposalError
+from colt.search.types import MemberSpec, Proposal, ProposalError
 from tests.search.toyworld import LARGE, LINE, MODELS, SMALL, LineSpace, World, line_world, sampled, to
 
 # ---- children ----
@@ -275,7 +275,7 @@ def test_a_feeder_is_shown_as_itself() -> None:
     world = World()
     ticket = world.search.select(feeder="scout")
     assert ticket is not None
-    assert world.search.observe(ticket).acting == ModelSpec("scout", 1.0, nominal=True)
+    assert world.search.observe(ticket).acting == MemberSpec("scout", 1.0, nominal=True)
 
 
 # ---- errors ----

@@ -7,9 +7,9 @@ from statistics import geometric_mean
 
 import pytest
 
-from colt.config import PRESETS, SearchConfig
 from colt.errors import IllegalEdit
 from colt.knobs import Schedule, Sketch, Value
+from colt.options import PRESETS, SearchConfig
 from colt.search.toy import ToyScorer, ToySpace
 from colt.testing import SpaceCase
 from tests.search.toyworld import MODELS, UNTUNED_US, World, sampled

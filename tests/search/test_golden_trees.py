@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from colt import events
-from colt.config import SearchConfig
 from colt.knobs import show_value
+from colt.options import SearchConfig
 from colt.search.tree import Node
 from tests.search.toyworld import LineSpace, World
 

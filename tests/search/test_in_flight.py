@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from colt import events
-from colt.config import SearchConfig
+from colt.options import SearchConfig
 from colt.search.search import answer
 from colt.search.types import NotAsked, Proposal, ProposalError, Ticket
 from tests.search.operations import CONFIGS, Life, life, tree

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from colt.config import SearchConfig
 from colt.knobs import Schedule
+from colt.options import SearchConfig
 from colt.search import policy
-from colt.search.models import Pool, small_model_bonus
+from colt.search.pool import Pool, small_model_bonus
 from colt.search.tree import Node, Tree, Values
-from colt.search.types import ModelSpec
+from colt.search.types import MemberSpec
 from tests.search.toyworld import LARGE, MIDDLE, MODELS, SMALL
 
 PHI = {"small": 1.0, "middle": 0.6243, "large": 0.0}
@@ -48,18 +48,18 @@ def test_phi_is_one_for_the_smallest_zero_for_the_largest_and_logarithmic_betwee
 
 
 def test_phi_depends_on_ratios_of_sizes_alone() -> None:
-    scaled = [ModelSpec(model.name, model.size_b * 1000.0) for model in MODELS]
+    scaled = [MemberSpec(model.name, model.size_b * 1000.0) for model in MODELS]
     assert small_model_bonus(scaled) == pytest.approx(small_model_bonus(MODELS))
 
 
-@pytest.mark.parametrize("models", [[SMALL], [ModelSpec("a", 8.0), ModelSpec("b", 8.0)]], ids=["one", "equal sizes"])
-def test_phi_is_zero_with_one_model_or_equal_sizes(models: list[ModelSpec]) -> None:
+@pytest.mark.parametrize("models", [[SMALL], [MemberSpec("a", 8.0), MemberSpec("b", 8.0)]], ids=["one", "equal sizes"])
+def test_phi_is_zero_with_one_model_or_equal_sizes(models: list[MemberSpec]) -> None:
     assert set(small_model_bonus(models).values()) == {0.0}
 
 
 def test_largest_is_the_biggest_and_of_equals_the_first_listed() -> None:
     assert Pool([SMALL, LARGE, MIDDLE]).largest == "large"
-    assert Pool([SMALL, ModelSpec("one", 9.0), ModelSpec("other", 9.0)]).largest == "one"
+    assert Pool([SMALL, MemberSpec("one", 9.0), MemberSpec("other", 9.0)]).largest == "one"
 
 
 # ---- the score ----

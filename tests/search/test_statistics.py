@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 
 from colt import events
-from colt.config import SearchConfig
-from colt.search.models import ModelRecord, Pool
-from colt.search.types import Fate, Proposal, ProposalError, TrialResult
+from colt.measure.base import Fate
+from colt.options import SearchConfig
+from colt.search.pool import MemberRecord, Pool
+from colt.search.types import Proposal, ProposalError, TrialResult
 from tests.search.operations import Operation, few, life, operations, worlds
 from tests.search.toyworld import ILLEGAL, LARGE, MIDDLE, MODELS, SMALL, World, line_world, to
 
@@ -25,7 +26,7 @@ def submit(world: World, reply: Proposal | ProposalError, feeder: str | None = N
         world.search.commit(due, SILENT)
 
 
-def small(world: World) -> ModelRecord:
+def small(world: World) -> MemberRecord:
     return world.search.pool.records["small"]
 
 
@@ -107,7 +108,7 @@ def test_feeders_stay_out_of_the_models_statistics_even_under_a_models_name() ->
     assert [node.by for node in world.nodes[2:5]] == ["scout", "small", "large"]
     assert {node.next_model for node in world.nodes[2:]} == {"small"}
     world.tell_all(world.search.trials.pick(9))
-    assert all(record == ModelRecord(record.spec) for record in world.search.pool.records.values())
+    assert all(record == MemberRecord(record.spec) for record in world.search.pool.records.values())
     assert world.search.course.streak == 0
 
 

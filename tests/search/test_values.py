@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colt import events
-from colt.config import SearchConfig
+from colt.measure.base import Fate
+from colt.options import SearchConfig
 from colt.search.tree import Values
-from colt.search.types import Fate, TrialResult
+from colt.search.types import TrialResult
 from tests.search.operations import few
 from tests.search.toyworld import LINE, SMALL, World, line_world, to
 

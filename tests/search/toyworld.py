@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from colt.config import SearchConfig
 from colt.errors import IllegalEdit, Rejected
 from colt.events import Event
 from colt.knobs import CategoryKnob, Edit, Jump, Knob, Schedule, Sketch, Transformation, Value
+from colt.measure.base import Fate
+from colt.options import SearchConfig
 from colt.search.search import Search
 from colt.search.toy import ToySpace
 from colt.search.tree import Node
 from colt.search.types import (
-    Applied,
-    Fate,
-    ModelSpec,
+    AppliedSchedule,
+    MemberSpec,
     Observation,
     Proposal,
     ProposalError,
@@ -29,7 +29,7 @@ from colt.search.types import (
     TrialResult,
 )
 
-SMALL, MIDDLE, LARGE = ModelSpec("small", 7.0), ModelSpec("middle", 32.0), ModelSpec("large", 400.0)
+SMALL, MIDDLE, LARGE = MemberSpec("small", 7.0), MemberSpec("middle", 32.0), MemberSpec("large", 400.0)
 MODELS = (SMALL, MIDDLE, LARGE)
 UNTUNED_US = 12_800.0
 
@@ -44,7 +44,7 @@ class BestOf:
     model outside the pool, each.
     """
 
-    spec: ModelSpec
+    spec: MemberSpec
     space: Space
     scorer: Scorer
     tries: int
@@ -152,7 +152,7 @@ class World:
     """One search of a toy space with everything it emitted."""
 
     config: SearchConfig = field(default_factory=SearchConfig)
-    models: Sequence[ModelSpec] = MODELS
+    models: Sequence[MemberSpec] = MODELS
     seed: int = 0
     space: TrueSpace = field(default_factory=lambda: ToySpace(32))
     openings: int = 32
@@ -219,17 +219,17 @@ class LineSpace:
     def sample(self, rng: random.Random, sketch: Sketch | None = None) -> Schedule:
         return self.realise(self.at(rng.choice(self._values()))).schedule
 
-    def realise(self, schedule: Schedule) -> Applied:
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
         if schedule == self.untuned:
-            return Applied(schedule)
+            return AppliedSchedule(schedule)
         if (schedule.variant, schedule.sketch) != ("plain", "line") or len(schedule.values) != 1:
             raise IllegalEdit(f"there is no schedule {schedule.sketch}")
         value = self.sketches[0].knobs[0].check(schedule.values[0])
         if value in self._rejected:
             raise Rejected("no program")
-        return Applied(self.at(int(str(value))))
+        return AppliedSchedule(self.at(int(str(value))))
 
-    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
         for step in sorted(transformation, key=lambda step: isinstance(step, Edit)):
             if isinstance(step, Jump):
                 if (step.variant, step.sketch) != ("plain", "line"):
@@ -267,7 +267,7 @@ LINE = SearchConfig.preset(root_width=1, branching=64, widening_coefficient=0.0,
 
 def line_world(
     config: SearchConfig = LINE,
-    models: Sequence[ModelSpec] = (SMALL, LARGE),
+    models: Sequence[MemberSpec] = (SMALL, LARGE),
     openings: Sequence[int] = (50,),
     **latencies: float,
 ) -> World:

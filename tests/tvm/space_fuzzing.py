@@ -16,8 +16,8 @@ import space_programs as programs
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Knob, LocationKnob, Schedule
-from colt.tvm.host import resolve_target
-from colt.tvm.space import TvmSpace
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.space.space import TvmSpace
 
 
 @dataclass(frozen=True)

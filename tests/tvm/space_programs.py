@@ -7,9 +7,9 @@ from typing import Any
 
 from tvm import te, tirx
 
-from colt.tvm.program import module_of_tensors
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.sketches import generate
-from colt.tvm.space import TvmSpace
+from colt.tvm.space.space import TvmSpace
 
 
 def stock_space(mod: Any, target: Any, **options: Any) -> TvmSpace:

@@ -8,7 +8,7 @@ from typing import Any
 import space_programs as programs
 from tvm import te, tirx
 
-from colt.tvm.program import module_of_tensors
+from colt.tvm.programs.program import module_of_tensors
 
 
 def placeholders(**shapes: tuple[int, ...]) -> list[Any]:

@@ -13,20 +13,20 @@ import tvm
 from tvm.tirx import For, ForKind
 from tvm_ffi import structural_walk
 
-from colt.hardware import detect
 from colt.knobs import Jump
-from colt.tvm.briefing import Briefing, brief
+from colt.machine import detect
+from colt.tvm.briefing import TvmBriefing, brief
 from colt.tvm.briefing.equations import calls, equations
-from colt.tvm.briefing.families import Family
-from colt.tvm.host import resolve_target
-from colt.tvm.source import load_program
-from colt.tvm.space import TvmSpace
+from colt.tvm.briefing.families import SketchFamily
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 
 
 @cache
-def job(name: str) -> tuple[TvmSpace, Briefing]:
+def job(name: str) -> tuple[TvmSpace, TvmBriefing]:
     program = load_program(name)
     return (space := space_of(program.module)), brief(space, program, detect(), 2, vector_math=True)
 
@@ -70,14 +70,14 @@ def test_a_number_that_is_worked_out_from_choices_is_the_sketch_that_has_them(wo
 
 
 def test_sketches_that_are_not_numbered_by_their_choices_are_listed() -> None:
-    family = Family.of(["ms0", "ms1", "ms2"], [{"A": "x", "B": "x"}, {"A": "y", "B": "y"}, {"A": "x", "B": "y"}])
+    family = SketchFamily.of(["ms0", "ms1", "ms2"], [{"A": "x", "B": "x"}, {"A": "y", "B": "y"}, {"A": "x", "B": "y"}])
     assert list(family.lines())[-1] == "Choices for A B: ms0 aa, ms1 bb, ms2 ab."
     assert [family.label(n) for n in range(3)] == ["A a, B a", "A b, B b", "A a, B b"]
 
 
 def test_digits_may_stand_in_any_order() -> None:
     members = [{"A": a, "B": b} for b in "pq" for a in "xyz"]
-    family = Family.of([f"ms{n}" for n in range(6)], members)
+    family = SketchFamily.of([f"ms{n}" for n in range(6)], members)
     assert list(family.lines())[-1].startswith("msN: N = 3*B + A with")
     assert family.choice_of([1, 4], [0, 1, 2, 4]) == "A b"
 

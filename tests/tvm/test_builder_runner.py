@@ -22,14 +22,16 @@ from tvm.s_tir import meta_schedule as ms
 from tvm.script import tirx as T
 
 import colt.tvm
-from colt.config import SearchConfig
 from colt.errors import InputError
-from colt.tvm import artifact, shared
-from colt.tvm.builder import TaskNames
-from colt.tvm.host import available_cores, cpu_intrinsics, prefer_cpu_intrinsics, resolve_target
-from colt.tvm.measure import Job, Limits, LocalMeasurer, process
-from colt.tvm.program import module_of_tensors
-from colt.tvm.records import arguments_info
+from colt.measure.base import Job, Limits
+from colt.options import SearchConfig
+from colt.tvm.devices.host import available_cores, cpu_intrinsics, prefer_cpu_intrinsics, resolve_target
+from colt.tvm.metaschedule import artifact
+from colt.tvm.metaschedule.builder import TaskNames
+from colt.tvm.metaschedule.records import arguments_info
+from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.space import shared
+from colt.tvm.workers import LocalMeasurer, process
 
 TARGET = resolve_target(None, 2)
 QUICK = Limits(run_seconds=1.0, total_ms=10.0, min_repeat_ms=1.0, noise_wait_seconds=0.001)

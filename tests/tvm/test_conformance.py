@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import space_programs as programs
 
-from colt.hardware import detect
-from colt.pool import builtin
+from colt.machine import detect
+from colt.proposers.experts import builtin
 from colt.testing import PROPOSER_CHECKS, SPACE_CHECKS, ProposerCase, ScorerCase, SpaceCase, rule
 from colt.testing.scorer import SCORER_CHECKS
-from colt.tvm.host import resolve_target
-from colt.tvm.scorer import AnalyticalScorer, machine_of
-from colt.tvm.space import TvmSpace
+from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 MAKERS = {

@@ -13,13 +13,13 @@ import space_programs as programs
 from tvm.s_tir import meta_schedule as ms
 from tvm_ffi import structural_equal
 
-from colt.config import SpaceKind
-from colt.search.types import Fate
-from colt.stopwatch import Stopwatch
-from colt.tvm import evolutionary
-from colt.tvm.evolutionary import Candidate, evolutionary_search
-from colt.tvm.host import resolve_target
-from colt.tvm.space import TvmSpace, design_space
+from colt.measure.base import Fate
+from colt.options import SpaceKind
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.metaschedule import evolutionary
+from colt.tvm.metaschedule.evolutionary import Candidate, evolutionary_search
+from colt.tvm.space.space import TvmSpace, design_space
+from colt.util.clock import Stopwatch
 
 TARGET = resolve_target(None, 2)
 

@@ -11,12 +11,12 @@ import space_programs as programs
 from tvm import s_tir
 
 from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
-from colt.tvm.extract import Extraction, extract
-from colt.tvm.host import resolve_target
-from colt.tvm.locations import Nest, consumer_nest, distinct_names, is_legal, legal_indices
-from colt.tvm.replay import Replayer
+from colt.tvm.devices.host import resolve_target
 from colt.tvm.sketches import generate
-from colt.tvm.space import TvmSpace
+from colt.tvm.space.extract import Extraction, extract
+from colt.tvm.space.locations import LoopNest, consumer_nest, distinct_names, is_legal, legal_indices
+from colt.tvm.space.replay import Replayer
+from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 JOBS = 32  # 16 for each of the target's two cores
@@ -241,7 +241,7 @@ def test_a_lone_sketch_says_what_it_does() -> None:
 
 
 def test_locations_are_named_after_loops() -> None:
-    nest = Nest("C", tuple(distinct_names(["i_0", "ax0", "ax0", "root", "ax0"])))
+    nest = LoopNest("C", tuple(distinct_names(["i_0", "ax0", "ax0", "root", "ax0"])))
     assert nest.loops == ("i_0", "ax0", "ax0#2", "root#2", "ax0#3")
     for index in range(-2, 5):
         assert nest.index(nest.name(index)) == index

@@ -9,12 +9,12 @@ import pytest
 import tvm
 
 from colt.errors import InputError
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.measure.arguments import Parameter, numpy_dtype, random_array
-from colt.tvm.measure.compare import compare
-from colt.tvm.workloads import Role
-from colt.tvm.workloads.held_out import gru_cell, l1_distance, layer_norm, separable_conv
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.workloads import Role
+from colt.tvm.programs.workloads.held_out import gru_cell, l1_distance, layer_norm, separable_conv
+from colt.tvm.workers.arguments import Parameter, numpy_dtype, random_array
+from colt.tvm.workers.compare import compare
 
 NAMES = workloads.names("held-out")
 OPERATIONS = {  # worked out by hand
@@ -77,7 +77,7 @@ def test_each_has_one_size_and_counts_its_operations(name: str) -> None:
 
 def test_a_layer_norm_has_rows_of_mean_0_and_deviation_1() -> None:
     workload = workloads.get("layer-norm")
-    shape = layer_norm.Shape(rows=3, columns=50)
+    shape = layer_norm.LayerNormShape(rows=3, columns=50)
     x, scale, shift = (np.random.default_rng(0).standard_normal((3, 50)), np.ones(50), np.zeros(50))
     y = workload.reference([x * 5 + 2, scale, shift])
     assert y.shape == (shape.rows, shape.columns)
@@ -87,7 +87,7 @@ def test_a_layer_norm_has_rows_of_mean_0_and_deviation_1() -> None:
 
 def test_a_gru_keeps_its_state_where_the_update_gate_is_open() -> None:
     batch, hidden = 2, 3
-    shape = gru_cell.Shape(batch=batch, inputs=4, hidden=hidden)
+    shape = gru_cell.GruCellShape(batch=batch, inputs=4, hidden=hidden)
     rng = np.random.default_rng(0)
     x, h = rng.standard_normal((batch, shape.inputs)), rng.standard_normal((batch, hidden))
     w, u = rng.standard_normal((3 * hidden, shape.inputs)), rng.standard_normal((3 * hidden, hidden))

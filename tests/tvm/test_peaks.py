@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.hardware import Peaks, detect, load_peaks
-from colt.tvm import peak_kernels, peaks
-from colt.tvm.host import available_cores
+from colt.machine import Peaks, detect, load_peaks
+from colt.tvm.devices import peak_kernels, peaks
+from colt.tvm.devices.host import available_cores
 
 PEAKS = Peaks(100.0, 190.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 ANSWER = json.dumps(asdict(PEAKS))

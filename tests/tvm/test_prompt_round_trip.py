@@ -12,17 +12,17 @@ from functools import cache
 import pytest
 
 from colt.errors import Rejected
-from colt.hardware import detect
 from colt.knobs import Jump, LocationKnob, Schedule, Value
-from colt.pool.prompt import node_text, stable_text
-from colt.pool.reply import Reply, read_reply
-from colt.pool.settle import settled
-from colt.search.types import ModelSpec, ModelView, NodeView, Observation, Progress
-from colt.tvm import workloads
-from colt.tvm.briefing import Briefing, brief
-from colt.tvm.host import resolve_target
-from colt.tvm.source import load_program
-from colt.tvm.space import TvmSpace
+from colt.machine import detect
+from colt.proposers.language.prompt import node_text, stable_text
+from colt.proposers.language.reply import ReadReply, read_reply
+from colt.proposers.language.settle import settled
+from colt.search.types import MemberSpec, MemberView, NodeView, Observation, Progress
+from colt.tvm.briefing import TvmBriefing, brief
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 WORKLOADS = list(workloads.names())
@@ -35,16 +35,16 @@ PRESENT = re.compile(r"(\S+)=(\[[^\]]*\]|\S+)(?: \(or ([^)]*)\))?")
 
 
 @cache
-def job(name: str) -> tuple[TvmSpace, Briefing]:
+def job(name: str) -> tuple[TvmSpace, TvmBriefing]:
     program = load_program(name)
     space = TvmSpace.generated(program.module, TARGET, vector_math=True)
     return space, brief(space, program, detect(), 2, vector_math=True)
 
 
 def observed(space: TvmSpace, schedule: Schedule) -> Observation:
-    acting = ModelSpec("m", 8.0)
+    acting = MemberSpec("m", 8.0)
     node = NodeView(1, schedule, "m", (), None, None)
-    models = (ModelView(acting, 0, 0, 0, 0, 0, 0, 0),)
+    models = (MemberView(acting, 0, 0, 0, 0, 0, 0, 0),)
     return Observation(acting, node, (), space.knobs(schedule), (), (), models, Progress(0, 64, 0), 6, 0)
 
 
@@ -119,7 +119,7 @@ def some_schedule(space: TvmSpace, key: tuple[str, str], rng: random.Random) -> 
             continue
 
 
-def replied(space: TvmSpace, briefing: Briefing, seen: Observation, **proposal: object) -> Reply:
+def replied(space: TvmSpace, briefing: TvmBriefing, seen: Observation, **proposal: object) -> ReadReply:
     text = json.dumps({"proposals": [{"why": "", "sketch": None, "edits": [], **proposal}], "next_model": "m"})
     return settled(read_reply(text, seen, briefing), seen, space, briefing)
 
@@ -128,7 +128,7 @@ def edits(values: Mapping[str, object]) -> list[dict[str, object]]:
     return [{"knob": knob, "value": value} for knob, value in values.items()]
 
 
-def keys(briefing: Briefing, rng: random.Random) -> Iterator[tuple[str, str]]:
+def keys(briefing: TvmBriefing, rng: random.Random) -> Iterator[tuple[str, str]]:
     """All sketches that have a section of their own, and some of the families."""
     own = [key for key in briefing.keys if not key[1].startswith("ms")]
     others = [key for key in briefing.keys if key[1].startswith("ms")]

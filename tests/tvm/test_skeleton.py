@@ -11,18 +11,18 @@ import space_programs as programs
 from tvm import te, tirx
 from tvm.s_tir.stmt import SBlockRealize
 
-from colt import hardware
 from colt.analysis.estimate import estimate_us
 from colt.analysis.nests import instantiate
-from colt.analysis.skeleton import Work
+from colt.analysis.skeleton import BlockWork
 from colt.errors import Rejected
 from colt.knobs import Schedule
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.program import module_of_tensors
-from colt.tvm.scorer import machine_of
-from colt.tvm.skeleton import read_skeleton
-from colt.tvm.space import TvmSpace
+from colt.machine import detect
+from colt.tvm.cost.scorer import machine_of
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.space.skeleton import read_skeleton
+from colt.tvm.space.space import TvmSpace
 
 PARALLEL, VECTORIZED = 1, 2
 
@@ -123,20 +123,20 @@ def test_rows_that_are_gathered_from_anywhere_cost_something() -> None:
     index, table = te.placeholder((333,), "int64", name="I"), te.placeholder((5000, 257), name="E")
     rows = te.compute((333, 257), lambda i, j: table[index[i], j] * 2.0, name="Y")
     space = programs.stock_space(module_of_tensors([index, table, rows]), resolve_target(None, 2))
-    schedule, machine = space.sample(random.Random(3)), machine_of(hardware.detect(), 2)
+    schedule, machine = space.sample(random.Random(3)), machine_of(detect(), 2)
     assert 0 < estimate_us(space.skeleton(schedule), schedule.values, machine) < float("inf")
 
 
 def test_integers_are_multiplied_and_added_apart_and_widened_as_they_are_loaded() -> None:
     """So that a register tile pays more for each row, whose element is widened and spread, than for a vector."""
     space = TvmSpace.generated(workloads.get("matmul-int8").build("small"), resolve_target(None, 2))
-    machine = machine_of(hardware.detect(), 2)
+    machine = machine_of(detect(), 2)
 
     def us(rows: int, vectors: int) -> float:
         values = ((8, 1, 48 // rows, rows), (2, 12 // vectors, vectors))
         return estimate_us(space.skeleton(Schedule("plain", "fused", values)), values, machine)
 
     block = space.skeleton(Schedule("plain", "fused", ((8, 1, 6, 8), (2, 4, 3)))).blocks[0]
-    assert block.work == Work(simple=1.5)
+    assert block.work == BlockWork(simple=1.5)
     assert us(8, 2) < us(12, 1)
     assert us(4, 4) < 0.95 * us(8, 2)

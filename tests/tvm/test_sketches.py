@@ -18,7 +18,7 @@ from tvm.s_tir.meta_schedule.schedule_rule import PyScheduleRule
 from tvm.s_tir.schedule import Trace
 
 from colt.errors import InputError
-from colt.tvm.host import cpu_intrinsics, resolve_target
+from colt.tvm.devices.host import cpu_intrinsics, resolve_target
 from colt.tvm.sketches import distinct, generate, given
 from colt.tvm.sketches import stock as stock_module
 from colt.tvm.sketches.guarded import Crashes, guarded

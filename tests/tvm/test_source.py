@@ -12,10 +12,10 @@ import tvm
 from tvm import te, tirx
 
 from colt.errors import InputError
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.source import Program, load_program
-from colt.tvm.workloads import Argument, Role
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.source import Program, load_program
+from colt.tvm.programs.workloads import Argument, Role
 
 HEAD = "import tvm\nfrom tvm import te\nfrom tvm.script import ir as I\nfrom tvm.script import tirx as T\n"
 ADD = """

@@ -15,15 +15,15 @@ from tvm.s_tir.meta_schedule.postproc import PyPostproc
 from tvm.s_tir.schedule import Trace
 from tvm_ffi import structural_equal
 
-from colt.config import SpaceKind
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, LocationKnob, Schedule, Transformation, Value
+from colt.options import SpaceKind
 from colt.testing.cases import SpaceCase
 from colt.testing.space import SPACE_CHECKS
-from colt.tvm.host import cpu_intrinsics, resolve_target
-from colt.tvm.recent import Recent
+from colt.tvm.devices.host import cpu_intrinsics, resolve_target
 from colt.tvm.sketches import Design, DesignSpace
-from colt.tvm.space import TvmSpace
+from colt.tvm.space.recent import Recent
+from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 MATMUL_VALUES: tuple[Value, ...] = ((4, 2, 2, 4), (2, 2, 1, 16), (8, 8), 16)

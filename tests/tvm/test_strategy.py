@@ -13,11 +13,11 @@ from tvm.s_tir import meta_schedule as ms
 
 import colt.tvm
 from colt import events
-from colt.config import SearchConfig
 from colt.errors import InputError
 from colt.events import Event
-from colt.tvm.host import cpu_intrinsics, prefer_cpu_intrinsics, resolve_target
-from colt.tvm.records import arguments_info
+from colt.options import SearchConfig
+from colt.tvm.devices.host import cpu_intrinsics, prefer_cpu_intrinsics, resolve_target
+from colt.tvm.metaschedule.records import arguments_info
 
 TARGET = resolve_target(None, 2)
 
@@ -63,7 +63,7 @@ def context(strategy: Any) -> Any:
 
 
 def test_it_keeps_fields_of_the_context_and_never_the_context() -> None:
-    from colt.tvm.strategy import _Options, _Strategy, _Task
+    from colt.tvm.metaschedule.strategy import _Options, _Strategy, _Task
 
     kept = _Strategy._cls(_Options(("scout",), SearchConfig(), 0, lambda event: None))
     kept._initialize_with_tune_context(context(colt.tvm.SearchStrategy(["scout"])))

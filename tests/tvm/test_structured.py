@@ -17,14 +17,14 @@ from tvm_ffi import structural_equal
 from colt.analysis.nests import instantiate
 from colt.errors import Rejected
 from colt.knobs import Schedule, TileKnob
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.measure import LocalMeasurer
-from colt.tvm.program import module_of_tensors
-from colt.tvm.records import Records
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.metaschedule.records import Records
+from colt.tvm.programs import workloads
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.sketches import DesignSpace, derive, generate
 from colt.tvm.sketches.structured.prepare import read_flow
-from colt.tvm.space import TvmSpace
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers import LocalMeasurer
 
 TARGET = resolve_target({"kind": "llvm", "mcpu": "x86-64-v3"}, 2)
 """With vectors of 8 floats, so that what is derived does not depend on this machine."""
@@ -403,7 +403,7 @@ def extents(mod: Any) -> dict[str, list[tuple[int, int]]]:
 
 
 def _leaves(body: Any) -> Iterator[Any]:
-    from colt.tvm.skeleton import _leaf_blocks
+    from colt.tvm.space.skeleton import _leaf_blocks
 
     return _leaf_blocks(body, [])
 

@@ -16,8 +16,8 @@ from tvm.target import Target, codegen
 from vector_math_accuracy import EXACT, errors
 
 import colt.tvm
-from colt.tvm.host import resolve_target
-from colt.tvm.program import module_of_tensors
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.vector_math import FUNCTIONS, count_calls, rewrite
 
 TARGET = resolve_target(None, 1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tvm import s_tir, te, tirx
 from vector_math_accuracy import SPECIAL, errors
 
-from colt.tvm.host import resolve_target
-from colt.tvm.program import module_of_tensors
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.vector_math import FUNCTIONS, count_calls, rewrite
 
 ROWS = 4

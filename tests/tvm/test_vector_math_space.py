@@ -15,13 +15,13 @@ from tvm.s_tir import meta_schedule as ms
 
 import colt.tvm
 from colt.analysis.estimate import Machine, estimate_us
-from colt.tvm.artifact import read_artifact
-from colt.tvm.host import cpu_intrinsics, resolve_target
-from colt.tvm.measure.code_size import code_shape, code_size
-from colt.tvm.program import module_of_tensors
-from colt.tvm.skeleton import read_skeleton
-from colt.tvm.space import TvmSpace
+from colt.tvm.devices.host import cpu_intrinsics, resolve_target
+from colt.tvm.metaschedule.artifact import read_artifact
+from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.space.skeleton import read_skeleton
+from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS, count_calls, rewrite
+from colt.tvm.workers.code_size import code_shape, code_size
 
 TARGET = resolve_target(None, 2)
 MACHINE = Machine(512, 32, 2, 100.0, 2**15, 2**20, 2**24, 20.0)

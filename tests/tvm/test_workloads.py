@@ -12,10 +12,10 @@ import pytest
 import tvm
 
 from colt.errors import InputError
-from colt.tvm import workloads
-from colt.tvm.host import resolve_target
-from colt.tvm.workloads import Role, deepseek_r1_experts, llama3_attention
-from colt.tvm.workloads.base import Argument, min_bytes_of
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.workloads import Role, deepseek_r1_experts, llama3_attention
+from colt.tvm.programs.workloads.base import Argument, min_bytes_of
 
 PAPER = {
     "matmul": [(2048, 2048), (2048, 2048), (2048, 2048)],
@@ -96,7 +96,7 @@ def test_softmax_does_not_overflow():
 
 def test_experts_are_weighted_by_the_router():
     workload = workloads.get("deepseek-r1-experts")
-    shape = deepseek_r1_experts.Shape(tokens=3, experts=3, hidden=4, intermediate=5)
+    shape = deepseek_r1_experts.ExpertsShape(tokens=3, experts=3, hidden=4, intermediate=5)
     x, wr, wg, wu, wd = random_inputs(workload, shape, scale=1.0)
     want = np.zeros_like(x)
     for token in range(3):
@@ -182,5 +182,5 @@ def test_an_unknown_size_names_the_sizes():
 
 
 def test_listing_names_does_not_import_tvm():
-    code = "import sys, colt.tvm.workloads as w; w.names(); sys.exit('tvm' in sys.modules)"
+    code = "import sys, colt.tvm.programs.workloads as w; w.names(); sys.exit('tvm' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ import tvm
 from tvm import s_tir, te, tirx
 from tvm.target import Target, codegen
 
-from colt.tvm.program import module_of_tensors
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.vector_math import FUNCTIONS, VectorMath
 
 BLOCK = 1 << 20

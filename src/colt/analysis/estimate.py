@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, stride
-from colt.analysis.skeleton import Access, Skeleton
+from colt.analysis.skeleton import MemoryAccess, Skeleton
 from colt.knobs import Value
 
 LATENCY = 7.0
@@ -258,7 +258,7 @@ def _next_is_reduction(body: Sequence[Loop], tile: int) -> bool:
     return False
 
 
-def _transfers(access: Access, shape: _Shape) -> float:
+def _transfers(access: MemoryAccess, shape: _Shape) -> float:
     """Loads (or stores) of one access in one step: vectors, broadcasts, or single elements of a gather."""
     count = 1.0
     for loop in shape.tile:
@@ -274,7 +274,7 @@ def _transfers(access: Access, shape: _Shape) -> float:
     return count * (shape.vectors if step == 1 else GATHER * shape.vector)
 
 
-def _widening(access: Access, shape: _Shape) -> float:
+def _widening(access: MemoryAccess, shape: _Shape) -> float:
     """Slots of widening what one access loads in one step."""
     count = math.prod(loop.extent for loop in shape.tile if stride(access, loop) != 0)
     spread = shape.vector_loop is not None and stride(access, shape.vector_loop) == 0
@@ -397,7 +397,7 @@ def _occupied(sets: int, part: _Lines) -> float:
     return part.total * (sets / reached if part.total > reached * WAYS else 1.0)
 
 
-def _lines(access: Access, nest: Nest, depths: Sequence[int]) -> list[_Lines]:
+def _lines(access: MemoryAccess, nest: Nest, depths: Sequence[int]) -> list[_Lines]:
     """Cache lines that an access touches while the nest's loops from each of ``depths`` on run, innermost first."""
     piece = nest.pieces.get(access.buffer)
     first = 0 if piece is None else piece.first
@@ -414,7 +414,7 @@ def _lines(access: Access, nest: Nest, depths: Sequence[int]) -> list[_Lines]:
     return found
 
 
-def _lines_within(access: Access, reach: Sequence[int], again: bool) -> _Lines:
+def _lines_within(access: MemoryAccess, reach: Sequence[int], again: bool) -> _Lines:
     """Cache lines that an access touches while the iters take ``reach`` values each.
 
     ``again``: what is left of a line is touched soon after, since the nest runs many times.

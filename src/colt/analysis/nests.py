@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from colt.analysis.skeleton import FIXED, ROOT, Access, Block, LoopKind, LoopSource, Skeleton, Work
+from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, LoopKind, LoopSource, MemoryAccess, Skeleton
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Value
 
 _OWN = 1 << 30
@@ -46,7 +46,7 @@ class Nest:
     """
 
     block: Block
-    work: Work
+    work: BlockWork
     loops: list[Loop]
     times: int
     parallel: int
@@ -129,8 +129,8 @@ class _Instance:
             place = self._place(place.host)
         return path[::-1]
 
-    def _work(self) -> list[Work]:
-        """Work per point, with that of inlined blocks added to their consumers'."""
+    def _work(self) -> list[BlockWork]:
+        """BlockWork per point, with that of inlined blocks added to their consumers'."""
         work = [block.work for block in self._blocks]
         for number, block in enumerate(self._blocks):
             if self._places[number] is None and block.host != ROOT:
@@ -138,7 +138,7 @@ class _Instance:
         return work
 
     def _nest(
-        self, number: int, place: _Place, nests: dict[int, Nest], shared: set[int], work: Work, limit: int
+        self, number: int, place: _Place, nests: dict[int, Nest], shared: set[int], work: BlockWork, limit: int
     ) -> Nest:
         block, loops = self._blocks[number], place.loops
         if self._skeleton.explicit:
@@ -337,7 +337,7 @@ def reaches(loops: Sequence[Loop], iters: int) -> list[int]:
     return reach
 
 
-def footprint(access: Access, reach: Sequence[int]) -> list[int]:
+def footprint(access: MemoryAccess, reach: Sequence[int]) -> list[int]:
     """Elements touched in each dimension while the iters take ``reach`` values each."""
     sizes = []
     for size, index in zip(access.shape, access.index, strict=True):
@@ -380,7 +380,7 @@ def _vector_loops(block: Block, loops: Sequence[Loop], limit: int, shared: set[i
     return count if total > 1 else 0
 
 
-def stride(access: Access, loop: Loop) -> float:
+def stride(access: MemoryAccess, loop: Loop) -> float:
     """How many elements one step of the loop moves the access in memory; 0 if it does not move it."""
     below = 1
     for size, index in zip(reversed(access.shape), reversed(access.index), strict=True):
@@ -391,7 +391,7 @@ def stride(access: Access, loop: Loop) -> float:
     return 0.0
 
 
-def _contiguous_loops(access: Access, loops: Sequence[Loop]) -> int:
+def _contiguous_loops(access: MemoryAccess, loops: Sequence[Loop]) -> int:
     """The rule of MetaSchedule's post-processor, unit loops included."""
     count, inner = 0, None
     for loop in reversed(loops):

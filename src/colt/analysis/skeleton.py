@@ -22,7 +22,7 @@ class Iter:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class MemoryAccess:
     """One load or store of a block, per point of its iteration space.
 
     ``index[d]`` are the ``(iter, coefficient)`` pairs that make the index in dimension ``d``; ``None`` stands for an
@@ -36,7 +36,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BlockWork:
     """Operations per point. ``fused`` counts a multiply with the addition that takes it in; ``calls`` are of libm;
     ``branches`` are conditional loads, which keep a statement from being vectorised."""
 
@@ -46,8 +46,8 @@ class Work:
     calls: float = 0.0
     branches: float = 0.0
 
-    def __add__(self, other: Work) -> Work:
-        return Work(
+    def __add__(self, other: BlockWork) -> BlockWork:
+        return BlockWork(
             self.fused + other.fused,
             self.simple + other.simple,
             self.divisions + other.divisions,
@@ -91,14 +91,14 @@ class Block:
 
     name: str
     iters: tuple[Iter, ...]
-    reads: tuple[Access, ...]
-    write: Access
-    work: Work
+    reads: tuple[MemoryAccess, ...]
+    write: MemoryAccess
+    work: BlockWork
     loops: tuple[LoopSource, ...]
     host: int = ROOT
     depth: int = 0
     location_knob: int = FIXED
-    link: Access | None = None
+    link: MemoryAccess | None = None
     loop_names: tuple[str, ...] = ()
     local: bool = False
     """The block writes a buffer of the kernel's own, not an argument: LLVM can keep it in registers."""

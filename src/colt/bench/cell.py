@@ -9,20 +9,20 @@ import sys
 import traceback
 from pathlib import Path
 
-from colt.bench.config import Cell, Strategy
+from colt.bench.config import Cell, StrategyName
 from colt.bench.directory import WINNER, BenchDirectory
 from colt.bench.records import CellRecord
 from colt.bench.strategies import SEARCHES
-from colt.bench.task import Task, seconds_since_start
-from colt.lifeline import die_with_parent
-from colt.runs.directory import RunDirectory
+from colt.bench.task import CellTask, seconds_since_start
+from colt.store.directory import RunDirectory
+from colt.util.process import die_with_parent
 
 
 def main(arguments: list[str]) -> None:
     """Run the cell and write its record, whether it has a winner or failed."""
     path, workload, strategy, seed, parent = arguments
     die_with_parent(int(parent))
-    directory, cell = BenchDirectory.load(Path(path)), Cell(workload, Strategy(strategy), int(seed))
+    directory, cell = BenchDirectory.load(Path(path)), Cell(workload, StrategyName(strategy), int(seed))
     try:
         record = run_cell(directory, cell)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a search is what came of the cell
@@ -39,12 +39,12 @@ def main(arguments: list[str]) -> None:
 
 def run_cell(directory: BenchDirectory, cell: Cell) -> CellRecord:
     """Search, and keep the winner."""
-    from colt.tvm.export import save_module
-    from colt.tvm.host import set_threads
+    from colt.tvm.devices.host import set_threads
+    from colt.tvm.programs.export import save_module
 
     set_threads(directory.config.threads)
     folder = directory.folder(cell)
-    found = SEARCHES[cell.strategy](Task(directory.config, cell, folder))
+    found = SEARCHES[cell.strategy](CellTask(directory.config, cell, folder))
     RunDirectory(folder).write(WINNER, save_module(found.module))
     return CellRecord(
         workload=cell.workload,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from colt.config import Budget, SpaceKind
 from colt.errors import InputError
+from colt.options import Budget, SpaceKind
 
 OWN_SPACE = "own"
 SPACES = (OWN_SPACE, *SpaceKind)
@@ -19,7 +19,7 @@ MOST_SEEDS = 1000
 MOST_FIRST = 64
 
 
-class Strategy(StrEnum):
+class StrategyName(StrEnum):
     """The search methods that are compared."""
 
     STOCK = "stock"
@@ -50,7 +50,7 @@ class Cell(NamedTuple):
     """One search."""
 
     workload: str
-    strategy: Strategy
+    strategy: StrategyName
     seed: int
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     workloads: tuple[str, ...]
     size: str
-    strategies: tuple[Strategy, ...]
+    strategies: tuple[StrategyName, ...]
     trials: int
     seeds: int
     """So many of them: 0, 1, ..."""
@@ -77,11 +77,11 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             for strategy in self.strategies:
                 yield Cell(workload, strategy, seed)
 
-    def space_of(self, strategy: Strategy) -> SpaceKind:
+    def space_of(self, strategy: StrategyName) -> SpaceKind:
         """What that strategy searches."""
         if self.space != OWN_SPACE:
             return SpaceKind(self.space)
-        return SpaceKind.METASCHEDULE if strategy is Strategy.STOCK else SpaceKind.COLT
+        return SpaceKind.METASCHEDULE if strategy is StrategyName.STOCK else SpaceKind.COLT
 
 
 def checked(
@@ -106,7 +106,7 @@ def checked(
     InputError
         Something is not usable; the message says what is accepted.
     """
-    from colt.tvm.host import available_cores
+    from colt.tvm.devices.host import available_cores
 
     Budget(trials)
     _require_whole("seeds", seeds, 1, MOST_SEEDS)
@@ -119,7 +119,7 @@ def checked(
     return BenchConfig(
         workloads=_workloads(workloads, size),
         size=size,
-        strategies=tuple(Strategy(name) for name in _members("strategy", strategies, list(Strategy))),
+        strategies=tuple(StrategyName(name) for name in _members("strategy", strategies, list(StrategyName))),
         trials=trials,
         seeds=seeds,
         space=str(space),
@@ -130,7 +130,7 @@ def checked(
 
 
 def _workloads(wanted: Sequence[str], size: str) -> tuple[str, ...]:
-    from colt.tvm import workloads
+    from colt.tvm.programs import workloads
 
     found: list[str] = []
     for name in wanted or ("main",):

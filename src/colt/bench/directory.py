@@ -24,7 +24,7 @@ import tomli_w
 from colt.bench.config import BenchConfig, Cell
 from colt.bench.records import CellRecord, RemeasureRecord, load_record
 from colt.errors import InputError
-from colt.runs.directory import RunDirectory
+from colt.store.directory import RunDirectory
 
 CONFIG = "bench.toml"
 RESULT = "result.json"

@@ -11,11 +11,11 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from colt.bench.config import BenchConfig, Peer, Strategy
+from colt.bench.config import BenchConfig, Peer, StrategyName
 from colt.bench.records import CellRecord, ContenderRecord, RemeasureRecord
-from colt.intervals import Estimate, estimate, paired_ratio
+from colt.util.stats import Estimate, estimate, paired_ratio
 
-Side = Strategy | Peer
+Side = StrategyName | Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class WorkloadResults:
     cells: tuple[CellRecord, ...]
     remeasured: RemeasureRecord | None
 
-    def of(self, strategy: Strategy) -> list[CellRecord]:
+    def of(self, strategy: StrategyName) -> list[CellRecord]:
         """The cells of a strategy that have a winner."""
         return [cell for cell in self.cells if cell.strategy is strategy and cell.ok]
 
@@ -63,9 +63,9 @@ class Results:
     workloads: tuple[WorkloadResults, ...]
 
     @property
-    def subject(self) -> Strategy:
+    def subject(self) -> StrategyName:
         """Which strategy the others are held against."""
-        return Strategy.COLT if Strategy.COLT in self.config.strategies else self.config.strategies[0]
+        return StrategyName.COLT if StrategyName.COLT in self.config.strategies else self.config.strategies[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from colt.bench.config import Cell
 from colt.bench.directory import LOG, BenchDirectory
 from colt.bench.records import CellRecord
-from colt.hardware import CACHE_VARIABLE
+from colt.machine import CACHE_VARIABLE
 
 FLOOR_SECONDS = 900.0
 SECONDS_PER_TRIAL = 60.0

@@ -1,4 +1,4 @@
-"""What the strategies that are COLT's own measure, as methods of :mod:`colt.tuning`.
+"""What the strategies that are COLT's own measure, as methods of :mod:`colt.run.loop`.
 
 They differ in nothing else: space, scorer, workers, verifying and ranking the leaders are those of every run.
 """
@@ -11,18 +11,18 @@ from itertools import chain, islice
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Schedule
-from colt.pool import builtin
-from colt.pool.experts.architect import Architect
-from colt.pool.openings import BY_CHANCE
+from colt.proposers.experts import builtin
+from colt.proposers.experts.architect import Architect
+from colt.proposers.openings import BY_CHANCE
+from colt.run.context import Run
+from colt.run.loop import TREE, Method
 from colt.search.types import Scorer, Space, Trial
-from colt.session import Session
-from colt.tuning import TREE, Method
 
 ARCHITECT = "architect"
 _MISSES = 1000
 """Samples in a row that may give no schedule, before a space counts as empty."""
 
-Source = Callable[[Session], Iterator[tuple[Schedule, str]]]
+Source = Callable[[Run], Iterator[tuple[Schedule, str]]]
 
 
 def warm_tree(first: int) -> Method:
@@ -36,7 +36,7 @@ def without_tree(source: Source) -> Method:
     """The schedules of a source, measured in its order: nothing is learnt from what was measured. For one run."""
     stream: Iterator[tuple[Schedule, str]] | None = None
 
-    def ask(session: Session, count: int) -> list[Trial]:
+    def ask(session: Run, count: int) -> list[Trial]:
         nonlocal stream
         with session.watch("proposing"):
             stream = stream or source(session)
@@ -55,7 +55,7 @@ def sampled(first: int) -> Source:
     return lambda session: chain(islice(constructed(session), first), _sampled(session))
 
 
-def constructed(session: Session) -> Iterator[tuple[Schedule, str]]:
+def constructed(session: Run) -> Iterator[tuple[Schedule, str]]:
     """The best that the architect constructs, best first: as many as the run has trials, if it finds so many."""
     for schedule in construct(session.space, session.scorer, session.plan.budget.trials, session.plan.seed):
         yield schedule, ARCHITECT
@@ -67,7 +67,7 @@ def construct(space: Space, scorer: Scorer, count: int, seed: int) -> list[Sched
     return Architect(space, scorer, spec).construct(count, random.Random(seed))
 
 
-def _sampled(session: Session) -> Iterator[tuple[Schedule, str]]:
+def _sampled(session: Run) -> Iterator[tuple[Schedule, str]]:
     rng = random.Random(session.plan.seed)
     misses = 0
     while misses < _MISSES:

@@ -8,16 +8,16 @@ from typing import Any
 
 from colt import events
 from colt.bench.records import TrialRecord
-from colt.bench.task import Found, Search, Task, seconds_since_start
-from colt.config import SearchConfig
+from colt.bench.task import CellTask, Found, Search, seconds_since_start
 from colt.events import Event
-from colt.pool.spec import Pool
-from colt.search.types import Fate
-from colt.tuning import Method, run
+from colt.measure.base import Fate
+from colt.options import SearchConfig
+from colt.proposers.poolfile import PoolSpec
+from colt.run.loop import Method, run
 
 
 @dataclass(slots=True)
-class Trials:
+class TrialLog:
     """Keeps the trials of a run in the order of measuring; a listener of its events.
 
     A schedule that is skipped, since its code is too large to build, is no trial. One that turns out to compute
@@ -41,14 +41,14 @@ class Trials:
 
 
 def of_ours(
-    pool: tuple[str, ...], method: Callable[[Task], Method], settings: Callable[[Task], Mapping[str, Any]]
+    pool: tuple[str, ...], method: Callable[[CellTask], Method], settings: Callable[[CellTask], Mapping[str, Any]]
 ) -> Search:
     """A strategy by that pool and method, with these settings of the search."""
 
-    def search(task: Task) -> Found:
-        trials = Trials(seconds_since_start)
+    def search(task: CellTask) -> Found:
+        trials = TrialLog(seconds_since_start)
         config = SearchConfig.preset("default", **settings(task))
-        plan = replace(task.plan(), pool=Pool.built_in(pool), config=config, run_dir=task.folder / "run")
+        plan = replace(task.plan(), pool=PoolSpec.built_in(pool), config=config, run_dir=task.folder / "run")
         result = run(plan, [trials], method(task))
         receipt = result.receipt
         latency = receipt.best or receipt.baseline

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from colt.bench.config import Peer, Strategy
+from colt.bench.config import Peer, StrategyName
 from colt.errors import InputError
 
 SCHEMA = 1
@@ -38,7 +38,7 @@ class CellRecord(Record, frozen=True, kw_only=True):
 
     schema: int = SCHEMA
     workload: str
-    strategy: Strategy
+    strategy: StrategyName
     seed: int
     failure: str | None = None
     best_us: float | None = None
@@ -72,7 +72,7 @@ class ContenderRecord(Record, frozen=True, kw_only=True):
     timed in turn.
     """
 
-    strategy: Strategy | None = None
+    strategy: StrategyName | None = None
     seed: int | None = None
     peer: Peer | None = None
     problem: str = ""

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from colt.bench.config import Cell
-from colt.bench.contenders.client import Contenders, Lost
-from colt.bench.contenders.messages import Family, Member, Settings
+from colt.bench.contenders.client import Contenders, PeerLost
+from colt.bench.contenders.messages import PeerFamily, Settings, TimedKernel
 from colt.bench.directory import WINNER, BenchDirectory
 from colt.bench.records import ContenderRecord, RemeasureRecord
 from colt.bench.turns import SITTINGS, Entry, Rounds, drop_all, time_in_turn
@@ -23,7 +23,7 @@ _SEED = 0
 
 def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
     """Verify and time all contenders of a workload; the record of one that fails or is wrong says so."""
-    from colt.tvm import workloads
+    from colt.tvm.programs import workloads
 
     known, config = workloads.get(workload), directory.config
     entries = [*_winners(directory, workload), *(Entry(ContenderRecord(peer=peer)) for peer in config.peers)]
@@ -31,7 +31,7 @@ def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
     with TemporaryDirectory(prefix="colt-bench-") as folder:
         inputs = _inputs(known.arguments(config.size))
         settings = Settings(
-            family=Family.KERNELS,
+            family=PeerFamily.KERNELS,
             workload=workload,
             size=config.size,
             threads=config.threads,
@@ -54,7 +54,7 @@ def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
 def _sit(directory: BenchDirectory, settings: Settings, entries: Sequence[Entry], expected: Any) -> Rounds:
     """One sitting: new processes, all verified, some rounds."""
     with ExitStack() as stack:
-        for family in Family:
+        for family in PeerFamily:
             members = [entry for entry in entries if _family(entry.record) is family]
             if members:
                 named = tuple(_member(directory, settings.workload, entry.record) for entry in members)
@@ -70,22 +70,22 @@ def _winners(directory: BenchDirectory, workload: str) -> Iterator[Entry]:
             yield Entry(ContenderRecord(strategy=cell.strategy, seed=cell.seed))
 
 
-def _family(record: ContenderRecord) -> Family:
+def _family(record: ContenderRecord) -> PeerFamily:
     if record.peer is None:
-        return Family.KERNELS
-    return Family.TORCH if record.peer.needs_torch else Family.NUMPY
+        return PeerFamily.KERNELS
+    return PeerFamily.TORCH if record.peer.needs_torch else PeerFamily.NUMPY
 
 
-def _member(directory: BenchDirectory, workload: str, record: ContenderRecord) -> Member:
+def _member(directory: BenchDirectory, workload: str, record: ContenderRecord) -> TimedKernel:
     if record.strategy is None or record.seed is None:
-        return Member(record.name)
+        return TimedKernel(record.name)
     winner = directory.folder(Cell(workload, record.strategy, record.seed)) / WINNER
-    return Member(record.name, str(winner.resolve()))
+    return TimedKernel(record.name, str(winner.resolve()))
 
 
 def _inputs(arguments: Sequence[Any]) -> list[Any]:
     """Random arrays for all arguments but the output."""
-    from colt.tvm.measure.arguments import Parameter, random_array
+    from colt.tvm.workers.arguments import Parameter, random_array
 
     parameters = [Parameter(argument.shape, argument.dtype) for argument in arguments[:-1]]
     return [random_array(parameter, index, _SEED) for index, parameter in enumerate(parameters)]
@@ -107,14 +107,14 @@ def _prepare(home: Contenders, entries: Sequence[Entry], expected: Any) -> None:
                 continue
             entry.home, entry.us = home, prepared.us
             _compare(entry, expected, np.load(prepared.output))
-    except Lost as lost:
+    except PeerLost as lost:
         for entry in waiting:
             entry.home = home
         drop_all(home, entries, lost)
 
 
 def _compare(entry: Entry, expected: Any, found: Any) -> None:
-    from colt.tvm.measure.compare import compare
+    from colt.tvm.workers.compare import compare
 
     if (found.shape, found.dtype) != (expected.shape, expected.dtype):
         entry.drop(f"the output is {found.dtype}{list(found.shape)}, not {expected.dtype}{list(expected.shape)}")

@@ -6,40 +6,32 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from colt.bench.config import NO_PEERS, OWN_SPACE, Peer, Strategy
-from colt.bench.figures import (
-    Results,
-    Side,
-    WorkloadResults,
-    best_after,
-    geometric_mean,
-    speedup,
-    trials_to,
-)
+from colt.bench.config import NO_PEERS, OWN_SPACE, Peer, StrategyName
+from colt.bench.figures import Results, Side, WorkloadResults, best_after, geometric_mean, speedup, trials_to
 from colt.bench.records import CellRecord
-from colt.config import SpaceKind
-from colt.hardware import Hardware
-from colt.intervals import Estimate
-from colt.runs.describe import hardware_rows
+from colt.machine import Hardware
+from colt.options import SpaceKind
+from colt.util.stats import Estimate
+from colt.views.describe import hardware_rows
 
 NOTHING = "–"
 LABELS: dict[Side, str] = {
-    Strategy.STOCK: "stock",
-    Strategy.RANDOM: "random",
-    Strategy.MCTS: "mcts",
-    Strategy.ARCHITECT: "architect",
-    Strategy.COLT: "colt",
+    StrategyName.STOCK: "stock",
+    StrategyName.RANDOM: "random",
+    StrategyName.MCTS: "mcts",
+    StrategyName.ARCHITECT: "architect",
+    StrategyName.COLT: "colt",
     Peer.NUMPY: "numpy",
     Peer.TORCH: "PyTorch eager",
     Peer.SDPA: "SDPA",
     Peer.TORCH_COMPILE: "torch.compile",
 }
-MEANINGS: dict[Strategy, str] = {
-    Strategy.STOCK: "MetaSchedule's evolutionary search",
-    Strategy.RANDOM: "random schedules",
-    Strategy.MCTS: "the tree with random edits alone",
-    Strategy.ARCHITECT: "the best that the architect constructs, without a tree",
-    Strategy.COLT: "the tree with the built-in pool",
+MEANINGS: dict[StrategyName, str] = {
+    StrategyName.STOCK: "MetaSchedule's evolutionary search",
+    StrategyName.RANDOM: "random schedules",
+    StrategyName.MCTS: "the tree with random edits alone",
+    StrategyName.ARCHITECT: "the best that the architect constructs, without a tree",
+    StrategyName.COLT: "the tree with the built-in pool",
 }
 OWNERS = {SpaceKind.COLT: "COLT", SpaceKind.METASCHEDULE: "MetaSchedule"}
 SHARES = (0.5, 0.9, 0.95)
@@ -73,7 +65,7 @@ def _head(results: Results) -> Iterator[str]:
     yield from _warm_start(results)
 
 
-def _space(results: Results, strategy: Strategy) -> str:
+def _space(results: Results, strategy: StrategyName) -> str:
     shared = "" if results.config.space == OWN_SPACE else ", as all"
     return f"{OWNERS[results.config.space_of(strategy)]}'s space{shared}"
 
@@ -110,7 +102,7 @@ def _speed(workload: WorkloadResults, side: Side, results: Results) -> str:
     text = _short(workload.gflops(statistics.median(medians)))
     if len(medians) > 1:
         text += f" ({_short(workload.gflops(max(medians)))}–{_short(workload.gflops(min(medians)))})"
-    if isinstance(side, Strategy) and len(medians) < results.config.seeds:
+    if isinstance(side, StrategyName) and len(medians) < results.config.seeds:
         text += f", {len(medians)} of {results.config.seeds} seeds"
     return text
 
@@ -251,7 +243,7 @@ def _by_strategy(results: Results, text: Callable[[WorkloadResults, Sequence[Cel
     """A table of workloads by strategies, made from the cells that have a winner."""
     strategies = results.config.strategies
 
-    def shown(workload: WorkloadResults, strategy: Strategy) -> str:
+    def shown(workload: WorkloadResults, strategy: StrategyName) -> str:
         cells = workload.of(strategy)
         return text(workload, cells) if cells else NOTHING
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from colt.accounts import versions
 from colt.bench.config import BenchConfig
 from colt.bench.directory import REPORT, BenchDirectory
 from colt.bench.figures import Results, WorkloadResults
@@ -23,8 +22,9 @@ from colt.bench.records import CellRecord
 from colt.bench.remeasure import remeasure
 from colt.bench.report import markdown
 from colt.bench.tables import TABLES
-from colt.hardware import Hardware, Peaks, detect, load_peaks, save_peaks
-from colt.tvm.peaks import hardware_with_peaks
+from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
+from colt.run.receipt import versions
+from colt.tvm.devices.peaks import hardware_with_peaks
 
 Say = Callable[[str], None]
 

@@ -6,16 +6,16 @@ from typing import Any
 
 from colt.bench.methods import construct
 from colt.bench.records import TrialRecord
-from colt.bench.task import Found, Task, seconds_since_start
-from colt.comparison import rank_in_turn
+from colt.bench.task import CellTask, Found, seconds_since_start
 from colt.errors import MeasureError
-from colt.leaders import VERIFY_LIMITS, first_correct
-from colt.planning import Plan
-from colt.search.types import Fate
-from colt.stopwatch import Stopwatch
+from colt.measure.base import Fate
+from colt.plan import Plan
+from colt.run.compare import rank_in_turn
+from colt.run.verify import VERIFY_LIMITS, first_correct
+from colt.util.clock import Stopwatch
 
 
-def stock(task: Task) -> Found:
+def stock(task: CellTask) -> Found:
     """Search; then verify and rank the leaders as every run of COLT's does.
 
     Raises
@@ -23,8 +23,8 @@ def stock(task: Task) -> Found:
     MeasureError
         No candidate ran and was correct.
     """
-    from colt.tvm.evolutionary import Candidate, evolutionary_search
-    from colt.tvm.space import design_space
+    from colt.tvm.metaschedule.evolutionary import Candidate, evolutionary_search
+    from colt.tvm.space.space import design_space
 
     plan, watch = task.plan(), Stopwatch()
     space = design_space(plan.program.module, plan.target, plan.space)
@@ -61,7 +61,7 @@ def stock(task: Task) -> Found:
 
 def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tuple[float, Any]:
     """Latency and module of the fastest correct candidate; trials that are wrong are marked as such."""
-    from colt.tvm.measure import LocalMeasurer
+    from colt.tvm.workers import LocalMeasurer
 
     ranked = sorted((trial.latency_us, number) for number, trial in enumerate(trials) if trial.latency_us is not None)
     with LocalMeasurer(plan.target, plan.threads) as measurer:
@@ -85,9 +85,9 @@ def _first(plan: Plan, space: Any, count: int) -> list[Any]:
     """TVM's schedules of what the architect constructs, if all strategies are to begin with those."""
     if not count:
         return []
-    from colt.tvm.peaks import hardware_with_peaks
-    from colt.tvm.scorer import AnalyticalScorer, machine_of
-    from colt.tvm.space import TvmSpace
+    from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+    from colt.tvm.devices.peaks import hardware_with_peaks
+    from colt.tvm.space.space import TvmSpace
 
     schedules = TvmSpace(plan.program.module, space)
     scorer = AnalyticalScorer(schedules, machine_of(hardware_with_peaks(plan.threads), plan.threads))

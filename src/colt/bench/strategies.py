@@ -9,28 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from colt.bench.config import Strategy
+from colt.bench.config import StrategyName
 from colt.bench.methods import constructed, sampled, warm_tree, without_tree
 from colt.bench.ours import of_ours
 from colt.bench.stock import stock
-from colt.bench.task import Search, Task
-from colt.pool import builtin
+from colt.bench.task import CellTask, Search
+from colt.proposers.experts import builtin
 
 
-def _tree(task: Task) -> Mapping[str, Any]:
+def _tree(task: CellTask) -> Mapping[str, Any]:
     """The defaults; as many openings as all strategies are to begin with, if there are such."""
     return {"root_width": task.config.warm_start} if task.config.warm_start else {}
 
 
-def _list(task: Task) -> Mapping[str, Any]:
+def _list(task: CellTask) -> Mapping[str, Any]:
     """Nothing is concluded from values of nodes."""
     return {"rollouts": 0, "cost_model": "off"}
 
 
-SEARCHES: dict[Strategy, Search] = {
-    Strategy.STOCK: stock,
-    Strategy.RANDOM: of_ours(("scout",), lambda task: without_tree(sampled(task.config.warm_start)), _list),
-    Strategy.MCTS: of_ours(("scout",), lambda task: warm_tree(task.config.warm_start), _tree),
-    Strategy.ARCHITECT: of_ours(("architect",), lambda task: without_tree(constructed), _list),
-    Strategy.COLT: of_ours(builtin.DEFAULT, lambda task: warm_tree(task.config.warm_start), _tree),
+SEARCHES: dict[StrategyName, Search] = {
+    StrategyName.STOCK: stock,
+    StrategyName.RANDOM: of_ours(("scout",), lambda task: without_tree(sampled(task.config.warm_start)), _list),
+    StrategyName.MCTS: of_ours(("scout",), lambda task: warm_tree(task.config.warm_start), _tree),
+    StrategyName.ARCHITECT: of_ours(("architect",), lambda task: without_tree(constructed), _list),
+    StrategyName.COLT: of_ours(builtin.DEFAULT, lambda task: warm_tree(task.config.warm_start), _tree),
 }

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from colt.bench.figures import Results, curve
-from colt.intervals import estimate
+from colt.util.stats import estimate
 
 Row = Sequence[object]
 

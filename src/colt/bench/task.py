@@ -12,11 +12,11 @@ import psutil
 
 from colt.bench.config import BenchConfig, Cell
 from colt.bench.records import TrialRecord
-from colt.planning import Plan, plan
+from colt.plan import Plan, plan
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class CellTask:
     """A cell to be run."""
 
     config: BenchConfig
@@ -44,7 +44,7 @@ class Found:
     messages: tuple[str, ...] = ()
 
 
-Search = Callable[[Task], Found]
+Search = Callable[[CellTask], Found]
 
 
 def seconds_since_start() -> float:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from colt.bench.contenders.client import Contenders, Lost
+from colt.bench.contenders.client import Contenders, PeerLost
 from colt.bench.records import ContenderRecord
-from colt.intervals import FEWEST_FOR_ORDER
+from colt.util.stats import FEWEST_FOR_ORDER
 
 SITTINGS = 3
 """Rounds are spread over so many, each with new processes: addresses, which are drawn anew for each process, decide by
@@ -122,7 +122,7 @@ def _round(entries: Sequence[Entry]) -> tuple[Mapping[str, float], float]:
             before = home
         try:
             lap = home.lap(entry.record.name, LAP_SECONDS)
-        except Lost as lost:
+        except PeerLost as lost:
             drop_all(home, entries, lost)
             continue
         laps_us[entry.record.name] = lap.us
@@ -130,7 +130,7 @@ def _round(entries: Sequence[Entry]) -> tuple[Mapping[str, float], float]:
     return laps_us, queued
 
 
-def drop_all(home: Contenders, entries: Sequence[Entry], lost: Lost) -> None:
+def drop_all(home: Contenders, entries: Sequence[Entry], lost: PeerLost) -> None:
     """A process is lost, and with it all that were ready there."""
     for entry in entries:
         if entry.home is home:

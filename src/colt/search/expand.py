@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from colt import events
-from colt.config import SearchConfig
 from colt.errors import IllegalEdit, Rejected
 from colt.events import Emit
 from colt.knobs import Schedule, Transformation
+from colt.options import SearchConfig
 from colt.search import policy
-from colt.search.models import ModelRecord, Pool
 from colt.search.openings import most_diverse
+from colt.search.pool import MemberRecord, Pool
 from colt.search.tree import Facts, Node, Tree
 from colt.search.types import NotAsked, Proposal, ProposalError, Scorer, Space, Ticket
 
@@ -22,7 +22,7 @@ RANDOM = "random"
 
 
 @dataclass(slots=True)
-class Outcome:
+class Expansion:
     """The children that one proposal gave. ``credited``: they are the acting model's own, not a fallback's."""
 
     children: list[Node] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Expander:
 
     # ---- expanding by a proposal ----
 
-    def expand(self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, rng: random.Random) -> Outcome:
+    def expand(self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, rng: random.Random) -> Expansion:
         """Children by the acting model, or by chance if it has no usable transformation; perhaps none at all."""
         record = None if ticket.feeding else self._pool.records[ticket.acting]
         if record is not None:
@@ -98,12 +98,12 @@ class Expander:
         node: Node,
         reply: Proposal | ProposalError,
         next_model: str,
-        record: ModelRecord | None,
+        record: MemberRecord | None,
         rng: random.Random,
-    ) -> Outcome:
+    ) -> Expansion:
         if not _alternatives(reply):
             self._unusable(ticket, record, _why_none(reply))
-        outcome = Outcome(credited=record is not None)
+        outcome = Expansion(credited=record is not None)
         places = max(1, policy.room(node, self._config))
         for transformation in _alternatives(reply):
             if len(outcome.children) == places:
@@ -117,14 +117,14 @@ class Expander:
                 outcome.children.append(child)
         return outcome
 
-    def _by_chance(self, ticket: Ticket, node: Node, next_model: str, rng: random.Random) -> Outcome:
+    def _by_chance(self, ticket: Ticket, node: Node, next_model: str, rng: random.Random) -> Expansion:
         for _ in range(self._config.fallback_tries):
             try:
                 transformation = self._space.random_transformation(node.facts.schedule, rng)
-                return Outcome([self._make_child(ticket, node, transformation, RANDOM, next_model, rng)])
+                return Expansion([self._make_child(ticket, node, transformation, RANDOM, next_model, rng)])
             except (IllegalEdit, Rejected):
                 continue
-        return Outcome()
+        return Expansion()
 
     def _make_child(
         self,
@@ -161,7 +161,7 @@ class Expander:
     # ---- the next model ----
 
     def _next_model(
-        self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, record: ModelRecord | None
+        self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, record: MemberRecord | None
     ) -> str:
         if ticket.feeding:
             return node.next_model
@@ -175,7 +175,7 @@ class Expander:
             self._emit(events.FellBack(ticket.id, ticket.acting, "next-model", reason))
         return chosen
 
-    def _unusable(self, ticket: Ticket, record: ModelRecord | None, reason: str) -> None:
+    def _unusable(self, ticket: Ticket, record: MemberRecord | None, reason: str) -> None:
         if record is not None:
             record.errors += 1
         self._emit(events.FellBack(ticket.id, ticket.acting, "transformation", reason))
@@ -205,7 +205,7 @@ class Expander:
         child.facts.predicted_us, child.facts.scorer = predicted[0], version
         child.rollout_ratios = tuple(latency / predicted[0] for latency in predicted[1:])
 
-    def _credit(self, child: Node, record: ModelRecord | None) -> str:
+    def _credit(self, child: Node, record: MemberRecord | None) -> str:
         """Score against the parent, and credit the model that made the child."""
         assert child.parent is not None
         outcome, measured = self.verdict(child.parent.facts, child.facts)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-from colt.search.models import Pool
+from colt.search.pool import Pool
 from colt.search.tree import Node, Tree
 from colt.search.trials import Trials
-from colt.search.types import FailedProposal, ModelSpec, Observation, Progress, Space, Ticket
+from colt.search.types import FailedProposal, MemberSpec, Observation, Progress, Space, Ticket
 
 
 class Observer:
@@ -32,7 +32,7 @@ class Observer:
         node = self._tree.nodes[ticket.node]
         ancestors = tuple(step.view() for step in islice(node.path(), 1, 3))
         return Observation(
-            acting=self._pool.specs.get(ticket.acting) or ModelSpec(ticket.acting, 1.0, nominal=True),
+            acting=self._pool.specs.get(ticket.acting) or MemberSpec(ticket.acting, 1.0, nominal=True),
             node=node.view(),
             ancestors=ancestors,
             knobs=self._space.knobs(node.facts.schedule),

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-from colt.config import SearchConfig
+from colt.options import SearchConfig
 from colt.search.tree import Node
 
 

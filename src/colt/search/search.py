@@ -4,7 +4,7 @@ One iteration is
 
     select     descend the shared tree by LLM-aware UCT to a node with room          policy.py
     observe    what the node's model is shown                                        observe.py
-    propose    the model answers with a joint action: (transformation, next model)   colt.pool
+    propose    the model answers with a joint action: (transformation, next model)   colt.proposers
     apply      validate, carry out in the space, find transpositions                 expand.py
     score      predict the child, roll out                                           expand.py
     alter      after K regressions of small models the largest redoes the step       course.py
@@ -22,18 +22,18 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from colt import events
-from colt.config import SearchConfig
 from colt.events import Emit
 from colt.knobs import Schedule
+from colt.options import SearchConfig
 from colt.search import policy
 from colt.search.course import Course
-from colt.search.expand import Expander, Outcome
-from colt.search.models import Pool
+from colt.search.expand import Expander, Expansion
 from colt.search.observe import Observer
+from colt.search.pool import Pool
 from colt.search.tree import Node, Tree, Values
 from colt.search.trials import BuildSeconds, Trials
 from colt.search.types import (
-    ModelSpec,
+    MemberSpec,
     NotAsked,
     Observation,
     Proposal,
@@ -58,7 +58,7 @@ class Search:
         self,
         space: Space,
         scorer: Scorer,
-        models: Sequence[ModelSpec],
+        models: Sequence[MemberSpec],
         config: SearchConfig | None = None,
         *,
         seed: int = 0,
@@ -239,7 +239,7 @@ class Search:
         self._close_exhausted(node)
         return None
 
-    def _off_course(self, ticket: Ticket, outcome: Outcome) -> Node | None:
+    def _off_course(self, ticket: Ticket, outcome: Expansion) -> Node | None:
         """The child that the largest model is to better, if this proposal makes a course alteration due.
 
         A proposal of several alternatives counts once, by its best child. Fallbacks and feeders leave the streak alone.

@@ -25,7 +25,7 @@ from colt.knobs import (
     Value,
     neighbours,
 )
-from colt.search.types import Applied
+from colt.search.types import AppliedSchedule
 
 VARIANT = "plain"
 _ROLES = ("parallel", "outer", "inner", "vectorised")
@@ -64,19 +64,19 @@ class ToySpace:
         values: tuple[Value, ...] = tuple(knob.sample(rng) for knob in sketch.knobs)
         return self.realise(Schedule(sketch.variant, sketch.name, values)).schedule
 
-    def realise(self, schedule: Schedule) -> Applied:
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
         """Check every value and the register tile."""
         if schedule == self.untuned:
-            return Applied(schedule)
+            return AppliedSchedule(schedule)
         sketch = self._sketch(schedule.variant, schedule.sketch)
         if len(schedule.values) != len(sketch.knobs):
             raise IllegalEdit(f"sketch {sketch.name} has {len(sketch.knobs)} knobs, not {len(schedule.values)}")
         values = tuple(knob.check(value) for knob, value in zip(sketch.knobs, schedule.values, strict=True))
         if _register_tile(values) > self._spill:
             raise Rejected("the register tile is too large")
-        return Applied(Schedule(VARIANT, sketch.name, values))
+        return AppliedSchedule(Schedule(VARIANT, sketch.name, values))
 
-    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
         """A jump first, then edits; at most one of each kind for a knob."""
         names = [step.knob if isinstance(step, Edit) else None for step in transformation]
         if len(set(names)) != len(names):

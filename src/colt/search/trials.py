@@ -8,13 +8,14 @@ import random
 from collections.abc import Callable, Collection, Iterable
 
 from colt import events
-from colt.config import SearchConfig
 from colt.events import Emit
 from colt.knobs import Schedule
+from colt.measure.base import Fate
+from colt.options import SearchConfig
 from colt.search.expand import Expander
-from colt.search.models import Pool
+from colt.search.pool import Pool
 from colt.search.tree import Facts, Node, Tree
-from colt.search.types import Fate, Trial, TrialResult
+from colt.search.types import Trial, TrialResult
 
 LEADERS = 3
 """How many of the best schedules are shown to proposers."""

@@ -8,33 +8,14 @@ from __future__ import annotations
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from colt.knobs import Knob, Schedule, Sketch, Transformation
-
-
-class Fate(StrEnum):
-    """What became of a trial on the hardware."""
-
-    OK = "ok"
-    DROPPED = "dropped"  # ran, but far slower than the best, so that it was not timed thoroughly
-    SKIPPED = "skipped"  # never built: its code is so large that building would have taken too long
-    BUILD_ERROR = "build-error"
-    BUILD_TIMEOUT = "build-timeout"
-    RUN_ERROR = "run-error"
-    RUN_TIMEOUT = "run-timeout"
-    CRASH = "crash"
-    WRONG = "wrong"  # ran, but computed something else than the untuned program
-
-    @property
-    def timed(self) -> bool:
-        """Whether there is a latency."""
-        return self in (Fate.OK, Fate.DROPPED)
+from colt.measure.base import Fate
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
+class MemberSpec:
     """One member of the pool as the tree policy sees it; ``size_b`` is its size in billions of parameters.
 
     A built-in expert is no model and has no parameters: its size is nominal.
@@ -46,7 +27,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedSchedule:
     """A transformation carried out. ``notes`` name every value that was realised differently from what was asked."""
 
     schedule: Schedule
@@ -74,7 +55,7 @@ class Space(Protocol):
         """A random schedule, of the given sketch or of any. Raises :class:`~colt.errors.Rejected`."""
         ...
 
-    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> Applied:
+    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
         """Validate, carry out, read the realised values back.
 
         ``rng`` fills in what the transformation leaves open. Raises :class:`~colt.errors.IllegalEdit` for an edit
@@ -82,7 +63,7 @@ class Space(Protocol):
         """
         ...
 
-    def realise(self, schedule: Schedule) -> Applied:
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
         """Carry out a schedule constructed from values alone (checked as edits are). Raises as :meth:`apply`."""
         ...
 
@@ -143,10 +124,10 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelView:
+class MemberView:
     """A model's record so far; hits and regressions are of children scored on both ends."""
 
-    spec: ModelSpec
+    spec: MemberSpec
     calls: int
     errors: int
     predicted_hits: int
@@ -177,13 +158,13 @@ class Progress:
 class Observation:
     """All that the acting model is shown (section 3, *observe*). ``ancestors`` holds parent and grandparent."""
 
-    acting: ModelSpec
+    acting: MemberSpec
     node: NodeView
     ancestors: tuple[NodeView, ...]
     knobs: tuple[Knob, ...]
     tried: tuple[NodeView, ...]
     best: tuple[NodeView, ...]
-    models: tuple[ModelView, ...]
+    models: tuple[MemberView, ...]
     progress: Progress
     proposals_wanted: int
     seed: int
@@ -198,7 +179,7 @@ class Proposer(Protocol):
     """Whoever makes proposals. An expert gets the space and the scorer at construction, a language model a client."""
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> MemberSpec:
         """Name and size."""
         ...
 

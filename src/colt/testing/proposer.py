@@ -7,11 +7,11 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
-from colt.config import SearchConfig
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.options import SearchConfig
 from colt.search.search import Search
-from colt.search.types import ModelSpec, Observation, Proposal, ProposalError, Proposer, Scorer, Space
+from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Proposer, Scorer, Space
 from colt.testing.cases import ProposerCase, require
 from colt.testing.situations import Situation, situations
 
@@ -33,7 +33,7 @@ def it_has_a_name_and_a_size(case: ProposerCase) -> None:
     """A finite size above 0, the same at every look."""
     proposer = case.make()
     spec = proposer.spec
-    require(isinstance(spec, ModelSpec) and spec.name.strip() == spec.name != "", f"the spec is {spec!r}")
+    require(isinstance(spec, MemberSpec) and spec.name.strip() == spec.name != "", f"the spec is {spec!r}")
     require(0.0 < spec.size_b < math.inf, f"the size is {spec.size_b}; it takes a number of billions above 0")
     require(proposer.spec == spec and case.make().spec == spec, "name or size change from one look to the next")
 
@@ -121,8 +121,8 @@ def it_drives_a_search(case: ProposerCase) -> None:
     """Alone, and as the small and as the large one beside a partner: some trees of some tens of nodes."""
     proposer = case.make()
     spec = proposer.spec
-    partner = ModelSpec("the-partner", spec.size_b * 2.0)
-    for pool in ([spec], [spec, partner], [ModelSpec("the-partner", spec.size_b / 2.0), spec]):
+    partner = MemberSpec("the-partner", spec.size_b * 2.0)
+    for pool in ([spec], [spec, partner], [MemberSpec("the-partner", spec.size_b / 2.0), spec]):
         search = Search(case.space, case.scorer, pool, SearchConfig(rollouts=1), seed=case.seed)
         search.open([])
 

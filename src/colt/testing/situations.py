@@ -10,19 +10,10 @@ from dataclasses import dataclass
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Schedule, Transformation
-from colt.search.types import (
-    FailedProposal,
-    ModelSpec,
-    ModelView,
-    NodeView,
-    Observation,
-    Progress,
-    Scorer,
-    Space,
-)
+from colt.search.types import FailedProposal, MemberSpec, MemberView, NodeView, Observation, Progress, Scorer, Space
 from colt.testing.cases import SpaceCase
 
-OTHERS = (ModelSpec("the-small-one", 0.5), ModelSpec("the-large-one", 2000.0))
+OTHERS = (MemberSpec("the-small-one", 0.5), MemberSpec("the-large-one", 2000.0))
 """Who else is in the pool."""
 
 
@@ -34,7 +25,7 @@ class Situation:
     observation: Observation
 
 
-def situations(space: Space, scorer: Scorer, acting: ModelSpec, seed: int = 0, cases: int = 4) -> Iterator[Situation]:
+def situations(space: Space, scorer: Scorer, acting: MemberSpec, seed: int = 0, cases: int = 4) -> Iterator[Situation]:
     """One observation of each kind, then ``cases`` more at random schedules."""
     build = _Builder(space, scorer, acting, seed)
     yield Situation("at the root", build.at(()))
@@ -63,7 +54,7 @@ def situations(space: Space, scorer: Scorer, acting: ModelSpec, seed: int = 0, c
 class _Builder:
     """Makes observations by hand, as the search would."""
 
-    def __init__(self, space: Space, scorer: Scorer, acting: ModelSpec, seed: int) -> None:
+    def __init__(self, space: Space, scorer: Scorer, acting: MemberSpec, seed: int) -> None:
         self._space = space
         self._scorer = scorer
         self._acting = acting
@@ -115,7 +106,7 @@ class _Builder:
         tried = tuple(dataclasses.replace(view, measured_us=math.inf) for view in observation.tried)
         return dataclasses.replace(observation, tried=tried, best=())
 
-    def _others(self) -> list[ModelSpec]:
+    def _others(self) -> list[MemberSpec]:
         return [model for model in OTHERS if model.name != self._acting.name]
 
     def _child(self, schedule: Schedule) -> tuple[Transformation, Schedule] | None:
@@ -131,8 +122,8 @@ class _Builder:
         by = self._acting.name if transformation else "untuned"
         return NodeView(self._ids, schedule, by, transformation, predicted, predicted * 1.1 if measured else None)
 
-    def _record(self, model: ModelSpec, measured: bool) -> ModelView:
-        return ModelView(model, 4, 1, 2, 1, int(measured), int(measured), int(model.size_b > 100))
+    def _record(self, model: MemberSpec, measured: bool) -> MemberView:
+        return MemberView(model, 4, 1, 2, 1, int(measured), int(measured), int(model.size_b > 100))
 
 
 def _unscored(observation: Observation) -> Observation:

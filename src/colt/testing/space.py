@@ -23,7 +23,7 @@ from colt.knobs import (
     neighbours,
     show_value,
 )
-from colt.search.types import Applied, Space
+from colt.search.types import AppliedSchedule, Space
 from colt.testing.cases import SpaceCase, as_json, from_json, require
 from colt.testing.illegal import illegal_transformations, illegal_values
 
@@ -367,7 +367,7 @@ def _require_realised(space: Space, schedule: Schedule) -> None:
         require(not applied.notes, f"realising {schedule} once more gives notes: {applied.notes}")
 
 
-def _require_noted(space: Space, wanted: Schedule, applied: Applied, asked: str) -> None:
+def _require_noted(space: Space, wanted: Schedule, applied: AppliedSchedule, asked: str) -> None:
     """The same sketch, and a note that names it for every knob whose value is not the wanted one."""
     found = applied.schedule
     same = (found.variant, found.sketch, len(found.values)) == (wanted.variant, wanted.sketch, len(wanted.values))
@@ -378,7 +378,7 @@ def _require_noted(space: Space, wanted: Schedule, applied: Applied, asked: str)
         require(old == new or noted, f"{asked}: {knob.name} is {new!r}, not {old!r}, and no note says so")
 
 
-def _require_kept(space: Space, before: Schedule, applied: Applied) -> None:
+def _require_kept(space: Space, before: Schedule, applied: AppliedSchedule) -> None:
     """After a jump: a tile or category of the same name keeps its value where that is legal, or a note names it."""
     old = {knob.name: value for knob, value in zip(space.knobs(before), before.values, strict=True)}
     for knob, value in zip(space.knobs(applied.schedule), applied.schedule.values, strict=True):
@@ -392,7 +392,9 @@ def _require_kept(space: Space, before: Schedule, applied: Applied) -> None:
         require(noted, f"a jump set {knob.name} from {old[knob.name]} to {value}, which was legal, without a note")
 
 
-def _apply(space: Space, schedule: Schedule, transformation: Transformation, rng: random.Random) -> Applied | None:
+def _apply(
+    space: Space, schedule: Schedule, transformation: Transformation, rng: random.Random
+) -> AppliedSchedule | None:
     """Carry out a legal transformation; ``None`` if it was rejected."""
     try:
         return space.apply(schedule, transformation, rng)

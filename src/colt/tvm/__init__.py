@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from colt.tvm.builder import Builder
-    from colt.tvm.runner import Runner
-    from colt.tvm.strategy import SearchStrategy
+    from colt.tvm.metaschedule.builder import Builder
+    from colt.tvm.metaschedule.runner import Runner
+    from colt.tvm.metaschedule.strategy import SearchStrategy
     from colt.tvm.vector_math import VectorMath
 
 __all__ = ["SearchStrategy", "Builder", "Runner", "VectorMath"]

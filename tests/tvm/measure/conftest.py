@@ -1,7 +1,7 @@
 import pytest
 
-from colt.tvm.host import resolve_target
-from colt.tvm.measure import LocalMeasurer
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.workers import LocalMeasurer
 
 THREADS = 2
 

@@ -3,7 +3,7 @@
 import measure_programs as programs
 import pytest
 
-from colt.tvm.measure.access import analyse
+from colt.tvm.workers.access import analyse
 
 
 def reads_and_writes(module):

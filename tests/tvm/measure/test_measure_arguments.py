@@ -4,7 +4,7 @@ import measure_programs as programs
 import numpy as np
 import pytest
 
-from colt.tvm.measure.arguments import (
+from colt.tvm.workers.arguments import (
     ArgumentCache,
     Parameter,
     is_float,

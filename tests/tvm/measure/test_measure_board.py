@@ -14,11 +14,11 @@ from tests.loopback_board import end, free_port
 from tvm import rpc
 
 from colt.errors import InputError, MeasureError
-from colt.search.types import Fate
-from colt.tvm.assumed import resolve_board_target
-from colt.tvm.measure import Board, ExportError, Job, Limits, LocalMeasurer
-from colt.tvm.measure.board import BoardLost
-from colt.tvm.measure.rpc import Connection, require_board
+from colt.measure.base import ExportError, Fate, Job, Limits
+from colt.tvm.devices.assumed import resolve_board_target
+from colt.tvm.workers import Board, LocalMeasurer
+from colt.tvm.workers.board import BoardLost
+from colt.tvm.workers.rpc import Connection, require_board
 
 QUICK = Limits(run_seconds=1.0, total_ms=30.0, min_repeat_ms=5.0, drop_factor=100.0, connect_seconds=40.0)
 GOOD = programs.scheduled_matmul(128)

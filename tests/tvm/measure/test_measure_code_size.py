@@ -11,10 +11,10 @@ from tvm import s_tir, tirx
 from tvm.script import tirx as T
 
 from colt.knobs import Edit
-from colt.tvm import workloads
-from colt.tvm.measure.code_size import BuildTime, code_shape, code_size, predicted_build_seconds
-from colt.tvm.measure.unrolling import read_code
-from colt.tvm.space import TvmSpace
+from colt.tvm.programs import workloads
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers.code_size import BuildTime, code_shape, code_size, predicted_build_seconds
+from colt.tvm.workers.unrolling import read_code
 
 SERIAL, PARALLEL = tirx.ForKind.SERIAL, tirx.ForKind.PARALLEL
 VECTOR, UNROLLED = tirx.ForKind.VECTORIZED, tirx.ForKind.UNROLLED

@@ -6,8 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from colt.tvm.measure.arguments import Parameter, poisoned_array, random_array
-from colt.tvm.measure.compare import compare, same_bytes, verdict
+from colt.tvm.workers.arguments import Parameter, poisoned_array, random_array
+from colt.tvm.workers.compare import compare, same_bytes, verdict
 
 FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 OTHERS = ["int8", "uint8", "int16", "int32", "int64", "uint32", "bool"]

@@ -13,8 +13,8 @@ import pytest
 from tvm import te
 
 from colt.errors import MeasureError
-from colt.search.types import Fate
-from colt.tvm.measure import Job, Limits, LocalMeasurer
+from colt.measure.base import Fate, Job, Limits
+from colt.tvm.workers import LocalMeasurer
 
 LIMITS = Limits(
     run_seconds=1.0, run_floor_seconds=1.0, total_ms=10.0, min_repeat_ms=1.0, drop_factor=1e6, memory_mb=900
@@ -196,7 +196,7 @@ def test_an_interrupt_while_building_ends_the_building_and_the_measurer_lives_on
 def test_workers_that_do_not_start_again_end_the_measuring(target, monkeypatch):
     with LocalMeasurer(target, 2, replace(LIMITS, start_attempts=2), workers=WORKERS) as measurer:
         list(measurer.measure(jobs()))
-        monkeypatch.setattr("colt.tvm.measure.process.sys.executable", "/bin/false")
+        monkeypatch.setattr("colt.tvm.workers.process.sys.executable", "/bin/false")
         for pid in measurer.pids:
             os.kill(pid, signal.SIGKILL)
         sleep(0.1)

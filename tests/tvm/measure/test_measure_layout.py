@@ -8,9 +8,9 @@ import pytest
 import tvm
 from tvm.script import tirx as T
 
-from colt.hardware.queueing import QueueWatch, queued_seconds
-from colt.tvm.measure.kernel import LocalKernel
-from colt.tvm.measure.layout import Layouts
+from colt.machine.queueing import QueueWatch, queued_seconds
+from colt.tvm.workers.kernel import LocalKernel
+from colt.tvm.workers.layout import Layouts
 
 N = 1 << 18
 
@@ -78,8 +78,8 @@ def test_what_ended_layouts_have_waited_is_not_forgotten(layouts, monkeypatch):
     """A thread that runs is told to have queued half of a second in each call."""
     told = iter(range(1000))
     real = queued_seconds
-    monkeypatch.setattr("colt.tvm.measure.layout.queued_seconds", lambda: dict.fromkeys(real(), next(told) / 2))
-    monkeypatch.setattr("colt.hardware.queueing.monotonic", iter([0.0, 10.0]).__next__)
+    monkeypatch.setattr("colt.tvm.workers.layout.queued_seconds", lambda: dict.fromkeys(real(), next(told) / 2))
+    monkeypatch.setattr("colt.machine.queueing.monotonic", iter([0.0, 10.0]).__next__)
     watch = QueueWatch(layouts.crews)
     for _ in range(3):
         layouts.run(lambda: None)

@@ -13,8 +13,8 @@ import pytest
 import tvm
 
 from colt.errors import MeasureError
-from colt.search.types import Fate
-from colt.tvm.measure import ExportError, Job, Limits, LocalMeasurer
+from colt.measure.base import ExportError, Fate, Job, Limits
+from colt.tvm.workers import LocalMeasurer
 
 QUICK = Limits(run_seconds=1.0, total_ms=30.0, min_repeat_ms=5.0, drop_factor=1e6)  # nobody is dropped
 GOOD = programs.scheduled_matmul(128)

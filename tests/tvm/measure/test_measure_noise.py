@@ -11,11 +11,11 @@ import measure_programs as programs
 import pytest
 from tests.hurry import take_time
 
-from colt.hardware.queueing import Queued, QueueWatch, queued_seconds
-from colt.search.types import Fate
-from colt.tvm.measure import Job, Limits, LocalMeasurer, local, noise
-from colt.tvm.measure.noise import Gauge, time_quietly
-from colt.tvm.measure.timing import Round, Timing
+from colt.machine.queueing import Queued, QueueWatch, queued_seconds
+from colt.measure.base import Fate, Job, Limits
+from colt.tvm.workers import LocalMeasurer, local, noise
+from colt.tvm.workers.noise import Gauge, time_quietly
+from colt.tvm.workers.timing import Round, Timing
 
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
 

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from colt.errors import MeasureError
-from colt.search.types import Fate
-from colt.tvm.measure import Job, Limits, LocalMeasurer, process
+from colt.measure.base import Fate, Job, Limits
+from colt.tvm.workers import LocalMeasurer, process
 
 GOOD = programs.doubles
 QUICK = Limits(run_seconds=1.0, total_ms=30.0, min_repeat_ms=5.0, start_seconds=30.0, drop_factor=1e6)

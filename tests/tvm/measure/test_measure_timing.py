@@ -6,8 +6,8 @@ from itertools import cycle
 import pytest
 
 from colt.errors import InputError
-from colt.tvm.measure.timing import Round, Timing, is_ranked, time_candidate, time_in_turn
-from colt.tvm.measure.types import Limits
+from colt.measure.base import Limits
+from colt.tvm.workers.timing import Round, Timing, is_ranked, time_candidate, time_in_turn
 
 LIMITS = Limits(
     drop_factor=3,

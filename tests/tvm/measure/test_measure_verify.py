@@ -4,7 +4,7 @@ import measure_programs as programs
 import pytest
 
 from colt.errors import MeasureError
-from colt.tvm.measure import Limits
+from colt.measure.base import Limits
 
 
 def test_a_correct_schedule_passes(measurer):

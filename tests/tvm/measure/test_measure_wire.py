@@ -8,41 +8,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colt.tvm.measure.messages import (
+from colt.tvm.workers.messages import (
     BuildRequest,
     Built,
     Crashed,
     Entered,
-    Exported,
-    Failed,
+    ExportedReply,
+    FailedReply,
     InterleaveRequest,
-    Lost,
+    LostReply,
     MeasureRequest,
     Ready,
     Remark,
     Stage,
-    Timed,
-    Verified,
+    TimedReply,
+    VerifiedReply,
 )
-from colt.tvm.measure.wire import MAX_MESSAGE_CHARS, FrameReader, WireError, decode_reply, encode_reply, frame
+from colt.tvm.workers.wire import MAX_MESSAGE_CHARS, FrameReader, WireError, decode_reply, encode_reply, frame
 
 REPLIES = [
     Ready(),
     Entered(Stage.TIMING, 3),
     Built(),
-    Timed(((1.5, 2.5), (3.0,)), slowdowns=(1.0, 2.5), disturbed=1, seconds_waiting=0.25, quiet_us=430.0, dropped=True),
-    Verified(True, 0.0, 1e-7, 1e-4, ""),
-    Verified(False, None, None, 1e-4, "wrong"),
-    Exported(),
-    Failed("ValueError: größer"),
+    TimedReply(
+        ((1.5, 2.5), (3.0,)), slowdowns=(1.0, 2.5), disturbed=1, seconds_waiting=0.25, quiet_us=430.0, dropped=True
+    ),
+    VerifiedReply(True, 0.0, 1e-7, 1e-4, ""),
+    VerifiedReply(False, None, None, 1e-4, "wrong"),
+    ExportedReply(),
+    FailedReply("ValueError: größer"),
     Crashed("the process that ran it on the board has ended, twice"),
-    Lost("no board with key 'pi' was free"),
+    LostReply("no board with key 'pi' was free"),
     Remark("the board uses 2 threads"),
 ]
 
 
 def timed(**fields: str) -> bytes:
-    """A good reply of type Timed, but for these fields of raw JSON."""
+    """A good reply of type TimedReply, but for these fields of raw JSON."""
     good = {
         "runs_us": "[[1.0]]",
         "slowdowns": "[1.0]",
@@ -52,7 +54,7 @@ def timed(**fields: str) -> bytes:
         "dropped": "false",
     }
     content = ", ".join(f'"{name}": {value}' for name, value in {**good, **fields}.items())
-    return f'{{"type": "Timed", {content}}}'.encode()
+    return f'{{"type": "TimedReply", {content}}}'.encode()
 
 
 def unframe(data: bytes) -> bytes:
@@ -69,7 +71,7 @@ def test_replies_survive_the_wire(reply):
 
 
 def test_long_messages_are_cut():
-    assert decode_reply(unframe(encode_reply(Failed("x" * 10_000)))) == Failed("x" * MAX_MESSAGE_CHARS)
+    assert decode_reply(unframe(encode_reply(FailedReply("x" * 10_000)))) == FailedReply("x" * MAX_MESSAGE_CHARS)
 
 
 def test_frames_arrive_in_pieces():
@@ -118,9 +120,9 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
         b'{"type": "Ready", "extra": 1}',
         b'{"type": "Launch"}',
         b'{"type": ["Ready"]}',
-        b'{"type": "Failed"}',
-        b'{"type": "Failed", "message": 5}',
-        json.dumps({"type": "Failed", "message": "x" * (MAX_MESSAGE_CHARS + 1)}).encode(),
+        b'{"type": "FailedReply"}',
+        b'{"type": "FailedReply", "message": 5}',
+        json.dumps({"type": "FailedReply", "message": "x" * (MAX_MESSAGE_CHARS + 1)}).encode(),
         b'{"type": "Entered", "stage": "sleeping", "module": 0}',
         b'{"type": "Entered", "stage": "building", "module": -1}',
         b'{"type": "Entered", "stage": "building", "module": true}',
@@ -144,9 +146,9 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
         timed(quiet_us="0"),
         timed(quiet_us="null"),
         timed(dropped="0"),
-        b'{"type": "Verified", "ok": 1, "max_abs_error": 0, "max_rel_error": 0, "tolerance": 0, "message": ""}',
-        b'{"type": "Verified", "ok": true, "max_abs_error": "", "max_rel_error": 0, "tolerance": 0, "message": ""}',
-        b'{"type": "Verified", "ok": true, "max_abs_error": 0, "max_rel_error": 0, "tolerance": null, "message": ""}',
+        b'{"type": "VerifiedReply", "ok": 1, "max_abs_error": 0, "max_rel_error": 0, "tolerance": 0, "message": ""}',
+        b'{"type":"VerifiedReply","ok":true,"max_abs_error":"","max_rel_error":0,"tolerance":0,"message":""}',
+        b'{"type":"VerifiedReply","ok":true,"max_abs_error":0,"max_rel_error":0,"tolerance":null,"message":""}',
     ],
     ids=lambda payload: payload[:60].decode("latin1"),
 )
@@ -171,12 +173,12 @@ def test_any_bytes_are_a_reply_or_a_wire_error(payload):
 
 
 def test_what_malformed_replies_are_made_from_is_well_formed():
-    assert decode_reply(timed()) == Timed(((1.0,),), (1.0,), 0, 0.0, 430.0)
+    assert decode_reply(timed()) == TimedReply(((1.0,),), (1.0,), 0, 0.0, 430.0)
 
 
 def test_requests_know_what_answers_them():
     def answer(*runs_us, slowdowns):
-        return Timed(runs_us, (1.0,) * slowdowns, 0, 0.0, 430.0)
+        return TimedReply(runs_us, (1.0,) * slowdowns, 0, 0.0, 430.0)
 
     assert BuildRequest(None).answered_by(Built())
     measure = MeasureRequest(None, None, None, None)

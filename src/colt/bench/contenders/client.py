@@ -27,7 +27,7 @@ _LAST_WORDS_BYTES = 500
 MessageT = TypeVar("MessageT", bound=msgspec.Struct)
 
 
-class Lost(Exception):
+class PeerLost(Exception):
     """The process has died, or does not answer; the text says how."""
 
 
@@ -54,18 +54,18 @@ class Contenders:
             os.close(replies)
 
     def prepared(self) -> Iterator[Prepared]:
-        """How preparing each member went, in their order. Raises :class:`Lost`."""
+        """How preparing each member went, in their order. Raises :class:`PeerLost`."""
         for _ in self.settings.members:
             yield self._receive(Prepared, PREPARE_SECONDS)
 
     def lap(self, name: str, seconds: float) -> Lap:
-        """Have one of them run. Raises :class:`Lost`."""
+        """Have one of them run. Raises :class:`PeerLost`."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(Order(name, seconds)) + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise Lost(self._obituary()) from None
+            raise PeerLost(self._obituary()) from None
         return self._receive(Lap, LAP_SECONDS)
 
     def close(self) -> None:
@@ -91,10 +91,10 @@ class Contenders:
         """The next message, a line."""
         while b"\n" not in self._unread:
             if not select.select([self._replies], [], [], seconds)[0]:
-                raise Lost(f"no answer within {seconds:.0f} s")
+                raise PeerLost(f"no answer within {seconds:.0f} s")
             data = os.read(self._replies, 1 << 16)
             if not data:
-                raise Lost(self._obituary())
+                raise PeerLost(self._obituary())
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         return msgspec.json.decode(line, type=kind)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from colt.bench.contenders.messages import Lap
-from colt.hardware.queueing import QueueWatch
+from colt.machine.queueing import QueueWatch
 
 Array = NDArray[Any]
 LONG_SECONDS = 1.0

@@ -14,12 +14,12 @@ from colt.bench.contenders.messages import Settings
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
     """Of each winner; all get the same arguments, and every lap another layout of memory."""
-    from colt.tvm import workloads
-    from colt.tvm.export import load_module
-    from colt.tvm.host import cpu_intrinsics, resolve_target
-    from colt.tvm.measure.arguments import to_device
-    from colt.tvm.measure.kernel import build_library
-    from colt.tvm.measure.layout import Layouts
+    from colt.tvm.devices.host import cpu_intrinsics, resolve_target
+    from colt.tvm.programs import workloads
+    from colt.tvm.programs.export import load_module
+    from colt.tvm.workers.arguments import to_device
+    from colt.tvm.workers.kernel import build_library
+    from colt.tvm.workers.layout import Layouts
 
     target = resolve_target(None, settings.threads)
     output = workloads.get(settings.workload).arguments(settings.size)[-1]

@@ -10,7 +10,7 @@ LONGEST_PROBLEM = 500
 """Characters of a message about what went wrong: a line must fit into what a pipe takes in one piece."""
 
 
-class Family(StrEnum):
+class PeerFamily(StrEnum):
     """Contenders that share a process."""
 
     KERNELS = "kernels"
@@ -18,7 +18,7 @@ class Family(StrEnum):
     TORCH = "torch"
 
 
-class Member(msgspec.Struct, frozen=True):
+class TimedKernel(msgspec.Struct, frozen=True):
     """A contender by name; ``module`` is the file of a winner."""
 
     name: str
@@ -28,13 +28,13 @@ class Member(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """Whom a process is to prepare. ``inputs`` are ``.npy`` files; outputs are written into ``folder``."""
 
-    family: Family
+    family: PeerFamily
     workload: str
     size: str
     threads: int
     inputs: tuple[str, ...]
     folder: str
-    members: tuple[Member, ...]
+    members: tuple[TimedKernel, ...]
 
 
 class Prepared(msgspec.Struct, frozen=True):

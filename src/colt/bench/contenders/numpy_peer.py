@@ -51,7 +51,7 @@ FASTER: dict[str, Callable[..., Array]] = {
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
     """The one contender."""
-    from colt.tvm import workloads
+    from colt.tvm.programs import workloads
 
     compute = FASTER.get(settings.workload, workloads.get(settings.workload).compute)
     for member in settings.members:

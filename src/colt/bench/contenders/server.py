@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from colt.bench.contenders.contender import Array, Contender, Maker, NotApplicable, first_runs, lap
-from colt.bench.contenders.messages import LONGEST_PROBLEM, Family, Order, Prepared, Settings
-from colt.lifeline import die_with_parent
+from colt.bench.contenders.messages import LONGEST_PROBLEM, Order, PeerFamily, Prepared, Settings
+from colt.util.process import die_with_parent
 
 
 def main(arguments: list[str]) -> None:
@@ -36,11 +36,11 @@ def main(arguments: list[str]) -> None:
 
 def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
     inputs: Sequence[Array] = [np.load(path) for path in settings.inputs]
-    if settings.family is Family.KERNELS:
+    if settings.family is PeerFamily.KERNELS:
         from colt.bench.contenders import kernels
 
         return kernels.makers(settings, inputs)
-    if settings.family is Family.NUMPY:
+    if settings.family is PeerFamily.NUMPY:
         from colt.bench.contenders import numpy_peer
 
         return numpy_peer.makers(settings, inputs)

@@ -4,6 +4,6 @@
 differ in a few choices, and ``spaces`` puts it together. The words are the same for every call of a run.
 """
 
-from colt.tvm.briefing.spaces import Briefing, brief
+from colt.tvm.briefing.spaces import TvmBriefing, brief
 
-__all__ = ["Briefing", "brief"]
+__all__ = ["TvmBriefing", "brief"]

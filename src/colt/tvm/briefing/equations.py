@@ -13,8 +13,8 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi import structural_walk
 
-from colt.tvm.program import arguments_of
-from colt.tvm.variables import variables
+from colt.tvm.programs.program import arguments_of
+from colt.tvm.space.variables import variables
 
 _SYMBOLS: dict[str, tuple[str, int]] = {
     "Or": ("or", 1),

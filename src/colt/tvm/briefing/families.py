@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from colt.tvm.summaries import Features
+from colt.tvm.space.summaries import Features
 
 UNTOUCHED = "untiled"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -25,7 +25,7 @@ _SHORTER = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class SketchFamily:
     """``names[n]`` chooses ``options[block][codes[n][block]]`` for each of the blocks that the sketches differ in."""
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class Family:
     codes: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, names: Sequence[str], members: Sequence[Features]) -> Family:
+    def of(cls, names: Sequence[str], members: Sequence[Features]) -> SketchFamily:
         """The family of sketches of these names and features; at least one."""
         blocks = list(dict.fromkeys(block for member in members for block in member))
         options = {b: tuple(dict.fromkeys(member.get(b, UNTOUCHED) for member in members)) for b in blocks}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from colt.hardware import Hardware
-from colt.hardware.cpuinfo import Cache
+from colt.machine import Hardware
+from colt.machine.cpuinfo import Cache
 
 
 def machine(hardware: Hardware, threads: int) -> str:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from colt.analysis.skeleton import FIXED, ROOT, Access, Block, Iter, LoopKind, LoopSource, Skeleton, Work
+from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, Iter, LoopKind, LoopSource, MemoryAccess, Skeleton
 from colt.knobs import Knob, TileKnob
 
 _KINDS = {LoopKind.VECTORIZED: "vec", LoopKind.UNROLLED: "unroll", LoopKind.PARALLEL: "parallel"}
@@ -103,7 +103,7 @@ class _Nests:
 
     def _copy(self, block: Block) -> str | None:
         """The line of a block that only moves an operand and is not in the program."""
-        if block.name in self._given or block.work != Work() or len(block.reads) != 1:
+        if block.name in self._given or block.work != BlockWork() or len(block.reads) != 1:
             return None
         (read,) = block.reads
         return f"packed first: {block.name}[{_indices(block.write)}] = {read.buffer}[{_indices(read)}]"
@@ -159,7 +159,7 @@ class _Nests:
         return bare if _PART.sub("", bare) in self._loops else iter_.name.removeprefix("v_")
 
 
-def _indices(access: Access) -> str:
+def _indices(access: MemoryAccess) -> str:
     """What indexes each dimension, in letters of its own."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ", ".join("?" if not pairs else " + ".join(letters[n % 26] for n, _ in pairs) for pairs in access.index)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from colt.hardware import Hardware
 from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
+from colt.machine import Hardware
 from colt.tvm.briefing.equations import calls, equations
-from colt.tvm.briefing.families import Family
+from colt.tvm.briefing.families import SketchFamily
 from colt.tvm.briefing.machine import machine
 from colt.tvm.briefing.nests import inlined, nests, padding
-from colt.tvm.plans import Plan, Plans
-from colt.tvm.source import Program
-from colt.tvm.space import TvmSpace
+from colt.tvm.programs.source import Program
+from colt.tvm.space.plans import Plans, SketchPlan
+from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS
 
 IN_FULL = 12
@@ -21,8 +21,9 @@ IN_FULL = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Briefing:
-    """What a prompt says of a job, the same in every call. Satisfies :class:`colt.pool.prompt.Briefing`."""
+class TvmBriefing:
+    """What a prompt says of a job, the same in every call. Satisfies
+    :class:`colt.proposers.language.prompt.Briefing`."""
 
     machine: str
     program: str
@@ -42,11 +43,11 @@ class Briefing:
         return self.labels.get((variant, sketch), "")
 
 
-def brief(space: TvmSpace, program: Program, hardware: Hardware, threads: int, *, vector_math: bool) -> Briefing:
+def brief(space: TvmSpace, program: Program, hardware: Hardware, threads: int, *, vector_math: bool) -> TvmBriefing:
     """Describe a job. Works out the sketches that it shows in full, and some of the others."""
     writer = _Writer(space)
     text = "\n".join(writer.lines())
-    return Briefing(
+    return TvmBriefing(
         machine(hardware, threads),
         _program(program, hardware, vector_math),
         text,
@@ -111,10 +112,10 @@ class _Writer:
         variants = dict.fromkeys(plans.keys[number][0] for number in choices)
         for place, variant in enumerate(variants):
             numbers = [number for number in choices if plans.keys[number][0] == variant]
-            family = Family.of([plans.keys[n][1] for n in numbers], [choices[n] for n in numbers])
+            family = SketchFamily.of([plans.keys[n][1] for n in numbers], [choices[n] for n in numbers])
             yield from self._family(variant, family, numbers, with_rules=place == 0)
 
-    def _in_full(self, plan: Plan) -> Iterator[str]:
+    def _in_full(self, plan: SketchPlan) -> Iterator[str]:
         """The nests and knobs, or how they differ from those of a sketch before."""
         new = _Told(f"{plan.variant}/{plan.name}", tuple(self._nests(plan)), tuple(_knob(knob) for knob in plan.knobs))
         base = next((one for one in self.told if one.differs(new)), None)
@@ -128,7 +129,7 @@ class _Writer:
             yield from base.differs(new) or ()
             yield "Knobs: " + "; ".join([f"those of {base.key}", *(k for k in new.knobs if k not in base.knobs)])
 
-    def _nests(self, plan: Plan) -> Iterator[str]:
+    def _nests(self, plan: SketchPlan) -> Iterator[str]:
         skeleton = self.space.skeleton(Schedule(plan.variant, plan.name, plan.first))
         untuned = self.space.skeleton(self.space.untuned)
         yield from nests(untuned, skeleton, plan.knobs)
@@ -137,7 +138,7 @@ class _Writer:
         if inside := inlined(untuned, skeleton):
             yield "inlined: " + ", ".join(f"{block} into {consumer}" for block, consumer in inside.items())
 
-    def _family(self, variant: str, family: Family, numbers: Sequence[int], *, with_rules: bool) -> Iterator[str]:
+    def _family(self, variant: str, family: SketchFamily, numbers: Sequence[int], *, with_rules: bool) -> Iterator[str]:
         """All members at once: nests of the first, choices, and the knobs that some of them have."""
         plans = self.space.plans
         first, last = family.names[0], family.names[-1]
@@ -153,7 +154,7 @@ class _Writer:
         self.labels |= {plans.keys[n]: family.label(place) for place, n in enumerate(numbers)}
         yield "Knobs: " + "; ".join(self._knobs_of(family, numbers))
 
-    def _knobs_of(self, family: Family, numbers: Sequence[int]) -> Iterator[str]:
+    def _knobs_of(self, family: SketchFamily, numbers: Sequence[int]) -> Iterator[str]:
         """The knobs of all members; with those that only some have it says which have them."""
         examples = family.examples()
         having: dict[str, dict[int, str]] = {}

@@ -2,7 +2,7 @@
 
 ``structured`` derives our own from a program's dataflow. ``stock`` asks MetaSchedule's own rules (``guarded`` keeps
 them going where one of them crashes); ``given`` takes design spaces that MetaSchedule has made already. A
-:class:`Design` knows nothing of knobs: see ``colt.tvm.extract``.
+:class:`Design` knows nothing of knobs: see ``colt.tvm.space.extract``.
 """
 
 from colt.tvm.sketches.design import Design, DesignSpace, distinct

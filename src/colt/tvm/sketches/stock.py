@@ -11,7 +11,7 @@ from tvm.s_tir import meta_schedule as ms
 from tvm.s_tir.schedule.analysis import has_block
 
 from colt.errors import InputError
-from colt.tvm.host import cpu_intrinsics
+from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
 from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
 

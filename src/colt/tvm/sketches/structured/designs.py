@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm import s_tir
 
-from colt.tvm.host import vector_bits
+from colt.tvm.devices.host import vector_bits
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import RULE_ERRORS
 from colt.tvm.sketches.structured.emit import emit
@@ -27,11 +27,11 @@ from colt.tvm.sketches.structured.prepare import (
     split_rows,
     transpose_results,
 )
-from colt.tvm.sketches.structured.shapes import Shape, better_shape, shape_in_lanes, shape_of, shape_of_fold
+from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_in_lanes, shape_of, shape_of_fold
 from colt.tvm.sketches.structured.words import describe
 
 PACKED, PADDED, TRANSPOSED, IN_LANES = "packed", "padded", "transposed", "in-lanes"
-Choose = Callable[[Flow, int], dict[str, Shape] | None]
+Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
 """The shapes of a flow's blocks, by name, for vectors of so many bits."""
 LONG = 1024
 """A contraction with so many terms is also offered in parts."""
@@ -43,7 +43,7 @@ class _Prepared:
     variant: str
     schedule: Any
     flow: Flow
-    shapes: tuple[Shape, ...]
+    shapes: tuple[BlockShape, ...]
     epilogues: dict[int, int]
     packed: tuple[Packed, ...]
 
@@ -91,7 +91,7 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
     return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, tuple(packed))
 
 
-def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[Shape]:
+def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[BlockShape]:
     """The shapes of the blocks as they are when reductions have been split."""
     partial, folds = {one.vectors for one in lanes}, {one.fold for one in lanes}
     shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
@@ -105,12 +105,12 @@ def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[Sh
     return shapes
 
 
-def _shapes(flow: Flow, bits: int) -> dict[str, Shape]:
+def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
     """The shapes that suit the blocks as they are."""
     return {block.name: shape_of(block, bits) for block in flow.blocks}
 
 
-def _better_shapes(flow: Flow, bits: int) -> dict[str, Shape] | None:
+def _better_shapes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
     """The shapes with large contractions padded or transposed where that is faster; ``None`` if it is nowhere."""
     shapes = _shapes(flow, bits)
     least = SMALL * sum(map(work_of, flow.blocks))
@@ -119,14 +119,14 @@ def _better_shapes(flow: Flow, bits: int) -> dict[str, Shape] | None:
     return None if better == shapes else better
 
 
-def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, Shape] | None:
+def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
     """The shapes with contractions summed in lanes rather than with operands packed; ``None`` if that is for none."""
     shapes = _shapes(flow, bits)
     in_lanes = {block.name: shape_in_lanes(block, shapes[block.name], bits) for block in flow.blocks}
     return None if in_lanes == shapes else in_lanes
 
 
-def _variant(shapes: Mapping[str, Shape], split: Collection[Shape]) -> str:
+def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) -> str:
     if any(shape.total for shape in split):
         return IN_LANES
     if any(shape.padded for shape in shapes.values()):

@@ -15,7 +15,7 @@ from colt.analysis.skeleton import Block
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
-from colt.tvm.sketches.structured.shapes import Kind, Shape
+from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import (
     FIRST_ROWS,
     FIRST_SIDE,
@@ -33,7 +33,7 @@ from colt.tvm.sketches.structured.tiles import (
 def emit(
     schedule: Any,
     flow: Flow,
-    shapes: Sequence[Shape],
+    shapes: Sequence[BlockShape],
     group: Group,
     epilogues: dict[int, int],
     threads: int,
@@ -53,7 +53,7 @@ def emit(
 class _Emitter:
     schedule: Any
     flow: Flow
-    shapes: Sequence[Shape]
+    shapes: Sequence[BlockShape]
     group: Group
     finishers: dict[int, list[int]]
     """What takes a kernel's results to where they belong, in order."""
@@ -86,10 +86,10 @@ class _Emitter:
             pieces = 0 if origin is None else jobs
             extent, loop = block.iters[iter_].extent, loops[iter_]
             tile = None
-            if origin in columns or (shape.kind is Kind.KERNEL and iter_ == shape.vector):
+            if origin in columns or (shape.kind is BlockKind.KERNEL and iter_ == shape.vector):
                 width = columns.get(origin, shape.width)
                 parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces)
-            elif origin in rows or (shape.kind is Kind.KERNEL and iter_ in (shape.rows, shape.columns)):
+            elif origin in rows or (shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns)):
                 first = rows.get(origin, _first_rows(shape))
                 over = self._longest(origin, loop, extent)
                 tile = sample_rows(self.schedule, *over, pieces, 2 if first else 0, first or FIRST_ROWS)
@@ -149,7 +149,7 @@ class _Emitter:
     def _tile_anchor(self, rows: dict[int | None, int], columns: dict[int | None, int]) -> None:
         """Without a kernel to follow: vectors of a pointwise anchor, or pieces of its last iter for the threads."""
         anchor = self.shapes[self.group.anchor]
-        reduces = any(self.shapes[n].kind is not Kind.POINTWISE for n in self._blocks())
+        reduces = any(self.shapes[n].kind is not BlockKind.POINTWISE for n in self._blocks())
         if anchor.vector in self.group.outer and anchor.vector is not None and not reduces:
             columns[anchor.vector] = anchor.width
         elif reduces or self._jobs(self.group.outer[:-1]) < JOBS * self.threads:
@@ -164,7 +164,7 @@ class _Emitter:
         yield from (self.group.anchor, *self.group.members)
 
     def _kernels(self) -> Iterator[int]:
-        yield from (number for number in self._blocks() if self.shapes[number].kind is Kind.KERNEL)
+        yield from (number for number in self._blocks() if self.shapes[number].kind is BlockKind.KERNEL)
 
     def _origin(self, number: int, iter_: int) -> int | None:
         """The anchor's outer iter whose values are just those of this iter."""
@@ -203,15 +203,15 @@ class _Emitter:
             origin = self._origin(number, iter_)
             if origin is not None:
                 tile = self.tiles.get(origin)
-                if tile is not None and (iter_ == shape.vector or shape.kind is Kind.KERNEL):
+                if tile is not None and (iter_ == shape.vector or shape.kind is BlockKind.KERNEL):
                     found[iter_] = tile
             elif iter_ in touched:
                 continue  # a part of it that is no tile
-            elif shape.kind is Kind.KERNEL and iter_ == shape.vector:
+            elif shape.kind is BlockKind.KERNEL and iter_ == shape.vector:
                 _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
-            elif shape.kind is Kind.KERNEL and iter_ in (shape.rows, shape.columns):
+            elif shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns):
                 found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1, _first_rows(shape))
-            elif shape.kind is Kind.POINTWISE and iter_ == shape.vector:
+            elif shape.kind is BlockKind.POINTWISE and iter_ == shape.vector:
                 found[iter_] = Tile((None,), shape.width, False)
         return found
 
@@ -222,20 +222,20 @@ class _Emitter:
         assert loops is not None, "the program was plain, and a block is moved only after this"
         return loops
 
-    def _look_up(self, number: int) -> tuple[Block, Shape, Any]:
+    def _look_up(self, number: int) -> tuple[Block, BlockShape, Any]:
         block = self.flow.blocks[number]
         return block, self.shapes[number], self.schedule.get_sblock(block.name)
 
     def _shape_nest(self, number: int, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
         """Order and mark the loops; ``outer`` ones are fused, and the result returned."""
         block, shape, rv = self._look_up(number)
-        if shape.kind is Kind.KERNEL:
+        if shape.kind is BlockKind.KERNEL:
             return self._kernel(number, rv, parts, sums, outer)
         if shape.square is not None:
             return self._square(number, parts, outer)
         vector = parts.pop(shape.vector, None) if shape.vector is not None else None
         loops = [loop for iter_ in parts for loop in parts[iter_]]
-        if vector is not None and shape.kind is Kind.POINTWISE:
+        if vector is not None and shape.kind is BlockKind.POINTWISE:
             self._order(outer, [*loops, *vector])
             lanes = self._lanes(vector[-1], shape.width) if len(vector) == 1 and outer else vector[-1]
             if len(vector) > 1 or outer:
@@ -346,6 +346,6 @@ class _Emitter:
         return self.schedule.fuse(*loops) if len(loops) > 1 else next(iter(loops), None)
 
 
-def _first_rows(shape: Shape) -> int:
+def _first_rows(shape: BlockShape) -> int:
     """Rows of its register tile to begin with."""
     return FIRST_ROWS if shape.columns is None else FIRST_SIDE

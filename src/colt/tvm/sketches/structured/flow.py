@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from colt.analysis.nests import Loop, footprint, stride
-from colt.analysis.skeleton import Access, Block, Skeleton, Work
+from colt.analysis.skeleton import Block, BlockWork, MemoryAccess, Skeleton
 
 RECOMPUTED = 1.3
 """A producer follows a tiled loop if its tiles together compute at most so many times what it computes at once."""
@@ -148,7 +148,7 @@ def narrowed(block: Block, needed: Sequence[int]) -> list[int]:
     return region
 
 
-def step_of(access: Access, iter_: int) -> float:
+def step_of(access: MemoryAccess, iter_: int) -> float:
     """How many elements one step of the iter moves the access in memory."""
     return stride(access, Loop(iter_, 1, 1, False))
 
@@ -184,6 +184,6 @@ def work_of(block: Block) -> float:
     return points_of(block) * cost_of(block.work)
 
 
-def cost_of(work: Work) -> float:
+def cost_of(work: BlockWork) -> float:
     """Operations of one point; at least one, for moving the data."""
     return max(1.0, work.fused + work.simple + _DIVISION * work.divisions + _CALL * work.calls + work.branches)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from colt.tvm.sketches.structured.flow import Flow, spatial
-from colt.tvm.sketches.structured.shapes import Kind, Shape
+from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 
 SMALL = 1 / 16
 """A chain of producers with less than this share of the work is cut off rather than have it restrict the tiling; also
@@ -39,7 +39,7 @@ class Group:
     members: list[int] = field(default_factory=list)
 
 
-def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: Cut, threads: int) -> list[Group]:
+def group(flow: Flow, shapes: Sequence[BlockShape], epilogues: dict[int, int], cut: Cut, threads: int) -> list[Group]:
     """The groups in program order of their anchors. ``epilogues`` gives the contraction that each
     epilogue finishes, be it point by point or by adding up its lanes."""
     where: dict[int, Group] = {}
@@ -48,25 +48,29 @@ def group(flow: Flow, shapes: Sequence[Shape], epilogues: dict[int, int], cut: C
         homes = {id(where[consumer]): where[consumer] for consumer in flow.consumers(number)}
         home = next(iter(homes.values())) if len(homes) == 1 else None
         if home is None or not _join(flow, shapes, home, number, cut, threads):
-            kernel = number if shapes[number].kind is Kind.KERNEL else epilogues.get(number)
+            kernel = number if shapes[number].kind is BlockKind.KERNEL else epilogues.get(number)
             home = Group(number, _outer(flow, shapes[number], number, threads), kernel)
             groups.append(home)
         where[number] = home
     return groups[::-1]
 
 
-def _outer(flow: Flow, shape: Shape, number: int, threads: int) -> list[int]:
+def _outer(flow: Flow, shape: BlockShape, number: int, threads: int) -> list[int]:
     """The iters of an anchor whose tiles may run in parallel: all, but one along which LLVM is to find vectors of any
     length is better left whole, if it is not that of a contraction."""
     iters = flow.blocks[number].iters
     outer = [n for n in spatial(flow.blocks[number]) if iters[n].extent > 1]
     others = [n for n in outer if n != shape.vector]
-    if shape.kind is Kind.LOOP and not shape.total and math.prod(iters[n].extent for n in others) >= JOBS * threads:
+    if (
+        shape.kind is BlockKind.LOOP
+        and not shape.total
+        and math.prod(iters[n].extent for n in others) >= JOBS * threads
+    ):
         return others
     return outer
 
 
-def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cut, threads: int) -> bool:
+def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cut: Cut, threads: int) -> bool:
     """Let the block be computed under the group's tiles if that is worth while."""
     if not flow.blocks[number].local:
         return False  # what writes an argument cannot be computed in pieces
@@ -74,7 +78,7 @@ def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cu
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False
     kept = [n for n in home.outer if _keeps(flow, shapes, home, number, n)]
-    contracts = any(shapes[n].kind is Kind.KERNEL for n in (home.anchor, *home.members, number))
+    contracts = any(shapes[n].kind is BlockKind.KERNEL for n in (home.anchor, *home.members, number))
     if len(kept) < len(home.outer):
         if (contracts or cut is not Cut.NOWHERE) and flow.chain_work(number) < SMALL * flow.chain_work(home.anchor):
             return False
@@ -87,18 +91,18 @@ def _join(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, cut: Cu
     return True
 
 
-def _keeps(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
+def _keeps(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, iter_: int) -> bool:
     """Whether the block can be computed in the pieces that the iter will be cut into: tiles, or single values."""
     tile = 0 if _is_tiled(flow, shapes, home, number, iter_) else 1
     if not flow.follows(home.anchor, home.members, number, iter_, tile):
         return False
-    whole = shapes[number].kind is Kind.KERNEL or shapes[number].total
+    whole = shapes[number].kind is BlockKind.KERNEL or shapes[number].total
     return not whole or flow.counterpart(home.anchor, home.members, number, iter_) is not None
 
 
-def _is_tiled(flow: Flow, shapes: Sequence[Shape], home: Group, number: int, iter_: int) -> bool:
+def _is_tiled(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, iter_: int) -> bool:
     """Whether some contraction of the group has its rows or vectors along the iter; so may it be without any."""
     blocks = (home.anchor, *home.members, number)
-    kernels = [n for n in blocks if shapes[n].kind is Kind.KERNEL]
+    kernels = [n for n in blocks if shapes[n].kind is BlockKind.KERNEL]
     matches = [(shapes[n], flow.counterpart(home.anchor, home.members, n, iter_)) for n in kernels]
     return not kernels or any(m is not None and m in (one.vector, one.rows, one.columns) for one, m in matches)

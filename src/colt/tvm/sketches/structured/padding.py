@@ -12,13 +12,13 @@ from typing import Any
 from colt.analysis.skeleton import Block
 from colt.tvm.sketches.structured.flow import Extents, Flow, extents_of
 from colt.tvm.sketches.structured.prepare import read_flow, slot_of
-from colt.tvm.sketches.structured.shapes import Shape, mentions
+from colt.tvm.sketches.structured.shapes import BlockShape, mentions
 
 _PADDED = "{}_pad"
 """What TVM calls the copy of a buffer, and the block that makes it."""
 
 
-def pad_extents(schedule: Any, shapes: Mapping[str, Shape]) -> dict[str, Extents]:
+def pad_extents(schedule: Any, shapes: Mapping[str, BlockShape]) -> dict[str, Extents]:
     """Pad the blocks' iters as the shapes say; the extents before that of all blocks concerned, by name."""
     unpadded: dict[str, Extents] = {}
     for name, shape in shapes.items():

@@ -11,12 +11,12 @@ from typing import Any
 
 from tvm import tirx
 
-from colt.analysis.skeleton import Access, Block
-from colt.tvm.skeleton import read_skeleton
+from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.sketches.structured.flow import Extents, Flow, points_of, spatial
 from colt.tvm.sketches.structured.nest import loops_by_iter
-from colt.tvm.sketches.structured.shapes import Kind, Shape
+from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import MAX_VECTORS, divisor
+from colt.tvm.space.skeleton import read_skeleton
 
 MANY_ROWS = 64
 """So many rows can be reduced side by side."""
@@ -67,20 +67,24 @@ def _inlinable(flow: Flow) -> str | None:
     return None
 
 
-def find_epilogues(flow: Flow, shapes: Sequence[Shape]) -> dict[int, int]:
+def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
     """For each pointwise block that finishes the results of exactly one reduction, point by point: that reduction."""
     found: dict[int, int] = {}
     for number, shape in enumerate(shapes):
-        if shape.kind is not Kind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
+        if shape.kind is not BlockKind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
             continue
         (consumer,) = flow.consumers(number)
-        reductions = [n for n in flow.producers(consumer) if shapes[n].kind is Kind.KERNEL]
-        if shapes[consumer].kind is Kind.POINTWISE and reductions == [number] and _pointwise(flow, number, consumer):
+        reductions = [n for n in flow.producers(consumer) if shapes[n].kind is BlockKind.KERNEL]
+        if (
+            shapes[consumer].kind is BlockKind.POINTWISE
+            and reductions == [number]
+            and _pointwise(flow, number, consumer)
+        ):
             found[consumer] = number
     return found
 
 
-def find_folds(flow: Flow, shapes: Sequence[Shape]) -> dict[int, int]:
+def find_folds(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
     """For each of the blocks that add up a contraction's vectors in two steps: the contraction."""
     folds = [number for number, shape in enumerate(shapes) if shape.is_fold]
     kernels = {fold: kernel for fold in folds for kernel in flow.producers(fold)}
@@ -96,11 +100,11 @@ def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:
     return None not in matches and sorted(match for match in matches if match is not None) == wanted
 
 
-def pack_operands(schedule: Any, shapes: Mapping[str, Shape]) -> list[Packed]:
+def pack_operands(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Packed]:
     """Copy the operands that a kernel's vectors would gather, with the vectors' dimension last."""
     done = []
     for block, shape in _with_shapes(schedule, shapes):
-        for read in shape.packed if shape.kind is Kind.KERNEL else ():
+        for read in shape.packed if shape.kind is BlockKind.KERNEL else ():
             access = block.reads[read]
             rv = schedule.get_sblock(block.name)
             slot = slot_of(schedule, rv, access.buffer)
@@ -110,7 +114,7 @@ def pack_operands(schedule: Any, shapes: Mapping[str, Shape]) -> list[Packed]:
     return done
 
 
-def transpose_results(schedule: Any, shapes: Mapping[str, Shape]) -> None:
+def transpose_results(schedule: Any, shapes: Mapping[str, BlockShape]) -> None:
     """Have kernels whose vectors are not contiguous in the result write it with the vectors' dimension last.
 
     An argument is written from a copy of the result in that layout.
@@ -128,14 +132,14 @@ def slot_of(schedule: Any, rv: Any, buffer: str) -> int:
     return [str(region.source.name) for region in schedule.get(rv).reads].index(buffer)
 
 
-def _with_shapes(schedule: Any, shapes: Mapping[str, Shape]) -> Iterator[tuple[Block, Shape]]:
+def _with_shapes(schedule: Any, shapes: Mapping[str, BlockShape]) -> Iterator[tuple[Block, BlockShape]]:
     """The blocks as they are now that have a shape."""
     flow = read_flow(schedule)
     assert flow is not None, "names stay distinct"
     yield from [(block, shapes[block.name]) for block in flow.blocks if block.name in shapes]
 
 
-def _vectors_last(access: Access, shape: Shape) -> tirx.IndexMap:
+def _vectors_last(access: MemoryAccess, shape: BlockShape) -> tirx.IndexMap:
     """An index map that moves the dimension along which the vectors run to the end."""
     (last,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
     order = [d for d in range(len(access.index)) if d != last] + [last]
@@ -151,7 +155,7 @@ class Lanes:
     fold: str | None = None
 
 
-def split_rows(schedule: Any, shapes: Mapping[str, Shape]) -> list[Lanes]:
+def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
     """Split row reductions into the lanes of vectors, which are added up at the end.
 
     Where there are rows enough to hide the latency of the sums one vector is taken of each, several otherwise. A
@@ -160,7 +164,7 @@ def split_rows(schedule: Any, shapes: Mapping[str, Shape]) -> list[Lanes]:
     """
     done = []
     for block, shape in _with_shapes(schedule, shapes):
-        if shape.kind is not Kind.ROWS or shape.vector is None:
+        if shape.kind is not BlockKind.ROWS or shape.vector is None:
             continue
         rv = schedule.get_sblock(block.name)
         if shape.columns is not None and shape.width > FOLDED:
@@ -176,7 +180,7 @@ def split_rows(schedule: Any, shapes: Mapping[str, Shape]) -> list[Lanes]:
     return done
 
 
-def _split_twice(schedule: Any, rv: Any, shape: Shape) -> Lanes:
+def _split_twice(schedule: Any, rv: Any, shape: BlockShape) -> Lanes:
     """Split first into the lanes that are left at the end, these again, and the two of them made one loop of lanes."""
     loops = loops_by_iter(schedule, rv)
     assert loops is not None

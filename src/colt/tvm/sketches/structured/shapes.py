@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from colt.analysis.estimate import NEAR, vector_quality
 from colt.analysis.nests import LLVM_UNROLLS, footprint
-from colt.analysis.skeleton import Access, Block
+from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.sketches.structured.flow import extents_of, reduced, resized, spatial, step_of
 from colt.tvm.sketches.structured.tiles import MAX_ROWS, divisor
 
@@ -23,7 +23,7 @@ COPY = 0.9
 """What is left of a register tile's speed for each copy of an operand or of the result that it needs."""
 
 
-class Kind(StrEnum):
+class BlockKind(StrEnum):
     """``KERNEL``: a reduction with a register tile, of vectors along a spatial iter if it has any; ``ROWS``: one whose
     vectors run along the reduction; ``POINTWISE``: no reduction; ``LOOP``: one whose vectors are left to LLVM."""
 
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class BlockShape:
     """``vector`` is the iter along which vectors of ``width`` elements run, ``rows`` the iter that a kernel's register
     tile repeats them over, ``packed`` the reads to be packed first so that they are contiguous in ``vector``.
 
@@ -46,7 +46,7 @@ class Shape:
     ``total``: adds up partial results of a contraction; those that it leaves are ``partial`` too.
     """
 
-    kind: Kind
+    kind: BlockKind
     vector: int | None = None
     width: int = 1
     rows: int | None = None
@@ -66,10 +66,10 @@ class Shape:
     @property
     def is_contraction(self) -> bool:
         """A kernel of the program's own, with vectors."""
-        return self.kind is Kind.KERNEL and self.vector is not None and not self.partial
+        return self.kind is BlockKind.KERNEL and self.vector is not None and not self.partial
 
 
-def shape_of(block: Block, vector_bits: int) -> Shape:
+def shape_of(block: Block, vector_bits: int) -> BlockShape:
     """The shape that suits the block as it is."""
     lanes = lanes_of(block, vector_bits)
     if not reduced(block):
@@ -77,10 +77,10 @@ def shape_of(block: Block, vector_bits: int) -> Shape:
     kernels = [shape for shape in _kernels(block, lanes) if not shape.transposed]
     if kernels:
         return max(kernels, key=lambda shape: (-len(shape.packed), shape.width))
-    return _row_reduction(block, lanes) or _loop(block) or Shape(Kind.KERNEL, rows=_rows(block, None))
+    return _row_reduction(block, lanes) or _loop(block) or BlockShape(BlockKind.KERNEL, rows=_rows(block, None))
 
 
-def better_shape(block: Block, shape: Shape, vector_bits: int) -> Shape:
+def better_shape(block: Block, shape: BlockShape, vector_bits: int) -> BlockShape:
     """The shape of a contraction with extents padded or the result transposed, if that is faster; else ``shape``."""
     lanes = lanes_of(block, vector_bits)
     if not reduced(block):
@@ -90,17 +90,17 @@ def better_shape(block: Block, shape: Shape, vector_bits: int) -> Shape:
     return found if found is not None and _quality(block, found, lanes) >= BETTER * present else shape
 
 
-def shape_in_lanes(block: Block, shape: Shape, vector_bits: int) -> Shape:
+def shape_in_lanes(block: Block, shape: BlockShape, vector_bits: int) -> BlockShape:
     """The shape of a contraction without copies of operands that are used too seldom for that: its vectors run along
     the sum, which is contiguous in all of them. ``shape`` if there are none, or the sum is not."""
     costly = [block.reads[n] for n in shape.packed if _uses(block, block.reads[n]) < SEWN_UP]
     return (_row_reduction(block, lanes_of(block, vector_bits)) if costly else None) or shape
 
 
-def shape_of_fold(block: Block) -> Shape:
+def shape_of_fold(block: Block) -> BlockShape:
     """The shape of a block that folds the vectors of a contraction's partial sums into shorter ones."""
     along = next(n for n in spatial(block) if step_of(block.write, n) == 1)
-    return Shape(Kind.ROWS, along, block.iters[along].extent, partial=True, total=True)
+    return BlockShape(BlockKind.ROWS, along, block.iters[along].extent, partial=True, total=True)
 
 
 def lanes_of(block: Block, vector_bits: int) -> int:
@@ -122,19 +122,19 @@ def _is_power_of_two(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-def _pointwise(block: Block, lanes: int) -> Shape:
+def _pointwise(block: Block, lanes: int) -> BlockShape:
     """Vectors if they fill registers well, and squares where something is transposed."""
     last = _contiguous(block, block.write)
     crossing = [read for read in block.reads if last is not None and step_of(read, last) not in (0, 1)]
     if not crossing and last is not None and not block.work.branches:  # which would be taken apart again
         width = width_of(block.iters[last].extent, lanes)
         if _is_power_of_two(width) and width > 1:
-            return Shape(Kind.POINTWISE, last, width)
+            return BlockShape(BlockKind.POINTWISE, last, width)
     first = _contiguous(block, crossing[0]) if crossing else None
-    return Shape(Kind.POINTWISE, square=None if first is None or last is None else (first, last))
+    return BlockShape(BlockKind.POINTWISE, square=None if first is None or last is None else (first, last))
 
 
-def _contiguous(block: Block, access: Access) -> int | None:
+def _contiguous(block: Block, access: MemoryAccess) -> int | None:
     """The iter along which the access is contiguous."""
     found = (n for n in spatial(block) if block.iters[n].extent > 1 and step_of(access, n) == 1)
     return next(found, None)
@@ -143,7 +143,7 @@ def _contiguous(block: Block, access: Access) -> int | None:
 # ---- register tiles ----
 
 
-def _kernels(block: Block, lanes: int) -> Iterator[Shape]:
+def _kernels(block: Block, lanes: int) -> Iterator[BlockShape]:
     """Register tiles with vectors along each iter for which that is possible."""
     for column in spatial(block):
         width = width_of(block.iters[column].extent, lanes)
@@ -155,7 +155,7 @@ def _kernels(block: Block, lanes: int) -> Iterator[Shape]:
         if all(_stands_alone(block.reads[n], column) and _copying_pays(block, block.reads[n]) for n in packed):
             rows = _rows(block, column)
             columns = None if rows is None else _columns(block, column, rows)
-            yield Shape(Kind.KERNEL, column, width, rows, packed, transposed=transposed, columns=columns)
+            yield BlockShape(BlockKind.KERNEL, column, width, rows, packed, transposed=transposed, columns=columns)
 
 
 def _can_be_transposed(block: Block, column: int) -> bool:
@@ -163,18 +163,18 @@ def _can_be_transposed(block: Block, column: int) -> bool:
     return _stands_alone(block.write, column) and terms >= COPYING_PAYS
 
 
-def _stands_alone(access: Access, iter_: int) -> bool:
+def _stands_alone(access: MemoryAccess, iter_: int) -> bool:
     """Whether the iter by itself is the index of one dimension, and in no other."""
     if any(index is None for index in access.index):
         return False
     return [index for index in access.index if index and any(n == iter_ for n, _ in index)] == [((iter_, 1.0),)]
 
 
-def _copying_pays(block: Block, access: Access) -> bool:
+def _copying_pays(block: Block, access: MemoryAccess) -> bool:
     return _uses(block, access) >= COPYING_PAYS
 
 
-def _uses(block: Block, access: Access) -> int:
+def _uses(block: Block, access: MemoryAccess) -> int:
     """How often each element is used."""
     moving = {n for index in access.index for n, _ in index or ()}
     return math.prod(block.iters[n].extent for n in spatial(block) if n not in moving)
@@ -205,7 +205,7 @@ def _columns(block: Block, vector: int, rows: int) -> int | None:
     return max(found, key=lambda n: (block.iters[n].extent, n), default=None)
 
 
-def mentions(access: Access, iter_: int) -> bool:
+def mentions(access: MemoryAccess, iter_: int) -> bool:
     """Whether the access moves with the iter, or may do so."""
     return any(terms is None or any(n == iter_ for n, _ in terms) for terms in access.index)
 
@@ -220,7 +220,7 @@ def _loads(block: Block, rows: int) -> float:
 # ---- padding ----
 
 
-def _paddings(block: Block, lanes: int) -> Iterator[Shape]:
+def _paddings(block: Block, lanes: int) -> Iterator[BlockShape]:
     """Register tiles with each choice of vectors, of the block as it is and with extents padded to whole vectors and to
     rows that have good divisors."""
     for column in spatial(block):
@@ -263,7 +263,7 @@ def _reuse(extent: int) -> float:
     return rows / (rows + 1)
 
 
-def _quality(block: Block, shape: Shape, lanes: int) -> float:
+def _quality(block: Block, shape: BlockShape, lanes: int) -> float:
     """The share of the peak that the register tile allows, as far as extents decide it."""
     assert shape.vector is not None
     extents = shape.padded or extents_of(block)
@@ -276,7 +276,7 @@ def _quality(block: Block, shape: Shape, lanes: int) -> float:
 # ---- other reductions ----
 
 
-def _row_reduction(block: Block, lanes: int) -> Shape | None:
+def _row_reduction(block: Block, lanes: int) -> BlockShape | None:
     """Partial results in the lanes of a vector, along a reduced iter that is contiguous in what is read."""
     for along in reversed(reduced(block)):
         steps = [step_of(read, along) for read in block.reads]
@@ -285,16 +285,16 @@ def _row_reduction(block: Block, lanes: int) -> Shape | None:
         if contiguous and 2 * width >= lanes and _is_power_of_two(width) and not block.work.branches:
             rows = _rows(block, along)
             columns = None if rows is None else _columns(block, along, rows)
-            return Shape(Kind.ROWS, along, width, rows, columns=columns)
+            return BlockShape(BlockKind.ROWS, along, width, rows, columns=columns)
     return None
 
 
-def _loop(block: Block) -> Shape | None:
+def _loop(block: Block) -> BlockShape | None:
     """A loop along which LLVM finds vectors by itself, of any length: contiguous, or nearly so in a short window."""
     window = math.prod(block.iters[n].extent for n in reduced(block)) <= LLVM_UNROLLS
     for iter_ in spatial(block):
         steps = [step_of(read, iter_) for read in block.reads]
         near = all(0 <= step <= (NEAR if window else 1) for step in steps)
         if block.iters[iter_].extent > 1 and step_of(block.write, iter_) == 1 and any(steps) and near:
-            return Shape(Kind.LOOP, iter_)
+            return BlockShape(BlockKind.LOOP, iter_)
     return None

@@ -8,11 +8,11 @@ from colt.analysis.skeleton import Block
 from colt.tvm.sketches.structured.flow import Flow, spatial
 from colt.tvm.sketches.structured.groups import Group
 from colt.tvm.sketches.structured.prepare import Packed
-from colt.tvm.sketches.structured.shapes import Shape
+from colt.tvm.sketches.structured.shapes import BlockShape
 
 
 def describe(
-    flow: Flow, shapes: Sequence[Shape], groups: Sequence[Group], packed: Sequence[Packed], long_sums: bool
+    flow: Flow, shapes: Sequence[BlockShape], groups: Sequence[Group], packed: Sequence[Packed], long_sums: bool
 ) -> str:
     """What runs in parallel, what is computed under it, and the register tiles."""
     copies = {one.copy for one in packed} | {flow.blocks[n].name for n in _padded(flow) if not shapes[n].is_contraction}
@@ -38,7 +38,7 @@ def _padding(block: Block) -> str:
     return f"{block.name} padded to {extents}"
 
 
-def _nest(flow: Flow, shapes: Sequence[Shape], group: Group) -> str:
+def _nest(flow: Flow, shapes: Sequence[BlockShape], group: Group) -> str:
     blocks = flow.blocks
     anchor = blocks[group.anchor]
     loops = "·".join(loop_name(anchor.iters[n].name) for n in group.outer)
@@ -51,7 +51,7 @@ def _nest(flow: Flow, shapes: Sequence[Shape], group: Group) -> str:
     return text + "".join(f", {_register_tile(flow, shapes, n)}" for n in kernels)
 
 
-def _register_tile(flow: Flow, shapes: Sequence[Shape], number: int) -> str:
+def _register_tile(flow: Flow, shapes: Sequence[BlockShape], number: int) -> str:
     block, shape = flow.blocks[number], shapes[number]
     assert shape.vector is not None
     if shape.columns is not None:
@@ -66,7 +66,7 @@ def _register_tile(flow: Flow, shapes: Sequence[Shape], number: int) -> str:
     return f"{block.name} in rows of {loop_name(block.iters[shape.rows].name)} x {vectors}"
 
 
-def _total_of(flow: Flow, shapes: Sequence[Shape], number: int) -> int:
+def _total_of(flow: Flow, shapes: Sequence[BlockShape], number: int) -> int:
     """The block that adds up the last of what the block's vectors hold."""
     (consumer,) = flow.consumers(number)
     return _total_of(flow, shapes, consumer) if shapes[consumer].is_fold else consumer

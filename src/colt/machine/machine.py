@@ -1,0 +1,80 @@
+"""The machine at hand: processor, SIMD, caches, memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from colt.machine.cpuinfo import Cache, Processor, Simd, parse_cpuinfo, parse_getconf, read_caches, simd_of
+from colt.machine.peaks import Peaks
+
+# Assumed where Linux does not say, and then listed in ``Hardware.assumed``: every processor of interest has as much.
+ASSUMED_SIMD = Simd("unknown", 128, 16)
+ASSUMED_L1D = Cache(32 * 2**10, 1)
+ASSUMED_L2 = Cache(256 * 2**10, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A machine as far as schedules care. ``assumed`` names the fields that are defaults because Linux is silent."""
+
+    cpu: str
+    cpu_identity: str
+    architecture: str
+    cores: int
+    """Logical CPUs that this process may use."""
+    simd: Simd
+    l1d: Cache
+    l2: Cache
+    l3: Cache | None
+    memory_bytes: int
+    assumed: tuple[str, ...] = ()
+    flags: tuple[str, ...] = field(default=(), repr=False)
+    peaks: Peaks = field(default_factory=Peaks)
+
+    @property
+    def last_level_cache(self) -> Cache:
+        """The largest of the caches that the cores share, or what comes nearest."""
+        return self.l3 or self.l2
+
+    def fingerprint(self) -> str:
+        """Identifies the machine by processor, flags, cores and caches: 16 hexadecimal digits."""
+        caches = [asdict(cache) for cache in (self.l1d, self.l2, self.l3) if cache]
+        facts = [self.cpu, self.cpu_identity, self.architecture, self.flags, self.cores, caches]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def detect(cpuinfo: Path = Path("/proc/cpuinfo"), cpus: Path = Path("/sys/devices/system/cpu")) -> Hardware:
+    """What Linux says about this machine, without peaks."""
+    usable = os.sched_getaffinity(0)
+    processor = parse_cpuinfo(cpuinfo.read_text()) if cpuinfo.exists() else Processor("unknown", "", ())
+    caches = read_caches(cpus / f"cpu{min(usable)}") or _system_caches(len(usable))
+    simd = simd_of(processor.flags)
+    known = {"simd": simd, "l1d": caches.get(1), "l2": caches.get(2)}
+    return Hardware(
+        cpu=processor.model,
+        cpu_identity=processor.identity,
+        architecture=platform.machine(),
+        cores=len(usable),
+        simd=simd or ASSUMED_SIMD,
+        l1d=caches.get(1, ASSUMED_L1D),
+        l2=caches.get(2, ASSUMED_L2),
+        l3=caches.get(3),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        assumed=tuple(name for name, value in known.items() if value is None),
+        flags=processor.flags,
+    )
+
+
+def _system_caches(cores: int) -> dict[int, Cache]:
+    """The second source, for machines whose ``/sys`` says nothing about caches; nothing if it says nothing either."""
+    try:
+        answer = subprocess.run(["getconf", "-a"], capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return parse_getconf(answer.stdout, cores)

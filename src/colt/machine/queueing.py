@@ -1,0 +1,79 @@
+"""How long this process's threads have waited for a core while they wanted to run, from Linux's scheduler statistics.
+
+That is what another load on the machine takes away, known for the very kernel that is timed. A virtual machine's host
+is not seen here: the reference kernel of :mod:`colt.tvm.workers.noise` is for that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+_TASKS = Path("/proc/self/task")
+_MOST = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Shares of the time, below 1, that threads were runnable without running; 0 where Linux does not say."""
+
+    mine: float = 0.0
+    """Of the thread that calls kernels: so much longer they took at least."""
+    most: float = 0.0
+    """Of the thread that waited most. It may have had nothing to do: threads of a pool spin between kernels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The thread that calls kernels, and the threads that run them with it."""
+
+    caller: int
+    queued: Mapping[int, float]
+    """For each thread how long it has been runnable without running, all its life, in seconds."""
+
+
+def this_crew() -> dict[int, Crew]:
+    """All threads of this process, the present one calling kernels."""
+    return {0: Crew(threading.get_native_id(), queued_seconds())}
+
+
+class QueueWatch:
+    """Watches from its making on. ``crews`` are those that have called kernels, ended ones among them, by number."""
+
+    def __init__(self, crews: Callable[[], Mapping[int, Crew]] = this_crew) -> None:
+        self._crews = crews
+        self._started = monotonic()
+        self._before = crews()
+
+    def shares(self) -> Queued:
+        """Of the time since. Crews work one after the other, so that what they have waited adds up."""
+        passed = monotonic() - self._started
+        if passed <= 0:
+            return Queued()
+        mine = most = 0.0
+        for number, crew in self._crews().items():
+            before = self._before[number].queued if number in self._before else {}
+            waited = {thread: seconds - before.get(thread, 0.0) for thread, seconds in crew.queued.items()}
+            mine += waited.get(crew.caller, 0.0)
+            most += max(waited.values(), default=0.0)
+        return Queued(min(_MOST, mine / passed), min(_MOST, most / passed))
+
+
+class NotWatched(QueueWatch):
+    """For kernels that run elsewhere: what this process waits for says nothing about them."""
+
+    def shares(self) -> Queued:
+        return Queued()
+
+
+def queued_seconds() -> dict[int, float]:
+    """For each thread of this process how long it has been runnable without running, all its life."""
+    found = {}
+    for task in _TASKS.glob("*"):
+        with suppress(OSError, ValueError, IndexError):  # a thread may end; some kernels have no such file
+            found[int(task.name)] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return found

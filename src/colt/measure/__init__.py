@@ -1,0 +1,1 @@
+"""The contract of measuring. Imports no TVM."""

@@ -1,0 +1,288 @@
+"""The contract of measuring: what goes in, what comes out, and every limit on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from colt.errors import ColtError, InputError
+from colt.util.stats import Interval, median_interval
+
+IRModule = Any
+"""A TVM module; nothing here looks into it."""
+
+
+class Fate(StrEnum):
+    """What became of a trial on the hardware."""
+
+    OK = "ok"
+    DROPPED = "dropped"  # ran, but far slower than the best, so that it was not timed thoroughly
+    SKIPPED = "skipped"  # never built: its code is so large that building would have taken too long
+    BUILD_ERROR = "build-error"
+    BUILD_TIMEOUT = "build-timeout"
+    RUN_ERROR = "run-error"
+    RUN_TIMEOUT = "run-timeout"
+    CRASH = "crash"
+    WRONG = "wrong"  # ran, but computed something else than the untuned program
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a latency."""
+        return self in (Fate.OK, Fate.DROPPED)
+
+
+class ExportError(ColtError):
+    """A kernel could not be written as a shared library: no compiler, or it did not build."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One candidate. ``module`` is post-processed and ready to build, with one PrimFunc ``main`` over buffers of
+    fixed shape; it is built and timed exactly as it is given."""
+
+    id: int
+    module: IRModule
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What became of a job. ``latency_us`` is the median of ``runs_us``, less what ``slowdown`` explains; ``None``
+    unless the candidate was timed (``fate`` OK or DROPPED)."""
+
+    job: int
+    fate: Fate
+    latency_us: float | None
+    runs_us: tuple[float, ...]
+    """Latency of each repeat as it was timed; a single figure means that the candidate was not repeated."""
+    seconds_building: float
+    """Of this candidate; others may have been built at the same time."""
+    seconds_timing: float
+    message: str = ""
+    slowdown: float = 1.0
+    """How much longer the kernel took than on a quiet machine, as far as that is certain; ``latency_us`` is corrected
+    for it."""
+    disturbed: bool = False
+    """Whether another load was there, in spite of waiting. ``latency_us`` may be too large then, hardly too small."""
+    seconds_waiting: float = 0.0
+    """Spent waiting for the machine to be quiet."""
+    predicted_build_seconds: float | None = None
+    """What building was expected to take, from the code's size."""
+
+    @property
+    def interval_us(self) -> Interval | None:
+        """The 95 % interval of ``latency_us``; ``None`` for a candidate that was timed once."""
+        found = median_interval(self.runs_us) if len(self.runs_us) > 1 else None
+        return Interval(found.low / self.slowdown, found.high / self.slowdown) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What became of building a job; ``fate`` is OK if the kernel is there."""
+
+    job: int
+    fate: Fate
+    seconds: float
+    predicted_seconds: float
+    """What was expected, from the code's size."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a candidate computes what the reference computes.
+
+    The figures are those of the output that comes closest to its tolerance or exceeds it by most. ``max_rel_error``
+    is relative to the largest magnitude in that output of the reference. Both are ``inf`` when there is no figure.
+    """
+
+    ok: bool
+    max_abs_error: float
+    max_rel_error: float
+    tolerance: float
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Noise:
+    """What was seen of other loads on the machine while candidates were timed."""
+
+    probes: int = 0
+    """Timings that were watched."""
+    disturbed: int = 0
+    """Timings during which the machine was not quiet, so that their figures are corrected as far as possible."""
+    worst_slowdown: float = 1.0
+    """The most that a figure was corrected by."""
+    seconds_waiting: float = 0.0
+    """Spent waiting for the machine to be quiet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every time-out and timing constant; :func:`dataclasses.replace` makes those of a call that needs others.
+
+    What concerns the worker as such (start, cache, memory) is taken from the measurer's own limits, not a call's.
+    """
+
+    build_seconds: float = 10.0
+    """Building one candidate, LLVM's work on first use included. One that is predicted to take longer is skipped."""
+    build_floor_seconds: float = 3.0
+    """The least that a build is given."""
+    build_factor: float = 6.0
+    """A build is given this many times what is predicted from its code's size, within the two limits above."""
+    prepare_seconds: float = 120.0
+    """Filling the argument arrays, or comparing outputs."""
+    run_seconds: float = 10.0
+    """A candidate's first run while no best latency is known."""
+    run_floor_seconds: float = 2.0
+    """The least that a first run is given once a best latency is known."""
+    run_factor: float = 10.0
+    """A first run is given this many times the best latency, within the two limits above."""
+    timing_seconds: float = 30.0
+    """All repeated runs of one candidate."""
+    reference_seconds: float = 300.0
+    """One run where slowness is no fault: of any program in ``verify`` and ``interleave``."""
+    connect_seconds: float = 90.0
+    """Getting a board that others may be using, and connecting to it."""
+    export_seconds: float = 120.0
+    """Building and linking a shared library."""
+    start_seconds: float = 90.0
+    """From the start of a worker to its ready message."""
+    start_attempts: int = 3
+    """How many workers in a row may fail to become ready."""
+    drop_factor: float = 1.5
+    """A candidate that is this many times slower than the best is dropped: it is not repeated, its first figures
+    stand."""
+    cold_ms: float = 100.0
+    """A very first run shorter than this is never the figure: cold caches and memory used for the first time lengthen
+    it."""
+    warm_up_ms: float = 20.0
+    """Each repeat of a shorter run comes after one that is not counted."""
+    short_ms: float = 5.0
+    """Below that a single run may be hit by anything."""
+    single_run_ms: float = 1000.0
+    """A very first run at least this long is the figure."""
+    min_repeat_ms: float = 2.0
+    """One repeat averages over runs that take at least this long together."""
+    precision: float = 0.02
+    """Repeats go on until the 95 % interval of the median is within this share of it, or lies beyond the best."""
+    total_ms: float = 100.0
+    """Repeats end after about this long, however wide the interval is."""
+    min_repeats: int = 6
+    """At least so many repeats, however long they take; from 6 on the interval assumes nothing about the noise."""
+    max_repeats: int = 30
+    """At most so many repeats."""
+    noise_threshold: float = 1.25
+    """The machine counts as disturbed when the reference kernel takes this many times as long as it can."""
+    noise_queued: float = 0.05
+    """And when its threads, or the timed kernel's, queue for a core for more than this share of the time."""
+    noise_wait_seconds: float = 1.0
+    """How long one candidate waits for a disturbed machine to become quiet. Then it is timed all the same, and its
+    figure is corrected and marked."""
+    ahead: int = 8
+    """Candidates of a worker that are built before the first of them is timed."""
+    kernels: int = 64
+    """Built kernels kept in a worker: a candidate that is timed, verified and timed in turn is built once."""
+    cache_mb: int = 2048
+    """Argument arrays kept in the workers for later jobs; those in use are kept however large."""
+    memory_mb: int | None = None
+    """Private memory that a worker may allocate; four fifths of the machine's if ``None``."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise InputError(f"limit {field.name} is {value}; it takes a positive number")
+
+    def allowed_build_seconds(self, predicted: float) -> float:
+        """What a build is given that is predicted to take so many seconds."""
+        return min(self.build_seconds, max(self.build_floor_seconds, self.build_factor * predicted))
+
+    def first_run_seconds(self, best_us: float | None) -> float:
+        """What a candidate's first run is given: :attr:`run_factor` times the best, but no less than
+        :attr:`run_floor_seconds`, and no more than :attr:`run_seconds` unless even being dropped takes longer."""
+        if best_us is None:
+            return self.run_seconds
+        best = best_us / 1e6
+        wanted = max(min(self.run_factor * best, self.run_seconds), self.drop_factor * best)
+        return max(wanted, self.run_floor_seconds)
+
+
+class Measurer(Protocol):
+    """Whoever measures for a run. For one thread at a time; usable as a context manager."""
+
+    seconds_building: float
+    """Wall time of building, in all calls."""
+    seconds_timing: float
+    """Wall time of running kernels, in all calls."""
+    noise: Noise
+    """How quiet the machine was while kernels were timed."""
+
+    def measure(
+        self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
+    ) -> Iterator[Measurement]:
+        """Build and time each job; yield each result when it is there, in order.
+
+        Some jobs may be built ahead, several at a time; nothing is built while a kernel is timed. ``best_us`` is the
+        best latency known; better ones among the jobs replace it. ``limits`` hold for this call.
+
+        Raises
+        ------
+        MeasureError
+            No worker starts.
+        """
+        ...
+
+    def verify(
+        self, reference: IRModule, candidate: IRModule, seed: int = 0, limits: Limits | None = None
+    ) -> Verification:
+        """Run both on the same random inputs and compare everything that they leave in their parameters.
+
+        A candidate that fails to build or run is not ok.
+
+        Raises
+        ------
+        MeasureError
+            The reference does not build or run, or no worker starts.
+        """
+        ...
+
+    def interleave(self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+        """Time the modules in turn, ``rounds`` times over; latencies in microseconds per module.
+
+        Raises
+        ------
+        MeasureError
+            One of them does not build or run, or no worker starts.
+        """
+        ...
+
+    def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
+        """Write a library that ``tvm.runtime.load_module`` loads; ``path`` is complete or untouched. One that ends in
+        ``.tar`` becomes objects, which are linked where they are loaded; others are linked here.
+
+        Raises
+        ------
+        ExportError
+            No C compiler is found, the target is one that is not linked here, or building or linking fails.
+        """
+        ...
+
+    def take_remarks(self) -> list[str]:
+        """What the user should know about where kernels run and was not told yet, each once."""
+        ...
+
+    def close(self) -> None:
+        """End the worker. May be repeated."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,122 @@
+"""The architect: constructs schedules by descending the scorer over knob values, of any sketch.
+
+Values are scored first, hundreds of them in a fraction of a second, and only the best are realised in the space. Its
+effort is counted in predictions, not in seconds, so that a run stays reproducible.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from colt.errors import IllegalEdit, Rejected
+from colt.knobs import Knob, Schedule, Sketch
+from colt.proposers.experts.moves import neighbours, path, random_values
+from colt.proposers.experts.routing import next_model
+from colt.search.openings import most_diverse
+from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
+
+OPENING_PREDICTIONS = 2000
+"""Effort of the openings, over all sketches."""
+PROPOSAL_PREDICTIONS = 100
+"""Effort of one proposal."""
+SAMPLES = 24
+"""Random schedules of a sketch that tell whether it is worth descending in."""
+SKETCHES = 6
+"""Sketches that are descended in."""
+SKETCHES_SAMPLED = 8
+"""Sketches that are sampled for each that is descended in; a program may have hundreds."""
+FIRST_SKETCHES = 8
+"""Of many sketches, the first ones are always sampled: a space lists the most promising first."""
+BEAM = 6
+"""Schedules that a descent goes on from."""
+
+
+class Architect:
+    """The largest expert. Construction is deterministic for one seed and one version of the scorer."""
+
+    def __init__(self, space: Space, scorer: Scorer, spec: MemberSpec) -> None:
+        self.spec = spec
+        self._space = space
+        self._scorer = scorer
+        self._knobs: dict[tuple[str, str], tuple[Knob, ...]] = {}
+
+    def propose(self, observation: Observation) -> Proposal:
+        """The best schedule new to the tree that a descent from here and from the leaders finds.
+
+        Raises :class:`ProposalError` if nothing new is found.
+        """
+        rng = random.Random(observation.seed)
+        here = observation.node.schedule
+        starts = [view.schedule for view in (observation.node, *observation.best) if view.schedule.values]
+        starts += self._promising_samples(rng, SAMPLES // 4, 1)
+        ranked = [s for s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
+        if not ranked:
+            raise ProposalError("the descent found nothing new")
+        chosen = most_diverse(ranked[:64], observation.proposals_wanted)
+        transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
+        return Proposal(transformations, next_model(observation, rng), "the best that the model of the machine finds")
+
+    def construct(self, count: int, rng: random.Random) -> list[Schedule]:
+        """Up to ``count`` realised schedules, best first and different from each other, to open a run with."""
+        starts = self._promising_samples(rng, SAMPLES, SKETCHES)
+        ranked = self._descend(starts, OPENING_PREDICTIONS)
+        made: dict[Schedule, None] = {}
+        for schedule in most_diverse(ranked, 3 * count):
+            try:
+                made[self._space.realise(schedule).schedule] = None
+            except (IllegalEdit, Rejected):
+                continue
+            if len(made) == count:
+                break
+        return list(made)
+
+    def _promising_samples(self, rng: random.Random, samples: int, keep: int) -> list[Schedule]:
+        """The best of a few random schedules of each sketch, for the ``keep`` most promising sketches."""
+        sketches: Sequence[Sketch] = self._space.sketches
+        numbers: Sequence[int] = range(len(sketches))
+        if len(sketches) > SKETCHES_SAMPLED * keep:
+            first = range(min(FIRST_SKETCHES, SKETCHES_SAMPLED * keep))
+            others = rng.sample(range(len(first), len(sketches)), SKETCHES_SAMPLED * keep - len(first))
+            numbers = [*first, *sorted(others)]
+        best: list[tuple[float, int, Schedule]] = []
+        for sketch in (sketches[number] for number in numbers):
+            drawn = [random_values(sketch, rng) for _ in range(samples)]
+            predicted = self._scorer.predict(drawn)
+            number = min(range(len(drawn)), key=predicted.__getitem__)
+            best.append((predicted[number], len(best), drawn[number]))
+        return [schedule for _, _, schedule in sorted(best)[:keep]]
+
+    def _descend(self, starts: Iterable[Schedule], predictions: int) -> list[Schedule]:
+        """Beam search over single-knob neighbours from each start in turn; all that was scored, best first."""
+        scores: dict[Schedule, float] = {}
+        starts = list(dict.fromkeys(starts))
+        for number, start in enumerate(starts):
+            limit = len(scores) + (predictions - len(scores)) // (len(starts) - number)
+            self._beam(start, limit, scores)
+        return sorted(scores, key=lambda schedule: scores[schedule])
+
+    def _beam(self, start: Schedule, limit: int, scores: dict[Schedule, float]) -> None:
+        beam = [start]
+        self._score(beam, scores)
+        expanded: set[Schedule] = set()
+        while len(scores) < limit:
+            fresh = [schedule for schedule in beam if schedule not in expanded]
+            if not fresh:
+                return
+            expanded.update(fresh)
+            near = [n for schedule in fresh for n in neighbours(schedule, self._knobs_of(schedule))]
+            near = [schedule for schedule in dict.fromkeys(near) if schedule not in scores]
+            self._score(near[: limit - len(scores)], scores)
+            pool = dict.fromkeys(s for s in (*beam, *near) if s in scores)
+            beam = sorted(pool, key=lambda schedule: scores[schedule])[:BEAM]
+
+    def _score(self, schedules: Sequence[Schedule], scores: dict[Schedule, float]) -> None:
+        scores.update(zip(schedules, self._scorer.predict(schedules), strict=True))
+
+    def _knobs_of(self, schedule: Schedule) -> tuple[Knob, ...]:
+        """The knobs of the schedule's sketch, with the locations that are legal where it was first met."""
+        key = (schedule.variant, schedule.sketch)
+        if key not in self._knobs:
+            self._knobs[key] = self._space.knobs(schedule)
+        return self._knobs[key]

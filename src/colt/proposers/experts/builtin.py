@@ -1,0 +1,40 @@
+"""The embedded default pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from colt.errors import InputError
+from colt.proposers.experts.architect import Architect
+from colt.proposers.experts.scout import Scout
+from colt.proposers.experts.tuner import Tuner
+from colt.search.types import MemberSpec, Proposer, Scorer, Space
+
+EXPERTS: dict[str, tuple[float, Callable[[Space, Scorer, MemberSpec], Proposer]]] = {
+    "scout": (1.0, lambda space, scorer, spec: Scout(space, spec)),
+    "tuner": (8.0, Tuner),
+    "architect": (70.0, Architect),
+}
+"""Name, nominal size in billions of parameters, and maker of each built-in expert."""
+
+DEFAULT = ("scout", "tuner", "architect")
+
+
+def specs(names: Sequence[str] = DEFAULT) -> list[MemberSpec]:
+    """The members of a pool of built-in experts. Raises :class:`InputError` for an unknown or repeated name."""
+    if not names or list(names) == [""]:
+        raise InputError(f"the pool is empty; there are {', '.join(EXPERTS)}")
+    for name in names:
+        if name not in EXPERTS:
+            known = ", ".join(EXPERTS)
+            raise InputError(
+                f"there is no built-in expert {name!r}; there are {known}. A pool file's name ends in .toml"
+            )
+        if list(names).count(name) > 1:
+            raise InputError(f"the pool names {name!r} twice")
+    return [MemberSpec(name, EXPERTS[name][0], nominal=True) for name in names]
+
+
+def make(names: Sequence[str], space: Space, scorer: Scorer) -> list[Proposer]:
+    """Those experts at work on a space; none for no names."""
+    return [EXPERTS[spec.name][1](space, scorer, spec) for spec in specs(names)] if names else []

@@ -1,0 +1,29 @@
+"""Whom to ask next: the smallest model that is likely to give a hit."""
+
+from __future__ import annotations
+
+import random
+
+from colt.search.types import MemberView, Observation
+
+CLOSE = 0.8
+"""A smaller model is preferred while its hit rate is at least this share of the best one's."""
+EXPLORE = 0.1
+"""How often a model is drawn at random instead, so that every record stays fresh."""
+
+
+def next_model(observation: Observation, rng: random.Random) -> str:
+    """A member of the pool, by the records so far."""
+    models = observation.models
+    if rng.random() < EXPLORE:
+        return rng.choice(models).spec.name
+    best = max(hit_rate(model) for model in models)
+    likely = [model for model in models if hit_rate(model) >= CLOSE * best]
+    return min(likely, key=lambda model: model.spec.size_b).spec.name
+
+
+def hit_rate(model: MemberView) -> float:
+    """Hits over verdicts with one of each added; a prediction weighs half of a measurement."""
+    hits = model.measured_hits + 0.5 * model.predicted_hits
+    verdicts = hits + model.measured_regressions + 0.5 * model.predicted_regressions
+    return (hits + 1.0) / (verdicts + 2.0)

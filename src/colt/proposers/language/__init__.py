@@ -1,0 +1,1 @@
+"""Language models as proposers: prompts, replies, the client, money."""

@@ -1,0 +1,125 @@
+"""The desk that asks over the network, in threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Self
+
+from colt.proposers.desk import BENCHED, Arrivals
+from colt.proposers.language.calls import Call
+from colt.proposers.language.client import ChatClient
+from colt.proposers.language.completion import ChatError, ChatRequest, Completion, ErrorKind
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A question under way, or an answer that nobody has fetched."""
+
+    ticket: int
+    model: str
+    request: ChatRequest
+    started: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    answer: Future[Completion] = field(default_factory=Future)
+
+    @property
+    def outcome(self) -> Completion | ChatError:
+        """What came back. Raises what is no failure of a call but a mistake of ours."""
+        try:
+            return self.answer.result()
+        except ChatError as error:
+            return error
+
+    def call(self) -> Call:
+        """As it is recorded."""
+        return Call.of(self.ticket, self.model, self.request.user, self.outcome, self.seconds)
+
+
+class ChatDesk:
+    """Asks over the network, in threads. Enter it, and leave it to give up what is under way."""
+
+    def __init__(self, clients: Sequence[ChatClient], most: int) -> None:
+        self.most = most
+        self._clients = {client.member.name: client for client in clients}
+        self._threads = ThreadPoolExecutor(self.most, thread_name_prefix="colt-ask")
+        self._back: SimpleQueue[_Flight] = SimpleQueue()
+        self._under_way = 0
+        self._held: dict[str, str] = {}
+        """Models whose next call hangs on one under way: on what it turns out to cost, or whether it succeeds."""
+        self._failures: dict[str, ErrorKind] = {}
+        """What the last failure was that counts."""
+        self._for_good: dict[str, str] = {}
+        """Models that no ceiling leaves another call for."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, ticket: int, model: str, request: ChatRequest) -> None:
+        """See :meth:`Desk.send`."""
+        self._under_way += 1
+        flight = _Flight(ticket, model, request)
+        flight.answer = self._threads.submit(self._clients[model].complete, request)
+        flight.answer.add_done_callback(lambda _: self._landed(flight))
+
+    def arrived(self, wait_s: float = 0.0) -> Arrivals:
+        """See :meth:`Desk.arrived`."""
+        flights = self._fetch(wait_s)
+        for flight in flights:
+            self._note_refusal(flight)
+        return Arrivals(tuple(flight.call() for flight in flights), self._out())
+
+    def close(self, wait_s: float = 0.0) -> Arrivals:
+        """Wait so long for what is under way, then give it up; all that was not fetched comes back here."""
+        flights = []
+        deadline = time.monotonic() + wait_s
+        while self._under_way and (left := deadline - time.monotonic()) > 0:
+            flights += self._fetch(left)
+        for client in self._clients.values():
+            client.close()
+        self._threads.shutdown(cancel_futures=False)
+        flights += self._fetch(0.0)
+        return Arrivals(tuple(flight.call() for flight in flights), self._out())
+
+    def _landed(self, flight: _Flight) -> None:
+        flight.seconds = time.monotonic() - flight.started
+        self._back.put(flight)
+
+    def _fetch(self, wait_s: float) -> list[_Flight]:
+        flights: list[_Flight] = []
+        try:
+            while True:
+                wait = wait_s if self._under_way and not flights else 0.0
+                flights.append(self._back.get(wait > 0, wait or None))
+                self._under_way -= 1
+        except Empty:
+            return flights
+
+    def _note_refusal(self, flight: _Flight) -> None:
+        error = flight.outcome
+        if isinstance(error, ChatError) and not error.kind.blameless:
+            self._failures[flight.model] = error.kind
+        if not isinstance(error, ChatError) or not error.kind.blameless:
+            self._held.clear()
+        elif error.kind is ErrorKind.BUDGET and error.final:
+            self._for_good[flight.model] = error.reason
+        else:
+            self._held[flight.model] = error.reason
+
+    def _out(self) -> dict[str, str]:
+        out = dict(self._for_good)
+        if self._under_way:
+            out = self._held | out
+        for name, client in self._clients.items():
+            if name not in out and client.breaker.wait_s() > 0:
+                out[name] = f"{BENCHED}, the last: {self._failures[name]}" if name in self._failures else BENCHED
+        return out

@@ -1,0 +1,77 @@
+"""What ``colt pool check`` found out about endpoints, kept for the runs that use them.
+
+One small file in the cache folder, ``endpoints.json``. It is only for the record: one that is damaged counts as empty.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from colt.machine import cache_folder
+from colt.proposers.poolfile import ModelMember
+from colt.store.receipt import FoundPart
+
+if TYPE_CHECKING:
+    from colt.proposers.language.probe import Finding
+
+FILE = "endpoints.json"
+MOST = 200
+"""Endpoints and models that are remembered; the oldest are forgotten."""
+
+
+def remember(findings: Iterable[Finding], folder: Path | None = None) -> None:
+    """Keep what was found, in place of what was found before."""
+    path = _file(folder)
+    known = _read(path)
+    checked = datetime.now(UTC).isoformat(timespec="seconds")
+    for finding in findings:
+        key = _key(finding.base_url, finding.model)
+        known.pop(key, None)
+        known[key] = FoundPart(
+            checked=checked,
+            usable=finding.usable,
+            problem=finding.problem,
+            schema=str(finding.schema),
+            usage_reported=finding.usage_reported,
+            reasoning=str(finding.reasoning),
+            served_model=finding.served_model,
+            seconds=finding.latency_s,
+        )
+    latest = dict(list(known.items())[-MOST:])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=FILE, suffix=".tmp", delete=False) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(latest), indent=1))
+        os.replace(file.name, path)
+    except OSError as error:
+        warnings.warn(f"what was found is not kept for runs: {error}", stacklevel=2)
+
+
+def recall(members: Sequence[ModelMember], folder: Path | None = None) -> dict[str, FoundPart]:
+    """What was found last about these models at their endpoints, by the names of the members."""
+    known = _read(_file(folder))
+    found = {member.name: known.get(_key(member.base_url, member.model)) for member in members}
+    return {name: part for name, part in found.items() if part is not None}
+
+
+def _key(base_url: str, model: str) -> str:
+    return f"{base_url} {model}"
+
+
+def _file(folder: Path | None) -> Path:
+    return (folder or cache_folder()) / FILE
+
+
+def _read(path: Path) -> dict[str, FoundPart]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, FoundPart])
+    except (OSError, msgspec.MsgspecError):
+        return {}

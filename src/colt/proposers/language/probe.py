@@ -1,0 +1,242 @@
+"""``colt pool check``: one real question to each model of a pool, and what its endpoint makes of it.
+
+The question asks for a sentence while the JSON schema sent with it, that of real replies, allows only an object: where
+such an object comes back, the schema is enforced. Costs a few hundred tokens for each model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from colt.proposers.language.client import ChatClient
+from colt.proposers.language.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
+from colt.proposers.language.money import Ledger, Usage, dollars
+from colt.proposers.language.reply import schema
+from colt.proposers.language.retry import RetryPolicy
+from colt.proposers.language.salvage import json_pieces
+from colt.proposers.poolfile import CHOICES, ModelMember
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TYPICAL_CALL = Usage(input=1500, output=300)
+"""Tokens of a call whose price is shown."""
+AT_ONCE = 8
+PATIENCE = RetryPolicy(attempts=2, total_s=60.0)
+
+COLOURS = ("red", "green", "blue")
+QUESTION = ChatRequest(
+    system="You answer in one short English sentence, without any formatting.",
+    user="Which colour has a ripe strawberry?",
+    schema=ReplySchema("proposals", schema(COLOURS)),
+)
+REJECTS = (
+    ErrorKind.BAD_REQUEST,
+    ErrorKind.NOT_FOUND,  # so does OpenRouter say that no provider of the model takes a schema
+    ErrorKind.SERVER,  # so does llama-cpp-python say that it takes another form
+)
+"""Failures that a schema may be the cause of."""
+
+
+class SchemaSupport(StrEnum):
+    """What an endpoint does with a JSON schema."""
+
+    ENFORCED = "enforced"
+    IGNORED = "ignored"
+    REJECTED = "rejected"  # requests that carry one fail
+    UNKNOWN = "unknown"
+
+
+class Reasoning(StrEnum):
+    """What an endpoint does with a model's reasoning."""
+
+    NONE = "none"
+    SEPARATE = "separate"  # a channel of its own beside the answer
+    SWALLOWS = "swallows the answer"  # only that channel, and no answer
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe of one model found; to be kept with a run."""
+
+    name: str
+    model: str
+    base_url: str
+    usable: bool
+    problem: str
+    """Why it is not usable, or what is odd; else empty."""
+    schema: SchemaSupport = SchemaSupport.UNKNOWN
+    usage_reported: bool | None = None
+    reasoning: Reasoning = Reasoning.UNKNOWN
+    served_model: str = ""
+    latency_s: float | None = None
+    typical_call_usd: Decimal | None = None
+    """For :data:`TYPICAL_CALL`, nothing cached; ``None`` without known prices."""
+    prices_from: str = ""
+    spent_usd: Decimal = Decimal(0)
+    """By the probe itself."""
+
+
+def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[Finding]:
+    """Probe all members at once, in their order; an interruption gives up all calls in flight.
+
+    Raises :class:`~colt.errors.InputError` for keys that are not set.
+    """
+    ledger = ledger or Ledger()
+    for member in members:
+        member.key()
+    opened: list[ChatClient] = []
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        try:
+            return list(threads.map(lambda member: probe(member, ledger, opened), members))
+        finally:
+            for client in opened:
+                client.close()
+
+
+def probe(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Finding:
+    """One member: with a schema first, in the other form or without one if the endpoint cannot bear it. Clients that it
+    opens, which others may close while it waits, are added to ``opened``."""
+    price = dollars(member.prices.cost(TYPICAL_CALL)) if member.prices else None
+    base = Finding(
+        member.name, member.model, member.base_url, False, "", typical_call_usd=price, prices_from=member.prices_from
+    )
+    spent = 0
+    for asked in _ways(member):
+        outcome = _ask(asked, ledger, opened)
+        spent += outcome.spent.picodollars
+        if isinstance(outcome, Completion) or outcome.kind not in REJECTS:
+            break
+    base = dataclasses.replace(base, spent_usd=dollars(spent))
+    if isinstance(outcome, ChatError):
+        swallowed = outcome.kind is ErrorKind.EMPTY and outcome.reasoned
+        return dataclasses.replace(
+            base,
+            problem=str(outcome).removeprefix(f"{member.name}: "),
+            reasoning=Reasoning.SWALLOWS if swallowed else Reasoning.UNKNOWN,
+        )
+    return _answered(base, member, asked, outcome)
+
+
+def _ways(member: ModelMember) -> list[ModelMember]:
+    """What to try: the form of the schema that is stated, the other one, and none."""
+    forms = sorted(CHOICES["response_format"], key=lambda form: form != member.response_format)
+    ways = [dataclasses.replace(member, json_schema=True, response_format=form) for form in forms]
+    return [*ways, dataclasses.replace(member, json_schema=False)]
+
+
+def _answered(base: Finding, member: ModelMember, asked: ModelMember, completion: Completion) -> Finding:
+    """The finding about ``member``, which was answered when it was ``asked``."""
+    support = _support(member, asked, completion)
+    swallowed = not completion.text
+    if swallowed:
+        reasoning = Reasoning.SWALLOWS
+    else:
+        reasoning = Reasoning.SEPARATE if completion.reasoning.strip() else Reasoning.NONE
+    settings = _settings(member, asked, support)
+    problems = []
+    if swallowed:
+        problems.append("the answer came in the reasoning channel")
+    if settings and support is SchemaSupport.ENFORCED:
+        problems.append(f"the endpoint enforces a JSON schema; set {settings} to make use of it")
+    elif settings:
+        problems.append(f"the endpoint does not take a JSON schema; set {settings}")
+    if support is SchemaSupport.UNKNOWN:
+        problems.append("the answer was cut off before it showed what becomes of a JSON schema")
+    return dataclasses.replace(
+        base,
+        usable=not (swallowed or (settings and member.json_schema)),
+        problem="; ".join(problems),
+        schema=support,
+        usage_reported=completion.usage_reported,
+        reasoning=reasoning,
+        served_model=completion.served_model,
+        latency_s=completion.latency_s,
+    )
+
+
+def _ask(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Completion | ChatError:
+    client = ChatClient(member, ledger, retry=PATIENCE)
+    opened.append(client)
+    try:
+        return client.complete(QUESTION)
+    except ChatError as error:
+        return error
+
+
+def _support(member: ModelMember, asked: ModelMember, completion: Completion) -> SchemaSupport:
+    """What an answer shows that came when ``member`` was ``asked``."""
+    if asked.json_schema and _conforms(completion.answer):
+        return SchemaSupport.ENFORCED
+    if not asked.json_schema or asked.response_format != member.response_format:
+        return SchemaSupport.REJECTED
+    torn = completion.finish_reason == "length" and completion.answer.lstrip().startswith("{")
+    return SchemaSupport.UNKNOWN if torn else SchemaSupport.IGNORED
+
+
+def _settings(member: ModelMember, asked: ModelMember, support: SchemaSupport) -> str:
+    """What to write into the pool file so that requests suit the endpoint; empty if they do."""
+    if support is SchemaSupport.REJECTED:
+        return "json_schema = false" if member.json_schema else ""
+    if support is not SchemaSupport.ENFORCED:
+        return ""
+    settings = [] if member.json_schema else ["json_schema = true"]
+    if asked.response_format != member.response_format:
+        settings.append(f'response_format = "{asked.response_format}"')
+    return " and ".join(settings)
+
+
+def _conforms(text: str) -> bool:
+    """Whether a reply is in the form that was asked for, read as tolerantly as in runs."""
+    return any(
+        isinstance(piece, dict) and set(piece) == {"proposals", "next_model"} and piece["next_model"] in COLOURS
+        for piece in json_pieces(text)
+    )
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """All findings; amounts as numbers of dollars."""
+    encoder = msgspec.json.Encoder(decimal_format="number")
+    whole = {"usable": all(finding.usable for finding in findings), "models": list(findings)}
+    return msgspec.json.format(encoder.encode(whole)).decode()
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """For people."""
+    from rich.table import Table
+
+    made = Table(
+        title=f"a typical call: {TYPICAL_CALL.input} tokens in, {TYPICAL_CALL.output} out", title_justify="left"
+    )
+    for name in ("model", "usable", "schema", "usage", "reasoning", "seconds", "$ a call", "remarks"):
+        made.add_column(name, justify="right" if name in ("seconds", "$ a call") else "left")
+    for finding in findings:
+        made.add_row(
+            finding.name,
+            "yes" if finding.usable else "NO",
+            finding.schema.value,
+            {True: "reported", False: "missing", None: "unknown"}[finding.usage_reported],
+            finding.reasoning.value,
+            f"{finding.latency_s:.1f}" if finding.latency_s is not None else "",
+            f"{finding.typical_call_usd:.6f}" if finding.typical_call_usd is not None else "unknown",
+            _remarks(finding),
+        )
+    return made
+
+
+def _remarks(finding: Finding) -> str:
+    remarks = [finding.problem] if finding.problem else []
+    if finding.served_model and finding.served_model != finding.model:
+        remarks.append(f"answers as {finding.served_model}")
+    if finding.typical_call_usd is None:
+        remarks.append(f"no prices ({finding.prices_from}): refused under --max-usd")
+    return "; ".join(remarks)

@@ -1,0 +1,333 @@
+"""What a model answers: the schema that it is asked for, and the way from its text to a proposal.
+
+Reading is tolerant of form (see :mod:`colt.proposers.language.salvage`) and strict in content: each edit is checked
+by itself, good
+ones are kept, bad ones dropped with a message that the model is told next time. A model's text is data: nothing of it
+is evaluated, and no text raises anything but :class:`ReplyError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from colt.errors import IllegalEdit
+from colt.knobs import CategoryKnob, Edit, Jump, Knob, LocationKnob, TileKnob, Transformation, Value
+from colt.proposers.language.salvage import json_pieces, printable
+from colt.search.types import Observation, Proposal, ProposalError
+
+MAX_PROPOSALS = 16
+MAX_EDITS = 64
+"""Of one proposal. What goes beyond is dropped."""
+MAX_MESSAGES = 8
+"""Complaints that are worded; the rest is only counted."""
+NEAR = 40
+"""Names that a wrong one is compared with."""
+_NAME = 80
+_WHY = 200
+_INTEGERS = re.compile(r"[+-]?\d{1,9}")
+_ANY = ("", "any", "anything", "anything legal", "null", "none")
+
+
+class Catalogue(Protocol):
+    """The sketches of a space and their knobs."""
+
+    @property
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """Variant and name of each sketch."""
+        ...
+
+    def knobs(self, variant: str, sketch: str) -> Sequence[Knob]:
+        """The knobs of one of them; what locations are legal need not be known."""
+        ...
+
+
+class ReplyError(ProposalError):
+    """There is no usable proposal in the reply. ``dropped`` says what was found and could not be taken."""
+
+    def __init__(self, message: str, dropped: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.dropped = tuple(dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReply:
+    """A proposal read from a reply. ``errors`` counts what was dropped, ``dropped`` says it in words for the model."""
+
+    proposal: Proposal
+    dropped: tuple[str, ...]
+    errors: int
+
+
+def schema(models: Sequence[str]) -> dict[str, Any]:
+    """The JSON schema of a reply, in the subset that strict structured outputs take: all fields required, no others.
+
+    ``sketch`` is null to stay in the node's, a knob's ``value`` null for anything legal. The reason comes before the
+    values, so that it is what they follow from. Weak models would make do with no proposals.
+    """
+    value = {
+        "anyOf": [
+            {"type": "array", "items": {"type": "integer"}},
+            {"type": "integer"},
+            {"type": "string"},
+            {"type": "null"},
+        ]
+    }
+    edit = _object(knob={"type": "string"}, value=value)
+    proposal = _object(
+        why={"type": "string"},
+        sketch={"type": ["string", "null"]},
+        edits={"type": "array", "items": edit},
+    )
+    return _object(
+        proposals={"type": "array", "items": proposal, "minItems": 1},
+        next_model={"type": "string", "enum": list(models)},
+    )
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def read_reply(text: str, observation: Observation, catalogue: Catalogue) -> ReadReply:
+    """The proposal in ``text``, for the node that ``observation`` shows.
+
+    A next model that is not in the pool is handed on as it was written: the search counts it and falls back.
+
+    Raises
+    ------
+    ReplyError
+        There is none, or not one of its edits is usable.
+    """
+    if not text.strip():
+        raise ReplyError("the reply is empty")
+    found = _Found.of(json_pieces(text))
+    if not found.proposals:
+        raise ReplyError(f"there is no JSON object with proposals in the reply of {len(text)} characters")
+    reader = _Reader(observation, catalogue)
+    kept: dict[Transformation, str] = {}
+    for number, raw in enumerate(found.proposals[:MAX_PROPOSALS]):
+        if len(kept) == observation.proposals_wanted:
+            break  # more than was asked for
+        reader.label = f"proposal {number + 1}: " if len(found.proposals) > 1 else ""
+        transformation = reader.transformation(raw)
+        if transformation:
+            kept.setdefault(transformation, _reason(raw))
+    if not kept:
+        raise ReplyError("; ".join(reader.messages[:2]) or "no proposal changes anything", reader.messages)
+    why = " | ".join(reason for reason in kept.values() if reason)
+    proposal = Proposal(tuple(kept), _next_model(found.next_model, observation), why)
+    return ReadReply(proposal, tuple(reader.messages), reader.errors)
+
+
+# ---- where the proposals stand ----
+
+
+@dataclass(slots=True)
+class _Found:
+    proposals: list[Mapping[str, object]] = field(default_factory=list)
+    next_model: object = None
+
+    @classmethod
+    def of(cls, pieces: Sequence[object]) -> _Found:
+        """The last piece that holds a whole reply; if none does, all single proposals together."""
+        wholes = [found for piece in pieces if (found := cls._whole(piece)).proposals]
+        if wholes:
+            return wholes[-1]
+        objects = [piece for piece in pieces if isinstance(piece, dict)]
+        return cls([one for one in objects if _is_proposal(one)], _first_next_model(objects))
+
+    @classmethod
+    def _whole(cls, piece: object) -> _Found:
+        if isinstance(piece, dict) and len(piece) == 1 and "proposals" not in piece and not _is_proposal(piece):
+            piece = next(iter(piece.values()))  # {"answer": {...}}
+        next_model = _first_next_model([piece])
+        if isinstance(piece, dict):
+            listed = piece.get("proposals")
+            piece = [listed] if isinstance(listed, dict) else listed
+        if not isinstance(piece, list):
+            return cls()
+        objects = [one for one in piece if isinstance(one, dict)]
+        return cls([one for one in objects if _is_proposal(one)], next_model or _first_next_model(objects))
+
+
+def _is_proposal(piece: Mapping[str, object]) -> bool:
+    return any(key in piece for key in ("edits", "sketch", "knobs", "values"))
+
+
+def _first_next_model(pieces: Sequence[object]) -> object:
+    return next((piece["next_model"] for piece in pieces if isinstance(piece, dict) and "next_model" in piece), None)
+
+
+def _reason(raw: Mapping[str, object]) -> str:
+    why = raw.get("why")
+    return printable(why, _WHY) if isinstance(why, str) else ""
+
+
+def _next_model(named: object, observation: Observation) -> str:
+    """The pool's own spelling of the name if it is in the pool."""
+    name = named.strip() if isinstance(named, str) else ""
+    known = {model.spec.name.casefold(): model.spec.name for model in observation.models}
+    return known.get(name.casefold()) or printable(name, _NAME)
+
+
+# ---- what they hold ----
+
+
+@dataclass(slots=True)
+class _Reader:
+    observation: Observation
+    catalogue: Catalogue
+    label: str = ""
+    messages: list[str] = field(default_factory=list)
+    errors: int = 0
+    _sketches: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def transformation(self, raw: Mapping[str, object]) -> Transformation | None:
+        """The usable steps of a proposal; ``None`` if there are none."""
+        jump = None
+        if raw.get("sketch") is not None:
+            key = self._sketch(raw)
+            if key is None:
+                return None
+            here = self.observation.node.schedule
+            jump = None if key == (here.variant, here.sketch) else Jump(*key)
+        knobs = self.observation.knobs if jump is None else self.catalogue.knobs(jump.variant, jump.sketch)
+        edits = self._edits(raw, knobs)
+        if jump is None:
+            present = {k.name: v for k, v in zip(knobs, self.observation.node.schedule.values, strict=True)}
+            edits = [edit for edit in edits if edit.value is None or edit.value != present[edit.knob]]
+        steps: Transformation = (*([] if jump is None else [jump]), *edits)
+        if not steps and not self.messages:
+            self._complain("it changes nothing")
+        return steps or None
+
+    def _sketch(self, raw: Mapping[str, object]) -> tuple[str, str] | None:
+        named, variant = raw["sketch"], raw.get("variant")
+        if not isinstance(named, str):
+            self._complain(f"a sketch is named by a text like {'/'.join(self.catalogue.keys[0])!r}")
+            return None
+        name = named.strip().casefold()
+        if isinstance(variant, str) and "/" not in name:
+            name = f"{variant.strip().casefold()}/{name}"
+        same = self._named(name)
+        if len(same) == 1:
+            return same[0]
+        self._complain(partial(_no_such_sketch, named, ["/".join(key) for key in (same or self.catalogue.keys)]))
+        return None
+
+    def _named(self, name: str) -> list[tuple[str, str]]:
+        """The sketches of that name, with or without their variant's."""
+        if not self._sketches:
+            for key in self.catalogue.keys:
+                for known in ("/".join(key).casefold(), key[1].casefold()):
+                    self._sketches.setdefault(known, []).append(key)
+        return self._sketches.get(name, [])
+
+    def _edits(self, raw: Mapping[str, object], knobs: Sequence[Knob]) -> list[Edit]:
+        by_name = {knob.name.casefold(): knob for knob in knobs}
+        found: dict[str, Edit] = {}
+        pairs = self._pairs(raw, knobs)
+        if len(pairs) > MAX_EDITS:
+            self._complain(f"it has {len(pairs)} edits; {MAX_EDITS} are read")
+        for name, value in pairs[:MAX_EDITS]:
+            knob = by_name.get(name.strip().casefold()) if isinstance(name, str) else None
+            if knob is None:
+                self._complain(partial(_no_such_knob, name, knobs))
+            elif knob.name in found:
+                self._complain(f"knob {knob.name} is edited twice; the first counts")
+            else:
+                try:
+                    found[knob.name] = Edit(knob.name, checked(knob, value))
+                except IllegalEdit as error:
+                    self._complain(str(error))
+        return list(found.values())
+
+    def _pairs(self, raw: Mapping[str, object], knobs: Sequence[Knob]) -> list[tuple[object, object]]:
+        """Names and values: a list of edits, an object of values by name, or a list of all values in order."""
+        given = next((raw[key] for key in ("edits", "knobs", "values") if raw.get(key) is not None), None)
+        if given is None:
+            return []
+        if isinstance(given, dict):
+            given = [given] if "knob" in given else [{"knob": name, "value": value} for name, value in given.items()]
+        if not isinstance(given, list):
+            self._complain("edits are a list of a knob and a value each")
+            return []
+        edits = [one for one in given if isinstance(one, dict) and "knob" in one]
+        if edits or not given:
+            for _ in range(len(given) - len(edits)):
+                self._complain("an edit is an object with a knob and a value")
+            return [(one["knob"], one.get("value")) for one in edits]
+        if len(given) == len(knobs):
+            return [(knob.name, value) for knob, value in zip(knobs, given, strict=True)]
+        self._complain(f"it lists {len(given)} values without names; there are {len(knobs)} knobs")
+        return []
+
+    def _complain(self, message: str | Callable[[], str]) -> None:
+        """Count an error; word it, which may take some time, if it is one of the first."""
+        self.errors += 1
+        if len(self.messages) < MAX_MESSAGES:
+            worded = message if isinstance(message, str) else message()
+            self.messages.append(printable(self.label + worded, 300))
+
+
+def checked(knob: Knob, raw: object) -> Value | None:
+    """A value as the knob takes it, numbers in texts and whole floats included; ``None`` stands for anything legal.
+
+    Whether a location is legal shows only with all other values in place, so that of locations the form is checked.
+
+    Raises
+    ------
+    IllegalEdit
+        It is not legal; the message says what is.
+    """
+    if raw is None or (isinstance(raw, str) and raw.strip().casefold() in _ANY):
+        return None
+    if isinstance(knob, TileKnob):
+        parts = _INTEGERS.findall(raw) if isinstance(raw, str) and len(raw) <= _NAME else raw
+        return knob.check([_integer(part) for part in parts] if isinstance(parts, list) else parts)
+    if isinstance(knob, CategoryKnob):
+        only = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
+        return knob.check(_integer(only))
+    return _location(knob, raw)
+
+
+def _integer(raw: object) -> object:
+    """``raw`` as an integer if it says one."""
+    if isinstance(raw, float) and raw.is_integer() and abs(raw) < 1e15:
+        return int(raw)
+    if isinstance(raw, str) and len(raw) <= 20 and _INTEGERS.fullmatch(raw.strip()):
+        return int(raw)
+    return raw
+
+
+def _location(knob: LocationKnob, raw: object) -> str:
+    if not isinstance(raw, str) or len(raw) > _NAME or printable(raw, _NAME) != raw.strip():
+        raise IllegalEdit(f"knob {knob.name} takes root, inline or the name of a loop, not {_brief(raw)}")
+    return raw.strip().removeprefix("inside ").removeprefix("loop ").strip()
+
+
+def _no_such_sketch(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name[:_NAME], known[:NEAR], cutoff=0.5) or known[:6]
+    return f"there is no sketch {_brief(name)}; there are {', '.join(near)}"
+
+
+def _no_such_knob(name: object, knobs: Sequence[Knob]) -> str:
+    names = [knob.name for knob in knobs]
+    near = difflib.get_close_matches(name[:_NAME], names, cutoff=0.5) if isinstance(name, str) else []
+    return f"there is no knob {_brief(name)} in that sketch; there are {', '.join(near or names[:20]) or 'none'}"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, str):
+        return repr(printable(value, _NAME))
+    return f"a {type(value).__name__}"

@@ -1,0 +1,1 @@
+"""One run: the main job, its parts, and its end."""

@@ -1,0 +1,87 @@
+"""A run's kernel as a file of the user's, and how to call it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from colt.errors import InputError
+from colt.store.directory import KERNEL, KERNEL_OBJECTS, WINNER, read_file
+from colt.store.receipt import Receipt
+
+
+def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
+    """Copy the run's verified kernel to ``output``, or build it from the saved module if it is missing or broken.
+
+    An ``output`` that ends in ``.tar`` becomes objects, which TVM links where it loads them.
+
+    Raises
+    ------
+    InputError
+        The run has neither, or ``output`` cannot be written.
+    ExportError
+        Building is needed and fails.
+    """
+    if not output.parent.is_dir() or (output.exists() and not output.is_file()):
+        raise InputError(f"{output} cannot be written: its folder must exist, and only a file is replaced")
+    from colt.tvm.devices.assumed import resolve_board_target
+    from colt.tvm.devices.host import resolve_target
+    from colt.tvm.programs.export import export_module, is_loadable, load_module
+    from colt.tvm.workers import OBJECTS
+
+    linked = output.suffix != OBJECTS
+    kernel = run / (KERNEL if linked else KERNEL_OBJECTS)
+    if kernel.is_file() and (not linked or is_loadable(kernel)):
+        _copy(kernel, output)
+        return output
+    try:
+        saved = read_file(run / WINNER)
+    except OSError:
+        raise InputError(f"{run} holds neither a {KERNEL} that loads nor {WINNER}") from None
+    try:
+        module = load_module(saved)
+    except InputError as error:
+        raise InputError(f"{run / WINNER}: {error}") from None
+    if receipt.hardware.board is not None:
+        target = resolve_board_target(receipt.target, receipt.threads).target
+    else:
+        target = resolve_target(receipt.target, receipt.threads)
+    return export_module(module, target, receipt.threads, output)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy completely or not at all."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            copied = Path(folder) / target.name
+            shutil.copyfile(source, copied)
+            os.replace(copied, target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}") from None
+
+
+def loading_lines(library: Path, receipt: Receipt) -> str:
+    """Python that loads the library and calls it with arrays of the right shapes."""
+    lines = [
+        "import os",
+        f'os.environ.setdefault("TVM_NUM_THREADS", "{receipt.threads}")  # TVM would use half of the cores',
+        "import numpy as np, tvm",
+        f'kernel = tvm.runtime.load_module("{library}")["main"]',
+    ]
+    names: list[str] = []
+    for argument in receipt.workload.arguments:
+        if not argument.name.isidentifier() or not argument.dtype.isidentifier() or not argument.role.isprintable():
+            raise InputError(f"the receipt's argument {argument.name!r} is not one that a run writes")
+        fill = f'np.zeros({argument.shape}, "{argument.dtype}")'
+        if argument.dtype == "bfloat16":
+            fill = f"np.zeros({argument.shape}, ml_dtypes.bfloat16)"
+        names.append(argument.name)
+        lines.append(f"{argument.name} = tvm.runtime.tensor({fill})  # {argument.role}")
+    if any(argument.dtype == "bfloat16" for argument in receipt.workload.arguments):
+        lines.insert(2, "import ml_dtypes")
+    lines.append(f"kernel({', '.join(names)})")
+    outputs = [argument.name for argument in receipt.workload.arguments if argument.role != "input"]
+    lines += [f"print({name}.numpy())" for name in outputs]
+    return "\n".join(lines)

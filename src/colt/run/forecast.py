@@ -1,0 +1,170 @@
+"""What a run would cost, before anything is asked or measured: ``colt tune --dry-run``.
+
+The prompts are real ones, of the opening call and of the first nodes; what models will answer, whom they will name next
+and how much of a prompt a provider serves from its cache is assumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import statistics
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from colt.errors import InputError
+from colt.machine import detect, load_peaks
+from colt.plan import Plan
+from colt.proposers.language.model import LanguageModel
+from colt.proposers.language.money import Usage, dollars
+from colt.proposers.language.prompt import stable_text
+from colt.proposers.openings import openings
+from colt.proposers.poolfile import ModelMember
+from colt.run.calling import TYPICAL_PROPOSAL, member_in_words
+from colt.search.search import Search
+from colt.tvm.briefing import brief
+from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+from colt.tvm.space.space import TvmSpace
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+CHARACTERS_PER_TOKEN = 2.8
+"""Of prompts that are half numbers and brackets."""
+CACHED = 0.5
+"""Share of the stable text that a provider with a price for it serves from its cache."""
+SHARE = 0.5
+"""Of the trials that come from models; a run that models answer quickly may have more."""
+USED = 0.6
+"""Of alternatives that become trials; others are known already, not usable, or left over at the end."""
+LOOKED_AT = 4
+"""Tickets whose prompts are made."""
+
+
+class ModelForecast(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a model in dollars: what it will about cost, what is set aside for it; ``None`` without prices."""
+
+    typical_usd: float | None
+    worst_usd: float | None
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """About how many calls a run makes, of how many tokens, and what that costs.
+
+    ``usd`` is for calls dealt evenly over the models, ``usd_if_dearest`` if all were the dearest model's; ``None``
+    where a price is not known. ``within`` says what the ceilings make of it.
+    """
+
+    trials: int
+    calls: int
+    alternatives: int
+    input: int
+    stable_input: int
+    output: int
+    models: dict[str, ModelForecast]
+    usd: float | None
+    usd_if_dearest: float | None
+    within: tuple[str, ...]
+
+
+def forecast(plan: Plan) -> Forecast:
+    """Estimate. Raises :class:`InputError` for a pool without language models."""
+    if not plan.pool.models:
+        raise InputError("a dry run estimates what language models cost; this pool has built-in experts alone")
+    stable, nodes = _prompts(plan)
+    tokens = [math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in (stable, *nodes)]
+    alternatives = plan.config.proposals_per_call
+    per_call = Usage(tokens[0] + round(statistics.mean(tokens[1:])), alternatives * TYPICAL_PROPOSAL)
+    calls = math.ceil(SHARE * plan.budget.trials / (USED * alternatives))
+    cached = round(CACHED * tokens[0])
+    models = {one.name: _one_call(one, per_call, cached, stable + max(nodes, key=len)) for one in plan.pool.models}
+    known = [one.typical_usd for one in models.values() if one.typical_usd is not None]
+    complete = len(known) == len(models)
+    return Forecast(
+        trials=plan.budget.trials,
+        calls=calls,
+        alternatives=alternatives,
+        input=per_call.input,
+        stable_input=tokens[0],
+        output=per_call.output,
+        models=models,
+        usd=calls * statistics.mean(known) if complete else None,
+        usd_if_dearest=calls * max(known) if complete else None,
+        within=tuple(_within(plan, models, calls, per_call)),
+    )
+
+
+def _prompts(plan: Plan) -> tuple[str, list[str]]:
+    """The stable text, and what the first calls would add to it."""
+    space = TvmSpace.generated(plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math)
+    found = detect()
+    hardware = dataclasses.replace(found, peaks=load_peaks(found, plan.threads) or found.peaks)
+    scorer = AnalyticalScorer(space, machine_of(hardware, plan.threads))
+    search = Search(space, scorer, plan.pool.specs, plan.config, seed=plan.seed, trials_total=plan.budget.trials)
+    search.open(openings(space, [], random.Random(plan.seed)))
+    briefing = brief(space, plan.program, hardware, plan.threads, vector_math=not plan.exact_math)
+    pool = [member_in_words(member) for member in plan.pool.members]
+    model = LanguageModel(plan.pool.models[0].spec, pool, stable_text(briefing, pool), briefing, space)
+    tickets = [ticket for _ in range(LOOKED_AT) if (ticket := search.select()) is not None]
+    requests = [model.request(search.observe(ticket)) for ticket in tickets]
+    if not requests:
+        raise InputError(f"no schedule of {plan.program.name} could be made; there is nothing to ask models for")
+    return requests[0].system, [request.user for request in requests]
+
+
+def _one_call(member: ModelMember, usage: Usage, cached: int, prompt: str) -> ModelForecast:
+    prices = member.prices
+    if prices is None:
+        return ModelForecast(typical_usd=None, worst_usd=None)
+    has_cache = prices.cached_input is not None
+    typical = prices.cost(dataclasses.replace(usage, cached=cached if has_cache else 0))
+    worst = prices.worst_cost(Usage(len(prompt.encode()), member.max_output_tokens))
+    return ModelForecast(typical_usd=float(dollars(typical)), worst_usd=float(dollars(worst)))
+
+
+def _within(plan: Plan, models: dict[str, ModelForecast], calls: int, usage: Usage) -> list[str]:
+    ceilings = plan.calling.ceilings
+    lines = []
+    if ceilings.usd is not None:
+        for name, one in models.items():
+            if one.worst_usd is not None and Decimal(str(one.worst_usd)) > ceilings.usd:
+                lines.append(f"{name} cannot be called at all: ${one.worst_usd:.4f} is set aside for a call")
+    if ceilings.calls is not None and ceilings.calls < calls:
+        lines.append(f"max-calls allows {ceilings.calls} of about {calls} calls")
+    if ceilings.tokens is not None and ceilings.tokens < calls * usage.total:
+        lines.append(f"max-tokens allows about {ceilings.tokens // usage.total} of about {calls} calls")
+    return lines
+
+
+def to_json(found: Forecast) -> str:
+    """Indented."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+def forecast_table(found: Forecast) -> RenderableType:
+    """For people."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in ("model", "a call costs about", "set aside for it"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for name, one in found.models.items():
+        table.add_row(name, _usd(one.typical_usd), _usd(one.worst_usd))
+    lines = [
+        f"about {found.calls} calls for {found.trials} trials, {found.alternatives} alternatives each;",
+        f"a call: about {found.input:,} tokens in, of which {found.stable_input:,} are the same in every call, and "
+        f"{found.output:,} out (more where a model reasons)",
+        f"about {_usd(found.usd)} in all if calls are dealt evenly, {_usd(found.usd_if_dearest)} if all were the "
+        "dearest model's",
+        *found.within,
+    ]
+    return Group(table, Text("\n".join(lines)))
+
+
+def _usd(amount: float | None) -> str:
+    return "not known" if amount is None else f"${amount:.5f}"

@@ -1,0 +1,368 @@
+"""The receipt of a run, gathered from everything that took part in it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from colt import __version__
+from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.machine import Hardware
+from colt.measure.base import Fate, Measurement, Noise
+from colt.plan import Plan
+from colt.proposers.language.money import Spending
+from colt.proposers.poolfile import ExpertMember, Member
+from colt.run.context import fate_counts
+from colt.search.types import TrialResult
+from colt.store.receipt import (
+    SCHEMA,
+    BestPart,
+    BuildPart,
+    FunctionPart,
+    HardwarePart,
+    LatencyPart,
+    MathPart,
+    ModelPart,
+    NoisePart,
+    PoolMember,
+    PricesPart,
+    ProposerPart,
+    Receipt,
+    RooflinePart,
+    ScorerPart,
+    SpacePart,
+    SpendingPart,
+    TensorShape,
+    TrialsPart,
+    Verdict,
+    VerifiedPart,
+    WorkloadPart,
+)
+from colt.tvm.vector_math import FUNCTIONS, count_calls
+from colt.tvm.workers import Board
+from colt.util.stats import Estimate, Interval
+from colt.world.answers import Spent
+
+if TYPE_CHECKING:
+    from colt.run.consulting import Consulting
+    from colt.run.context import Run
+    from colt.run.finish import Decision, Winner
+
+ACTIVITIES = (
+    *("starting", "proposing", "scoring", "realising", "searching"),
+    *("building", "timing", "waiting", "idle", "verifying", "exporting"),
+)
+"""What the receipt's seconds are split into."""
+
+
+def make_receipt(session: Run, outcome: Decision, stop_reason: str) -> Receipt:
+    """Everything about the run, as it stands now."""
+    plan, search = session.plan, session.search
+    winner, compared = outcome.winner, outcome.comparison
+    best = None if winner is None else _best_part(session, winner)
+    baseline = _latency_part(session, outcome.untuned)
+    spent = session.spent()
+    return Receipt(
+        schema=SCHEMA,
+        workload=_workload_part(plan),
+        target=json.loads(str(plan.target)),
+        threads=plan.threads,
+        versions=versions(),
+        hardware=_hardware_part(session.ceiling.hardware, plan.board),
+        seed=plan.seed,
+        pool=tuple(_member(member, session.consulting) for member in plan.pool.members),
+        config=plan.config.to_mapping(),
+        trials=_trials_part(search.trials.results),
+        noise=_noise_part(session.measurer.noise),
+        build=_build_part(session.builds, winner),
+        baseline=baseline,
+        best=best,
+        speedup=winner.comparison.speedup.median if winner is not None else 1.0,
+        speedup_interval=_ends(winner.comparison.speedup.interval) if winner is not None else None,
+        verdict=compared.verdict if compared is not None else Verdict.NOT_COMPARED,
+        rounds=compared.speedup.samples if compared is not None else 0,
+        roofline=_roofline_part(session, best or baseline),
+        math=_math_part(session, winner),
+        verified=_verified_part(session, winner),
+        proposers=_proposer_parts(session, spent),
+        course_alterations=sum(record.alterations for record in search.pool.records.values()),
+        models=_model_parts(session),
+        spending=_spending_part(session),
+        scorer=_scorer_part(session),
+        space=SpacePart(
+            sketches=len(session.space.sketches),
+            nodes=len(search.tree.nodes),
+            distinct_schedules=len(search.tree.known),
+        ),
+        seconds=_seconds(session, spent),
+        stop_reason=stop_reason,
+        messages=tuple(session.messages),
+    )
+
+
+def _member(member: Member, consulting: Consulting | None) -> PoolMember:
+    spec = member.spec
+    if isinstance(member, ExpertMember):
+        return PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal)
+    prices, cached = member.prices, member.prices.cached_input if member.prices else None
+    return PoolMember(
+        name=spec.name,
+        size_b=spec.size_b,
+        nominal=spec.nominal,
+        model=member.model,
+        base_url=member.base_url,
+        prices=None
+        if prices is None
+        else PricesPart(
+            input=float(prices.input),
+            output=float(prices.output),
+            cached_input=None if cached is None else float(cached),
+            source=member.prices_from,
+        ),
+        found=consulting.found.get(member.name) if consulting else None,
+    )
+
+
+def _model_parts(session: Run) -> dict[str, ModelPart] | None:
+    consulting = session.consulting
+    if consulting is None:
+        return None
+    parts = {}
+    for member in session.plan.pool.models:
+        name = member.name
+        calls = [call for call in consulting.calls if call.model == name]
+        answered = [call for call in calls if call.error is None]
+        others = [call.served for call in answered if call.served not in ("", member.model)]
+        spent = sum((call.spent.spending() for call in calls), Spending())
+        parts[name] = ModelPart(
+            answered=len(answered),
+            failed=_counts(str(call.error) for call in calls if call.error is not None),
+            requests=spent.calls,
+            retried=_counts(str(kind) for call in calls for kind in call.retried),
+            in_reasoning=sum(call.in_reasoning for call in answered),
+            served_as=_counts(others),
+            unusable=consulting.asking.models[name].dropped,
+            passed=session.search.pool.records[name].passed,
+            benched=consulting.asking.benched(name),
+            input=spent.input,
+            cached=spent.cached,
+            output=spent.output,
+            unreported=spent.unreported,
+            usd=float(spent.usd),
+            median_seconds=round(statistics.median(call.seconds for call in answered), 3) if answered else None,
+        )
+    return parts
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    """How often each name occurs, in the order of names."""
+    return dict(sorted(Counter(names).items()))
+
+
+def _spending_part(session: Run) -> SpendingPart | None:
+    consulting = session.consulting
+    if consulting is None:
+        return None
+    ceilings = session.plan.calling.ceilings
+    spent = sum((call.spent.spending() for call in consulting.calls), Spending())
+    return SpendingPart(
+        usd=float(spent.usd),
+        requests=spent.calls,
+        tokens=spent.tokens,
+        max_usd=None if ceilings.usd is None else float(ceilings.usd),
+        max_calls=ceilings.calls,
+        max_tokens=ceilings.tokens,
+        max_seconds=ceilings.seconds,
+        ended=consulting.asking.paying_ended,
+    )
+
+
+def _trials_part(results: Sequence[TrialResult]) -> TrialsPart:
+    fates = fate_counts(results)
+    return TrialsPart(total=len(results) - fates[Fate.SKIPPED], fates=fates)
+
+
+def _build_part(builds: Mapping[int, Measurement], winner: Winner | None) -> BuildPart:
+    built = {trial: done for trial, done in builds.items() if done.fate is not Fate.SKIPPED}
+    seconds = {trial: round(done.seconds_building, 3) for trial, done in built.items()}
+    return BuildPart(
+        total=round(sum(seconds.values()), 3),
+        predicted_total=round(sum(done.predicted_build_seconds or 0.0 for done in built.values()), 3),
+        slowest=max(seconds.values(), default=0.0),
+        winner=None if winner is None else seconds[winner.trial.id],
+    )
+
+
+def _noise_part(noise: Noise) -> NoisePart:
+    return NoisePart(
+        timings=noise.probes,
+        disturbed=noise.disturbed,
+        worst_slowdown=noise.worst_slowdown,
+        seconds_waiting=round(noise.seconds_waiting, 3),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that a result depends on."""
+    packages = ("apache-tvm", "apache-tvm-ffi", "numpy", "xgboost-cpu")
+    found = {"colt": __version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in packages}
+
+
+def _workload_part(plan: Plan) -> WorkloadPart:
+    program = plan.program
+    return WorkloadPart(
+        name=program.name,
+        size=program.size,
+        arguments=tuple(
+            TensorShape(name=a.name, shape=a.shape, dtype=a.dtype, role=a.role.value) for a in program.arguments
+        ),
+        flops=program.flops,
+        min_bytes=program.min_bytes,
+    )
+
+
+def _hardware_part(hardware: Hardware, board: Board | None) -> HardwarePart:
+    return HardwarePart(
+        cpu=hardware.cpu,
+        cores=hardware.cores,
+        simd=hardware.simd.name,
+        fma_gflops=hardware.peaks.fma_gflops_all_threads,
+        bandwidth_gbs=hardware.peaks.bandwidth_gbs,
+        fma_gflops_1_thread=hardware.peaks.fma_gflops_1_thread,
+        peak_threads=hardware.peaks.threads,
+        fma_pattern=hardware.peaks.fma_pattern if hardware.peaks.measured else None,
+        bandwidth_pattern=hardware.peaks.bandwidth_pattern,
+        board=None if board is None else str(board),
+    )
+
+
+def _latency_part(session: Run, found: Estimate) -> LatencyPart:
+    flops = session.plan.program.flops
+    return LatencyPart(
+        latency_us=found.median,
+        gflops=flops / found.median / 1e3 if flops else None,
+        roofline_share=session.ceiling.share(found.median),
+        interval_us=_ends(found.interval),
+    )
+
+
+def _ends(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)
+
+
+def _roofline_part(session: Run, result: LatencyPart) -> RooflinePart | None:
+    roofline = session.ceiling.roofline
+    if roofline is None or result.roofline_share is None:
+        return None
+    return RooflinePart(gflops=roofline.gflops, bound=roofline.bound, share=result.roofline_share)
+
+
+def _best_part(session: Run, winner: Winner) -> BestPart:
+    schedule = winner.trial.schedule
+    knobs = session.space.knobs(schedule)
+    sketch = next(s for s in session.space.summaries() if s[:2] == (schedule.variant, schedule.sketch))
+    values = {knob.name: value for knob, value in zip(knobs, schedule.values, strict=True)}
+    steps: Transformation = (
+        Jump(schedule.variant, schedule.sketch),
+        *(Edit(name, value) for name, value in values.items()),
+    )
+    latency = _latency_part(session, winner.comparison.tuned)
+    return BestPart(
+        latency_us=latency.latency_us,
+        gflops=latency.gflops,
+        roofline_share=latency.roofline_share,
+        interval_us=latency.interval_us,
+        trial=winner.trial.id,
+        proposed_by=winner.trial.proposed_by,
+        sketch=f"{schedule.variant}/{schedule.sketch}",
+        sketch_summary=sketch[2],
+        transformation=describe_transformation(steps),
+        values={name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
+    )
+
+
+def _math_part(session: Run, winner: Winner | None) -> MathPart:
+    """What vector math replaced in the winner; nothing if the untuned program is kept."""
+    exact = session.plan.exact_math
+    calls = {} if exact or winner is None else count_calls(session.space.scheduled(winner.trial.schedule).mod)
+    replaced = {
+        name: FunctionPart(calls=calls[name], max_ulp=function.max_ulp)
+        for name, function in FUNCTIONS.items()
+        if name in calls
+    }
+    return MathPart(exact=exact, replaced=replaced)
+
+
+def _verified_part(session: Run, winner: Winner | None) -> VerifiedPart:
+    compared = session.verifications
+    wrong = sum(not verification.ok for verification in compared.values())
+    if winner is None:
+        return VerifiedPart(
+            ok=True,
+            max_abs_error=None,
+            max_rel_error=None,
+            tolerance=None,
+            message="the untuned program is kept, there is nothing to verify",
+            leaders=len(compared),
+            wrong=wrong,
+        )
+    found = compared[winner.trial.id]
+    return VerifiedPart(
+        ok=found.ok,
+        max_abs_error=found.max_abs_error,
+        max_rel_error=found.max_rel_error,
+        tolerance=found.tolerance,
+        message=found.message,
+        leaders=len(compared),
+        wrong=wrong,
+    )
+
+
+def _proposer_parts(session: Run, spent: Spent) -> dict[str, ProposerPart]:
+    trials: dict[str, int] = {}
+    for result in session.search.trials.results:
+        by = session.search.trials.trial(result.trial).proposed_by
+        trials[by] = trials.get(by, 0) + 1
+    parts = {}
+    for name, record in session.search.pool.records.items():
+        parts[name] = ProposerPart(
+            calls=record.calls,
+            trials=trials.pop(name, 0),
+            predicted_hits=record.predicted_hits,
+            predicted_regressions=record.predicted_regressions,
+            measured_hits=record.measured_hits,
+            measured_regressions=record.measured_regressions,
+            errors=record.errors,
+            fallbacks=record.fallbacks,
+            alterations=record.alterations,
+            alterations_kept=record.alterations_kept,
+            seconds=round(spent.proposers.get(name, 0.0), 3),
+        )
+    return parts | {name: ProposerPart(trials=count) for name, count in trials.items()}
+
+
+def _scorer_part(session: Run) -> ScorerPart:
+    trust = session.scorer.trust
+    return ScorerPart(
+        version=session.scorer.version,
+        analytical_rank=trust.analytical,
+        cost_model_rank=trust.cost_model,
+        cost_model_samples=trust.samples,
+    )
+
+
+def _seconds(session: Run, spent: Spent) -> dict[str, float]:
+    """Wall seconds by activity, exclusive of each other; ``waiting`` is measuring beside building and timing."""
+    found = dict(spent.activities)
+    measuring = found.pop("measuring", 0.0)
+    building, timing = session.seconds_building, session.seconds_timing
+    found |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
+    ordered = {name: round(found.get(name, 0.0), 3) for name in ACTIVITIES}
+    rest = max(0.0, spent.total - sum(ordered.values()))
+    return {"total": round(spent.total, 3), **ordered, "other": round(rest, 3)}

@@ -1,0 +1,56 @@
+"""The journal: every event of a run, one JSON object a line, in the order of happening."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from colt.errors import InputError
+from colt.events import Event, to_record
+from colt.store.directory import read_file
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """All records of a journal, without their times. Raises :class:`InputError`, which names a damaged line."""
+    try:
+        rows = read_file(path).splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    records = []
+    for number, row in enumerate(rows, 1):
+        try:
+            record = decoder.decode(row)
+            del record["t"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
+            raise InputError(f"{path}, line {number}, is no event: {error}") from None
+        records.append(record)
+    return records
+
+
+class Journal:
+    """Appends events with the seconds since its opening. A subscriber of the event stream; usable in ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1 << 16)
+        self._started = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Write one event; a batch is flushed when the tree has been valued by it."""
+        record = {"t": round(time.monotonic() - self._started, 4), **to_record(event)}
+        self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str) + "\n")
+        if record["event"] == "revalued":
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()

@@ -1,0 +1,98 @@
+"""Scorers over real sketches: the analytical estimate from the first trial, a learned cost model once it has proved
+itself (design, section 3, *scorers*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from colt.analysis.estimate import Machine, estimate_us
+from colt.knobs import Schedule
+from colt.machine import Hardware
+from colt.search.types import Scorer
+from colt.tvm.cost.learned import CostModel, rank_correlation
+from colt.tvm.space.space import TvmSpace
+
+KEPT = 200_000
+"""Estimates that are remembered: experts look at the same neighbourhoods again and again."""
+HOLD_OUT = 4
+"""Every so many measured schedules one is kept from training, to judge by."""
+
+
+def machine_of(hardware: Hardware, threads: int) -> Machine:
+    """The analytical model's view of this machine; a modest guess where peaks are not measured."""
+    peaks = hardware.peaks
+    return Machine(
+        vector_bits=hardware.simd.vector_bits,
+        registers=hardware.simd.registers,
+        threads=threads,
+        peak_gflops=peaks.fma_gflops_1_thread or 6.0 * hardware.simd.fp32_lanes,
+        l1_bytes=hardware.l1d.bytes,
+        l2_bytes=hardware.l2.bytes,
+        l3_bytes=hardware.last_level_cache.bytes,
+        dram=peaks.bandwidth_gbs or 20.0,
+    )
+
+
+class AnalyticalScorer:
+    """The analytical model over the skeletons of a space's sketches. Realises no schedule."""
+
+    def __init__(self, space: TvmSpace, machine: Machine) -> None:
+        self.version = "analytical"
+        self._space = space
+        self._machine = machine
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        """Implements :class:`~colt.search.types.Scorer`."""
+        return [estimate_us(self._space.skeleton(schedule), schedule.values, self._machine) for schedule in schedules]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Held-out rank correlations with measurements when the cost model was last tried; ``None`` before."""
+
+    analytical: float | None = None
+    cost_model: float | None = None
+    samples: int = 0
+
+
+class TrustedScorer:
+    """The analytical scorer until the cost model ranks held-out measurements better, and above ``min_rank``."""
+
+    def __init__(
+        self, analytical: Scorer, make_cost_model: Callable[[], CostModel] | None, warmup: int, min_rank: float
+    ) -> None:
+        self._analytical = analytical
+        self._make_cost_model = make_cost_model
+        self._cost_model: CostModel | None = None
+        self._warmup = warmup
+        self._min_rank = min_rank
+        self._trained_on = 0
+        self._active: Scorer = analytical
+        self.trust = Trust()
+
+    @property
+    def version(self) -> str:
+        """That of the scorer in charge."""
+        return self._active.version
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        """Implements :class:`~colt.search.types.Scorer`."""
+        return self._active.predict(schedules)
+
+    def learn(self, measured: Mapping[Schedule, float]) -> None:
+        """Train on all measured schedules (schedule → µs) if there are enough new ones, and decide who is in charge."""
+        if self._make_cost_model is None or len(measured) < max(self._warmup, self._trained_on * 3 // 2):
+            return
+        self._trained_on = len(measured)
+        self._cost_model = self._cost_model or self._make_cost_model()
+        schedules = list(measured)
+        held_out = schedules[::HOLD_OUT]
+        self._cost_model.train({s: measured[s] for s in schedules if s not in set(held_out)})
+        actual = [measured[schedule] for schedule in held_out]
+        learned = rank_correlation(self._cost_model.predict(held_out), actual)
+        estimated = rank_correlation(self._analytical.predict(held_out), actual)
+        self.trust = Trust(estimated, learned, len(measured))
+        better = learned > max(self._min_rank, estimated)
+        self._active = self._cost_model if better else self._analytical

@@ -1,0 +1,1 @@
+"""Where kernels run: target, threads, limits and peaks of each kind of device."""

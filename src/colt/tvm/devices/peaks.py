@@ -1,0 +1,91 @@
+"""The FMA peak and the memory bandwidth of this machine, measured with TVM kernels in a process of their own.
+
+The process (:mod:`colt.tvm.devices.peak_kernels`) is new each time, since the number of threads is fixed when TVM
+first runs a
+parallel kernel. This module does not import TVM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+from colt.errors import InputError, MeasureError
+from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
+
+_TIMEOUT_S = 90.0  # it takes 5 s on an idle machine, 17 s on one where two others compete for each core
+
+
+def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
+    """This machine with its peaks for so many threads: from the cache, or measured now and kept.
+
+    ``refresh`` measures in any case. Peaks measured while other programs kept the processor busy come with a warning
+    and are not kept. Raises as :func:`measure_peaks`.
+    """
+    hardware = detect()
+    peaks = None if refresh else load_peaks(hardware, threads)
+    if peaks is None:
+        peaks = measure_peaks(threads)
+        if peaks.disturbed:
+            warnings.warn("other programs kept the processor busy: the measured peaks may be too low", stacklevel=2)
+        else:
+            save_peaks(hardware, peaks)
+    return replace(hardware, peaks=peaks)
+
+
+def measured_again(hardware: Hardware, threads: int) -> Hardware:
+    """The machine after another measurement, in which no peak is lower than it was: each is the most ever seen.
+
+    Kept unless other programs have disturbed both. Raises as :func:`measure_peaks`.
+    """
+    measured = measure_peaks(threads)
+    disturbed = measured.disturbed and hardware.peaks.disturbed
+    peaks = replace(measured.at_least(hardware.peaks), disturbed=disturbed)
+    if not disturbed:
+        save_peaks(hardware, peaks)
+    return replace(hardware, peaks=peaks)
+
+
+def measure_peaks(threads: int) -> Peaks:
+    """Measure now; takes some seconds, during which the machine should have nothing else to do.
+
+    Raises
+    ------
+    InputError
+        ``threads`` is not a positive integer.
+    MeasureError
+        The process died, took too long, or did not answer with peaks.
+    """
+    if threads < 1:
+        raise InputError(f"threads is {threads}; it takes an integer of at least 1")
+    command = [sys.executable, "-P", "-m", "colt.tvm.devices.peak_kernels", str(threads)]
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | {"TVM_NUM_THREADS": str(threads)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MeasureError(f"the peaks of this machine could not be measured: {error}") from error
+    if done.returncode != 0:
+        raise MeasureError(f"measuring the peaks ended with status {done.returncode}: {_last_line(done.stderr)}")
+    try:
+        peaks = Peaks.from_record(json.loads(_last_line(done.stdout)))
+    except ValueError as error:
+        raise MeasureError(f"measuring the peaks gave no result: {error}") from error
+    if peaks.threads != threads:
+        raise MeasureError(f"the peaks were measured with {peaks.threads} threads instead of {threads}")
+    return peaks
+
+
+def _last_line(text: str) -> str:
+    """TVM may print before the answer, and a traceback ends with its message."""
+    return (text.strip().splitlines() or ["it printed nothing"])[-1]

@@ -1,0 +1,1 @@
+"""Where programs come from: built-in workloads, files of users, saved modules."""

@@ -1,0 +1,145 @@
+"""From what a user names to a program: a workload, a Python file, or an object in hand."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import s_tir
+from tvm.tirx import For, PrimFunc
+from tvm_ffi import structural_walk
+
+from colt.errors import InputError
+from colt.tvm.programs import workloads
+from colt.tvm.programs.program import arguments_of, module_of_function
+from colt.tvm.programs.user_file import load_from_file
+from colt.tvm.programs.workloads.base import Argument, Array, Workload, min_bytes_of
+from colt.tvm.space.tunable import require_tunable
+
+_OWN = "a program of your own is path/to/file.py:name, where name is a PrimFunc, an IRModule, or a function giving one"
+_DEFAULT_SIZE = "small"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to be tuned, not scheduled yet.
+
+    ``module`` holds the one PrimFunc ``main``, whose arguments do not overlap. ``flops`` is the workload's count of
+    its contractions, or TVM's estimate of all arithmetic, or ``None`` if neither knows. ``min_bytes`` counts each
+    argument once for being read and once for being written. ``size``, ``workload`` and ``reference`` (inputs to
+    output, by numpy) are there for workloads only.
+    """
+
+    name: str
+    module: Any = field(repr=False)
+    arguments: tuple[Argument, ...]
+    flops: int | None
+    min_bytes: int
+    size: str | None = None
+    workload: Workload[Any] | None = field(default=None, repr=False)
+    reference: Callable[[Sequence[Array]], Array] | None = field(default=None, repr=False)
+
+
+def load_program(spec: str | os.PathLike[str] | Any, size: str | None = None) -> Program:
+    """Load what ``spec`` names.
+
+    It is a workload's name, ``path/to/file.py:name``, ``path/to/file.py`` if the file defines one program only, a
+    PrimFunc, or an IRModule. ``size`` is for workloads (default ``small``).
+
+    Raises
+    ------
+    InputError
+        There is no such program, or it cannot be tuned; the message says why and what is accepted.
+    """
+    if isinstance(spec, PrimFunc | tvm.IRModule):
+        return _own_program(spec, None, size)
+    if not isinstance(spec, str | os.PathLike):
+        raise InputError(f"a program cannot be a {type(spec).__name__}; give a workload's name, or {_OWN}")
+    text = os.fspath(spec).strip()
+    file = re.fullmatch(r"(?P<path>.*\.py)(?P<named>:(?P<attribute>.*))?", text, re.DOTALL)
+    if file is None:
+        return _workload_program(text, size)
+    if file["named"] and not file["attribute"]:
+        raise InputError(f"{text!r} names nothing after the colon; {_OWN}")
+    path = Path(file["path"]).expanduser()
+    return _own_program(load_from_file(path, file["attribute"]), file["attribute"] or path.stem, size)
+
+
+def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:
+    """The program that a run has tuned: ``module`` as it was saved, with what is known of the workload of that name.
+
+    Programs of the user's own have no ``size``; nothing of theirs is imported.
+
+    Raises
+    ------
+    InputError
+        There is no such workload, or the module cannot be tuned.
+    """
+    own = _own_program(module, name, None)
+    if size is None:
+        return own
+    known = _workload_program(name, size)
+    return replace(known, module=own.module, arguments=own.arguments, min_bytes=own.min_bytes)
+
+
+def _workload_program(name: str, size: str | None) -> Program:
+    try:
+        workload = workloads.get(name)
+    except InputError as error:
+        raise InputError(f"{error}; {_OWN}") from None
+    size = size or _DEFAULT_SIZE
+    return Program(
+        name=workload.name,
+        module=workload.build(size),
+        arguments=workload.arguments(size),
+        flops=workload.flops(size),
+        min_bytes=workload.min_bytes(size),
+        workload=workload,
+        size=size,
+        reference=workload.reference,
+    )
+
+
+def _own_program(source: Any, name: str | None, size: str | None) -> Program:
+    if size is not None:
+        raise InputError(
+            f"size {size!r} is for workloads; a program of your own has the shapes that it is written with"
+        )
+    func = _only_function(source)
+    name = name or str(func.attrs.get("global_symbol", "main"))
+    require_tunable(func, name)
+    module = module_of_function(func)
+    arguments = arguments_of(module["main"])
+    return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments))
+
+
+def _only_function(source: Any) -> PrimFunc:
+    if isinstance(source, PrimFunc):
+        return source
+    functions = {variable.name_hint: function for variable, function in source.functions.items()}
+    names = sorted(functions)
+    if len(names) != 1:
+        raise InputError(
+            f"the IRModule holds {len(names)} functions ({', '.join(names)}); a program is a single PrimFunc"
+        )
+    (function,) = functions.values()
+    if not isinstance(function, PrimFunc):
+        raise InputError(f"function {names[0]} of the IRModule is a {type(function).__name__}; a program is a PrimFunc")
+    return function
+
+
+def _estimated_flops(module: tvm.IRModule) -> int | None:
+    """TVM's estimate; ``None`` if it counts nothing, or would have to guess how often a loop runs."""
+    unknown: list[Any] = []
+
+    def visit_loop(loop: Any) -> None:
+        if not isinstance(loop.extent, tvm.tirx.IntImm):
+            unknown.append(loop)
+
+    structural_walk(module["main"].body, (For, visit_loop))
+    return None if unknown else round(s_tir.analysis.estimate_tir_flops(module)) or None

@@ -1,0 +1,74 @@
+"""The lists of workloads."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any, Literal
+
+from colt.errors import InputError
+from colt.tvm.programs.workloads.base import Workload
+
+Group = Literal["main", "held-out"]
+
+# A name is also the file's, with underscores; files are imported when asked for, since that imports TVM.
+_NAMES: dict[Group, tuple[str, ...]] = {
+    "main": (
+        "matmul",
+        "llama3-attention",
+        "deepseek-r1-moe",
+        "deepseek-r1-experts",
+        "flux-attention",
+        "flux-conv",
+        "llama4-scout-mlp",
+    ),
+    "held-out": (
+        "matmul-nt",
+        "matmul-tn",
+        "matmul-prime",
+        "gemv",
+        "batch-matmul-epilogue",
+        "separable-conv",
+        "layer-norm",
+        "group-norm",
+        "gru-cell",
+        "l1-distance",
+        "column-logsumexp",
+        "matmul-int8",
+    ),
+}
+_PACKAGES: dict[Group, str] = {"main": __package__, "held-out": f"{__package__}.held_out"}
+
+GROUPS: dict[Group, str] = {
+    "main": "layers that stand in for model serving, and a matrix product",
+    "held-out": "programs of other kinds, which COLT was not made for",
+}
+"""The groups of workloads, and what they hold."""
+
+
+def names(group: Group = "main") -> tuple[str, ...]:
+    """The names of a group's workloads."""
+    return _NAMES[group]
+
+
+def get(name: str) -> Workload[Any]:
+    """The workload of that name, of any group.
+
+    Raises
+    ------
+    InputError
+        There is none; the message names the ones with similar names, or all.
+    """
+    for group, known in _NAMES.items():
+        if name in known:
+            workload: Workload[Any] = import_module(f"{_PACKAGES[group]}.{name.replace('-', '_')}").WORKLOAD
+            return workload
+    raise InputError(f"there is no workload {name!r}; {_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    everything = [known for group in _NAMES.values() for known in group]
+    near = difflib.get_close_matches(name.lower(), everything, cutoff=0.5)
+    near += [known for known in everything if name and name.lower() in known and known not in near]
+    listed = ", ".join(everything)
+    return f"did you mean {' or '.join(near)}? There are {listed}" if near else f"there are {listed}"

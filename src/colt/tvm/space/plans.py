@@ -1,0 +1,146 @@
+"""The sketches of a space, worked out one by one as they are first used: a program may have hundreds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from colt.errors import IllegalEdit, InputError, Rejected
+from colt.knobs import Knob, Sketch, Value
+from colt.tvm.sketches.design import PLAIN, Design
+from colt.tvm.space.edits import brief
+from colt.tvm.space.extract import KnobDecision, extract
+from colt.tvm.space.replay import Replayer
+from colt.tvm.space.summaries import Features, features, summarise
+from colt.tvm.space.traces import read_trace
+
+
+@dataclass(frozen=True, slots=True)
+class SketchPlan:
+    """A sketch ready to be replayed. ``first`` are the values of its design's own sample."""
+
+    number: int
+    variant: str
+    name: str
+    trace: Any
+    decisions: tuple[KnobDecision, ...]
+    first: tuple[Value, ...]
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]:
+        """The knobs; those of locations list none."""
+        return tuple(decision.knob for decision in self.decisions)
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the trace itself says what runs in parallel, rather than leave it to post-processors."""
+        return any(instruction.kind.name == "Parallel" for instruction in self.trace.insts)
+
+
+class Plans:
+    """All sketches by variant and name."""
+
+    def __init__(self, replayer: Replayer, designs: Sequence[Design], messages: Sequence[str]) -> None:
+        self._replayer = replayer
+        self._designs = tuple(designs)
+        self.messages = list(messages)
+        self.keys = _keys(self._designs)
+        self._numbers = {key: number for number, key in enumerate(self.keys)}
+        self._plans: dict[int, SketchPlan] = {}
+        self._summaries: list[str] | None = None
+        self._shared = ""
+
+    def find(self, variant: object, name: object) -> SketchPlan:
+        """The plan of a sketch. Raises :class:`IllegalEdit` if there is no such sketch."""
+        number = self._numbers.get((variant, name)) if isinstance(variant, str) and isinstance(name, str) else None
+        if number is None:
+            shown = f"{variant}/{name}" if isinstance(variant, str) and isinstance(name, str) else "of that form"
+            names = [f"{known_variant}/{known_name}" for known_variant, known_name in self.keys[:10]]
+            more = f" and {len(self.keys) - 10} more" if len(self.keys) > 10 else ""
+            raise IllegalEdit(f"there is no sketch {brief(shown)}; there are {', '.join(names)}{more}")
+        return self[number]
+
+    def __getitem__(self, number: int) -> SketchPlan:
+        if number not in self._plans:
+            self._plans[number] = self._work_out(number)
+        return self._plans[number]
+
+    def __len__(self) -> int:
+        return len(self._designs)
+
+    def summary(self, number: int) -> str:
+        """One line on how the sketch differs from the others; cheap for all sketches together."""
+        return self._summarise()[number]
+
+    def choices(self) -> dict[int, Features]:
+        """What is done to each block, for the sketches (by number) that have no summary of their own."""
+        return {
+            number: features(read_trace(design.trace))
+            for number, design in enumerate(self._designs)
+            if design.summary is None
+        }
+
+    @property
+    def shared(self) -> str:
+        """What all sketches have in common, in one line; empty where some say themselves what they are."""
+        self._summarise()
+        return self._shared
+
+    def _summarise(self) -> list[str]:
+        if self._summaries is None:
+            silent = list(self.choices().values())
+            lines, shared = summarise(silent) if silent else ([], "")
+            self._shared = shared if len(silent) == len(self._designs) else ""
+            rest = iter(lines)
+            self._summaries = [next(rest) if design.summary is None else design.summary for design in self._designs]
+        return self._summaries
+
+    def _work_out(self, number: int) -> SketchPlan:
+        design, (variant, name) = self._designs[number], self.keys[number]
+        label = name if variant == PLAIN else f"{variant}/{name}"
+        complete = design.complete or (lambda trace: (trace, ()))
+        trace, messages = complete(design.trace)
+        try:
+            extraction = extract(self._replayer, trace)
+        except Rejected as error:
+            raise InputError(f"sketch {label} does not apply to the workload: {error}") from error
+        self.messages += [f"sketch {label}: {message}" for message in (*messages, *extraction.messages)]
+        return SketchPlan(number, variant, name, trace, extraction.decisions, extraction.values)
+
+
+def _keys(designs: Sequence[Design]) -> list[tuple[str, str]]:
+    """Variant and name of each; the nameless are ``ms0``, ``ms1`` ... within their variant."""
+    counts: Counter[str] = Counter()
+    keys = []
+    for design in designs:
+        keys.append((design.variant, design.name or f"ms{counts[design.variant]}"))
+        counts[design.variant] += design.name is None
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"two sketches have the same name: {keys}")
+    return keys
+
+
+class LazySketches(Sequence[Sketch]):
+    """A sequence whose items are made when they are asked for."""
+
+    def __init__(self, make: Callable[[int], Sketch], length: int) -> None:
+        self._make = make
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Sketch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sketch]: ...
+    def __getitem__(self, index: int | slice) -> Sketch | Sequence[Sketch]:
+        if isinstance(index, slice):
+            return [self._make(number) for number in range(*index.indices(self._length))]
+        number = range(self._length)[index]  # resolves negative numbers, raises IndexError
+        return self._make(number)
+
+    def __iter__(self) -> Iterator[Sketch]:
+        return (self._make(number) for number in range(self._length))

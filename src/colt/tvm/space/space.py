@@ -1,0 +1,334 @@
+"""The schedules of one workload as TVM realises them: sketches, knobs, edits, jumps.
+
+A transformation is checked in Python, replayed on the untuned program and post-processed; what TVM made of each
+decision is read back and is the schedule's identity. ``sketches`` makes the structures, ``extract`` their knobs,
+``edits`` and ``realise`` carry a transformation out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from colt.analysis.skeleton import Skeleton
+from colt.errors import IllegalEdit
+from colt.knobs import (
+    ROOT_LOCATION,
+    Edit,
+    Jump,
+    Knob,
+    LocationKnob,
+    Schedule,
+    Sketch,
+    Transformation,
+    Value,
+    neighbours,
+    show_value,
+)
+from colt.options import SpaceKind
+from colt.search.types import AppliedSchedule
+from colt.tvm.sketches import DesignSpace, derive, generate, given
+from colt.tvm.space.edits import (
+    Edits,
+    Other,
+    Take,
+    Wish,
+    brief,
+    carried,
+    checked,
+    edited,
+    other_value,
+    read_transformation,
+    require_known,
+)
+from colt.tvm.space.legality import Legality
+from colt.tvm.space.plans import LazySketches, Plans, SketchPlan
+from colt.tvm.space.provenance import trace_loops
+from colt.tvm.space.realise import Realised, realise
+from colt.tvm.space.recent import Recent
+from colt.tvm.space.replay import Replayer
+from colt.tvm.space.skeleton import read_skeleton, read_structured
+from colt.tvm.vector_math import rewrite
+
+UNTUNED = Schedule("plain", "untuned", ())
+
+
+class TvmSpace:
+    """A :class:`~colt.search.types.Space` over real TVM schedules; deterministic for its arguments.
+
+    ``jump_probability`` is how often a random transformation is a jump; ``cache_size`` (at least 1) is the number of
+    realised programs kept, which makes asking again for a schedule's module cheap. ``vector_math`` is for the modules
+    of schedules and for what they are predicted to take: traces and the untuned program stay as they are.
+    """
+
+    def __init__(
+        self,
+        mod: Any,
+        design_space: DesignSpace,
+        *,
+        vector_math: bool = False,
+        jump_probability: float = 0.1,
+        cache_size: int = 128,
+    ) -> None:
+        self._mod = mod
+        self._vector_math = vector_math
+        self._replayer = Replayer(mod, design_space.postprocs)
+        self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
+        self._jump_probability = jump_probability
+        self._realised: Recent[Schedule, Any] = Recent(cache_size)
+        self._legality = Legality(self._replayer, 32 * cache_size)
+        self._skeletons: dict[tuple[str, str], Skeleton] = {}
+        self._sketches = LazySketches(self._sketch, len(self._plans))
+
+    @classmethod
+    def generated(
+        cls, mod: Any, target: Any, kind: SpaceKind = SpaceKind.COLT, *, seed: int = 1, **options: Any
+    ) -> TvmSpace:
+        """The space of structured sketches and MetaSchedule's own, or of the latter alone.
+
+        Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
+        """
+        return cls(mod, design_space(mod, target, kind, seed), **options)
+
+    @classmethod
+    def given(
+        cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], target: Any = None, **options: Any
+    ) -> TvmSpace:
+        """The space of what MetaSchedule hands to a search strategy's ``pre_tuning``, and of structured sketches.
+
+        The latter only with the ``target``, a CPU.
+        """
+        theirs = given(design_spaces, postprocs)
+        return cls(mod, theirs if target is None else _with_structured(mod, target, theirs), **options)
+
+    @property
+    def sketches(self) -> Sequence[Sketch]:
+        """All sketches; each is worked out when it is first asked for. See :meth:`summaries` for a cheap list."""
+        return self._sketches
+
+    @property
+    def untuned(self) -> Schedule:
+        """The program as it was given."""
+        return UNTUNED
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What was left out or kept fixed so far, for people and for the receipt."""
+        return tuple(self._plans.messages)
+
+    @property
+    def structure(self) -> str:
+        """What all sketches have in common, in one line."""
+        return self._plans.shared
+
+    @property
+    def plans(self) -> Plans:
+        """The sketches as they are replayed, for whoever describes them; working one out costs a replay."""
+        return self._plans
+
+    def summaries(self) -> list[tuple[str, str, str]]:
+        """Variant, name and summary of every sketch, without working the sketches out."""
+        return [(*key, self._plans.summary(number)) for number, key in enumerate(self._plans.keys)]
+
+    def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
+        """The knobs with the values legal in the schedule's state. Raises :class:`IllegalEdit`, see :meth:`apply`."""
+        if schedule == UNTUNED:
+            return ()
+        plan, values = self._read(schedule)
+        return self._legality.knobs(plan, values)
+
+    def sample(self, rng: random.Random, sketch: Sketch | None = None) -> Schedule:
+        """A random schedule: tiles by prime factors, locations uniformly among the legal ones at that point."""
+        plan = (
+            self._plans[rng.randrange(len(self._plans))]
+            if sketch is None
+            else self._plans.find(sketch.variant, sketch.name)
+        )
+        wishes: list[Wish] = [
+            Other() if isinstance(knob, LocationKnob) else Take(knob.sample(rng)) for knob in plan.knobs
+        ]
+        return self._carry_out(plan, wishes, rng).schedule
+
+    def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
+        """See :meth:`colt.search.types.Space.apply`. A jump is carried out first, wherever it stands.
+
+        An edit of a location is legal if the location is legal in ``schedule`` or after the other edits; in the
+        first case alone it is realised differently, with a note.
+        """
+        jump, edits = read_transformation(transformation)
+        if jump is not None:
+            return self._jump(schedule, jump, edits, rng)
+        if schedule != UNTUNED:
+            plan, values = self._read(schedule)
+            require_known(edits, plan.knobs)
+            return self._carry_out(plan, edited(plan.knobs, values, edits, rng), rng, before=values)
+        if edits:
+            raise IllegalEdit("the untuned program has no knobs; jump to a sketch first")
+        return AppliedSchedule(UNTUNED)
+
+    def realise(self, schedule: Schedule) -> AppliedSchedule:
+        """See :meth:`colt.search.types.Space.realise`. A location that is not legal here is realised with a note."""
+        if schedule == UNTUNED:
+            return AppliedSchedule(UNTUNED)
+        plan, values = self._read(schedule)
+        return self._carry_out(plan, [Take(value) for value in values], random.Random(0))
+
+    def perturb(self, schedule: Schedule, rng: random.Random) -> Schedule:
+        """See :meth:`colt.search.types.Space.perturb`. Locations, whose legality costs a replay, are left alone."""
+        if schedule == UNTUNED:
+            return UNTUNED
+        plan, values = self._read(schedule)
+        quick = [number for number, knob in enumerate(plan.knobs) if not isinstance(knob, LocationKnob)]
+        changed = self._random_change(plan, values, quick, rng)
+        if changed is None:
+            return Schedule(plan.variant, plan.name, values)
+        number, value = changed
+        return Schedule(plan.variant, plan.name, (*values[:number], value, *values[number + 1 :]))
+
+    def skeleton(self, schedule: Schedule) -> Skeleton:
+        """The structure of the schedule's sketch for the analytical model; worked out once for each sketch."""
+        key = (schedule.variant, schedule.sketch)
+        if key not in self._skeletons:
+            self._skeletons[key] = self._read_skeleton(schedule)
+        return self._skeletons[key]
+
+    def _read_skeleton(self, schedule: Schedule) -> Skeleton:
+        if schedule == UNTUNED:
+            return read_skeleton(self._mod, (), ())
+        vector_math = self._vector_math
+        plan = self._plans.find(schedule.variant, schedule.sketch)
+        if plan.is_explicit:
+            instance, loops = trace_loops(self._replayer, plan.trace)
+            knob_of = {decision.position: number for number, decision in enumerate(plan.decisions)}
+            return read_structured(instance.mod, loops, knob_of, vector_math=vector_math)
+        movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
+        values = [ROOT_LOCATION if moves else value for moves, value in zip(movable, plan.first, strict=True)]
+        realised = realise(self._replayer, plan.trace, plan.decisions, [Take(v) for v in values], random.Random(0))
+        return read_skeleton(realised.schedule.mod, plan.knobs, realised.values, vector_math=vector_math)
+
+    def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
+        """One edit of one knob, half of the time to a neighbour; now and then a jump, if there are several sketches.
+
+        A jump as well where no knob has another value; to the present sketch if there is no other.
+        """
+        if schedule == UNTUNED:
+            return (Jump(*rng.choice(self._plans.keys)),)
+        plan, values = self._read(schedule)
+        changed = None
+        if len(self._plans) == 1 or rng.random() >= self._jump_probability:
+            changed = self._random_change(plan, values, range(len(values)), rng)
+        if changed is None:
+            return (Jump(*self._plans.keys[self._random_other(plan.number, rng)]),)
+        number, value = changed
+        return (Edit(plan.knobs[number].name, value),)
+
+    def scheduled(self, schedule: Schedule) -> Any:
+        """TVM's own schedule with its trace, post-processed: for measure candidates and database records.
+
+        Raises as :meth:`apply`, and :class:`IllegalEdit` if ``schedule`` is not one that this space has realised
+        (its values would come out differently).
+        """
+        if schedule == UNTUNED:
+            return self._replayer.untuned()
+        applied = self.realise(schedule)
+        if applied.schedule != schedule:
+            raise IllegalEdit(f"this is not a realised schedule: {'; '.join(applied.notes)}")
+        return self._require_cached(schedule).copy()
+
+    def module(self, schedule: Schedule) -> Any:
+        """The IRModule of the schedule, ready for ``tvm.tirx.build``; the program as given for ``untuned``."""
+        if schedule == UNTUNED:
+            return self._mod
+        module = self.scheduled(schedule).mod
+        return rewrite(module) if self._vector_math else module
+
+    def python_trace(self, schedule: Schedule) -> str:
+        """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""
+        return str(self.scheduled(schedule).trace)
+
+    def _sketch(self, number: int) -> Sketch:
+        plan = self._plans[number]
+        first = Schedule(plan.variant, plan.name, plan.first)
+        return Sketch(plan.variant, plan.name, self._plans.summary(number), self.knobs(first))
+
+    def _require_cached(self, schedule: Schedule) -> Any:
+        found = self._realised.get(schedule)
+        assert found is not None, "a schedule is cached when it is realised"
+        return found
+
+    def _read(self, schedule: Schedule) -> tuple[SketchPlan, tuple[Value, ...]]:
+        plan = self._plans.find(schedule.variant, schedule.sketch)
+        return plan, checked(plan.knobs, schedule.values)
+
+    def _jump(self, schedule: Schedule, jump: Jump, edits: Edits, rng: random.Random) -> AppliedSchedule:
+        """Go to another sketch, with the values of knobs of the same name, and edit there."""
+        old: dict[str, Value] = {}
+        if schedule != UNTUNED:
+            origin, values = self._read(schedule)
+            old = {knob.name: value for knob, value in zip(origin.knobs, values, strict=True)}
+        target = self._plans.find(jump.variant, jump.sketch)
+        require_known(edits, target.knobs)
+        return self._carry_out(target, carried(target.knobs, old, edits, rng), rng)
+
+    def _carry_out(
+        self, plan: SketchPlan, wishes: Sequence[Wish], rng: random.Random, before: tuple[Value, ...] | None = None
+    ) -> AppliedSchedule:
+        """Replay, check, post-process. ``before`` are the values that were edited, if any."""
+        wanted = Schedule(plan.variant, plan.name, tuple(w.value if isinstance(w, Take) else "" for w in wishes))
+        if self._realised.get(wanted) is not None:
+            return AppliedSchedule(wanted)
+        realised = realise(self._replayer, plan.trace, plan.decisions, wishes, rng)
+        self._require_legal(plan, wishes, realised, before)
+        schedule = Schedule(plan.variant, plan.name, realised.values)
+        if self._realised.get(schedule) is None:
+            self._replayer.finish(realised.schedule)
+            self._realised.put(schedule, realised.schedule)
+        return AppliedSchedule(schedule, tuple(_notes(plan, wishes, realised)))
+
+    def _require_legal(
+        self, plan: SketchPlan, wishes: Sequence[Wish], realised: Realised, before: tuple[Value, ...] | None
+    ) -> None:
+        for number in realised.stuck:
+            raise IllegalEdit(f"knob {plan.knobs[number].name} has no other legal value than the present one")
+        refused = {**realised.unknown, **realised.illegal} if before is None else realised.illegal
+        for number, legal in refused.items():
+            wish, name = wishes[number], plan.knobs[number].name
+            assert isinstance(wish, Take)
+            if before is None or wish.value not in self._legality.locations(plan, before, [number])[number]:
+                raise IllegalEdit(f"knob {name} takes one of {list(legal)} here, not {brief(str(wish.value))}")
+
+    def _random_change(
+        self, plan: SketchPlan, values: tuple[Value, ...], numbers: Sequence[int], rng: random.Random
+    ) -> tuple[int, Value] | None:
+        """The number of a knob and another legal value for it; ``None`` if none of these knobs has one."""
+        for number in rng.sample(numbers, len(numbers)):
+            knob, present = self._legality.knob(plan, values, number), values[number]
+            if near := neighbours(knob, present):
+                return number, rng.choice(near) if rng.random() < 0.5 else other_value(knob, present, rng)
+        return None
+
+    def _random_other(self, number: int, rng: random.Random) -> int:
+        """The number of another sketch; the same one if there is no other."""
+        return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
+
+
+def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1) -> DesignSpace:
+    """The designs of a space of that kind. Raises :class:`~colt.errors.InputError` if MetaSchedule has none."""
+    theirs = generate(mod, target, seed)
+    return theirs if kind is SpaceKind.METASCHEDULE else _with_structured(mod, target, theirs, seed)
+
+
+def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:
+    """Structured sketches first, since those at the front are looked at even if there are hundreds."""
+    designs, messages = derive(mod, target, seed)
+    return DesignSpace((*designs, *theirs.designs), theirs.postprocs, (*messages, *theirs.messages))
+
+
+def _notes(plan: SketchPlan, wishes: Sequence[Wish], realised: Realised) -> Iterator[str]:
+    for knob, wish, value in zip(plan.knobs, wishes, realised.values, strict=True):
+        if isinstance(wish, Take) and wish.value != value:
+            yield (
+                f"{knob.name} = {show_value(wish.value)} is not legal with the other values:"
+                f" it became {show_value(value)}"
+            )

@@ -1,0 +1,33 @@
+"""Building and timing candidates in worker processes that may die without taking the run along.
+
+- ``types``: the contract; ``local``: the measurer
+- ``supervisor``: keeps one worker at hand; ``process``: that worker as its parent sees it; ``conversation``: one
+  request to it
+- ``messages``: what the two say to each other; ``wire``: how; ``worker``: the child's side, run with ``python -m``
+- ``place``: where kernels run; ``onboard``: on a board (``board``: its address, ``rpc`` and ``guard``: a connection)
+- ``kernel``, ``access``, ``arguments``: a program built, which parameters it writes, what it is called with
+- ``timing``: how often to run it; ``noise`` and ``reference``: whether the machine is quiet meanwhile
+- ``code_size``: how long building will take; ``verify`` and ``compare``: whether a candidate computes what the untuned
+  program computes
+
+The parent sends pickles, the worker answers in checked JSON only: kernels under test run in its address space, so
+nothing that it says is trusted.
+"""
+
+from colt.measure.base import Build, ExportError, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.tvm.workers.board import Board
+from colt.tvm.workers.local import OBJECTS, LocalMeasurer
+
+__all__ = [
+    "OBJECTS",
+    "Board",
+    "Build",
+    "ExportError",
+    "Job",
+    "Limits",
+    "LocalMeasurer",
+    "Measurement",
+    "Measurer",
+    "Noise",
+    "Verification",
+]

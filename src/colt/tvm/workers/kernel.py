@@ -1,0 +1,119 @@
+"""A program built for the target, and one with arguments bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any, Generic, Protocol, TypeVar
+
+import tvm
+import tvm_ffi
+from tvm.target import Target
+from tvm.tirx import PrimFunc
+
+from colt.tvm.space.recent import Recent
+from colt.tvm.workers.layout import Layouts
+from colt.tvm.workers.timing import Runnable
+
+
+class BoundKernel(Runnable, Protocol):
+    """A kernel with arguments."""
+
+    def run(self) -> None:
+        """Exactly one run, not timed."""
+        ...
+
+
+class Kernel(Protocol):
+    """A built program."""
+
+    def bind(self, arguments: Sequence[Any]) -> BoundKernel:
+        """The kernel with arguments, ready to run."""
+        ...
+
+
+class LocalKernel:
+    """A program built for this process, and run in ``layouts``. Building includes LLVM's work on first look-up."""
+
+    def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts) -> None:
+        self.library = build_library(module, target)
+        self.function: Any = self.library["main"]
+        self.layouts = layouts
+
+    def bind(self, arguments: Sequence[Any]) -> LocalBoundKernel:
+        """The kernel with arguments, for timing."""
+        return LocalBoundKernel(self, arguments)
+
+
+class LocalBoundKernel:
+    """Implements :class:`BoundKernel`."""
+
+    def __init__(self, kernel: LocalKernel, arguments: Sequence[Any]) -> None:
+        self._kernel = kernel
+        self._arguments = arguments
+
+    def run(self) -> None:
+        """See :meth:`BoundKernel.run`."""
+        self._kernel.layouts.run(self._call)
+
+    def once(self) -> float:
+        """One run, timed from here; the call itself costs a few microseconds."""
+        return self._kernel.layouts.run(self._timed_call)
+
+    def repeated(self, number: int, repeats: int) -> list[float]:
+        """Each in a layout of its own, by TVM's timing loop, which runs the kernel once before it starts."""
+        return [self._average(number) for _ in range(repeats)]
+
+    def _average(self, number: int) -> float:
+        self._kernel.layouts.change()
+        evaluated = partial(evaluate, self._kernel.library, tvm.cpu(0), self._arguments, number, 1)
+        return self._kernel.layouts.run(evaluated)[0]
+
+    def _call(self) -> None:
+        self._kernel.function(*self._arguments)
+
+    def _timed_call(self) -> float:
+        start = perf_counter()
+        self._call()
+        return (perf_counter() - start) * 1e6
+
+
+K = TypeVar("K", bound=Kernel)
+
+
+class KernelCache(Generic[K]):
+    """Builds programs and keeps the last ``size`` of them."""
+
+    def __init__(self, build: Callable[[tvm.IRModule], K], size: int) -> None:
+        self._build = build
+        self._kept: Recent[int, K] = Recent(size)
+
+    def get(self, module: tvm.IRModule) -> K:
+        """The program built; equal programs are built once."""
+        key = int(tvm_ffi.structural_hash(module))
+        kernel = self._kept.get(key)
+        if kernel is None:
+            kernel = self._build(module)
+            self._kept.put(key, kernel)
+        return kernel
+
+
+def build_library(module: tvm.IRModule, target: Target) -> Any:
+    """The runtime module of a program, for any target that TVM compiles for. Raises ValueError and what TVM raises."""
+    entry_function(module)
+    return tvm.tirx.build(module, target=target)
+
+
+def evaluate(library: Any, device: Any, arguments: Sequence[Any], number: int, repeats: int) -> list[float]:
+    """``repeats`` averages over ``number`` runs each, in microseconds, by TVM's timing loop where the kernel is."""
+    evaluator = library.time_evaluator("main", device, number=number, repeat=repeats)
+    return [seconds * 1e6 for seconds in evaluator(*arguments).results]
+
+
+def entry_function(module: tvm.IRModule) -> PrimFunc:
+    """The module's only function. Raises ValueError unless that is a PrimFunc named main."""
+    names = [variable.name_hint for variable in module.get_global_vars()]
+    if names != ["main"] or not isinstance(module["main"], PrimFunc):
+        raise ValueError(f"the module holds {names}; one PrimFunc main is needed")
+    return module["main"]

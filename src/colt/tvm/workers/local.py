@@ -1,0 +1,372 @@
+"""Workers on this machine build candidates side by side; then one at a time is timed, here or on a board."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import perf_counter
+
+import tvm_ffi
+from tvm import IRModule
+from tvm.support import cc
+from tvm.target import Target
+
+from colt.errors import MeasureError
+from colt.machine import detect
+from colt.measure.base import Build, ExportError, Fate, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.tvm.devices.host import architecture_of, available_cores, is_foreign
+from colt.tvm.space.recent import Recent
+from colt.tvm.workers.board import Board
+from colt.tvm.workers.code_size import BuildTime, code_size
+from colt.tvm.workers.conversation import Exchange
+from colt.tvm.workers.messages import (
+    Away,
+    BuildRequest,
+    ExportedReply,
+    ExportRequest,
+    InterleaveRequest,
+    MeasureRequest,
+    Request,
+    Stage,
+    TimedReply,
+    VerifiedReply,
+    VerifyRequest,
+)
+from colt.tvm.workers.reference import reference_gflop
+from colt.tvm.workers.supervisor import Supervisor
+
+MAX_WORKERS = 8
+"""Workers by default, on machines that have as many cores: batches of trials are not larger."""
+OBJECTS = ".tar"
+"""The suffix of a kernel that is not linked yet."""
+_PATIENCE_SECONDS = 5.0
+_PATIENCE_SHARE = 0.2
+"""So much of its life a measurer may spend waiting for a quiet machine."""
+_FIRST = 0
+_REFERENCE = 0
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A job on its way; ``fate`` is OK as long as it may still be timed."""
+
+    job: Job
+    key: int = 0
+    """The same for equal programs."""
+    size: int = 0
+    predicted: float = 0.0
+    worker: int | None = None
+    """The number of the worker that has built it."""
+    fate: Fate = Fate.OK
+    message: str = ""
+    seconds_building: float = 0.0
+
+    def build(self) -> Build:
+        """How building it went."""
+        return Build(self.job.id, self.fate, self.seconds_building, self.predicted, self.message)
+
+    def failed(self, fate: Fate, message: str, seconds_timing: float = 0.0) -> Measurement:
+        """The measurement that ended so."""
+        return Measurement(
+            job=self.job.id,
+            fate=fate,
+            latency_us=None,
+            runs_us=(),
+            seconds_building=self.seconds_building,
+            seconds_timing=seconds_timing,
+            message=message,
+            predicted_build_seconds=self.predicted,
+        )
+
+
+class LocalMeasurer(Measurer):
+    """Measures in worker processes on this machine: on its cpu, or on ``board``, which runs what is built here.
+
+    Candidates are built by all ``workers`` (as many as there are cores, at most 8, if left out) at the same time, but
+    while one is timed nothing is built and nobody else is timed. Kernels use ``threads`` threads. ``peak_gflops`` is
+    the FMA peak of so many threads, if it is known: it tells from the start how fast a quiet machine is. The
+    constructor returns at once; the workers start meanwhile, and the first call waits for them. For one thread at a
+    time.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        threads: int,
+        limits: Limits | None = None,
+        *,
+        workers: int | None = None,
+        peak_gflops: float | None = None,
+        board: Board | None = None,
+    ) -> None:
+        workers = workers or min(available_cores(), MAX_WORKERS)
+        self.seconds_building = 0.0
+        self.seconds_timing = 0.0
+        self.noise = Noise()
+        self._started = perf_counter()
+        self._limits = limits or Limits()
+        self._remarks: dict[str, bool] = {}
+        self._target = target
+        self._board = board
+        self._quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
+        self._build_time = BuildTime()
+        kept = self._limits.kernels * workers
+        self._built_by: Recent[int, int] = Recent(kept)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        away = None
+        if board is not None:
+            self._folder = tempfile.TemporaryDirectory(prefix="colt-kernels-")
+            away = Away(board, self._folder.name, kept)
+        self._workers = [Supervisor(target, threads, self._limits, away) for _ in range(workers)]
+        self._builders = ThreadPoolExecutor(workers, thread_name_prefix="colt-build")
+
+    @property
+    def restarts(self) -> int:
+        """Workers that had to be replaced."""
+        return sum(worker.restarts for worker in self._workers)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the present workers."""
+        return [worker.pid for worker in self._workers]
+
+    def take_remarks(self) -> list[str]:
+        """See :meth:`Measurer.take_remarks`; they are about the board."""
+        new = [remark for remark, told in self._remarks.items() if not told]
+        self._remarks.update(dict.fromkeys(new, True))
+        return new
+
+    # ---- candidates ----
+
+    def build(self, jobs: Iterable[Job], limits: Limits | None = None) -> list[Build]:
+        """Build the jobs, several at a time; results are in the order of the jobs.
+
+        The kernels are kept for :meth:`measure`; a worker keeps its last ``limits.kernels`` ones.
+
+        Raises
+        ------
+        MeasureError
+            No worker starts.
+        """
+        candidates = self._build(list(jobs), limits or self._limits)
+        return [candidate.build() for candidate in candidates]
+
+    def measure(
+        self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
+    ) -> Iterator[Measurement]:
+        """See :meth:`Measurer.measure`; of several workers each builds up to ``limits.ahead`` jobs ahead."""
+        limits = limits or self._limits
+        left = iter(jobs)
+        ahead = limits.ahead * len(self._workers) if len(self._workers) > 1 else 1
+        while chunk := list(islice(left, ahead)):
+            for candidate in self._build(chunk, limits):
+                result = self._time(candidate, best_us, limits)
+                if result.latency_us is not None:
+                    best_us = result.latency_us if best_us is None else min(best_us, result.latency_us)
+                yield result
+
+    def _build(self, jobs: Sequence[Job], limits: Limits) -> list[_Candidate]:
+        """Build the jobs, each by whichever worker is free; leave out those that would take too long."""
+        candidates = [_Candidate(job) for job in jobs]
+        for worker in self._workers:
+            worker.await_ready()
+        started = perf_counter()
+        waiting: SimpleQueue[_Candidate] = SimpleQueue()
+        for candidate in candidates:
+            waiting.put(candidate)
+        if len(candidates) == 1 or len(self._workers) == 1:
+            self._build_waiting(_FIRST, waiting, limits)
+        else:
+            numbers = range(len(self._workers))
+            self._await([self._builders.submit(self._build_waiting, n, waiting, limits) for n in numbers], waiting)
+        self.seconds_building += perf_counter() - started
+        return candidates
+
+    def _build_waiting(self, number: int, waiting: SimpleQueue[_Candidate], limits: Limits) -> None:
+        """One worker's share of the building; may run in a thread."""
+        with suppress(Empty):
+            while True:
+                candidate = waiting.get_nowait()
+                if self._is_to_be_built(candidate, limits):
+                    self._build_one(candidate, number, limits)
+
+    def _is_to_be_built(self, candidate: _Candidate, limits: Limits) -> bool:
+        """Look at the candidate's code: a worker may have it already, or it is so large that it is to be skipped."""
+        module = candidate.job.module
+        candidate.key = int(tvm_ffi.structural_hash(module))
+        candidate.size = code_size(module)
+        candidate.predicted = self._build_time.predict(candidate.size)
+        candidate.worker = self._built_by.get(candidate.key)
+        if candidate.predicted > limits.build_seconds:
+            candidate.fate = Fate.SKIPPED
+            candidate.message = (
+                f"building is predicted to take {candidate.predicted:.2g} s, more than {limits.build_seconds:g} s"
+            )
+        return candidate.fate is Fate.OK and candidate.worker is None
+
+    def _build_one(self, candidate: _Candidate, number: int, limits: Limits) -> None:
+        allowed = _allowed(limits, building=limits.allowed_build_seconds(candidate.predicted))
+        outcome = self._workers[number].request(BuildRequest(candidate.job.module), allowed)
+        candidate.seconds_building = outcome.seconds_building
+        candidate.fate, candidate.message = outcome.fate, outcome.message
+        if outcome.reply is not None:
+            candidate.worker = number
+            self._built_by.put(candidate.key, number)
+            self._build_time.learn(candidate.size, outcome.seconds_building)
+
+    def _await(self, threads: Sequence[Future[None]], waiting: SimpleQueue[_Candidate]) -> None:
+        """Wait for all; if we are interrupted, end what the workers do, since nobody will ask for it."""
+        try:
+            for thread in threads:
+                thread.result()
+        except BaseException:
+            with suppress(Empty):
+                while True:
+                    waiting.get_nowait()
+            for worker in self._workers:
+                worker.interrupt()
+            wait(threads)
+            raise
+
+    def _time(self, candidate: _Candidate, best_us: float | None, limits: Limits) -> Measurement:
+        if candidate.fate is not Fate.OK:
+            return candidate.failed(candidate.fate, candidate.message)
+        first_run = limits.first_run_seconds(best_us)
+        allowed = _allowed(limits, limits.allowed_build_seconds(candidate.predicted), first_run)
+        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits))
+        # Only one worker may talk to a board; it finds there what the others have built.
+        timing = _FIRST if self._board is not None else candidate.worker or _FIRST
+        outcome = self._request(timing, request, allowed)
+        candidate.seconds_building += outcome.seconds_building  # if the worker that had built it has gone meanwhile
+        if not isinstance(outcome.reply, TimedReply):
+            return candidate.failed(outcome.fate, outcome.message, outcome.seconds_timing)
+        timed = outcome.reply
+        # A dropped candidate ran once or twice: what a load made of that is a guess, and must not put it in the lead.
+        slowdown = 1.0 if timed.dropped else timed.slowdowns[0]
+        return Measurement(
+            job=candidate.job.id,
+            fate=Fate.DROPPED if timed.dropped else Fate.OK,
+            latency_us=statistics.median(timed.runs_us[0]) / slowdown,
+            runs_us=timed.runs_us[0],
+            seconds_building=candidate.seconds_building,
+            seconds_timing=outcome.seconds_timing,
+            slowdown=slowdown,
+            disturbed=timed.disturbed > 0,
+            seconds_waiting=timed.seconds_waiting,
+            predicted_build_seconds=candidate.predicted,
+        )
+
+    # ---- programs ----
+
+    def verify(
+        self, reference: IRModule, candidate: IRModule, seed: int = 0, limits: Limits | None = None
+    ) -> Verification:
+        """See :meth:`Measurer.verify`; always the first worker, which keeps what the reference computes."""
+        limits = limits or self._limits
+        allowed = _allowed(limits, first_run=limits.reference_seconds)
+        outcome = self._request(_FIRST, VerifyRequest(reference, candidate, seed), allowed)
+        if isinstance(outcome.reply, VerifiedReply):
+            found = outcome.reply
+            return Verification(
+                ok=found.ok,
+                max_abs_error=math.inf if found.max_abs_error is None else found.max_abs_error,
+                max_rel_error=math.inf if found.max_rel_error is None else found.max_rel_error,
+                tolerance=found.tolerance,
+                message=found.message,
+            )
+        if outcome.stage is None or outcome.module == _REFERENCE:
+            raise MeasureError(f"the untuned program gives nothing to verify with: {outcome.describe()}")
+        return Verification(False, math.inf, math.inf, 0.0, outcome.describe())
+
+    def interleave(self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+        """See :meth:`Measurer.interleave`; always the first worker, which has built those that were verified."""
+        limits = limits or self._limits
+        allowed = _allowed(limits, first_run=limits.reference_seconds)
+        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits))
+        outcome = self._request(_FIRST, request, allowed)
+        if not isinstance(outcome.reply, TimedReply):
+            raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
+        turns = zip(outcome.reply.runs_us, outcome.reply.slowdowns, strict=True)
+        corrected = [[us / slowdown for us in latencies] for latencies, slowdown in turns]
+        return [list(latencies) for latencies in zip(*corrected, strict=True)]
+
+    def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.export`. A worker builds, since LLVM may crash there as with any candidate."""
+        suffix = OBJECTS if path.suffix == OBJECTS else ".so"
+        if suffix != OBJECTS and is_foreign(self._target):
+            raise ExportError(
+                f"a kernel for {architecture_of(self._target)} cannot be linked here; write it as a {OBJECTS} file, "
+                "which TVM links where it is loaded"
+            )
+        if suffix != OBJECTS and cc.get_cc() is None:
+            raise ExportError("a C compiler is needed to write a kernel library; install gcc or clang, or set CXX")
+        limits = limits or self._limits
+        allowed = _allowed(limits, building=limits.export_seconds)
+        try:
+            with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+                written = Path(folder) / f"kernel{suffix}"
+                outcome = self._request(_FIRST, ExportRequest(module, str(written.resolve())), allowed)
+                if not isinstance(outcome.reply, ExportedReply):
+                    raise ExportError(f"{path} is not written: {outcome.describe()}")
+                os.replace(written, path)
+        except OSError as error:
+            raise ExportError(f"{path} is not written: {error}") from None
+
+    def close(self) -> None:
+        """End the workers at once. May be repeated."""
+        for worker in self._workers:
+            worker.close()
+        self._builders.shutdown()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    # ---- requests ----
+
+    def _request(self, worker: int, request: Request, allowed: Mapping[Stage, float]) -> Exchange:
+        """Have one worker answer while the others are idle, not even starting after a fault; keep the accounts."""
+        for each in self._workers:
+            each.await_ready()
+        outcome = self._workers[worker].request(request, allowed)
+        self.seconds_building += outcome.seconds_building
+        self.seconds_timing += outcome.seconds_timing
+        for remark in outcome.remarks:
+            self._remarks.setdefault(remark, False)
+        if isinstance(outcome.reply, TimedReply):
+            self._note_noise(outcome.reply)
+        return outcome
+
+    def _note_noise(self, timed: TimedReply) -> None:
+        self._quiet_us = timed.quiet_us if self._quiet_us is None else min(self._quiet_us, timed.quiet_us)
+        self.noise.probes += len(timed.slowdowns)
+        self.noise.disturbed += timed.disturbed
+        self.noise.worst_slowdown = max(self.noise.worst_slowdown, *timed.slowdowns)
+        self.noise.seconds_waiting += timed.seconds_waiting
+
+    def _patient(self, limits: Limits) -> Limits:
+        """The limits with what is left of the time for waiting: a machine that is never quiet must not stop a run."""
+        allowed = _PATIENCE_SECONDS + _PATIENCE_SHARE * (perf_counter() - self._started)
+        left = allowed - self.noise.seconds_waiting
+        return replace(limits, noise_wait_seconds=max(1e-9, min(limits.noise_wait_seconds, left)))
+
+
+def _allowed(limits: Limits, building: float | None = None, first_run: float = 0.0) -> dict[Stage, float]:
+    """Seconds that a worker may spend in each stage."""
+    return {
+        Stage.CONNECTING: limits.connect_seconds,
+        Stage.PREPARING: limits.prepare_seconds,
+        Stage.BUILDING: limits.build_seconds if building is None else building,
+        Stage.RUNNING: first_run,
+        Stage.TIMING: limits.timing_seconds,
+        Stage.WAITING: limits.prepare_seconds,
+        Stage.COMPARING: limits.prepare_seconds,
+        Stage.LINKING: limits.export_seconds,
+    }

@@ -1,0 +1,112 @@
+"""Whether the machine is quiet while kernels are timed, and what another load has done to a figure.
+
+Two witnesses. A *reference kernel*, timed beside the candidates, takes longer when anything slows the machine down, the
+host of a virtual machine included: it keeps the multiply-add units of all threads busy for half a millisecond, and what
+a quiet machine gives is known from the fastest so far. And Linux tells how long the threads of the timed kernel itself
+have *queued* for a core, which explains most of what another process does, and by how much.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from colt.machine.queueing import Queued, QueueWatch
+from colt.measure.base import Limits
+from colt.tvm.workers.timing import Timing
+
+_RUNS = 3
+_PAUSE_SECONDS = 0.005
+_ATTEMPTS = 2
+_MOST_CORRECTED = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The machine at one moment."""
+
+    slowdown: float
+    """How many times longer than ever the reference takes, less what queueing explains; at least 1."""
+    queued: Queued
+
+    def quiet(self, limits: Limits) -> bool:
+        """Whether timing may begin."""
+        return self.slowdown <= limits.noise_threshold and self.queued.most <= limits.noise_queued
+
+    @property
+    def stretch(self) -> float:
+        """How many times longer than on the quiet machine a kernel is to be expected to take."""
+        return self.slowdown / (1 - self.queued.most)
+
+
+class Gauge:
+    """Looks at the machine.
+
+    ``reference`` runs the reference kernel once and returns microseconds; ``quiet_us`` is what it takes on a quiet
+    machine as far as is known. ``watch`` begins to watch how long kernels queue, where they can be watched.
+    """
+
+    def __init__(self, reference: Callable[[], float], watch: Callable[[], QueueWatch] | None = None) -> None:
+        self._reference = reference
+        self.watch = watch or QueueWatch
+        self.quiet_us: float | None = None
+
+    def expect(self, quiet_us: float | None) -> None:
+        """Take in what is known of the quiet machine from elsewhere."""
+        if quiet_us is not None:
+            self.quiet_us = quiet_us if self.quiet_us is None else min(self.quiet_us, quiet_us)
+
+    def look(self) -> Look:
+        """Run the reference a few times."""
+        self._reference()  # wakes the threads
+        watch = self.watch()
+        times_us = [self._reference() for _ in range(_RUNS)]
+        queued = watch.shares()
+        self.expect(statistics.median(times_us))
+        assert self.quiet_us is not None
+        return Look(max(1.0, statistics.fmean(times_us) * (1 - queued.most) / self.quiet_us), queued)
+
+    def wait(self, limits: Limits, seconds: float) -> tuple[Look, float]:
+        """Wait for a quiet machine, for so many seconds at most. Returns the last look and the seconds waited."""
+        started = time.monotonic()
+        look, waited = self.look(), 0.0
+        while not look.quiet(limits) and time.monotonic() - started + _PAUSE_SECONDS <= seconds:
+            time.sleep(_PAUSE_SECONDS)
+            look = self.look()
+            waited = time.monotonic() - started
+        return look, waited
+
+
+def time_quietly(
+    timed: Callable[[float], Timing], gauge: Gauge, limits: Limits, before_look: Callable[[], None]
+) -> Timing:
+    """A timing that no other load disturbed; timed once more if one did.
+
+    If that fails too the last timing counts, with the slowdown that it suffered. ``timed`` is told how many times
+    longer than on the quiet machine kernels take just now. ``before_look`` is called before the machine is looked at.
+    """
+    left = limits.noise_wait_seconds
+    for attempt in range(1, _ATTEMPTS + 1):
+        before_look()
+        before, waited = gauge.wait(limits, left)
+        left -= waited
+        watch, started = gauge.watch(), time.monotonic()
+        timing = timed(1.0 if before.quiet(limits) else before.stretch)
+        queued, seconds = watch.shares(), time.monotonic() - started
+        before_look()
+        after = gauge.look()
+        # Over a long run a look at its end says little: the machine was slow if it was at both ends.
+        long = seconds > limits.noise_wait_seconds
+        slowest = (min if long else max)(before.slowdown, after.slowdown)
+        disturbed = slowest > limits.noise_threshold or queued.most > limits.noise_queued
+        if not disturbed or long or attempt == _ATTEMPTS:
+            break
+    waited = limits.noise_wait_seconds - left
+    if not disturbed:
+        return replace(timing, seconds_waiting=waited)
+    # Corrected by what is certain only: a figure that is too good would drop all that are measured after it.
+    slowdown = min(before.slowdown, after.slowdown)
+    slowdown = (slowdown if slowdown > limits.noise_threshold else 1.0) * timing.stretch(queued.mine)
+    return replace(timing, slowdown=min(slowdown, _MOST_CORRECTED), disturbed=True, seconds_waiting=waited)

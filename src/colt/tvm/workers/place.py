@@ -1,0 +1,120 @@
+"""Where kernels run: in the worker itself, or on a board. What a worker does with them is the same in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from tvm import IRModule
+from tvm.target import Target
+
+from colt.machine import detect
+from colt.machine.queueing import QueueWatch
+from colt.tvm.workers.arguments import ArgumentCache, Array, to_device
+from colt.tvm.workers.kernel import Kernel, KernelCache, LocalKernel, build_library
+from colt.tvm.workers.layout import Layouts
+from colt.tvm.workers.messages import Stage
+from colt.tvm.workers.noise import Gauge
+from colt.tvm.workers.reference import reference_arguments, reference_program
+
+
+class Place(Protocol):
+    """Where the kernels of one worker run."""
+
+    @property
+    def arguments(self) -> ArgumentCache:
+        """What kernels are timed with; another one after :meth:`connect`."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether it takes a connection."""
+        ...
+
+    def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
+        """Be ready for a request that may spend so many seconds in each stage; returns what the user should know.
+
+        Raises
+        ------
+        :class:`~colt.tvm.workers.board.BoardLost`
+            There is no connection to be had.
+        """
+        ...
+
+    def allow(self, seconds: float) -> None:
+        """What the place does next may take so long; soon after, it is ended there."""
+        ...
+
+    def rest(self) -> None:
+        """A request is done; another may follow."""
+        ...
+
+    def lost(self) -> bool:
+        """Whether what is running there is gone, so that a new connection is needed."""
+        ...
+
+    def build(self, module: IRModule) -> Kernel:
+        """The program built; one that is built already is kept."""
+        ...
+
+    def tensor(self, array: Array) -> Any:
+        """A tensor there, holding a copy."""
+        ...
+
+    def gauge(self) -> Gauge:
+        """Tells how quiet the machine is."""
+        ...
+
+    def export(self, module: IRModule, path: Path) -> None:
+        """Write the program as a library, on the worker's own disk."""
+        ...
+
+
+class ThisProcess:
+    """Kernels run in the worker: a crash or a hang of theirs is the worker's."""
+
+    remote = False
+
+    def __init__(self, target: Target, threads: int, kernels: int, cache_bytes: int) -> None:
+        self.arguments = ArgumentCache(cache_bytes)
+        self._target = target
+        self._threads = threads
+        self._layouts = Layouts()
+        build = partial(LocalKernel, target=target, layouts=self._layouts)
+        self._kernels: KernelCache[LocalKernel] = KernelCache(build, kernels)
+        self._gauge: Gauge | None = None
+
+    def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
+        """Nothing is needed."""
+        return ()
+
+    def allow(self, seconds: float) -> None:
+        """The parent watches, and ends the whole process."""
+
+    def rest(self) -> None:
+        """Nothing is held."""
+
+    def lost(self) -> bool:
+        """Whoever asks is there."""
+        return False
+
+    def build(self, module: IRModule) -> LocalKernel:
+        return self._kernels.get(module)
+
+    def tensor(self, array: Array) -> Any:
+        return to_device(array)
+
+    def gauge(self) -> Gauge:
+        if self._gauge is None:
+            simd = detect().simd
+            kernel = LocalKernel(reference_program(self._threads, simd), self._target, self._layouts)
+            arguments = [to_device(array) for array in reference_arguments(self._threads, simd)]
+            self._gauge = Gauge(kernel.bind(arguments).once, partial(QueueWatch, self._layouts.crews))
+        return self._gauge
+
+    def export(self, module: IRModule, path: Path) -> None:
+        # Objects may be for another processor, on which a built kernel would have to be compiled for its first use.
+        library = build_library(module, self._target) if path.suffix == ".tar" else self.build(module).library
+        library.export_library(str(path))

@@ -1,0 +1,154 @@
+"""How often to run a kernel: once if it is slow, else until its figure can be told from the others'."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from colt.measure.base import Limits
+from colt.util.stats import median_interval
+
+_SHORT_SHOTS = 3
+_FAR = 2.0
+"""So many times above what is dropped a first run that is not short leaves little doubt."""
+_REPEATS_AT_ONCE = 3
+
+
+class Runnable(Protocol):
+    """A built kernel together with its arguments. Latencies are in microseconds."""
+
+    def once(self) -> float:
+        """One run, no warm-up."""
+        ...
+
+    def repeated(self, number: int, repeats: int) -> list[float]:
+        """``repeats`` averages over ``number`` runs each, after a run that is not counted; where memory can be laid out
+        anew each has a layout of its own (see :mod:`~colt.tvm.workers.layout`)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Latencies of one kernel in microseconds, and under which circumstances they were taken."""
+
+    runs_us: tuple[float, ...]
+    dropped: bool = False
+    """Not repeated, since it is far slower than the best."""
+    slowdown: float = 1.0
+    """How much longer it took than on the quiet machine, as far as that is certain."""
+    disturbed: bool = False
+    """Whether another load was there, in spite of waiting."""
+    seconds_waiting: float = 0.0
+
+    def stretch(self, queued: float) -> float:
+        """How many times longer the median is than it would be, had the threads not queued that share of the time.
+
+        Queueing lengthens the mean by just that; the median of repeats only if it met most of them.
+        """
+        if len(self.runs_us) == 1:
+            return 1 / (1 - queued)
+        return max(1.0, statistics.median(self.runs_us) / (statistics.fmean(self.runs_us) * (1 - queued)))
+
+
+class Round(Timing):
+    """One latency of each of several kernels, taken in turn."""
+
+    __slots__ = ()
+
+    def stretch(self, queued: float) -> float:
+        """As all of them have queued that share of the time: there is no median here that could have escaped."""
+        return 1 / (1 - queued)
+
+
+def time_candidate(
+    kernel: Runnable, best_us: float | None, limits: Limits, before_repeats: Callable[[], None]
+) -> Timing:
+    """One shot (a few if it is short), and repeats unless the candidate is far slower than the best, or long-running.
+
+    ``before_repeats`` is called after the first run if more follow.
+    """
+    drop_us = math.inf if best_us is None else limits.drop_factor * best_us
+    cold_us = kernel.once()
+    dropped = cold_us > drop_us
+    if cold_us >= limits.single_run_ms * 1e3 or (dropped and cold_us >= limits.cold_ms * 1e3):
+        return Timing((cold_us,), dropped)
+    before_repeats()
+    shots_us = _shots(kernel, cold_us, drop_us, limits)
+    if min(shots_us) > drop_us:
+        return Timing(tuple(shots_us), dropped=True)
+    return Timing(tuple(_repeat(kernel, statistics.median(shots_us), best_us, limits)))
+
+
+def _shots(kernel: Runnable, cold_us: float, drop_us: float, limits: Limits) -> list[float]:
+    """Warm runs: a few of a short one, which may be hit by anything; one of a candidate that is far off."""
+    if cold_us < limits.short_ms * 1e3:
+        return kernel.repeated(1, _SHORT_SHOTS)
+    return [kernel.once()] if cold_us > _FAR * drop_us else kernel.repeated(1, 1)
+
+
+def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Limits) -> list[float]:
+    number = runs_per_repeat(shot_us, limits)
+    runs = _averages(kernel, number, limits.min_repeats, shot_us, limits)
+    while (
+        len(runs) < limits.max_repeats
+        and sum(runs) * number < limits.total_ms * 1e3
+        and not is_ranked(runs, best_us, limits)
+    ):
+        more = min(_REPEATS_AT_ONCE, limits.max_repeats - len(runs))
+        runs += _averages(kernel, number, more, shot_us, limits)
+    return runs
+
+
+def _averages(kernel: Runnable, number: int, repeats: int, latency_us: float, limits: Limits) -> list[float]:
+    """Averages over ``number`` runs. Those of a long run need no warm-up, which would double it."""
+    if latency_us >= limits.warm_up_ms * 1e3:
+        return [kernel.once() for _ in range(repeats)]
+    return kernel.repeated(number, repeats)
+
+
+def is_ranked(runs_us: Sequence[float], best_us: float | None, limits: Limits) -> bool:
+    """Whether more repeats would not help to rank the candidate: its median is known well, or is above the best."""
+    interval = median_interval(runs_us)
+    if interval is None:
+        return False
+    return interval.relative_half_width <= limits.precision or (best_us is not None and interval.low > best_us)
+
+
+def time_in_turn(
+    kernels: Sequence[Runnable],
+    rounds: int,
+    limits: Limits,
+    before_run: Callable[[int], None],
+    quietly: Callable[[Callable[[], Timing]], Timing],
+) -> list[Timing]:
+    """``rounds`` times one latency of each kernel, taken in turn, so that drifts of the machine meet all alike.
+
+    Every other round goes backwards. ``before_run`` is called with the kernel's index before each run, ``quietly`` has
+    a round repeated that another load disturbed.
+    """
+    latencies_us = []
+    for index, kernel in enumerate(kernels):
+        before_run(index)
+        us = kernel.once()
+        latencies_us.append(us if us >= limits.cold_ms * 1e3 else kernel.repeated(1, 1)[0])
+
+    def one(index: int) -> float:
+        before_run(index)
+        number = runs_per_repeat(latencies_us[index], limits)
+        return _averages(kernels[index], number, 1, latencies_us[index], limits)[0]
+
+    def round_in(order: range) -> Round:
+        latencies = {index: one(index) for index in order}
+        return Round(tuple(latencies[index] for index in range(len(kernels))))
+
+    forwards, backwards = range(len(kernels)), range(len(kernels) - 1, -1, -1)
+    return [quietly(partial(round_in, backwards if turn % 2 else forwards)) for turn in range(rounds)]
+
+
+def runs_per_repeat(latency_us: float, limits: Limits) -> int:
+    """How many runs of ``latency_us`` fill one repeat."""
+    return max(1, math.ceil(limits.min_repeat_ms * 1e3 / latency_us))

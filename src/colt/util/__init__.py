@@ -1,0 +1,1 @@
+"""Small tools that know nothing of COLT: statistics of timings, clocks, processes."""

@@ -1,0 +1,56 @@
+"""Machines and speed-ups in words."""
+
+from __future__ import annotations
+
+from colt.machine import Cache, Hardware
+
+
+def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
+    """Name and value of everything that is known about the machine."""
+    simd, peaks = hardware.simd, hardware.peaks
+    rows = [
+        ("cpu", hardware.cpu),
+        ("cores", f"{hardware.cores} usable"),
+        ("SIMD", f"{simd.name}: {simd.fp32_lanes} fp32 lanes, {simd.registers} vector registers"),
+        ("L1 data", _cache(hardware.l1d)),
+        ("L2", _cache(hardware.l2)),
+        ("L3", _cache(hardware.l3)),
+        ("memory", f"{hardware.memory_bytes / 2**30:.1f} GiB"),
+        ("FMA peak, 1 thread", _figure(peaks.fma_gflops_1_thread, "GFLOPS")),
+        (
+            f"FMA peak, {peaks.threads} threads",
+            _figure(peaks.fma_gflops_all_threads, f"GFLOPS ({peaks.fma_pattern})"),
+        ),
+        ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),
+        ("measured", _when(peaks.measured_at)),
+    ]
+    if hardware.assumed:
+        rows.append(("assumed, not known", ", ".join(hardware.assumed)))
+    return rows
+
+
+def _cache(cache: Cache | None) -> str:
+    if cache is None:
+        return "none"
+    size = f"{cache.bytes / 2**20:g} MiB" if cache.bytes >= 2**20 else f"{cache.bytes / 2**10:g} KiB"
+    return f"{size}, shared by {cache.shared_by} cores" if cache.shared else f"{size} per core"
+
+
+def _when(time: str | None) -> str:
+    return "never" if time is None else time.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "not measured" if value is None else f"{value:.1f} {unit}"
+
+
+def speedup_text(speedup: float, interval: tuple[float, float] | None) -> str:
+    """A speed-up with its 95 % interval, if there is one."""
+    if interval is None:
+        return f"{_times(speedup)} (no interval)"
+    low, high = interval
+    return f"{_times(speedup)} ({_times(low)} to {_times(high)} with 95 % confidence)"
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.1f}x" if factor >= 10 else f"{factor:.2f}x"
