@@ -24,7 +24,7 @@ def finding(model: str = "org/small-7b", usable: bool = True) -> Finding:
 
 
 def recalled(folder: Path, url: str = URL, **changes: Any) -> FoundPart | None:
-    return recall([member(url, **changes)], folder).found.get("small")
+    return recall([member(url, **changes)], folder).get("small")
 
 
 def test_what_was_found_is_recalled_by_endpoint_and_model(tmp_path: Path) -> None:
