@@ -23,5 +23,9 @@ class MeasureError(ColtError):
     """Measuring as a whole is impossible (the worker does not start, the untuned program does not run)."""
 
 
+class StorageError(ColtError):
+    """A file of the run cannot be written, such as on a full disk: the message names it. What was found is not lost."""
+
+
 class ReplayError(ColtError):
     """A replay does something else than the recorded run did; the text says where and what."""

@@ -235,3 +235,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
+
+
+WORDS = {
+    "began": ("phase",),
+    "proposed": ("why", "error"),
+    "called": ("message",),
+    "fellback": ("reason",),
+    "withdrawn": ("reason",),
+    "applied": ("notes",),
+    "failed": ("reason",),
+    "measured": ("message",),
+    "noted": ("message",),
+}
+"""Fields that are texts for people, by the event's name in a record."""
+
+
+def without_words(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of an event without its texts for people, which versions of COLT word differently."""
+    words = WORDS.get(str(record.get("event")), ())
+    return {name: value for name, value in record.items() if name not in words}

@@ -13,7 +13,8 @@ from colt.events import Event
 from colt.measure.base import Fate
 from colt.options import SearchConfig
 from colt.proposers.poolfile import PoolSpec
-from colt.run.loop import Method, run
+from colt.run.loop import run
+from colt.strategies.base import StrategyMaker
 
 
 @dataclass(slots=True)
@@ -41,15 +42,15 @@ class TrialLog:
 
 
 def of_ours(
-    pool: tuple[str, ...], method: Callable[[CellTask], Method], settings: Callable[[CellTask], Mapping[str, Any]]
+    pool: tuple[str, ...], strategy: Callable[[CellTask], StrategyMaker], settings: Callable[[CellTask], Mapping[str, Any]]
 ) -> Search:
-    """A strategy by that pool and method, with these settings of the search."""
+    """A strategy by that pool and strategy, with these settings of the search."""
 
     def search(task: CellTask) -> Found:
         trials = TrialLog(seconds_since_start)
         config = SearchConfig.preset("default", **settings(task))
         plan = replace(task.plan(), pool=PoolSpec.built_in(pool), config=config, run_dir=task.folder / "run")
-        result = run(plan, [trials], method(task))
+        (result,) = run(plan, [trials], strategy=strategy(task))
         receipt = result.receipt
         latency = receipt.best or receipt.baseline
         return Found(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from colt.bench.methods import construct
+from colt.strategies.architect import construct
 from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, seconds_since_start
 from colt.errors import MeasureError
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Pace
 from colt.plan import Plan
 from colt.run.compare import rank_in_turn
 from colt.run.verify import VERIFY_LIMITS, first_correct
@@ -76,7 +76,7 @@ def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tupl
         if not leaders:
             raise MeasureError(f"no candidate of {len(trials)} ran and was correct")
         modules = [measured[number] for _, number in leaders]
-        medians = rank_in_turn(measurer, modules, [latency_us for latency_us, _ in leaders])
+        medians = rank_in_turn(measurer, modules, [latency_us for latency_us, _ in leaders], Pace())
     best = min(range(len(modules)), key=medians.__getitem__)
     return medians[best], modules[best]
 

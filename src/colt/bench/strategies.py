@@ -1,7 +1,7 @@
 """Which strategies there are, and how each searches.
 
-All share builder, runner, threads and budget; the leaders of all are verified and timed in turn with each other, so
-that the luck of a ranking favours none.
+All share builder, runner, threads and budget. The leaders of all are verified and timed in turn with each other, so that
+no strategy profits from the luck of a ranking.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from colt.bench.config import StrategyName
-from colt.bench.methods import constructed, sampled, warm_tree, without_tree
 from colt.bench.ours import of_ours
 from colt.bench.stock import stock
 from colt.bench.task import CellTask, Search
 from colt.proposers.experts import builtin
+from colt.strategies.architect import ARCHITECT
+from colt.strategies.random import random_search
+from colt.strategies.tree import warm_tree
 
 
 def _tree(task: CellTask) -> Mapping[str, Any]:
-    """The defaults; as many openings as all strategies are to begin with, if there are such."""
+    """The defaults, with as many openings as all strategies begin with, if they share any."""
     return {"root_width": task.config.warm_start} if task.config.warm_start else {}
 
 
@@ -29,8 +31,8 @@ def _list(task: CellTask) -> Mapping[str, Any]:
 
 SEARCHES: dict[StrategyName, Search] = {
     StrategyName.STOCK: stock,
-    StrategyName.RANDOM: of_ours(("scout",), lambda task: without_tree(sampled(task.config.warm_start)), _list),
+    StrategyName.RANDOM: of_ours(("scout",), lambda task: random_search(task.config.warm_start), _list),
     StrategyName.MCTS: of_ours(("scout",), lambda task: warm_tree(task.config.warm_start), _tree),
-    StrategyName.ARCHITECT: of_ours(("architect",), lambda task: without_tree(constructed), _list),
+    StrategyName.ARCHITECT: of_ours(("architect",), lambda task: ARCHITECT, _list),
     StrategyName.COLT: of_ours(builtin.DEFAULT, lambda task: warm_tree(task.config.warm_start), _tree),
 }

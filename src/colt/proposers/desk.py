@@ -1,42 +1,174 @@
-"""The desk: where language models are asked, several at a time, while everything else goes on.
+"""The desk, where every member of a pool is asked.
 
-A question goes out with :meth:`Desk.send`; answers come back from :meth:`Desk.arrived`, which is asked now and then.
-Whatever depends on the world outside comes in there and nowhere else, so that a recording of it replays a run.
+A built-in expert answers at once. A language model's answer arrives later, so that several are asked at a time and
+everything else goes on. Whatever depends on the world outside comes in through :meth:`Calls.arrived` and nowhere else,
+so that a recording of it replays a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from colt.proposers.language.calls import Call
 from colt.proposers.language.completion import ChatRequest
+from colt.proposers.language.model import LanguageModel
+from colt.search.types import Observation, Proposal, ProposalError, Proposer, Ticket
+from colt.util.clock import Stopwatch
 
 BENCHED = "benched after failures"
-"""How the reason begins why a model is out whose circuit breaker is open."""
+"""How the reason begins why a model is benched whose circuit breaker is open. Recordings hold it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Calls that have come back since the last time, and the models that cannot be asked at present, and why."""
+    """Calls that have come back since the last time, and the models that are benched at present, each with the reason."""
 
     calls: tuple[Call, ...] = ()
-    out: Mapping[str, str] = field(default_factory=dict)
+    benched: Mapping[str, str] = field(default_factory=dict)
 
 
-class Desk(Protocol):
-    """Where language models are asked."""
+class Calls(Protocol):
+    """Calls of language models, several at a time."""
 
     @property
     def most(self) -> int:
-        """Calls that may be under way at once."""
+        """How many may be under way at once."""
         ...
 
     def send(self, ticket: int, model: str, request: ChatRequest) -> None:
-        """Ask; returns at once. The call comes back in some :meth:`arrived`, whatever becomes of it."""
+        """Make a call; return at once. It comes back in some :meth:`arrived`, whatever becomes of it."""
         ...
 
     def arrived(self, wait_s: float = 0.0) -> Arrivals:
-        """What has come back; waits so long for the first if there is nothing yet."""
+        """What has come back. If nothing has yet, wait this long for the first."""
         ...
+
+    def close(self) -> Arrivals:
+        """What has come back by now. The rest is given up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A language model's answer to a ticket, and the call that brought it."""
+
+    ticket: Ticket
+    reply: Proposal | ProposalError
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    ticket: Ticket
+    observation: Observation
+
+
+class Desk:
+    """Asks the members of one task's pool. ``calls`` and ``slots`` (calls at once, by model) are for language models."""
+
+    def __init__(
+        self,
+        experts: Mapping[str, Proposer],
+        models: Mapping[str, LanguageModel],
+        calls: Calls | None,
+        slots: Mapping[str, int],
+        watch: Stopwatch,
+    ) -> None:
+        self.experts = experts
+        self.models = models
+        self.calls: list[Call] = []
+        """All calls that have come back, in that order."""
+        self.benched: Mapping[str, str] = {}
+        """Models that can't be asked at present, each with the reason."""
+        self.times_benched: Counter[str] = Counter()
+        """How often each model was benched after failures."""
+        self.seconds: Counter[str] = Counter()
+        """Seconds that each member took to answer."""
+        self._calls = calls
+        self._slots = slots
+        self._watch = watch
+        self._under_way: dict[int, _Question] = {}
+
+    # ---- questions ----
+
+    def ask(self, ticket: Ticket, observation: Observation) -> Proposal | ProposalError | None:
+        """An expert's answer, or ``None`` for a model's, which arrives later."""
+        expert = self.experts.get(ticket.acting)
+        if expert is not None:
+            return self.ask_expert(expert, observation)
+        assert self._calls is not None
+        self._under_way[ticket.id] = _Question(ticket, observation)
+        self._calls.send(ticket.id, ticket.acting, self.models[ticket.acting].request(observation))
+        return None
+
+    def ask_expert(self, expert: Proposer, observation: Observation) -> Proposal | ProposalError:
+        """What that expert answers, in the pool or not. Having no proposal is an answer too."""
+        before = self._watch.total
+        with self._watch("proposing"):
+            reply = reply_of(partial(expert.propose, observation))
+        self.seconds[expert.spec.name] += self._watch.total - before
+        return reply
+
+    @property
+    def under_way(self) -> Mapping[int, str]:
+        """The model of each ticket whose answer has not arrived."""
+        return {number: question.ticket.acting for number, question in self._under_way.items()}
+
+    @property
+    def full(self) -> bool:
+        """Whether no further call may be made now."""
+        return self._calls is not None and len(self._under_way) >= self._calls.most
+
+    @property
+    def busy(self) -> list[str]:
+        """Models that have as many calls under way as they take at once."""
+        counts = Counter(self.under_way.values())
+        return [name for name in self.models if counts[name] >= self._slots[name]]
+
+    # ---- answers ----
+
+    def arrived(self, wait_s: float = 0.0) -> Iterator[Answer]:
+        """The answers that have arrived; each is read when it is asked for, after those before it took effect."""
+        if self._calls is None:
+            return
+        with self._watch("idle") if wait_s else nullcontext():
+            arrivals = self._calls.arrived(wait_s)
+        self._bench(arrivals.benched)
+        for call in arrivals.calls:
+            self._keep(call)
+            question = self._under_way.pop(call.ticket)
+            model = self.models[call.model]
+            reply = reply_of(partial(model.read, call, question.observation))
+            yield Answer(question.ticket, reply, call)
+
+    def close(self) -> list[Call]:
+        """Give up what is under way; the calls that still came back."""
+        if self._calls is None:
+            return []
+        last = list(self._calls.close().calls)
+        for call in last:
+            self._keep(call)
+        return last
+
+    def _bench(self, benched: Mapping[str, str]) -> None:
+        for name, why in benched.items():
+            was = self.benched.get(name, "").startswith(BENCHED)
+            self.times_benched[name] += why.startswith(BENCHED) and not was
+        self.benched = benched
+
+    def _keep(self, call: Call) -> None:
+        self.calls.append(call)
+        self.seconds[call.model] += call.seconds
+
+
+def reply_of(propose: Callable[[], Proposal]) -> Proposal | ProposalError:
+    """The proposal, or the error that says why there is none."""
+    try:
+        return propose()
+    except ProposalError as error:
+        return error

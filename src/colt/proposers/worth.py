@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colt.search.trials import Trials
 
 WINDOW = 16
-"""So many of the latest trials of models are held against as many free ones."""
+"""How many of the latest trials of models are compared with as many free ones."""
 NEAR_ROOFLINE = 0.95
-"""From this share of the roofline on there is nothing left that would be worth a call."""
+"""From this share of the roofline on, no gain is left that would be worth a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedTrial:
-    """A trial that ran: in microseconds, and whether it was the fastest so far."""
+    """A trial with a latency in microseconds, ``inf`` if it failed; ``led`` if it was the fastest so far."""
 
     latency_us: float
     led: bool
@@ -24,13 +25,20 @@ class TimedTrial:
 def why_stop_paying(trials: Trials, models: Sequence[str], share: float | None) -> str | None:
     """Why no more calls are made, in words; ``None`` while they are worth it.
 
-    ``models`` are those that are paid, ``share`` is what the fastest schedule reaches of the roofline. The advantage of
-    models has disappeared when, of the latest :data:`WINDOW` trials of each side, the free proposals' best is as fast
-    as the models', and none of the models' was the fastest of the run when it was measured.
+    ``models`` are those that cost money; ``share`` is the fastest schedule's share of the roofline. Models have lost
+    their advantage when, of the latest :data:`WINDOW` trials of each side, the best free one is as fast as the models'
+    best, and none of the models' was the fastest of the run when it was measured.
     """
     if share is not None and NEAR_ROOFLINE <= share <= 1:  # more than all of it is a timing gone wrong
         return f"the fastest schedule reaches {share:.0%} of the roofline"
-    paid, free = _sides(trials, models)
+    paid: list[TimedTrial] = []
+    free: list[TimedTrial] = []
+    best_us = math.inf
+    for result in trials.results:
+        latency_us = math.inf if result.latency_us is None else result.latency_us
+        side = paid if trials.trial(result.trial).proposed_by in models else free
+        side.append(TimedTrial(latency_us, latency_us < best_us))
+        best_us = min(best_us, latency_us)
     if len(paid) < WINDOW or len(free) < WINDOW or any(one.led for one in paid[-WINDOW:]):
         return None
     best_paid, best_free = (min(one.latency_us for one in side[-WINDOW:]) for side in (paid, free))
@@ -40,16 +48,3 @@ def why_stop_paying(trials: Trials, models: Sequence[str], share: float | None) 
         f"of the latest {WINDOW} schedules each, the free proposals' best takes {best_free:.1f} us, "
         f"the models' best {best_paid:.1f} us"
     )
-
-
-def _sides(trials: Trials, models: Sequence[str]) -> tuple[list[TimedTrial], list[TimedTrial]]:
-    """What was measured of models and of others, in the order of the trials."""
-    paid: list[TimedTrial] = []
-    free: list[TimedTrial] = []
-    best_us = float("inf")
-    for result in trials.results:
-        latency_us = float("inf") if result.latency_us is None else result.latency_us
-        side = paid if trials.trial(result.trial).proposed_by in models else free
-        side.append(TimedTrial(latency_us, latency_us < best_us))
-        best_us = min(best_us, latency_us)
-    return paid, free

@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from colt.measure.base import Limits, Measurer
+from colt.measure.base import Limits, Measurer, Pace
 from colt.store.receipt import Verdict
 from colt.util.stats import FEWEST_FOR_ORDER, Estimate, estimate, paired_ratio
 
-TURN_SECONDS = 1.5
-"""About how long the rounds of fast programs take together."""
 SLOW_SECONDS = 10.0
 """As long as this rounds go on for slow programs, until there are :data:`FEWEST_FOR_ORDER`."""
 MOST_ROUNDS = 25
@@ -30,8 +28,6 @@ FAST_REPEAT_MS, SLOW_REPEAT_MS = 20.0, 200.0
 """How long either program runs at least for one figure: the latter beside an untuned program of a second or more."""
 RANKING_LIMITS = Limits(min_repeat_ms=5.0)
 """Of timing the leaders in turn with each other. Many short rounds: each has a layout of memory of its own."""
-RANKING_SECONDS = 1.5
-"""About how long that takes."""
 RANKING_ROUNDS = 5, 50
 """At least and at most."""
 COMPARISON_LIMITS = Limits(build_seconds=60.0)
@@ -57,7 +53,7 @@ class Comparison:
         return Verdict.FASTER if interval.low > 1.0 else Verdict.SLOWER
 
 
-def compare(measurer: Measurer, untuned: Any, tuned: Any, untuned_us: float, tuned_us: float) -> Comparison:
+def compare(measurer: Measurer, untuned: Any, tuned: Any, untuned_us: float, tuned_us: float, pace: Pace) -> Comparison:
     """Time two modules in turn; ``untuned_us`` and ``tuned_us`` are what they take at a guess.
 
     Raises
@@ -68,19 +64,21 @@ def compare(measurer: Measurer, untuned: Any, tuned: Any, untuned_us: float, tun
     repeat_ms = repeat_milliseconds(untuned_us)
     round_us = max(untuned_us, repeat_ms * 1e3) + 2 * max(tuned_us, repeat_ms * 1e3)
     limits = replace(COMPARISON_LIMITS, min_repeat_ms=repeat_ms)
-    rounds = rounds_for(untuned_us, round_us)
+    rounds = rounds_for(untuned_us, round_us, pace)
     before, between, after = measurer.interleave([tuned, untuned, tuned], rounds, limits)
     around = [(one + other) / 2 for one, other in zip(before, after, strict=True)]
     return Comparison(estimate(between), estimate(around), paired_ratio(between, around))
 
 
-def rank_in_turn(measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float]) -> list[float]:
+def rank_in_turn(
+    measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace
+) -> list[float]:
     """Time contenders in turn with each other; the median of each, in microseconds. Raises :class:`MeasureError`."""
     if len(modules) == 1:
         return list(guesses_us)
     round_us = sum(max(us, RANKING_LIMITS.min_repeat_ms * 1e3) for us in guesses_us)
     fewest, most = RANKING_ROUNDS
-    rounds = max(fewest, min(most, int(RANKING_SECONDS * 1e6 / round_us)))
+    rounds = max(fewest, min(most, int(pace.ranking_seconds * 1e6 / round_us)))
     return [statistics.median(times) for times in measurer.interleave(modules, rounds, RANKING_LIMITS)]
 
 
@@ -89,9 +87,9 @@ def repeat_milliseconds(untuned_us: float) -> float:
     return min(max(untuned_us / 5e3, FAST_REPEAT_MS), SLOW_REPEAT_MS)
 
 
-def rounds_for(untuned_us: float, round_us: float) -> int:
+def rounds_for(untuned_us: float, round_us: float, pace: Pace) -> int:
     """How many rounds there is time for, when one takes ``round_us``."""
-    fast = min(MOST_ROUNDS, int(TURN_SECONDS * 1e6 / round_us))
+    fast = min(MOST_ROUNDS, int(pace.turn_seconds * 1e6 / round_us))
     slow = min(FEWEST_FOR_ORDER, int(SLOW_SECONDS * 1e6 / round_us))
     fewest = 1 if untuned_us > ONCE_SECONDS * 1e6 else 2
     return max(fast, slow, fewest)

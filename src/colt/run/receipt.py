@@ -8,21 +8,24 @@ import platform
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from colt import __version__
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
 from colt.machine import Hardware
-from colt.measure.base import Fate, Measurement, Noise
+from colt.measure.base import Fate, Measurement, Noise, Verification
 from colt.plan import Plan
+from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.language.money import Spending
 from colt.proposers.poolfile import ExpertMember, Member
-from colt.run.context import fate_counts
-from colt.search.types import TrialResult
+from colt.run.context import Run
+from colt.run.decide import Decision, Winner
+from colt.run.roofline import Ceiling
+from colt.run.task import Task
+from colt.search.search import Search
 from colt.store.receipt import (
     SCHEMA,
     BestPart,
     BuildPart,
+    FoundPart,
     FunctionPart,
     HardwarePart,
     LatencyPart,
@@ -43,15 +46,13 @@ from colt.store.receipt import (
     VerifiedPart,
     WorkloadPart,
 )
+from colt.tvm.cost.scorer import TrustedScorer
+from colt.tvm.programs.source import Program
+from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS, count_calls
-from colt.tvm.workers import Board
 from colt.util.stats import Estimate, Interval
+from colt.util.version import __version__
 from colt.world.answers import Spent
-
-if TYPE_CHECKING:
-    from colt.run.consulting import Consulting
-    from colt.run.context import Run
-    from colt.run.finish import Decision, Winner
 
 ACTIVITIES = (
     *("starting", "proposing", "scoring", "realising", "searching"),
@@ -60,52 +61,50 @@ ACTIVITIES = (
 """What the receipt's seconds are split into."""
 
 
-def make_receipt(session: Run, outcome: Decision, stop_reason: str) -> Receipt:
-    """Everything about the run, as it stands now."""
-    plan, search = session.plan, session.search
-    winner, compared = outcome.winner, outcome.comparison
-    best = None if winner is None else _best_part(session, winner)
-    baseline = _latency_part(session, outcome.untuned)
-    spent = session.spent()
+def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> Receipt:
+    """Everything about a task of the run, as it stands now."""
+    plan, search, space = run.plan, task.search, task.tvm_space
+    winner, compared = decision.winner, decision.comparison
+    best = None if winner is None else _best_part(task, winner)
+    baseline = _latency_part(task, decision.untuned)
+    spent = run.spent(task.dispatcher.desk.seconds)
     return Receipt(
         schema=SCHEMA,
-        workload=_workload_part(plan),
+        workload=_workload_part(task.program),
         target=json.loads(str(plan.target)),
         threads=plan.threads,
         versions=versions(),
-        hardware=_hardware_part(session.ceiling.hardware, plan.board),
+        hardware=_hardware_part(run.hardware, plan.device.address),
         seed=plan.seed,
-        pool=tuple(_member(member, session.consulting) for member in plan.pool.members),
+        pool=tuple(_member(member, run.found) for member in plan.pool.members),
         config=plan.config.to_mapping(),
         trials=_trials_part(search.trials.results),
-        noise=_noise_part(session.measurer.noise),
-        build=_build_part(session.builds, winner),
+        noise=_noise_part(run.measurer.noise),
+        build=_build_part(search.trials.results, winner),
         baseline=baseline,
         best=best,
         speedup=winner.comparison.speedup.median if winner is not None else 1.0,
         speedup_interval=_ends(winner.comparison.speedup.interval) if winner is not None else None,
         verdict=compared.verdict if compared is not None else Verdict.NOT_COMPARED,
         rounds=compared.speedup.samples if compared is not None else 0,
-        roofline=_roofline_part(session, best or baseline),
-        math=_math_part(session, winner),
-        verified=_verified_part(session, winner),
-        proposers=_proposer_parts(session, spent),
+        roofline=_roofline_part(task.ceiling, best or baseline),
+        math=_math_part(plan.exact_math, space, winner),
+        verified=_verified_part(search.trials.verifications, winner),
+        proposers=_proposer_parts(search, spent),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
-        models=_model_parts(session),
-        spending=_spending_part(session),
-        scorer=_scorer_part(session),
+        models=_model_parts(plan, task) if plan.pool.models else None,
+        spending=_spending_part(plan, task.dispatcher) if plan.pool.models else None,
+        scorer=_scorer_part(task.scorer),
         space=SpacePart(
-            sketches=len(session.space.sketches),
-            nodes=len(search.tree.nodes),
-            distinct_schedules=len(search.tree.known),
+            sketches=len(space.sketches), nodes=len(search.tree.nodes), distinct_schedules=len(search.tree.known)
         ),
-        seconds=_seconds(session, spent),
+        seconds=_seconds(run, spent),
         stop_reason=stop_reason,
-        messages=tuple(session.messages),
+        messages=tuple(run.messages),
     )
 
 
-def _member(member: Member, consulting: Consulting | None) -> PoolMember:
+def _member(member: Member, found: Mapping[str, FoundPart]) -> PoolMember:
     spec = member.spec
     if isinstance(member, ExpertMember):
         return PoolMember(name=spec.name, size_b=spec.size_b, nominal=spec.nominal)
@@ -124,18 +123,16 @@ def _member(member: Member, consulting: Consulting | None) -> PoolMember:
             cached_input=None if cached is None else float(cached),
             source=member.prices_from,
         ),
-        found=consulting.found.get(member.name) if consulting else None,
+        found=found.get(member.name),
     )
 
 
-def _model_parts(session: Run) -> dict[str, ModelPart] | None:
-    consulting = session.consulting
-    if consulting is None:
-        return None
+def _model_parts(plan: Plan, task: Task) -> dict[str, ModelPart]:
+    desk = task.dispatcher.desk
     parts = {}
-    for member in session.plan.pool.models:
+    for member in plan.pool.models:
         name = member.name
-        calls = [call for call in consulting.calls if call.model == name]
+        calls = [call for call in desk.calls if call.model == name]
         answered = [call for call in calls if call.error is None]
         others = [call.served for call in answered if call.served not in ("", member.model)]
         spent = sum((call.spent.spending() for call in calls), Spending())
@@ -146,9 +143,9 @@ def _model_parts(session: Run) -> dict[str, ModelPart] | None:
             retried=_counts(str(kind) for call in calls for kind in call.retried),
             in_reasoning=sum(call.in_reasoning for call in answered),
             served_as=_counts(others),
-            unusable=consulting.asking.models[name].dropped,
-            passed=session.search.pool.records[name].passed,
-            benched=consulting.asking.benched(name),
+            unusable=desk.models[name].dropped,
+            passed=task.search.pool.records[name].passed,
+            benched=task.dispatcher.times_benched(name),
             input=spent.input,
             cached=spent.cached,
             output=spent.output,
@@ -164,12 +161,9 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-def _spending_part(session: Run) -> SpendingPart | None:
-    consulting = session.consulting
-    if consulting is None:
-        return None
-    ceilings = session.plan.calling.ceilings
-    spent = sum((call.spent.spending() for call in consulting.calls), Spending())
+def _spending_part(plan: Plan, dispatcher: Dispatcher) -> SpendingPart:
+    ceilings = plan.ceilings
+    spent = sum((call.spent.spending() for call in dispatcher.desk.calls), Spending())
     return SpendingPart(
         usd=float(spent.usd),
         requests=spent.calls,
@@ -178,17 +172,19 @@ def _spending_part(session: Run) -> SpendingPart | None:
         max_calls=ceilings.calls,
         max_tokens=ceilings.tokens,
         max_seconds=ceilings.seconds,
-        ended=consulting.asking.paying_ended,
+        ended=dispatcher.calls_ended,
     )
 
 
-def _trials_part(results: Sequence[TrialResult]) -> TrialsPart:
-    fates = fate_counts(results)
+def _trials_part(results: Sequence[Measurement]) -> TrialsPart:
+    fates = {fate.value: 0 for fate in Fate}
+    for result in results:
+        fates[result.fate] += 1
     return TrialsPart(total=len(results) - fates[Fate.SKIPPED], fates=fates)
 
 
-def _build_part(builds: Mapping[int, Measurement], winner: Winner | None) -> BuildPart:
-    built = {trial: done for trial, done in builds.items() if done.fate is not Fate.SKIPPED}
+def _build_part(results: Sequence[Measurement], winner: Winner | None) -> BuildPart:
+    built = {result.trial: result for result in results if result.fate is not Fate.SKIPPED}
     seconds = {trial: round(done.seconds_building, 3) for trial, done in built.items()}
     return BuildPart(
         total=round(sum(seconds.values()), 3),
@@ -214,8 +210,7 @@ def versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in packages}
 
 
-def _workload_part(plan: Plan) -> WorkloadPart:
-    program = plan.program
+def _workload_part(program: Program) -> WorkloadPart:
     return WorkloadPart(
         name=program.name,
         size=program.size,
@@ -227,7 +222,7 @@ def _workload_part(plan: Plan) -> WorkloadPart:
     )
 
 
-def _hardware_part(hardware: Hardware, board: Board | None) -> HardwarePart:
+def _hardware_part(hardware: Hardware, board: str | None) -> HardwarePart:
     return HardwarePart(
         cpu=hardware.cpu,
         cores=hardware.cores,
@@ -238,16 +233,16 @@ def _hardware_part(hardware: Hardware, board: Board | None) -> HardwarePart:
         peak_threads=hardware.peaks.threads,
         fma_pattern=hardware.peaks.fma_pattern if hardware.peaks.measured else None,
         bandwidth_pattern=hardware.peaks.bandwidth_pattern,
-        board=None if board is None else str(board),
+        board=board,
     )
 
 
-def _latency_part(session: Run, found: Estimate) -> LatencyPart:
-    flops = session.plan.program.flops
+def _latency_part(task: Task, found: Estimate) -> LatencyPart:
+    flops = task.program.flops
     return LatencyPart(
         latency_us=found.median,
         gflops=flops / found.median / 1e3 if flops else None,
-        roofline_share=session.ceiling.share(found.median),
+        roofline_share=task.ceiling.share(found.median),
         interval_us=_ends(found.interval),
     )
 
@@ -256,23 +251,23 @@ def _ends(interval: Interval | None) -> tuple[float, float] | None:
     return None if interval is None else (interval.low, interval.high)
 
 
-def _roofline_part(session: Run, result: LatencyPart) -> RooflinePart | None:
-    roofline = session.ceiling.roofline
+def _roofline_part(ceiling: Ceiling, result: LatencyPart) -> RooflinePart | None:
+    roofline = ceiling.roofline
     if roofline is None or result.roofline_share is None:
         return None
     return RooflinePart(gflops=roofline.gflops, bound=roofline.bound, share=result.roofline_share)
 
 
-def _best_part(session: Run, winner: Winner) -> BestPart:
+def _best_part(task: Task, winner: Winner) -> BestPart:
     schedule = winner.trial.schedule
-    knobs = session.space.knobs(schedule)
-    sketch = next(s for s in session.space.summaries() if s[:2] == (schedule.variant, schedule.sketch))
+    knobs = task.tvm_space.knobs(schedule)
+    sketch = next(s for s in task.tvm_space.summaries() if s[:2] == (schedule.variant, schedule.sketch))
     values = {knob.name: value for knob, value in zip(knobs, schedule.values, strict=True)}
     steps: Transformation = (
         Jump(schedule.variant, schedule.sketch),
         *(Edit(name, value) for name, value in values.items()),
     )
-    latency = _latency_part(session, winner.comparison.tuned)
+    latency = _latency_part(task, winner.comparison.tuned)
     return BestPart(
         latency_us=latency.latency_us,
         gflops=latency.gflops,
@@ -287,10 +282,9 @@ def _best_part(session: Run, winner: Winner) -> BestPart:
     )
 
 
-def _math_part(session: Run, winner: Winner | None) -> MathPart:
+def _math_part(exact: bool, space: TvmSpace, winner: Winner | None) -> MathPart:
     """What vector math replaced in the winner; nothing if the untuned program is kept."""
-    exact = session.plan.exact_math
-    calls = {} if exact or winner is None else count_calls(session.space.scheduled(winner.trial.schedule).mod)
+    calls = {} if exact or winner is None else count_calls(space.scheduled(winner.trial.schedule).mod)
     replaced = {
         name: FunctionPart(calls=calls[name], max_ulp=function.max_ulp)
         for name, function in FUNCTIONS.items()
@@ -299,8 +293,7 @@ def _math_part(session: Run, winner: Winner | None) -> MathPart:
     return MathPart(exact=exact, replaced=replaced)
 
 
-def _verified_part(session: Run, winner: Winner | None) -> VerifiedPart:
-    compared = session.verifications
+def _verified_part(compared: Mapping[int, Verification], winner: Winner | None) -> VerifiedPart:
     wrong = sum(not verification.ok for verification in compared.values())
     if winner is None:
         return VerifiedPart(
@@ -324,13 +317,13 @@ def _verified_part(session: Run, winner: Winner | None) -> VerifiedPart:
     )
 
 
-def _proposer_parts(session: Run, spent: Spent) -> dict[str, ProposerPart]:
+def _proposer_parts(search: Search, spent: Spent) -> dict[str, ProposerPart]:
     trials: dict[str, int] = {}
-    for result in session.search.trials.results:
-        by = session.search.trials.trial(result.trial).proposed_by
+    for result in search.trials.results:
+        by = search.trials.trial(result.trial).proposed_by
         trials[by] = trials.get(by, 0) + 1
     parts = {}
-    for name, record in session.search.pool.records.items():
+    for name, record in search.pool.records.items():
         parts[name] = ProposerPart(
             calls=record.calls,
             trials=trials.pop(name, 0),
@@ -347,21 +340,21 @@ def _proposer_parts(session: Run, spent: Spent) -> dict[str, ProposerPart]:
     return parts | {name: ProposerPart(trials=count) for name, count in trials.items()}
 
 
-def _scorer_part(session: Run) -> ScorerPart:
-    trust = session.scorer.trust
+def _scorer_part(scorer: TrustedScorer) -> ScorerPart:
+    trust = scorer.trust
     return ScorerPart(
-        version=session.scorer.version,
+        version=scorer.version,
         analytical_rank=trust.analytical,
         cost_model_rank=trust.cost_model,
         cost_model_samples=trust.samples,
     )
 
 
-def _seconds(session: Run, spent: Spent) -> dict[str, float]:
+def _seconds(run: Run, spent: Spent) -> dict[str, float]:
     """Wall seconds by activity, exclusive of each other; ``waiting`` is measuring beside building and timing."""
     found = dict(spent.activities)
     measuring = found.pop("measuring", 0.0)
-    building, timing = session.seconds_building, session.seconds_timing
+    building, timing = run.seconds_building, run.seconds_timing
     found |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
     ordered = {name: round(found.get(name, 0.0), 3) for name in ACTIVITIES}
     rest = max(0.0, spent.total - sum(ordered.values()))

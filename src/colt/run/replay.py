@@ -22,26 +22,38 @@ from msgspec import Meta
 
 from colt import events
 from colt.errors import InputError, MeasureError, ReplayError
-from colt.events import Emit, Event, to_record
+from colt.events import Emit, Event, to_record, without_words
 from colt.options import Budget, SearchConfig, SpaceKind
 from colt.plan import MOST_BOARD_THREADS, MOST_SEED, Plan
 from colt.proposers.language.money import Ceilings
 from colt.proposers.poolfile import PoolSpec
 from colt.run.calling import Calling
-from colt.run.loop import TREE, run
+from colt.run.loop import run
 from colt.run.receipt import versions
 from colt.store.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory, read_file
 from colt.store.journal import read_journal
 from colt.store.receipt import Receipt, load_receipt
+from colt.strategies.tree import TREE
 from colt.tvm.devices.assumed import resolve_board_target
 from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program, saved_program
 from colt.tvm.workers import Board
-from colt.world.recording import Line, read_recording
+from colt.world.recording import SCHEMA, Recording, read_recording
 from colt.world.world import Recorded
 
 METHODS = {TREE.name: TREE}
+"""Strategies whose runs can be replayed."""
+RECEIPT_WORDS = (
+    ("messages",),
+    ("best", "sketch_summary"),
+    ("verified", "message"),
+    ("spending", "ended"),
+    ("hardware", "fma_pattern"),
+    ("hardware", "bandwidth_pattern"),
+)
+"""Texts for people in a receipt."""
+DEFAULTS = SearchConfig().to_mapping()
 MOST_SHOWN = 200
 """Characters of a value that differs."""
 
@@ -76,7 +88,7 @@ class RecordedRun:
 
     plan: Plan
     """Without a run directory."""
-    answers: Sequence[Line]
+    recording: Recording
     journal: Sequence[dict[str, Any]]
     receipt: Receipt
     warnings: tuple[str, ...]
@@ -86,15 +98,16 @@ class RecordedRun:
         for listener in on_event:
             for warning in self.warnings:
                 listener(events.Noted(warning))
-        follower = _Follower(self.journal)
+        world = Recorded(self.recording)
+        follower = _Follower(self.journal, world.same_words)
         nodes = 0
         with ExitStack() as stack:
             folder = run_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="colt-replay-"))
             plan = replace(self.plan, run_dir=Path(folder))
             try:
-                receipt = run(plan, [follower, *on_event], METHODS[TREE.name], Recorded(self.answers)).receipt
+                receipt = run(plan, [follower, *on_event], world=world)[0].receipt
                 follower.require_end()
-                nodes, difference = receipt.space.nodes, _receipt_difference(self.receipt, receipt)
+                nodes, difference = receipt.space.nodes, _receipt_difference(self.receipt, receipt, world.same_words)
             except (ReplayError, MeasureError) as error:
                 difference = str(error)
         return Replay(follower.same, nodes, difference, self.warnings)
@@ -127,10 +140,10 @@ def load(folder: Path) -> RecordedRun:
     if not folder.is_dir():
         raise InputError(f"{folder} is no run directory")
     receipt = load_receipt(folder)
-    answers = read_recording(folder / RECORDING)
+    recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
     plan, warnings = _read_plan(folder)
-    return RecordedRun(plan, answers, journal, receipt, (*_other_versions(receipt), *warnings))
+    return RecordedRun(plan, recording, journal, receipt, (*_other_versions(receipt), *_other_words(recording), *warnings))
 
 
 # ---- what was asked for ----
@@ -230,14 +243,21 @@ def _other_versions(receipt: Receipt) -> list[str]:
     ]
 
 
+def _other_words(recording: Recording) -> list[str]:
+    if recording.schema == SCHEMA:
+        return []
+    return ["the run was made by a version that worded messages and prompts differently; words are not compared"]
+
+
 # ---- what came of it ----
 
 
 class _Follower:
     """Compares events with a journal as they come; raises :class:`ReplayError` at the first difference."""
 
-    def __init__(self, journal: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, journal: Sequence[dict[str, Any]], same_words: bool) -> None:
         self._journal = journal
+        self._same_words = same_words
         self.same = 0
 
     def __call__(self, event: Event) -> None:
@@ -246,6 +266,8 @@ class _Follower:
         if self.same == len(self._journal):
             raise ReplayError(f"{JOURNAL} ends there, the replay goes on with {_shown(found)}")
         wanted = self._journal[self.same]
+        if not self._same_words:
+            found, wanted = without_words(found), without_words(wanted)
         if found != wanted:
             where = f"line {self.same + 1} of {JOURNAL}"
             if found["event"] != wanted.get("event"):
@@ -259,10 +281,20 @@ class _Follower:
             raise ReplayError(f"the replay ends there, {JOURNAL} goes on with {_shown(self._journal[self.same])}")
 
 
-def _receipt_difference(wanted: Receipt, found: Receipt) -> str | None:
-    """Versions are no part of it: they are warned about."""
+def _receipt_difference(wanted: Receipt, found: Receipt, same_words: bool) -> str | None:
+    """Versions are no part of it: they are warned about. Settings that did not exist then may have their defaults."""
     found = msgspec.structs.replace(found, versions=wanted.versions)
-    difference = _difference(msgspec.to_builtins(wanted), msgspec.to_builtins(found))
+    config = {name: value for name, value in found.config.items() if name in wanted.config or value != DEFAULTS[name]}
+    found = msgspec.structs.replace(found, config=config)
+    pair = msgspec.to_builtins(wanted), msgspec.to_builtins(found)
+    if not same_words:
+        for receipt in pair:
+            for *path, last in RECEIPT_WORDS:
+                part = receipt
+                for name in path:
+                    part = part[name] or {}
+                part.pop(last, None)
+    difference = _difference(*pair)
     return None if difference is None else f"{RECEIPT}: {difference}"
 
 

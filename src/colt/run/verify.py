@@ -4,46 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from colt.measure.base import Limits
-from colt.search.types import Trial, TrialResult
-
-if TYPE_CHECKING:
-    from colt.run.context import Run
+from colt.measure.base import Limits, Measurement
+from colt.run.context import Run
+from colt.run.task import Task
+from colt.search.types import Trial
 
 Candidate = TypeVar("Candidate")
 
 LEADERS = 5
 """How many correct schedules are timed in turn at the end."""
 MOST_COMPARED = 15
-"""So many of the fastest are compared at the end, whatever comes of it: a comparison builds, runs, and takes memory."""
+"""At most so many of the fastest are compared at the end: a comparison builds, runs, and takes memory."""
 VERIFY_LIMITS = Limits(build_seconds=60.0)
 """The untuned program may take longer to build than a candidate may."""
 
 
-def is_correct(session: Run, trial: Trial) -> bool:
+def is_correct(run: Run, task: Task, trial: Trial) -> bool:
     """Whether the trial computes what the untuned program computes, on random inputs; compared once.
 
-    One that does not is marked as wrong in the search. Raises :class:`MeasureError` if the untuned one does not run.
+    A trial that does not counts as wrong from then on. Raises :class:`MeasureError` if the untuned program does not run.
     """
-    found = session.verifications.get(trial.id)
+    trials = task.search.trials
+    found = trials.verification(trial.id)
     if found is None:
-        candidate = session.space.module(trial.schedule)
-        found = session.measurer.verify(session.plan.program.module, candidate, session.plan.seed, VERIFY_LIMITS)
-        session.verifications[trial.id] = found
+        candidate = task.tvm_space.module(trial.schedule)
+        found = run.measurer.verify(task.program.module, candidate, run.plan.seed, VERIFY_LIMITS)
         if not found.ok:
-            session.mark_wrong(trial, found.message)
+            task.tell_wrong(run, trial, found.message)
+        trials.judge(trial.id, found)
     return found.ok
 
 
-def check_leader(session: Run, results: Sequence[TrialResult]) -> None:
+def check_leader(run: Run, task: Task, results: Sequence[Measurement]) -> None:
     """Compare whichever of these new results would lead, before anybody is told that it does."""
-    ranked = session.search.trials.ranked()
-    best_us = ranked[0][0] if ranked else math.inf
-    timed = sorted((r.latency_us, r.trial) for r in results if r.latency_us is not None)
-    for latency_us, trial in timed:
-        if latency_us >= best_us or is_correct(session, session.search.trials.trial(trial)):
+    with run.watch("verifying"):
+        ranked = task.search.trials.ranked()
+        best_us = ranked[0][0] if ranked else math.inf
+        timed = sorted((one.latency_us, one.trial) for one in results if one.latency_us is not None)
+        for latency_us, number in timed:
+            if latency_us >= best_us or is_correct(run, task, task.search.trials.trial(number)):
+                return
+
+
+def confirm_roofline(run: Run, task: Task) -> None:
+    """Find out whether the fastest correct trial reaches the share of the roofline at which the run is to stop.
+
+    A peak that turns out to be too low is raised before it can stop the run.
+    """
+    wanted = run.plan.budget.until_roofline
+    if wanted is None:
+        return
+    for latency_us, trial in task.search.trials.ranked():
+        if (task.ceiling.share(latency_us) or 0.0) < wanted:
+            return
+        with run.watch("verifying"):
+            correct = is_correct(run, task, trial)
+        if correct:
+            task.ceiling.admit(latency_us)
+            task.roofline_reached = (task.ceiling.share(latency_us) or 0.0) >= wanted
             return
 
 
@@ -63,29 +83,11 @@ def first_correct(
     return found
 
 
-def correct_leaders(session: Run) -> list[tuple[float, Trial]]:
+def correct_leaders(run: Run, task: Task) -> list[tuple[float, Trial]]:
     """Up to :data:`LEADERS` correct trials, fastest first, with their latencies in microseconds."""
-    correct = first_correct(session.search.trials.ranked(), lambda trial: is_correct(session, trial))
-    if session.verifications and not correct:
-        compared = len(session.verifications)
-        session.note(f"all {compared} schedules that were compared compute something else; the untuned program is kept")
+    trials = task.search.trials
+    correct = first_correct(trials.ranked(), lambda trial: is_correct(run, task, trial))
+    if trials.verifications and not correct:
+        compared = len(trials.verifications)
+        run.note(f"all {compared} schedules that were compared compute something else; the untuned program is kept")
     return correct
-
-
-def roofline_reached(session: Run) -> bool:
-    """Whether the fastest correct trial reaches the share of the roofline that the run is to stop at.
-
-    A peak that turns out to be too low is raised before it can stop the run.
-    """
-    wanted = session.plan.budget.until_roofline
-    if wanted is None:
-        return False
-    for latency_us, trial in session.search.trials.ranked():
-        if (session.ceiling.share(latency_us) or 0.0) < wanted:
-            return False
-        with session.watch("verifying"):
-            correct = is_correct(session, trial)
-        if correct:
-            session.ceiling.admit(latency_us)
-            return (session.ceiling.share(latency_us) or 0.0) >= wanted
-    return False

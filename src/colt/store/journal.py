@@ -13,6 +13,10 @@ import msgspec
 from colt.errors import InputError
 from colt.events import Event, to_record
 from colt.store.directory import read_file
+from colt.util.lines import LineFile
+
+MOST_WAITING = 256
+"""Events that wait to be written together."""
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -37,15 +41,25 @@ class Journal:
     """Appends events with the seconds since its opening. A subscriber of the event stream; usable in ``with``."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8", buffering=1 << 16)
+        self._file = LineFile(path)
         self._started = time.monotonic()
+        self._waiting: list[str] = []
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why nothing is written any more, see :class:`~colt.util.lines.LineFile`."""
+        return self._file.failure
 
     def __call__(self, event: Event) -> None:
-        """Write one event; a batch is flushed when the tree has been valued by it."""
+        """Take one event; what has come is written when the tree has been valued by a batch."""
         record = {"t": round(time.monotonic() - self._started, 4), **to_record(event)}
-        self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str) + "\n")
-        if record["event"] == "revalued":
-            self._file.flush()
+        self._waiting.append(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str) + "\n")
+        if record["event"] == "revalued" or len(self._waiting) >= MOST_WAITING:
+            self._write()
+
+    def _write(self) -> None:
+        self._file.write("".join(self._waiting))
+        self._waiting.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -53,4 +67,5 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._write()
         self._file.close()

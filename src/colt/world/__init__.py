@@ -1,2 +1,7 @@
-"""Everything that is not a function of the plan enters a run here: live, from a recording, or first one and then the
-other."""
+"""What a run learns from outside, through one door: see :mod:`colt.world.world`.
+
+    world.py answers.py   what is asked, and the types of the answers
+    recording.py          the answers on disk
+    parts.py              what a live run is made of
+    measurer.py calls.py  a measurer and calls of language models whose answers come through the door
+"""

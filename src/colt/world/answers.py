@@ -128,11 +128,11 @@ class Endpoints(Answer, frozen=True, kw_only=True, tag="endpoints"):
 
 
 class Returned(Answer, frozen=True, kw_only=True, tag="calls"):
-    """Calls of language models that have come back, and the models that are out since then with the reason; ``None`` if
-    nothing has changed in that."""
+    """Calls of language models that have come back, and the models that are benched since then, each with the reason;
+    ``None`` if that has not changed. On disk the field is ``out``."""
 
     calls: tuple[Call, ...] = ()
-    out: dict[str, str] | None = None
+    benched: dict[str, str] | None = msgspec.field(default=None, name="out")
 
 
 class Stop(Answer, frozen=True, kw_only=True, tag="stop"):

@@ -7,16 +7,18 @@ strangers: types and ranges are checked, and nothing in it is ever evaluated.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
 from colt.errors import InputError
 from colt.store.directory import read_file
+from colt.util.lines import LineFile
 from colt.world.answers import AnyAnswer, Spent
 
-SCHEMA = 1
+SCHEMA = 2
+"""1: texts for people and for language models were worded differently."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,41 +37,54 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RecordingWriter:
-    """Writes lines as they come: into memory until there is a file, then each at once."""
+    """Writes answers as they come: into memory until there is a file, then each at once."""
 
     def __init__(self) -> None:
-        self._lines = [msgspec.json.encode(Header(schema=SCHEMA))]
-        self._file: TextIO | None = None
+        self._early = [msgspec.json.encode(Header(schema=SCHEMA))]
+        self._file: LineFile | None = None
         self._count = 1
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why nothing is written any more, see :class:`~colt.util.lines.LineFile`."""
+        return None if self._file is None else self._file.failure
 
     def write(self, question: int, asked: str, answer: AnyAnswer) -> None:
         """Append an answer."""
         self._count += 1
         line = msgspec.json.encode(Line(line=self._count, question=question, asked=asked, answer=answer))
         if self._file is None:
-            self._lines.append(line)
+            self._early.append(line)
         else:
-            self._put(self._file, line)
+            self._file.write(line.decode() + "\n")
 
     def open(self, path: Path) -> None:
         """Write what there is, and from now on everything at once, into a new file. To be called once."""
-        self._file = path.open("x", encoding="utf-8")
-        for line in self._lines:
-            self._put(self._file, line)
-        self._lines.clear()
+        self._file = LineFile(path)
+        self._file.write("".join(line.decode() + "\n" for line in self._early))
+        self._early.clear()
 
     def close(self) -> None:
         """End the file, if there is one."""
         if self._file is not None:
             self._file.close()
 
-    def _put(self, file: TextIO, line: bytes) -> None:
-        file.write(line.decode() + "\n")
-        file.flush()
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The answers of a run, in the order of asking."""
+
+    schema: int
+    lines: tuple[Line, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: its last answer says where the time went."""
+        return bool(self.lines) and isinstance(self.lines[-1].answer, Spent)
 
 
-def read_recording(path: Path) -> list[Line]:
-    """All answers of a run that has come to its end.
+def read_recording(path: Path, *, unfinished: bool = False) -> Recording:
+    """All answers of a run; with ``unfinished`` also of one that broke off, less a last line that is torn.
 
     Raises
     ------
@@ -82,7 +97,7 @@ def read_recording(path: Path) -> list[Line]:
         raise InputError(f"{path.parent} holds no recording: there is no {path.name}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    _check_header(path, rows[0])
+    schema = _read_header(path, rows[0])
     decoder = msgspec.json.Decoder(Line)
     lines: list[Line] = []
     for number, row in enumerate(rows[1:-1], 2):
@@ -93,15 +108,17 @@ def read_recording(path: Path) -> list[Line]:
         if line.line != number or line.question <= (lines[-1].question if lines else 0):
             raise InputError(f"{path}, line {number}, is not where it was written: lines before it are missing or new")
         lines.append(line)
-    if rows[-1] or not lines or not isinstance(lines[-1].answer, Spent):
+    recording = Recording(schema, tuple(lines))
+    if not unfinished and (rows[-1] or not recording.finished):
         raise InputError(f"{path} is cut short after line {len(lines) + 1}: it does not end as that of a finished run")
-    return lines
+    return recording
 
 
-def _check_header(path: Path, row: bytes) -> None:
+def _read_header(path: Path, row: bytes) -> int:
     try:
         header = msgspec.json.decode(row, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}, line 1, is not the head of a recording: {error}") from None
-    if header.schema != SCHEMA:
-        raise InputError(f"{path} has schema {header.schema}; this version of COLT reads {SCHEMA}")
+    if not 1 <= header.schema <= SCHEMA:
+        raise InputError(f"{path} has schema {header.schema}; this version of COLT reads 1 to {SCHEMA}")
+    return header.schema

@@ -67,8 +67,6 @@ MOST_BYTES = 2_000_000
 TEMPLATE_TOKENS = 512
 """What a server may add to a request: its chat template, a system text of its own, words about the schema."""
 CONNECT_S = 15.0
-GRACE_S = 1.0
-"""After a time-out the library may take so long to say itself what happened; then nobody waits any more."""
 NO_KEY = "none"
 """Told to the SDK where there is no key: it would else take another endpoint's key from the environment."""
 HEADERS = frozenset(
@@ -93,6 +91,8 @@ class CallTiming:
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] | None = None
     """``None``: until the time is over, or the client is closed."""
+    grace_s: float = 1.0
+    """How much longer than its time-out the HTTP library may take to report it. Then nobody waits any more."""
 
 
 class ChatClient:
@@ -269,7 +269,7 @@ class ChatClient:
             self._in_flight += 1
         try:
             threading.Thread(target=self._carry, args=(body, timeout_s, outcome), daemon=True).start()
-            came = outcome.get(timeout=timeout_s + GRACE_S)
+            came = outcome.get(timeout=timeout_s + self._timing.grace_s)
         except Empty:
             came = None
         finally:

@@ -1,4 +1,4 @@
-"""The desk that asks over the network, in threads."""
+"""Calls of language models over the network, in threads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Flight:
         return Call.of(self.ticket, self.model, self.request.user, self.outcome, self.seconds)
 
 
-class ChatDesk:
+class ChatCalls:
     """Asks over the network, in threads. Enter it, and leave it to give up what is under way."""
 
     def __init__(self, clients: Sequence[ChatClient], most: int) -> None:
@@ -65,18 +65,18 @@ class ChatDesk:
         self.close()
 
     def send(self, ticket: int, model: str, request: ChatRequest) -> None:
-        """See :meth:`Desk.send`."""
+        """See :meth:`Calls.send`."""
         self._under_way += 1
         flight = _Flight(ticket, model, request)
         flight.answer = self._threads.submit(self._clients[model].complete, request)
         flight.answer.add_done_callback(lambda _: self._landed(flight))
 
     def arrived(self, wait_s: float = 0.0) -> Arrivals:
-        """See :meth:`Desk.arrived`."""
+        """See :meth:`Calls.arrived`."""
         flights = self._fetch(wait_s)
         for flight in flights:
             self._note_refusal(flight)
-        return Arrivals(tuple(flight.call() for flight in flights), self._out())
+        return Arrivals(tuple(flight.call() for flight in flights), self._benched())
 
     def close(self, wait_s: float = 0.0) -> Arrivals:
         """Wait so long for what is under way, then give it up; all that was not fetched comes back here."""
@@ -88,7 +88,7 @@ class ChatDesk:
             client.close()
         self._threads.shutdown(cancel_futures=False)
         flights += self._fetch(0.0)
-        return Arrivals(tuple(flight.call() for flight in flights), self._out())
+        return Arrivals(tuple(flight.call() for flight in flights), self._benched())
 
     def _landed(self, flight: _Flight) -> None:
         flight.seconds = time.monotonic() - flight.started
@@ -115,11 +115,11 @@ class ChatDesk:
         else:
             self._held[flight.model] = error.reason
 
-    def _out(self) -> dict[str, str]:
-        out = dict(self._for_good)
+    def _benched(self) -> dict[str, str]:
+        benched = dict(self._for_good)
         if self._under_way:
-            out = self._held | out
+            benched = self._held | benched
         for name, client in self._clients.items():
-            if name not in out and client.breaker.wait_s() > 0:
-                out[name] = f"{BENCHED}, the last: {self._failures[name]}" if name in self._failures else BENCHED
-        return out
+            if name not in benched and client.breaker.wait_s() > 0:
+                benched[name] = f"{BENCHED}, the last: {self._failures[name]}" if name in self._failures else BENCHED
+        return benched

@@ -1,0 +1,98 @@
+"""When a run stops. Nothing else decides that, and asking changes nothing but what the user is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from colt import events
+from colt.events import Emit
+from colt.plan import Plan
+from colt.util.clock import Stopwatch
+from colt.util.interrupt import Interrupt
+from colt.world.answers import Stop
+from colt.world.world import World
+
+
+class Tuned(Protocol):
+    """A task, as far as stopping depends on it."""
+
+    @property
+    def charged(self) -> int:
+        """Trials that count against the budget."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it has nothing new to try."""
+        ...
+
+    @property
+    def roofline_reached(self) -> bool:
+        """Whether a verified schedule reaches the share of the roofline that was asked for."""
+        ...
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it may not go on since no language model can be asked."""
+        ...
+
+
+class StopRule:
+    """Decides when the run of these tasks stops. ``storage_failed`` tells whether files can't be written any more."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        world: World,
+        watch: Stopwatch,
+        interrupt: Interrupt,
+        emit: Emit,
+        storage_failed: Callable[[], bool],
+    ) -> None:
+        self.tasks: Sequence[Tuned] = ()
+        self._plan = plan
+        self._world = world
+        self._watch = watch
+        self._interrupt = interrupt
+        self._emit = emit
+        self._storage_failed = storage_failed
+        self._told_of_interrupt = False
+
+    def reason(self) -> str | None:
+        """Why no further batch is measured: ``roofline``, ``trials``, ``exhausted``, or as :meth:`requested`."""
+        if all(task.roofline_reached for task in self.tasks):
+            return "roofline"
+        if not self.trials_left:
+            return "trials"
+        if all(task.exhausted or task.roofline_reached for task in self.tasks):
+            return "exhausted"
+        return self.requested()
+
+    @property
+    def trials_left(self) -> int:
+        """Trials that may still be charged, of all tasks together."""
+        return max(0, self._plan.budget.trials - sum(task.charged for task in self.tasks))
+
+    @property
+    def batch_size(self) -> int:
+        """How many schedules to measure next."""
+        return min(self._plan.config.batch_size, self.trials_left)
+
+    def requested(self) -> str | None:
+        """Why the run is to end right now: ``interrupted``, ``seconds``, ``pool`` or ``storage``."""
+        reason: str | None = self._world.take("stop", Stop, self._ask, quiet=Stop()).reason
+        if reason == "interrupted" and not self._told_of_interrupt:
+            self._told_of_interrupt = True
+            self._emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
+        if reason is None and self.tasks and all(task.given_up for task in self.tasks):
+            return "pool"
+        if reason is None and self._storage_failed():
+            return "storage"
+        return reason
+
+    def _ask(self) -> Stop:
+        if self._interrupt.requested:
+            return Stop(reason="interrupted")
+        seconds = self._plan.budget.seconds
+        return Stop(reason="seconds" if seconds is not None and self._watch.total >= seconds else None)

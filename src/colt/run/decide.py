@@ -1,0 +1,76 @@
+"""Which schedule wins, and what may be said of it against the untuned program.
+
+    verify     the leaders compute what the untuned program computes, or make room for the next          verify.py
+    rank       the correct ones are timed in turn with each other
+    compare    the fastest is timed in turn with the untuned program, anew, so that it was not picked    compare.py
+               for the very figures that it is judged by
+    keep       the winner, if its median is better; whether it may be called faster is the verdict
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from colt.run.compare import ONCE_SECONDS, Comparison, compare, rank_in_turn
+from colt.run.context import Run
+from colt.run.task import Task
+from colt.run.verify import correct_leaders
+from colt.search.types import Trial
+from colt.store.receipt import Verdict
+from colt.util.stats import Estimate
+from colt.views.describe import speedup_text
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """The fastest correct leader, with a better median than the untuned program."""
+
+    trial: Trial
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the end of a run finds. ``untuned`` is in microseconds; ``comparison`` is ``None`` if no trial was correct."""
+
+    untuned: Estimate
+    comparison: Comparison | None = None
+    winner: Winner | None = None
+
+
+def decide(run: Run, task: Task) -> Decision:
+    """Who wins."""
+    leaders = correct_leaders(run, task)
+    if not leaders:
+        return Decision(Estimate(task.baseline_us, None, 1))
+    tuned_us, trial = fastest(run, task, leaders)
+    untuned, tuned = task.program.module, task.tvm_space.module(trial.schedule)
+    found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace)
+    winner = Winner(trial, found) if found.speedup.median > 1.0 else None
+    _explain(run, found, winner)
+    return Decision(found.untuned, found, winner)
+
+
+def fastest(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> tuple[float, Trial]:
+    """Time the leaders in turn with each other; the one with the best median, and that, in microseconds."""
+    modules = [task.tvm_space.module(trial.schedule) for _, trial in leaders]
+    medians = rank_in_turn(run.measurer, modules, [us for us, _ in leaders], run.plan.pace)
+    trials = [trial for _, trial in leaders]
+    return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
+
+
+def _explain(run: Run, found: Comparison, winner: Winner | None) -> None:
+    """Say what a figure alone would not."""
+    interval = found.speedup.interval
+    text = speedup_text(found.speedup.median, None if interval is None else (interval.low, interval.high))
+    if found.verdict is Verdict.UNDECIDED:
+        run.note(
+            f"the untuned program takes {found.untuned.median / 1e6:.0f} s, more than {ONCE_SECONDS:g}, "
+            "and is timed in turn only once: the speed-up has no interval"
+        )
+    if winner is None:
+        run.note(f"no schedule is faster than the untuned program, which is kept; the fastest reaches {text}")
+    elif found.verdict is Verdict.NO_DIFFERENCE:
+        run.note(f"the winner is kept, but is not significantly faster than the untuned program: {text}")
+
+

@@ -1,0 +1,212 @@
+"""What belongs to one program of a run: its space, scorer, tree, proposers, roofline and strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from colt import events
+from colt.errors import MeasureError
+from colt.knobs import Schedule
+from colt.measure.base import Fate, Job, Limits, Measurement
+from colt.proposers.desk import Desk
+from colt.proposers.dispatcher import Dispatcher
+from colt.proposers.experts import builtin
+from colt.proposers.language.model import LanguageModel
+from colt.proposers.language.prompt import stable_text
+from colt.proposers.worth import why_stop_paying
+from colt.run.context import Run
+from colt.run.roofline import Ceiling
+from colt.search.search import Search
+from colt.search.types import Proposer, Trial
+from colt.store.directory import PROGRAM, RECORDS, WORKLOADS
+from colt.strategies.base import StrategyMaker
+from colt.tvm.briefing import brief
+from colt.tvm.cost.learned import CostModel
+from colt.tvm.cost.scorer import AnalyticalScorer, TrustedScorer, machine_of
+from colt.tvm.metaschedule.records import Records, arguments_info
+from colt.tvm.programs.export import save_module
+from colt.tvm.programs.source import Program
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.space.timed import TimedScorer, TimedSpace
+from colt.tvm.workers.code_size import predicted_build_seconds
+
+BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
+"""The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
+STALLED = 20
+"""Batches in a row without a new schedule after which a space counts as exhausted."""
+
+
+class Task:
+    """One program of a run. What becomes of its trials lives in ``search.trials`` and nowhere else."""
+
+    def __init__(self, run: Run, program: Program, strategy: StrategyMaker, name: str = "") -> None:
+        """Generate the design space and make everything that proposes, predicts and searches in it."""
+        plan, watch, config = run.plan, run.watch, run.plan.config
+        self.program = program
+        self.name = name
+        """Its folder in the run's directory; empty if the files of the run are its own."""
+        self.seed = plan.seed
+        self.trials_total = plan.budget.trials
+        self.watch = watch
+        self.ceiling = Ceiling(program, plan.threads, run)
+        run.emit(events.Began("generating the design space"))
+        self.tvm_space = TvmSpace.generated(program.module, plan.target, plan.space, vector_math=not plan.exact_math)
+        for message in self.tvm_space.messages:
+            run.note(message)
+        self.space = TimedSpace(self.tvm_space, watch)
+        estimate = AnalyticalScorer(self.tvm_space, machine_of(run.hardware, plan.threads))
+        learned = None if config.cost_model == "off" else self._make_cost_model
+        self.scorer = TrustedScorer(estimate, learned, config.cost_model_warmup, config.cost_model_min_rank)
+        self.search = Search(
+            self.space,
+            TimedScorer(self.scorer, watch),
+            plan.pool.specs,
+            config,
+            seed=plan.seed,
+            trials_total=plan.budget.trials,
+            build_seconds=self._build_seconds,
+            emit=run.emit,
+        )
+        self.experts: tuple[Proposer, ...] = ()
+        """The built-in experts: those of the pool, and those who only fill the time while models think."""
+        self.dispatcher = self._make_dispatcher(run, TimedScorer(estimate, watch))
+        self.strategy = strategy.make(self)
+        self.baseline_us = 0.0
+        """The untuned program's latency in microseconds, as measured at the start."""
+        self.roofline_reached = False
+        """Whether a verified schedule reaches the share of the roofline at which the run is to stop."""
+        self._target = plan.target
+        self._stalled = 0
+        self._records: Records | None = None
+        self._told_of_noise = False
+
+    def _make_dispatcher(self, run: Run, scorer: TimedScorer) -> Dispatcher:
+        pool = run.plan.pool
+        members = builtin.make(pool.experts, self.space, scorer)
+        others = [name for name in builtin.DEFAULT if name not in pool.experts] if pool.models else []
+        fillers = builtin.make(others, self.space, scorer)
+        self.experts = (*members, *fillers)
+        desk = Desk(
+            {expert.spec.name: expert for expert in members},
+            self._make_models(run) if pool.models else {},
+            run.open_calls() if pool.models else None,
+            {member.name: member.concurrency for member in pool.models},
+            run.watch,
+        )
+        paid = [member.name for member in pool.models if not member.is_free]
+
+        def why_stop() -> str | None:
+            if run.plan.keep_paying or not paid:
+                return None
+            return why_stop_paying(self.search.trials, paid, self.ceiling.share(self.search.trials.best_us))
+
+        return Dispatcher(
+            self.search,
+            desk,
+            (*fillers, *members),
+            trials_total=self.trials_total,
+            why_stop=why_stop,
+            strict=run.plan.strict_pool,
+            emit=run.emit,
+            note=run.note,
+            watch=run.watch,
+        )
+
+    def _make_models(self, run: Run) -> dict[str, LanguageModel]:
+        plan = run.plan
+        run.open_calls()
+        vector_math = not plan.exact_math
+        briefing = brief(self.tvm_space, self.program, run.hardware, plan.threads, vector_math=vector_math)
+        pool = [member.in_words for member in plan.pool.members]
+        text = stable_text(briefing, pool)
+        run.require_same_text(text)
+        return {one.name: LanguageModel(one.spec, pool, text, briefing, self.space) for one in plan.pool.models}
+
+    def _make_cost_model(self) -> CostModel:
+        module = self.program.module
+        return CostModel(self.tvm_space, module, self._target, arguments_info(module))
+
+    def _build_seconds(self, schedule: Schedule) -> float:
+        with self.watch("scoring"):
+            return predicted_build_seconds(self.tvm_space.module(schedule))
+
+    # ---- before the search ----
+
+    def measure_baseline(self, run: Run) -> None:
+        """Time the untuned program. Raises :class:`MeasureError` if it does not run."""
+        run.emit(events.Began("measuring the untuned program"))
+        with run.measuring():
+            (result,) = run.measurer.measure([Job(-1, self.program.module)], limits=BASELINE_LIMITS)
+        if result.latency_us is None:
+            raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
+        self.baseline_us = result.latency_us
+        run.emit(events.Baseline(result.latency_us))
+
+    def open(self, run: Run) -> None:
+        """Make the root's children."""
+        run.emit(events.Began("constructing openings"))
+        self.search.open(self.strategy.openings(), self.baseline_us)
+
+    def write_files(self, run: Run) -> None:
+        """Write the untuned program, and from here on MetaSchedule's database."""
+        if (directory := run.directory_of(self.name)) is not None:
+            with run.storing():
+                directory.write(PROGRAM, save_module(self.program.module))
+                folder = directory.path
+                self._records = Records(folder / WORKLOADS, folder / RECORDS, self.program.module, run.plan.target)
+
+    # ---- the main loop's steps ----
+
+    @property
+    def charged(self) -> int:
+        """See :class:`~colt.run.budget.Tuned`, as for the following three."""
+        return self.search.trials.charged
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the pool has to have language models, and none can be asked."""
+        return self.dispatcher.given_up
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the space has nothing new to try."""
+        return self.search.closed or self._stalled >= STALLED
+
+    def learn(self) -> None:
+        """Let the cost model have what was measured so far."""
+        with self.watch("scoring"):
+            self.scorer.learn(self.search.trials.latencies)
+
+    def note_batch(self, batch: Sequence[Trial]) -> None:
+        """Count batches in a row without a schedule."""
+        self._stalled = 0 if batch else self._stalled + 1
+
+    def measure(self, run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
+        """Measure trials one by one, until the user or the clock stops the run."""
+        jobs = (Job(trial.id, self.tvm_space.module(trial.schedule)) for trial in trials)
+        best_us = self.search.trials.best_us
+        measurements = run.measurer.measure(jobs, best_us if self.search.trials.latencies else None)
+        for trial in trials:
+            if run.stop.requested() is not None:
+                return
+            with run.measuring():
+                done = next(measurements)
+            if done.disturbed and not self._told_of_noise:
+                self._told_of_noise = True
+                run.note(
+                    f"another load disturbs {run.plan.device.place} (at trial {done.trial}): timings wait for it to "
+                    "pass, and are corrected as far as possible where it does not"
+                )
+            if self._records is not None and done.fate is not Fate.SKIPPED:
+                with run.storing():
+                    self._records.add(trial.id, self.tvm_space.scheduled(trial.schedule), done.latency_us)
+            seconds = done.seconds_building, done.seconds_timing
+            run.emit(events.Timed(trial.id, done.fate, done.latency_us, *seconds, done.slowdown))
+            yield done
+
+    def tell_wrong(self, run: Run, trial: Trial, message: str) -> None:
+        """Tell everybody that a trial computes something else than the untuned program."""
+        run.note(f"trial {trial.id} by {trial.proposed_by} computes something else: {message}")
+        if self._records is not None:
+            with run.storing():
+                self._records.fail(trial.id)

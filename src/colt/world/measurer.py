@@ -1,0 +1,167 @@
+"""A measurer whose answers come through the door of a run (:mod:`colt.world.world`): live, or from a recording."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from colt.errors import ReplayError
+from colt.measure.base import ExportError, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.world.answers import ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
+from colt.world.world import World
+
+A = TypeVar("A", MeasuredAnswer, VerifiedAnswer, TimedInTurn, ExportedAnswer)
+_NOTHING = Totals(building=0.0, timing=0.0, probes=0, disturbed=0, worst_slowdown=1.0, waiting=0.0)
+
+
+class RecordableMeasurer(Measurer):
+    """Asks the measurer that ``make`` makes. A replay makes none, builds nothing and times nothing.
+
+    Questions name programs by their ``fingerprint``, so that a replay that would measure another program ends there.
+    """
+
+    def __init__(self, world: World, make: Callable[[], Measurer], fingerprint: Callable[[Any], str]) -> None:
+        self.seconds_building = 0.0
+        self.seconds_timing = 0.0
+        self.noise = Noise()
+        self._world = world
+        self._made = world.live(make)
+        self._fingerprint = fingerprint
+        self._recorded = _NOTHING
+        """The accounts of the recorded part of a resumed run."""
+
+    def measure(
+        self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
+    ) -> Iterator[Measurement]:
+        """See :meth:`Measurer.measure`."""
+        left = iter(jobs)
+        while self._world.recorded and (job := next(left, None)) is not None:
+            result = self._answered(job, None)
+            best_us = min((us for us in (best_us, result.latency_us) if us is not None), default=None)
+            yield result
+        if self._made is None:
+            return
+        begun: deque[Job] = deque()
+
+        def handed_out() -> Iterator[Job]:
+            for job in left:
+                begun.append(job)
+                yield job
+
+        for measured in self._made.measure(handed_out(), best_us, limits):
+            yield self._answered(begun.popleft(), measured)
+
+    def _answered(self, job: Job, result: Measurement | None) -> Measurement:
+        def answer() -> MeasuredAnswer:
+            assert result is not None
+            fields = asdict(result)
+            del fields["trial"]
+            return MeasuredAnswer(**fields, totals=self._live_totals())
+
+        found = self._taken(f"measure {job.id}: {self._fingerprint(job.module)}", MeasuredAnswer, answer)
+        fields = msgspec.structs.asdict(found)
+        del fields["totals"]
+        return Measurement(trial=job.id, **fields)
+
+    def verify(self, reference: Any, candidate: Any, seed: int = 0, limits: Limits | None = None) -> Verification:
+        """See :meth:`Measurer.verify`."""
+
+        def answer() -> VerifiedAnswer:
+            done = self._live.verify(reference, candidate, seed, limits)
+            return VerifiedAnswer(
+                ok=done.ok,
+                max_abs_error=_finite(done.max_abs_error),
+                max_rel_error=_finite(done.max_rel_error),
+                tolerance=done.tolerance,
+                message=done.message,
+                totals=self._live_totals(),
+            )
+
+        programs = f"{self._fingerprint(candidate)} against {self._fingerprint(reference)}"
+        found = self._taken(f"verify {programs} with seed {seed}", VerifiedAnswer, answer)
+        return Verification(
+            found.ok,
+            math.inf if found.max_abs_error is None else found.max_abs_error,
+            math.inf if found.max_rel_error is None else found.max_rel_error,
+            found.tolerance,
+            found.message,
+        )
+
+    def interleave(self, modules: Sequence[Any], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+        """See :meth:`Measurer.interleave`."""
+
+        def answer() -> TimedInTurn:
+            done = self._live.interleave(modules, rounds, limits)
+            return TimedInTurn(latencies_us=tuple(map(tuple, done)), totals=self._live_totals())
+
+        programs = ", ".join(self._fingerprint(module) for module in modules)
+        found = self._taken(f"time in turn, {rounds} rounds: {programs}", TimedInTurn, answer)
+        if len(found.latencies_us) != len(modules):
+            raise ReplayError(f"{len(modules)} programs are timed in turn, recorded are {len(found.latencies_us)}")
+        return [list(latencies) for latencies in found.latencies_us]
+
+    def export(self, module: Any, path: Path, limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.export`. A replay writes nothing."""
+
+        def answer() -> ExportedAnswer:
+            error = None
+            try:
+                self._live.export(module, path, limits)
+            except ExportError as refused:
+                error = str(refused)
+            return ExportedAnswer(error=error, totals=self._live_totals())
+
+        found = self._taken(f"export {path.name}: {self._fingerprint(module)}", ExportedAnswer, answer)
+        if found.error is not None:
+            raise ExportError(found.error)
+
+    def take_remarks(self) -> list[str]:
+        """See :meth:`Measurer.take_remarks`."""
+
+        def answer() -> Remarks:
+            return Remarks(texts=tuple(self._live.take_remarks()))
+
+        return list(self._world.take("remarks", Remarks, answer, quiet=Remarks()).texts)
+
+    def close(self) -> None:
+        """See :meth:`Measurer.close`."""
+        if self._made is not None:
+            self._made.close()
+
+    @property
+    def _live(self) -> Measurer:
+        assert self._made is not None, "a replay asks nobody"
+        return self._made
+
+    def _live_totals(self) -> Totals:
+        """The accounts so far, those of a recorded part included."""
+        live, before = self._live, self._recorded
+        return Totals(
+            building=before.building + live.seconds_building,
+            timing=before.timing + live.seconds_timing,
+            probes=before.probes + live.noise.probes,
+            disturbed=before.disturbed + live.noise.disturbed,
+            worst_slowdown=max(before.worst_slowdown, live.noise.worst_slowdown),
+            waiting=before.waiting + live.noise.seconds_waiting,
+        )
+
+    def _taken(self, asked: str, kind: type[A], ask: Callable[[], A]) -> A:
+        """Take an answer and keep the accounts that come with it."""
+        recorded = self._world.recorded
+        found = self._world.take(asked, kind, ask)
+        totals = found.totals
+        if recorded:
+            self._recorded = totals
+        self.seconds_building, self.seconds_timing = totals.building, totals.timing
+        self.noise = Noise(totals.probes, totals.disturbed, totals.worst_slowdown, totals.waiting)
+        return found
+
+
+def _finite(error: float) -> float | None:
+    return error if math.isfinite(error) else None
