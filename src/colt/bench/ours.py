@@ -42,7 +42,9 @@ class TrialLog:
 
 
 def of_ours(
-    pool: tuple[str, ...], strategy: Callable[[CellTask], StrategyMaker], settings: Callable[[CellTask], Mapping[str, Any]]
+    pool: tuple[str, ...],
+    strategy: Callable[[CellTask], StrategyMaker],
+    settings: Callable[[CellTask], Mapping[str, Any]],
 ) -> Search:
     """A strategy by that pool and strategy, with these settings of the search."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from colt.strategies.architect import construct
 from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, seconds_since_start
 from colt.errors import MeasureError
@@ -12,6 +11,7 @@ from colt.measure.base import Fate, Pace
 from colt.plan import Plan
 from colt.run.compare import rank_in_turn
 from colt.run.verify import VERIFY_LIMITS, first_correct
+from colt.strategies.architect import construct
 from colt.util.clock import Stopwatch
 
 

@@ -70,9 +70,7 @@ def compare(measurer: Measurer, untuned: Any, tuned: Any, untuned_us: float, tun
     return Comparison(estimate(between), estimate(around), paired_ratio(between, around))
 
 
-def rank_in_turn(
-    measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace
-) -> list[float]:
+def rank_in_turn(measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace) -> list[float]:
     """Time contenders in turn with each other; the median of each, in microseconds. Raises :class:`MeasureError`."""
     if len(modules) == 1:
         return list(guesses_us)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -140,7 +139,9 @@ class Run:
         plan, parts = self.plan, self.world.parts
         ledger = Ledger(plan.ceilings)
         timing = CallTiming(grace_s=parts.grace_s)
-        clients = [ChatClient(one, ledger, retry=parts.retry, seed=plan.seed, timing=timing) for one in plan.pool.models]
+        clients = [
+            ChatClient(one, ledger, retry=parts.retry, seed=plan.seed, timing=timing) for one in plan.pool.models
+        ]
         return self._stack.enter_context(ChatCalls(clients, plan.calls_at_once))
 
     # ---- measuring ----
@@ -215,4 +216,3 @@ class Run:
             return Spent(total=watch.total, activities=dict(watch.seconds), proposers=dict(proposers))
 
         return self.world.take("time spent", Spent, answer)
-

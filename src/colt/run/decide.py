@@ -1,10 +1,10 @@
 """Which schedule wins, and what may be said of it against the untuned program.
 
-    verify     the leaders compute what the untuned program computes, or make room for the next          verify.py
-    rank       the correct ones are timed in turn with each other
-    compare    the fastest is timed in turn with the untuned program, anew, so that it was not picked    compare.py
-               for the very figures that it is judged by
-    keep       the winner, if its median is better; whether it may be called faster is the verdict
+verify     the leaders compute what the untuned program computes, or make room for the next          verify.py
+rank       the correct ones are timed in turn with each other
+compare    the fastest is timed in turn with the untuned program, anew, so that it was not picked    compare.py
+           for the very figures that it is judged by
+keep       the winner, if its median is better; whether it may be called faster is the verdict
 """
 
 from __future__ import annotations
@@ -72,5 +72,3 @@ def _explain(run: Run, found: Comparison, winner: Winner | None) -> None:
         run.note(f"no schedule is faster than the untuned program, which is kept; the fastest reaches {text}")
     elif found.verdict is Verdict.NO_DIFFERENCE:
         run.note(f"the winner is kept, but is not significantly faster than the untuned program: {text}")
-
-

@@ -31,5 +31,7 @@ def random_search(constructed_first: int = 0) -> StrategyMaker:
     """Random schedules after so many constructed ones."""
     return StrategyMaker(
         "list",
-        lambda ground: Listed(ground, lambda ground: chain(islice(constructed(ground), constructed_first), sampled(ground))),
+        lambda ground: Listed(
+            ground, lambda ground: chain(islice(constructed(ground), constructed_first), sampled(ground))
+        ),
     )
