@@ -1,7 +1,7 @@
 """Which strategies there are, and how each searches.
 
-All share builder, runner, threads and budget. The leaders of all are verified and timed in turn with each other, so that
-no strategy profits from the luck of a ranking.
+All share builder, runner, threads and budget. The leaders of all are verified and timed in turn with each other, so
+that no strategy profits from the luck of a ranking.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ BENCHED = "benched after failures"
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Calls that have come back since the last time, and the models that are benched at present, each with the reason."""
+    """Calls that have come back since the last time, and the models that are benched now, each with the reason."""
 
     calls: tuple[Call, ...] = ()
     benched: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class _Question:
 
 
 class Desk:
-    """Asks the members of one task's pool. ``calls`` and ``slots`` (calls at once, by model) are for language models."""
+    """Asks the members of one task's pool. ``calls`` and ``slots`` (calls at once by model) are for language models."""
 
     def __init__(
         self,

@@ -198,7 +198,7 @@ class Run:
             self.note(f"{self.storage_failure}; the run ends with the best so far")
 
     def directory_of(self, task: str) -> RunDirectory | None:
-        """Where files of a task are written, if files still are: its folder, or the run's directory if it has no name."""
+        """Where files of a task are written, if any still are: its folder, or the run's if the task has no name."""
         if self.directory is None or self._check_storage():
             return None
         path = self.directory.path / task

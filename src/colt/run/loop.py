@@ -1,11 +1,11 @@
 """The main job, on one screen.
 
-open       look at the hardware; for each program generate its space, time it untuned, construct openings   task.py
-ask        language models get questions about the shared tree, experts answer at once                       strategies/
-measure    a worker builds and times the batch, while language models think                                  measure/
-check      a schedule that would lead is compared with the untuned program first                             verify.py
-tell       the tree is revalued, the scorer learns                                                           search/
-finish     leaders are verified, timed in turn with the untuned program, and exported                        finish.py
+open      look at the hardware; generate each program's space, time it untuned, construct openings   task.py
+ask       language models get questions about the shared tree, experts answer at once                strategies/
+measure   a worker builds and times the batch while language models think                            measure/
+check     a schedule that would lead is compared with the untuned program first                      verify.py
+tell      the tree is revalued, the scorer learns                                                    search/
+finish    leaders are verified, timed in turn with the untuned program, and exported                 finish.py
 """
 
 from __future__ import annotations

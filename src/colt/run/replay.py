@@ -143,9 +143,8 @@ def load(folder: Path) -> RecordedRun:
     recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
     plan, warnings = _read_plan(folder)
-    return RecordedRun(
-        plan, recording, journal, receipt, (*_other_versions(receipt), *_other_words(recording), *warnings)
-    )
+    warnings = [*_other_versions(receipt), *_other_words(recording), *warnings]
+    return RecordedRun(plan, recording, journal, receipt, tuple(warnings))
 
 
 # ---- what was asked for ----

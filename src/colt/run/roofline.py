@@ -89,9 +89,8 @@ class Ceiling:
 
     def _measure_again(self, latency_us: float) -> None:
         self._measured_again = True
-        self._host.note(
-            f"a kernel reaches {self.share(latency_us):.2f} of {self._peak()}, which is void and measured again"
-        )
+        share = f"{self.share(latency_us):.2f} of {self._peak()}"
+        self._host.note(f"a kernel reaches {share}, which is void and measured again")
         seen = self._host.world.take(f"hardware again, {self._threads} threads", Looked, self._look_again)
         self._host.hardware = seen.hardware
         for message in seen.notes:

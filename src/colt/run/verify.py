@@ -24,7 +24,7 @@ VERIFY_LIMITS = Limits(build_seconds=60.0)
 def is_correct(run: Run, task: Task, trial: Trial) -> bool:
     """Whether the trial computes what the untuned program computes, on random inputs; compared once.
 
-    A trial that does not counts as wrong from then on. Raises :class:`MeasureError` if the untuned program does not run.
+    A trial that does not counts as wrong from then on. Raises :class:`MeasureError` if the untuned program fails.
     """
     trials = task.search.trials
     found = trials.verification(trial.id)

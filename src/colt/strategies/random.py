@@ -29,9 +29,8 @@ def sampled(ground: Ground) -> Iterator[Opening]:
 
 def random_search(constructed_first: int = 0) -> StrategyMaker:
     """Random schedules after so many constructed ones."""
-    return StrategyMaker(
-        "list",
-        lambda ground: Listed(
-            ground, lambda ground: chain(islice(constructed(ground), constructed_first), sampled(ground))
-        ),
-    )
+
+    def source(ground: Ground) -> Iterator[Opening]:
+        return chain(islice(constructed(ground), constructed_first), sampled(ground))
+
+    return StrategyMaker("list", lambda ground: Listed(ground, source))

@@ -8,9 +8,9 @@ from pathlib import Path
 class LineFile:
     """Appends lines to a new file, each one whole or not at all.
 
-    The first write that fails (a full disk, a folder that has gone) ends the writing: what it left of a line is cut off,
-    ``failure`` holds the error with the file's name, and later lines are dropped. Nothing is raised, since a line is
-    written in the middle of other work; whoever owns the file looks at ``failure``.
+    The first write that fails (a full disk, a folder that has gone) ends the writing: what it left of a line is cut
+    off, ``failure`` holds the error with the file's name, and later lines are dropped. Nothing is raised, since a line
+    is written in the middle of other work; the owner of the file looks at ``failure``.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The one door through which everything enters a run that is not a function of its plan.
 
-A run *takes* answers: how fast the hardware is, what became of a candidate, whether to stop. The main loop does not know
-where they come from:
+A run *takes* answers: how fast the hardware is, what became of a candidate, whether to stop. The main loop does not
+know where they come from:
 
     Live       asks
     Recorded   reads a recording, which is a replay
@@ -40,7 +40,7 @@ class World(Protocol):
 
     @property
     def same_words(self) -> bool:
-        """Whether recorded texts were written by code that words them as this code does, so that they may be compared."""
+        """Whether texts for people and prompts may be compared: earlier versions worded theirs differently."""
         ...
 
     def take(self, asked: str, kind: type[A], ask: Callable[[], A], quiet: A | None = None) -> A:
