@@ -31,7 +31,7 @@ class Winner:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the end of a run finds. ``untuned`` is in microseconds; there is no ``comparison`` if no trial was correct."""
+    """What the end of a run finds: ``untuned`` in microseconds, and a ``comparison`` if any trial was correct."""
 
     untuned: Estimate
     comparison: Comparison | None = None
