@@ -12,7 +12,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.events import Event, to_record
-from colt.store.directory import read_file
+from colt.util.files import LineFile, read_file
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -37,13 +37,16 @@ class Journal:
     """Appends events with the seconds since its opening. A subscriber of the event stream; usable in ``with``."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8", buffering=1 << 16)
+        self._file = LineFile(path, new=False)
         self._started = time.monotonic()
 
     def __call__(self, event: Event) -> None:
-        """Write one event; a batch is flushed when the tree has been valued by it."""
+        """Write one event; a batch is flushed when the tree has been valued by it.
+
+        Raises :class:`OSError`, which names the file, if it cannot be written: this time or earlier.
+        """
         record = {"t": round(time.monotonic() - self._started, 4), **to_record(event)}
-        self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str) + "\n")
+        self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str).encode())
         if record["event"] == "revalued":
             self._file.flush()
 

@@ -8,12 +8,11 @@ strangers: types and ranges are checked, and nothing in it is ever evaluated.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
 from colt.errors import InputError
-from colt.store.directory import read_file
+from colt.util.files import LineFile, read_file
 from colt.world.answers import AnyAnswer, Spent
 
 SCHEMA = 1
@@ -39,11 +38,11 @@ class RecordingWriter:
 
     def __init__(self) -> None:
         self._lines = [msgspec.json.encode(Header(schema=SCHEMA))]
-        self._file: TextIO | None = None
+        self._file: LineFile | None = None
         self._count = 1
 
     def write(self, question: int, asked: str, answer: AnyAnswer) -> None:
-        """Append an answer."""
+        """Append an answer. Raises :class:`OSError`, which names the file; the lines before are in it."""
         self._count += 1
         line = msgspec.json.encode(Line(line=self._count, question=question, asked=asked, answer=answer))
         if self._file is None:
@@ -53,7 +52,7 @@ class RecordingWriter:
 
     def open(self, path: Path) -> None:
         """Write what there is, and from now on everything at once, into a new file. To be called once."""
-        self._file = path.open("x", encoding="utf-8")
+        self._file = LineFile(path)
         for line in self._lines:
             self._put(self._file, line)
         self._lines.clear()
@@ -63,8 +62,8 @@ class RecordingWriter:
         if self._file is not None:
             self._file.close()
 
-    def _put(self, file: TextIO, line: bytes) -> None:
-        file.write(line.decode() + "\n")
+    def _put(self, file: LineFile, line: bytes) -> None:
+        file.write(line)
         file.flush()
 
 
