@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchStrategy", "Builder", "Runner", "VectorMath"]
 
-_MODULES = {"SearchStrategy": "strategy", "Builder": "builder", "Runner": "runner", "VectorMath": "vector_math"}
+_MODULES = {
+    "SearchStrategy": "metaschedule.strategy",
+    "Builder": "metaschedule.builder",
+    "Runner": "metaschedule.runner",
+    "VectorMath": "vector_math",
+}
 
 
 def __getattr__(name: str) -> Any:
