@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.pool.cost_schedules import IN_FLIGHT, run
+from tests.helpers.cost_schedules import IN_FLIGHT, run
 
 
 def main() -> int:

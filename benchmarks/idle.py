@@ -20,8 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.pool.chat_server import ChatServer
-from tests.pool.simulated_model import simulated_reply
+from tests.helpers.chat_server import ChatServer
+from tests.helpers.simulated_model import simulated_reply
 
 import colt
 from colt.proposers.language.money import Prices

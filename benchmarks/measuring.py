@@ -251,8 +251,8 @@ def show_overlap(options: argparse.Namespace) -> None:
 
 def show_faults(options: argparse.Namespace) -> None:
     """The programs are those of the tests."""
-    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "tvm", "measure"))
-    from test_measure_faults import FAULTS, LIMITS, jobs
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+    from tests.tvm.workers.test_faults import FAULTS, LIMITS, jobs
 
     target = resolve_target(None, THREADS)
     for name, (module, _, _) in FAULTS.items():

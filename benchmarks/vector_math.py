@@ -7,7 +7,7 @@
 ``functions`` adds each function of 4096 elements to a vector in the cache, on one thread, and subtracts what adding
 takes; a slot is the time of a vector multiply-add. ``layers`` compares a hand schedule of 512 x 4096 elements with
 numpy, each in its own process. ``workloads`` times schedules that the architect constructs for either math, and how
-long they take to build. Accuracy is the matter of ``tests/tvm/vector_math_accuracy.py``.
+long they take to build. Accuracy is the matter of ``tests/helpers/vector_math_accuracy.py``.
 """
 
 from __future__ import annotations

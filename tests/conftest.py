@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from colt.machine import Peaks, detect, save_peaks
-from tests.hurry import hurry
-from tests.loopback_board import LoopbackBoard
+from tests.helpers.hurry import hurry
+from tests.helpers.loopback_board import LoopbackBoard
 
 if TYPE_CHECKING:
-    from tests.pool_runs import PoolRuns
+    from tests.helpers.pool_runs import PoolRuns
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -37,7 +37,7 @@ def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def in_haste() -> Iterator[None]:
-    """Runs of this process take no more time at their ends than they need, see :mod:`tests.hurry`."""
+    """Runs of this process take no more time at their ends than they need, see :mod:`tests.helpers.hurry`."""
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
         yield
@@ -87,10 +87,10 @@ def layer(m=64, n=96, k=128):
 
 @pytest.fixture
 def pool_runs(tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PoolRuns]:
-    """Whole runs with language models and a key, on a quick machine, see :mod:`tests.pool_runs`."""
+    """Whole runs with language models and a key, on a quick machine, see :mod:`tests.helpers.pool_runs`."""
     pytest.importorskip("openai")
-    from tests.pool.chat_members import KEY
-    from tests.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
+    from tests.helpers.chat_members import KEY
+    from tests.helpers.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
 
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     quick_machine(monkeypatch)  # with the patches of the test itself, so that all are undone in the right order

@@ -12,7 +12,7 @@ from colt import events
 from colt.events import Event, to_record
 from colt.knobs import Edit, Jump, Schedule
 from colt.measure.base import Fate
-from tests.search.operations import life
+from tests.helpers.operations import life
 
 SCHEDULE = Schedule("plain", "flat", ((1, 4, 2, 8), 64, "inline"))
 TRANSFORMATION = (Jump("plain", "flat"), Edit("C.i", (1, 4, 2, 8)), Edit("unroll", 64), Edit("pad.at", None))

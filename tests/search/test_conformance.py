@@ -28,7 +28,7 @@ from colt.testing import (
     check_space,
     rule,
 )
-from tests.search.toyworld import MIDDLE, MODELS, BestOf, LineSpace, VersionedScorer
+from tests.helpers.toyworld import MIDDLE, MODELS, BestOf, LineSpace, VersionedScorer
 
 SPACES = {"toy": ToySpace(), "toy 32": ToySpace(32), "line": LineSpace(9)}
 

@@ -11,8 +11,8 @@ from colt import events
 from colt.measure.base import Fate
 from colt.search.course import Course
 from colt.search.types import Proposal, ProposalError, Ticket, TrialResult
-from tests.search.operations import Life, Operation, few, life, operations, worlds
-from tests.search.toyworld import ILLEGAL, LARGE, LINE, SMALL, World, line_world, to
+from tests.helpers.operations import Life, Operation, few, life, operations, worlds
+from tests.helpers.toyworld import ILLEGAL, LARGE, LINE, SMALL, World, line_world, to
 
 SILENT = ProposalError("nothing")
 

@@ -13,7 +13,7 @@ from colt import events
 from colt.measure.base import Fate
 from colt.search.search import answer
 from colt.search.types import Proposal, ProposalError, Ticket, TrialResult
-from tests.search.operations import CONFIGS, Life, Operation, few, life, operations, tree, worlds
+from tests.helpers.operations import CONFIGS, Life, Operation, few, life, operations, tree, worlds
 
 seeds = st.integers(0, 10_000)
 

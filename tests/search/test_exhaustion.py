@@ -10,7 +10,7 @@ from colt import events
 from colt.options import SearchConfig
 from colt.search.search import answer
 from colt.search.types import ProposalError, Ticket
-from tests.search.toyworld import LINE, LineSpace, World, line_world, to
+from tests.helpers.toyworld import LINE, LineSpace, World, line_world, to
 
 ENOUGH = 5_000
 """Iterations after which a loop counts as endless."""

@@ -12,7 +12,7 @@ from colt.knobs import Edit, Schedule
 from colt.options import SearchConfig
 from colt.search.openings import most_diverse
 from colt.search.types import MemberSpec, Proposal, ProposalError
-from tests.search.toyworld import LARGE, LINE, MODELS, SMALL, LineSpace, World, line_world, sampled, to
+from tests.helpers.toyworld import LARGE, LINE, MODELS, SMALL, LineSpace, World, line_world, sampled, to
 
 # ---- children ----
 

@@ -12,7 +12,7 @@ from colt.knobs import Schedule, Sketch, Value
 from colt.options import PRESETS, SearchConfig
 from colt.search.toy import ToyScorer, ToySpace
 from colt.testing import SpaceCase
-from tests.search.toyworld import MODELS, UNTUNED_US, World, sampled
+from tests.helpers.toyworld import MODELS, UNTUNED_US, World, sampled
 
 TRIALS = 128
 SEEDS = range(8)

@@ -18,7 +18,7 @@ from colt import events
 from colt.knobs import show_value
 from colt.options import SearchConfig
 from colt.search.tree import Node
-from tests.search.toyworld import LineSpace, World
+from tests.helpers.toyworld import LineSpace, World
 
 GOLDEN = Path(__file__).parent / "golden"
 ASKS, TRIALS = 8, 5

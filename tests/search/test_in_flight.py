@@ -8,7 +8,7 @@ from colt import events
 from colt.options import SearchConfig
 from colt.search.search import answer
 from colt.search.types import NotAsked, Proposal, ProposalError, Ticket
-from tests.search.operations import CONFIGS, Life, life, tree
+from tests.helpers.operations import CONFIGS, Life, life, tree
 
 
 def out(it: Life) -> Ticket:

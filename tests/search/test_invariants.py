@@ -10,8 +10,8 @@ from hypothesis import given
 
 from colt import events
 from colt.search.tree import Node
-from tests.search.operations import Life, Operation, few, life, operations, worlds
-from tests.search.toyworld import World
+from tests.helpers.operations import Life, Operation, few, life, operations, worlds
+from tests.helpers.toyworld import World
 
 
 @few

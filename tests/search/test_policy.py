@@ -15,7 +15,7 @@ from colt.search import policy
 from colt.search.pool import Pool, small_model_bonus
 from colt.search.tree import Node, Tree, Values
 from colt.search.types import MemberSpec
-from tests.search.toyworld import LARGE, MIDDLE, MODELS, SMALL
+from tests.helpers.toyworld import LARGE, MIDDLE, MODELS, SMALL
 
 PHI = {"small": 1.0, "middle": 0.6243, "large": 0.0}
 NARROW = SearchConfig(widening_coefficient=0.0, branching=2, root_width=3)

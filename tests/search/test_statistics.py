@@ -13,8 +13,8 @@ from colt.measure.base import Fate
 from colt.options import SearchConfig
 from colt.search.pool import MemberRecord, Pool
 from colt.search.types import Proposal, ProposalError, TrialResult
-from tests.search.operations import Operation, few, life, operations, worlds
-from tests.search.toyworld import ILLEGAL, LARGE, MIDDLE, MODELS, SMALL, World, line_world, to
+from tests.helpers.operations import Operation, few, life, operations, worlds
+from tests.helpers.toyworld import ILLEGAL, LARGE, MIDDLE, MODELS, SMALL, World, line_world, to
 
 SILENT = ProposalError("nothing")
 

@@ -14,8 +14,8 @@ from colt.measure.base import Fate
 from colt.options import SearchConfig
 from colt.search.tree import Values
 from colt.search.types import TrialResult
-from tests.search.operations import few
-from tests.search.toyworld import LINE, SMALL, World, line_world, to
+from tests.helpers.operations import few
+from tests.helpers.toyworld import LINE, SMALL, World, line_world, to
 
 
 @pytest.mark.parametrize(("ratio", "log", "raw"), [(1.0, 1.0, 1.0), (2.0, 0.5906, 0.5), (60.0, 0.1963, 0.0167)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import space_programs as programs
 
 from colt.machine import detect
 from colt.proposers.experts import builtin
@@ -14,6 +13,7 @@ from colt.testing.scorer import SCORER_CHECKS
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.space.space import TvmSpace
+from tests.helpers import space_programs as programs
 
 TARGET = resolve_target(None, 2)
 MAKERS = {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from colt.errors import InputError
 from colt.machine.machine import Hardware
 from colt.machine.peaks import Peaks
+from colt.util.files import write_atomically
 
 CACHE_VARIABLE = "COLT_CACHE_DIR"
 _FORMAT = 1
@@ -57,9 +57,7 @@ def save_peaks(hardware: Hardware, peaks: Peaks, folder: Path | None = None) -> 
     content = {"format": _FORMAT, "cpu": hardware.cpu, "peaks": [asdict(kept) for kept in everything.values()]}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.stem, suffix=".tmp", delete=False) as file:
-            json.dump(content, file, indent=1)
-        os.replace(file.name, path)
+        write_atomically(path, json.dumps(content, indent=1).encode())
     except OSError as error:
         warnings.warn(f"measured peaks are not kept for next time: {error}", stacklevel=2)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import tomli_w
 
 from colt.errors import InputError
+from colt.util.files import read_file as read_file
+from colt.util.files import write_atomically
 
 CONFIG = "config.toml"
 JOURNAL = "journal.jsonl"
@@ -50,35 +51,51 @@ class RunDirectory:
     def create(cls, path: Path, config: dict[str, object]) -> RunDirectory:
         """Claim ``path`` for a new run by writing its config there. Raises as :meth:`require_free`."""
         cls.require_free(path)
+        content = tomli_w.dumps(config).encode()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with (path / CONFIG).open("xb") as file:
-                tomli_w.dump(config, file)
+            (path / CONFIG).touch(exist_ok=False)  # now no other run can have the directory
+            try:
+                write_atomically(path / CONFIG, content)
+            except BaseException:
+                (path / CONFIG).unlink()
+                raise
         except OSError as error:
             raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
         return cls(path)
 
+    @staticmethod
+    def reserve_next(parent: Path, name: str) -> Path:
+        """Make ``parent/name-1``, or the next number that is not taken, as an empty directory that is ours alone.
+
+        :meth:`create` claims it later; :meth:`release` gives the number back. Raises :class:`InputError`.
+        """
+        number = 1
+        while True:
+            path = parent / f"{name}-{number}"
+            try:
+                parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir()
+            except FileExistsError:
+                if not parent.is_dir():
+                    raise InputError(f"{parent} cannot hold run directories: it is no directory") from None
+                number += 1
+            except OSError as error:
+                raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
+            else:
+                return path
+
+    @staticmethod
+    def release(path: Path) -> None:
+        """Remove a directory that was reserved, if it is still empty."""
+        with suppress(OSError):
+            path.rmdir()
+
     def write(self, name: str, content: bytes) -> Path:
-        """Write a file completely or not at all."""
+        """Write a file completely or not at all. Raises :class:`OSError`, which names the file."""
         target = self.path / name
-        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.path)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomically(target, content)
         return target
-
-
-def read_file(path: Path) -> bytes:
-    """What a file of a run directory holds. Raises :class:`OSError`, also for what is no file, such as a pipe, which
-    would be waited for."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
-    return path.read_bytes()
 
 
 def next_free(parent: Path, name: str) -> Path:

@@ -12,11 +12,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.events import Event, to_record
-from colt.store.directory import read_file
-from colt.util.lines import LineFile
-
-MOST_WAITING = 256
-"""Events that wait to be written together."""
+from colt.util.files import LineFile, read_file
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -38,28 +34,28 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 class Journal:
-    """Appends events with the seconds since its opening. A subscriber of the event stream; usable in ``with``."""
+    """Appends events with the seconds since its opening. A subscriber of the event stream; usable in ``with``.
+
+    A write that fails raises nothing, since events come in the middle of other work: ``failure`` has the error, which
+    names the file, and nothing more is written.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.failure: OSError | None = None
         self._file = LineFile(path)
         self._started = time.monotonic()
-        self._waiting: list[str] = []
-
-    @property
-    def failure(self) -> OSError | None:
-        """Why nothing is written any more, see :class:`~colt.util.lines.LineFile`."""
-        return self._file.failure
 
     def __call__(self, event: Event) -> None:
-        """Take one event; what has come is written when the tree has been valued by a batch."""
+        """Write one event; a batch is flushed when the tree has been valued by it."""
+        if self.failure is not None:
+            return
         record = {"t": round(time.monotonic() - self._started, 4), **to_record(event)}
-        self._waiting.append(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str) + "\n")
-        if record["event"] == "revalued" or len(self._waiting) >= MOST_WAITING:
-            self._write()
-
-    def _write(self) -> None:
-        self._file.write("".join(self._waiting))
-        self._waiting.clear()
+        try:
+            self._file.write(json.dumps(record, separators=(",", ":"), allow_nan=False, default=str).encode())
+            if record["event"] == "revalued":
+                self._file.flush()
+        except OSError as error:
+            self.failure = error
 
     def __enter__(self) -> Self:
         return self
@@ -67,5 +63,4 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._write()
         self._file.close()

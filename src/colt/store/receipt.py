@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
-from colt.store.directory import RECEIPT, read_file
+from colt.store.directory import RECEIPT
+from colt.util.files import read_file
 
 SCHEMA = 1
 

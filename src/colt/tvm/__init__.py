@@ -3,10 +3,11 @@
 For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=colt.tvm.SearchStrategy())``, and
 ``builder=colt.tvm.Builder(), runner=colt.tvm.Runner()``. For users of TVM: ``colt.tvm.VectorMath()(mod)``.
 
-``host`` brings TVM up; ``source`` loads programs, ``workloads/`` are the built-in ones; ``sketches/``, ``extract`` and
-``space`` make the schedules; ``vector_math/`` rewrites what they compute; ``skeleton``, ``scorer`` and ``cost_model``
-predict them; ``measure/`` builds and times them; ``records`` and ``export`` write results; ``strategy``, ``builder``
-and ``runner`` are the adapters to MetaSchedule, the latter two over ``artifact`` and ``shared``.
+- ``devices/``: where kernels run; ``workers/``: the processes that build and time them
+- ``programs/``: where programs come from, and files of tuned ones
+- ``space/``: the schedules of a program; ``sketches/``: the structures that they start from; ``cost/``: predictions
+- ``vector_math/``: exp and the like, rewritten for vectors; ``briefing/``: what language models are told
+- ``metaschedule/``: strategy, builder, runner and records for stock TVM
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchStrategy", "Builder", "Runner", "VectorMath"]
 
-_MODULES = {"SearchStrategy": "strategy", "Builder": "builder", "Runner": "runner", "VectorMath": "vector_math"}
+_MODULES = {
+    "SearchStrategy": "metaschedule.strategy",
+    "Builder": "metaschedule.builder",
+    "Runner": "metaschedule.runner",
+    "VectorMath": "vector_math",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,7 @@ from pathlib import Path
 import msgspec
 
 from colt.errors import InputError
-from colt.store.directory import read_file
-from colt.util.lines import LineFile
+from colt.util.files import LineFile, read_file
 from colt.world.answers import AnyAnswer, Spent
 
 SCHEMA = 2
@@ -37,17 +36,17 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RecordingWriter:
-    """Writes answers as they come: into memory until there is a file, then each at once."""
+    """Writes answers as they come: into memory until there is a file, then each at once.
+
+    A write that fails raises nothing, since answers come in the middle of other work: ``failure`` has the error, which
+    names the file, and nothing more is written.
+    """
 
     def __init__(self) -> None:
+        self.failure: OSError | None = None
         self._early = [msgspec.json.encode(Header(schema=SCHEMA))]
         self._file: LineFile | None = None
         self._count = 1
-
-    @property
-    def failure(self) -> OSError | None:
-        """Why nothing is written any more, see :class:`~colt.util.lines.LineFile`."""
-        return None if self._file is None else self._file.failure
 
     def write(self, question: int, asked: str, answer: AnyAnswer) -> None:
         """Append an answer."""
@@ -56,18 +55,31 @@ class RecordingWriter:
         if self._file is None:
             self._early.append(line)
         else:
-            self._file.write(line.decode() + "\n")
+            self._put(self._file, line)
 
     def open(self, path: Path) -> None:
-        """Write what there is, and from now on everything at once, into a new file. To be called once."""
+        """Write what there is, and from now on everything at once, into a new file. To be called once.
+
+        Raises :class:`OSError` if the file can't be made.
+        """
         self._file = LineFile(path)
-        self._file.write("".join(line.decode() + "\n" for line in self._early))
+        self._put(self._file, *self._early)
         self._early.clear()
 
     def close(self) -> None:
         """End the file, if there is one."""
         if self._file is not None:
             self._file.close()
+
+    def _put(self, file: LineFile, *lines: bytes) -> None:
+        if self.failure is not None:
+            return
+        try:
+            for line in lines:
+                file.write(line)
+            file.flush()
+        except OSError as error:
+            self.failure = error
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ One small file in the cache folder, ``endpoints.json``. It is only for the recor
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ import msgspec
 from colt.machine import cache_folder
 from colt.proposers.poolfile import ModelMember
 from colt.store.receipt import FoundPart
+from colt.util.files import write_atomically
 
 if TYPE_CHECKING:
     from colt.proposers.language.probe import Finding
@@ -48,9 +47,7 @@ def remember(findings: Iterable[Finding], folder: Path | None = None) -> None:
     latest = dict(list(known.items())[-MOST:])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=FILE, suffix=".tmp", delete=False) as file:
-            file.write(msgspec.json.format(msgspec.json.encode(latest), indent=1))
-        os.replace(file.name, path)
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(latest), indent=1))
     except OSError as error:
         warnings.warn(f"what was found is not kept for runs: {error}", stacklevel=2)
 

@@ -19,6 +19,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.tvm.programs.export import load_module, save_module
+from colt.util.files import replacing
 
 SUFFIX = ".colt"
 
@@ -41,9 +42,10 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return load_module(self.module.encode())
 
     def write(self, path: Path) -> None:
-        """Write the file. Raises OSError."""
+        """Write the file. Raises :class:`OSError`, which names it."""
         content = msgspec.json.encode(self)
-        path.write_bytes(_digest(content) + b"\n" + content)
+        with replacing(path, durable=False) as written:
+            written.write_bytes(_digest(content) + b"\n" + content)
 
 
 def read_artifact(path: Path) -> Artifact:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +42,7 @@ from colt.tvm.workers.messages import (
 )
 from colt.tvm.workers.reference import reference_gflop
 from colt.tvm.workers.supervisor import Supervisor
+from colt.util.files import replacing
 
 MAX_WORKERS = 8
 """Workers by default, on machines that have as many cores: batches of trials are not larger."""
@@ -312,14 +312,14 @@ class LocalMeasurer(Measurer):
         limits = limits or self._limits
         allowed = _allowed(limits, building=limits.export_seconds)
         try:
-            with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-                written = Path(folder) / f"kernel{suffix}"
-                outcome = self._request(_FIRST, ExportRequest(module, str(written.resolve())), allowed)
+            with replacing(path) as written:
+                built = written.with_name(f"kernel{suffix}")  # TVM goes by the suffix
+                outcome = self._request(_FIRST, ExportRequest(module, str(built.resolve())), allowed)
                 if not isinstance(outcome.reply, ExportedReply):
                     raise ExportError(f"{path} is not written: {outcome.describe()}")
-                os.replace(written, path)
+                built.rename(written)
         except OSError as error:
-            raise ExportError(f"{path} is not written: {error}") from None
+            raise ExportError(f"{path} is not written: {error.strerror}") from None
 
     def close(self) -> None:
         """End the workers at once. May be repeated."""

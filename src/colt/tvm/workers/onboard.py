@@ -23,6 +23,7 @@ from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.noise import Gauge
 from colt.tvm.workers.reference import reference_arguments, reference_program
 from colt.tvm.workers.rpc import Connection
+from colt.util.files import replacing
 
 LIFETIME_SECONDS = 600.0
 """A connection is used so long, for request after request: others may want the board."""
@@ -118,7 +119,9 @@ class OnBoard:
         try:
             os.utime(path)
         except FileNotFoundError:
-            _write(build_library(module, self._target), path)
+            library = build_library(module, self._target)
+            with replacing(path, durable=False) as written:  # another worker may look
+                library.export_library(str(written))
             self._forget_oldest()
         return path
 
@@ -198,10 +201,3 @@ class _Visit:
     def tensor(self, array: Array) -> Any:
         """A tensor on the board, holding a copy."""
         return tvm.runtime.tensor(array, device=self.connection.device)
-
-
-def _write(library: Any, path: Path) -> None:
-    """Write the objects completely or not at all: another worker may look."""
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
-    library.export_library(str(unfinished))
-    os.replace(unfinished, path)

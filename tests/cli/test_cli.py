@@ -1,0 +1,290 @@
+"""The command line as its users meet it: a process with arguments, output and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from colt.cli import main
+from tests.helpers.hurry import COLT
+
+AS_INSTALLED = [sys.executable, "-m", "colt.cli"]
+
+
+def colt(
+    *arguments: str, cwd: Path | None = None, timeout: float = 120, command: Sequence[str] = AS_INSTALLED
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL
+    )
+
+
+def refused(*arguments: str, cwd: Path | None = None) -> str:
+    """The message of a refusal: exit code 2, one clear line, no traceback, nothing on stdout."""
+    done = colt(*arguments, cwd=cwd)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_help_lists_the_commands() -> None:
+    done = colt("--help")
+    assert done.returncode == 0
+    for command in ("tune", "show", "export", "workloads", "hardware"):
+        assert command in done.stdout
+
+
+def test_workloads_lists_names_shapes_and_flops() -> None:
+    done = colt("workloads")
+    assert done.returncode == 0
+    assert re.search(r"deepseek-r1-moe.*paper.*B\[7168, 2048\].*0\.470", done.stdout)
+
+
+def test_hardware_shows_caches_and_peaks() -> None:
+    done = colt("hardware")
+    assert done.returncode == 0
+    for row in ("cpu", "SIMD", "L2", "FMA peak, 1 thread", "(FMA loop)", "memory bandwidth", "GB/s (copy)"):
+        assert row in done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a small program, made by the command line."""
+    from tests.conftest import OWN_PROGRAM
+
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "own.py").write_text(OWN_PROGRAM)
+    done = colt("tune", "own.py:layer", "--trials", "6", "--batch-size", "3", "--run", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "speed-up" in done.stdout
+    assert "run directory: out" in done.stdout
+    lines = [line for line in done.stderr.splitlines() if line.startswith("trial ")]
+    assert len(lines) == 2  # one plain line per batch when stderr is no terminal
+    assert re.match(r"trial 3/6  best .* us \(.*x\)  last .* by .*  next .* s left", lines[0])
+    return folder / "out"
+
+
+def test_names_are_shown_as_they_are(run: Path, tmp_path: Path) -> None:
+    receipt = json.loads((run / "receipt.json").read_text())
+    receipt["workload"]["name"] = "a[/b] [red]c"
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    done = colt("show", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "a[/b] [red]c" in done.stdout
+
+
+def test_show_prints_the_result_again(run: Path) -> None:
+    done = colt("show", str(run))
+    assert done.returncode == 0
+    assert "speed-up" in done.stdout
+    assert json.loads(colt("show", str(run), "--json").stdout) == json.loads((run / "receipt.json").read_text())
+
+
+def test_export_writes_a_library_and_lines_that_work(run: Path, tmp_path: Path) -> None:
+    done = colt("export", str(run), "-o", str(tmp_path / "k.so"))
+    assert done.returncode == 0
+    code = done.stdout.split("\n\n", 1)[1]
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert "0." in ran.stdout  # the output array of zeros
+
+
+def test_export_builds_the_kernel_anew_where_the_run_could_not(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    copy.mkdir()
+    for name in ("receipt.json", "winner.json"):
+        (copy / name).write_bytes((run / name).read_bytes())
+    done = colt("export", str(copy), "-o", str(tmp_path / "k.so"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "k.so").stat().st_size > 1000
+
+
+def test_a_broken_kernel_is_not_exported_as_good(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    copy.mkdir()
+    (copy / "receipt.json").write_bytes((run / "receipt.json").read_bytes())
+    (copy / "kernel.so").write_bytes(b"junk")
+    assert "holds neither" in refused("export", str(copy), "-o", str(tmp_path / "k.so"))
+    (copy / "winner.json").write_text("{}")
+    assert "winner.json" in refused("export", str(copy), "-o", str(tmp_path / "k.so"))
+    (copy / "winner.json").write_bytes((run / "winner.json").read_bytes())
+    assert colt("export", str(copy), "-o", str(tmp_path / "k.so")).returncode == 0
+    assert (tmp_path / "k.so").stat().st_size > 1000
+
+
+def test_a_receipt_of_another_schema_is_refused(run: Path, tmp_path: Path) -> None:
+    changed = json.loads((run / "receipt.json").read_text()) | {"schema": 99}
+    (tmp_path / "receipt.json").write_text(json.dumps(changed))
+    assert "schema 99" in refused("show", str(tmp_path))
+
+
+def test_an_output_that_takes_nothing_is_an_error_without_a_traceback(run: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*AS_INSTALLED, "show", str(run), "--json"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_path: Path) -> None:
+    (tmp_path / "inplace.py").write_text(
+        "from tvm.script import tirx as T\n\n\n"
+        "@T.prim_func(s_tir=True)\n"
+        'def twice(A: T.Buffer((64, 64), "float32")):\n'
+        "    for i, j in T.grid(64, 64):\n"
+        '        with T.sblock("twice"):\n'
+        '            vi, vj = T.axis.remap("SS", [i, j])\n'
+        "            A[vi, vj] = A[vi, vj] * T.float32(2)\n"
+    )
+    done = colt("tune", "inplace.py:twice", "--trials", "4", "--json", cwd=tmp_path, command=COLT)
+    assert done.returncode == 0, done.stderr
+    receipt = json.loads(done.stdout)
+    assert (receipt["best"], receipt["speedup"], receipt["trials"]["total"]) == (None, 1.0, 0)
+    assert any("no schedule of this program could be made" in message for message in receipt["messages"])
+
+
+def test_json_prints_the_receipt_and_nothing_else(tmp_path: Path, own_program: str) -> None:
+    done = colt("tune", own_program, "--trials", "2", "--json", cwd=tmp_path, command=COLT)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    receipt = json.loads(done.stdout)
+    assert receipt["trials"]["total"] == 2
+    assert receipt["best"]["latency_us"] > 0
+    assert receipt["verified"]["ok"] is True
+    assert receipt["stop_reason"] == "trials"
+    low, high = receipt["speedup_interval"]
+    assert low <= receipt["speedup"] <= high
+    assert receipt["verdict"] in ("faster", "no significant difference")
+    assert receipt["roofline"]["bound"] == "fma"
+    assert (tmp_path / "runs" / "layer-1" / "receipt.json").exists()  # the default run directory
+
+
+def test_the_config_of_a_run_repeats_its_settings(run: Path, tmp_path: Path, own_program: str) -> None:
+    config = str(run / "config.toml")
+    arguments = ("--trials", "2", "--json", "--config", config, "--rollouts", "1")
+    done = colt("tune", own_program, *arguments, cwd=tmp_path, command=COLT)
+    settings = json.loads(done.stdout)["config"]
+    assert settings["batch_size"] == 3  # from the file
+    assert settings["rollouts"] == 1  # an option beats the file
+
+
+def test_bad_arguments_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, since there are many of them."""
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*arguments: str) -> str:
+        try:
+            code = main(arguments)
+        except SystemExit as ended:  # argparse's
+            code = int(ended.code or 0)
+        shown = capsys.readouterr()
+        assert (code, shown.out) == (2, ""), shown.err
+        return shown.err
+
+    assert "did you mean" in refused("tune", "matmull").lower() or "matmul" in refused("tune", "matmull")
+    assert "trials" in refused("tune", "matmul", "--trials", "0")
+    assert "trials" in refused("tune", "matmul", "--trials", "many")
+    assert "no_such.py" in refused("tune", "no_such.py:f")
+    assert "understood" in refused("tune", "matmul", "--target", "{bad")
+    assert "no such device" in refused("tune", "matmul", "--target", "nvidia/nvidia-h100")
+    assert "size" in refused("tune", "matmul", "--size", "huge")
+    assert "nobody" in refused("tune", "matmul", "--pool", "nobody")
+    assert "branching" in refused("tune", "matmul", "--branching", "0")
+    assert "until_roofline" in refused("tune", "matmul", "--until-roofline", "1.5")
+    assert "until-roofline" in refused("tune", "matmul", "--until-roofline", "most")
+    assert "receipt" in refused("show", str(tmp_path))
+    assert "receipt" in refused("export", str(tmp_path), "-o", "x.so")
+    refused("export", str(tmp_path))  # no output named
+    refused("frobnicate")
+    (tmp_path / "bad.toml").write_text("[search]\nbranching = 'two'\n")
+    assert "branching" in refused("tune", "matmul", "--config", str(tmp_path / "bad.toml"))
+    (tmp_path / "worse.toml").write_text("[search\n")
+    assert "TOML" in refused("tune", "matmul", "--config", str(tmp_path / "worse.toml"))
+    (tmp_path / "receipt.json").write_text('{"schema": 1}')
+    assert "not a receipt" in refused("show", str(tmp_path))
+    assert "cannot be measured here" in refused(
+        "tune", "matmul", "--target", '{"kind":"llvm","mtriple":"sparc-linux-gnu"}'
+    )
+    assert "empty name" in refused("tune", "matmul", "--run", "")
+    assert "pool is empty" in refused("tune", "matmul", "--pool", "")
+    (tmp_path / "misspelt.toml").write_text("[serach]\nepsilon = 0.1\n")
+    assert "serach" in refused("tune", "matmul", "--config", str(tmp_path / "misspelt.toml"))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "accepted"),
+    [
+        ("--threads", "an integer, such as 4"),
+        ("--until-roofline", "a number, such as 0.95"),
+        ("--batch-size", "an integer"),
+    ],
+)
+def test_a_word_for_a_number_is_told_what_is_accepted(option: str, accepted: str) -> None:
+    assert f"argument {option}: 'abc' is not {accepted}" in refused("tune", "matmul", option, "abc")
+
+
+def test_a_refused_run_writes_nothing(tmp_path: Path) -> None:
+    refused("tune", "matmul", "--trials", "0", "--run", "out", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_with_a_verified_result(tmp_path: Path, own_program: str) -> None:
+    command = [*COLT, "tune", own_program, "--trials", "10000", "--run", "out"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("trial "):
+            process.send_signal(signal.SIGINT)
+            break
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "stopped: interrupted" in out
+    assert "verified: ok" in out
+    assert json.loads((tmp_path / "out" / "receipt.json").read_text())["stop_reason"] == "interrupted"
+
+
+def test_a_terminal_gets_a_live_display(tmp_path: Path, own_program: str) -> None:
+    parent, child = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [*COLT, "tune", own_program, "--trials", "6"], cwd=tmp_path, stdout=child, stderr=child, env=environment
+    )
+    os.close(child)
+    seen = b""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        try:
+            chunk = os.read(parent, 65536)
+        except OSError:  # the other side has gone
+            break
+        if not chunk:
+            break
+        seen += chunk
+    assert process.wait(timeout=30) == 0
+    text = seen.decode()
+    for shown in ("best so far", "of 6", "speed-up"):
+        assert shown in text
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = subprocess.Popen([*AS_INSTALLED, "workloads"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+    process.wait(timeout=30)

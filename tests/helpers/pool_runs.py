@@ -1,0 +1,174 @@
+"""Whole runs with language models in the pool, quick enough that every fault of an endpoint can be met in one.
+
+The endpoints are real servers on this machine, and so is everything between them and the receipt. Only the hardware
+is made up: what these runs are about is calls, and measuring would take nearly all of their time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import cycle
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+import tvm_ffi
+
+import colt
+from colt.events import Event
+from colt.measure.base import Fate, Job, Limits, Measurement, Noise, Verification
+from colt.proposers import openings
+from colt.proposers.language import client
+from colt.proposers.language.money import Prices
+from colt.proposers.language.retry import RetryPolicy
+from colt.run import consulting, context
+from colt.run.finish import Result
+from tests.helpers.chat_members import PRICES
+from tests.helpers.chat_server import ChatServer, Part
+from tests.helpers.simulated_model import simulated_reply
+
+KEY_VARIABLE = "COLT_TEST_KEY"
+TRIALS = 10
+SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch_size": 4}
+"""Few alternatives in a call, so that few trials take many calls."""
+RETRY = RetryPolicy(attempts=3, base_s=0.01, total_s=0.5)
+TIMEOUT_S = 0.3
+"""Of calls to endpoints that take longer; others have time, since a machine with other loads is slow as well."""
+SLOW = (Part.SLOW, Part.TRICKLE, Part.TRICKLE_HEADERS)
+"""Of these a run may end before they do."""
+UNTUNED_US = 5000.0
+
+
+class QuickMachine:
+    """A measurer that makes latencies up, always the same for the same program; the untuned one is slowest by far."""
+
+    trial_s = 0.01
+    """How long a trial takes."""
+    in_turn_s = 0.0
+    """How long timing in turn takes, at the end of a run."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.seconds_building = 0.0
+        self.seconds_timing = 0.0
+        self.noise = Noise()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def measure(
+        self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
+    ) -> Iterator[Measurement]:
+        for job in jobs:
+            time.sleep(self.trial_s)
+            us = UNTUNED_US if job.id < 0 else _latency_us(job.module)
+            yield Measurement(job.id, Fate.OK, us, (us, us), 0.0, self.trial_s)
+
+    def verify(self, *_: object, **__: object) -> Verification:
+        return Verification(True, 0.0, 0.0, 1e-4)
+
+    def interleave(self, modules: Sequence[Any], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+        time.sleep(self.in_turn_s)
+        us = [_latency_us(module) for module in modules]
+        if len(us) == 3 and us[0] == us[2]:  # tuned, untuned, tuned
+            us[1] = UNTUNED_US
+        return [[one] * rounds for one in us]
+
+    def export(self, module: Any, path: Path, limits: Limits | None = None) -> None:
+        path.write_bytes(b"no kernel")
+
+    def take_remarks(self) -> list[str]:
+        return []
+
+
+def _latency_us(module: Any) -> float:
+    return 20.0 + int(tvm_ffi.structural_hash(module)) % 1000
+
+
+class PoolRuns:
+    """Endpoints, and runs with them in the pool. Closes the endpoints when it is left."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self.folder = folder
+        self.program = program
+        self.events: list[Event] = []
+        self._members: list[str] = []
+        self._servers = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._servers.close()
+
+    def model(
+        self,
+        name: str,
+        size_b: float = 8.0,
+        parts: Sequence[Part] = (),
+        always: Part | None = None,
+        prices: Prices | None = PRICES,
+        successors: Iterable[str] = (),
+        **fields: object,
+    ) -> ChatServer:
+        """Another model, at an endpoint of its own that answers with legal edits by chance, parts to play apart.
+
+        It proposes its ``successors`` in turn as the model to be asked next; by chance if there are none.
+        """
+        server = self._servers.enter_context(ChatServer(parts, prices=prices))
+        rng = random.Random(name)
+        turns = cycle(successors)
+        server.think = lambda body: simulated_reply(body, rng, next(turns, None))
+        server.always = always
+        server.slow_s = 2 * TIMEOUT_S
+        timeout_s = 30.0 if set(SLOW).isdisjoint((*parts, always)) else TIMEOUT_S
+        stated: dict[str, object] = {"name": name, "base_url": server.url, "size_b": size_b, "timeout_s": timeout_s}
+        stated |= {"max_output_tokens": 400, **fields}
+        lines = [f"{key} = {_toml(value)}" for key, value in stated.items()]
+        if prices is not None:
+            lines.append(f"prices = {{ input = {prices.input}, output = {prices.output} }}")
+        self._members.append("\n".join(["[[member]]", *lines, ""]))
+        return server
+
+    def expert(self, name: str) -> None:
+        """A built-in expert in the pool."""
+        self._members.append(f'[[member]]\nexpert = "{name}"\n')
+
+    @property
+    def pool(self) -> Path:
+        """The pool file, of all members so far."""
+        path = self.folder / "pool.toml"
+        path.write_text("\n".join(self._members))
+        return path
+
+    def tune(self, **options: Any) -> Result:
+        """A run; notes its events."""
+        config = colt.SearchConfig.preset("models", **(SETTINGS | options.pop("settings", {})))
+        self.events = []
+        return colt.tune(
+            self.program,
+            **{"trials": TRIALS, "config": config, "pool": self.pool, "on_event": [self.events.append], **options},
+        )
+
+
+def _toml(value: object) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value).replace("'", '"')
+
+
+def quick_machine(patch: pytest.MonkeyPatch) -> None:
+    """No hardware, and little patience with endpoints."""
+    patch.setattr(context, "LocalMeasurer", QuickMachine)
+    patch.setattr(consulting, "RETRY", RETRY)
+    patch.setattr(client, "GRACE_S", 0.1)
+    patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time

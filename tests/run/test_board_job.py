@@ -1,0 +1,171 @@
+"""The main job with kernels on a board: a tracker and a server on this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import tvm
+
+import colt
+from colt.errors import InputError, MeasureError
+from colt.machine import detect
+from colt.plan import plan
+from colt.run import finish
+from colt.store.receipt import load_receipt
+from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target, simd_of_target
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers import LocalMeasurer
+from tests.helpers.hurry import COLT
+from tests.helpers.loopback_board import LoopbackBoard, free_port
+
+PI = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 4}
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COLT, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, loopback_board: LoopbackBoard) -> Path:
+    """A finished run of four trials by the command line."""
+    from tests.conftest import OWN_PROGRAM
+
+    folder = tmp_path_factory.mktemp("board")
+    (folder / "own.py").write_text(OWN_PROGRAM)
+    where = ("--rpc", loopback_board.address, "--key", loopback_board.key)
+    done = command("tune", "own.py:layer", *where, "--trials", "4", "--threads", "2", "--run", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"board: {loopback_board.address}, key {loopback_board.key}" in done.stdout
+    return folder / "out"
+
+
+def test_a_run_on_a_board_finds_a_verified_winner_and_says_where(run: Path, loopback_board: LoopbackBoard) -> None:
+    receipt = load_receipt(run)
+    assert receipt.verified.ok
+    assert receipt.speedup > 1.5
+    assert receipt.trials.total == 4
+    assert receipt.threads == 2
+    hardware = receipt.hardware
+    assert hardware.board == f"{loopback_board.address}, key {loopback_board.key}"
+    assert (hardware.fma_gflops, hardware.bandwidth_gbs, hardware.fma_pattern, receipt.roofline) == (None,) * 4
+    assert receipt.baseline.roofline_share is None
+    assert any("the board is taken for" in message for message in receipt.messages)
+    assert tvm.runtime.load_module(str(run / "kernel.so"))["main"] is not None
+
+
+def test_the_config_records_the_board(run: Path, loopback_board: LoopbackBoard) -> None:
+    asked = tomllib.loads((run / "config.toml").read_text())["run"]
+    assert (asked["rpc"], asked["key"]) == (loopback_board.address, loopback_board.key)
+
+
+def test_a_run_on_a_board_is_exported_linked_and_as_objects(run: Path, tmp_path: Path) -> None:
+    for name in ("k.so", "k.tar"):
+        done = command("export", str(run), "-o", str(tmp_path / name), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert tvm.runtime.load_module(str(tmp_path / name))["main"] is not None
+    assert (tmp_path / "k.tar").read_bytes()[:2] == b"\x1f\x8b"  # objects, not the library by another name
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"rpc": "board:9190"}, "with rpc it takes the key"),
+        ({"key": "pi"}, "a key is for a board"),
+        ({"rpc": "board", "key": "pi"}, "HOST:PORT"),
+        ({"rpc": "board:9190", "key": "pi", "until_roofline": 0.9}, "peaks of a board are not known"),
+        ({"rpc": "board:9190", "key": "pi", "threads": 0}, "integer from 1 to 1024"),
+        ({"rpc": "board:9190", "key": "pi", "target": {"kind": "cuda"}}, "only llvm"),
+        ({"rpc": "board:9190", "key": "pi", "target": {"kind": "llvm", "mcpu": "cortex-a72"}}, "num-cores"),
+        ({"rpc": "board:9190", "key": "pi", "target": PI | {"mcpu": "cortex-z"}}, "unknown to LLVM for aarch64"),
+        ({"rpc": "board:9190", "key": "pi", "target": PI | {"mcpu": "native"}}, "name its cpu"),
+        ({"rpc": "board:9190", "key": "pi", "target": PI | {"mtriple": "abacus-linux"}}, "not understood"),
+        ({"rpc": "board:9190", "key": "pi", "target": PI | {"num-cores": 0}}, "at least 1"),
+        ({"target": PI}, "with rpc and key"),
+    ],
+)
+def test_what_is_accepted_is_said(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        plan("matmul", **options)
+
+
+def test_bad_input_ends_with_2(tmp_path: Path) -> None:
+    done = command("tune", "matmul", "--rpc", "nowhere", "--key", "pi", cwd=tmp_path)
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (2, "", [])
+    assert "HOST:PORT" in done.stderr
+
+
+def test_threads_of_a_board_are_its_own() -> None:
+    board = {"rpc": "board:9190", "key": "pi"}
+    foreign = plan("matmul", target=json.dumps(PI), **board)
+    assert (foreign.threads, foreign.assumptions) == (4, ())
+    assert plan("matmul", target=PI, threads=3, **board).threads == 3
+    assumed = plan("matmul", threads=64, **board)
+    assert assumed.threads == int(assumed.target.attrs["num-cores"]) == 64
+    generic = plan("matmul", target={name: PI[name] for name in ("kind", "mtriple", "num-cores")}, **board)
+    assert generic.assumptions == ("the target names no mcpu: code is for any aarch64",)
+
+
+def test_no_tracker_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(MeasureError, match="cannot be reached"):
+        colt.tune("matmul", trials=4, rpc=f"127.0.0.1:{free_port()}", key="pi", run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_board_of_another_kind_than_the_target_is_an_error(loopback_board: LoopbackBoard, own_program: str) -> None:
+    with pytest.raises(MeasureError, match="a processor as the target says"):
+        colt.tune(own_program, trials=4, target=PI, rpc=loopback_board.address, key=loopback_board.key)
+
+
+def test_a_kernel_that_cannot_be_linked_here_is_left_as_objects(tmp_path: Path, own_program: str) -> None:
+    found = resolve_board_target(PI, None)
+    module = load_program(own_program, None).module
+    notes: list[str] = []
+    with LocalMeasurer(found.target, found.threads, workers=1) as measurer:
+        job = SimpleNamespace(plan=SimpleNamespace(target=found.target), measurer=measurer, note=notes.append)
+        finish._export(job, module, tmp_path)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == ["kernel.tar"]
+    assert notes == ["kernel.tar, not kernel.so: aarch64 is not linked here but where TVM loads it"]
+
+
+@pytest.mark.parametrize(
+    ("target", "vectors"),
+    [
+        (PI, ("NEON", 128, 32)),
+        (PI | {"mcpu": "neoverse-v1"}, ("NEON", 128, 32)),
+        ({"kind": "llvm", "mtriple": "armv7l-linux-gnueabihf", "mattr": ["+neon"], "num-cores": 4}, ("NEON", 128, 16)),
+        ({"kind": "llvm", "mtriple": "riscv64-linux-gnu", "mcpu": "sifive-x280", "num-cores": 4}, ("RVV", 512, 32)),
+        ({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "znver4", "num-cores": 4}, ("AVX-512", 512, 32)),
+        ({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "haswell", "num-cores": 4}, ("AVX2", 256, 16)),
+        ({"kind": "llvm", "mtriple": "powerpc64le-linux-gnu", "num-cores": 4}, ("unknown", 128, 16)),
+    ],
+)
+def test_vectors_are_those_of_the_target(target: dict[str, Any], vectors: tuple[str, int, int]) -> None:
+    simd = simd_of_target(resolve_board_target(target, None).target)
+    assert (simd.name, simd.vector_bits, simd.registers) == vectors
+
+
+def test_what_a_target_says_of_this_machine_is_true() -> None:
+    here, assumed = detect(), assumed_hardware(resolve_board_target(None, 2).target)
+    assert (assumed.simd, assumed.architecture, assumed.cores) == (here.simd, here.architecture, 2)
+    assert "l2" in assumed.assumed
+    assert not assumed.peaks.measured
+
+
+@pytest.mark.parametrize("workload", ["matmul", "llama3-attention"])
+def test_there_is_a_space_for_arm(workload: str) -> None:
+    space = TvmSpace.generated(load_program(workload, None).module, resolve_board_target(PI, None).target)
+    assert space.sketches

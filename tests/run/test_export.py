@@ -1,0 +1,53 @@
+"""What a kernel is written to, and what is made of a run directory that is not what a run left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from colt.errors import InputError
+from colt.run.export import export_kernel, loading_lines
+from colt.store.receipt import Receipt, load_receipt
+from colt.tvm.programs.export import is_loadable, load_module
+
+RECEIPT = Path(__file__).parents[1] / "store" / "receipts" / "schema-1-first.json"
+
+
+@pytest.fixture
+def receipt() -> Receipt:
+    return load_receipt(RECEIPT)
+
+
+def test_only_a_file_is_replaced(receipt: Receipt, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.so")
+    for taken in (tmp_path / "fifo.so", Path("/dev/full"), tmp_path):
+        with pytest.raises(InputError, match="only a file is replaced"):
+            export_kernel(tmp_path, receipt, taken)
+
+
+@pytest.mark.parametrize("field", ["name", "dtype"])
+def test_names_that_would_be_code_are_refused(field: str, receipt: Receipt) -> None:
+    argument = msgspec.structs.replace(receipt.workload.arguments[0], **{field: "A = 1\nimport os"})
+    foreign = msgspec.structs.replace(
+        receipt, workload=msgspec.structs.replace(receipt.workload, arguments=(argument,))
+    )
+    with pytest.raises(InputError, match="not one that a run writes"):
+        loading_lines(Path("kernel.so"), foreign)
+    assert "import numpy" in loading_lines(Path("kernel.so"), receipt)
+
+
+def test_a_library_that_kills_whoever_loads_it_is_not_loadable(tmp_path: Path) -> None:
+    library = tmp_path / "kernel.so"
+    source = tmp_path / "kernel.c"
+    source.write_text("#include <stdlib.h>\n__attribute__((constructor)) void begin(void) { abort(); }\n")
+    assert os.system(f"cc -shared -fPIC -o {library} {source}") == 0
+    assert not is_loadable(library)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b"3", b"null", b"\xff", b""])
+def test_what_is_no_module_is_refused(content: bytes) -> None:
+    with pytest.raises(InputError):
+        load_module(content)

@@ -1,0 +1,233 @@
+"""Another load on the machine is noticed, waited out or corrected for, and reported."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from time import monotonic, sleep
+
+import pytest
+
+from colt.machine.queueing import Queued, QueueWatch, queued_seconds
+from colt.measure.base import Fate, Job, Limits
+from colt.tvm.workers import LocalMeasurer, local, noise
+from colt.tvm.workers.noise import Gauge, time_quietly
+from colt.tvm.workers.timing import Round, Timing
+from tests.helpers import measure_programs as programs
+from tests.helpers.hurry import take_time
+
+LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
+
+
+class Clock:
+    """Time that passes when somebody sleeps or runs something."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.queued = Queued()
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    take_time(monkeypatch)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(noise.time, "monotonic", lambda: made.now)
+    monkeypatch.setattr(noise.time, "sleep", made.sleep)
+    monkeypatch.setattr(noise.QueueWatch, "shares", lambda watch: made.queued)
+    return made
+
+
+def machine(clock, busy_until=0.0, busy_from=float("inf"), factor=2.0):
+    """A gauge of a machine whose reference kernel takes 100 us, and longer in busy times."""
+
+    def reference():
+        return 100.0 * (factor if clock.now < busy_until or clock.now >= busy_from else 1.0)
+
+    gauge = Gauge(reference)
+    gauge.expect(100.0)
+    return gauge
+
+
+def timed_for(clock, seconds, runs_us=(7.0,)):
+    def timed(stretch):
+        stretches.append(stretch)
+        clock.now += seconds
+        calls.append(clock.now)
+        return Timing(runs_us)
+
+    calls, stretches = [], timed_for.stretches
+    stretches.clear()
+    return timed, calls
+
+
+timed_for.stretches = []
+
+
+def time_it(timed, gauge, limits=LIMITS):
+    looks: list = []
+    return time_quietly(timed, gauge, limits, lambda: looks.append(True)), looks
+
+
+def test_the_fastest_run_so_far_is_what_a_quiet_machine_gives():
+    times = iter([900.0, 120.0, 130.0, 110.0, 900.0, 100.0, 100.0, 100.0, 900.0, 200.0, 150.0, 150.0])
+    gauge = Gauge(lambda: next(times))
+    assert gauge.look().slowdown == 1.0
+    assert gauge.quiet_us == 120.0  # a median, so that no single run decides
+    assert gauge.look().slowdown == 1.0
+    assert gauge.look().slowdown == pytest.approx(500 / 3 / 100, rel=0.1)  # a mean, as what is queued is one
+    gauge.expect(None)
+    gauge.expect(50.0)
+    gauge.expect(80.0)
+    assert gauge.quiet_us == 50.0
+
+
+def test_a_quiet_machine_is_timed_once(clock):
+    timed, calls = timed_for(clock, 0.1)
+    timing, looks = time_it(timed, machine(clock))
+    assert timing == Timing((7.0,))
+    assert len(calls) == 1
+    assert len(looks) == 2
+
+
+def test_a_load_is_waited_out(clock):
+    timed, calls = timed_for(clock, 0.1)
+    timing, _ = time_it(timed, machine(clock, busy_until=0.4))
+    assert calls == [pytest.approx(0.5, abs=0.06)]
+    assert timing.slowdown == 1.0
+    assert timing.seconds_waiting == pytest.approx(0.4, abs=0.06)
+
+
+def test_a_load_that_comes_meanwhile_makes_it_time_again(clock):
+    timed, calls = timed_for(clock, 0.1)
+    gauge = machine(clock, busy_from=0.05)
+    gauge._reference = lambda: 200.0 if 0.05 <= clock.now < 0.3 else 100.0
+    timing, _ = time_it(timed, gauge)
+    assert len(calls) == 2
+    assert calls[1] >= 0.4
+    assert timing.slowdown == 1.0
+    assert timing.seconds_waiting > 0
+
+
+def test_a_load_that_stays_is_corrected_for(clock):
+    timed, calls = timed_for(clock, 0.1)
+    timing, _ = time_it(timed, machine(clock, busy_until=1e9, factor=3.0))
+    assert len(calls) == 2
+    assert timing.slowdown == pytest.approx(3.0)
+    assert timed_for.stretches == [pytest.approx(3.0)] * 2  # so that nobody is dropped for it
+    assert timing.seconds_waiting == pytest.approx(1.0, abs=0.06)
+    assert clock.now == pytest.approx(1.2, abs=0.06)
+
+
+def test_a_long_run_is_not_repeated_and_counts_as_disturbed_only_if_busy_at_both_ends(clock):
+    timed, calls = timed_for(clock, 60.0)
+    timing, _ = time_it(timed, machine(clock, busy_from=59.0))
+    assert timing.slowdown == 1.0
+    timing, _ = time_it(timed, machine(clock, busy_until=1e9))
+    assert timing.slowdown == pytest.approx(2.0)
+    assert len(calls) == 2
+
+
+def test_what_another_process_takes_away_is_known_from_queueing(clock):
+    clock.queued = Queued(mine=0.5, most=0.5)
+    timed, calls = timed_for(clock, 0.1, (7.0, 7.0, 7.0))
+    timing, _ = time_it(timed, machine(clock))
+    assert len(calls) == 2
+    assert timing.slowdown == pytest.approx(2.0)
+    assert timing.disturbed
+
+
+def test_a_thread_that_may_only_have_been_idle_is_no_reason_to_correct(clock):
+    clock.queued = Queued(mine=0.0, most=0.9)
+    timed, _ = timed_for(clock, 0.1, (7.0, 7.0, 7.0))
+    timing, _ = time_it(timed, machine(clock))
+    assert timing.disturbed
+    assert timing.slowdown == 1.0
+
+
+def test_corrections_are_bounded_and_need_both_ends(clock):
+    timed, _ = timed_for(clock, 0.1)
+    assert time_it(timed, machine(clock, busy_until=1e9, factor=50.0))[0].slowdown == 4.0
+    clock.now = 0.0
+    late = time_it(timed, machine(clock, busy_from=0.05, factor=3.0), replace(LIMITS, noise_wait_seconds=0.11))[0]
+    assert late.disturbed
+
+
+def test_queueing_that_met_few_of_the_repeats_left_their_median_alone():
+    # one of four repeats took 40 instead of 10: three sevenths of all the time was queueing
+    assert Timing((10.0, 10.0, 40.0, 10.0)).stretch(3 / 7) == 1.0
+    assert Timing((20.0, 20.0, 20.0)).stretch(0.5) == pytest.approx(2.0)
+    assert Timing((20.0,)).stretch(0.5) == pytest.approx(2.0)
+    assert Round((20.0, 400.0)).stretch(0.5) == pytest.approx(2.0)
+
+
+def test_queueing_is_read_from_linux():
+    watch = QueueWatch()
+    with busy_cores(8):
+        deadline = monotonic() + 1.0
+        while monotonic() < deadline:
+            sum(range(1000))
+        queued = watch.shares()
+    assert 0.05 < queued.mine <= queued.most < 1.0
+    assert os.getpid() in queued_seconds()
+
+
+@contextmanager
+def busy_cores(count):
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        sleep(0.5)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_real_load_is_seen_and_corrected_for(target):
+    """Eight busy processes; a measurer that has seen it quiet before. It times for longer than any turn of theirs."""
+    limits = Limits(
+        total_ms=200.0, precision=1e-9, min_repeat_ms=5.0, noise_wait_seconds=0.2, noise_threshold=1.5, max_repeats=40
+    )
+    program = programs.scheduled_matmul(256)
+    with LocalMeasurer(target, 2, limits, workers=1) as measurer:
+        for attempt in range(5):  # it needs one quiet moment
+            (quiet,) = measurer.measure([Job(attempt, program)])
+        with busy_cores(8):
+            (busy,) = measurer.measure([Job(9, program)])
+        noise = replace(measurer.noise)
+        in_turn = measurer.interleave([program, program], 2)
+    assert busy.fate is quiet.fate is Fate.OK
+    assert busy.disturbed
+    assert busy.latency_us == pytest.approx(sorted(busy.runs_us)[len(busy.runs_us) // 2] / busy.slowdown, rel=0.5)
+    assert noise.probes == 6
+    assert noise.disturbed >= 1
+    assert noise.worst_slowdown >= busy.slowdown >= 1.0
+    assert len(in_turn) == 2
+    assert measurer.noise.probes == noise.probes + 2
+
+
+def test_a_peak_known_from_before_tells_a_busy_machine_from_the_start(target):
+    with LocalMeasurer(target, 2, Limits(noise_wait_seconds=0.1), workers=1, peak_gflops=1e6) as measurer:
+        (result,) = measurer.measure([Job(0, programs.scheduled_matmul(128))])
+    assert result.slowdown == 4.0  # the most that is corrected for
+    assert result.disturbed
+    assert measurer.noise.disturbed == 1
+
+
+def test_waiting_is_a_bounded_share_of_all_the_time(target, monkeypatch):
+    monkeypatch.setattr(local, "_PATIENCE_SECONDS", 0.6)
+    monkeypatch.setattr(local, "_PATIENCE_SHARE", 0.01)
+    with LocalMeasurer(target, 2, Limits(noise_wait_seconds=0.3), workers=1, peak_gflops=1e6) as measurer:
+        results = list(measurer.measure([Job(i, programs.scheduled_matmul(128)) for i in range(6)]))
+    assert results[0].seconds_waiting > 0.2
+    assert results[-1].seconds_waiting < 0.1
+    assert 0.4 < measurer.noise.seconds_waiting < 1.0
+    assert measurer.noise.disturbed == 6
