@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.small_disk import SmallDisk, small_disk
 
 from colt import events
 from colt.errors import InputError
@@ -15,6 +14,7 @@ from colt.store.directory import CONFIG, JOURNAL, RECEIPT, RunDirectory
 from colt.store.journal import Journal, read_journal
 from colt.world.answers import Stop
 from colt.world.recording import RecordingWriter
+from tests.helpers.small_disk import SmallDisk, small_disk
 
 RUNS, EACH = 8, 5
 

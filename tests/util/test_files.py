@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.small_disk import BLOCK, SmallDisk, small_disk
 
 from colt.util.files import LineFile, read_file, replacing, write_atomically
+from tests.helpers.small_disk import BLOCK, SmallDisk, small_disk
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import space_programs as programs
-from tests.small_disk import SmallDisk, small_disk
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.metaschedule.records import FAILED_SECONDS, Records
+from tests.helpers import space_programs as programs
+from tests.helpers.small_disk import SmallDisk, small_disk
 
 TARGET = resolve_target(None, 2)
 FILES = ("database_workload.json", "database_tuning_record.json")
