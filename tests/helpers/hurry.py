@@ -12,29 +12,27 @@ import sys
 import pytest
 
 from colt.cli import main
+from colt.measure.base import Pace
 from colt.run import compare
-from colt.tvm.workers import local
+from colt.tvm.workers import LocalMeasurer
 
 COLT = [sys.executable, "-P", __file__]
-_HASTE = {
-    (compare, "TURN_SECONDS"): 0.05,
-    (compare, "RANKING_SECONDS"): 0.05,
-    (local, "_PATIENCE_SECONDS"): 0.0,
-    (local, "_PATIENCE_SHARE"): 0.0,
-}
-_LEISURE = {(module, name): getattr(module, name) for module, name in _HASTE}
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Have runs of this process take less time."""
-    for (module, name), value in _HASTE.items():
-        patch.setattr(module, name, value)
+    _set_pace(patch, Pace.hasty())
 
 
 def take_time(patch: pytest.MonkeyPatch) -> None:
     """Have runs of this process do all that users' runs do."""
-    for (module, name), value in _LEISURE.items():
-        patch.setattr(module, name, value)
+    _set_pace(patch, Pace())
+
+
+def _set_pace(patch: pytest.MonkeyPatch, pace: Pace) -> None:
+    patch.setattr(compare, "TURN_SECONDS", pace.turn_seconds)
+    patch.setattr(compare, "RANKING_SECONDS", pace.ranking_seconds)
+    patch.setitem(LocalMeasurer.__init__.__kwdefaults__, "pace", pace)
 
 
 if __name__ == "__main__":

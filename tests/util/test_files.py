@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from colt.util.files import LineFile, read_file, replacing, write_atomically
-from tests.small_disk import BLOCK, SmallDisk, small_disk
+from tests.helpers.small_disk import BLOCK, SmallDisk, small_disk
 
 
 @pytest.fixture

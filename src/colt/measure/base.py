@@ -211,6 +211,25 @@ class Limits:
         return max(wanted, self.run_floor_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a run takes over its final figures, and how long it waits for a quiet machine."""
+
+    turn_seconds: float = 1.5
+    """Timing the fastest schedule in turn with the untuned program takes about so long if both are fast."""
+    ranking_seconds: float = 1.5
+    """Timing the leaders in turn with each other takes about so long."""
+    patience_seconds: float = 5.0
+    """A measurer may wait for a quiet machine for so long in all, and for a share of its life more."""
+    patience_share: float = 0.2
+    """That share."""
+
+    @classmethod
+    def hasty(cls) -> Pace:
+        """The pace of tests that look at no figure: leaders are timed for a moment, and nothing waits."""
+        return cls(turn_seconds=0.05, ranking_seconds=0.05, patience_seconds=0.0, patience_share=0.0)
+
+
 class Measurer(Protocol):
     """Whoever measures for a run. For one thread at a time; usable as a context manager."""
 

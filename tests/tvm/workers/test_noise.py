@@ -10,8 +10,8 @@ from time import monotonic, sleep
 import pytest
 
 from colt.machine.queueing import Queued, QueueWatch, queued_seconds
-from colt.measure.base import Fate, Job, Limits
-from colt.tvm.workers import LocalMeasurer, local, noise
+from colt.measure.base import Fate, Job, Limits, Pace
+from colt.tvm.workers import LocalMeasurer, noise
 from colt.tvm.workers.noise import Gauge, time_quietly
 from colt.tvm.workers.timing import Round, Timing
 from tests.helpers import measure_programs as programs
@@ -222,10 +222,9 @@ def test_a_peak_known_from_before_tells_a_busy_machine_from_the_start(target):
     assert measurer.noise.disturbed == 1
 
 
-def test_waiting_is_a_bounded_share_of_all_the_time(target, monkeypatch):
-    monkeypatch.setattr(local, "_PATIENCE_SECONDS", 0.6)
-    monkeypatch.setattr(local, "_PATIENCE_SHARE", 0.01)
-    with LocalMeasurer(target, 2, Limits(noise_wait_seconds=0.3), workers=1, peak_gflops=1e6) as measurer:
+def test_waiting_is_a_bounded_share_of_all_the_time(target):
+    limits, pace = Limits(noise_wait_seconds=0.3), Pace(patience_seconds=0.6, patience_share=0.01)
+    with LocalMeasurer(target, 2, limits, workers=1, peak_gflops=1e6, pace=pace) as measurer:
         results = list(measurer.measure([Job(i, programs.scheduled_matmul(128)) for i in range(6)]))
     assert results[0].seconds_waiting > 0.2
     assert results[-1].seconds_waiting < 0.1

@@ -14,7 +14,7 @@ The parent sends pickles, the worker answers in checked JSON only: kernels under
 nothing that it says is trusted.
 """
 
-from colt.measure.base import Build, ExportError, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.measure.base import Build, ExportError, Job, Limits, Measurement, Measurer, Noise, Pace, Verification
 from colt.tvm.workers.board import Board
 from colt.tvm.workers.local import OBJECTS, LocalMeasurer
 
@@ -29,5 +29,6 @@ __all__ = [
     "Measurement",
     "Measurer",
     "Noise",
+    "Pace",
     "Verification",
 ]

@@ -21,7 +21,7 @@ from tvm.target import Target
 
 from colt.errors import MeasureError
 from colt.machine import detect
-from colt.measure.base import Build, ExportError, Fate, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.measure.base import Build, ExportError, Fate, Job, Limits, Measurement, Measurer, Noise, Pace, Verification
 from colt.tvm.devices.host import architecture_of, available_cores, is_foreign
 from colt.tvm.space.recent import Recent
 from colt.tvm.workers.board import Board
@@ -48,9 +48,7 @@ MAX_WORKERS = 8
 """Workers by default, on machines that have as many cores: batches of trials are not larger."""
 OBJECTS = ".tar"
 """The suffix of a kernel that is not linked yet."""
-_PATIENCE_SECONDS = 5.0
-_PATIENCE_SHARE = 0.2
-"""So much of its life a measurer may spend waiting for a quiet machine."""
+_USUAL = Pace()
 _FIRST = 0
 _REFERENCE = 0
 
@@ -107,6 +105,7 @@ class LocalMeasurer(Measurer):
         workers: int | None = None,
         peak_gflops: float | None = None,
         board: Board | None = None,
+        pace: Pace = _USUAL,
     ) -> None:
         workers = workers or min(available_cores(), MAX_WORKERS)
         self.seconds_building = 0.0
@@ -114,6 +113,7 @@ class LocalMeasurer(Measurer):
         self.noise = Noise()
         self._started = perf_counter()
         self._limits = limits or Limits()
+        self._pace = pace
         self._remarks: dict[str, bool] = {}
         self._target = target
         self._board = board
@@ -353,7 +353,7 @@ class LocalMeasurer(Measurer):
 
     def _patient(self, limits: Limits) -> Limits:
         """The limits with what is left of the time for waiting: a machine that is never quiet must not stop a run."""
-        allowed = _PATIENCE_SECONDS + _PATIENCE_SHARE * (perf_counter() - self._started)
+        allowed = self._pace.patience_seconds + self._pace.patience_share * (perf_counter() - self._started)
         left = allowed - self.noise.seconds_waiting
         return replace(limits, noise_wait_seconds=max(1e-9, min(limits.noise_wait_seconds, left)))
 
