@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from colt import events
 from colt.options import SearchConfig
-from colt.proposers.desk import Arrivals
-from colt.proposers.dispatcher import Asking
+from colt.proposers.desk import Arrivals, Desk
+from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.language.calls import Call
 from colt.proposers.language.completion import ChatRequest, ErrorKind
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.prompt import MemberInWords, stable_text
+from colt.run.loop import next_batch
 from colt.search.types import MemberSpec, Trial
 from colt.util.clock import Stopwatch
 from tests.helpers.simulated_model import simulated_reply
@@ -43,7 +45,7 @@ class VirtualDesk:
     delays: Callable[[str], float] = lambda model: 0.5
     answers: dict[str, str | ErrorKind] = field(default_factory=dict)
     """By model, what it says instead of something usable, or how its calls fail."""
-    out: dict[str, str] = field(default_factory=dict)
+    benched: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     now: float = 0.0
     waited_s: float = 0.0
@@ -65,7 +67,7 @@ class VirtualDesk:
         return [(ticket, model) for _, _, ticket, model, _ in self._flights]
 
     def send(self, ticket: int, model: str, request: ChatRequest) -> None:
-        assert model not in self.out
+        assert model not in self.benched
         self.on_send(ticket, model)
         self.sent.append((ticket, model))
         self._flights.append((self.now + self.delays(model), self.now, ticket, model, request))
@@ -80,7 +82,10 @@ class VirtualDesk:
         back = [flight for flight in self._flights if flight[0] <= self.now]
         self._flights = [flight for flight in self._flights if flight[0] > self.now]
         self.rng.shuffle(back)
-        return Arrivals(tuple(self._call(*flight[1:]) for flight in back), dict(self.out))
+        return Arrivals(tuple(self._call(*flight[1:]) for flight in back), dict(self.benched))
+
+    def close(self) -> Arrivals:
+        return self.arrived()
 
     def _call(self, sent: float, ticket: int, model: str, request: ChatRequest) -> Call:
         said = self.answers.get(model)
@@ -113,31 +118,49 @@ class Run:
         self.search = self.world.search
         self.why_stop: Callable[[], str | None] = lambda: None
         self.stopped: Callable[[], bool] = lambda: False
-        self.calls: list[Call] = []
         self.notes: list[str] = []
         space, scorer = self.world.space, self.world.scorer
         pool = [MemberInWords(spec, 1.0, 2.0) for spec in models]
         briefing = LegibleBriefing(space)  # type: ignore[arg-type]
-        self.asking = Asking(
+        self.models = {
+            spec.name: LanguageModel(spec, pool, stable_text(briefing, pool), briefing, space) for spec in models
+        }
+        watch = Stopwatch()
+        self.dispatcher = Dispatcher(
             self.search,
-            desk,
-            {spec.name: LanguageModel(spec, pool, stable_text(briefing, pool), briefing, space) for spec in models},
-            {spec.name: BestOf(spec, space, scorer, 2) for spec in experts},
+            Desk(
+                {spec.name: BestOf(spec, space, scorer, 2) for spec in experts},
+                self.models,
+                desk,
+                {spec.name: desk.slots for spec in models},
+                watch,
+            ),
             [BestOf(spec, space, scorer, 2) for spec in (*FEEDERS, *experts)],
-            slots={spec.name: desk.slots for spec in models},
             trials_total=trials,
             why_stop=lambda: self.why_stop(),
             strict=strict,
-            stopped=lambda: self.stopped(),
-            told=self.calls.append,
             note=self.notes.append,
-            watch=Stopwatch(),
+            watch=watch,
         )
+        self._watch = watch
+
+    @property
+    def calls(self) -> list[Call]:
+        """All that have come back."""
+        return self.dispatcher.desk.calls
+
+    def batch(self, count: int) -> list[Trial]:
+        """What the main loop would measure next."""
+        stop = SimpleNamespace(batch_size=count, requested=lambda: "interrupted" if self.stopped() else None)
+        plan = SimpleNamespace(config=self.search.config)
+        task: Any = SimpleNamespace(strategy=self.dispatcher, note_batch=lambda batch: None)
+        run: Any = SimpleNamespace(stop=stop, plan=plan, watch=self._watch)
+        return next_batch(run, task)
 
     def step(self) -> list[Trial]:
         """One batch, asked for and measured."""
         left = self.trials_total - self.search.trials.charged
-        batch = self.asking.ask(min(self.search.config.batch_size, left))
+        batch = self.batch(min(self.search.config.batch_size, left))
         for trial in batch:
             self.desk.now += TRIAL_S
             self.search.tell([measure(self.world.space, trial)])
@@ -160,7 +183,7 @@ class Run:
     @property
     def by_models(self) -> int:
         """Trials of language models."""
-        return sum(name in self.asking.models for name in self.made_by)
+        return sum(name in self.models for name in self.made_by)
 
     @property
     def coming(self) -> int:
@@ -175,7 +198,7 @@ class Run:
         first = {}
         for node in self.world.nodes:
             first.setdefault(node.facts.schedule, node.by)
-        return sum(by in self.asking.models and schedule not in asked for schedule, by in first.items())
+        return sum(by in self.models and schedule not in asked for schedule, by in first.items())
 
     @property
     def sent(self) -> set[int]:

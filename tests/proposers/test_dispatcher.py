@@ -10,7 +10,7 @@ import pytest
 
 from colt import events
 from colt.proposers import dispatcher
-from colt.proposers.cooldown import FIRST_REST, IN_A_ROW
+from colt.proposers.cooldown import FIRST, IN_A_ROW
 from colt.proposers.desk import BENCHED
 from colt.proposers.language.completion import ErrorKind
 from colt.search.types import MemberSpec, Ticket
@@ -54,7 +54,7 @@ def test_while_models_think_the_machine_measures_what_experts_propose() -> None:
     run.step()
     assert run.desk.waited_s == 0
     assert run.made_by
-    assert not set(run.made_by) & set(run.asking.models)
+    assert not set(run.made_by) & set(run.models)
 
 
 def test_trials_are_distinct_schedules() -> None:
@@ -102,8 +102,8 @@ def test_no_call_is_made_once_what_waits_or_is_coming_suffices(trials: int, orde
 
 def test_the_first_calls_are_for_as_many_schedules_as_there_are_trials() -> None:
     run = Run(VirtualDesk(delays=lambda model: NEVER, most=8), trials=4)
-    run.asking.ask(4)
-    assert [event.places for event in run.world.of(events.Selected) if event.acting in run.asking.models] == [3, 2, 2]
+    run.batch(4)
+    assert [event.places for event in run.world.of(events.Selected) if event.acting in run.models] == [3, 2, 2]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -127,11 +127,11 @@ def test_as_much_is_asked_for_as_is_measured_while_a_call_is_under_way(seed: int
 def test_after_the_machine_has_waited_more_is_asked_for() -> None:
     """What is measured while a call is under way tells nothing, if the machine stood idle meanwhile."""
     call_s = 20 * TRIAL_S
-    desk = VirtualDesk(delays=lambda model: call_s, most=64, out={SMALL.name: BENCHED, LARGE.name: BENCHED})
+    desk = VirtualDesk(delays=lambda model: call_s, most=64, benched={SMALL.name: BENCHED, LARGE.name: BENCHED})
     run = Run(desk, trials=256, alteration_period=0)
     while run.search.trials.charged < 128:
         run.step()
-    desk.out = {}
+    desk.benched = {}
     run.finish()
     assert run.by_models >= 124
     assert desk.waited_s < 2 * call_s
@@ -186,7 +186,7 @@ def test_who_is_to_stop_waits_for_nobody() -> None:
     while run.search.trials.charged < 4:
         run.step()
     run.stopped = lambda: True
-    assert run.asking.ask(4) == []
+    assert run.batch(4) == []
     assert run.desk.waited_s <= dispatcher.POLL_S
 
 
@@ -200,7 +200,7 @@ def test_when_paying_ends_it_is_told_once_and_no_call_is_made(seed: int) -> None
     desk = VirtualDesk(delays=lambda model: rng.randint(1, 16) * TRIAL_S, most=8)
     run = Run(desk, seed=seed, alteration_period=1)
     run.why_stop = lambda: "they are no better" if run.search.trials.told >= 8 else None
-    while run.asking.paying_ended is None:
+    while run.dispatcher.calls_ended is None:
         run.step()
     before = len(run.desk.sent)
     run.finish()
@@ -216,8 +216,8 @@ def test_course_alterations_are_asked_of_the_largest() -> None:
     assert {model for ticket, model in run.desk.sent if ticket in alterations} == {LARGE.name}
 
 
-def test_course_alterations_are_done_without_while_the_largest_is_out() -> None:
-    run = Run(VirtualDesk(out={LARGE.name: BENCHED}), alteration_period=1).finish()
+def test_course_alterations_are_done_without_while_the_largest_is_benched() -> None:
+    run = Run(VirtualDesk(benched={LARGE.name: BENCHED}), alteration_period=1).finish()
     altered = run.world.of(events.Altered)
     assert altered
     assert all(event.pruned == -1 for event in altered)
@@ -227,27 +227,27 @@ def test_course_alterations_are_done_without_while_the_largest_is_out() -> None:
     assert run.by_models >= 16
 
 
-def test_with_all_models_out_experts_go_on_and_it_is_said_loudly_once_for_each_time() -> None:
-    desk = VirtualDesk(out={SMALL.name: BENCHED, LARGE.name: "max-calls is 0"})
+def test_with_all_models_benched_experts_go_on_and_it_is_said_loudly_once_for_each_time() -> None:
+    desk = VirtualDesk(benched={SMALL.name: BENCHED, LARGE.name: "max-calls is 0"})
     run = Run(desk)
     run.step()
     run.step()
-    assert run.asking.abandoned
+    assert run.dispatcher.abandoned
     said = f"no language model can be asked, the built-in experts go on alone (small: {BENCHED}; large: max-calls is 0)"
     assert run.notes == [said]
-    desk.out = {}
+    desk.benched = {}
     run.step()
-    desk.out = {SMALL.name: BENCHED, LARGE.name: "max-calls is 0"}
+    desk.benched = {SMALL.name: BENCHED, LARGE.name: "max-calls is 0"}
     run.finish()
     assert run.notes == [said, said]
     assert run.search.trials.told == 32
     assert run.by_models > 0
-    assert run.asking.benched(SMALL.name) == 2
-    assert run.asking.benched(LARGE.name) == 0
+    assert run.dispatcher.times_benched(SMALL.name) == 2
+    assert run.dispatcher.times_benched(LARGE.name) == 0
 
 
 def test_a_strict_run_says_that_it_stops() -> None:
-    run = Run(VirtualDesk(out={SMALL.name: BENCHED, LARGE.name: BENCHED}), strict=True)
+    run = Run(VirtualDesk(benched={SMALL.name: BENCHED, LARGE.name: BENCHED}), strict=True)
     run.step()
     (note,) = run.notes
     assert note.startswith("no language model can be asked, the run stops (")
@@ -265,29 +265,29 @@ def test_calls_that_fail_cost_no_trial(kind: ErrorKind) -> None:
 # ---- answers of no use ----
 
 
-def test_a_model_whose_answers_are_of_no_use_rests() -> None:
+def test_a_model_whose_answers_are_of_no_use_cools_down() -> None:
     """Each answer is paid for, and none would ever be measured."""
-    run = Run(VirtualDesk(most=1, answers={SMALL.name: "I would rather not."}), trials=FIRST_REST).finish()
+    run = Run(VirtualDesk(most=1, answers={SMALL.name: "I would rather not."}), trials=FIRST).finish()
     useless = [model for _, model in run.desk.sent].count(SMALL.name)
     assert useless == IN_A_ROW
-    assert run.asking.benched(SMALL.name) == 1
+    assert run.dispatcher.times_benched(SMALL.name) == 1
     (note,) = run.notes
     assert "small is not asked for a while: its last 4 answers were of no use" in note
-    assert run.by_models >= FIRST_REST // 2
+    assert run.by_models >= FIRST // 2
 
 
-def test_after_a_rest_one_answer_decides() -> None:
+def test_after_a_cooldown_one_answer_decides() -> None:
     desk = VirtualDesk(answers={SMALL.name: "no"}, delays=lambda model: 2 * TRIAL_S)
-    run = Run(desk, models=(SMALL,), trials=FIRST_REST + 16)
-    while run.asking.benched(SMALL.name) == 0:
+    run = Run(desk, models=(SMALL,), trials=FIRST + 16)
+    while run.dispatcher.times_benched(SMALL.name) == 0:
         run.step()
     before = len(desk.sent)
     while len(desk.sent) == before:
         run.step()
     assert len(desk.sent) == before + 1
-    assert run.search.trials.charged >= FIRST_REST
+    assert run.search.trials.charged >= FIRST
     run.finish()
-    assert run.asking.benched(SMALL.name) == 2
+    assert run.dispatcher.times_benched(SMALL.name) == 2
 
 
 # ---- experts in the pool ----
@@ -309,8 +309,8 @@ def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     run = Run(VirtualDesk(), models=[MemberSpec("model", 1.0)], experts=[TUNER])
     select = run.search.select
 
-    def without(feeder: str | None = None, out: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
-        return select(feeder, {*out, "model"}, busy)
+    def without(feeder: str | None = None, benched: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
+        return select(feeder, {*benched, "model"}, busy)
 
     monkeypatch.setattr(run.search, "select", without)
     run.finish()
@@ -318,8 +318,8 @@ def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert run.search.pool.records["tuner"].calls <= 2 * 32
 
 
-def test_experts_of_the_pool_go_on_when_its_model_is_out() -> None:
+def test_experts_of_the_pool_go_on_when_its_model_is_benched() -> None:
     model = MemberSpec("model", 1.0)
-    run = Run(VirtualDesk(out={"model": BENCHED}), models=[model], experts=[TUNER]).finish()
+    run = Run(VirtualDesk(benched={"model": BENCHED}), models=[model], experts=[TUNER]).finish()
     assert run.search.trials.told == 32
     assert run.made_by.count("tuner") > 4
