@@ -14,11 +14,7 @@ from colt.store.directory import CONFIG, JOURNAL, RECEIPT, RunDirectory
 from colt.store.journal import Journal, read_journal
 from colt.world.answers import Stop
 from colt.world.recording import RecordingWriter
-<<<<<<< HEAD
-from tests.small_disk import SmallDisk, small_disk
-=======
 from tests.helpers.small_disk import SmallDisk, small_disk
->>>>>>> device
 
 RUNS, EACH = 8, 5
 

@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-<<<<<<< HEAD:tests/tvm/test_records.py
-import space_programs as programs
-=======
->>>>>>> device:tests/tvm/metaschedule/test_records.py
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.metaschedule.records import FAILED_SECONDS, Records
-<<<<<<< HEAD:tests/tvm/test_records.py
-from tests.small_disk import SmallDisk, small_disk
-=======
 from tests.helpers import space_programs as programs
 from tests.helpers.small_disk import SmallDisk, small_disk
->>>>>>> device:tests/tvm/metaschedule/test_records.py
 
 TARGET = resolve_target(None, 2)
 FILES = ("database_workload.json", "database_tuning_record.json")
