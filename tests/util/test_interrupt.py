@@ -1,0 +1,65 @@
+"""Ctrl-C as a request, and as an end at once while nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from colt.util.interrupt import Interrupt, PromptExit
+
+LONG_CALL = """
+import hashlib, signal, sys
+from contextlib import ExitStack
+from colt.util.interrupt import Interrupt, PromptExit
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with ExitStack() as stack:
+    stack.enter_context(PromptExit())
+    if sys.argv[1] == "awaited":
+        stack.enter_context(Interrupt())
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[2]))  # no Python instruction until it returns
+print("done", flush=True)
+"""
+
+
+def interrupted(kind: str, rounds: int) -> tuple[int, str, float]:
+    """Exit code and output of the script above, interrupted in its long call, and the seconds that it then took."""
+    child = subprocess.Popen([sys.executable, "-c", LONG_CALL, kind, str(rounds)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    child.stdout.readline()
+    time.sleep(0.1)
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=120)
+    return child.returncode, said, time.monotonic() - began
+
+
+def test_a_process_in_a_long_call_ends_at_once() -> None:
+    code, said, seconds = interrupted("at once", 1_000_000_000)  # half an hour
+    assert (code, said) == (PromptExit.code, "")
+    assert seconds < 10
+
+
+def test_a_run_that_waits_for_it_is_left_alone() -> None:
+    code, said, _ = interrupted("awaited", 1_000_000)  # longer than the grace
+    assert (code, said) == (0, "done\n")
+
+
+def test_the_first_interrupt_is_a_request_and_the_second_an_end() -> None:
+    with Interrupt() as interrupt, PromptExit():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_who_leaves_in_time_is_not_ended() -> None:
+    with pytest.raises(KeyboardInterrupt), PromptExit():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    time.sleep(2 * PromptExit.grace_s)
