@@ -9,32 +9,35 @@ from typing import Any
 import pytest
 
 from colt.errors import ColtError, InputError
-from colt.options import PRESETS, Budget, SearchConfig
+from colt.options import PRESETS, Budget, SearchConfig, TuneOptions
+from colt.util.declared import Kind, options_of
 
-FIELDS = {field.name: field for field in dataclasses.fields(SearchConfig)}
-NUMBERS = [name for name, field in FIELDS.items() if not field.metadata["choices"]]
-WORDS = [name for name, field in FIELDS.items() if field.metadata["choices"]]
+FIELDS = options_of(SearchConfig)
+NUMBERS = [name for name, one in FIELDS.items() if not one.choices]
+WORDS = [name for name, one in FIELDS.items() if one.choices]
 
 
 # ---- what is declared ----
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", FIELDS | options_of(TuneOptions))
 def test_every_option_has_a_one_line_meaning(name: str) -> None:
-    meaning = FIELDS[name].metadata["meaning"]
+    meaning = (FIELDS | options_of(TuneOptions))[name].meaning
     assert meaning.strip() == meaning != ""
     assert "\n" not in meaning
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_has_a_range_that_holds_its_default(name: str) -> None:
-    field = FIELDS[name]
-    assert field.metadata["low"] <= field.default <= field.metadata["high"]
+    one = FIELDS[name]
+    assert one.low is not None
+    assert one.high is not None
+    assert one.low <= one.default <= one.high
 
 
 @pytest.mark.parametrize("name", WORDS)
 def test_every_choice_holds_its_default(name: str) -> None:
-    assert FIELDS[name].default in FIELDS[name].metadata["choices"]
+    assert FIELDS[name].default in FIELDS[name].choices
 
 
 # ---- what gets in ----
@@ -42,7 +45,9 @@ def test_every_choice_holds_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_both_ends_of_a_range_are_taken_and_nothing_beyond(name: str) -> None:
-    low, high = FIELDS[name].metadata["low"], FIELDS[name].metadata["high"]
+    low, high = FIELDS[name].low, FIELDS[name].high
+    assert low is not None
+    assert high is not None
     for end in (low, high):
         assert getattr(SearchConfig(**{name: end}), name) == end
     for beyond in (low - 1, high + 1):
@@ -57,7 +62,7 @@ def test_what_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
         SearchConfig(**{name: value})
 
 
-@pytest.mark.parametrize("name", [name for name in NUMBERS if isinstance(FIELDS[name].default, int)])
+@pytest.mark.parametrize("name", [name for name in NUMBERS if FIELDS[name].kind is Kind.INTEGER])
 def test_whole_numbers_are_not_rounded(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} is .*an integer"):
         SearchConfig(**{name: float(FIELDS[name].default)})
@@ -68,13 +73,15 @@ def test_whole_numbers_are_not_rounded(name: str) -> None:
 def test_only_the_choices_are_taken(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"{name} is .*it takes one of"):
         SearchConfig(**{name: value})
-    for choice in FIELDS[name].metadata["choices"]:
+    for choice in FIELDS[name].choices:
         assert getattr(SearchConfig(**{name: choice}), name) == choice
 
 
-def test_unknown_options_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"unknown search option 'explorasion'; there are .*exploration"):
+def test_unknown_options_are_refused_with_the_nearest_or_all() -> None:
+    with pytest.raises(InputError, match=r"unknown search option 'explorasion'; did you mean exploration\?"):
         SearchConfig.from_mapping({"explorasion": 1.0})
+    with pytest.raises(InputError, match=r"unknown search option '\?'; there are exploration, .*rollouts"):
+        SearchConfig.from_mapping({"?": 1.0})
 
 
 def test_errors_are_the_users_own() -> None:
@@ -110,9 +117,11 @@ def test_changes_go_over_the_preset_and_are_checked() -> None:
         SearchConfig.preset("paper", branching=0)
 
 
-def test_unknown_presets_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown preset 'papers'; there are default, models, paper"):
+def test_unknown_presets_are_refused_with_the_nearest_or_all() -> None:
+    with pytest.raises(InputError, match="unknown preset 'papers'; did you mean paper"):
         SearchConfig.preset("papers")
+    with pytest.raises(InputError, match="unknown preset 'quick'; there are default, models, paper"):
+        SearchConfig.preset("quick")
 
 
 def test_a_config_does_not_change() -> None:

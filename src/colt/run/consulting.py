@@ -15,10 +15,9 @@ from colt.proposers.language.calls import Call
 from colt.proposers.language.findings import recall
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.money import PICODOLLARS, Ledger
-from colt.proposers.language.prompt import stable_text
+from colt.proposers.language.prompt import member_in_words, stable_text
 from colt.proposers.language.retry import RetryPolicy
 from colt.proposers.worth import why_stop_paying
-from colt.run.calling import calls_at_once, member_in_words
 from colt.search.types import Proposer, Space
 from colt.store.receipt import FoundPart
 from colt.tvm.briefing import brief
@@ -54,7 +53,7 @@ class Consulting:
 
     def __post_init__(self, space: Space, experts: Mapping[str, Proposer], feeders: Sequence[Proposer]) -> None:
         session, plan = self.session, self.session.plan
-        most = calls_at_once(plan.config, plan.pool.models)
+        most = plan.calls_at_once
         self.found = session.outside.take(
             "endpoints", Endpoints, lambda: Endpoints(found=recall(plan.pool.models))
         ).found
@@ -68,7 +67,7 @@ class Consulting:
             slots={member.name: member.concurrency for member in plan.pool.models},
             trials_total=plan.budget.trials,
             why_stop=self._why_stop_paying,
-            strict=plan.calling.strict_pool,
+            strict=plan.strict_pool,
             stopped=lambda: session.stop_requested() is not None,
             told=self._told,
             note=session.note,
@@ -86,7 +85,7 @@ class Consulting:
     @property
     def given_up(self) -> bool:
         """Whether the run is to end because no model can be asked."""
-        return self.session.plan.calling.strict_pool and self.asking.abandoned
+        return self.session.plan.strict_pool and self.asking.abandoned
 
     def hang_up(self) -> None:
         """Nothing more is asked; what is still under way is given up, and paid for."""
@@ -108,14 +107,14 @@ class Consulting:
         from colt.proposers.language.client import ChatClient
 
         plan = self.session.plan
-        ledger = Ledger(plan.calling.ceilings)
+        ledger = Ledger(plan.ceilings)
         clients = [ChatClient(member, ledger, retry=RETRY, seed=plan.seed) for member in plan.pool.models]
         return self._stack.enter_context(ChatDesk(clients, most))
 
     def _why_stop_paying(self) -> str | None:
         session, plan = self.session, self.session.plan
         paid = [member.name for member in plan.pool.models if not member.is_free]
-        if plan.calling.keep_paying or not paid:
+        if plan.keep_paying or not paid:
             return None
         return why_stop_paying(session.search.trials, paid, session.ceiling.share(session.best_us))
 

@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from colt import __version__
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
 from colt.machine import Hardware
 from colt.measure.base import Fate, Measurement, Noise
 from colt.plan import Plan
 from colt.proposers.language.money import Spending
-from colt.proposers.poolfile import ExpertMember, Member
+from colt.proposers.members import ExpertMember, Member
 from colt.run.context import fate_counts
 from colt.search.types import TrialResult
 from colt.store.receipt import (
@@ -46,6 +45,7 @@ from colt.store.receipt import (
 from colt.tvm.vector_math import FUNCTIONS, count_calls
 from colt.tvm.workers import Board
 from colt.util.stats import Estimate, Interval
+from colt.util.version import __version__
 from colt.world.answers import Spent
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _spending_part(session: Run) -> SpendingPart | None:
     consulting = session.consulting
     if consulting is None:
         return None
-    ceilings = session.plan.calling.ceilings
+    ceilings = session.plan.ceilings
     spent = sum((call.spent.spending() for call in consulting.calls), Spending())
     return SpendingPart(
         usd=float(spent.usd),

@@ -14,7 +14,7 @@ from colt.errors import MeasureError
 from colt.machine import Bound, Hardware, Roofline, Work, save_peaks
 from colt.machine.roofline import ROUNDING
 from colt.tvm.devices.peaks import measured_again
-from colt.tvm.programs.source import Program
+from colt.tvm.programs.source import Program, why_no_roofline
 from colt.world.answers import Looked
 from colt.world.world import Live, World
 
@@ -22,14 +22,6 @@ BEYOND_CACHES = 4
 """Arguments of so many times the last-level cache show what memory can do; part of smaller ones may come from there."""
 MISCOUNT = 2.0
 """No kernel is so many times above a peak that has just been measured: what it does was counted wrong."""
-
-
-def why_no_roofline(program: Program) -> str | None:
-    """Why the program has no share of the roofline; ``None`` if it has one."""
-    if not program.flops:
-        return "how many operations it takes is not known"
-    others = sorted({argument.dtype for argument in program.arguments} - {"float32"})
-    return f"the measured FMA peak is of float32, it uses {', '.join(others)}" if others else None
 
 
 @dataclass(slots=True)
