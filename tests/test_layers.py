@@ -14,11 +14,11 @@ import colt
 
 SOURCE = Path(colt.__file__).parent
 LAYERS = (
-    *("errors", "knobs", "options", "events", "util", "machine", "analysis", "measure", "search", "testing", "store"),
-    *("proposers", "world", "tvm", "views", "plan", "run", "bench", "colt", "cli"),
+    *("errors", "util", "knobs", "events", "options", "machine", "analysis", "measure", "search", "testing", "store"),
+    *("proposers", "world", "tvm", "views", "plan", "run", "bench", "api", "colt", "cli"),
 )
 """Top-level modules and packages, lowest first; each imports only what stands before it. ``colt`` is the API itself."""
-LOOSE = {"__init__", "errors", "events", "knobs", "options", "plan"}
+LOOSE = {"__init__", "api", "errors", "events", "knobs", "options", "plan"}
 """Modules at the top level: what users import."""
 SOCKETS = {
     "colt.tvm.workers.rpc": {"socket"},  # boards

@@ -1,158 +1,134 @@
-"""The run's constants: each declared once with default, range and meaning, and nothing out of range gets in."""
+"""An option is declared in one place, and found in all of them."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from typing import Any
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from colt.errors import ColtError, InputError
-from colt.options import PRESETS, Budget, SearchConfig
+import colt
+from colt.cli.options_table import document
+from colt.options import TuneOptions
+from colt.plan import plan
+from colt.util.declared import options_of
 
-FIELDS = {field.name: field for field in dataclasses.fields(SearchConfig)}
-NUMBERS = [name for name, field in FIELDS.items() if not field.metadata["choices"]]
-WORDS = [name for name, field in FIELDS.items() if field.metadata["choices"]]
+SOURCE = Path(colt.__file__).parent
+DOCS = Path(__file__).parent.parent / "docs"
 
+DECLARATION = '    patience: int = option(7, "how long to wait for better schedules", low=1, high=9)\n'
+POOL = '[[member]]\nname = "m"\nbase_url = "http://127.0.0.1:1/v1"\nsize_b = 7\nprices = { input = 1, output = 4 }\n'
+LOOK = """
+import contextlib, inspect, io, json, sys, tomllib, tomli_w
+import colt
+from colt.cli import main
+from colt.cli.options_table import document
+from colt.plan import Plan, plan
 
-# ---- what is declared ----
+def said(*arguments):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(SystemExit):
+        out.write(f"exit code {main(arguments)}")
+    return " ".join(out.getvalue().split())
 
+def refusal(act):
+    try:
+        act()
+    except colt.InputError as error:
+        return str(error)
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_option_has_a_one_line_meaning(name: str) -> None:
-    meaning = FIELDS[name].metadata["meaning"]
-    assert meaning.strip() == meaning != ""
-    assert "\n" not in meaning
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-def test_every_number_has_a_range_that_holds_its_default(name: str) -> None:
-    field = FIELDS[name]
-    assert field.metadata["low"] <= field.default <= field.metadata["high"]
-
-
-@pytest.mark.parametrize("name", WORDS)
-def test_every_choice_holds_its_default(name: str) -> None:
-    assert FIELDS[name].default in FIELDS[name].metadata["choices"]
-
-
-# ---- what gets in ----
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-def test_both_ends_of_a_range_are_taken_and_nothing_beyond(name: str) -> None:
-    low, high = FIELDS[name].metadata["low"], FIELDS[name].metadata["high"]
-    for end in (low, high):
-        assert getattr(SearchConfig(**{name: end}), name) == end
-    for beyond in (low - 1, high + 1):
-        with pytest.raises(InputError, match=f"{name} is .*from {low} to {high}"):
-            SearchConfig(**{name: beyond})
-
-
-@pytest.mark.parametrize("name", NUMBERS)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, True, [1], 1j], ids=repr)
-def test_what_is_no_number_is_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=name):
-        SearchConfig(**{name: value})
-
-
-@pytest.mark.parametrize("name", [name for name in NUMBERS if isinstance(FIELDS[name].default, int)])
-def test_whole_numbers_are_not_rounded(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name} is .*an integer"):
-        SearchConfig(**{name: float(FIELDS[name].default)})
+made = plan("gemv", patience=5)
+config = tomllib.loads(tomli_w.dumps(made.to_config("tree")))
+bad = {**config, "run": {**config["run"], "patience": 0}}
+print(json.dumps({
+    "signature": str(inspect.signature(colt.tune).parameters["patience"]),
+    "docstring": " ".join(colt.tune.__doc__.split()),
+    "help": said("tune", "--help"),
+    "refused": refusal(lambda: plan("gemv", patience=10)),
+    "refused there": said("tune", "gemv", "--patience", "many"),
+    "config": config["run"]["patience"],
+    "replay": Plan.from_config(config, made.program.module).options.patience,
+    "refused in a replay": refusal(lambda: Plan.from_config(bad, made.program.module)),
+    "docs": document(),
+    "dry run": said("tune", "gemv", "--patience", "5", "--pool", sys.argv[1], "--dry-run"),
+}))
+"""
 
 
-@pytest.mark.parametrize("name", WORDS)
-@pytest.mark.parametrize("value", ["", "nonsense", None, 1, [], {}], ids=repr)
-def test_only_the_choices_are_taken(name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"{name} is .*it takes one of"):
-        SearchConfig(**{name: value})
-    for choice in FIELDS[name].metadata["choices"]:
-        assert getattr(SearchConfig(**{name: choice}), name) == choice
+def test_an_option_that_is_declared_once_is_found_everywhere(tmp_path: Path) -> None:
+    """In a copy of COLT with one more declaration, in a process of its own."""
+    pytest.importorskip("openai", reason="language models come with the extra models")
+    shutil.copytree(SOURCE, tmp_path / "colt", ignore=shutil.ignore_patterns("__pycache__"))
+    declared = tmp_path / "colt" / "options.py"
+    before = declared.read_text()
+    first = "    trials: int = option("
+    assert before.count(first) == 1
+    declared.write_text(before.replace(first, DECLARATION + first))
+    (tmp_path / "pool.toml").write_text(POOL)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(tmp_path / "pool.toml")],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    takes = "an integer from 1 to 9"
+    assert found["signature"] == "patience: 'int' = 7"
+    assert f"patience How long to wait for better schedules. Takes {takes}. Default: 7." in found["docstring"]
+    assert "--patience N how long to wait for better schedules (default: 7)" in found["help"]
+    assert found["refused"] == f"patience is 10; it takes {takes}"
+    assert found["refused there"] == f"colt: --patience is 'many'; it takes {takes} (see colt tune --help) exit code 2"
+    assert (found["config"], found["replay"]) == (5, 5)
+    assert found["refused in a replay"] == f"patience is 0; it takes {takes}"
+    assert f"| `patience` | `--patience` | {takes} | `7` | how long to wait for better schedules |" in found["docs"]
+    assert "calls for 64 trials" in found["dry run"]
+    assert found["dry run"].endswith("exit code 0")
 
 
-def test_unknown_options_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"unknown search option 'explorasion'; there are .*exploration"):
-        SearchConfig.from_mapping({"explorasion": 1.0})
+def test_the_page_of_options_is_that_of_the_declarations() -> None:
+    assert (DOCS / "options.md").read_text() == document(), "python -m colt.cli.options_table > docs/options.md"
 
 
-def test_errors_are_the_users_own() -> None:
-    assert issubclass(InputError, ColtError)
+@pytest.mark.parametrize("function", [colt.tune, plan])
+def test_every_option_is_in_the_signature(function: object) -> None:
+    program, *keywords = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
+    assert program.name == "program"
+    assert {one.name: one.default for one in keywords} == {
+        name: one.default for name, one in options_of(TuneOptions).items()
+    }
+    assert {one.kind for one in keywords} == {inspect.Parameter.KEYWORD_ONLY}
 
 
-# ---- presets ----
+@pytest.mark.parametrize(("wrong", "right"), [("trails", "trials"), ("runs_dir", "run_dir"), ("max-usd", "max_usd")])
+def test_a_misspelt_option_is_a_type_error_that_names_the_right_one(wrong: str, right: str) -> None:
+    with pytest.raises(TypeError, match=rf"tune\(\) has no option '{wrong}'; did you mean {right}\?"):
+        colt.tune("matmul", **{wrong: 3})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="by name"):
+        colt.tune("matmul", "small")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_survives_a_round_trip(name: str) -> None:
-    config = SearchConfig.preset(name)
-    assert SearchConfig.from_mapping(config.to_mapping()) == config
-    assert list(config.to_mapping()) == list(FIELDS)
-
-
-def test_the_default_preset_is_the_defaults() -> None:
-    assert SearchConfig.preset() == SearchConfig.preset("default") == SearchConfig()
-
-
-def test_the_paper_preset_is_the_papers() -> None:
-    """λ = 0.5, c = √2, two children, K = 2, raw ratio, one proposal a call, no widening, all openings the largest's."""
-    paper = SearchConfig.preset("paper")
-    assert (paper.size_weight, paper.exploration) == (0.5, math.sqrt(2))
-    assert (paper.branching, paper.widening_coefficient, paper.alteration_period) == (2, 0.0, 2)
-    assert (paper.value, paper.proposals_per_call, paper.deal) == ("ratio", 1, "largest")
-
-
-def test_changes_go_over_the_preset_and_are_checked() -> None:
-    assert SearchConfig.preset("paper", branching=3).branching == 3
-    assert SearchConfig.preset("paper", deal="pool").deal == "pool"
-    with pytest.raises(InputError, match="branching"):
-        SearchConfig.preset("paper", branching=0)
-
-
-def test_unknown_presets_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="unknown preset 'papers'; there are default, models, paper"):
-        SearchConfig.preset("papers")
-
-
-def test_a_config_does_not_change() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        SearchConfig().branching = 3  # type: ignore[misc]
-
-
-# ---- budget ----
-
-
-@pytest.mark.parametrize("trials", [0, -1, 1.0, "64", None, True])
-def test_a_budget_has_at_least_one_trial(trials: Any) -> None:
-    with pytest.raises(InputError, match=r"trials is .*at least 1"):
-        Budget(trials)
-
-
-@pytest.mark.parametrize("seconds", [0, -1.0, math.nan])
-def test_a_budgets_seconds_are_more_than_none(seconds: Any) -> None:
-    with pytest.raises(InputError, match=r"seconds is .*above 0"):
-        Budget(64, seconds)
-
-
-@pytest.mark.parametrize("seconds", ["1", True, math.inf])
-def test_a_budgets_seconds_are_a_number(seconds: Any) -> None:
-    with pytest.raises(InputError, match=r"seconds is .*above 0"):
-        Budget(64, seconds)
-
-
-def test_a_budget_may_have_no_time_limit() -> None:
-    assert Budget(1).seconds is None
-    assert Budget(1, 0.5).seconds == 0.5
-
-
-@pytest.mark.parametrize("share", [0, 0.0, -0.5, 1.01, 95, math.nan, math.inf, "0.95", True])
-def test_a_share_of_the_roofline_is_above_0_and_up_to_1(share: Any) -> None:
-    with pytest.raises(InputError, match=r"until_roofline is .*above 0 and up to 1"):
-        Budget(64, until_roofline=share)
-
-
-def test_a_budget_may_stop_at_the_roofline() -> None:
-    assert Budget(1).until_roofline is None
-    assert Budget(1, until_roofline=1).until_roofline == 1
-    assert Budget(1, until_roofline=0.95).until_roofline == 0.95
+def test_type_checkers_know_every_option(tmp_path: Path) -> None:
+    """As editors do, which complete them."""
+    api = pytest.importorskip("mypy.api", reason="mypy comes with the extra dev")
+    (tmp_path / "user.py").write_text(
+        "import colt\n"
+        'reveal_type(colt.tune("matmul", trials=3, max_usd=0.5, pool=["scout"]).speedup)\n'
+        'colt.tune("matmul", trails=3)\n'
+        'colt.tune("matmul", trials="many")\n'
+    )
+    config = str(DOCS.parent / "pyproject.toml")
+    out, _, _ = api.run(["--config-file", config, "--cache-dir", str(tmp_path), str(tmp_path / "user.py")])
+    said = [line.partition("user.py:")[2] for line in out.splitlines() if "user.py" in line and 'note: "' not in line]
+    assert said == [
+        '2: note: Revealed type is "float"',
+        '3: error: Unexpected keyword argument "trails" for "tune"; did you mean "trials"?  [call-arg]',
+        '4: error: Argument "trials" to "tune" has incompatible type "str"; expected "int"  [arg-type]',
+    ]

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected, ReplayError
 from colt.options import Budget, SearchConfig
+from colt.util.version import __version__
 
 if TYPE_CHECKING:
-    from colt.run.finish import Result
-    from colt.run.loop import tune
-    from colt.run.replay import Replay, replay
-
-__version__ = "0.1.0"
+    from colt.api import Replay, Result, replay, tune
 
 __all__ = [
     "tune",
@@ -37,7 +34,7 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = {"tune": "colt.run.loop", "Result": "colt.run.finish", "replay": "colt.run.replay", "Replay": "colt.run.replay"}
+_LAZY = ("tune", "Result", "replay", "Replay")
 
 
 def __getattr__(name: str) -> Any:
@@ -46,4 +43,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'colt' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return getattr(importlib.import_module("colt.api"), name)

@@ -1,29 +1,27 @@
-"""Every constant of a run, declared once: default, range and meaning of each make the command-line options, the
-config file, the documentation and the validation.
+"""Every option of COLT, declared once: those of a run (:class:`TuneOptions`) and of its search (:class:`SearchConfig`).
+
+From a declaration follow the signature of :func:`colt.tune`, ``colt tune``, the checks, a run's config file and its
+replay, and ``docs/options.md``. See :mod:`colt.util.declared`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from colt.errors import InputError
+from colt.events import Emit
+from colt.util.declared import check_all, option, options_of
+from colt.util.text import did_you_mean
 
-
-def option(
-    default: float | int | str,
-    meaning: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field that carries its range (both ends included) or its choices, and a one-line meaning."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+MODELS = "language models, for pools that have any"
+"""The group of options that a pool of built-in experts has no use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +75,22 @@ class SearchConfig:
     cost_model_min_rank: float = option(0.5, "held-out rank correlation that it must exceed", low=-1, high=1)
 
     def __post_init__(self) -> None:
-        for spec in dataclasses.fields(self):
-            _check(spec, getattr(self, spec.name))
+        check_all(self)
 
     @classmethod
     def preset(cls, name: str = "default", **changes: Any) -> SearchConfig:
         """The named preset with ``changes``. Raises :class:`InputError` for unknown names and values out of range."""
         if name not in PRESETS:
-            raise InputError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+            raise InputError(f"unknown preset {name!r}; {did_you_mean(name, list(PRESETS))}")
         return cls.from_mapping({**PRESETS[name], **changes})
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SearchConfig:
         """From names and values, as read from a config file."""
-        known = {spec.name for spec in dataclasses.fields(cls)}
+        known = list(options_of(cls))
         for name in values:
             if name not in known:
-                raise InputError(f"unknown search option {name!r}; there are {', '.join(sorted(known))}")
+                raise InputError(f"unknown search option {name!r}; {did_you_mean(name, known)}")
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -127,6 +124,83 @@ class SpaceKind(StrEnum):
     METASCHEDULE = "metaschedule"  # MetaSchedule's sketches alone
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneOptions:
+    """The options of :func:`colt.tune`, as the user gives them."""
+
+    size: str | None = option(None, "the size of a workload: small (the default) or paper")
+    target: Any = option(
+        None,
+        'a TVM target as JSON or tag, such as {"kind":"llvm","mcpu":"znver4"}; this machine\'s cpu if left out, any '
+        "architecture for a board",
+    )
+    pool: str | Path | Sequence[str] | None = option(
+        None,
+        "names of built-in experts (scout,tuner,architect if left out), or a FILE.toml with language models "
+        "(docs/pool.md)",
+        stored=False,
+    )
+    trials: int = option(64, "distinct schedules to measure", low=1)
+    seconds: float | None = option(None, "stop measuring after so many seconds of wall time", above=0)
+    until_roofline: float | None = option(
+        None,
+        "stop measuring once the best schedule reaches this share of the roofline, such as 0.95; for programs over "
+        "float32 whose number of operations is known",
+        above=0,
+        high=1,
+        metavar="SHARE",
+    )
+    seed: int = option(0, "seeds everything random", low=0, high=2**31 - 1)
+    threads: int | None = option(
+        None,
+        "threads for kernels; all cores of this machine, or the num-cores of a board's target, if left out",
+        low=1,
+        high=1024,
+        takes="an integer from 1 to 1024, on this machine up to its cores",
+    )
+    config: SearchConfig | Mapping[str, Any] | None = option(
+        None,
+        "settings of the search: a SearchConfig, or changes to the preset for the pool, by name",
+        flag="",
+        stored=False,
+    )
+    run_dir: str | Path | None = option(
+        None,
+        "a directory, new or empty, for journal, database, receipt and kernel; if left out, colt.tune() writes nothing "
+        "and colt tune takes runs/NAME-N",
+        flag="--run",
+        metavar="DIR",
+        stored=False,
+    )
+    exact_math: bool = option(
+        False, "leave exp, tanh, erf and the like to the C library, instead of computing them in vectors to a few ulp"
+    )
+    rpc: str | None = option(
+        None, "run kernels on a board of this TVM RPC tracker; needs a key", takes="HOST:PORT", metavar="HOST:PORT"
+    )
+    key: str | None = option(None, "the key of the board")
+    max_usd: Decimal | float | None = option(
+        None, "dollars to spend at most", low=0, high=10**6, example="0.05", metavar="X", group=MODELS
+    )
+    max_calls: int | None = option(None, "requests to make at most; a retry is one", low=0, metavar="N", group=MODELS)
+    max_tokens: int | None = option(
+        None, "tokens to use at most, in and out together", low=0, metavar="N", group=MODELS
+    )
+    max_seconds: float | None = option(
+        None, "seconds after which no request begins, and those in flight end", above=0, metavar="S", group=MODELS
+    )
+    strict_pool: bool = option(
+        False, "stop when no model can be asked, instead of going on with the built-in experts", group=MODELS
+    )
+    keep_paying: bool = option(
+        False, "ask models to the end, even if their proposals are no better than those that cost nothing", group=MODELS
+    )
+    on_event: Sequence[Emit] = option((), "functions called with every event of colt.events", flag="", stored=False)
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """When a run stops: after ``trials`` distinct schedules, or sooner: after ``seconds`` of wall time, or when the
@@ -137,29 +211,5 @@ class Budget:
     until_roofline: float | None = None
 
     def __post_init__(self) -> None:
-        if type(self.trials) is not int or self.trials < 1:
-            raise InputError(f"trials is {self.trials!r}; it takes an integer of at least 1")
-        if self.seconds is not None and not (_is_number(self.seconds) and 0 < self.seconds < math.inf):
-            raise InputError(f"seconds is {self.seconds!r}; it takes a number above 0")
-        share = self.until_roofline
-        if share is not None and not (_is_number(share) and 0 < share <= 1):
-            raise InputError(f"until_roofline is {share!r}; it takes a number above 0 and up to 1")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check(spec: dataclasses.Field[Any], value: object) -> None:
-    """Raise :class:`InputError` unless ``value`` has the type and range that the field declares."""
-    low, high, choices = spec.metadata["low"], spec.metadata["high"], spec.metadata["choices"]
-    if choices:
-        if value not in choices:
-            raise InputError(f"{spec.name} is {value!r}; it takes one of {', '.join(choices)}")
-        return
-    whole = isinstance(spec.default, int)
-    wanted = f"{'an integer' if whole else 'a number'} from {low} to {high}"
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        raise InputError(f"{spec.name} is {value!r}; it takes {wanted}")
-    if not low <= value <= high:
-        raise InputError(f"{spec.name} is {value!r}; it takes {wanted}")
+        for spec in dataclasses.fields(self):
+            options_of(TuneOptions)[spec.name].check(getattr(self, spec.name))

@@ -1,139 +1,240 @@
-"""What a run is to do: all that the user asked for, checked and resolved before anything is started or written."""
+"""What a run is to do: everything the user asked for, checked and resolved before anything is started or written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from colt.errors import InputError
-from colt.options import Budget, SearchConfig, SpaceKind
-from colt.proposers.experts import builtin
-from colt.proposers.poolfile import PoolSpec
-from colt.run.calling import Calling, read_pool, resolved_config
-from colt.run.roofline import why_no_roofline
+from colt.options import MODELS, Budget, SearchConfig, SpaceKind, TuneOptions
+from colt.proposers.language.alternatives import alternatives_per_call
+from colt.proposers.language.money import Ceilings
+from colt.proposers.members import TABLE, PoolSpec
+from colt.proposers.poolfile import read_pool
 from colt.store.directory import RunDirectory
 from colt.tvm.devices.assumed import ResolvedTarget, resolve_board_target
 from colt.tvm.devices.host import available_cores, resolve_target
-from colt.tvm.programs.source import Program, load_program
+from colt.tvm.programs.source import Program, load_program, saved_program, why_no_roofline
 from colt.tvm.workers import Board
+from colt.util.declared import OptionError, options_of, takes
+from colt.util.text import did_you_mean
 
-MOST_BOARD_THREADS = 1024
-MOST_SEED = 2**31 - 1
+DECLARED = options_of(TuneOptions)
+"""The options of a run."""
+STORED = {name: one for name, one in DECLARED.items() if one.stored}
+"""Those that its config file has."""
+RUN, SEARCH = "run", "search"
+"""Tables of the config file, beside those of members."""
+BESIDE = ("program", "name", "method", "space")
+"""What the table of the run has beside the options."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
-    """What is to be done, all of it checked."""
+    """What is to be done, all of it checked: the options as the user gave them, and what they resolve to."""
 
     spec: str
     """The program as the user named it; its own name if it was given as an object."""
-    program: Program
+    programs: tuple[Program, ...]
+    """At least one."""
+    options: TuneOptions
     target: Any
     threads: int
     pool: PoolSpec
-    budget: Budget
-    seed: int
     config: SearchConfig
-    run_dir: Path | None
-    exact_math: bool = False
-    """Whether schedules keep the untuned program's calls of exp and the like, see :mod:`colt.tvm.vector_math`."""
+    run_dir: Path | None = None
     board: Board | None = None
     """Where kernels run, if not on this machine."""
     assumptions: tuple[str, ...] = ()
     """What the user did not say of the board, in words."""
     space: SpaceKind = SpaceKind.COLT
-    calling: Calling = field(default_factory=Calling)
+
+    @property
+    def program(self) -> Program:
+        """The program of a plan that has only one."""
+        (program,) = self.programs
+        return program
+
+    @cached_property
+    def budget(self) -> Budget:
+        """When the run stops."""
+        return Budget(self.options.trials, self.options.seconds, self.options.until_roofline)
+
+    @cached_property
+    def ceilings(self) -> Ceilings:
+        """What the run may spend on language models."""
+        usd = self.options.max_usd
+        exact = None if usd is None else Decimal(str(usd))
+        return Ceilings(exact, self.options.max_calls, self.options.max_tokens, self.options.max_seconds)
+
+    @property
+    def calls_at_once(self) -> int:
+        """How many calls may be under way: as many as wanted, but no more than all endpoints together take."""
+        return min(self.config.calls_in_flight, sum(member.concurrency for member in self.pool.models))
+
+    @property
+    def seed(self) -> int:
+        """Seeds everything random."""
+        return self.options.seed
+
+    @property
+    def exact_math(self) -> bool:
+        """Whether schedules keep the untuned program's calls of exp and the like, see :mod:`colt.tvm.vector_math`."""
+        return self.options.exact_math
+
+    @property
+    def strict_pool(self) -> bool:
+        """Whether the run stops when no model can be asked."""
+        return self.options.strict_pool
+
+    @property
+    def keep_paying(self) -> bool:
+        """Whether models are asked even if their proposals are no better than those that cost nothing."""
+        return self.options.keep_paying
 
     def to_config(self, method: str) -> dict[str, object]:
-        """For the run directory's ``config.toml``; ``method`` names how the run decides what to measure."""
-        run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
-        run |= {"trials": self.budget.trials, "seed": self.seed}
-        if self.program.size is not None:
-            run["size"] = self.program.size
-        if self.budget.seconds is not None:
-            run["seconds"] = self.budget.seconds
-        if self.budget.until_roofline is not None:
-            run["until_roofline"] = self.budget.until_roofline
-        run |= {"threads": self.threads, "target": str(self.target)}
-        run["exact_math"] = self.exact_math
+        """For the run directory's ``config.toml``; ``method`` names how the run decides what to measure.
+
+        All stored options are there, as they were resolved, except for those that are ``None``.
+        """
+        resolved = {"size": self.program.size, "target": str(self.target), "threads": self.threads}
         if self.board is not None:
-            run |= {"rpc": self.board.address, "key": self.board.key}
+            resolved |= {"rpc": self.board.address, "key": self.board.key}
+        run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
+        run |= {name: resolved.get(name, getattr(self.options, name)) for name in STORED}
         if self.space is not SpaceKind.COLT:
             run["space"] = str(self.space)
-        if self.pool.models:
-            run |= self.calling.to_mapping()
-        return {"run": run, "search": self.config.to_mapping(), "member": self.pool.to_tables()}
+        given = {name: value for name, value in run.items() if value is not None}
+        return {RUN: given, SEARCH: self.config.to_mapping(), TABLE: self.pool.to_tables()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], module: Any) -> Plan:
+        """The plan of a finished run, without its directory; ``module`` is the untuned program as it was saved.
+
+        All of it may be a stranger's. Nothing of this machine has a say in it. Raises :class:`InputError`.
+        """
+        tables = {RUN: config.get(RUN), SEARCH: config.get(SEARCH), TABLE: config.get(TABLE)}
+        _require_known("table", config, list(tables))
+        run, search, members = tables.values()
+        if not isinstance(run, dict) or not isinstance(search, dict) or not _are_tables(members):
+            raise InputError(f"it needs the tables {RUN} and {SEARCH}, and a list of {TABLE} tables")
+        _require_known("option", run, [*BESIDE, *STORED])
+        for name in ("program", "name", "method", "target", "threads"):
+            if name not in run:
+                raise InputError(f"the table {RUN} has no {name}")
+        for name in ("program", "name", "method", "target"):
+            if not isinstance(run[name], str):
+                raise InputError(f"{name} takes a text")
+        space = run.get("space", SpaceKind.COLT)
+        if space not in list(SpaceKind):
+            raise InputError(f"space is {space!r}; it takes one of {', '.join(SpaceKind)}")
+        options = TuneOptions(**{name: run[name] for name in STORED if name in run})
+        return cls(
+            spec=run["program"],
+            programs=(saved_program(module, run["name"], options.size),),
+            options=options,
+            target=resolve_board_target(options.target, options.threads).target,
+            threads=run["threads"],
+            pool=PoolSpec.from_tables(members),
+            config=SearchConfig.from_mapping(search),
+            board=Board.parse(options.rpc, options.key),
+            space=SpaceKind(space),
+        )
 
 
-def plan(
-    program: Any,
-    *,
-    size: str | None = None,
-    target: Any = None,
-    pool: str | Path | Sequence[str] = builtin.DEFAULT,
-    trials: int = 64,
-    seconds: float | None = None,
-    until_roofline: float | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    config: SearchConfig | None = None,
-    run_dir: str | Path | None = None,
-    exact_math: bool = False,
-    rpc: str | None = None,
-    key: str | None = None,
-    max_usd: Decimal | float | None = None,
-    max_calls: int | None = None,
-    max_tokens: int | None = None,
-    max_seconds: float | None = None,
-    strict_pool: bool = False,
-    keep_paying: bool = False,
-) -> Plan:
-    """Check and resolve what the user asked for. Raises :class:`InputError`."""
-    board = Board.parse(rpc, key)
-    where = _resolve(target, threads, board)
-    if type(seed) is not int or not 0 <= seed <= MOST_SEED:
-        raise InputError(f"seed is {seed!r}; it takes an integer from 0 to {MOST_SEED}")
-    if type(exact_math) is not bool:
-        raise InputError(f"exact_math is {exact_math!r}; it takes True or False")
-    members = read_pool(pool)
-    calling = Calling.checked(members, max_usd, max_calls, max_tokens, max_seconds, strict_pool, keep_paying)
-    budget = Budget(trials, seconds, until_roofline)
-    if run_dir is not None:
-        if not str(run_dir):
+def checked(program: Any, options: TuneOptions) -> Plan:
+    """Check the options with each other and with the program, and resolve them. Raises :class:`InputError`."""
+    board = Board.parse(options.rpc, options.key)
+    where = _where(options, board)
+    pool = read_pool(options.pool)
+    _require_use_of_models(options, pool)
+    config = _search_config(options.config, pool)
+    if options.run_dir is not None:
+        if not str(options.run_dir):
             raise InputError("the run directory has an empty name")
-        RunDirectory.require_free(Path(run_dir))
-    loaded = load_program(program, size)
-    if until_roofline is not None and board is not None:
-        raise InputError(f"until_roofline is {until_roofline}, but the peaks of a board are not known")
-    if until_roofline is not None and (why := why_no_roofline(loaded)) is not None:
-        raise InputError(f"until_roofline is {until_roofline}, but {loaded.name} has no share of the roofline: {why}")
+        RunDirectory.require_free(Path(options.run_dir))
+    loaded = load_program(program, options.size)
+    _require_roofline(options, loaded, board)
     return Plan(
-        program if isinstance(program, str) else loaded.name,
-        loaded,
-        where.target,
-        where.threads,
-        members,
-        budget,
-        seed,
-        resolved_config(config, members),
-        None if run_dir is None else Path(run_dir),
-        exact_math,
-        board,
-        where.assumptions,
-        calling=calling,
+        spec=program if isinstance(program, str) else loaded.name,
+        programs=(loaded,),
+        options=options,
+        target=where.target,
+        threads=where.threads,
+        pool=pool,
+        config=config,
+        run_dir=None if options.run_dir is None else Path(options.run_dir),
+        board=board,
+        assumptions=where.assumptions,
     )
 
 
-def _resolve(target: Any, threads: int | None, board: Board | None) -> ResolvedTarget:
-    """What to compile for, and the threads that kernels use. Raises :class:`InputError`."""
-    here = board is None
-    most = available_cores() if here else MOST_BOARD_THREADS
-    if threads is not None and (type(threads) is not int or not 1 <= threads <= most):
-        limit = f"{most}, the cores of this machine" if here else f"{most}"
-        raise InputError(f"threads is {threads!r}; it takes an integer from 1 to {limit}")
-    if not here:
-        return resolve_board_target(target, threads)
-    return ResolvedTarget(resolve_target(target, threads or most), threads or most)
+@takes(TuneOptions)
+def plan(program: Any, options: TuneOptions) -> Plan:
+    """Check and resolve what the user asked for. Takes what :func:`colt.tune` takes. Raises :class:`InputError`."""
+    return checked(program, options)
+
+
+def _where(options: TuneOptions, board: Board | None) -> ResolvedTarget:
+    """What to compile for, and the threads that kernels use."""
+    if board is not None:
+        return resolve_board_target(options.target, options.threads)
+    most = available_cores()
+    threads = options.threads or most
+    if threads > most:
+        raise DECLARED["threads"].error(
+            f"is {threads}; it takes an integer from 1 to {most}, the cores of this machine"
+        )
+    return ResolvedTarget(resolve_target(options.target, threads), threads)
+
+
+def _search_config(asked: SearchConfig | Mapping[str, Any] | None, pool: PoolSpec) -> SearchConfig:
+    """The settings of the search. The preset, unless the user chose one, and the number of alternatives in a call
+    follow from the pool."""
+    if isinstance(asked, SearchConfig):
+        config = asked
+    elif asked is None or isinstance(asked, Mapping):
+        config = SearchConfig.preset("models" if pool.models else "default", **(asked or {}))
+    else:
+        raise DECLARED["config"].error(f"is a {type(asked).__name__}; it takes a SearchConfig, or settings by name")
+    if config.proposals_per_call:
+        return config
+    return replace(config, proposals_per_call=alternatives_per_call(pool.models) if pool.models else 1)
+
+
+def _require_use_of_models(options: TuneOptions, pool: PoolSpec) -> None:
+    """Options for language models need some, and a ceiling of dollars needs prices."""
+    given = [one for name, one in DECLARED.items() if one.group == MODELS and getattr(options, name) != one.default]
+    if given and not pool.models:
+        verb = "is" if len(given) == 1 else "are"
+        raise OptionError(tuple(given), f"{verb} for pools with language models; this one has built-in experts alone")
+    unpriced = [member for member in pool.models if member.prices is None]
+    if options.max_usd is not None and unpriced:
+        raise DECLARED["max_usd"].error(
+            f"is {options.max_usd}, but the price of {unpriced[0].name} is not known ({unpriced[0].prices_from}); "
+            "state prices in the pool file"
+        )
+
+
+def _require_roofline(options: TuneOptions, program: Program, board: Board | None) -> None:
+    share = options.until_roofline
+    if share is None:
+        return
+    if board is not None:
+        raise DECLARED["until_roofline"].error(f"is {share}, but the peaks of a board are not known")
+    if (why := why_no_roofline(program)) is not None:
+        raise DECLARED["until_roofline"].error(f"is {share}, but {program.name} has no share of the roofline: {why}")
+
+
+def _require_known(what: str, given: Mapping[str, object], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(f"unknown {what} {name!r}; {did_you_mean(name, known)}")
+
+
+def _are_tables(found: object) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(found, list) and all(isinstance(table, dict) for table in found)

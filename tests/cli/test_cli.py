@@ -204,7 +204,7 @@ def test_bad_arguments_are_refused(
     assert "size" in refused("tune", "matmul", "--size", "huge")
     assert "nobody" in refused("tune", "matmul", "--pool", "nobody")
     assert "branching" in refused("tune", "matmul", "--branching", "0")
-    assert "until_roofline" in refused("tune", "matmul", "--until-roofline", "1.5")
+    assert "until-roofline is 1.5" in refused("tune", "matmul", "--until-roofline", "1.5")
     assert "until-roofline" in refused("tune", "matmul", "--until-roofline", "most")
     assert "receipt" in refused("show", str(tmp_path))
     assert "receipt" in refused("export", str(tmp_path), "-o", "x.so")
@@ -227,15 +227,71 @@ def test_bad_arguments_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("option", "accepted"),
+    ("arguments", "reason", "command"),
     [
-        ("--threads", "an integer, such as 4"),
-        ("--until-roofline", "a number, such as 0.95"),
-        ("--batch-size", "an integer"),
+        ("tune matmul --trials abc", "--trials is 'abc'; it takes an integer of at least 1", "colt tune"),
+        ("tune matmul --trials=-1", "--trials is -1; it takes an integer of at least 1", "colt tune"),
+        (
+            "tune matmul --until-roofline abc",
+            "--until-roofline is 'abc'; it takes a number above 0 and up to 1",
+            "tune",
+        ),
+        (
+            "tune matmul --max-usd abc",
+            "--max-usd is 'abc'; it takes a number of dollars from 0 to 1000000",
+            "colt tune",
+        ),
+        ("tune matmul --batch-size 1.5", "--batch-size is '1.5'; it takes an integer from 1 to 1024", "colt tune"),
+        ("tune matmul --deal none", "--deal is 'none'; it takes one of pool, largest", "colt tune"),
+        ("tune matmul --trails 3", "--trails is no option of colt tune; did you mean --trials?", "colt tune"),
+        ("tune --trails 3", "--trails is no option of colt tune; did you mean --trials?", "colt tune"),
+        ("tune matmul --trials", "--trials needs a value", "colt tune"),
+        ("tune matmul --json=yes", "--json takes no value", "colt tune"),
+        ("tune matmul gemv", "colt tune has no use for gemv", "colt tune"),
+        ("tune", "PROGRAM is missing", "colt tune"),
+        ("tun matmul", "'tun' is no command of colt; did you mean tune?", "colt"),
+        ("", "COMMAND is missing", "colt"),
+        ("--verbose", "--verbose is no option of colt; did you mean --version?", "colt"),
+        ("show", "DIR is missing", "colt show"),
+        ("show runs/a --jsno", "--jsno is no option of colt show; did you mean --json?", "colt show"),
+        ("replay", "DIR is missing", "colt replay"),
+        ("export", "DIR, -o/--output are missing", "colt export"),
+        ("bench --out x --seeds abc", "--seeds is 'abc'; it takes an integer", "colt bench"),
+        ("pool", "COMMAND is missing", "colt pool"),
+        ("pool chek", "'chek' is no command of colt pool; did you mean check?", "colt pool"),
+        ("pool check", "POOL is missing", "colt pool check"),
+        ("workloads all", "colt workloads has no use for all", "colt workloads"),
+        ("hardware --threads two", "--threads is 'two'; it takes an integer", "colt hardware"),
     ],
 )
-def test_a_word_for_a_number_is_told_what_is_accepted(option: str, accepted: str) -> None:
-    assert f"argument {option}: 'abc' is not {accepted}" in refused("tune", "matmul", option, "abc")
+def test_the_reason_comes_first_and_the_help_is_named(
+    arguments: str, reason: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == 2
+    shown = capsys.readouterr()
+    first, hint = shown.err.splitlines()
+    assert shown.out == ""
+    assert first.startswith(f"colt: {reason}")
+    assert hint.endswith(f"{command} --help)")
+
+
+def test_what_does_not_fit_together_is_said_in_the_words_of_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*options: str) -> str:
+        assert main(["tune", "matmul", *options]) == 2
+        return capsys.readouterr().err
+
+    many = said("--max-usd", "1", "--keep-paying")
+    assert many == (
+        "colt: --max-usd, --keep-paying are for pools with language models; this one has built-in experts alone\n"
+    )
+    assert said("--threads", "1000").startswith("colt: --threads is 1000; it takes an integer from 1 to ")
+    board = ("--rpc", "board:9190", "--key", "pi", "--until-roofline", "0.9")
+    assert said(*board) == "colt: --until-roofline is 0.9, but the peaks of a board are not known\n"
+    assert said("--preset", "papers") == "colt: unknown preset 'papers'; did you mean paper?\n"
+    (tmp_path / "bad.toml").write_text("[search]\nbatch_size = 0\n")
+    assert said("--config", f"{tmp_path}/bad.toml").startswith(f"colt: {tmp_path}/bad.toml: batch_size is 0; it takes")
 
 
 def test_a_refused_run_writes_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from colt.proposers.language.money import Prices
-from colt.proposers.poolfile import ModelMember
+from colt.proposers.members import ModelMember
 
 KEY = "sk-secret/0123456789-abcdef"
 PRICES = Prices(Decimal("0.25"), Decimal(2), Decimal("0.025"))

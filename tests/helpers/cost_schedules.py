@@ -17,7 +17,7 @@ from colt.proposers.language.client import CallTiming, ChatClient
 from colt.proposers.language.completion import ChatError, ChatRequest, ErrorKind
 from colt.proposers.language.money import Ceilings, Ledger, Prices, Usage, dollars
 from colt.proposers.language.retry import RetryPolicy
-from colt.proposers.poolfile import ModelMember
+from colt.proposers.members import ModelMember
 from tests.helpers.chat_members import member
 from tests.helpers.chat_server import CHARGEABLE, ChatServer, Part
 

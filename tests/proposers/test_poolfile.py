@@ -12,7 +12,8 @@ from colt.errors import InputError
 from colt.proposers.language.known import NOMINAL, OPEN, Size, size_of
 from colt.proposers.language.money import Prices
 from colt.proposers.language.prices import look_up
-from colt.proposers.poolfile import MODEL_FIELDS, ExpertMember, ModelMember, PoolSpec, load_pool
+from colt.proposers.members import ExpertMember, ModelMember, PoolSpec
+from colt.proposers.poolfile import MODEL_FIELDS, load_pool
 from colt.search.types import MemberSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "pools"

@@ -9,9 +9,9 @@ import pytest
 
 from colt.errors import MeasureError
 from colt.machine import Bound, Cache, Hardware, Peaks, detect, load_peaks, save_peaks
-from colt.run.roofline import Ceiling, why_no_roofline
+from colt.run.roofline import Ceiling
 from colt.tvm.devices import peaks as peaks_module
-from colt.tvm.programs.source import Program
+from colt.tvm.programs.source import Program, why_no_roofline
 from colt.tvm.programs.workloads import get
 from colt.tvm.programs.workloads.base import Argument, Role
 

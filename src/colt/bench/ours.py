@@ -12,7 +12,7 @@ from colt.bench.task import CellTask, Found, Search, seconds_since_start
 from colt.events import Event
 from colt.measure.base import Fate
 from colt.options import SearchConfig
-from colt.proposers.poolfile import PoolSpec
+from colt.proposers.members import PoolSpec
 from colt.run.loop import run
 from colt.strategies.base import StrategyMaker
 

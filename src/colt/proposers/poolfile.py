@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
-
-import msgspec
 
 from colt.errors import InputError
 from colt.proposers.experts import builtin
@@ -22,9 +17,21 @@ from colt.proposers.language.known import size_of
 from colt.proposers.language.money import Prices
 from colt.proposers.language.prices import look_up
 from colt.proposers.lines import Lines
-from colt.search.types import MemberSpec
+from colt.proposers.members import (
+    CHOICES,
+    OPENAI,
+    PRICE_FIELDS,
+    TABLE,
+    ExpertMember,
+    Member,
+    ModelMember,
+    PoolSpec,
+    checked_key,
+)
+from colt.util.text import nearest
 
-TABLE = "member"
+POOL_FILE = ".toml"
+"""How the name of a pool file ends."""
 MOST_PRICE = Decimal(100_000)
 """Dollars per million tokens: more is a mistake of units."""
 
@@ -45,133 +52,32 @@ NUMBERS = {
     "max_output_tokens": Number(int, 16, 1_000_000, 4096),
     "temperature": Number(float, 0, 2, None),
 }
-CHOICES = {
-    "reasoning_effort": ("none", "minimal", "low", "medium", "high", "xhigh"),
-    "max_output_field": ("max_tokens", "max_completion_tokens"),
-    "response_format": ("json_schema", "json_object"),
-}
 MODEL_FIELDS = ("name", "model", "base_url", "api_key_env", "nominal", "prices", "json_schema", *NUMBERS, *CHOICES)
-PRICE_FIELDS = ("input", "cached_input", "output")
 
 RESERVED = ("random", "sampled", "untuned")
 """Who makes schedules beside the pool."""
-OPENAI = "api.openai.com"
 ENFORCES_SCHEMA = (OPENAI,)
-"""Hosts known to enforce a JSON schema for all their models; of all others ``colt pool check`` finds out."""
+"""Hosts known to enforce a JSON schema for all their models; ``colt pool check`` finds out about others."""
 
-_OPTIONAL = ("api_key_env", "prices", "temperature", "reasoning_effort")
 _NAME = re.compile(r"[!-~]{1,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SHOWN_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-_KEY = re.compile(r"[!-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelMember:
-    """A language model of the pool, all its fields resolved. Holds no key, only the name of the key's variable."""
+def read_pool(pool: str | Path | Sequence[str] | None) -> PoolSpec:
+    """A pool file (a path that ends in ``.toml``), or names of built-in experts: a sequence, or a text with commas.
 
-    name: str
-    """What the pool calls it."""
-    model: str
-    """What the endpoint calls it."""
-    base_url: str
-    api_key_env: str | None
-    size_b: float
-    nominal: bool
-    prices: Prices | None
-    prices_from: str
-    concurrency: int
-    """Requests in flight at most."""
-    timeout_s: float
-    """A request that takes longer is given up."""
-    max_output_tokens: int
-    max_output_field: str
-    """What the endpoint calls that; one that does not know the name would answer without bound."""
-    json_schema: bool
-    """Whether the endpoint is known to enforce a JSON schema."""
-    response_format: str
-    """The ``type`` of the ``response_format`` that carries the schema."""
-    temperature: float | None
-    reasoning_effort: str | None
-
-    @property
-    def spec(self) -> MemberSpec:
-        """As the tree policy sees it."""
-        return MemberSpec(self.name, self.size_b, self.nominal)
-
-    @property
-    def is_free(self) -> bool:
-        """Whether it is known to cost nothing."""
-        return self.prices is not None and not (self.prices.input or self.prices.output)
-
-    def key(self, environment: Mapping[str, str] = os.environ) -> str | None:
-        """The key; ``None`` for an endpoint without. Raises :class:`InputError` for one that is unset or unusable."""
-        if self.api_key_env is None:
-            return None
-        return _checked_key(self.api_key_env, environment)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertMember:
-    """A built-in expert of the pool."""
-
-    name: str
-
-    @property
-    def spec(self) -> MemberSpec:
-        """As the tree policy sees it."""
-        return builtin.specs([self.name])[0]
-
-
-Member = ModelMember | ExpertMember
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSpec:
-    """A checked pool file; members in the order of the file."""
-
-    members: tuple[Member, ...]
-
-    @property
-    def specs(self) -> tuple[MemberSpec, ...]:
-        """Names and sizes, in the order of the file."""
-        return tuple(member.spec for member in self.members)
-
-    @property
-    def models(self) -> tuple[ModelMember, ...]:
-        """The language models alone."""
-        return tuple(member for member in self.members if isinstance(member, ModelMember))
-
-    @property
-    def experts(self) -> tuple[str, ...]:
-        """The names of the built-in experts."""
-        return tuple(member.name for member in self.members if isinstance(member, ExpertMember))
-
-    @classmethod
-    def built_in(cls, names: Sequence[str] = builtin.DEFAULT) -> PoolSpec:
-        """Of built-in experts alone. Raises :class:`InputError` for an unknown or repeated name."""
-        return cls(tuple(ExpertMember(spec.name) for spec in builtin.specs(names)))
-
-    def to_tables(self) -> list[dict[str, object]]:
-        """For a run's config: all fields, those that were looked up as well, and no key."""
-        return [_table(member) for member in self.members]
-
-    @classmethod
-    def from_tables(cls, tables: Sequence[Mapping[str, object]]) -> PoolSpec:
-        """The reverse of :meth:`to_tables`; needs no keys, and looks nothing up. Raises :class:`InputError`."""
-        try:
-            members = tuple(
-                ExpertMember(builtin.specs([str(table["expert"])])[0].name)
-                if "expert" in table
-                else msgspec.convert({**dict.fromkeys(_OPTIONAL), **table}, ModelMember)
-                for table in tables
-            )
-        except msgspec.ValidationError as error:
-            raise InputError(f"a {TABLE} is not what a run writes: {error}") from None
-        names = [member.name for member in members]
-        if not names or len(set(names)) < len(names):
-            raise InputError(f"the pool needs members of different names; it has {', '.join(names) or 'none'}")
-        return cls(members)
+    All built-in experts if left out. Raises :class:`InputError`.
+    """
+    if pool is None:
+        return PoolSpec.built_in()
+    if isinstance(pool, str) and not pool.endswith(POOL_FILE):
+        return PoolSpec.built_in(pool.split(","))
+    if not isinstance(pool, str | Path):
+        return PoolSpec.built_in(tuple(pool))
+    read = load_pool(Path(pool))
+    if read.models:
+        from colt.proposers.language import client  # noqa: F401  it needs an extra: say so before anything is started
+    return read
 
 
 def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> PoolSpec:
@@ -211,26 +117,6 @@ def load_pool(path: Path, environment: Mapping[str, str] = os.environ) -> PoolSp
             reader.refuse("name" if "name" in reader.table else "expert", f"the pool has {member.name!r} twice")
         pool.append(member)
     return PoolSpec(tuple(pool))
-
-
-def _table(member: Member) -> dict[str, object]:
-    if isinstance(member, ExpertMember):
-        return {"expert": member.name}
-    table: dict[str, object] = {spec.name: getattr(member, spec.name) for spec in dataclasses.fields(member)}
-    if member.prices is not None:
-        prices = {key: getattr(member.prices, key) for key in PRICE_FIELDS}
-        table["prices"] = {key: str(value) for key, value in prices.items() if value is not None}
-    return {key: value for key, value in table.items() if value is not None}
-
-
-def _checked_key(variable: str, environment: Mapping[str, str]) -> str:
-    shown = variable if _SHOWN_VARIABLE.fullmatch(variable) else "the variable that api_key_env names"
-    key = environment.get(variable, "")
-    if not key:
-        raise InputError(f"{shown} is not set; it must hold the endpoint's key")
-    if not _KEY.fullmatch(key):
-        raise InputError(f"{shown} holds blanks or characters beyond ASCII; it must hold the endpoint's key alone")
-    return key
 
 
 class _Reader:
@@ -307,7 +193,7 @@ class _Reader:
                 continue
             if within is None and key in ("key", "api_key", "token"):
                 self.refuse(key, "keys do not belong in the file; api_key_env names the variable that holds it")
-            close = difflib.get_close_matches(key, [*known, "expert"] if within is None else known, 1)
+            close = nearest(key, [*known, "expert"] if within is None else known)
             meant = f"did you mean {close[0]!r}? " if close else ""
             self.refuse(within or key, f"{key!r} is not known here; {meant}there are {', '.join(known)}")
 
@@ -371,7 +257,7 @@ class _Reader:
         if not _VARIABLE.fullmatch(variable):  # perhaps the key itself: not to be shown
             self.refuse("api_key_env", "api_key_env takes the name of an environment variable, such as OPENAI_API_KEY")
         try:
-            _checked_key(variable, self.environment)
+            checked_key(variable, self.environment)
         except InputError as error:
             self.refuse("api_key_env", str(error))
         return variable

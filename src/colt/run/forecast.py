@@ -18,12 +18,12 @@ import msgspec
 from colt.errors import InputError
 from colt.machine import detect, load_peaks
 from colt.plan import Plan
+from colt.proposers.language.alternatives import TYPICAL_PROPOSAL
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.money import Usage, dollars
-from colt.proposers.language.prompt import stable_text
+from colt.proposers.language.prompt import member_in_words, stable_text
+from colt.proposers.members import ModelMember
 from colt.proposers.openings import openings
-from colt.proposers.poolfile import ModelMember
-from colt.run.calling import TYPICAL_PROPOSAL, member_in_words
 from colt.search.search import Search
 from colt.tvm.briefing import brief
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
@@ -126,7 +126,7 @@ def _one_call(member: ModelMember, usage: Usage, cached: int, prompt: str) -> Mo
 
 
 def _within(plan: Plan, models: dict[str, ModelForecast], calls: int, usage: Usage) -> list[str]:
-    ceilings = plan.calling.ceilings
+    ceilings = plan.ceilings
     lines = []
     if ceilings.usd is not None:
         for name, one in models.items():

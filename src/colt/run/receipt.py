@@ -15,7 +15,7 @@ from colt.measure.base import Fate, Measurement, Noise, Verification
 from colt.plan import Plan
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.language.money import Spending
-from colt.proposers.poolfile import ExpertMember, Member
+from colt.proposers.members import ExpertMember, Member
 from colt.run.context import Run
 from colt.run.decide import Decision, Winner
 from colt.run.roofline import Ceiling

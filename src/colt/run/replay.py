@@ -13,32 +13,25 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from colt import events
 from colt.errors import InputError, MeasureError, ReplayError
 from colt.events import Emit, Event, to_record, without_words
-from colt.options import Budget, SearchConfig, SpaceKind
-from colt.plan import MOST_BOARD_THREADS, MOST_SEED, Plan
-from colt.proposers.language.money import Ceilings
-from colt.proposers.poolfile import PoolSpec
-from colt.run.calling import Calling
+from colt.options import SearchConfig
+from colt.plan import RUN, Plan
 from colt.run.loop import run
 from colt.run.receipt import versions
 from colt.store.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory, read_file
 from colt.store.journal import read_journal
 from colt.store.receipt import Receipt, load_receipt
 from colt.strategies.tree import TREE
-from colt.tvm.devices.assumed import resolve_board_target
 from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
-from colt.tvm.programs.source import Program, saved_program
-from colt.tvm.workers import Board
+from colt.tvm.programs.source import Program
 from colt.world.recording import SCHEMA, Recording, read_recording
 from colt.world.world import Recorded
 
@@ -142,80 +135,32 @@ def load(folder: Path) -> RecordedRun:
     receipt = load_receipt(folder)
     recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
-    plan, warnings = _read_plan(folder)
-    warnings = [*_other_versions(receipt), *_other_words(recording), *warnings]
-    return RecordedRun(plan, recording, journal, receipt, tuple(warnings))
+    plan = _read_plan(folder)
+    warnings = (*_other_versions(receipt), *_other_words(recording), *_other_workload(plan.program))
+    return RecordedRun(plan, recording, journal, receipt, warnings)
 
 
 # ---- what was asked for ----
 
 
-class _RunTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """As :meth:`~colt.run.context.Plan.to_config` writes it."""
-
-    program: str
-    name: str
-    method: str
-    trials: int
-    seed: Annotated[int, Meta(ge=0, le=MOST_SEED)]
-    size: str | None = None
-    seconds: float | None = None
-    until_roofline: float | None = None
-    threads: Annotated[int, Meta(ge=1, le=MOST_BOARD_THREADS)]
-    target: str
-    exact_math: bool
-    rpc: str | None = None
-    key: str | None = None
-    space: SpaceKind = SpaceKind.COLT
-    max_usd: Decimal | None = None
-    max_calls: int | None = None
-    max_tokens: int | None = None
-    max_seconds: float | None = None
-    strict_pool: bool = False
-    keep_paying: bool = False
-
-
-class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    run: _RunTable
-    search: dict[str, Any]
-    member: tuple[dict[str, Any], ...]
-
-
-def _read_plan(folder: Path) -> tuple[Plan, list[str]]:
-    """What the run was to do, and warnings. Nothing of this machine has a say in it."""
+def _read_plan(folder: Path) -> Plan:
+    """What the run was to do; the method is one that can be replayed."""
     path = folder / CONFIG
     try:
-        config = msgspec.convert(tomllib.loads(read_file(path).decode("utf-8")), _Config)
+        config = tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:  # a vast integer is no TOMLDecodeError
+    except (ValueError, RecursionError) as error:  # a vast integer is no TOMLDecodeError
         raise InputError(f"{path} is not the config of a run: {error}") from None
-    table = config.run
-    if table.method not in METHODS:
-        raise InputError(f"{path}: method {table.method!r} is not one of colt tune, which alone can be replayed")
-    saved = _saved_module(folder / PROGRAM)
+    module = _saved_module(folder / PROGRAM)
     try:
-        program, warnings = _read_program(saved, table)
-        pool = PoolSpec.from_tables(config.member)
-        ceilings = Ceilings(table.max_usd, table.max_calls, table.max_tokens, table.max_seconds)
-        plan = Plan(
-            table.program,
-            program,
-            resolve_board_target(table.target, table.threads).target,
-            table.threads,
-            pool,
-            Budget(table.trials, table.seconds, table.until_roofline),
-            table.seed,
-            SearchConfig.from_mapping(config.search),
-            None,
-            table.exact_math,
-            Board.parse(table.rpc, table.key),
-            space=table.space,
-            calling=Calling(ceilings, table.strict_pool, table.keep_paying),
-        )
+        plan = Plan.from_config(config, module)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return plan, warnings
+    method = config[RUN]["method"]
+    if method not in METHODS:
+        raise InputError(f"{path}: method {method!r} is not one of colt tune, which alone can be replayed")
+    return plan
 
 
 def _saved_module(path: Path) -> Any:
@@ -227,12 +172,11 @@ def _saved_module(path: Path) -> Any:
         raise InputError(f"{path}: {error}") from None
 
 
-def _read_program(saved: Any, table: _RunTable) -> tuple[Program, list[str]]:
-    """The untuned program as it was then, and a warning if the workload of that name has become another."""
-    program = saved_program(saved, table.name, table.size)
-    if program.workload is None or fingerprint(program.workload.build(table.size)) == fingerprint(program.module):
-        return program, []
-    return program, [f"the workload {table.name} is not what it was then; {PROGRAM} is used"]
+def _other_workload(program: Program) -> list[str]:
+    """A warning if the workload of that name has become another program since."""
+    if program.workload is None or fingerprint(program.workload.build(program.size)) == fingerprint(program.module):
+        return []
+    return [f"the workload {program.name} is not what it was then; {PROGRAM} is used"]
 
 
 def _other_versions(receipt: Receipt) -> list[str]:

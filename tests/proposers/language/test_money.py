@@ -140,7 +140,7 @@ def test_a_reservation_ends_once() -> None:
     ],
 )
 def test_ceilings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=f"max-{next(iter(wrong))} is"):
+    with pytest.raises(InputError, match=f"max_{next(iter(wrong))} is"):
         Ceilings(**wrong)  # type: ignore[arg-type]
 
 

@@ -48,7 +48,7 @@ from colt.proposers.language.completion import (
 from colt.proposers.language.money import BudgetRefused, Ledger, Reservation, Spending, Usage
 from colt.proposers.language.prices import INSTALL
 from colt.proposers.language.retry import RetryPolicy, retry_after_s
-from colt.proposers.poolfile import OPENAI, ModelMember
+from colt.proposers.members import OPENAI, ModelMember
 
 try:
     import httpx2

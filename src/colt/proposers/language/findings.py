@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from colt.machine import cache_folder
-from colt.proposers.poolfile import ModelMember
+from colt.proposers.members import ModelMember
 from colt.store.receipt import FoundPart
 from colt.util.files import write_atomically
 

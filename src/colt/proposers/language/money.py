@@ -18,11 +18,12 @@ from dataclasses import dataclass, fields, replace
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
-from colt.errors import ColtError, InputError
+from colt.errors import ColtError
+from colt.options import TuneOptions
+from colt.util.declared import options_of
 
 PICODOLLARS = 10**12
 """In a dollar."""
-MOST_USD = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +108,10 @@ class Ceilings:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        usd, seconds = self.usd, self.seconds
-        if usd is not None and not (isinstance(usd, Decimal) and usd.is_finite() and 0 <= usd <= MOST_USD):
-            raise InputError(f"max-usd is {usd}; it takes a number of dollars from 0 to {MOST_USD}")
-        for name in ("calls", "tokens"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 0):
-                raise InputError(f"max-{name} is {value!r}; it takes an integer of at least 0")
-        if seconds is not None and not (type(seconds) in (int, float) and 0 < seconds < float("inf")):
-            raise InputError(f"max-seconds is {seconds!r}; it takes a number above 0")
+        if not isinstance(self.usd, Decimal | None):
+            raise options_of(TuneOptions)["max_usd"].error(f"is {self.usd!r}; it takes a Decimal")
+        for name in ("usd", "calls", "tokens", "seconds"):
+            options_of(TuneOptions)[f"max_{name}"].check(getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)

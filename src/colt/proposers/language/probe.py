@@ -22,7 +22,7 @@ from colt.proposers.language.money import Ledger, Usage, dollars
 from colt.proposers.language.reply import schema
 from colt.proposers.language.retry import RetryPolicy
 from colt.proposers.language.salvage import json_pieces
-from colt.proposers.poolfile import CHOICES, ModelMember
+from colt.proposers.members import CHOICES, ModelMember
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from colt.knobs import Knob, LocationKnob, Schedule, Value
 from colt.proposers.language.reply import Catalogue
+from colt.proposers.members import ExpertMember, Member
 from colt.search.types import MemberSpec, MemberView, NodeView, Observation
 
 TRIED = 6
@@ -59,6 +60,15 @@ class MemberInWords:
     spec: MemberSpec
     usd_in: float | None = None
     usd_out: float | None = None
+
+
+def member_in_words(member: Member) -> MemberInWords:
+    """A member as prompts tell of it; built-in experts are free."""
+    if isinstance(member, ExpertMember):
+        return MemberInWords(member.spec, 0.0, 0.0)
+    if member.prices is None:
+        return MemberInWords(member.spec)
+    return MemberInWords(member.spec, float(member.prices.input), float(member.prices.output))
 
 
 ROLE = """\

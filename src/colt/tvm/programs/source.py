@@ -45,6 +45,14 @@ class Program:
     reference: Callable[[Sequence[Array]], Array] | None = field(default=None, repr=False)
 
 
+def why_no_roofline(program: Program) -> str | None:
+    """Why the program has no share of the roofline; ``None`` if it has one."""
+    if not program.flops:
+        return "how many operations it takes is not known"
+    others = sorted({argument.dtype for argument in program.arguments} - {"float32"})
+    return f"the measured FMA peak is of float32, it uses {', '.join(others)}" if others else None
+
+
 def load_program(spec: str | os.PathLike[str] | Any, size: str | None = None) -> Program:
     """Load what ``spec`` names.
 

@@ -1,0 +1,26 @@
+"""``colt export``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    export = commands.add_parser("export", help="write a run's kernel as a shared library")
+    export.add_argument("run", metavar="DIR", help="a run directory")
+    export.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to write")
+    export.set_defaults(run_command=run_command)
+
+
+def run_command(given: argparse.Namespace) -> int:
+    """Write the kernel, and say how to load it."""
+    from colt.run.export import export_kernel, loading_lines
+    from colt.store.receipt import load_receipt
+
+    receipt = load_receipt(Path(given.run))
+    output = export_kernel(Path(given.run), receipt, Path(given.output))
+    print(f"wrote {output}; load and call it so:\n\n{loading_lines(output, receipt)}")
+    return 0

@@ -1,0 +1,105 @@
+"""Arguments that cannot be used are refused in one line that gives the reason first."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from colt.errors import InputError
+from colt.util.declared import Kind, Option, OptionError
+from colt.util.text import did_you_mean, nearest
+
+METAVARS = {Kind.INTEGER: "N", Kind.NUMBER: "X"}
+_MISSING = re.compile(r"the following arguments are required: (.*)")
+
+
+class UsageError(InputError):
+    """The arguments are not those of a command."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises :class:`UsageError` in place of printing the usage and exiting."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(exit_on_error=False, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As its base does; unknown options are an error."""
+        arguments = sys.argv[1:] if args is None else list(args)
+        self._require_known(arguments)
+        try:
+            parsed, left = super().parse_known_args(arguments, namespace)
+        except OptionError as error:
+            self.error(error.with_flags())
+        except argparse.ArgumentError as error:
+            self.error(_in_words(error))
+        if left:
+            self.error(f"{self.prog} has no use for {' '.join(left)}")
+        return parsed, left
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`UsageError`."""
+        if missing := _MISSING.fullmatch(message):
+            names = missing[1]
+            message = f"{names} {'are' if ', ' in names else 'is'} missing"
+        raise UsageError(f"{message}\n(see {self.prog} --help)")
+
+    def _require_known(self, arguments: Sequence[str]) -> None:
+        """Refuse a long option that this parser does not have; those of a command are for its own parser."""
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        for argument in arguments:
+            if argument == "--" or (self._subparsers is not None and not argument.startswith("-")):
+                return
+            name = argument.partition("=")[0]
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                near = nearest(name, known)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                self.error(f"{name} is no option of {self.prog}{meant}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """argparse calls this for the name of a command; no other argument has choices."""
+        if action.choices is not None and value not in action.choices:
+            hint = did_you_mean(str(value), [str(choice) for choice in action.choices])
+            self.error(f"{value!r} is no command of {self.prog}; {hint}")
+
+
+def _in_words(error: argparse.ArgumentError) -> str:
+    name, problem = error.argument_name, error.message
+    if name is None:
+        return problem
+    if problem.startswith("expected "):
+        return f"{name} needs a value"
+    if problem.startswith("ignored explicit argument"):
+        return f"{name} takes no value"
+    return f"{name} {problem}" if problem.startswith("is ") else f"{name}: {problem}"
+
+
+def integer(text: str) -> int:
+    """The ``type`` of an argument that is not declared as an :class:`Option`."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is {text!r}; it takes an integer") from None
+
+
+def add_declared(group: Any, options: Sequence[Option], dest: Callable[[str], str]) -> None:
+    """Add an argument for each option that has a name on the command line; absent from what is parsed unless given."""
+    for one in options:
+        if not one.flag:
+            continue
+        settings: dict[str, Any] = {"dest": dest(one.name), "default": argparse.SUPPRESS, "help": _help(one)}
+        if one.kind is Kind.FLAG:
+            group.add_argument(one.flag, action="store_false" if one.default else "store_true", **settings)
+        else:
+            choices = f"{{{','.join(one.choices)}}}" if one.choices else None
+            metavar = one.metavar or choices or METAVARS.get(one.kind)
+            group.add_argument(one.flag, type=one.parse, metavar=metavar or one.name.upper(), **settings)
+
+
+def _help(one: Option) -> str:
+    default = f"{one.default:.4g}" if isinstance(one.default, float) else one.default
+    stated = "" if one.default is None or one.kind is Kind.FLAG else f" (default: {default})"
+    return f"{one.meaning}{stated}".replace("%", "%%")

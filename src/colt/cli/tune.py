@@ -1,0 +1,130 @@
+"""``colt tune``: its options are those that are declared in :mod:`colt.options`, and some for the output."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from colt.cli.output import progress, show
+from colt.cli.parser import add_declared
+from colt.errors import InputError
+from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
+from colt.util.declared import options_of
+
+if TYPE_CHECKING:
+    from colt.plan import Plan
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    tune = commands.add_parser(
+        "tune",
+        help="tune a workload or a program of your own",
+        description="Tune a built-in workload, or a program in a Python file of yours, which is imported and run as "
+        "your own code.",
+    )
+    tune.add_argument(
+        "program", metavar="PROGRAM", help="a workload's name, or FILE.py:NAME (a PrimFunc, an IRModule, or a function)"
+    )
+    groups = {"": tune}
+    for one in options_of(TuneOptions).values():
+        if one.group not in groups:
+            groups[one.group] = tune.add_argument_group(one.group)
+        add_declared(groups[one.group], [one], _tune_dest)
+    tune.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
+    groups[MODELS].add_argument(
+        "--dry-run", action="store_true", help="estimate what a run would cost, and neither ask nor measure anything"
+    )
+    search = tune.add_argument_group("search settings", "The later win: a preset, a config file, single settings.")
+    search.add_argument(
+        "--preset",
+        metavar=f"{{{','.join(PRESETS)}}}",
+        help="named settings (default: models for pools with language models)",
+    )
+    search.add_argument("--config", metavar="FILE", help="TOML file with a [search] table, such as a run's config.toml")
+    add_declared(search, list(options_of(SearchConfig).values()), _search_dest)
+    tune.set_defaults(run_command=run_command)
+
+
+def run_command(given: argparse.Namespace) -> int:
+    """Tune, or estimate what it would cost."""
+    settings = search_settings(given)
+    from colt.plan import plan
+
+    made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
+    return _estimate(made, given.json) if given.dry_run else _tune(made, given.json)
+
+
+def search_settings(given: argparse.Namespace) -> SearchConfig | dict[str, Any]:
+    """Preset, then config file, then single settings: the later win. Without a preset, the pool decides on it."""
+    changes = {} if given.config is None else _search_table(Path(given.config))
+    changes |= _given(given, SearchConfig, _search_dest)
+    return changes if given.preset is None else SearchConfig.preset(given.preset, **changes)
+
+
+def _given(given: argparse.Namespace, declaring: type, dest: Any) -> dict[str, Any]:
+    return {name: getattr(given, dest(name)) for name in options_of(declaring) if hasattr(given, dest(name))}
+
+
+def _tune_dest(name: str) -> str:
+    return f"tune_{name}"
+
+
+def _search_dest(name: str) -> str:
+    return f"search_{name}"
+
+
+def _search_table(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
+        raise InputError(f"{path} is not TOML: {error}") from None
+    unknown = [name for name in tables if name not in ("run", "search", "member")]
+    table = tables.get("search")
+    if unknown or not isinstance(table, dict):
+        found = ", ".join(tables) or "nothing"
+        raise InputError(
+            f"{path} needs a [search] table, and may have [run] and [[member]] tables that are not read; it has {found}"
+        )
+    try:
+        SearchConfig.from_mapping(table)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return table
+
+
+def _tune(made: Plan, json: bool) -> int:
+    from colt.run.loop import run
+    from colt.store.directory import RunDirectory, next_free
+    from colt.views.table import result_table
+
+    if made.run_dir is None:
+        parts = [made.program.name, made.program.size or ""]
+        folder = next_free(Path("runs"), "-".join(filter(None, parts)))
+        RunDirectory.require_free(folder)
+        made = replace(made, run_dir=folder)
+    with progress(made.budget.trials, json) as view:
+        result = run(made, [view])
+    if json:
+        print(result.receipt.to_json().decode(), end="")
+    else:
+        show(result_table(result.receipt))
+        print(f"run directory: {made.run_dir}")
+    return 0
+
+
+def _estimate(made: Plan, json: bool) -> int:
+    from colt.run.forecast import forecast, forecast_table, to_json
+
+    found = forecast(made)
+    if json:
+        print(to_json(found))
+    else:
+        show(forecast_table(found))
+    return 0
