@@ -1,6 +1,7 @@
-"""What the strategies that are COLT's own measure, as methods of :mod:`colt.run.loop`.
+"""COLT's own strategies, as methods of :mod:`colt.run.loop`.
 
-They differ in nothing else: space, scorer, workers, verifying and ranking the leaders are those of every run.
+They differ only in what they measure. Space, scorer, workers, and the verifying and ranking of leaders are those of
+every run.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from colt.search.types import Scorer, Space, Trial
 
 ARCHITECT = "architect"
 _MISSES = 1000
-"""Samples in a row that may give no schedule, before a space counts as empty."""
+"""A space counts as empty after this many samples in a row without a schedule."""
 
 Source = Callable[[Run], Iterator[tuple[Schedule, str]]]
 
 
 def warm_tree(first: int) -> Method:
-    """The tree; its openings are so many constructed schedules, or what they are in every run if that is 0."""
+    """The tree, with the ``first`` constructed schedules as openings; the usual openings if that is 0."""
     if not first:
         return TREE
     return Method(lambda session: islice(constructed(session), first), TREE.ask, f"tree, {first} constructed first")
 
 
 def without_tree(source: Source) -> Method:
-    """The schedules of a source, measured in its order: nothing is learnt from what was measured. For one run."""
+    """Measures the schedules of a source in its order and learns nothing from the results. Usable for one run."""
     stream: Iterator[tuple[Schedule, str]] | None = None
 
     def ask(session: Run, count: int) -> list[Trial]:
@@ -42,7 +43,7 @@ def without_tree(source: Source) -> Method:
             stream = stream or source(session)
             fresh = list(islice(stream, count))
         trials: list[Trial] = []
-        for opening in fresh:  # one by one: of several the search would choose the order
+        for opening in fresh:  # one by one: given several, the search would choose the order
             session.search.open([opening])
             trials += session.search.trials.pick(1)
         return trials
@@ -51,18 +52,18 @@ def without_tree(source: Source) -> Method:
 
 
 def sampled(first: int) -> Source:
-    """Constructed schedules, ``first`` of them, and then random ones: any sketch, any legal values."""
+    """The ``first`` constructed schedules, then random ones: any sketch, any legal values."""
     return lambda session: chain(islice(constructed(session), first), _sampled(session))
 
 
 def constructed(session: Run) -> Iterator[tuple[Schedule, str]]:
-    """The best that the architect constructs, best first: as many as the run has trials, if it finds so many."""
+    """The architect's best schedules, best first: as many as the run has trials, or all that the architect finds."""
     for schedule in construct(session.space, session.scorer, session.plan.budget.trials, session.plan.seed):
         yield schedule, ARCHITECT
 
 
 def construct(space: Space, scorer: Scorer, count: int, seed: int) -> list[Schedule]:
-    """Up to ``count`` schedules that the architect constructs, best first; fewer are the first of more."""
+    """Up to ``count`` schedules that the architect constructs, best first. A smaller count gives the first of them."""
     (spec,) = builtin.specs((ARCHITECT,))
     return Architect(space, scorer, spec).construct(count, random.Random(seed))
 

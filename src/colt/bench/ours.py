@@ -1,4 +1,4 @@
-"""Strategies that are runs of COLT's own, by one pool or another and one method or another."""
+"""Strategies that are COLT's own runs, each with its pool and method."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from colt.run.loop import Method, run
 
 @dataclass(slots=True)
 class TrialLog:
-    """Keeps the trials of a run in the order of measuring; a listener of its events.
+    """A listener that keeps the trials of a run, in the order of measuring.
 
-    A schedule that is skipped, since its code is too large to build, is no trial. One that turns out to compute
-    something else is one that failed.
+    A schedule that is skipped because its code is too large to build is not a trial. One that turns out to compute
+    something else is a failed trial.
     """
 
     seconds: Callable[[], float]
     _kept: dict[int, TrialRecord] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
-        """Take in what became of a trial."""
+        """Note the outcome of a trial."""
         if isinstance(event, events.Timed) and event.fate != Fate.SKIPPED:
             self._kept[event.trial] = TrialRecord(fate=event.fate, latency_us=event.latency_us, seconds=self.seconds())
         elif isinstance(event, events.Measured) and event.fate == Fate.WRONG:
@@ -36,14 +36,14 @@ class TrialLog:
 
     @property
     def records(self) -> tuple[TrialRecord, ...]:
-        """All of them."""
+        """All trials."""
         return tuple(self._kept.values())
 
 
 def of_ours(
     pool: tuple[str, ...], method: Callable[[CellTask], Method], settings: Callable[[CellTask], Mapping[str, Any]]
 ) -> Search:
-    """A strategy by that pool and method, with these settings of the search."""
+    """The strategy with this pool, method and settings of the search."""
 
     def search(task: CellTask) -> Found:
         trials = TrialLog(seconds_since_start)

@@ -1,7 +1,7 @@
-"""Which strategies there are, and how each searches.
+"""The strategies, and how each searches.
 
-All share builder, runner, threads and budget; the leaders of all are verified and timed in turn with each other, so
-that the luck of a ranking favours none.
+All share builder, runner, threads and budget. The leaders of each search are verified and timed in turn, so that luck
+in ranking favours no strategy.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from colt.proposers.experts import builtin
 
 
 def _tree(task: CellTask) -> Mapping[str, Any]:
-    """The defaults; as many openings as all strategies are to begin with, if there are such."""
+    """The defaults; with a warm start, as many openings as that has schedules."""
     return {"root_width": task.config.warm_start} if task.config.warm_start else {}
 
 
 def _list(task: CellTask) -> Mapping[str, Any]:
-    """Nothing is concluded from values of nodes."""
+    """No rollouts and no cost model: node values are not used."""
     return {"rollouts": 0, "cost_model": "off"}
 
 
