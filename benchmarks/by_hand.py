@@ -49,7 +49,7 @@ class ByHand:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
-    parser.add_argument("names", nargs="*", help="of the file's programs (all)")
+    parser.add_argument("names", nargs="*", help="programs of the file (default: all)")
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -26,7 +26,7 @@ def main() -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", help="the .gguf file to write")
-    parser.add_argument("--width", type=int, default=64, help="of the embedding, a multiple of 32 (default: 64)")
+    parser.add_argument("--width", type=int, default=64, help="width of the embedding, a multiple of 32 (default: 64)")
     parser.add_argument("--layers", type=int, default=4, help="default: 4")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     given = parser.parse_args()

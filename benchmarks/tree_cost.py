@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=100_000)
     parser.add_argument("--preset", choices=tuple(PRESETS), default="default")
-    parser.add_argument("--extent", type=int, default=1024, help="of the toy space's loops, a power of two")
+    parser.add_argument("--extent", type=int, default=1024, help="extent of the toy space's loops, a power of two")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
