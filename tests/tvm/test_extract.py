@@ -118,7 +118,7 @@ def test_unknown_decisions_are_kept_and_told() -> None:
     found = extraction_of(mod, schedule)
     assert [decision.knob.name for decision in found.decisions] == ["C.j"]
     assert found.messages == (
-        "1 decisions of kind SamplePartitionedTile are not knobs: they stay as MetaSchedule sampled them",
+        "1 decisions of kind SamplePartitionedTile are no knobs: they stay as MetaSchedule sampled them",
     )
 
 

@@ -33,7 +33,7 @@ class Crashes:
         """One line for each rule and block, in the order of their first crash."""
         return tuple(
             f"schedule rule {rule} crashes on block {block} ({count} times: {reason}); "
-            + ("the block is tiled with its own write cache or with none instead" if substituted else "left out")
+            + ("the block is tiled with a write cache of its own or with none instead" if substituted else "left out")
             for (rule, block, reason, substituted), count in self._counts.items()
         )
 

@@ -204,4 +204,4 @@ def _messages(view: TraceView, observer: _Observer) -> Iterator[str]:
         if step.kind.startswith("Sample") and not observer.is_knob(number, step)
     )
     for kind, count in unknown.items():
-        yield f"{count} decisions of kind {kind} are not knobs: they stay as MetaSchedule sampled them"
+        yield f"{count} decisions of kind {kind} are no knobs: they stay as MetaSchedule sampled them"
