@@ -1,10 +1,10 @@
-"""How well the time to build a random schedule is predicted from its code size.
+"""How well code size predicts the time to build a random schedule.
 
     .venv/bin/python benchmarks/build_time.py [--schedules 40] [--seconds 100] [--seed 100] [WORKLOAD ...]
 
-The ratio is predicted over measured, as shipped and before anything is learnt about this machine; a machine of another
-speed shifts all ratios by the same factor. Builds predicted to take more than 20 s are counted, not built, and a
-workload ends after ``--seconds``.
+The ratio is predicted over measured time, before the prediction has learnt anything about this machine; a machine of
+another speed shifts all ratios by the same factor. Builds predicted to take more than 20 s are counted but not built.
+A workload ends after ``--seconds``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     with cpu_intrinsics():
         for name in options.workloads:
             space = TvmSpace.generated(workloads.get(name).build("small"), target, vector_math=True)
-            build_seconds(space.module(space.sample(random.Random(0))), target)  # the first one pays for warming up
+            build_seconds(space.module(space.sample(random.Random(0))), target)  # the first build pays for warming up
             pairs = list(predicted_and_measured(space, target, options))
             report(name, pairs)
             everything += pairs
@@ -53,7 +53,7 @@ def main() -> None:
 def predicted_and_measured(
     space: TvmSpace, target: Any, options: argparse.Namespace
 ) -> Iterator[tuple[float, float | None]]:
-    """Seconds to build random schedules; ``None`` for those that are not built."""
+    """The predicted and measured seconds to build random schedules; measured ``None`` for those that are not built."""
     rng, start = random.Random(options.seed), perf_counter()
     for _ in range(options.schedules):
         if perf_counter() - start > options.seconds:
@@ -67,7 +67,7 @@ def predicted_and_measured(
 
 
 def build_seconds(module: Any, target: Any) -> float:
-    """CPU seconds, as builds run on one thread: other load on the machine matters less."""
+    """The CPU seconds of a build, which runs on one thread: other load on the machine matters less."""
     start = process_time()
     tvm.tirx.build(module, target=target)["main"]
     return process_time() - start

@@ -1,12 +1,13 @@
-"""COLT's winners side by side with schedules written by hand, timed in turn with the same workers.
+"""COLT's winners and schedules written by hand, timed in turn with the same workers.
 
     .venv/bin/python benchmarks/by_hand.py FILE.py [--trials 64] [--seed 0] [NAME ...]
 
 ``FILE.py`` is imported and run as your own code. It has a table ``PROGRAMS``: name -> (build, schedule, blocks).
-``build()`` gives the IRModule, the shapes of its inputs and of its output, the number of operations, and a reference on
-numpy arrays; ``schedule(module, block, rows, vectors)`` gives a TVM schedule. All combinations of ``blocks`` and a few
-register tiles are timed, and the best is the hand's. Where the name is that of a workload and a size, such as
-``flux-conv small``, COLT tunes that workload, else the file's module. To reach: no less than the schedules by hand.
+``build()`` returns the IRModule, the shapes of its inputs and of its output, the number of operations, and a reference
+on numpy arrays; ``schedule(module, block, rows, vectors)`` returns a TVM schedule. All combinations of ``blocks`` and a
+few register tiles are timed; the fastest is the schedule by hand. If the name is that of a workload and a size, such
+as ``flux-conv small``, COLT tunes that workload, otherwise the file's module. To reach: as fast as the schedules by
+hand.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from colt.util.stats import Estimate, estimate, paired_ratio
 THREADS = len(os.sched_getaffinity(0))
 ROWS, VECTORS = (4, 8, 16), (1, 2, 4)
 MOST_VECTORS = 28
-"""Of a register tile: more do not fit into 32 registers beside the operands."""
+"""The most vectors of a register tile: more do not fit into 32 registers along with the operands."""
 ROUNDS = 15
 LIMITS = Limits(min_repeat_ms=20.0, build_seconds=60.0)
 
 
 @dataclass(frozen=True)
 class ByHand:
-    """A program of the file, and the modules that its schedules give, by tile."""
+    """A program of the file, and the scheduled module for each tile."""
 
     module: Any
     flops: int
@@ -48,7 +49,7 @@ class ByHand:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
-    parser.add_argument("names", nargs="*", help="of the file's programs (all)")
+    parser.add_argument("names", nargs="*", help="programs of the file (default: all)")
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -2,18 +2,17 @@
 
     .venv/bin/python benchmarks/ceilings.py [NAME ...] [--trials 512] [--seeds 3] [--size small] [--runs runs/ceilings]
 
-Each workload is tuned with several seeds; runs that have finished are kept, so that the same command goes on after an
-interruption. Their winners are timed in turn, and what is known of the fastest goes to
-``benchmarks/results/ceilings/NAME-SIZE.md``:
+Each workload is tuned with several seeds. Finished runs are kept, so the same command continues after an interruption.
+The winners are timed in turn, and a profile of the fastest is written to ``benchmarks/results/ceilings/NAME-SIZE.md``:
 
-* what each of its outermost loop nests takes: the program is timed in turn with its own beginnings, one nest shorter
-  each, and differences are taken;
-* what the analytical model says each block costs, in arithmetic and in cache misses;
-* the instructions of its hottest loops: innermost loops of the machine code, those with the most multiply-adds first
-  (contractions), then those with the most other vector arithmetic.
+* the time of each outermost loop nest: the program and its beginnings, each one nest shorter, are timed in turn, and
+  their times are subtracted;
+* the cost of each block according to the analytical model, in arithmetic and in cache misses;
+* the instructions of the hottest loops: the innermost loops of the machine code, those with the most multiply-adds
+  first (contractions), then those with the most other vector arithmetic.
 
-The distance between an ordinary run and this ceiling is what the search leaves, the distance between the ceiling and
-the roofline what the space leaves.
+The search leaves the gap between an ordinary run and this ceiling; the space leaves the gap between the ceiling and
+the roofline.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def main() -> None:
 
 
 def tuned(name: str, seed: int, options: argparse.Namespace) -> Path:
-    """The directory of a finished run."""
+    """The directory of a finished run; runs it if need be."""
     run: Path = options.runs / f"{name}-{options.size}-{options.trials}-{seed}"
     if not (run / RECEIPT).exists():
         shutil.rmtree(run, ignore_errors=True)
@@ -139,7 +138,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def timed_nests(measurer: LocalMeasurer, module: Any) -> list[tuple[str, float]]:
-    """The outermost loop nests in order, each with the microseconds that it adds to what comes before."""
+    """The outermost loop nests in order, each with the microseconds that it adds to those before it."""
     names, beginnings = began(module)
     so_far = [0.0, *(median(latencies) for latencies in measurer.interleave(beginnings, ROUNDS, LIMITS))]
     return [(name, after - before) for name, (before, after) in zip(names, pairwise(so_far), strict=True)]
@@ -148,7 +147,8 @@ def timed_nests(measurer: LocalMeasurer, module: Any) -> list[tuple[str, float]]
 def began(module: Any) -> tuple[list[str], list[Any]]:
     """The names of the outermost nests, and the program up to the end of each.
 
-    What nests leave for later ones are arguments here: otherwise it would not be computed where nobody reads it.
+    Buffers that nests fill for later nests are arguments here: otherwise a nest whose results nothing reads would not
+    be computed.
     """
     function = module["main"]
     root = function.body.block
@@ -185,7 +185,7 @@ def blocks_of(nest: Any) -> list[str]:
 
 
 def modelled(name: str, receipt: Receipt) -> list[tuple[str, ...]]:
-    """What the analytical model says of each block of the winner."""
+    """The analytical model's cost of each block of the winner."""
     assert receipt.best is not None
     target = resolve_target(None, THREADS)
     module = workloads.get(name).build(receipt.workload.size or "small")
@@ -228,7 +228,7 @@ def hottest(module: Any, target: Any) -> list[tuple[str, ...]]:
 
 
 def innermost_loops(lines: Sequence[str]) -> Iterator[Code]:
-    """Pieces of code from a label to a jump back to it without another such piece inside."""
+    """The pieces of code from a label to a jump back to it that contain no other such piece."""
     labels = {match[1]: number for number, line in enumerate(lines) if (match := LABEL.match(line))}
     back = []
     for number, line in enumerate(lines):

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/cost_ceiling.py [--schedules N]
 
-The server of the tests plays well and badly at random, bills all that it may, also for replies that never arrive, and
-keeps an account of its own, to which the ceiling is held.
+The server of the tests answers well and badly at random and bills all that it may, even for replies that never arrive.
+It keeps its own account, and the ceiling is checked against that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.helpers.cost_schedules import IN_FLIGHT, run
 
 
 def main() -> int:
-    """Print what came of it; the exit code is 1 if a ceiling was exceeded."""
+    """Print the outcome; the exit code is 1 if a ceiling was exceeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schedules", type=int, default=200)
     outcomes = [run(seed) for seed in range(parser.parse_args().schedules)]

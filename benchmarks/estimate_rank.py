@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/estimate_rank.py [--schedules 48] [WORKLOAD ...]
 
-Also printed: how much slower the best of the model's first 8 is than the best of all (1.00 is no loss).
+It also prints how much slower the best of the model's first 8 is than the best of all (1.00 is no loss).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 def measured(
     space: TvmSpace, scorer: AnalyticalScorer, measurer: LocalMeasurer, options: argparse.Namespace
 ) -> list[tuple[float, float]]:
-    """Predicted and measured latency of random schedules that ran."""
+    """The predicted and measured latencies of random schedules that ran."""
     rng = random.Random(options.seed)
     pairs: list[tuple[float, float]] = []
     for _ in range(options.schedules):

@@ -1,8 +1,8 @@
-"""What 64 trials gain, on the main workloads and on the held-out programs.
+"""The gain from 64 trials, on the main workloads and on the held-out programs.
 
     .venv/bin/python benchmarks/gains.py [--trials 64] [--seed 0] [NAME ...]
 
-The held-out programs are of other kinds than the main workloads; COLT must gain on them as well.
+The held-out programs are of other kinds than the main workloads; COLT must gain on them too.
 """
 
 from __future__ import annotations

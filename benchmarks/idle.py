@@ -1,9 +1,9 @@
-"""Whether the machine waits for language models: a run whose every call takes 5 s.
+"""Whether the machine waits for language models, in a run whose calls take 5 s each.
 
     .venv/bin/python benchmarks/idle.py [WORKLOAD ...] [--trials 64] [--call-seconds 5]
 
-A server of the tests plays both models of a pool, in a process of its own: it reads the prompt and answers with legal
-edits by chance after that time. The models are free, so that the run does not stop paying for them.
+A server of the tests, in a separate process, plays both models of a pool: it reads the prompt and answers with random
+legal edits after that time. The models are free, so the run does not stop paying for them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ prices = {{ input = 0, output = 0 }}
 
 
 def serve(seconds: float) -> None:
-    """Play the models until the input ends; the address goes to the output."""
+    """Print the server's address, then play the models until the input ends."""
     rng = random.Random(0)
     with ChatServer(prices=Prices(Decimal(0), Decimal(0))) as server:
         server.think = lambda body: simulated_reply(body, rng)
@@ -53,7 +53,7 @@ def serve(seconds: float) -> None:
 
 @contextmanager
 def models(seconds: float) -> Iterator[str]:
-    """The text of a pool file whose models answer after that time."""
+    """The text of a pool file whose models answer after ``seconds``."""
     command = [sys.executable, __file__, "--serve", "--call-seconds", str(seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/matmul_numpy.py [--trials 64] [--seeds 3]
 
-To reach: at least as fast as numpy, and 90 % of the FMA peak. Two peaks are given: of a register-resident FMA loop
-timed in turn with the others, and the best short burst of it, as ``colt hardware`` measures it.
+To reach: at least as fast as numpy, and 90 % of the FMA peak. It prints two peaks: that of a register-resident FMA loop
+timed in turn with the others, and that of the loop's best short burst, as ``colt hardware`` measures it.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Is measuring fast, true and safe? Ours against MetaSchedule's LocalBuilder and LocalRunner, and against patience.
+"""Is measuring fast, true and safe? Ours against MetaSchedule's LocalBuilder and LocalRunner, and a long reference.
 
     .venv/bin/python benchmarks/measuring.py [candidates] [truth] [overlap] [faults] [endurance]
 
 candidates  wall time of the same random matmul candidates: ours, stock with its slow import cured, stock as installed
-truth       figures against a long reference measurement (50 repeats in turn with each other; 10 of the slowest), and
-            how good the one is that is called best
-overlap     does building beside a timing disturb the timing?
-faults      every kind of bad candidate among good ones: what it costs
+truth       latencies against a long reference (all candidates in turn, 50 repeats; 10 for the slowest), and how good
+            the candidate is that is called best
+overlap     does building during a timing disturb the timing?
+faults      the cost of every kind of bad candidate among good ones
 endurance   2,000 candidates through one pool of workers: memory and file descriptors
 
-All use all cores. Without arguments all parts are run, which takes about an hour. To reach: 8 times and 2.5 times
+All parts use all cores. Without arguments all parts run, which takes about an hour. To reach: 8 times and 2.5 times
 faster than stock; rank correlation 0.97, median ratio 0.95 to 1.05, called best within 3 % of true best every time;
-each fault costs its own trial; memory grows by less than 5 %.
+each fault costs its own trial only; memory grows by less than 5 %.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REFERENCE_LIMITS = Limits(build_seconds=30.0, min_repeat_ms=5.0)
 REFERENCE_PASSES = 5
 SLOW_MS = 50.0
 ROUNDS, SLOW_ROUNDS = 10, 2
-"""In each pass, of candidates under :data:`SLOW_MS` and of slower ones, which are all far from each other."""
+"""Rounds in each pass, for candidates under :data:`SLOW_MS` and for slower ones, which are far from each other."""
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measurer(**options: Any) -> LocalMeasurer:
-    """Ours, as the main job makes it."""
+    """The measurer that a run uses."""
     peak = hardware_with_peaks(THREADS).peaks.fma_gflops_all_threads
     return LocalMeasurer(resolve_target(None, THREADS), THREADS, TRIAL_LIMITS, peak_gflops=peak, **options)
 
@@ -138,8 +138,8 @@ def stock_cured(schedules: Sequence[Any]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One whole measuring of all candidates: figures by candidate (``nan`` for those that did not run), and medians of
-    the fifth of the reference that was measured just before."""
+    """One measuring of all candidates: latencies by candidate (``nan`` if it did not run), and medians of the fifth of
+    the reference that was measured just before."""
 
     figures: list[float]
     called_best: int
@@ -151,7 +151,7 @@ def show_truth(options: argparse.Namespace) -> None:
         modules = [schedule.mod for schedule in random_schedules(name, options.candidates, options.seed)]
         reference: list[list[float]] = [[] for _ in modules]
         rounds = []
-        for _ in range(REFERENCE_PASSES):  # in turn, so that drifts of the machine meet both
+        for _ in range(REFERENCE_PASSES):  # in turn, so that drifts of the machine affect both
             fifth = a_fifth(modules)
             for runs, more in zip(reference, fifth, strict=True):
                 runs.extend(more)
@@ -163,8 +163,8 @@ def show_truth(options: argparse.Namespace) -> None:
 def a_fifth(modules: Sequence[Any]) -> list[list[float]]:
     """A fifth of the reference measurement, in microseconds by candidate.
 
-    All take turns: this machine's clock drifts by a tenth within seconds, which a candidate's repeats in a row would
-    mistake for its own speed. Each fifth has a process of its own, and so memory of its own.
+    All candidates take turns: this machine's clock drifts by a tenth within seconds, which repeats in a row would take
+    for the candidate's own speed. Each fifth has its own process, and so its own memory layout.
     """
     runs = [[float("inf")] for _ in modules]
     with measurer(workers=1) as patient:
@@ -180,7 +180,7 @@ def a_fifth(modules: Sequence[Any]) -> list[list[float]]:
 
 
 def whole(modules: Sequence[Any], beside: list[float]) -> Round:
-    """What a run does: stage all candidates, then time the leaders in turn."""
+    """Measure as a run does: stage all candidates, then time the leaders in turn."""
     with measurer() as made:
         results = list(made.measure(Job(i, module) for i, module in enumerate(modules)))
         ran = sorted((r.latency_us, r.job) for r in results if r.latency_us is not None)
@@ -211,7 +211,7 @@ def report_truth(name: str, reference: Sequence[float], rounds: Sequence[Round])
 
 
 def show_overlap(options: argparse.Namespace) -> None:
-    """Time one candidate again and again, with other workers idle and with one of them building all the while."""
+    """Time one candidate repeatedly, first with the other workers idle, then while one of them builds."""
     import threading
 
     schedules = random_schedules("matmul", 40, options.seed)
@@ -250,7 +250,7 @@ def show_overlap(options: argparse.Namespace) -> None:
 
 
 def show_faults(options: argparse.Namespace) -> None:
-    """The programs are those of the tests."""
+    """Measure the faulty programs of the tests."""
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
     from tests.tvm.workers.test_faults import FAULTS, LIMITS, jobs
 
@@ -266,10 +266,10 @@ def show_faults(options: argparse.Namespace) -> None:
 
 
 def show_endurance(options: argparse.Namespace) -> None:
-    """Memory and descriptors of parent and workers.
+    """Measure the workers' memory, and the descriptors of parent and workers.
 
-    Growth is that of the last three twentieths over the fourth to sixth: by then workers have the kernels that they
-    keep, also one that was replaced early on.
+    Growth compares the last three twentieths with the fourth to sixth: by then workers hold the kernels that they
+    keep, even a worker that was replaced early.
     """
     space = TvmSpace.generated(workloads.get("matmul").build("small"), resolve_target(None, THREADS))
     rng = random.Random(options.seed)

@@ -1,12 +1,12 @@
-"""Characters of a prompt against what the paper's authors send, on the same nodes, for all workloads.
+"""The characters of a prompt compared with what the paper's authors send, on the same nodes, for all workloads.
 
     .venv/bin/python benchmarks/prompt_size.py [--nodes 24] [WORKLOAD ...]
 
 Theirs is rebuilt: a system text of 4,700 characters, the TensorIR and the trace of node, parent and grandparent (before
 post-processing, which would make them longer), and the statistics of the pool in the same words as ours. Ours is the
 stable text with the schema of the reply, which a provider's cache serves from the second call on, and the node's text,
-which no cache can serve. The nodes are those that a search of the built-in tuner expands; its trials are not run, but
-told as predicted.
+which no cache can serve. The nodes are those that a search with the built-in tuner expands. Its trials are not run:
+their predictions stand for their latencies.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ POOL = [
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Characters of one call: the authors' content, our stable text, our node's text."""
+    """The characters of one call: the authors' content, our stable text, our node's text."""
 
     theirs: int
     stable: int
@@ -90,7 +90,7 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
 
 
 def observations(space: TvmSpace, count: int) -> list[Observation]:
-    """What models see at the nodes that a search with ``POOL`` expands, below the openings."""
+    """The observations of models at the nodes below the openings that a search with ``POOL`` expands."""
     scorer = AnalyticalScorer(space, machine_of(detect(), THREADS))
     proposers = {member.spec.name: Tuner(space, scorer, member.spec) for member in POOL}
     search = Search(space, scorer, [member.spec for member in POOL], seed=1, trials_total=64)
@@ -110,7 +110,7 @@ def observations(space: TvmSpace, count: int) -> list[Observation]:
 
 
 def authors_dumps(space: TvmSpace, schedule: Schedule) -> tuple[str, str]:
-    """TensorIR and trace of a schedule before post-processing."""
+    """The TensorIR and the trace of a schedule before post-processing."""
     done = space.scheduled(schedule)
     fresh = s_tir.Schedule(space.module(space.untuned))
     done.trace.apply_to_schedule(fresh, remove_postproc=True)
@@ -118,7 +118,7 @@ def authors_dumps(space: TvmSpace, schedule: Schedule) -> tuple[str, str]:
 
 
 def statistics(text: str) -> int:
-    """Characters of what a node's text says of the models."""
+    """The characters that a node's text has on the models."""
     names = [f"{member.spec.name}: " for member in POOL]
     return sum(len(line) + 1 for line in text.splitlines() if any(line.startswith(name) for name in names))
 

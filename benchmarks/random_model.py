@@ -4,9 +4,9 @@
     python benchmarks/random_model.py tiny.gguf            # 0.3 million parameters, 0.6 MB
     llama-server -m tiny.gguf -c 32768 --parallel 4 --port 8080
 
-It has the architecture of Llama and a token for each byte: it can read anything, and answers by chance. A server that
-enforces a JSON schema makes even that answer in form; it says no bytes beyond ASCII then, since most of their sequences
-are no text.
+It has the architecture of Llama and a token for each byte: it can read anything and answers at random. A server that
+enforces a JSON schema makes even these answers well-formed. It does not answer with bytes beyond ASCII, since most of
+their sequences are not text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", help="the .gguf file to write")
-    parser.add_argument("--width", type=int, default=64, help="of the embedding, a multiple of 32 (default: 64)")
+    parser.add_argument("--width", type=int, default=64, help="width of the embedding, a multiple of 32 (default: 64)")
     parser.add_argument("--layers", type=int, default=4, help="default: 4")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     given = parser.parse_args()
@@ -55,7 +55,7 @@ def write(path: str, width: int, layers: int, seed: int) -> None:
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter) -> int:
-    """A token for each byte, and three marks; returns how many there are."""
+    """Add a token for each byte, and three marks; return the number of tokens."""
     marks = ["<unk>", "<s>", "</s>"]
     tokens = marks + [f"<0x{byte:02X}>" for byte in range(256)]
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]

@@ -1,4 +1,4 @@
-"""Where the time of real runs goes, and the tree's own share of it.
+"""How real runs spend their time, and the tree's own share.
 
     .venv/bin/python benchmarks/run_share.py [--trials 64] [WORKLOAD ...]
 

@@ -1,7 +1,7 @@
-"""Timing contenders in turn, so that they share the machine's noise, each in a process of its own.
+"""Times contenders in turn, so that they share the machine's noise, each in its own process.
 
-One process would not be fair: TVM pins the threads that it finds, and thread pools of two libraries spin against each
-other. Only one contender runs at a time, and the others' pools have gone to sleep by then.
+One process would not be fair: TVM pins the threads that it finds, and the thread pools of two libraries spin against
+each other. Only one contender runs at a time, after the others' pools have gone to sleep.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BLOCK_SECONDS = 0.2
 
 
 def serve(call: Callable[[], object]) -> None:
-    """The contender's side: for each line on stdin time one block of calls, answer with the mean in microseconds."""
+    """Be a contender: for each line on stdin, time one block of calls and print their mean in microseconds."""
     call()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -30,7 +30,7 @@ def serve(call: Callable[[], object]) -> None:
 
 
 def in_turn(contenders: Mapping[str, Sequence[str]], rounds: int = 15) -> dict[str, float]:
-    """Median microseconds of each contender: name → command of a process that calls :func:`serve`."""
+    """The median microseconds of each contender. ``contenders`` maps names to commands that call :func:`serve`."""
     processes = {
         name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         for name, command in contenders.items()

@@ -1,4 +1,4 @@
-"""What COLT's own sketches and variants add: the same run in MetaSchedule's space alone, winners timed in turn.
+"""The gain from COLT's own sketches and variants over MetaSchedule's space alone: winners timed in turn.
 
     .venv/bin/python benchmarks/spaces.py [--trials 64] [--seed 0] [PROGRAM ...]
 
@@ -28,7 +28,7 @@ LIMITS = Limits(min_repeat_ms=20.0, build_seconds=60.0)
 
 
 def tuned(name: str, space: SpaceKind, trials: int, seed: int) -> tuple[Any, str]:
-    """The winner's module, and its sketch."""
+    """The module and the sketch of the winner."""
     result = run(replace(plan(name, trials=trials, seed=seed), space=space))
     return result.module, "untuned" if result.best is None else result.best.sketch
 

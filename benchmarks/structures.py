@@ -1,10 +1,10 @@
-"""What structured sketches give beside MetaSchedule's own, without a search: the architect's constructions in turn.
+"""Structured sketches compared with MetaSchedule's own, without a search: the architect's schedules, timed in turn.
 
     .venv/bin/python benchmarks/structures.py [--count 12] [--rounds 20] [NAME ...]
 
 For each workload the architect constructs schedules in a space of structured sketches alone and in one of
-MetaSchedule's alone (none, where TVM refuses all of them); all are timed in turn. Printed are the best of each, and how
-many structured ones are faster than the best of MetaSchedule's.
+MetaSchedule's alone (none if TVM refuses all of them); all are timed in turn. It prints the best of each, and how many
+structured schedules are faster than the best of MetaSchedule's.
 """
 
 from __future__ import annotations

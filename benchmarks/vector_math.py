@@ -1,13 +1,13 @@
-"""What vector math gives: single functions, softmax and GELU, and whole workloads, with and without it in turn.
+"""The gain from vector math on single functions, on softmax and GELU, and on whole workloads, with and without in turn.
 
     .venv/bin/python benchmarks/vector_math.py functions [--mcpu haswell]
     .venv/bin/python benchmarks/vector_math.py layers
     .venv/bin/python benchmarks/vector_math.py workloads [--count 6] [--rounds 20] [NAME ...]
 
-``functions`` adds each function of 4096 elements to a vector in the cache, on one thread, and subtracts what adding
-takes; a slot is the time of a vector multiply-add. ``layers`` compares a hand schedule of 512 x 4096 elements with
-numpy, each in its own process. ``workloads`` times schedules that the architect constructs for either math, and how
-long they take to build. Accuracy is the matter of ``tests/helpers/vector_math_accuracy.py``.
+``functions`` adds each function of 4096 elements to a vector in the cache, on one thread, and subtracts the time of
+adding; a slot is the time of a vector multiply-add. ``layers`` compares a hand schedule of 512 x 4096 elements with
+numpy, each in its own process. ``workloads`` times schedules that the architect constructs for either math, and their
+builds. ``tests/helpers/vector_math_accuracy.py`` checks the accuracy.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ LAYERS = {"softmax": (softmax, numpy_softmax), "gelu": (gelu, numpy_gelu)}
 
 
 def scheduled(layer: Any) -> Any:
-    """All of a row under one parallel loop, elementwise blocks in vectors, reductions in 16 lanes."""
+    """A hand schedule: a parallel loop over rows, elementwise blocks in vectors, reductions in 16 lanes."""
     x = te.placeholder((ROWS, COLUMNS), name="x")
     schedule = s_tir.Schedule(module_of_tensors([x, layer(x)]))
     row, column = schedule.get_loops(schedule.get_sblock("y"))

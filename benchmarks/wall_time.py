@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/wall_time.py [--workload matmul] [--trials 64]
 
-Both run in processes of their own with the same number of threads, one after the other; afterwards both winners are
-timed in turn. To reach: at most a quarter of stock's time, 64 distinct trials measured, our winner no slower.
+They run one after the other, each in its own process and with the same number of threads; then both winners are timed
+in turn. To reach: at most a quarter of stock's time, 64 distinct trials measured, our winner no slower.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STOCK = """
 import json, sys
 import tvm
 from tvm.s_tir import meta_schedule as ms
-from colt.tvm import workloads
+from colt.tvm.programs import workloads
 
 if __name__ == "__main__":
     name, trials, folder, target = sys.argv[1], int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def timed(command: list[str], log: Path) -> float:
-    """Seconds of a command whose output goes to a file."""
+    """The seconds that a command takes; its output goes to a file."""
     started = time.perf_counter()
     with log.open("wb") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)

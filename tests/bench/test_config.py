@@ -86,5 +86,5 @@ def test_peers_are_all_that_are_installed(there: bool, peers: Any, monkeypatch: 
 
 def test_a_peer_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_config, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"sdpa need PyTorch, which is not installed: pip install"):
+    with pytest.raises(InputError, match=r"PyTorch is not installed; sdpa cannot run: pip install"):
         made("gemv", peers=["numpy", "sdpa"])

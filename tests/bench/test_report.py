@@ -114,7 +114,7 @@ def test_what_went_wrong_is_told() -> None:
     problems = "\n".join(section(report(recorded(disturbed=3)), "What went wrong"))
     assert "- matmul, stock seed 1: killed by SIGSEGV; it printed nothing" in problems
     assert "- matmul, colt seed 1: 3 of 4 trials, stopped: trials" in problems
-    assert "- matmul: 3 of 6 rounds met other loads" in problems
+    assert "- matmul: other loads disturbed 3 of 6 rounds" in problems
 
 
 def test_peers_that_fail_are_told_and_those_without_an_own_way_are_not() -> None:
@@ -161,7 +161,7 @@ def test_the_head_says_what_is_searched(space: str, stocks: str, ours: str) -> N
 
 
 def test_the_head_says_what_a_warm_start_is_to_each() -> None:
-    assert "All begin with the same 3 schedules" in report(recorded(warm_start=3))
+    assert "All begin with the first 3 schedules" in report(recorded(warm_start=3))
 
 
 def test_the_machine_and_the_versions_are_there() -> None:

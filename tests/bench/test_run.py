@@ -201,8 +201,8 @@ def config(**changes: Any) -> BenchConfig:
 
 
 FAILURES = {
-    StrategyName.STOCK: ("import os; print('bye', flush=True); os.abort()", "killed by SIGABRT; its last words: bye"),
-    StrategyName.RANDOM: ("import sys; sys.exit('no luck')", "exited with status 1; its last words: no luck"),
+    StrategyName.STOCK: ("import os; print('bye', flush=True); os.abort()", "killed by SIGABRT; last output: bye"),
+    StrategyName.RANDOM: ("import sys; sys.exit('no luck')", "exited with status 1; last output: no luck"),
     StrategyName.MCTS: ("import time; time.sleep(100)", "it took more than 4 s; it printed nothing"),
     StrategyName.ARCHITECT: ("pass", "it ended without a result; it printed nothing"),
 }

@@ -4,8 +4,8 @@ The model counts *slots*: a slot is the time in which one thread does one vector
 For every step of the innermost reduction it takes the tightest of four limits (arithmetic, loads, stores, the latency
 of the accumulation), then adds the time that cache misses of each level cost. It knows which accumulators stay in
 registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs. The constants below are
-fitted to measured schedules, so that they stand for a little more than their names say. It is meant to rank
-schedules of one program; how well it does is measured by ``benchmarks/estimate_rank.py``.
+fitted to measured schedules, so they cover a little more than their names say. The model is meant to rank schedules of
+one program; ``benchmarks/estimate_rank.py`` measures how well it does.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ STORE = 1.8
 BROADCAST = 0.85
 """Slots of loading one element into all lanes."""
 WIDEN = 1.0
-"""Slots of widening a vector of elements that are narrower than the result's; twice that of one for all lanes."""
+"""Slots of widening a vector of elements narrower than the result's; twice that for a broadcast element."""
 SPARE = 9
-"""Vector registers that LLVM needs beside accumulators."""
+"""Vector registers that LLVM needs besides accumulators."""
 SPILL = 6.5
-"""Slots of each accumulator that does not stay in a register, at every step."""
+"""Slots of each accumulator that does not stay in a register, in each step."""
 GATHER = 2.0
 """Slots of each element of a strided vector load or store."""
 CALL = 8.0
@@ -39,33 +39,33 @@ BRANCH = 2.1
 DIVISION = 10.0
 """Slots of a vector division."""
 LOOP = 0.35
-"""Slots that one turn of a loop that is not unrolled costs beside its body."""
+"""Slots that one turn of a loop that is not unrolled costs besides its body."""
 FORWARDING = 20.0
 """Slots from storing an accumulator to loading it again."""
 AUTO_VECTOR = 1.65
 """How much slower LLVM's own vectorisation is than vectorised statements."""
 NEAR = 4
-"""LLVM loads every so many'th element as vectors and shuffles them."""
+"""The largest stride at which LLVM loads vectors and shuffles them."""
 LONG_VECTOR = 0.15
-"""Quality of vector statements longer than a register and no power of two times it, measured on matmuls."""
+"""Quality of vector statements longer than a register that do not fill a power of two of registers, on matmuls."""
 ODD_VECTOR = 0.45
-"""Of those shorter than a register, no power of two, and more than half full."""
+"""Quality of those shorter than a register and more than half full whose length is not a power of two."""
 SMALL_VECTOR = 0.9
-"""Of those no power of two and at most half full."""
+"""Quality of those at most half full whose length is not a power of two."""
 LINE = 64
 """Bytes of a cache line."""
 CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
-"""What each doubling beyond costs: instruction caches, spills, and time in LLVM."""
+"""The share that each doubling beyond that adds: instruction caches, spills, and time in LLVM."""
 JUMP = 5.0
-"""Lines that could have been loaded while a stream of loads starts elsewhere: prefetching, address translation."""
+"""The cost of starting a stream of loads elsewhere, in lines: prefetching, address translation."""
 STREAMS = 32
-"""So many streams of loads are prefetched side by side."""
+"""How many streams of loads are prefetched side by side."""
 ABREAST = 6
-"""So many rows, in each of which every step goes on by a line, are prefetched into L1 side by side."""
+"""How many rows are prefetched into L1 side by side, if every step moves each row on by a line."""
 LATE = 2.0
-"""Times that lines of more rows take to come from L2."""
+"""How many times as long the lines take to come from L2 if there are more rows."""
 PAGE = 4096
 """Bytes of a page."""
 WAYS = 8
@@ -78,13 +78,14 @@ OVERLAP = 0.07
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the model knows of the hardware; bandwidths in bytes per nanosecond, ``dram`` for all threads together."""
+    """The hardware as the model sees it. ``l2``, ``l3`` and ``dram`` are bandwidths in bytes per nanosecond, ``dram``
+    for all threads together."""
 
     vector_bits: int
     registers: int
     threads: int
     peak_gflops: float
-    """Of one thread, in fp32."""
+    """The fp32 peak of one thread."""
     l1_bytes: int
     l2_bytes: int
     l3_bytes: int
@@ -100,7 +101,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Microseconds of one nest in all its executions: what each part alone would take."""
+    """The microseconds that each part of all executions of one nest would take alone."""
 
     compute_us: float
     memory_us: float
@@ -164,9 +165,9 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
 
 
 def vector_quality(elements: int, lanes: int) -> float:
-    """How good the code is that LLVM makes of a statement of so many elements, apart from lanes left empty: 1 is best.
+    """The quality of LLVM's code for a statement of ``elements`` elements, empty lanes not counted: 1 is best.
 
-    It takes statements longer than a register apart unless they are a power of two times it.
+    LLVM breaks up statements longer than a register unless they fill a power of two of registers.
     """
     if elements > lanes:
         return LONG_VECTOR if elements % lanes or not _is_power_of_two(elements // lanes) else 1.0
@@ -184,8 +185,8 @@ class _Shape:
     One step runs the register ``tile`` (unrolled spatial loops) once, with statements of ``vector`` elements that take
     ``vectors`` instructions. ``run`` steps in a row keep their accumulators in registers, ``unrolled_run`` of them
     without a branch; ``looped`` is the extent of a spatial loop between tile and reduction that is not unrolled.
-    ``chained``: the next step adds to the same accumulators, which takes its time unless a few steps are all there
-    are. ``found``: LLVM found the vectors, which it can shuffle together and mask.
+    ``chained``: the next step adds to the same accumulators, so latency counts unless the whole reduction is unrolled.
+    ``found``: LLVM found the vectors itself; it can shuffle and mask them.
     """
 
     tile: list[Loop]
@@ -213,7 +214,7 @@ def _shape(nest: Nest, machine: Machine) -> _Shape:
         vectors = AUTO_VECTOR * math.ceil(vector / lanes)  # LLVM pads or peels as it likes
         body = body[:found] + body[found + 1 :]
     elif nest.work.branches:
-        vectors = float(vector)  # the statement is taken apart, element by element
+        vectors = float(vector)  # LLVM breaks the statement up into single elements
     tile, looped = _register_tile(body, unrolled)
     run, unrolled_run = _reduction_run(body, len(tile), unrolled)
     chained = _next_is_reduction(body, len(tile)) or looped > 1
@@ -238,7 +239,7 @@ def _register_tile(body: Sequence[Loop], unrolled: int) -> tuple[list[Loop], int
 
 
 def _reduction_run(body: Sequence[Loop], tile: int, unrolled: int) -> tuple[int, int]:
-    """Reduction points that directly follow each other around the register tile: in all, and unrolled ones."""
+    """The number of consecutive reduction points around the register tile, and how many of them are unrolled."""
     run = inner = 1
     first = len(body) - unrolled
     for depth in range(len(body) - 1 - tile, -1, -1):
@@ -282,8 +283,8 @@ def _widening(access: MemoryAccess, shape: _Shape) -> float:
 
 
 def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | None:
-    """The loop that LLVM vectorises by itself: the innermost that is left after unrolling, if it is spatial, contiguous
-    or nearly so in every access, and calls nothing."""
+    """The depth of the loop that LLVM itself vectorises: the innermost that is left after unrolling, if it is spatial,
+    contiguous or nearly so in every access, and calls nothing."""
     if nest.work.calls:
         return None
     for depth in range(len(body) - 1 - unrolled, -1, -1):
@@ -312,7 +313,7 @@ class _Lines:
 
 
 def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
-    """Nanoseconds of one execution on one thread for misses of L1 and L2, and for those of L3 on all threads."""
+    """Nanoseconds of one execution: for misses of L1 and L2 on one thread, and for misses of L3 on all threads."""
     loops = nest.loops
     depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
     memory = _Memory(nest, depths, [_lines(access, nest, depths) for access in (*nest.block.reads, nest.block.write)])
@@ -326,7 +327,7 @@ def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What the accesses of a nest touch: ``lines`` of each while the loops from each of ``depths`` on run, innermost
+    """The ``lines`` that each access of a nest touches while the loops from each of ``depths`` on run, innermost depth
     first."""
 
     nest: Nest
@@ -334,12 +335,12 @@ class _Memory:
     lines: Sequence[Sequence[_Lines]]
 
     def misses(self, capacity: int, jump: float, late: float = 1.0) -> float:
-        """Bytes that come into a cache, with ``jump`` lines added for each time that an access leaves a row, and those
-        of many rows abreast counted ``late`` times.
+        """Bytes that come into a cache. Each time a read leaves a row adds ``jump`` lines; the lines of a read of many
+        rows abreast count ``late`` times.
 
-        The loops up to some depth fit. While the next loop around them turns, every line that it touches comes in once:
-        what the turn before left is still there (stack distance). Each turn of the loops further out begins anew. What
-        is used piece by piece, of a size that fits, does not come in at all.
+        The loops from some depth on fit. The next loop around them loads every line that it touches once: the lines of
+        its previous turn are still there (stack distance). Each turn of the loops further out starts anew. A buffer
+        that is used in pieces that fit is not loaded at all.
         """
         around = self._first_too_large(capacity)
         turns = math.prod(loop.extent for loop in self.nest.loops[: self.depths[around]])
@@ -348,14 +349,14 @@ class _Memory:
         for number, access in enumerate((*block.reads, block.write)):
             piece = self.nest.pieces.get(access.buffer)
             if piece is None or 2 * piece.bytes > capacity:
-                read = number < len(block.reads)  # a written line is loaded first, and nobody waits for the storing
+                read = number < len(block.reads)  # a written line is loaded, then stored; nothing waits for that
                 times = late if read and self._abreast(number) > ABREAST else 1.0
                 moved += self.lines[number][around].total * (times if read else 2)
                 moved += jump * self._jumps(number, around) if read else 0.0
         return moved * LINE * turns
 
     def _abreast(self, number: int) -> int:
-        """Rows of vectors in which the access goes on by a line or more with each step of the innermost reduction."""
+        """How many rows of vectors each step of the innermost reduction moves on by a line or more; 1 for none."""
         access = (*self.nest.block.reads, self.nest.block.write)[number]
         loops = self.nest.loops
         steps = [depth for depth, loop in enumerate(loops) if loop.reduce and loop.extent > 1]
@@ -367,7 +368,7 @@ class _Memory:
         return self.lines[number][inside].rows
 
     def total(self, around: int) -> float:
-        """Lines that all accesses touch."""
+        """The lines that all accesses touch."""
         return sum(lines[around].total for lines in self.lines)
 
     def _first_too_large(self, capacity: int) -> int:
@@ -381,17 +382,17 @@ class _Memory:
         return len(self.depths) - 1
 
     def _jumps(self, number: int, around: int) -> float:
-        """How often the access goes on somewhere else. A few rows at a time are prefetched side by side."""
+        """How often the access jumps elsewhere. Up to ``STREAMS`` rows are prefetched side by side."""
         lines = self.lines[number]
         run = max((part.run for part in lines[: around + 1] if part.rows <= STREAMS), default=lines[0].run)
         return lines[around].total / run if run * LINE < PAGE else 0.0
 
 
 def _occupied(sets: int, part: _Lines) -> float:
-    """Lines of a cache of so many sets that these take up.
+    """How many lines of a cache with ``sets`` sets these lines take up.
 
-    Rows a power of two apart fall into few sets and push each other out although the rest is free. Not so in a cache
-    whose sets span more than a page: which pages lie in memory next to each other is as good as random.
+    Rows a power of two apart fall into few sets and evict each other although the other sets are free. This does not
+    apply to a cache whose sets span more than a page: the order of pages in memory is practically random.
     """
     reached = min(sets, sets // math.gcd(part.apart, sets) * part.run)
     return part.total * (sets / reached if part.total > reached * WAYS else 1.0)
@@ -417,7 +418,7 @@ def _lines(access: MemoryAccess, nest: Nest, depths: Sequence[int]) -> list[_Lin
 def _lines_within(access: MemoryAccess, reach: Sequence[int], again: bool) -> _Lines:
     """Cache lines that an access touches while the iters take ``reach`` values each.
 
-    ``again``: what is left of a line is touched soon after, since the nest runs many times.
+    ``again``: the nest runs many times, so the rest of a line is touched soon after.
     """
     run, rows, apart, below = 1, 1, 1, 1
     contiguous = True

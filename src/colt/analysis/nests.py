@@ -1,4 +1,4 @@
-"""From a skeleton and knob values to concrete loop nests, as MetaSchedule's post-processors will rewrite them."""
+"""Turns a skeleton and knob values into concrete loop nests, as MetaSchedule's post-processors will rewrite them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, LoopKind, Loop
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Value
 
 _OWN = 1 << 30
-"""As a depth: all loops of the nest itself."""
+"""The depth that stands for all loops of the nest itself."""
 LLVM_UNROLLS = 64
-"""Statements up to which LLVM unrolls constant loops by itself."""
+"""LLVM itself unrolls constant loops of up to this many statements."""
 BRANCHED = 4
-"""For how many statements one with a branch counts."""
+"""A statement with a branch counts as this many statements."""
 
 
 @dataclass(slots=True)
@@ -30,8 +30,8 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The part of a buffer that is written and read again in one turn of a loop: ``bytes`` of it, for which a nest runs
-    its loops from number ``first`` on."""
+    """The part of a buffer that is written and read again in one turn of a loop: ``bytes`` of it, which a nest touches
+    with its loops from number ``first`` on."""
 
     bytes: int
     first: int
@@ -39,10 +39,10 @@ class Piece:
 
 @dataclass(slots=True)
 class Nest:
-    """A block with its own loops, outermost first, run ``times`` times in each of ``chunks`` parallel pieces.
+    """A block with its own loops, outermost first, which run ``times`` times in all.
 
-    ``vector`` innermost loops are vectorised, the ``unrolled`` ones around them unrolled. ``parallel`` is the extent
-    of the fused parallel loop (1: serial). ``pieces`` are those of the buffers that are used piece by piece.
+    The innermost ``vector`` loops are vectorised, the ``unrolled`` loops around them unrolled. ``parallel`` is the
+    extent of the fused parallel loop (1: serial). ``pieces`` describes the buffers that are used piece by piece.
     """
 
     block: Block
@@ -66,7 +66,7 @@ def instantiate(skeleton: Skeleton, values: Sequence[Value]) -> list[Nest]:
 
 @dataclass(slots=True)
 class _Place:
-    """Where a block is computed: under loop ``depth`` of ``host``'s own loops, or on its own (ROOT)."""
+    """Where a block is computed: under loop ``depth`` of the loops of ``host``, or on its own (ROOT)."""
 
     host: int
     depth: int
@@ -102,7 +102,7 @@ class _Instance:
         return [nests[number] for number in placed]
 
     def _users(self, placed: Iterable[int]) -> dict[str, list[int]]:
-        """The blocks that use each buffer that some block writes and others read."""
+        """The blocks that use each buffer, for buffers that one block writes and others read."""
         users: dict[str, list[int]] = {self._blocks[n].write.buffer: [n] for n in placed if self._blocks[n].local}
         for number in placed:
             for read in self._blocks[number].reads:
@@ -121,7 +121,8 @@ class _Instance:
             nests[number].pieces[buffer] = Piece(size, first[number])
 
     def _path(self, number: int) -> list[tuple[int, int]]:
-        """The nests around the block from the outside, with the loop inside which the next one is; then its own."""
+        """The blocks around this one from the outside, each with the depth of the loop that holds the next; last, the
+        block itself."""
         path = [(number, _OWN)]
         place = self._place(number)
         while place is not None and place.host != ROOT:
@@ -130,7 +131,7 @@ class _Instance:
         return path[::-1]
 
     def _work(self) -> list[BlockWork]:
-        """BlockWork per point, with that of inlined blocks added to their consumers'."""
+        """The work of each block per point; that of inlined blocks is added to their consumers'."""
         work = [block.work for block in self._blocks]
         for number, block in enumerate(self._blocks):
             if self._places[number] is None and block.host != ROOT:
@@ -162,7 +163,7 @@ class _Instance:
 
     def _place(self, number: int) -> _Place | None:
         if number not in self._places:
-            self._places[number] = None  # inlined, or in a cycle that no real program has
+            self._places[number] = None  # ends the recursion in a cycle, which no real program has
             self._places[number] = self._find_place(number)
         return self._places[number]
 
@@ -200,10 +201,10 @@ class _Instance:
         return found[number] if number < len(found) else (ROOT, 0)
 
     def _needed(self, number: int, host: int, depth: int) -> list[int]:
-        """How much of each of the block's iters all that is computed under that loop of ``host`` asks for.
+        """How many values of each of the block's iters are needed by all that is computed under that loop of ``host``.
 
-        A block that reads what the host writes (a write-back) has what the host writes there; one that reads what such
-        a block writes has what that one does.
+        A write-back reads what the host writes; it covers what the host writes there. A block that reads what a
+        write-back writes covers what that write-back covers.
         """
         key = (number, host, depth)
         if key not in self._regions:
@@ -231,15 +232,15 @@ class _Instance:
                 if read.buffer != block.write.buffer or consumer == number:
                     continue
                 if consumer != host and (consumer not in self._guests(host) or consumer == number):
-                    return region  # someone needs all of it
+                    return region  # a block elsewhere needs all of it
                 needs.append(footprint(read, reach if consumer == host else self._needed(consumer, host, depth)))
         for dimension, index in enumerate(block.write.index if needs else ()):
             _narrow(region, index, max(need[dimension] for need in needs))
         return region
 
     def _written_back(self, number: int, host: int, depth: int) -> int | None:
-        """The block, under that loop of ``host``, whose results this one takes further; ``None`` if it is no
-        write-back."""
+        """The block whose results this write-back passes on: ``host``, or a write-back under that loop of ``host``;
+        ``None`` if this block is not a write-back."""
         reads = {read.buffer for read in self._blocks[number].reads}
         if self._blocks[host].write.buffer in reads:
             return host
@@ -250,7 +251,7 @@ class _Instance:
         return None
 
     def _guests(self, host: int) -> set[int]:
-        """The blocks that are computed under some loop of ``host``, at any remove."""
+        """The blocks that are computed under some loop of ``host``, directly or indirectly."""
         found = {host}
         for number in (*range(len(self._blocks)), *reversed(range(len(self._blocks)))):
             if self._blocks[number].host in found:
@@ -258,7 +259,7 @@ class _Instance:
         return found - {host}
 
     def _region(self, number: int, host: int, depth: int) -> list[int]:
-        """How much of each of the block's iters is computed at a time under that loop of ``host``."""
+        """How many values of each of the block's iters are computed at a time under that loop of ``host``."""
         block = self._blocks[number]
         region = [iter_.extent for iter_ in block.iters]
         if block.link is None or block.host == ROOT:
@@ -280,7 +281,7 @@ class _Instance:
 
 
 def _common_turn(paths: Sequence[Sequence[tuple[int, int]]]) -> tuple[int, int] | None:
-    """The innermost loop that all paths are inside of."""
+    """The innermost loop that contains all paths, by block and depth; ``None`` if there is none."""
     found = None
     for steps in zip(*paths, strict=False):
         if len({host for host, _ in steps}) > 1:
@@ -300,7 +301,7 @@ def _bytes_of(nest: Nest, buffer: str, first: int) -> int:
 
 
 def _own_loops(block: Block, values: Sequence[Value], region: Sequence[int]) -> list[Loop]:
-    """The block's loops while ``region`` of each of its iters is computed."""
+    """The block's loops while ``region`` values of its iters are computed."""
     steps = [1] * len(block.iters)
     given = [1] * len(block.iters)
     for source in block.loops:
@@ -315,7 +316,7 @@ def _own_loops(block: Block, values: Sequence[Value], region: Sequence[int]) -> 
 
 
 def loop_extent(source: LoopSource, values: Sequence[Value]) -> int:
-    """How often the loop runs."""
+    """How many iterations the loop has."""
     if source.knob == FIXED:
         return source.extent
     parts = values[source.knob]
@@ -352,7 +353,8 @@ def footprint(access: MemoryAccess, reach: Sequence[int]) -> list[int]:
 
 
 def _parallel_extent(loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
-    """Leading spatial loops are fused until their product passes the limit or a loop has several children."""
+    """The extent of the parallel loop: leading spatial loops are fused until their product passes the limit or a loop
+    has several children."""
     product = 1
     if not limit:
         return 1
@@ -392,7 +394,8 @@ def stride(access: MemoryAccess, loop: Loop) -> float:
 
 
 def _contiguous_loops(access: MemoryAccess, loops: Sequence[Loop]) -> int:
-    """The rule of MetaSchedule's post-processor, unit loops included."""
+    """How many innermost loops are contiguous in the access, by the rule of MetaSchedule's post-processor, unit loops
+    included."""
     count, inner = 0, None
     for loop in reversed(loops):
         step = stride(access, loop)
@@ -410,7 +413,7 @@ def _contiguous_loops(access: MemoryAccess, loops: Sequence[Loop]) -> int:
 
 
 def _marked(loops: Sequence[Loop], kind: LoopKind) -> int:
-    """How many of the innermost loops are of that kind, unit loops aside."""
+    """How many of the innermost loops are of that kind; unit loops between them count too."""
     count = 0
     for depth, loop in enumerate(reversed(loops)):
         if loop.kind is kind:

@@ -1,4 +1,4 @@
-"""What a sketch is made of: blocks, their loops and accesses, and which knob decides what. Pure data."""
+"""The structure of a sketch: blocks, their loops and accesses, and which knob decides what. Pure data."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 ROOT = -1
-"""As a host: the block stands on its own."""
+"""The host of a block that stands on its own."""
 
 FIXED = -1
-"""As a knob: nothing decides it, the figure beside it holds."""
+"""The knob number if no knob decides: the number beside it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Iter:
 class MemoryAccess:
     """One load or store of a block, per point of its iteration space.
 
-    ``index[d]`` are the ``(iter, coefficient)`` pairs that make the index in dimension ``d``; ``None`` stands for an
-    index that is not affine and may reach the whole dimension.
+    ``index[d]`` holds the ``(iter, coefficient)`` pairs of the index in dimension ``d``; ``None`` stands for an index
+    that is not affine and may reach the whole dimension.
     """
 
     buffer: str
@@ -37,8 +37,8 @@ class MemoryAccess:
 
 @dataclass(frozen=True, slots=True)
 class BlockWork:
-    """Operations per point. ``fused`` counts a multiply with the addition that takes it in; ``calls`` are of libm;
-    ``branches`` are conditional loads, which keep a statement from being vectorised."""
+    """Operations per point. ``fused`` counts multiply-adds, ``calls`` calls of libm; ``branches`` counts conditional
+    loads, which keep a statement from being vectorised."""
 
     fused: float = 0.0
     simple: float = 0.0
@@ -57,7 +57,7 @@ class BlockWork:
 
 
 class LoopKind(IntEnum):
-    """What a sketch itself has made of a loop."""
+    """How a sketch itself has marked a loop."""
 
     SERIAL = 0
     PARALLEL = 1
@@ -67,9 +67,9 @@ class LoopKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoopSource:
-    """A loop over (a part of) ``iter``: part ``part`` of tile knob number ``knob``, or ``extent`` if FIXED.
+    """A loop over all or part of ``iter``: part ``part`` of tile knob number ``knob``, or ``extent`` if FIXED.
 
-    ``rest``: it runs over what the other loops over the iter leave of what has to be computed.
+    ``rest``: the loop runs over what the other loops over the iter leave of what has to be computed.
     """
 
     iter: int
@@ -84,9 +84,9 @@ class LoopSource:
 class Block:
     """A block of the program in its sketch.
 
-    ``host`` is the block under whose loop number ``depth`` (counted from the outside) this one is computed, or ROOT.
-    If ``location_knob`` is not FIXED it decides instead: root, inline, or a loop of ``host`` by name. ``link`` is the
-    access of the host to the buffer that both share: it gives the region that is needed there.
+    This block is computed under loop number ``depth`` (counted from the outside) of block ``host``, or on its own if
+    that is ROOT. If ``location_knob`` is not FIXED, it decides instead: root, inline, or a loop of ``host`` by name.
+    ``link`` is the host's access to the buffer that both share: it gives the region that is needed there.
     """
 
     name: str
@@ -101,17 +101,17 @@ class Block:
     link: MemoryAccess | None = None
     loop_names: tuple[str, ...] = ()
     local: bool = False
-    """The block writes a buffer of the kernel's own, not an argument: LLVM can keep it in registers."""
+    """The block writes a local buffer, not an argument: LLVM can keep it in registers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
     """All blocks in program order, and what the post-processors will do to their loops.
 
-    ``explicit``: the sketch says itself which loops are parallel, vectorised and unrolled, and nothing more is done to
-    them. Otherwise ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0: serial);
-    ``max_vector``: inner loops are vectorised up to that extent (0: not at all); ``unroll_knob``: the category that
-    holds the greatest number of statements to unroll.
+    ``explicit``: the sketch itself marks its parallel, vectorised and unrolled loops, and the post-processors leave
+    them alone. Otherwise: ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0:
+    serial); ``max_vector``: inner loops are vectorised up to that extent (0: not at all); ``unroll_knob``: the category
+    knob that holds the largest number of statements to unroll.
     """
 
     blocks: tuple[Block, ...]

@@ -1,6 +1,6 @@
 """One cell in a process of its own: ``python -m colt.bench.cell DIRECTORY WORKLOAD STRATEGY SEED PARENT``.
 
-Whatever happens to it costs this cell. Standard output and error go to the cell's log.
+If it crashes, only this cell is lost. Standard output and error go to the cell's log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     directory, cell = BenchDirectory.load(Path(path)), Cell(workload, StrategyName(strategy), int(seed))
     try:
         record = run_cell(directory, cell)
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong in a search is what came of the cell
+    except Exception as error:  # noqa: BLE001 - any error in a search is the cell's outcome
         traceback.print_exc()
         record = CellRecord(
             workload=cell.workload,
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
 
 
 def run_cell(directory: BenchDirectory, cell: Cell) -> CellRecord:
-    """Search, and keep the winner."""
+    """Search and save the winner."""
     from colt.tvm.devices.host import set_threads
     from colt.tvm.programs.export import save_module
 

@@ -1,4 +1,4 @@
-"""What a benchmark is to run, all of it checked. Free of TVM until it is checked."""
+"""The configuration of a benchmark, checked. TVM is imported only to check it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from colt.options import Budget, SpaceKind
 
 OWN_SPACE = "own"
 SPACES = (OWN_SPACE, *SpaceKind)
-"""The switch of the space: each strategy's own, or the same for all."""
+"""The values of ``space``: each strategy's own, or the same for all."""
 MOST_SEEDS = 1000
 MOST_FIRST = 64
 
@@ -30,7 +30,7 @@ class StrategyName(StrEnum):
 
 
 class Peer(StrEnum):
-    """The libraries that winners are held against."""
+    """The libraries that winners are compared with."""
 
     NUMPY = "numpy"
     TORCH = "torch"
@@ -39,7 +39,7 @@ class Peer(StrEnum):
 
     @property
     def needs_torch(self) -> bool:
-        """Whether it comes with PyTorch, an optional extra."""
+        """Whether it needs PyTorch, an optional extra."""
         return self is not Peer.NUMPY
 
 
@@ -58,27 +58,27 @@ class Cell(NamedTuple):
 
 
 class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be run. Made by :func:`checked`; two that are equal may share a directory."""
+    """What to run. :func:`checked` makes it; only benchmarks of equal configuration may share a directory."""
 
     workloads: tuple[str, ...]
     size: str
     strategies: tuple[StrategyName, ...]
     trials: int
     seeds: int
-    """So many of them: 0, 1, ..."""
+    """How many seeds: 0, 1, ..."""
     space: str
     warm_start: int
     peers: tuple[Peer, ...]
     threads: int
 
     def cells(self, workload: str) -> Iterator[Cell]:
-        """All searches of a workload. Strategies take turns, so that a machine that drifts meets all alike."""
+        """All searches of a workload. Strategies take turns, so that a drifting machine affects all alike."""
         for seed in range(self.seeds):
             for strategy in self.strategies:
                 yield Cell(workload, strategy, seed)
 
     def space_of(self, strategy: StrategyName) -> SpaceKind:
-        """What that strategy searches."""
+        """The space that the strategy searches."""
         if self.space != OWN_SPACE:
             return SpaceKind(self.space)
         return SpaceKind.METASCHEDULE if strategy is StrategyName.STOCK else SpaceKind.COLT
@@ -98,13 +98,13 @@ def checked(
 ) -> BenchConfig:
     """Check and resolve what the user asked for.
 
-    Groups of workloads stand for their members, and none for the group ``main``; ``peers`` left out are all that are
-    installed; ``threads`` left out are all cores.
+    A group of workloads stands for its members; no workload stands for the group ``main``. ``peers`` defaults to all
+    that are installed, ``threads`` to all cores.
 
     Raises
     ------
     InputError
-        Something is not usable; the message says what is accepted.
+        An argument is not usable; the message says what is accepted.
     """
     from colt.tvm.devices.host import available_cores
 
@@ -154,7 +154,7 @@ def _peers(wanted: Sequence[str] | None) -> tuple[Peer, ...]:
     missing = [peer for peer in peers if peer.needs_torch and not torch]
     if missing:
         raise InputError(
-            f"{', '.join(missing)} need PyTorch, which is not installed: pip install -c constraints.txt '.[bench]'"
+            f"PyTorch is not installed; {', '.join(missing)} cannot run: pip install -c constraints.txt '.[bench]'"
         )
     return peers
 

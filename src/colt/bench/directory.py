@@ -1,8 +1,8 @@
 """The directory of a benchmark: one configuration, never mixed, never half-written.
 
-    bench.toml                              what is run, and under which conditions
-    peaks/                                  the machine's, as they were at first: what is constructed depends on them
-    cells/WORKLOAD/STRATEGY-SEED/           result.json, winner.json, log.txt, and what the search left itself
+    bench.toml                              the configuration and the conditions
+    peaks/                                  the machine's peaks at the start: constructed schedules depend on them
+    cells/WORKLOAD/STRATEGY-SEED/           result.json, winner.json, log.txt, and the search's own files
     remeasured/WORKLOAD.json                the winners and peers timed in turn
     report.md, cells.csv, trials.csv, remeasured.csv
 
@@ -35,7 +35,7 @@ _LOCK = ".lock"
 
 
 class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of ``bench.toml``. ``conditions`` are what figures must share to be comparable: machine and versions."""
+    """The contents of ``bench.toml``. Figures are comparable only under the same ``conditions``: machine, versions."""
 
     bench: BenchConfig
     conditions: dict[str, str]
@@ -54,12 +54,12 @@ class BenchDirectory:
     @classmethod
     @contextmanager
     def claimed(cls, path: Path, config: BenchConfig, conditions: Mapping[str, str]) -> Iterator[BenchDirectory]:
-        """The directory, new or with what an interrupted benchmark left, for this process alone.
+        """The directory, new or left by an interrupted benchmark, locked for this process.
 
         Raises
         ------
         InputError
-            It holds something else, a benchmark of another configuration, or another process works in it.
+            It holds other files or a benchmark of another configuration, or another process works in it.
         """
         wanted = Contents(config, dict(conditions))
         if (path / CONFIG).exists():
@@ -73,7 +73,7 @@ class BenchDirectory:
 
     @classmethod
     def load(cls, path: Path) -> BenchDirectory:
-        """The directory as it is, for reading. Raises :class:`InputError` if it is none of a benchmark."""
+        """An existing directory, for reading. Raises :class:`InputError` if it holds no benchmark."""
         try:
             contents = msgspec.toml.decode((path / CONFIG).read_bytes(), type=Contents)
         except OSError as error:
@@ -90,15 +90,15 @@ class BenchDirectory:
     # ---- cells ----
 
     def folder(self, cell: Cell) -> Path:
-        """Where a cell keeps everything."""
+        """The folder of a cell's files."""
         return self.path / "cells" / cell.workload / f"{cell.strategy}-{cell.seed}"
 
     def result(self, cell: Cell) -> CellRecord | None:
-        """What came of a cell; ``None`` if it is not done."""
+        """The record of a cell; ``None`` if it is not done."""
         return load_record(self.folder(cell) / RESULT, CellRecord)
 
     def begin(self, cell: Cell) -> Path:
-        """An empty folder for a cell; what is left of a half-done one goes, and what was concluded from it."""
+        """Make an empty folder for a cell; delete what an unfinished one left, and the workload's re-measurement."""
         folder = self.folder(cell)
         if folder.exists():
             shutil.rmtree(folder)
@@ -107,7 +107,7 @@ class BenchDirectory:
         return folder
 
     def finish(self, cell: Cell, record: CellRecord) -> None:
-        """The cell is done."""
+        """Write the cell's record: it is done."""
         RunDirectory(self.folder(cell)).write(RESULT, record.to_json())
 
     # ---- re-measurements ----
@@ -125,7 +125,7 @@ class BenchDirectory:
     def _remeasured(self, workload: str) -> Path:
         return self.path / "remeasured" / f"{workload}.json"
 
-    # ---- what is made of them ----
+    # ---- reports ----
 
     def write(self, name: str, text: str) -> Path:
         """Write a report or a table."""
@@ -134,7 +134,7 @@ class BenchDirectory:
 
 def _require_free(path: Path) -> None:
     try:
-        # A benchmark that was killed at once leaves hidden files only.
+        # A benchmark that was killed right after its start leaves hidden files only.
         if path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
             raise InputError(f"{path} holds other files; name a directory that is new, empty, or of a benchmark")
     except OSError as error:
@@ -142,7 +142,7 @@ def _require_free(path: Path) -> None:
 
 
 def _require_same(path: Path, found: BenchDirectory, wanted: Contents) -> None:
-    """A benchmark is resumed as it was begun."""
+    """Require that a benchmark is resumed with the configuration that it began with."""
     before = {**msgspec.to_builtins(found.config), **found.conditions}
     now = {**msgspec.to_builtins(wanted.bench), **wanted.conditions}
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -159,7 +159,7 @@ def _show(value: Any) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Make the directory if there is none, and keep other benchmarks out of it."""
+    """Make the directory if it does not exist, and lock other benchmarks out."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / _LOCK).open("w")

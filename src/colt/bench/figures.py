@@ -1,7 +1,7 @@
-"""What the records say: medians, ratios with intervals, curves. Pure arithmetic.
+"""The figures of a benchmark, from its records: medians, ratios with intervals, curves. Pure arithmetic.
 
-Where a strategy has several seeds, a round's latency is the median over them. Intervals are those of the
-re-measurement, at 95 %: they say nothing of how the next seed would do.
+If a strategy has several seeds, a round's latency is their median. The 95 % intervals are those of the re-measurement:
+they say nothing about further seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Side = StrategyName | Peer
 
 @dataclass(frozen=True, slots=True)
 class WorkloadResults:
-    """Everything about one workload, as far as there is something."""
+    """All records of one workload so far."""
 
     name: str
     cells: tuple[CellRecord, ...]
@@ -31,21 +31,21 @@ class WorkloadResults:
         return [cell for cell in self.cells if cell.strategy is strategy and cell.ok]
 
     def contenders(self, side: Side) -> list[ContenderRecord]:
-        """Those of one side that were timed."""
+        """The contenders of one side that were timed."""
         everybody = self.remeasured.contenders if self.remeasured is not None else ()
         return [one for one in everybody if one.ok and side == (one.peer or one.strategy)]
 
     def latency(self, side: Side) -> Latency | None:
-        """Of one side in the re-measurement; ``None`` if nobody of it was timed."""
+        """The latency of one side in the re-measurement; ``None`` if none of its contenders was timed."""
         return _latency([one.latencies_us for one in self.contenders(side)])
 
     def best_peer(self, peers: Sequence[Peer]) -> Peer | None:
-        """The fastest of the peers that were timed."""
+        """The fastest of the peers that were timed; ``None`` if none was."""
         medians = {peer: found.median_us for peer in peers if (found := self.latency(peer)) is not None}
         return min(medians, key=medians.__getitem__, default=None)
 
     def gflops(self, latency_us: float) -> float:
-        """Work over time."""
+        """The workload's GFLOPS at this latency."""
         assert self.remeasured is not None
         return self.remeasured.flops / latency_us / 1e3
 
@@ -57,36 +57,36 @@ class WorkloadResults:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """A benchmark, as far as it has got."""
+    """The results of a benchmark so far."""
 
     config: BenchConfig
     workloads: tuple[WorkloadResults, ...]
 
     @property
     def subject(self) -> StrategyName:
-        """Which strategy the others are held against."""
+        """The strategy that the others are compared with."""
         return StrategyName.COLT if StrategyName.COLT in self.config.strategies else self.config.strategies[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of one side: in each round, or a single figure if it was not timed in turn; in microseconds."""
+    """The latencies of one side, by round; a single one if the side was not timed in turn."""
 
     rounds_us: tuple[float, ...]
 
     @property
     def median_us(self) -> float:
-        """Over the rounds."""
+        """The median over the rounds."""
         return statistics.median(self.rounds_us)
 
     @property
     def estimate(self) -> Estimate:
-        """With its interval."""
+        """The median with its interval."""
         return estimate(self.rounds_us)
 
 
 def _latency(members: Sequence[Sequence[float]]) -> Latency | None:
-    """The median over members, round by round; over their medians if not all were timed in the same rounds."""
+    """The median over members in each round, or of their medians if they were not timed in the same rounds."""
     if not members:
         return None
     if len({len(rounds) for rounds in members}) > 1:
@@ -95,14 +95,14 @@ def _latency(members: Sequence[Sequence[float]]) -> Latency | None:
 
 
 def speedup(subject: Latency, other: Latency) -> Estimate:
-    """How many times faster the subject is: the other's latency over its own, round by round."""
+    """How many times faster the subject is: the other's latency divided by the subject's, round by round."""
     if len(subject.rounds_us) == len(other.rounds_us):
         return paired_ratio(other.rounds_us, subject.rounds_us)
     return Estimate(other.median_us / subject.median_us, None, 1)
 
 
 def geometric_mean(ratios: Iterable[float]) -> float | None:
-    """``None`` of nothing."""
+    """The geometric mean; ``None`` if there are no ratios."""
     values = list(ratios)
     return statistics.geometric_mean(values) if values else None
 
@@ -120,11 +120,11 @@ def curve(cell: CellRecord) -> list[float]:
 
 
 def best_after(cell: CellRecord, trials: int) -> float:
-    """The best latency after so many trials, or all if there are fewer; infinite if none was timed."""
+    """The best latency after this many trials, or after all if there are fewer; infinite if none was timed."""
     return min(curve(cell)[:trials], default=math.inf)
 
 
 def trials_to(cell: CellRecord, latency_us: float) -> float:
-    """How many trials it takes to reach a latency; infinite if it is not reached."""
+    """The number of trials needed to reach a latency; infinite if it is not reached."""
     reached = (number for number, best in enumerate(curve(cell), 1) if best <= latency_us)
     return next(reached, math.inf)

@@ -1,4 +1,4 @@
-"""Cells in processes of their own, which end with this one and cannot take it with them."""
+"""Runs cells in separate processes, which end with this process and cannot crash it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from colt.machine import CACHE_VARIABLE
 
 FLOOR_SECONDS = 900.0
 SECONDS_PER_TRIAL = 60.0
-"""A cell may take so long, and so much longer for each of its trials: then something hangs. Slow builds and kernels
-have limits of their own, far below."""
+"""The time limit of a cell: the floor, plus seconds for each of its trials. A cell that takes longer hangs; slow builds
+and kernels have much lower limits of their own."""
 _LAST_WORDS = 500
 
 
 def run_isolated(directory: BenchDirectory, cell: Cell) -> CellRecord:
-    """Run a cell from its beginning; whatever becomes of the process, there is a record of it afterwards.
+    """Run a cell from the beginning and return its record, which exists however the cell's process ends.
 
-    If this process is interrupted meanwhile the cell is ended and has no record.
+    If this process is interrupted meanwhile, the cell is killed and has no record.
     """
     log = directory.begin(cell) / LOG
     started = time.monotonic()
@@ -51,7 +51,8 @@ def _command(directory: BenchDirectory, cell: Cell) -> list[str]:
 
 
 def _environment(directory: BenchDirectory, cell: Cell) -> dict[str, str]:
-    """With peaks of the cell's own: a run may raise them, and the next would construct other schedules."""
+    """The environment, with the cell's own copy of the peaks: a run may raise them, which would change the schedules
+    that the next run constructs."""
     own = directory.folder(cell) / "peaks"
     if directory.peaks.exists():
         shutil.copytree(directory.peaks, own)
@@ -59,9 +60,9 @@ def _environment(directory: BenchDirectory, cell: Cell) -> dict[str, str]:
 
 
 def _run(command: list[str], log: Path, seconds: float, environment: dict[str, str]) -> str:
-    """How the process died; empty if it ended by itself with status 0."""
+    """Run the command and return how the process died; empty if it exited with status 0."""
     with log.open("wb") as output:
-        # In a session of its own: a Ctrl-C is for this process, which then ends that one at once.
+        # A new session: only this process gets a Ctrl-C, and kills the other one at once.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
         )
@@ -79,6 +80,6 @@ def _run(command: list[str], log: Path, seconds: float, environment: dict[str, s
 
 
 def _last_words(log: Path) -> str:
-    """The end of what the process printed, in one line."""
+    """The last line that the process printed."""
     lines = log.read_text(errors="replace")[-_LAST_WORDS:].strip().splitlines()
-    return f"its last words: {lines[-1]}" if lines else "it printed nothing"
+    return f"last output: {lines[-1]}" if lines else "it printed nothing"

@@ -1,4 +1,4 @@
-"""What is kept of a benchmark: one record for each cell, one for each workload's re-measurement."""
+"""The records of a benchmark: one for each cell, one for each workload's re-measurement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all: immutable, checked for types when read."""
+    """The base of all records: immutable, types checked when read."""
 
     def to_json(self) -> bytes:
         """Indented JSON with a final newline."""
@@ -22,19 +22,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialRecord(Record, frozen=True, kw_only=True):
-    """A trial; ``latency_us`` is ``None`` if it failed, ``seconds`` are since the start of the cell's process."""
+    """A trial. ``latency_us`` is ``None`` if it failed; ``seconds`` counts from the start of the cell's process."""
 
     fate: str
     latency_us: float | None
     seconds: float
 
     def failed(self, fate: str) -> TrialRecord:
-        """The same trial, as it turns out to be worth nothing."""
+        """The same trial as a failed one."""
         return msgspec.structs.replace(self, fate=fate, latency_us=None)
 
 
 class CellRecord(Record, frozen=True, kw_only=True):
-    """What came of a cell. ``failure`` says why there is no winner, ``None`` if there is one."""
+    """The outcome of a cell. ``failure`` says why there is no winner; ``None`` if there is one."""
 
     schema: int = SCHEMA
     workload: str
@@ -42,11 +42,11 @@ class CellRecord(Record, frozen=True, kw_only=True):
     seed: int
     failure: str | None = None
     best_us: float | None = None
-    """The winner's latency as this cell has measured it last: its leaders are timed in turn."""
+    """The winner's latency when this cell timed its leaders in turn."""
     wall_seconds: float
     """From the start of the cell's process to its end."""
     search_seconds: float = 0.0
-    """From the start of the cell's process to the last trial's result: without verifying and ranking the leaders."""
+    """From the start of the cell's process to the last trial's result, before the leaders are verified and ranked."""
     build_seconds: float = 0.0
     timing_seconds: float = 0.0
     stop_reason: str = ""
@@ -67,9 +67,8 @@ class CellRecord(Record, frozen=True, kw_only=True):
 class ContenderRecord(Record, frozen=True, kw_only=True):
     """One contender of a re-measurement: the winner of a cell (``strategy`` and ``seed``), or a ``peer``.
 
-    ``problem`` says why it was not timed; it is empty for a peer that has nothing of its own for the workload.
-    ``latencies_us`` has one figure for each round otherwise, or a single one if a run takes so long that it was not
-    timed in turn.
+    If it was timed, ``latencies_us`` holds one latency for each round, or a single one if a run takes too long to be
+    timed in turn. Otherwise ``problem`` says why; it is empty for a peer that does not support the workload.
     """
 
     strategy: StrategyName | None = None
@@ -92,8 +91,8 @@ class ContenderRecord(Record, frozen=True, kw_only=True):
 
 
 class RemeasureRecord(Record, frozen=True, kw_only=True):
-    """All contenders of a workload; a cell without a winner has none. ``disturbed`` of the ``rounds`` met other loads,
-    in spite of repeating them."""
+    """All contenders of a workload; a cell without a winner has none. Other loads disturbed ``disturbed`` of the
+    ``rounds``, although disturbed rounds are repeated."""
 
     schema: int = SCHEMA
     workload: str
@@ -112,7 +111,7 @@ def load_record(path: Path, kind: type[RecordT]) -> RecordT | None:
     Raises
     ------
     InputError
-        It is not such a record.
+        The file cannot be read or is not such a record.
     """
     try:
         record = msgspec.json.decode(path.read_bytes(), type=kind)
@@ -121,7 +120,7 @@ def load_record(path: Path, kind: type[RecordT]) -> RecordT | None:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
-        raise InputError(f"{path} is not a record of a benchmark: {error}; delete it to have it made anew") from None
+        raise InputError(f"{path} is not a record of a benchmark: {error}; delete it to make it anew") from None
     if record.schema != SCHEMA:
         raise InputError(f"{path} has schema {record.schema}; this version of COLT reads {SCHEMA}")
     return record

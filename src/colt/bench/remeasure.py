@@ -1,4 +1,4 @@
-"""The winners of all cells of a workload and the peers, verified and timed in turn: what a benchmark concludes from."""
+"""Verifies the winners of all cells of a workload and the peers and times them in turn: the basis of the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEED = 0
 
 
 def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
-    """Verify and time all contenders of a workload; the record of one that fails or is wrong says so."""
+    """Verify and time all contenders of a workload. The record of a contender that fails or is wrong says so."""
     from colt.tvm.programs import workloads
 
     known, config = workloads.get(workload), directory.config
@@ -52,7 +52,7 @@ def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
 
 
 def _sit(directory: BenchDirectory, settings: Settings, entries: Sequence[Entry], expected: Any) -> Rounds:
-    """One sitting: new processes, all verified, some rounds."""
+    """One sitting: start new processes, verify all contenders, time some rounds."""
     with ExitStack() as stack:
         for family in PeerFamily:
             members = [entry for entry in entries if _family(entry.record) is family]
@@ -84,7 +84,7 @@ def _member(directory: BenchDirectory, workload: str, record: ContenderRecord) -
 
 
 def _inputs(arguments: Sequence[Any]) -> list[Any]:
-    """Random arrays for all arguments but the output."""
+    """Random arrays for all arguments except the output."""
     from colt.tvm.workers.arguments import Parameter, random_array
 
     parameters = [Parameter(argument.shape, argument.dtype) for argument in arguments[:-1]]
@@ -97,7 +97,7 @@ def _save(array: Any, path: Path) -> str:
 
 
 def _prepare(home: Contenders, entries: Sequence[Entry], expected: Any) -> None:
-    """Have a process make its contenders ready, and compare what each computes."""
+    """Have a process prepare its contenders, and compare each output with the expected one."""
     waiting = list(entries)
     try:
         for prepared in home.prepared():

@@ -35,9 +35,9 @@ MEANINGS: dict[StrategyName, str] = {
 }
 OWNERS = {SpaceKind.COLT: "COLT", SpaceKind.METASCHEDULE: "MetaSchedule"}
 SHARES = (0.5, 0.9, 0.95)
-"""Of the best speed that any trial of a workload had."""
+"""Shares of the best speed that any trial of a workload had."""
 FIRST = 8
-"""Trials that show how good a strategy begins."""
+"""The trials that show how well a strategy begins."""
 
 
 def markdown(results: Results, hardware: Hardware, conditions: Mapping[str, str]) -> str:
@@ -57,7 +57,7 @@ def _head(results: Results) -> Iterator[str]:
     yield ""
     yield (
         f"{config.trials} trials, {config.seeds} {'seed' if config.seeds == 1 else 'seeds'}, size `{config.size}`, "
-        f"{config.threads} threads; builds, timings and the verifying of leaders are the same for all."
+        f"{config.threads} threads. Builds, timings and the verifying of leaders are the same for all strategies."
     )
     yield ""
     for strategy in config.strategies:
@@ -66,7 +66,7 @@ def _head(results: Results) -> Iterator[str]:
 
 
 def _space(results: Results, strategy: StrategyName) -> str:
-    shared = "" if results.config.space == OWN_SPACE else ", as all"
+    shared = "" if results.config.space == OWN_SPACE else ", like all"
     return f"{OWNERS[results.config.space_of(strategy)]}'s space{shared}"
 
 
@@ -76,17 +76,17 @@ def _warm_start(results: Results) -> Iterator[str]:
         return
     yield ""
     yield (
-        f"All begin with the same {count} schedules, the first that the architect constructs in the strategy's space: "
-        "`random` and `architect` measure them first; `mcts` and `colt` have them as the tree's openings, and measure "
-        "them when the search asks for them; `stock` cannot begin with given schedules, but has their measurements, "
-        "which count as trials, in its database, from which its first population is drawn in part."
+        f"All begin with the first {count} schedules that the architect constructs in the strategy's space. "
+        "`random` and `architect` measure them first. `mcts` and `colt` take them as the tree's openings and measure "
+        "them when the search asks for them. `stock` cannot begin with given schedules: it has their measurements, "
+        "which count as trials, in its database and draws part of its first population from there."
     )
 
 
 def _speeds(results: Results) -> Iterator[str]:
     yield "## GFLOPS"
     yield ""
-    yield "Winners and peers timed in turn; the median over seeds, and the slowest and fastest seed."
+    yield "Winners and peers, timed in turn: the median over seeds, and the slowest and fastest seed."
     yield ""
     sides: list[Side] = [*results.config.strategies, *results.config.peers]
     yield from _table(
@@ -114,8 +114,8 @@ def _ratios(results: Results) -> Iterator[str]:
     yield f"## How many times faster {subject} is"
     yield ""
     yield (
-        "Ratios round by round, with the 95 % interval of their median: of this re-measurement, not of what other "
-        "seeds would give. In italics where the interval includes 1."
+        "The median of the rounds' ratios, with its 95 % interval, which holds for this re-measurement, not for other "
+        "seeds. Italics: the interval includes 1."
     )
     yield ""
     found = {other: [_against(workload, subject, other) for workload in results.workloads] for other in others}
@@ -155,8 +155,8 @@ def _sample_efficiency(results: Results) -> Iterator[str]:
     yield f"## Trials to reach {shares} of the best speed"
     yield ""
     yield (
-        "Of the fastest trial that any strategy had on that workload, by the searches' own timings; the median over "
-        f"seeds, {NOTHING} where it is not reached."
+        "The best speed is that of the fastest trial of any strategy on that workload, by the searches' own timings. "
+        f"The median over seeds; {NOTHING}: not reached."
     )
     yield ""
     yield from _by_strategy(results, _trials_needed)
@@ -172,7 +172,7 @@ def _first_trials(results: Results) -> Iterator[str]:
         return
     yield f"## Share of the best speed after {FIRST} trials"
     yield ""
-    yield "And after all of them; the best speed as above, the median over seeds."
+    yield "And after all trials; the best speed is as above. The median over seeds."
     yield ""
     yield from _by_strategy(results, _reached)
 
@@ -187,7 +187,7 @@ def _reached(workload: WorkloadResults, cells: Sequence[CellRecord]) -> str:
 def _seconds(results: Results) -> Iterator[str]:
     yield "## Seconds of a search"
     yield ""
-    yield "From the start of its process to its end (and to its last trial); the median over seeds."
+    yield "From the start of its process to its end (to its last trial). The median over seeds."
     yield ""
     yield from _by_strategy(results, _wall)
 
@@ -224,7 +224,7 @@ def _found_problems(results: Results) -> Iterator[str]:
             if one.problem:
                 yield f"{workload.name}, {one.name} is not timed: {one.problem}"
         if remeasured.disturbed:
-            yield f"{workload.name}: {remeasured.disturbed} of {remeasured.rounds} rounds met other loads"
+            yield f"{workload.name}: other loads disturbed {remeasured.disturbed} of {remeasured.rounds} rounds"
 
 
 def _machine(results: Results, hardware: Hardware, conditions: Mapping[str, str]) -> Iterator[str]:
@@ -273,7 +273,7 @@ def _mean(found: Iterable[Estimate | None]) -> str:
 
 
 def _slower(found: Sequence[Estimate | None]) -> str:
-    """How often the whole interval is below 1, and how often the median is."""
+    """The number of ratios whose whole interval is below 1, out of all known ratios."""
     known = [ratio for ratio in found if ratio is not None]
     surely = sum(ratio.interval is not None and ratio.interval.high < 1.0 for ratio in known)
     return f"{surely} of {len(known)}" if known else NOTHING

@@ -1,9 +1,9 @@
 """The main job of a benchmark, on one screen.
 
-claim       the directory: new, or with what an interrupted benchmark left                    directory.py
-search      each cell in a process of its own; what is done is kept, what failed is recorded  isolation.py
-remeasure   the winners of a workload and the peers, in turn                                  remeasure.py
-report      after each workload, from what there is                                           report.py, tables.py
+claim       the directory: new, or left by an interrupted benchmark                        directory.py
+search      each cell in its own process; finished cells are kept, failures are recorded  isolation.py
+remeasure   the winners of a workload and the peers, in turn                               remeasure.py
+report      after each workload, from the records so far                                   report.py, tables.py
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Say = Callable[[str], None]
 
 
 def run(config: BenchConfig, path: Path, say: Say) -> str:
-    """Run what is left of a benchmark; returns its report. ``say`` is told in words how it goes.
+    """Run the rest of a benchmark and return its report. ``say`` receives the progress in words.
 
     Raises
     ------
     InputError
-        The directory is not to be had, or holds something else.
+        The directory cannot be used, or it holds something else.
     MeasureError
         The peaks of this machine cannot be measured.
     """
@@ -53,7 +53,7 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
 
 
 def conditions(config: BenchConfig, hardware: Hardware) -> dict[str, str]:
-    """What must be the same wherever figures are compared."""
+    """The conditions that must be the same for figures to be comparable."""
     found = {"cpu": hardware.cpu, "cores": str(hardware.cores), **versions()}
     if any(peer.needs_torch for peer in config.peers):
         found["torch"] = importlib.metadata.version("torch")
@@ -61,7 +61,7 @@ def conditions(config: BenchConfig, hardware: Hardware) -> dict[str, str]:
 
 
 def write_report(directory: BenchDirectory, hardware: Hardware) -> str:
-    """Write the report and all tables from what is there; returns the report."""
+    """Write the report and all tables from the records so far; return the report."""
     results = load_results(directory)
     for name, table in TABLES.items():
         directory.write(name, table(results))
@@ -71,7 +71,7 @@ def write_report(directory: BenchDirectory, hardware: Hardware) -> str:
 
 
 def load_results(directory: BenchDirectory) -> Results:
-    """All records that there are."""
+    """All records so far."""
     config = directory.config
     found = []
     for workload in config.workloads:
@@ -97,7 +97,7 @@ def _outcome(record: CellRecord) -> str:
 
 
 def _peaks(directory: BenchDirectory, hardware: Hardware, say: Say) -> Peaks:
-    """This machine's, as they were when the benchmark began. Raises :class:`MeasureError`."""
+    """This machine's peaks when the benchmark began. Raises :class:`MeasureError`."""
     threads = directory.config.threads
     kept = load_peaks(hardware, threads, directory.peaks)
     if kept is not None:

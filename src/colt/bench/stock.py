@@ -1,4 +1,4 @@
-"""The strategy that is MetaSchedule's: evolutionary search, with COLT's builder and runner."""
+"""MetaSchedule's own strategy: evolutionary search, with COLT's builder and runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from colt.util.clock import Stopwatch
 
 
 def stock(task: CellTask) -> Found:
-    """Search; then verify and rank the leaders as every run of COLT's does.
+    """Search, then verify and rank the leaders as every run of COLT does.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def stock(task: CellTask) -> Found:
 
 
 def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tuple[float, Any]:
-    """Latency and module of the fastest correct candidate; trials that are wrong are marked as such."""
+    """The latency and module of the fastest correct candidate. Wrong trials are marked in ``trials``."""
     from colt.tvm.workers import LocalMeasurer
 
     ranked = sorted((trial.latency_us, number) for number, trial in enumerate(trials) if trial.latency_us is not None)
@@ -82,7 +82,7 @@ def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tupl
 
 
 def _first(plan: Plan, space: Any, count: int) -> list[Any]:
-    """TVM's schedules of what the architect constructs, if all strategies are to begin with those."""
+    """The first ``count`` schedules that the architect constructs, as TVM's schedules."""
     if not count:
         return []
     from colt.tvm.cost.scorer import AnalyticalScorer, machine_of

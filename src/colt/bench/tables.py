@@ -1,4 +1,4 @@
-"""The tables of a benchmark as CSV. Latencies are in microseconds, empty where there is none."""
+"""The tables of a benchmark as CSV. Latencies are in microseconds; a missing one is empty."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "trials.csv": trials,
     "remeasured.csv": remeasured,
 }
-"""By file."""
+"""The tables by file name."""
 
 
 def _cell_rows(results: Results) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What a strategy is given, and what it gives back."""
+"""The input of a strategy, a cell to run, and its output, what it found."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from colt.plan import Plan, plan
 
 @dataclass(frozen=True, slots=True)
 class CellTask:
-    """A cell to be run."""
+    """A cell to run."""
 
     config: BenchConfig
     cell: Cell
     folder: Path
-    """For whatever the search leaves itself."""
+    """The folder for the search's own files."""
 
     def plan(self) -> Plan:
-        """Program, target, budget and seed as a run of COLT's own has them. Raises :class:`InputError`."""
+        """The plan of a COLT run of this cell: program, target, budget, seed. Raises :class:`InputError`."""
         config, cell = self.config, self.cell
         made = plan(cell.workload, size=config.size, trials=config.trials, seed=cell.seed, threads=config.threads)
         return replace(made, space=config.space_of(cell.strategy))
@@ -48,5 +48,5 @@ Search = Callable[[CellTask], Found]
 
 
 def seconds_since_start() -> float:
-    """Since this process was started."""
+    """The seconds since this process started."""
     return time.time() - psutil.Process().create_time()

@@ -1,7 +1,7 @@
-"""Timing contenders in turn, so that all see the same machine and ratios can be taken round by round.
+"""Times contenders in turn, so that all see the same machine and ratios can be taken round by round.
 
-A round is one lap of every contender, every other round backwards. One in which another load took a core is repeated
-after a while: such a load hits libraries that wait for each other's threads ten times harder than others.
+A round is one lap of every contender; every other round runs backwards. A round in which another load took a core is
+repeated after a pause: such a load slows libraries whose threads wait for each other ten times as much as others.
 """
 
 from __future__ import annotations
@@ -18,53 +18,53 @@ from colt.bench.records import ContenderRecord
 from colt.util.stats import FEWEST_FOR_ORDER
 
 SITTINGS = 3
-"""Rounds are spread over so many, each with new processes: addresses, which are drawn anew for each process, decide by
-up to one and a half times how long a kernel or a library takes."""
+"""The rounds are spread over this many sittings, each with new processes. Each process has new addresses, which change
+the latency of a kernel or a library by a factor of up to 1.5."""
 MOST_ROUNDS = 15
 ROUNDS_SECONDS = 120.0
-"""About how long all rounds take together; fewer are made if a round is slow, but no less than intervals need."""
+"""About how long all rounds may take together. Slow contenders get fewer rounds, but as many as intervals need."""
 LAP_SECONDS = 0.05
 PAUSE_SECONDS = 0.1
-"""Before another process has its turn: thread pools keep cores busy for a while."""
+"""The pause before another process has its turn: thread pools keep cores busy for a while."""
 SLOW_US = 2e6
-"""A contender that takes longer is not timed in turn: it has the one figure."""
+"""A contender that takes longer is not timed in turn: it is timed once."""
 QUEUED = 0.05
 """A lap is disturbed if a thread waited for a core for more than this share of it."""
 PATIENCE_SECONDS = 2.0
-"""After a disturbed round, for the load to pass."""
+"""The pause after a disturbed round, for the load to pass."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """A contender on its way to a record."""
+    """A contender whose record is in the making."""
 
     record: ContenderRecord
     home: Contenders | None = None
-    """The process in which it is ready to run; ``None`` if it is not, or not yet."""
+    """The process in which it is ready to run; ``None`` if it is not ready."""
     us: float = 0.0
-    """What a run takes, about."""
+    """About how long a run takes."""
     laps_us: list[float] = field(default_factory=list)
-    out: bool = False
-    """It does not take part, or no longer."""
+    dropped: bool = False
+    """It does not take part any more."""
 
     @property
     def wanted(self) -> bool:
-        """Whether there is something to time, or more of it."""
-        return not self.out and self.us <= SLOW_US
+        """Whether it should be timed in turn."""
+        return not self.dropped and self.us <= SLOW_US
 
     def drop(self, problem: str) -> None:
-        """It is out."""
-        self.home, self.out = None, True
+        """Exclude it from further rounds, and from the figures."""
+        self.home, self.dropped = None, True
         self.record = msgspec.structs.replace(self.record, problem=problem)
 
     def finished(self) -> ContenderRecord:
-        """The record with what was timed; one that is out has no figures."""
-        return msgspec.structs.replace(self.record, latencies_us=() if self.out else tuple(self.laps_us))
+        """The record with its latencies; a dropped contender has none."""
+        return msgspec.structs.replace(self.record, latencies_us=() if self.dropped else tuple(self.laps_us))
 
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How many there are, and how many of these met other loads in spite of repeating."""
+    """The number of rounds, and how many of them other loads disturbed in spite of repeating."""
 
     count: int = 0
     disturbed: int = 0
@@ -74,7 +74,7 @@ class Rounds:
 
 
 def time_in_turn(entries: Sequence[Entry]) -> Rounds:
-    """Time all that are ready, in the rounds of one sitting; their laps are added to the entries'."""
+    """Time all entries that are ready in the rounds of one sitting, and add the laps to them."""
     ready = [entry for entry in entries if entry.home is not None]
     for entry in ready:
         if not entry.wanted:
@@ -96,26 +96,26 @@ def time_in_turn(entries: Sequence[Entry]) -> Rounds:
             break
     kept = (quiet + disturbed)[:wanted]
     for entry in fast:
-        if not entry.out:
+        if not entry.dropped:
             entry.laps_us += [laps_us[entry.record.name] for laps_us in kept]
     return Rounds(wanted, wanted - len(quiet))
 
 
 def rounds_for(latencies_us: Sequence[float]) -> int:
-    """How many rounds there is time for in one sitting."""
+    """The number of rounds in one sitting."""
     seconds = sum(us / 1e6 + max(us / 1e6, LAP_SECONDS) for us in latencies_us)
     rounds = max(FEWEST_FOR_ORDER, min(MOST_ROUNDS, int(ROUNDS_SECONDS / seconds)))
     return math.ceil(rounds / SITTINGS)
 
 
 def _round(entries: Sequence[Entry]) -> tuple[Mapping[str, float], float]:
-    """One lap of each, in microseconds, and the largest share of a lap that a thread waited for a core."""
+    """One lap of each entry, in microseconds, and the largest share of a lap that a thread waited for a core."""
     laps_us: dict[str, float] = {}
     queued = 0.0
     before: Contenders | None = None
     for entry in entries:
         home = entry.home
-        if home is None:  # lost meanwhile
+        if home is None:  # its process was lost meanwhile
             continue
         if home is not before:
             time.sleep(PAUSE_SECONDS)
@@ -131,7 +131,7 @@ def _round(entries: Sequence[Entry]) -> tuple[Mapping[str, float], float]:
 
 
 def drop_all(home: Contenders, entries: Sequence[Entry], lost: PeerLost) -> None:
-    """A process is lost, and with it all that were ready there."""
+    """Drop all entries of a lost process."""
     for entry in entries:
         if entry.home is home:
             entry.drop(f"its process is lost: {lost}")

@@ -375,7 +375,7 @@ def test_bound_to_a_target():
 
 def test_scalar_arguments(write):
     path = write(function(f"{A_TENSOR}, n: T.int32, {B_TENSOR}", COPY))
-    assert "argument n of mine is no tensor but int32" in refusal(path)
+    assert "argument n of mine is int32, not a tensor" in refusal(path)
 
 
 def test_strided_arguments(write):

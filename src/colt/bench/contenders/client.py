@@ -1,4 +1,4 @@
-"""This side of a process of contenders."""
+"""The client of a process of contenders."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import msgspec
 from colt.bench.contenders.messages import Lap, Order, Prepared, Settings
 
 PREPARE_SECONDS = 600.0
-"""For building or compiling one contender and running it."""
+"""The limit for building or compiling one contender and running it."""
 LAP_SECONDS = 300.0
-"""For one lap."""
+"""The limit for one lap."""
 _SPINS = "1000"  # as in COLT's workers: threads that keep a core busy for longer would disturb the next contender
 _LAST_WORDS_BYTES = 500
 
@@ -28,11 +28,11 @@ MessageT = TypeVar("MessageT", bound=msgspec.Struct)
 
 
 class PeerLost(Exception):
-    """The process has died, or does not answer; the text says how."""
+    """The process has died or does not answer; the text says which."""
 
 
 class Contenders:
-    """A started process. Usable in ``with``; leaving ends it."""
+    """A process of contenders, started. Leaving its ``with`` block ends it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -54,18 +54,18 @@ class Contenders:
             os.close(replies)
 
     def prepared(self) -> Iterator[Prepared]:
-        """How preparing each member went, in their order. Raises :class:`PeerLost`."""
+        """The result of preparing each member, in order. Raises :class:`PeerLost`."""
         for _ in self.settings.members:
             yield self._receive(Prepared, PREPARE_SECONDS)
 
     def lap(self, name: str, seconds: float) -> Lap:
-        """Have one of them run. Raises :class:`PeerLost`."""
+        """Run the contender of that name. Raises :class:`PeerLost`."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(Order(name, seconds)) + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise PeerLost(self._obituary()) from None
+            raise PeerLost(self._cause_of_death()) from None
         return self._receive(Lap, LAP_SECONDS)
 
     def close(self) -> None:
@@ -88,18 +88,18 @@ class Contenders:
         self.close()
 
     def _receive(self, kind: type[MessageT], seconds: float) -> MessageT:
-        """The next message, a line."""
+        """Read the next message, which is a line."""
         while b"\n" not in self._unread:
             if not select.select([self._replies], [], [], seconds)[0]:
                 raise PeerLost(f"no answer within {seconds:.0f} s")
             data = os.read(self._replies, 1 << 16)
             if not data:
-                raise PeerLost(self._obituary())
+                raise PeerLost(self._cause_of_death())
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         return msgspec.json.decode(line, type=kind)
 
-    def _obituary(self) -> str:
+    def _cause_of_death(self) -> str:
         status = self._process.wait()
         cause = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
         size = os.fstat(self._log.fileno()).st_size
@@ -109,6 +109,6 @@ class Contenders:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The same number of threads for every library."""
+    """The variables that give every library the same number of threads."""
     names = ("TVM_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {**dict.fromkeys(names, str(threads)), "TVM_THREAD_POOL_SPIN_COUNT": _SPINS}

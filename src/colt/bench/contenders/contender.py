@@ -1,4 +1,4 @@
-"""One contender at work, and how it is timed."""
+"""A contender, and how it is run and timed."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from colt.machine.queueing import QueueWatch
 
 Array = NDArray[Any]
 LONG_SECONDS = 1.0
-"""A shorter run comes before a lap and is not counted: caches and thread pools are those of whoever ran before."""
+"""A first run shorter than this does not count in its lap: caches and thread pools are the previous contender's."""
 
 
 T = TypeVar("T")
 
 
 class Draw(Protocol):
-    """Runs something where addresses are drawn anew, as far as that can be done within a process."""
+    """Runs a function with newly drawn addresses, as far as that is possible within a process."""
 
     def __call__(self, run: Callable[[], T], /) -> T:
-        """What ``run`` returns or raises."""
+        """Return or raise what ``run`` returns or raises."""
         ...
 
 
-def as_it_is(run: Callable[[], T], /) -> T:
-    """In the process as it is."""
+def same_addresses(run: Callable[[], T], /) -> T:
+    """Run a function without drawing new addresses."""
     return run()
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``call`` computes once; ``fetch`` makes an array of what it gave; every lap has a ``draw`` of its own."""
+    """``call`` computes once, ``fetch`` makes an array of its result, and ``draw`` runs each lap."""
 
     call: Callable[[], Any]
     fetch: Callable[[Any], Array]
-    draw: Draw = as_it_is
+    draw: Draw = same_addresses
 
 
 Maker = Callable[[], Contender]
-"""Builds or compiles a contender; raises whatever goes wrong, and :class:`NotApplicable`."""
+"""Builds or compiles a contender; raises :class:`NotApplicable`, or whatever the library raises."""
 
 
 class NotApplicable(Exception):
-    """The peer has nothing of its own for this workload."""
+    """The peer does not support this workload."""
 
 
 def first_runs(contender: Contender) -> tuple[Array, float]:
-    """What it computes, and how many microseconds the second run takes: some compile in the first."""
+    """The contender's output, and the microseconds of its second run: some libraries compile in the first."""
 
     def run() -> tuple[Array, float]:
         output = contender.fetch(contender.call())
@@ -63,7 +63,7 @@ def first_runs(contender: Contender) -> tuple[Array, float]:
 
 
 def lap(contender: Contender, seconds: float) -> Lap:
-    """Run it for so long, at least once."""
+    """Run the contender for about this long, at least once."""
 
     def run() -> Lap:
         started = perf_counter()

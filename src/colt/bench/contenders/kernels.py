@@ -13,7 +13,7 @@ from colt.bench.contenders.messages import Settings
 
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
-    """Of each winner; all get the same arguments, and every lap another layout of memory."""
+    """The maker of each winner. All winners get the same arguments, and each lap gets another memory layout."""
     from colt.tvm.devices.host import cpu_intrinsics, resolve_target
     from colt.tvm.programs import workloads
     from colt.tvm.programs.export import load_module

@@ -1,4 +1,4 @@
-"""What goes between a process of contenders and the one that times them: JSON, one message a line."""
+"""The messages between a process of contenders and the process that times them: JSON, one message a line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 LONGEST_PROBLEM = 500
-"""Characters of a message about what went wrong: a line must fit into what a pipe takes in one piece."""
+"""The most characters of a problem: a line must fit into what a pipe takes in one piece."""
 
 
 class PeerFamily(StrEnum):
@@ -19,14 +19,14 @@ class PeerFamily(StrEnum):
 
 
 class TimedKernel(msgspec.Struct, frozen=True):
-    """A contender by name; ``module`` is the file of a winner."""
+    """A contender by name. ``module`` is a winner's file; empty for a peer."""
 
     name: str
     module: str = ""
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Whom a process is to prepare. ``inputs`` are ``.npy`` files; outputs are written into ``folder``."""
+    """The contenders that a process prepares. ``inputs`` are ``.npy`` files; outputs are written to ``folder``."""
 
     family: PeerFamily
     workload: str
@@ -38,8 +38,8 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A contender has run, in about ``us`` microseconds, and left its ``output`` in a file; or it has a ``problem``, or
-    neither if it has nothing of its own for the workload."""
+    """The result of preparing a contender: it ran in about ``us`` microseconds and wrote its ``output`` to a file, or
+    it has a ``problem``, or neither if the peer does not support the workload."""
 
     name: str
     output: str = ""
@@ -48,15 +48,15 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Run a contender for about so many seconds."""
+    """The order to run a contender for about ``seconds``."""
 
     name: str
     seconds: float
 
 
 class Lap(msgspec.Struct, frozen=True):
-    """The mean of the runs, in microseconds; ``queued`` is the largest share of the time that a thread of the process
-    waited for a core: another load took it."""
+    """``us`` is the mean of the runs in microseconds. ``queued`` is the largest share of the time that a thread of the
+    process waited for a core that another load had taken."""
 
     us: float
     queued: float

@@ -11,7 +11,7 @@ from colt.bench.contenders.messages import Settings
 
 
 def attention(q: Array, k: Array, v: Array) -> Array:
-    """Query heads that share a key and value head are rows of one matrix; the scores are worked on in place."""
+    """Attention with query heads that share a key and value head as rows of one matrix, and scores updated in place."""
     heads, rows, width = k.shape  # as many rows as queries have
     scores = q.reshape(heads, -1, width) @ k.transpose(0, 2, 1)
     scores *= q.dtype.type(width**-0.5)
@@ -23,7 +23,7 @@ def attention(q: Array, k: Array, v: Array) -> Array:
 
 
 def conv(x: Array, f: Array) -> Array:
-    """One matrix product, with the windows laid out as columns."""
+    """A convolution as one matrix product, with the windows as columns."""
     outputs, channels, height, width = f.shape
     side = x.shape[-1]
     padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)))
@@ -36,7 +36,7 @@ def conv(x: Array, f: Array) -> Array:
 
 
 def matmul_int8(a: Array, b: Array) -> Array:
-    """Through float32, since numpy has a fast product of those only: exact, as sums stay below 2^24."""
+    """A product through float32, since numpy's integer product is slow; exact, since sums stay below 2^24."""
     return (a.astype(np.float32) @ b.astype(np.float32)).astype(np.int32)
 
 
@@ -46,11 +46,11 @@ FASTER: dict[str, Callable[..., Array]] = {
     "flux-conv": conv,
     "matmul-int8": matmul_int8,
 }
-"""Where numpy has a faster way than the workload's reference."""
+"""The workloads for which numpy has a faster way than their reference."""
 
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
-    """The one contender."""
+    """The maker of the one contender."""
     from colt.tvm.programs import workloads
 
     compute = FASTER.get(settings.workload, workloads.get(settings.workload).compute)

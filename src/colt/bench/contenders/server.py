@@ -1,8 +1,8 @@
-"""The process that contenders live in: ``python -m colt.bench.contenders.server SETTINGS REPLIES PARENT``.
+"""The process that runs contenders: ``python -m colt.bench.contenders.server SETTINGS REPLIES PARENT``.
 
-``SETTINGS`` are the JSON of :class:`~colt.bench.contenders.messages.Settings`, ``REPLIES`` is the number of a file
-descriptor, since libraries may print on any other. The process prepares its contenders one by one and says how each
-went; then it runs whichever it is told to, as long as it is told.
+``SETTINGS`` is the JSON of :class:`~colt.bench.contenders.messages.Settings`. ``REPLIES`` is the number of a separate
+file descriptor, since libraries may print to standard output. The process prepares its contenders one by one and
+reports on each; then it carries out orders until its input ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from colt.util.process import die_with_parent
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the other side closes."""
+    """Prepare the contenders, then run them on order until the other side closes."""
     settings = msgspec.json.decode(arguments[0], type=Settings)
     replies, parent = map(int, arguments[1:])
     die_with_parent(parent)
@@ -55,7 +55,7 @@ def _prepare(name: str, maker: Maker, folder: Path, ready: dict[str, Contender])
         output, us = first_runs(contender)
     except NotApplicable:
         return Prepared(name)
-    except Exception as error:  # noqa: BLE001 - whatever a library raises is why it does not take part
+    except Exception as error:  # noqa: BLE001 - whatever a library raises is the problem
         lines = f"{type(error).__name__}: {error}".strip().splitlines()
         return Prepared(name, problem=lines[0][:LONGEST_PROBLEM])
     path = folder / f"{name}.npy"

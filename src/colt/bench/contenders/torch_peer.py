@@ -91,7 +91,7 @@ def column_logsumexp(x: Tensor) -> Tensor:
 
 
 def matmul_int8(a: Tensor, b: Tensor) -> Tensor:
-    return torch._int_mm(a, b)  # what PyTorch has for integers
+    return torch._int_mm(a, b)  # PyTorch's product of integers
 
 
 EAGER: dict[str, Function] = {
@@ -117,11 +117,11 @@ EAGER: dict[str, Function] = {
 }
 """What a user of PyTorch would write for each workload."""
 FUSED: dict[str, Function] = {"llama3-attention": fused_attention, "flux-attention": fused_attention}
-"""Those that are attention; what is compiled, as well, where there is such a function."""
+"""PyTorch's fused functions for attention; compiled instead of the eager ones."""
 
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
-    """PyTorch's contenders for the workload."""
+    """The makers of PyTorch's contenders for the workload."""
     torch.set_num_threads(settings.threads)
     tensors = [torch.from_numpy(array) for array in inputs]
     for member in settings.members:

@@ -1,4 +1,4 @@
-"""Many sketches that differ in what is done to a few blocks, told as choices rather than one by one."""
+"""Many sketches that differ in what is done to a few blocks, described as choices rather than one by one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHORTER = tuple(
 
 @dataclass(frozen=True, slots=True)
 class SketchFamily:
-    """``names[n]`` chooses ``options[block][codes[n][block]]`` for each of the blocks that the sketches differ in."""
+    """Sketch ``names[n]`` chooses option ``codes[n][k]`` of block ``k`` of ``options``, the blocks that differ."""
 
     names: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
@@ -34,7 +34,7 @@ class SketchFamily:
 
     @classmethod
     def of(cls, names: Sequence[str], members: Sequence[Features]) -> SketchFamily:
-        """The family of sketches of these names and features; at least one."""
+        """The family of the sketches with these names and features; at least one sketch."""
         blocks = list(dict.fromkeys(block for member in members for block in member))
         options = {b: tuple(dict.fromkeys(member.get(b, UNTOUCHED) for member in members)) for b in blocks}
         open_ = {block: found for block, found in options.items() if len(found) > 1}
@@ -44,7 +44,7 @@ class SketchFamily:
         return cls(tuple(names), open_, codes)
 
     def label(self, number: int) -> str:
-        """What sets one of them apart, in letters: ``QK b, O a``. Nothing where a name says it."""
+        """What sets one sketch apart, in letters: ``QK b, O a``. Empty if its name says that."""
         if self._named:
             return ""
         return ", ".join(
@@ -62,7 +62,7 @@ class SketchFamily:
         return found
 
     def choice_of(self, numbers: Collection[int], among: Sequence[int]) -> str:
-        """What those of ``among`` that are in ``numbers`` have chosen for a block, and the others have not."""
+        """The choice for a block that tells ``numbers`` from the others of ``among``; their names if there is none."""
         for place, block in enumerate(self.options):
             chosen = {self.codes[number][place] for number in numbers}
             if chosen.isdisjoint(self.codes[number][place] for number in among if number not in numbers):
@@ -71,7 +71,7 @@ class SketchFamily:
         return "/".join(self.names[number] for number in sorted(numbers))
 
     def lines(self) -> Iterator[str]:
-        """The choices of each block, and how the sketches are numbered by them."""
+        """The choices of each block, and the numbers of the sketches that choose them."""
         for found, group in groupby(self.options.items(), key=lambda item: item[1]):
             blocks = [block for block, _ in group]
             told = "; ".join(f"({self._letter(n)}) {_short(one)}" for n, one in enumerate(found))
@@ -81,7 +81,7 @@ class SketchFamily:
 
     @property
     def _named(self) -> bool:
-        """Whether they differ in one block, so that a choice is a sketch."""
+        """Whether the sketches differ in one block only, so that each choice is a sketch."""
         return len(self.options) == 1 and len(set(self.codes)) == len(self.codes)
 
     def _letter(self, choice: int) -> str:
@@ -102,7 +102,7 @@ class SketchFamily:
         return f"{stem}N: N = {shown} with a=0, b=1, c=2; so {self.names[example]} is {self.label(example)}."
 
     def _weights(self) -> list[int] | None:
-        """What a step of each block's choice adds to a sketch's number, if they are numbered like digits."""
+        """What one step of each block's choice adds to a sketch's number; ``None`` if choices are not its digits."""
         stem = self.names[0].rstrip("0123456789")
         if self.names != tuple(f"{stem}{number}" for number in range(len(self.names))):
             return None
@@ -119,7 +119,7 @@ class SketchFamily:
 
 
 def _short(feature: str) -> str:
-    """A feature in the notation of nests: braces around what is summed up in a buffer, levels as parts of loops."""
+    """A feature in the notation of nests: ``{}`` for sums in a buffer, ``rfactor_0`` for a part of a loop."""
     for pattern, words in _SHORTER:
         feature = pattern.sub(words, feature)
     return feature

@@ -1,11 +1,11 @@
-"""A sketch's loop nests in words, read off its skeleton: what is parallel, vectorised, unrolled, and decided by what.
+"""A sketch's loop nests in words, read off its skeleton: which loops are parallel, vectorised, unrolled or tiled.
 
     parallel(h i_0):
       QK: h i j O.i_2 {[d] unroll(O.i_3 j_1) vec(j:16)}
 
 A line is a block with its loops from the outside in. ``i_1`` is part 1, counted from 0, of the block's own tile knob
-of loop ``i``; ``O.i_1`` is that of another block's knob. Reductions stand in brackets; in braces is what is summed up
-in a local buffer before it is written out.
+for loop ``i``; ``O.i_1`` is that of another block's knob. Brackets mark reductions; braces mark what is summed in a
+local buffer before it is written back.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _PART = re.compile(r"_\d+$")
 
 
 def nests(untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob]) -> list[str]:
-    """The lines. Blocks under one parallel loop stand below it, in the order in which they are computed."""
+    """The lines. Blocks under one parallel loop follow it, in the order in which they are computed."""
     return [line for lines in _Nests(untuned, skeleton, knobs).lines() for line in lines]
 
 
 def inlined(untuned: Skeleton, sketch: Skeleton) -> dict[str, str]:
-    """The blocks of the program that the sketch computes inside another one, with that one's name."""
+    """The program's blocks that the sketch inlines, each with the name of the block that it is inlined into."""
     left = {block.name for block in sketch.blocks}
     found = {}
     for block in untuned.blocks:
@@ -40,7 +40,7 @@ def inlined(untuned: Skeleton, sketch: Skeleton) -> dict[str, str]:
 
 
 def padding(untuned: Skeleton, sketch: Skeleton) -> list[str]:
-    """The blocks of the program that the sketch computes with larger extents, and which."""
+    """The program's blocks that the sketch computes with larger extents, each with these extents."""
     given = {block.name: {iter_.name: iter_.extent for iter_ in block.iters} for block in untuned.blocks}
     found = []
     for block in sketch.blocks:
@@ -90,19 +90,19 @@ class _Nests:
             yield [f"{', '.join(movable)}: where its .at says"]
 
     def _is_write_back(self, number: int) -> bool:
-        """Whether the block copies what its host has summed up to where it belongs."""
+        """Whether the block copies its host's sums to their place."""
         block = self._blocks[number]
         return (
             block.host != ROOT and block.location_knob == FIXED and block.name == self._blocks[block.host].write.buffer
         )
 
     def _anchor(self, number: int) -> int:
-        """The block that has the nest which this one is computed in, itself perhaps."""
+        """The block whose nest this block is computed in, perhaps its own."""
         block = self._blocks[number]
         return number if block.host == ROOT or block.location_knob != FIXED else self._anchor(block.host)
 
     def _copy(self, block: Block) -> str | None:
-        """The line of a block that only moves an operand and is not in the program."""
+        """The line of a block that the sketch adds only to copy an operand; ``None`` for any other block."""
         if block.name in self._given or block.work != BlockWork() or len(block.reads) != 1:
             return None
         (read,) = block.reads
@@ -119,7 +119,7 @@ class _Nests:
         return f"{block.name}{self._inside(block)}: {loops or 'one point'}"
 
     def _inside(self, block: Block) -> str:
-        """The loop of another block that it is computed in, unless that is the parallel one around them all."""
+        """The loop of another block that this block is computed in; empty if that is the parallel loop around all."""
         if block.host == ROOT:
             return ""
         host = self._blocks[block.host]
@@ -135,7 +135,7 @@ class _Nests:
                 yield names if kind is LoopKind.SERIAL else f"{_KINDS[kind]}({names})"
 
     def _names(self, block: Block, loops: Sequence[LoopSource]) -> list[str]:
-        """Loops of one iteration whatever the knobs say are left out."""
+        """The names of the loops, without those that have one iteration whatever the knobs say."""
         return [
             self._name(block, loop)
             for loop in loops
@@ -154,12 +154,12 @@ class _Nests:
         return f"[{name}]" if iter_.reduce else name
 
     def _iter_name(self, iter_: Iter) -> str:
-        """The loop's name in the program; of partial results (``vk_1``) with the part."""
+        """The loop's name in the program; for partial results (``vk_1``), with the part."""
         bare = iter_.name.removeprefix("v_").removeprefix("v")
         return bare if _PART.sub("", bare) in self._loops else iter_.name.removeprefix("v_")
 
 
 def _indices(access: MemoryAccess) -> str:
-    """What indexes each dimension, in letters of its own."""
+    """The index of each dimension, with a letter for each iter."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ", ".join("?" if not pairs else " + ".join(letters[n % 26] for n, _ in pairs) for pairs in access.index)

@@ -1,7 +1,7 @@
-"""Where sketches come from: design spaces, that is traces of schedule primitives with open decisions.
+"""Sketch sources. They return design spaces: traces of schedule primitives with open decisions.
 
-``structured`` derives our own from a program's dataflow. ``stock`` asks MetaSchedule's own rules (``guarded`` keeps
-them going where one of them crashes); ``given`` takes design spaces that MetaSchedule has made already. A
+``structured`` derives our own sketches from a program's dataflow. ``stock`` applies MetaSchedule's own rules
+(``guarded`` keeps them going if one crashes); ``given`` takes design spaces that MetaSchedule has made already. A
 :class:`Design` knows nothing of knobs: see ``colt.tvm.space.extract``.
 """
 

@@ -17,8 +17,8 @@ class Design:
 
     ``name`` is by default ``ms`` and a running number within the variant; ``summary`` is one line on how the design
     differs from its siblings, by default derived from the trace. ``complete``, if given, is called with the trace when
-    the design is first used and returns ``(trace, messages)``: work too dear to do for hundreds of designs of which a
-    search visits a few.
+    the design is first used and returns ``(trace, messages)``. It does work that is too expensive for hundreds of
+    designs, since a search visits only a few.
     """
 
     variant: str
@@ -30,7 +30,7 @@ class Design:
 
 @dataclass(frozen=True, slots=True)
 class DesignSpace:
-    """``messages`` say what was left out on the way, and why; they belong into the receipt."""
+    """``messages`` say what was left out and why; they belong in the receipt."""
 
     designs: tuple[Design, ...]
     postprocs: tuple[Any, ...]
@@ -38,7 +38,7 @@ class DesignSpace:
 
 
 def distinct(traces: Sequence[Any]) -> tuple[list[Any], str | None]:
-    """The traces that differ in more than their decisions, in their order, and a message if there were fewer."""
+    """The traces that differ in more than their decisions, in order, and a message if any were dropped."""
     found: dict[str, Any] = {}
     for trace in traces:
         found.setdefault(str(Trace(trace.insts, {})), trace)

@@ -1,8 +1,9 @@
 """A schedule rule that survives its own crashes.
 
-Some of MetaSchedule's rules throw on some programs (SwiGLU as one PrimFunc: multi-level tiling moves a consumer that
-another block has taken already), and one throw ends the generation of the whole space. A guarded rule is tried block
-by block; where it throws, its substitutes are used for that block, or the block is left as it is, and that is noted.
+Some of MetaSchedule's rules throw on some programs, and one throw ends the generation of the whole space. (In SwiGLU as
+one PrimFunc, multi-level tiling moves a consumer that another block has taken already.) A guarded rule is tried block
+by block. If it throws, its substitutes schedule that block; without substitutes, the block is left as it is. Either
+way the crash is recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ RULE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError
 
 
 class Crashes:
-    """What crashed where during one generation."""
+    """The crashes during one generation."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, str, bool]] = Counter()
@@ -38,7 +39,7 @@ class Crashes:
 
 
 def guarded(rules: Sequence[Any], crashes: Crashes) -> list[Any]:
-    """The rules, each able to fail on one block without ending the generation; failures are added to ``crashes``."""
+    """The rules, each able to crash on one block without ending the generation; ``crashes`` collects the crashes."""
     return [_Guarded(rule, _substitutes(rule), crashes) for rule in rules]
 
 
@@ -67,9 +68,9 @@ class _Guarded(PyScheduleRule):  # type: ignore[misc]
 
 
 def _substitutes(rule: Any) -> list[Any]:
-    """For multi-level tiling on a CPU: with a write cache that must be new, and with none.
+    """Substitutes for multi-level tiling on a CPU: one with a new write cache, one with none.
 
-    Stock tiling *may* reuse a consumer as the write cache, which is what crashes.
+    Stock tiling *may* reuse a consumer as the write cache; that is what crashes.
     """
     if type(rule) is not ms.schedule_rule.MultiLevelTiling or len(rule.tile_binds or ()):
         return []

@@ -1,4 +1,4 @@
-"""MetaSchedule's own sketches: ``post-order-apply`` with the schedule rules that belong to the target."""
+"""MetaSchedule's own sketches: ``post-order-apply`` with the target's schedule rules."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Complete = Callable[[Any], tuple[Any, tuple[str, ...]]]
 def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
     """All design spaces that MetaSchedule's rules give for ``mod``; the same for the same arguments.
 
-    The last rule, which places what is left over, samples compute locations and costs three quarters of the time: it
-    is put off until a design is used. A rule that crashes is left out for the blocks that it crashes on.
+    The last rule places the remaining blocks: it samples compute locations and takes three quarters of the time, so it
+    waits until a design is used. A rule is left out for the blocks that it crashes on.
 
     Raises
     ------
     InputError
-        Not even without the crashing rules is there a design space.
+        MetaSchedule finds no sketch, even without the crashing rules.
     """
     with cpu_intrinsics(target):
         rules, postprocs = _defaults(mod, target, seed)
@@ -37,7 +37,7 @@ def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
         crashes = Crashes()
         schedules = _generate(mod, target, seed, rules, crashes)
     if placing is not None:
-        schedules.reverse()  # each rule turns the order round
+        schedules.reverse()  # each rule reverses the order
     traces, duplicates = distinct([schedule.trace for schedule in schedules])
     messages = crashes.messages() + ((duplicates,) if duplicates else ())
     complete = None if placing is None else partial(_place, mod, placing, seed)
@@ -65,7 +65,7 @@ def _context(mod: Any, target: Any, seed: int, **rules: Any) -> Any:
 
 
 def _defaults(mod: Any, target: Any, seed: int) -> tuple[list[Any], tuple[Any, ...]]:
-    """Schedule rules and post-processors of the target. The context itself is not kept: it is a cycle in C++."""
+    """The target's schedule rules and post-processors. The context is not kept: it is a reference cycle in C++."""
     generator = _context(mod, target, seed).space_generator
     return list(generator.sch_rules or ()), tuple(generator.postprocs or ())
 
@@ -87,7 +87,7 @@ def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crash
 
 
 def _place(mod: Any, rule: Any, seed: int, trace: Any) -> tuple[Any, tuple[str, ...]]:
-    """Apply the placing rule to the blocks that are left, consumers first, as post-order-apply does."""
+    """Apply the placing rule to the remaining blocks, consumers first, as post-order-apply does."""
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     trace.apply_to_schedule(schedule, remove_postproc=True)
     crashes = Crashes()
@@ -102,7 +102,7 @@ def _place(mod: Any, rule: Any, seed: int, trace: Any) -> tuple[Any, tuple[str, 
 
 
 def _program_blocks(schedule: Any) -> list[tuple[str, Any]]:
-    """The blocks that the trace's head looks up: those of the untuned program, producers first."""
+    """The blocks of the untuned program, producers first: the head of the trace looks them up."""
     found = []
     for instruction in schedule.trace.insts:
         if instruction.kind.name != "GetSBlock":

@@ -1,7 +1,7 @@
-"""From a transformation to a wish for each knob, checked before TVM sees anything. Pure Python.
+"""A transformation becomes one wish for each knob, checked before TVM sees anything. Pure Python.
 
-Tiles and categories are settled here. Whether a compute location is legal depends on the program at that point of the
-replay, so that for locations only their form is checked here; ``colt.tvm.space.realise`` does the rest.
+Tiles and categories are checked in full. Whether a compute location is legal depends on the program at that point of
+the replay, so only its form is checked here; ``colt.tvm.space.realise`` does the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Edit, Jump, Knob, Locatio
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """This value. ``asked`` if an edit names it; otherwise it is the present one."""
+    """Take this value. ``asked``: an edit names it."""
 
     value: Value
     asked: bool = False
@@ -25,14 +25,14 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """This location if it is legal, any legal one if not."""
+    """Keep this location if it is legal; otherwise take any legal one."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Any legal location but this one; any at all for ``None``."""
+    """Take any legal location except this one; for ``None``, any legal one."""
 
     value: str | None = None
 
@@ -48,7 +48,7 @@ def read_transformation(transformation: object) -> tuple[Jump | None, Edits]:
     Raises
     ------
     IllegalEdit
-        Something is neither an edit nor a jump, there are two jumps, or two edits of one knob.
+        A step is neither an edit nor a jump, or there are two jumps or two edits of one knob.
     """
     if not isinstance(transformation, (list, tuple)):
         raise IllegalEdit(f"a transformation is a sequence of edits and jumps, not a {type(transformation).__name__}")
@@ -69,7 +69,7 @@ def read_transformation(transformation: object) -> tuple[Jump | None, Edits]:
 
 
 def require_known(edits: Iterable[str], knobs: Sequence[Knob]) -> None:
-    """Raise :class:`IllegalEdit` for a name that no knob has; the message gives the near ones, or all."""
+    """Raise :class:`IllegalEdit` for a name that no knob has; the message lists similar names, or all."""
     names = [knob.name for knob in knobs]
     for name in edits:
         if name not in names:
@@ -79,7 +79,7 @@ def require_known(edits: Iterable[str], knobs: Sequence[Knob]) -> None:
 
 
 def checked(knobs: Sequence[Knob], values: Sequence[object]) -> tuple[Value, ...]:
-    """The values of a schedule, each legal in form for its knob. Raises :class:`IllegalEdit`."""
+    """The values of a schedule, each checked against its knob, locations only in form. Raises :class:`IllegalEdit`."""
     if not isinstance(values, (list, tuple)) or len(values) != len(knobs):
         raise IllegalEdit(f"a schedule of this sketch has {len(knobs)} values, one for each knob")
     return tuple(_checked(knob, value) for knob, value in zip(knobs, values, strict=True))
@@ -94,7 +94,7 @@ def edited(knobs: Sequence[Knob], present: Sequence[Value], edits: Edits, rng: r
 
 
 def carried(knobs: Sequence[Knob], old: Mapping[str, Value], edits: Edits, rng: random.Random) -> tuple[Wish, ...]:
-    """Wishes after a jump: edits first, then values of knobs of the same name where legal, the rest at random.
+    """Wishes after a jump: the edits, then legal values of old knobs of the same name, then random values.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def other_value(knob: Knob, present: Value, rng: random.Random) -> Value:
 
 
 def brief(text: str) -> str:
-    """A name from outside in at most 80 characters."""
+    """A name from outside, quoted and cut to 80 characters."""
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 

@@ -1,10 +1,9 @@
-"""Knobs from traces: every sampling decision of a sketch, with a readable name and what it is about.
+"""Knobs from traces: every sampling decision of a sketch becomes a knob with a readable name.
 
-A tile is named after its block and loop (``C.i``, also where it counts whole vectors of the loop), the choice of
-unrolling ``unroll``, a compute location after its block (``pad.at``); the same decision in a sibling sketch has the
-same name. Names, extents and nests come from one replay of the sketch; see ``colt.tvm.space.roles`` for the words
-that say
-what the parts of a tile become.
+A tile is named after its block and loop (``C.i``, even if it counts whole vectors of the loop), a compute location
+after its block (``pad.at``); the choice of unrolling is ``unroll``. The same decision in a sibling sketch has the same
+name. Names, extents and nests come from one replay of the sketch; ``colt.tvm.space.roles`` says in words what the
+parts of a tile become.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ _KNOWN = ("SamplePerfectTile", "SampleCategorical", "SampleComputeLocation")
 class KnobDecision:
     """A knob and the number of the instruction that it decides.
 
-    A location knob has no locations here: they depend on the schedule. ``structural`` is false for a decision that
-    only annotates the program, so that no later decision depends on it.
+    A location knob lists no locations here: they depend on the schedule. ``structural`` is false for a decision that
+    only annotates the program: no later decision depends on it.
     """
 
     position: int
@@ -41,7 +40,7 @@ class KnobDecision:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What one trace offers to decide, with the values that it holds now."""
+    """The decisions that one trace leaves open, and the values that it holds now."""
 
     decisions: tuple[KnobDecision, ...]
     values: tuple[Value, ...]
@@ -86,7 +85,7 @@ def _value(decision: KnobDecision, realised: Any, nest: LoopNest | None) -> Valu
 
 
 class _Observer:
-    """Looks at the program while a trace is replayed with its own decisions."""
+    """Reads names, extents and nests off the program while a trace is replayed with its own decisions."""
 
     def __init__(self, view: TraceView) -> None:
         self._view = view
@@ -117,7 +116,7 @@ class _Observer:
             self._names[var] = str(stmt.loop_var.name)
 
     def _learn_kinds(self, schedule: Any, step: Step, block: Any) -> None:
-        """A loop that drives a reduced iter is part of the reduction."""
+        """Note the loops that drive a reduced iter: they are part of the reduction."""
         _, drives = loop_iters(schedule, block)
         iters = {str(one.var.name): int(one.iter_type) for one in schedule.get_sref(block).stmt.iter_vars}
         self._reduced |= {
@@ -179,7 +178,7 @@ def _category(view: TraceView, observer: _Observer, step: Step) -> CategoryKnob:
 def _number_for(
     view: TraceView, observer: _Observer, what: str, target: Var | None, candidates: tuple[int, ...]
 ) -> CategoryKnob:
-    """A number that goes into a primitive, such as the factor of a split."""
+    """The knob of a number that a primitive takes, such as the factor of a split."""
     around = None if target is None else view.block_of(target)
     if around is None:
         block = observer.name(target)
@@ -193,7 +192,7 @@ def _is_structural(view: TraceView, step: Step) -> bool:
 
 
 def _name_apart(knobs: list[Knob]) -> list[Knob]:
-    """Later knobs of a name that is taken get ``#2``, ``#3`` ..., in trace order."""
+    """Number repeated names ``#2``, ``#3`` ... in trace order."""
     names = distinct_names([knob.name for knob in knobs])
     return [knob if knob.name == name else replace(knob, name=name) for knob, name in zip(knobs, names, strict=True)]
 

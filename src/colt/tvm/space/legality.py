@@ -13,14 +13,14 @@ from colt.tvm.space.replay import Replayer
 
 
 class Legality:
-    """Legal locations by sketch, knob and the decisions before it, which are all that they depend on."""
+    """Legal locations, cached by all that they depend on: the sketch, the knob and the decisions before it."""
 
     def __init__(self, replayer: Replayer, cache_size: int) -> None:
         self._replayer = replayer
         self._known: Recent[tuple[int, int, tuple[Value, ...]], tuple[str, ...]] = Recent(cache_size)
 
     def knobs(self, plan: SketchPlan, values: tuple[Value, ...]) -> tuple[Knob, ...]:
-        """The sketch's knobs with what is legal in the state of ``values``. Raises :class:`~colt.errors.Rejected`."""
+        """The sketch's knobs with the locations legal at ``values``. Raises :class:`~colt.errors.Rejected`."""
         knobs = plan.knobs
         found = self.locations(plan, values, [n for n, knob in enumerate(knobs) if isinstance(knob, LocationKnob)])
         return tuple(
@@ -29,7 +29,7 @@ class Legality:
         )
 
     def knob(self, plan: SketchPlan, values: tuple[Value, ...], number: int) -> Knob:
-        """One of them."""
+        """The knob of this number, with its legal locations."""
         knob = plan.knobs[number]
         if not isinstance(knob, LocationKnob):
             return knob
@@ -38,7 +38,7 @@ class Legality:
     def locations(
         self, plan: SketchPlan, values: tuple[Value, ...], wanted: Sequence[int]
     ) -> dict[int, tuple[str, ...]]:
-        """The legal locations of the knobs of these numbers."""
+        """The legal locations of the ``wanted`` knobs, by number."""
         keys = {number: (plan.number, number, _before(plan, values, number)) for number in wanted}
         found = {number: legal for number, key in keys.items() if (legal := self._known.get(key)) is not None}
         missing = [number for number in wanted if number not in found]
@@ -50,7 +50,7 @@ class Legality:
 
 
 def _before(plan: SketchPlan, values: tuple[Value, ...], number: int) -> tuple[Value, ...]:
-    """The values that the state at this knob depends on."""
+    """The earlier values that the program's state at this knob depends on."""
     return tuple(
         value for decision, value in zip(plan.decisions[:number], values[:number], strict=True) if decision.structural
     )

@@ -1,9 +1,9 @@
 """Compute locations by name: where ``sample_compute_location`` may put a block, in words that survive other edits.
 
 TVM numbers the loops around a block's first consumer from the outside; -1 is the root and -2 stands for inlining. The
-numbers shift with earlier decisions, so that here a location is the loop's name; of several loops of one name in one
-nest the second is ``ax0#2``. TVM does not tell which locations are legal, but it replaces an illegal one by the next
-lower legal one, which finds them all by asking from the top downwards.
+numbers shift with earlier decisions, so here a location is the name of its loop; the second loop of the same name in a
+nest is ``ax0#2``. TVM does not list the legal locations, but it replaces an illegal one by the next lower legal one.
+Asking from the top downwards therefore finds them all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LoopNest:
         return INLINE_LOCATION if index == INLINE else self.loops[index]
 
     def index(self, name: str) -> int | None:
-        """TVM's number for a location, ``None`` if no loop here has that name."""
+        """TVM's number for a location; ``None`` if no loop here has that name."""
         if name == ROOT_LOCATION:
             return ROOT
         if name == INLINE_LOCATION:
@@ -57,7 +57,7 @@ def consumer_nest(schedule: Any, block: Any) -> LoopNest:
 
 
 def distinct_names(names: list[str]) -> list[str]:
-    """Names made distinct by ``#2``, ``#3`` ... for repetitions; the words for other locations count as taken."""
+    """The names, repetitions numbered ``#2``, ``#3`` ...; the words for the root and inlining count as taken."""
     seen = {ROOT_LOCATION, INLINE_LOCATION}
     found = []
     for name in names:

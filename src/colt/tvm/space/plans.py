@@ -1,4 +1,4 @@
-"""The sketches of a space, worked out one by one as they are first used: a program may have hundreds."""
+"""The sketches of a space, each worked out when it is first used: a program may have hundreds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from colt.tvm.space.traces import read_trace
 
 @dataclass(frozen=True, slots=True)
 class SketchPlan:
-    """A sketch ready to be replayed. ``first`` are the values of its design's own sample."""
+    """A sketch ready to be replayed. ``first`` holds the values that its design sampled."""
 
     number: int
     variant: str
@@ -30,12 +30,12 @@ class SketchPlan:
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
-        """The knobs; those of locations list none."""
+        """The knobs; location knobs list no locations."""
         return tuple(decision.knob for decision in self.decisions)
 
     @property
     def is_explicit(self) -> bool:
-        """Whether the trace itself says what runs in parallel, rather than leave it to post-processors."""
+        """Whether the trace itself says what runs in parallel; otherwise post-processors decide."""
         return any(instruction.kind.name == "Parallel" for instruction in self.trace.insts)
 
 
@@ -75,7 +75,7 @@ class Plans:
         return self._summarise()[number]
 
     def choices(self) -> dict[int, Features]:
-        """What is done to each block, for the sketches (by number) that have no summary of their own."""
+        """What each sketch without a summary of its own does to each block, by the sketch's number."""
         return {
             number: features(read_trace(design.trace))
             for number, design in enumerate(self._designs)
@@ -84,7 +84,7 @@ class Plans:
 
     @property
     def shared(self) -> str:
-        """What all sketches have in common, in one line; empty where some say themselves what they are."""
+        """What all sketches have in common, in one line; empty if any sketch has a summary of its own."""
         self._summarise()
         return self._shared
 
@@ -111,7 +111,7 @@ class Plans:
 
 
 def _keys(designs: Sequence[Design]) -> list[tuple[str, str]]:
-    """Variant and name of each; the nameless are ``ms0``, ``ms1`` ... within their variant."""
+    """Variant and name of each design; those without a name are ``ms0``, ``ms1`` ... within their variant."""
     counts: Counter[str] = Counter()
     keys = []
     for design in designs:

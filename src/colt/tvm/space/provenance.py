@@ -1,7 +1,7 @@
 """Where the loops of a replayed trace come from: which block, which iter, and which part of which tile.
 
-A trace says how loops were split, fused and used again for other blocks; a replay says which loop of the program each
-random variable is in the end, and which iter a block's loop drives.
+A trace says how loops were split, fused and reused for other blocks; a replay says which loop of the program each
+random variable ends up as, and which iter a block's loop drives.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from colt.tvm.space.replay import Replayer
 from colt.tvm.space.traces import Step, TraceView, Var, read_trace
 from colt.tvm.space.variables import variables
 
-_GONE = (RuntimeError, ValueError, IndexError)  # what TVM throws for a loop that is no more
+_GONE = (RuntimeError, ValueError, IndexError)  # what TVM throws for a loop that no longer exists
 
 
 @dataclass(frozen=True, slots=True)
 class AxisPart:
-    """A loop, or one of several that were fused into one.
+    """A loop, or one of several loops that were fused into one.
 
-    It runs over (a part of) ``iter`` of ``block``: part ``part`` of the tile of the instruction ``tile``, or ``extent``
-    iterations; if neither is given, what the other loops over the iter leave.
+    It runs over all or part of ``iter`` of ``block``: over part ``part`` of the tile that instruction ``tile`` samples,
+    or over ``extent`` iterations. If neither is given, it runs over what the other loops over the iter leave.
     """
 
     block: str
@@ -36,11 +36,11 @@ class AxisPart:
 
 
 Provenance = Mapping[Any, tuple[AxisPart, ...]]
-"""By loop variable."""
+"""The parts that each loop variable runs over."""
 
 
 def trace_loops(replayer: Replayer, trace: Any) -> tuple[Any, Provenance]:
-    """Replay ``trace`` with its own decisions: the schedule, and where its loops come from."""
+    """Replay ``trace`` with its own decisions; return the schedule and where its loops come from."""
     view = read_trace(trace)
     watcher = _Watcher(view)
     schedule = replayer.replay(trace, 1, watcher.watch)
@@ -53,7 +53,7 @@ def trace_loops(replayer: Replayer, trace: Any) -> tuple[Any, Provenance]:
                 loop = _loop(schedule, rv)
                 if loop is not None and pieces.get(var):
                     found.setdefault(loop.loop_var, pieces[var])
-                    if step.kind != "GetLoops":  # knows more
+                    if step.kind != "GetLoops":  # a split or fusion knows more
                         found[loop.loop_var] = pieces[var]
     return schedule, found
 
@@ -76,7 +76,7 @@ class _Watcher:
 
 
 def loop_iters(schedule: Any, block: Any) -> tuple[str, list[str | None]]:
-    """The block's name, and for each loop around it from the outside the iter that it alone drives, if any."""
+    """The block's name and, for each loop around it from the outside, the first iter that the loop drives, if any."""
     sref = schedule.get_sref(block)
     stmt = sref.stmt
     loops: list[Any] = []

@@ -1,4 +1,4 @@
-"""Carrying out wishes: one replay in which each knob's decision is taken, and the realised values read back."""
+"""Wishes carried out: one replay takes each knob's decision, and the realised values are read back."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from colt.tvm.space.extract import KnobDecision, realised_values
 from colt.tvm.space.locations import INLINE, ROOT, LoopNest, consumer_nest, is_legal, legal_indices
 from colt.tvm.space.replay import Replayer
 
-_MAX_SEED = 2**31 - 1  # of TVM's generator
+_MAX_SEED = 2**31 - 1  # the limit of TVM's generator
 
 
 @dataclass(frozen=True, slots=True)
 class Realised:
-    """``schedule`` is TVM's, before the post-processors. The rest is keyed by the number of the knob.
+    """``schedule`` is TVM's, before the post-processors. Knobs are given by number.
 
-    ``illegal``: the legal locations, where the one that was asked for is none of them. ``unknown``: all locations
-    there are, where the name given, asked for or not, is none of them. ``stuck``: the knobs that were to take another
-    location and have only one.
+    ``illegal``: the legal locations of each knob whose edit asked for an illegal one. ``unknown``: all locations of
+    each knob whose value, asked for or not, names none of them. ``stuck``: the knobs that should take another location
+    but have only one.
     """
 
     schedule: Any
@@ -41,7 +41,7 @@ def realise(
     Raises
     ------
     Rejected
-        A primitive failed, or TVM changed a legal tile: its loop's extent depends on other knobs.
+        A primitive failed, or TVM changed a legal tile because its loop's extent depends on other knobs.
     """
     chooser = _Chooser(decisions, wishes, rng)
     open_ended = any(not isinstance(wish, Take) for wish in wishes)
@@ -57,9 +57,9 @@ def realise(
 def probe(
     replayer: Replayer, trace: Any, decisions: tuple[KnobDecision, ...], values: Sequence[Value], wanted: Sequence[int]
 ) -> dict[int, tuple[str, ...]]:
-    """For each of the ``wanted`` knobs the locations that are legal in the schedule of these values.
+    """For each of the ``wanted`` knobs, the locations that are legal in the schedule of these values.
 
-    Dear: one replay, and for each legal location the time in which TVM checks all of them.
+    This is expensive: it takes one replay, and for each legal location TVM checks all locations.
     """
     chooser = _Chooser(decisions, [Take(value) for value in values], random.Random(0), frozenset(wanted))
     replayer.replay(trace, 1, chooser.decide)
@@ -67,7 +67,7 @@ def probe(
 
 
 class _Chooser:
-    """Decides instructions by wishes."""
+    """Decides each knob's instruction by the knob's wish."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class _Chooser:
                 return self._locate(number, position, schedule, live[0])
 
     def _locate(self, number: int, position: int, schedule: Any, block: Any) -> int | None:
-        """TVM's number for the location, ``None`` for TVM to sample one."""
+        """TVM's number for the location; ``None`` lets TVM sample one."""
         wish = self._wishes[number]
         if number not in self._probed:
             if isinstance(wish, Take | Keep) and wish.value == ROOT_LOCATION:

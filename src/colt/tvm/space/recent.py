@@ -1,4 +1,4 @@
-"""A bounded dictionary that forgets what was used longest ago."""
+"""A bounded dictionary that drops its least recently used entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Holds the ``size`` entries used last, at least one."""
+    """Holds the ``size`` (at least 1) most recently used entries."""
 
     def __init__(self, size: int) -> None:
         if size < 1:
@@ -26,7 +26,7 @@ class Recent(Generic[K, V]):
         return self._entries.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Set an entry; the one used longest ago goes if there are too many."""
+        """Set an entry; if there are too many, drop the least recently used one."""
         self._entries[key] = value
         self._entries.move_to_end(key)
         while len(self._entries) > self._size:

@@ -1,4 +1,4 @@
-"""Replaying a trace on the untuned module, decision by decision, and finishing it with the post-processors."""
+"""Replays a trace on the untuned module, decision by decision, and finishes it with the post-processors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Replayer:
         self._untuned = s_tir.Schedule(mod, debug_mask=0, error_render_level="fast")
 
     def untuned(self) -> Any:
-        """The program as it was given, as a schedule with an empty trace."""
+        """The program as given: a schedule with an empty trace."""
         return self._untuned.copy()
 
     def replay(self, trace: Any, seed: int, decide: Decide) -> Any:
@@ -34,7 +34,7 @@ class Replayer:
         Raises
         ------
         Rejected
-            A primitive failed. What ``decide`` raises is passed on as it is.
+            A primitive failed. What ``decide`` raises is passed on unchanged.
         """
         schedule = self._untuned.copy()
         schedule.seed(seed)
@@ -61,7 +61,7 @@ class Replayer:
 
 
 class _Provider:
-    """Hands instructions to ``decide``. An exception thrown through TVM loses its type, so that it is kept here."""
+    """Hands instructions to ``decide``. An exception thrown through TVM loses its type, so it is kept here."""
 
     def __init__(self, schedule: Any, decide: Decide) -> None:
         self._schedule = schedule

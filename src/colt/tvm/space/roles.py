@@ -12,7 +12,7 @@ _ORDINALS = ("1st", "2nd", "3rd")
 
 @dataclass(frozen=True, slots=True)
 class RoleFacts:
-    """What only a replay tells: ``names`` of blocks and loops, and which loops a block had are of a reduction."""
+    """What only a replay tells: the ``names`` of blocks and loops, and which loops belong to a reduction."""
 
     names: Mapping[Var, str]
     reduced: frozenset[Var]
@@ -24,9 +24,9 @@ def split_of(view: TraceView, tile: Step) -> Step | None:
 
 
 def loops_of(view: TraceView, tile: Step) -> tuple[Var, ...]:
-    """The loops that the parts of a tile become, outermost first; empty if it is used for something else.
+    """The loops that the parts of a tile become, outermost first; empty if the tile is used for something else.
 
-    The split may leave the first part open and go on after the last: of a loop that has been moved meanwhile.
+    The split of a loop that was moved before it may leave the first part open and have more parts after the last.
     """
     split = split_of(view, tile) or _split_of_rest(view, tile)
     if split is None:
@@ -43,13 +43,13 @@ def _split_of_rest(view: TraceView, tile: Step) -> Step | None:
 
 
 def whole_vectors(view: TraceView, tile: Step) -> int:
-    """How many elements of the loop the tile's unit is: more than 1 where vectors were split off before."""
+    """How many elements of the loop one unit of the tile counts: more than 1 if vectors were split off first."""
     split = _vectors_split(view, tile)
     return 1 if split is None else int(split.inputs[2])
 
 
 def tiled_loop(view: TraceView, tile: Step) -> Var:
-    """The loop that is tiled, vectors included."""
+    """The loop that is tiled, before vectors were split off."""
     split = _vectors_split(view, tile)
     loop: Var = tile.inputs[0] if split is None else split.inputs[0]
     return loop
@@ -84,7 +84,7 @@ def roles(view: TraceView, facts: RoleFacts, tile: Step) -> tuple[str, ...]:
 
 
 def _others(view: TraceView, facts: RoleFacts, tile: Step) -> list[str]:
-    """The blocks under the tile whose loops are split by its parts too."""
+    """The other blocks whose loops the tile splits too."""
     first = split_of(view, tile) or _split_of_rest(view, tile)
     found: dict[str, None] = {}
     for step, _ in view.users(tile.outputs[-1]):
@@ -133,7 +133,7 @@ def _reduction_phrase(part: int, parts: int) -> str:
 def _outer_phrase(view: TraceView, order: tuple[Var, ...], place: int, part: int) -> str:
     """TVM fuses the outer loops from the left until they have more iterations than ``meta_schedule.parallel``.
 
-    It stops at a loop inside which another block is computed too.
+    It stops at a loop that also computes another block.
     """
     jobs = _annotations(view).get("meta_schedule.parallel")
     level = "outermost" if part == 0 else f"{_ordinal(part)} from the outside"
@@ -186,7 +186,7 @@ def _is_reduction(view: TraceView, facts: RoleFacts, loop: Var) -> bool:
 
 
 def _annotations(view: TraceView) -> dict[str, object]:
-    """Annotations with constant values; MetaSchedule puts those on parallelism and vectors on the root block."""
+    """Annotations with constant values; MetaSchedule puts those for parallelism and vectors on the root block."""
     return {
         str(s.attrs[0]): s.inputs[1] for s in view.steps if s.kind == "Annotate" and not isinstance(s.inputs[1], Var)
     }

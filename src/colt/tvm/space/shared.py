@@ -20,7 +20,7 @@ from colt.errors import InputError
 from colt.tvm.devices.host import available_cores, resolve_target
 from colt.tvm.workers import LocalMeasurer
 
-# Otherwise a Ctrl-C that ends building or running reaches the caller of tune_tir as a RuntimeError without a text.
+# Otherwise a Ctrl-C that ends building or running reaches the caller of tune_tir as a RuntimeError without text.
 tvm_ffi.error.register_error("KeyboardInterrupt", KeyboardInterrupt)
 
 
@@ -33,8 +33,7 @@ class Conditions:
 
 
 def conditions(target: Target, threads: int | None) -> Conditions:
-    """The conditions for a target exactly as it is given; ``threads`` are its ``num-cores``, as far as this machine has
-    them, if left out.
+    """The conditions for exactly this target; ``threads`` defaults to its ``num-cores``, at most this machine's cores.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def conditions(target: Target, threads: int | None) -> Conditions:
         This machine runs no kernels for the target.
     """
     cores = available_cores()
-    wanted = resolve_target(target, cores).attrs["num-cores"]  # a target without them is for all cores
+    wanted = resolve_target(target, cores).attrs["num-cores"]  # a target without num-cores is for all cores
     return Conditions(str(target), threads or min(int(wanted), cores))
 
 
@@ -54,7 +53,7 @@ def check_threads(threads: int | None) -> None:
 
 
 class Workers:
-    """A measurer that several threads may want."""
+    """A measurer that several threads share."""
 
     def __init__(self, conditions: Conditions) -> None:
         measurer = LocalMeasurer(Target(conditions.target), conditions.threads)
@@ -65,7 +64,7 @@ class Workers:
 
     @property
     def usable(self) -> bool:
-        """Whether they are not closed, and ours: after a fork they still serve the parent."""
+        """Whether they are open and belong to this process: after a fork they still serve the parent."""
         return self._end.alive and self._owner == os.getpid()
 
     @contextmanager
@@ -75,7 +74,7 @@ class Workers:
             yield self._measurer
 
     def close(self) -> None:
-        """End the processes, once nobody uses them. May be repeated."""
+        """End the processes once no thread uses them. May be repeated."""
         with self._turn:
             self._end()
 
@@ -87,14 +86,14 @@ class InUse:
         self._workers: dict[Conditions, Workers] = {}
 
     def workers(self, conditions: Conditions) -> Workers:
-        """Workers for these conditions, the same for all users in this process; they start if there are none yet."""
+        """Workers for these conditions, shared by all users in this process; starts them if there are none yet."""
         found = self._workers.get(conditions)
         if found is None or not found.usable:
             found = self._workers[conditions] = _shared(conditions)
         return found
 
     def close(self) -> None:
-        """End them for all users; whoever needs workers later starts new ones. May be repeated."""
+        """End the workers for all users; a later request starts new ones. May be repeated."""
         for workers in self._workers.values():
             if workers.usable:
                 workers.close()

@@ -1,8 +1,8 @@
-"""Reading a sketch's skeleton (:mod:`colt.analysis.skeleton`) off its scheduled TensorIR.
+"""Reads a sketch's skeleton (:mod:`colt.analysis.skeleton`) off its scheduled TensorIR.
 
-The module that is read is the sketch replayed with some values and every movable block at the root, before
-post-processing. What cannot be read exactly (an index that is not affine, a loop that no knob explains) is taken as it
-stands; reading never fails on an unusual program, it only gets coarser.
+The module to read is the sketch replayed with some values and every movable block at the root, before post-processing.
+What cannot be read exactly (an index that is not affine, a loop that no knob explains) is taken as it stands. Reading
+never fails on an unusual program; it only gets coarser.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SPLIT_NAME = re.compile(r"(.*)_(\d+)")
 _ROUNDING = ("fabs", "floor", "ceil", "round", "trunc", "nearbyint")
 _BITS = ("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "reinterpret")
 _SUM = 0.5
-"""Operations that a sum of integers counts for, of those of a product."""
+"""Operations that a sum of integers counts as; a product counts as one."""
 _VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
 """Calls that LLVM turns into vector instructions; the others go to libm, element by element."""
 
@@ -39,10 +39,10 @@ _VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
 def read_structured(
     mod: tvm.IRModule, loops: Provenance, knob_of: Mapping[int, int], *, vector_math: bool = False
 ) -> Skeleton:
-    """The skeleton of a sketch that says itself what becomes of its loops; ``mod`` is an instance of it.
+    """The skeleton of a sketch whose trace says what becomes of its loops; ``mod`` is an instance of it.
 
-    ``loops`` tell where these come from, ``knob_of`` gives the knobs' numbers by those of their instructions;
-    ``vector_math``: calls will be replaced by :func:`colt.tvm.vector_math.rewrite`.
+    ``loops`` says where the loops come from; ``knob_of`` maps an instruction's number to its knob's number.
+    ``vector_math``: :func:`colt.tvm.vector_math.rewrite` will replace calls.
     """
     program = _Program.of(mod, vector_math)
     placed = list(_leaf_blocks(mod["main"].body, []))
@@ -57,13 +57,13 @@ def read_structured(
 
 
 def _own_pieces(place: _Placed, loops: Provenance) -> list[tuple[Any, AxisPart]]:
-    """The loops that belong to the block itself, those that were fused taken apart again."""
+    """The loops that belong to the block itself, one entry for each part of a fused loop."""
     name = str(place.block.name_hint)
     drives = _drives(place)
     found = []
     for loop in place.loops:
         pieces = loops.get(loop.loop_var)
-        if pieces is None:  # a loop of a block that has been moved: it runs over what is needed there
+        if pieces is None:  # a loop of a moved block: it runs over what is needed there
             drive = drives.get(loop.loop_var)
             pieces = (AxisPart(name, drive or "", extent=None if drive else _integer(loop.extent)),)
         found += [(loop, piece) for piece in pieces if piece.block == name]
@@ -81,7 +81,7 @@ def _drives(place: _Placed) -> dict[Any, str]:
 def _owner(
     number: int, place: _Placed, own: Sequence[Sequence[tuple[Any, AxisPart]]], numbers: Mapping[str, int]
 ) -> tuple[int, int]:
-    """The block that owns the innermost loop around this one that is not its own, and that loop's depth there."""
+    """The block that owns the innermost foreign loop around this one, and that loop's depth there."""
     mine = {loop.loop_var for loop, _ in own[number]}
     for loop in reversed(place.loops):
         if loop.loop_var in mine:
@@ -105,7 +105,7 @@ def _explicit(place: _Placed, piece: AxisPart, loop: Any, knob_of: Mapping[int, 
 def read_skeleton(
     mod: tvm.IRModule, knobs: Sequence[Knob], values: Sequence[Value], *, vector_math: bool = False
 ) -> Skeleton:
-    """The skeleton of the sketch with these knobs, of which ``mod`` is the instance with ``values``."""
+    """The skeleton of the sketch with these knobs; ``mod`` is its instance with ``values``."""
     body = mod["main"].body
     program = _Program.of(mod, vector_math)
     placed = list(_leaf_blocks(body, []))
@@ -243,7 +243,7 @@ def _loop_source(loop: Any, block: str, realize: Any, knobs: Sequence[Knob], val
 
 
 def _link(host: Any, guest: Any) -> MemoryAccess | None:
-    """The host's access to the buffer that guest and host share."""
+    """The host's access to the buffer that it shares with the guest."""
     return _shared_access(host, {str(r.source.name) for r in (*guest.reads, *guest.writes)})
 
 
@@ -279,7 +279,7 @@ def _reader_of(block: Block, blocks: Sequence[Block]) -> tuple[int, MemoryAccess
 
 @dataclass(slots=True)
 class _Body:
-    """Loads, the store and the operations of a block's body, per point."""
+    """The loads, the store and the operations of a block's body, per point."""
 
     numbers: dict[Any, int]
     vector_math: bool = False
@@ -308,7 +308,7 @@ class _Body:
             self.visit(stmt.then_case)
 
     def work(self) -> BlockWork:
-        """The operations; a multiply and an addition are taken together as far as they pair up."""
+        """The operations; multiplications and additions are fused as far as they pair up."""
         fused = min(self._multiplications, self._additions)
         rest = self._multiplications + self._additions - 2 * fused
         return BlockWork(fused, self._simple + rest, self._divisions, self._calls, self._branches)
@@ -323,7 +323,7 @@ class _Body:
             if access != self.write and access not in self.reads:
                 self.reads.append(access)
         elif _is_integer_arithmetic(node):
-            self._simple += 1 if isinstance(node, tirx.Mul) else _SUM  # nothing multiplies and adds them at once
+            self._simple += 1 if isinstance(node, tirx.Mul) else _SUM  # integers have no fused multiply-add
         elif not _is_number(node):
             return
         elif isinstance(node, tirx.Mul):
@@ -364,7 +364,7 @@ class _Body:
 
 
 def _linear(node: Any, numbers: dict[Any, int]) -> dict[int, float] | None:
-    """Coefficients of the iters in an index; ``None`` if it is not (nearly) affine. Divisions scale."""
+    """The coefficients of the iters in an index; ``None`` if it is not (nearly) affine. A division scales them."""
     if isinstance(node, tirx.IntImm):
         return {}
     if isinstance(node, tirx.Var):
@@ -400,7 +400,7 @@ def _is_number(node: Any) -> bool:
 
 
 def _is_integer_arithmetic(node: Any) -> bool:
-    """Whether the node adds or multiplies integers that are loaded, rather than being part of an index."""
+    """Whether the node adds or multiplies loaded integers, rather than being part of an index."""
     if not isinstance(node, (tirx.Add, tirx.Sub, tirx.Mul)) or str(getattr(node, "ty", "")) not in ("int32", "int64"):
         return False
     loads: list[Any] = []
@@ -409,7 +409,7 @@ def _is_integer_arithmetic(node: Any) -> bool:
 
 
 def _widens(cast: Any) -> bool:
-    """Whether elements are widened as they are loaded, which costs something for each load and not for each use."""
+    """Whether the cast widens elements as they are loaded, which costs once per load, not per use."""
     return isinstance(cast.value, tvm.ir.TensorLoad) and _bits(cast.value.ty) < _bits(cast.ty)
 
 

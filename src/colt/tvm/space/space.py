@@ -58,8 +58,8 @@ class TvmSpace:
     """A :class:`~colt.search.types.Space` over real TVM schedules; deterministic for its arguments.
 
     ``jump_probability`` is how often a random transformation is a jump; ``cache_size`` (at least 1) is the number of
-    realised programs kept, which makes asking again for a schedule's module cheap. ``vector_math`` is for the modules
-    of schedules and for what they are predicted to take: traces and the untuned program stay as they are.
+    realised programs kept, so that asking again for a schedule's module is cheap. ``vector_math`` applies to the
+    modules of schedules and to their predictions; traces and the untuned program stay as they are.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class TvmSpace:
     def given(
         cls, mod: Any, design_spaces: Sequence[Any], postprocs: Sequence[Any], target: Any = None, **options: Any
     ) -> TvmSpace:
-        """The space of what MetaSchedule hands to a search strategy's ``pre_tuning``, and of structured sketches.
+        """The space of the sketches that MetaSchedule hands to a search strategy's ``pre_tuning``.
 
-        The latter only with the ``target``, a CPU.
+        With a ``target``, which must be a CPU, it has structured sketches too.
         """
         theirs = given(design_spaces, postprocs)
         return cls(mod, theirs if target is None else _with_structured(mod, target, theirs), **options)
@@ -109,7 +109,7 @@ class TvmSpace:
 
     @property
     def untuned(self) -> Schedule:
-        """The program as it was given."""
+        """The program as given."""
         return UNTUNED
 
     @property
@@ -124,7 +124,7 @@ class TvmSpace:
 
     @property
     def plans(self) -> Plans:
-        """The sketches as they are replayed, for whoever describes them; working one out costs a replay."""
+        """The sketches as they are replayed; working one out costs a replay."""
         return self._plans
 
     def summaries(self) -> list[tuple[str, str, str]]:
@@ -153,8 +153,8 @@ class TvmSpace:
     def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
         """See :meth:`colt.search.types.Space.apply`. A jump is carried out first, wherever it stands.
 
-        An edit of a location is legal if the location is legal in ``schedule`` or after the other edits; in the
-        first case alone it is realised differently, with a note.
+        An edit of a location is legal if the location is legal in ``schedule`` or after the other edits. If it is legal
+        in ``schedule`` only, it is realised differently, with a note.
         """
         jump, edits = read_transformation(transformation)
         if jump is not None:
@@ -210,7 +210,7 @@ class TvmSpace:
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         """One edit of one knob, half of the time to a neighbour; now and then a jump, if there are several sketches.
 
-        A jump as well where no knob has another value; to the present sketch if there is no other.
+        If no knob has another value, it is a jump, to the present sketch if there is no other.
         """
         if schedule == UNTUNED:
             return (Jump(*rng.choice(self._plans.keys)),)
@@ -226,8 +226,8 @@ class TvmSpace:
     def scheduled(self, schedule: Schedule) -> Any:
         """TVM's own schedule with its trace, post-processed: for measure candidates and database records.
 
-        Raises as :meth:`apply`, and :class:`IllegalEdit` if ``schedule`` is not one that this space has realised
-        (its values would come out differently).
+        Raises what :meth:`apply` raises, and :class:`IllegalEdit` if the values of ``schedule`` would come out
+        differently: then it is not a realised schedule.
         """
         if schedule == UNTUNED:
             return self._replayer.untuned()
@@ -274,7 +274,7 @@ class TvmSpace:
     def _carry_out(
         self, plan: SketchPlan, wishes: Sequence[Wish], rng: random.Random, before: tuple[Value, ...] | None = None
     ) -> AppliedSchedule:
-        """Replay, check, post-process. ``before`` are the values that were edited, if any."""
+        """Replay, check, post-process. ``before`` holds the values before the edit, if this is one."""
         wanted = Schedule(plan.variant, plan.name, tuple(w.value if isinstance(w, Take) else "" for w in wishes))
         if self._realised.get(wanted) is not None:
             return AppliedSchedule(wanted)
@@ -320,7 +320,7 @@ def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1) -> Desig
 
 
 def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:
-    """Structured sketches first, since those at the front are looked at even if there are hundreds."""
+    """Put structured sketches first: the front of a list of hundreds is always looked at."""
     designs, messages = derive(mod, target, seed)
     return DesignSpace((*designs, *theirs.designs), theirs.postprocs, (*messages, *theirs.messages))
 

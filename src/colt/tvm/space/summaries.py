@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from colt.tvm.space.traces import Step, TraceView, Var
 
 Features = dict[str, str]
-"""For each block that has its own structure, what that is."""
+"""What is done to each block that has a structure of its own."""
 
 _UNTOUCHED = "untiled"
 
@@ -24,7 +24,7 @@ def features(view: TraceView) -> Features:
 
 
 def summarise(siblings: Sequence[Features]) -> tuple[list[str], str]:
-    """One line for each of the siblings on what sets it apart, and one on what all have in common."""
+    """One line for each sibling on what sets it apart, and one on what all have in common."""
     blocks = list(dict.fromkeys(block for sibling in siblings for block in sibling))
     common = {block for block in blocks if len({sibling.get(block) for sibling in siblings}) == 1}
     lines = [
@@ -95,6 +95,6 @@ def _block(view: TraceView, block: Var) -> str:
 
 
 def _loop_block(view: TraceView, loop: Var) -> str:
-    """The block around which a loop was found or made."""
+    """The name of the block that a loop was found or made around."""
     block = view.block_of(loop)
     return "a block" if block is None else _block(view, block)

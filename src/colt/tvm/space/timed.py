@@ -1,4 +1,4 @@
-"""Space and scorer with a stopwatch on them."""
+"""A space and a scorer that time their work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TimedSpace:
         self.untuned = space.untuned
 
     def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
-        """See :class:`~colt.search.types.Space`, as for all that follow."""
+        """See :class:`~colt.search.types.Space`, for the methods below too."""
         with self._watch("realising"):
             return self._space.knobs(schedule)
 

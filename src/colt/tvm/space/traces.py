@@ -14,7 +14,7 @@ class Var(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One instruction. ``inputs`` hold :class:`Var` and constants; ``attrs`` is TVM's own array, slow to read."""
+    """One instruction. ``inputs`` holds :class:`Var` and constants; ``attrs`` is TVM's own array, slow to read."""
 
     kind: str
     inputs: tuple[Any, ...]
@@ -39,7 +39,7 @@ class TraceView:
     uses: dict[Var, tuple[VariableUse, ...]]
 
     def maker(self, var: Any) -> Step | None:
-        """The step that makes ``var``; none for a constant."""
+        """The step that makes ``var``; ``None`` for a constant."""
         made = self.makers.get(var) if isinstance(var, Var) else None
         return None if made is None else self.steps[made.step]
 
@@ -48,7 +48,7 @@ class TraceView:
         return [(self.steps[use.step], use.slot) for use in self.uses.get(var, ())]
 
     def block_of(self, loop: Var) -> Var | None:
-        """The block whose loops were asked for when ``loop``, or what it was split from, came up."""
+        """The block whose ``GetLoops`` returned ``loop`` or the loop that it was made from."""
         maker = self.maker(loop)
         while maker is not None and maker.kind != "GetLoops":
             maker = self.maker(maker.inputs[0]) if maker.inputs else None
@@ -76,7 +76,7 @@ def read_trace(trace: Any) -> TraceView:
 
 
 def _input(value: Any, makers: dict[Var, VariableUse]) -> Any:
-    """A :class:`Var` if some step before made ``value``, a number or a text otherwise."""
+    """A :class:`Var` if an earlier step made ``value``; otherwise a number or a text."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     var = Var(hash(value))

@@ -1,4 +1,4 @@
-"""What a function must be like to be tuned."""
+"""The conditions that a function must meet to be tuned."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def require_tunable(func: PrimFunc, name: str) -> None:
 def _require_plain_tensor(parameter: Any, name: str) -> None:
     tensor, what = parameter.ty, f"argument {parameter.name} of {name}"
     if not isinstance(tensor, BufferType):
-        raise InputError(f"{what} is no tensor but {tensor}; only tensors are accepted")
+        raise InputError(f"{what} is {tensor}, not a tensor; only tensors are accepted")
     if not all(isinstance(extent, IntImm) for extent in tensor.shape):
         extents = ", ".join(map(str, tensor.shape))
         raise InputError(f"{what} has the dynamic shape ({extents}); a program is tuned for constant shapes")

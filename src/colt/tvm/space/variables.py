@@ -9,7 +9,7 @@ from tvm import tirx
 
 
 def variables(expression: Any) -> list[Any]:
-    """All occurrences, in the order of a walk."""
+    """All occurrences of variables, in the order of a walk."""
     found: list[Any] = []
     tvm_ffi.structural_walk(expression, (tirx.Var, found.append))
     return found

@@ -3,9 +3,9 @@
 >>> mod = colt.tvm.VectorMath()(sch.mod)  # a TVM pass, for a program that is scheduled already
 >>> lib = tvm.tirx.build(mod, target=target)
 
-LLVM takes ``tirx.exp`` of a vector apart into calls of ``expf``, and TVM leaves statements with ``tirx.erf`` in scalar
+LLVM breaks ``tirx.exp`` of a vector up into calls of ``expf``, and TVM leaves statements with ``tirx.erf`` in scalar
 loops. :func:`rewrite` replaces them by straight-line code of arithmetic and bit operations that stock TVM compiles for
-any CPU. ``functions`` lists what is replaced, and how far off the replacements are at most.
+any CPU. ``functions`` lists the functions that are replaced, and the largest error of each replacement.
 """
 
 from __future__ import annotations

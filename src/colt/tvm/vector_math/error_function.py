@@ -16,7 +16,7 @@ rounded to float32 before the next."""
 
 
 def erf(code: StraightLine, x: Any) -> Any:
-    """With the sign of ``x``; 1 above 3.92."""
+    """``erf(x)``; 1 above 3.92, -1 below -3.92."""
     magnitude = code.let("magnitude", code.magnitude(x))
     limited = code.let("limited", code.at_most(3.95, magnitude))
     exponent = code.let("exponent", code.polynomial(limited, _MINUS_H) * limited - limited)

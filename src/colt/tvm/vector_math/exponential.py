@@ -1,8 +1,8 @@
 """exp, exp2, sigmoid and tanh.
 
-All take ``x = n * ln 2 + f`` apart with ``|f| <= ln 2 / 2``, approximate ``e^f`` by a polynomial of degree 6 and put
-``2^n`` together from its bits (J.-M. Muller, Elementary Functions, chapter 11). Adding 1.5 * 2^23 rounds to an integer
-on every machine, also where there is no instruction for that, and leaves the integer in the lowest bits of the sum.
+All split ``x = n * ln 2 + f`` with ``|f| <= ln 2 / 2``, approximate ``e^f`` by a polynomial of degree 6 and build
+``2^n`` from its bits (J.-M. Muller, Elementary Functions, chapter 11). Adding 1.5 * 2^23 rounds to an integer on every
+machine, even without an instruction for it, and leaves the integer in the lowest bits of the sum.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _EXP = (1.0, 1.0, 0.49999997, 0.16666546, 0.041667435, 0.008366262, 0.0013870657
 
 
 def exp(code: StraightLine, x: Any) -> Any:
-    """0 below -104, infinite above 88.73."""
+    """``e^x``; 0 below -104, infinite above 88.73."""
     below = code.let("below", code.at_most(89.0, x))
     return _exp(code, code.let("within", code.at_least(-104.0, below)))
 
 
 def exp2(code: StraightLine, x: Any) -> Any:
-    """0 below -150, infinite from 128 on."""
+    """``2^x``; 0 below -150, infinite from 128 on."""
     below = code.let("below", code.at_most(129.0, x))
     within = code.let("within", code.at_least(-151.0, below))
     shifted = code.let("shifted", within + (_ROUND + 2 * _BIAS))
@@ -53,7 +53,7 @@ def tanh(code: StraightLine, x: Any) -> Any:
 
 
 def expm1(code: StraightLine, x: Any) -> Any:
-    """``e^x - 1``, relative to the result within 2 units of the last place, for a variable from -87 to 88."""
+    """``e^x - 1`` for a variable from -87 to 88; the error is within 2 units of the last place of the result."""
     shifted = code.let("shifted", x * _LOG2_E + (_ROUND + _BIAS))
     scale = code.let("scale", code.floats(code.bits(shifted) << _MANTISSA_BITS))
     f = _rest(code, x, shifted - (_ROUND + _BIAS))
@@ -69,7 +69,7 @@ def _exp(code: StraightLine, x: Any) -> Any:
 
 
 def _rest(code: StraightLine, x: Any, n: Any) -> Any:
-    """``x - n ln 2``, for ``n`` of up to 13 bits."""
+    """``x - n ln 2`` for ``n`` of up to 13 bits."""
     n = code.let("n", n)
     return code.let("f", x - n * _LN2_HIGH - n * _LN2_LOW)
 
@@ -77,7 +77,8 @@ def _rest(code: StraightLine, x: Any, n: Any) -> Any:
 def _scaled(code: StraightLine, y: Any, shifted: Any) -> Any:
     """``y * 2^n`` for ``y`` near 1, where the lowest bits of ``shifted`` are ``n + 2 * 127``.
 
-    In two steps, since neither 2^128 nor 2^-150 is a float. Only the second one rounds, if the result is subnormal.
+    It multiplies in two steps, since neither 2^128 nor 2^-150 is a float. Only the second step rounds, and only if the
+    result is subnormal.
     """
     bits = code.let("bits", code.bits(shifted))
     half = code.let("half", bits >> 1)

@@ -1,4 +1,4 @@
-"""Which functions are replaced, by what, and how good the replacements are."""
+"""The functions that are replaced, their replacements, and the replacements' errors and costs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from colt.tvm.vector_math.straight_line import StraightLine
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of one float32, as TVM names it after ``tirx.``.
+    """A function of one float32; ``name`` is TVM's name after ``tirx.``.
 
     ``expand`` writes its code for a variable. ``max_ulp`` bounds the error in units of the last place of the float32
-    result, whatever the argument: subnormal results, overflow, zeros of either sign, infinities and NaN are right.
-    ``slots`` is what an element-wise loop takes for a vector of elements, in vector multiply-adds.
+    result, for every argument: subnormal results, overflow, zeros of either sign, infinities and NaN are right.
+    ``slots`` is the time that an element-wise loop takes for one vector, in vector multiply-adds.
     """
 
     name: str

@@ -22,7 +22,7 @@ float32 before the next."""
 
 
 def log(code: StraightLine, x: Any) -> Any:
-    """``-inf`` for zeros of either sign, NaN below."""
+    """``ln x``; ``-inf`` for zeros of either sign, NaN below."""
     bits = code.let("bits", code.bits(x))
     size = code.let("size", bits & MAGNITUDE)
     subnormal = code.let("subnormal", code.negative(size - _SMALLEST_NORMAL))

@@ -1,11 +1,11 @@
 """The pass: calls of transcendental functions become the straight-line code of :data:`FUNCTIONS`.
 
-It is for CPUs, and for programs that are scheduled already: the code is long, and neither scheduling primitives nor
-cost models should have to look at it. Only what is stored is rewritten, not the indices that it depends on.
+It is for CPUs and for scheduled programs: the code is long, and scheduling primitives and cost models should not have
+to look at it. Only stored values are rewritten, not the indices that they depend on.
 
-TVM's LLVM backend demands some care with lets. It refuses lets in the values of other lets, so that the steps of a
-call in the argument of another come before those of the other. And it simplifies every value with all names replaced
-by what they stand for, which takes exponentially long in functions of functions of functions.
+TVM's LLVM backend restricts lets in two ways. It refuses lets in the values of other lets, so the steps of an inner
+call come before those of the outer call. And it simplifies every value with all names replaced by their values, which
+takes exponential time for nested functions.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _NAMESPACE = "tirx."
 _BRANCH = "if_then_else"
 _TYPES = ("float32", "float16")
 _EMULATED = ("bfloat16", "float8", "float6", "float4")
-"""TVM writes the rounding of a store to these out before it vectorises, with the value in it twice. A let that occurs
-twice is an error there."""
+"""For a store to these types, TVM writes out the rounding before it vectorises, and the value then occurs twice. A let
+that occurs twice is an error there."""
 _CPU = "llvm"
 _MOST_LEAVES = 100_000
-"""Of the code of a nest of functions, with all names replaced; that takes TVM about a second."""
+"""The limit for the code of nested functions with all names replaced; TVM takes about a second for that many."""
 
 
 def rewrite(mod: Any) -> Any:
-    """The module with vector math; the very same one if there is nothing to replace.
+    """The module with vector math; ``mod`` itself if there is nothing to replace.
 
-    Calls over float32 are replaced, and those over float16, which are computed in float32 and rounded once. Left alone
-    are calls over other types and of constants, whatever is stored as bfloat16 or narrower, all but two or three of
-    a nest of functions, calls in branches in the arguments of others, and functions for other targets than CPUs.
+    Calls on float32 are replaced, and those on float16, which are computed in float32 and rounded once. These stay:
+    calls on other types or on constants, values stored as bfloat16 or narrower, all but two or three calls of a nest,
+    calls in branches inside the arguments of other calls, and functions for targets other than CPUs.
     """
     changed = {variable: _Rewritten(function) for variable, function in mod.functions.items() if _is_for_cpu(function)}
     changed = {variable: rewritten for variable, rewritten in changed.items() if rewritten.counts}
@@ -60,7 +60,7 @@ def count_calls(mod: Any) -> Mapping[str, int]:
 
 
 def replaced_by(call: Any) -> Function | None:
-    """What a call is replaced by, wherever it stands; ``None`` if it is left alone."""
+    """The function that replaces a call, regardless of where the call is; ``None`` if the call stays."""
     name = str(getattr(call.op, "name", ""))
     found = FUNCTIONS.get(name.removeprefix(_NAMESPACE)) if name.startswith(_NAMESPACE) else None
     if found is None or str(call.ty).partition("x")[0] not in _TYPES:
@@ -76,12 +76,12 @@ def _is_for_cpu(function: Any) -> bool:
 
 
 class _Rewritten:
-    """``function`` with its calls replaced, and ``counts`` of them."""
+    """``function`` with its calls replaced, and ``counts`` of the replaced calls by name."""
 
     def __init__(self, function: Any) -> None:
         self.counts: Counter[str] = Counter()
         self._steps: Steps | None = None
-        """What comes before the outermost let whose value is being rewritten; ``None`` outside of one."""
+        """The steps to the outermost value that is being rewritten; ``None`` outside of one."""
         self._leaves = Leaves()
         body = tvm_ffi.structural_mutate(function.body, (tirx.BufferStore, self._store))
         self.function = function.with_body(body) if self.counts else function
@@ -114,7 +114,7 @@ class _Rewritten:
         return self._branches(select, parts, tirx.Select, mutator)
 
     def _let(self, let: Any, mutator: Any) -> Any:
-        """A let of the program's own. In the value of another it becomes a step like all that are made here."""
+        """Rewrite a let of the program. In the value of another let it becomes a step, like those made here."""
 
         def bind() -> tuple[Any, Any]:
             step = let.var, mutator.mutate(let.value)
@@ -131,7 +131,7 @@ class _Rewritten:
         return self._with_steps(outermost if self._steps is None else nested)
 
     def _branches(self, node: Any, parts: Sequence[Any], make: Callable[..., Any], mutator: Any) -> Any:
-        """Steps to a condition come before it, but those of a branch stay there: it may be all that guards a load."""
+        """Put a condition's steps before it, but leave a branch's inside: the branch may be all that guards a load."""
         if self._steps is not None:
             return node
 
@@ -152,7 +152,7 @@ class _Rewritten:
         return result
 
     def _with_steps(self, make: Callable[[Steps], Any]) -> Any:
-        """What is made, after the steps to it, unless these go further out."""
+        """The value that ``make`` returns, with its steps around it unless they belong to an outer value."""
         if self._steps is not None:
             return make(self._steps)
         steps: Steps = []
@@ -162,7 +162,7 @@ class _Rewritten:
         return close(steps, result)
 
     def _apart(self, make: Callable[[], Any]) -> Any:
-        """What is made, with its own steps inside."""
+        """The value that ``make`` returns, with its own steps inside."""
         outer, self._steps = self._steps, None
         result = make()
         self._steps = outer

@@ -1,4 +1,4 @@
-"""rsqrt, which TVM leaves in a scalar loop, though it has vector code for ``1 / sqrt(x)``, the same thing."""
+"""rsqrt as ``1 / sqrt(x)``: TVM has vector code for that, but leaves rsqrt itself in a scalar loop."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from colt.tvm.vector_math.straight_line import StraightLine
 
 
 def rsqrt(code: StraightLine, x: Any) -> Any:
-    """Infinite for zeros, with their sign; NaN below."""
+    """``1 / sqrt(x)``; infinite with the zero's sign for zeros, NaN below."""
     return code.number(1.0) / tirx.sqrt(x)

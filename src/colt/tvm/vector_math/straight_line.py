@@ -16,15 +16,15 @@ MAGNITUDE = 2**31 - 1
 
 
 Steps = list[tuple[Any, Any]]
-"""Variables and what they stand for, in the order in which they are computed."""
+"""Variables and their values, in the order in which they are computed."""
 
 
 class StraightLine:
-    """Writes code for ``lanes`` elements at a time, in which a value that is used several times has a name.
+    """Writes code for ``lanes`` elements at a time; a value that is used several times has a name.
 
-    The names go to the end of ``steps`` and become lets (:func:`close`), which TVM and LLVM keep, so that nothing is
-    computed twice. Neither of them reorders float arithmetic, but LLVM may round ``a * b + c`` once instead of twice,
-    and does where the target has an instruction for it: code written here has to be right both ways.
+    The names are appended to ``steps`` and become lets (:func:`close`). TVM and LLVM keep these, so nothing is computed
+    twice. Neither reorders float arithmetic, but LLVM rounds ``a * b + c`` once instead of twice if the target has an
+    instruction for it: code written here has to be right both ways.
     """
 
     def __init__(self, lanes: int, steps: Steps) -> None:
@@ -39,7 +39,7 @@ class StraightLine:
         return variable
 
     def number(self, value: float) -> Any:
-        """The same float in all lanes. Operators take plain numbers as well."""
+        """The same float in all lanes. Operators also take plain numbers."""
         return tirx.const(value, self.float_type)
 
     def bits(self, x: Any) -> Any:
@@ -51,22 +51,22 @@ class StraightLine:
         return tirx.reinterpret(self.float_type, bits)
 
     def at_most(self, limit: float, x: Any) -> Any:
-        """The smaller one; NaN for NaN, since TVM's ``Min(a, b)`` is ``b`` unless ``a < b``."""
+        """The smaller of the two; NaN for NaN, since TVM's ``Min(a, b)`` is ``b`` unless ``a < b``."""
         return tirx.Min(self.number(limit), x)
 
     def at_least(self, limit: float, x: Any) -> Any:
-        """The larger one; NaN for NaN."""
+        """The larger of the two; NaN for NaN."""
         return tirx.Max(self.number(limit), x)
 
     def negative(self, integer: Any) -> Any:
-        """A mask for :meth:`choose`: where the integer is below 0, or the sign bit of a float's bits is set."""
+        """A mask for :meth:`choose`, set where the integer is below 0 (the sign bit of a float is set)."""
         return integer >> 31
 
     def choose(self, mask: Any, true_value: Any, false_value: Any) -> Any:
-        """One float or the other.
+        """``true_value`` where the mask is set, ``false_value`` elsewhere.
 
-        TVM's own ``Select`` is not for code like this: the time to simplify those whose operands are lets grows
-        exponentially, and in the false branch of ``x > 0`` TVM takes ``x <= 0`` to be true, which NaN is not.
+        TVM's own ``Select`` does not suit code like this: simplifying it takes exponential time if its operands are
+        lets, and in the false branch of ``x > 0`` TVM assumes ``x <= 0``, which does not hold for NaN.
         """
         mask = self.let("mask", mask)
         return self.floats((self.bits(true_value) & mask) | (self.bits(false_value) & ~mask))
@@ -80,11 +80,11 @@ class StraightLine:
         return self.floats(self.bits(x) | SIGN)
 
     def with_sign(self, magnitude: Any, x: Any) -> Any:
-        """``|magnitude|`` with the sign of ``x``, that of zeros included."""
+        """``|magnitude|`` with the sign of ``x``, which may be a signed zero."""
         return self.floats((self.bits(magnitude) & MAGNITUDE) | (self.bits(x) & SIGN))
 
     def polynomial(self, x: Any, coefficients: Sequence[float]) -> Any:
-        """By Horner's rule; the constant coefficient comes first."""
+        """The polynomial at ``x`` by Horner's rule; the constant coefficient comes first."""
         result = self.number(coefficients[-1])
         for coefficient in reversed(coefficients[:-1]):
             result = result * x + coefficient
@@ -92,20 +92,20 @@ class StraightLine:
 
 
 def close(steps: Steps, result: Any) -> Any:
-    """The result with the steps that lead to it, as lets around it; none is inside the value of another."""
+    """The result with its steps as lets around it; no let is inside the value of another."""
     for variable, value in reversed(steps):
         result = tirx.Let(variable, value, result)
     return result
 
 
 class Leaves:
-    """Counts loads and free variables in expressions, once all names are replaced by what they stand for."""
+    """Counts loads and free variables in expressions whose names are all replaced by their values."""
 
     def __init__(self) -> None:
         self._of: dict[Any, int] = {}
 
     def learn(self, steps: Sequence[tuple[Any, Any]]) -> None:
-        """Take in what names stand for."""
+        """Note the values of names."""
         for variable, value in steps:
             self._of[variable] = self.count(value)
 

@@ -1,9 +1,9 @@
 """Structured sketches: our own, derived from the dataflow of any program of blocks.
 
-A program is prepared (``prepare``: pointwise blocks inlined, operands packed, row reductions split into lanes), its
-blocks are put into groups (``groups``) by what they need of each other (``flow``) and what loop nest suits them
-(``shapes``), and each group is scheduled (``emit``) with open decisions (``tiles``). ``designs`` holds the way there.
-What does not fit a rule gets no such sketch.
+``designs`` runs the steps. A program is prepared: pointwise blocks inlined, operands packed, row reductions split into
+lanes (``prepare``), extents padded (``padding``). Its blocks are put into groups (``groups``) by what they need of each
+other (``flow``) and what loop nest suits them (``shapes``). Each group is scheduled (``emit``) with open decisions
+(``tiles``). A program that fits no rule gets no structured sketch.
 """
 
 from colt.tvm.sketches.structured.designs import derive

@@ -1,4 +1,4 @@
-"""From a program to structured designs."""
+"""Derives structured designs from a program."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from colt.tvm.sketches.structured.words import describe
 
 PACKED, PADDED, TRANSPOSED, IN_LANES = "packed", "padded", "transposed", "in-lanes"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
-"""The shapes of a flow's blocks, by name, for vectors of so many bits."""
+"""Returns the shapes of a flow's blocks by name, for vectors of the given number of bits; ``None``: no design."""
 LONG = 1024
-"""A contraction with so many terms is also offered in parts."""
+"""A contraction with at least this many terms is also summed in parts."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -49,7 +49,7 @@ class _Prepared:
 
 
 def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str]]:
-    """The structured designs of ``mod``, and messages on those that TVM's primitives refused."""
+    """The structured designs of ``mod``, and a message for each that TVM's primitives refused."""
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
@@ -70,7 +70,7 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
 
 
 def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None:
-    """The program rewritten for the shapes chosen; ``None`` if none are, or it is no program of plain blocks."""
+    """The program rewritten for the chosen shapes; ``None`` if there are none or the program's blocks are not plain."""
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
         return None
@@ -92,7 +92,7 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
 
 
 def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[BlockShape]:
-    """The shapes of the blocks as they are when reductions have been split."""
+    """The shapes of the blocks after reductions have been split."""
     partial, folds = {one.vectors for one in lanes}, {one.fold for one in lanes}
     shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
     parts = [number for number, shape in enumerate(shapes) if shape.partial and shape.columns is not None]
@@ -111,7 +111,7 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
 
 
 def _better_shapes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
-    """The shapes with large contractions padded or transposed where that is faster; ``None`` if it is nowhere."""
+    """The shapes with large contractions padded or transposed where that is faster; ``None`` if it never is."""
     shapes = _shapes(flow, bits)
     least = SMALL * sum(map(work_of, flow.blocks))
     large = [block for block in flow.blocks if work_of(block) >= least]
@@ -120,7 +120,7 @@ def _better_shapes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
 
 
 def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
-    """The shapes with contractions summed in lanes rather than with operands packed; ``None`` if that is for none."""
+    """The shapes with contractions summed in lanes instead of packing operands; ``None`` if that suits none."""
     shapes = _shapes(flow, bits)
     in_lanes = {block.name: shape_in_lanes(block, shapes[block.name], bits) for block in flow.blocks}
     return None if in_lanes == shapes else in_lanes
@@ -137,7 +137,7 @@ def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) ->
 
 
 def _structures(prepared: _Prepared, threads: int) -> Iterator[tuple[str, list[Group], bool]]:
-    """The different ways of grouping, by name; each again with long sums in parts where there are any."""
+    """The different groupings by name; each again with long sums in parts, if it has any long sums."""
     seen: set[tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]] = set()
     for cut, name in _NAMES.items():
         groups = group(prepared.flow, prepared.shapes, prepared.epilogues, cut, threads)

@@ -1,6 +1,6 @@
-"""Scheduling one group: the anchor's tiles run in parallel, its producers are computed under them.
+"""Schedules one group: the anchor's tiles run in parallel, and its producers are computed under them.
 
-Loops are always kept, even those of one iteration, so that a trace fits every choice of its tiles.
+Every loop is kept, even if it has one iteration, so that a trace fits every choice of its tiles.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def emit(
     threads: int,
     long_sums: bool,
 ) -> None:
-    """Schedule the group's blocks. Raises what TVM raises where a primitive does not apply.
+    """Schedule the group's blocks. Raises what TVM raises if a primitive does not apply.
 
-    ``long_sums``: an anchor's contraction is summed in parts, each over the whole parallel tile.
+    ``long_sums``: the anchor's contraction is summed in parts, each over the whole parallel tile.
     """
     finishers: dict[int, list[int]] = {}
     for number, kernel in sorted(epilogues.items()):
@@ -56,11 +56,11 @@ class _Emitter:
     shapes: Sequence[BlockShape]
     group: Group
     finishers: dict[int, list[int]]
-    """What takes a kernel's results to where they belong, in order."""
+    """The blocks that bring each kernel's results to their place, in order, by kernel."""
     threads: int
     long_sums: bool
     tiles: dict[int, Tile] = field(default_factory=dict)
-    """By outer iter of the anchor."""
+    """The tiles by outer iter of the anchor."""
 
     def emit(self) -> None:
         parallel = self._anchor()
@@ -72,7 +72,7 @@ class _Emitter:
     # ---- the anchor ----
 
     def _anchor(self) -> Any:
-        """Tile the anchor, or the contraction that it finishes; the loop for the threads."""
+        """Tile the anchor, or the contraction that it finishes; return the loop for the threads."""
         number = self.group.anchor if self.group.kernel is None else self.group.kernel
         block, shape, rv = self._look_up(number)
         loops = self._loops(rv)
@@ -106,9 +106,9 @@ class _Emitter:
         return self._shape_nest(number, parts, sums, outer)
 
     def _longest(self, origin: int | None, loop: Any, extent: int) -> tuple[Any, int]:
-        """The loop over the anchor's outer iter of the block in which it is padded furthest, and its extent.
+        """The loop over the anchor's outer iter in the kernel that pads it furthest, and the loop's extent.
 
-        Of a contraction summed in lanes the anchor's own: its kernel's have lost their names.
+        For a contraction summed in lanes, the anchor's own loop: its kernel's loops have lost their names.
         """
         found = loop, extent
         if origin is None:
@@ -123,7 +123,7 @@ class _Emitter:
         return found
 
     def _tiled_iters(self) -> tuple[dict[int | None, int], dict[int | None, int]]:
-        """The outer iters that are tiled: rows (a kernel's rows to begin with, 0 for none's), and columns with their
+        """The outer iters that are tiled: rows with their initial number (0 without a kernel), columns with their
         width."""
         group = self.group
         rows: dict[int | None, int] = {}
@@ -147,7 +147,7 @@ class _Emitter:
         return {outer: first for outer, first in rows.items() if outer not in columns}, columns
 
     def _tile_anchor(self, rows: dict[int | None, int], columns: dict[int | None, int]) -> None:
-        """Without a kernel to follow: vectors of a pointwise anchor, or pieces of its last iter for the threads."""
+        """Tile an anchor that has no kernel: vectors if it is pointwise, or pieces of its last iter for the threads."""
         anchor = self.shapes[self.group.anchor]
         reduces = any(self.shapes[n].kind is not BlockKind.POINTWISE for n in self._blocks())
         if anchor.vector in self.group.outer and anchor.vector is not None and not reduces:
@@ -167,7 +167,7 @@ class _Emitter:
         yield from (number for number in self._blocks() if self.shapes[number].kind is BlockKind.KERNEL)
 
     def _origin(self, number: int, iter_: int) -> int | None:
-        """The anchor's outer iter whose values are just those of this iter."""
+        """The anchor's outer iter that takes the same values as this iter."""
         group = self.group
         for outer in group.outer:
             if self.flow.counterpart(group.anchor, group.members, number, outer) == iter_:
@@ -192,7 +192,7 @@ class _Emitter:
         self._shape_nest(number, parts, [loops[n] for n in reduced(block)], [])
 
     def _own_tiles(self, number: int) -> dict[int, Tile]:
-        """Tiles by the block's iter: the anchor's where it follows one, sampled ones for a kernel's other iters."""
+        """Tiles by the block's iter: the anchor's if the iter follows one, sampled ones for a kernel's other iters."""
         block, shape, rv = self._look_up(number)
         group = self.group
         touched = self.flow.touched(group.anchor, group.members, number, group.outer)
@@ -206,7 +206,7 @@ class _Emitter:
                 if tile is not None and (iter_ == shape.vector or shape.kind is BlockKind.KERNEL):
                     found[iter_] = tile
             elif iter_ in touched:
-                continue  # a part of it that is no tile
+                continue  # only a part is needed, and it is not a tile
             elif shape.kind is BlockKind.KERNEL and iter_ == shape.vector:
                 _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
             elif shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns):
@@ -227,7 +227,7 @@ class _Emitter:
         return block, self.shapes[number], self.schedule.get_sblock(block.name)
 
     def _shape_nest(self, number: int, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
-        """Order and mark the loops; ``outer`` ones are fused, and the result returned."""
+        """Order and mark the loops; fuse the ``outer`` ones and return the fused loop."""
         block, shape, rv = self._look_up(number)
         if shape.kind is BlockKind.KERNEL:
             return self._kernel(number, rv, parts, sums, outer)
@@ -248,7 +248,7 @@ class _Emitter:
         return self._fuse(outer)
 
     def _square(self, number: int, parts: dict[int, list[Any]], outer: list[Any]) -> Any:
-        """A transposition: in each square what is contiguous in the source is loaded together."""
+        """Nest a transposition: in each square, elements that are contiguous in the source are loaded together."""
         block, shape, _ = self._look_up(number)
         assert shape.square is not None
         read, written = shape.square
@@ -305,7 +305,7 @@ class _Emitter:
         return any(self.shapes[finisher].is_fold for finisher in self._finishers(number))
 
     def _few_sums(self, number: int) -> None:
-        """Sums of a few terms each, in vectors if they are partial results themselves."""
+        """Unroll sums of a few terms each, in vectors if the sums are partial results themselves."""
         block, shape, rv = self._look_up(number)
         loops = self.schedule.get_loops(rv)[-len(block.iters) :]
         along = shape.vector if shape.is_fold else None
@@ -318,15 +318,16 @@ class _Emitter:
             self.schedule.vectorize(loop)
 
     def _write_back(self, number: int, rv: Any) -> list[Any]:
-        """The blocks that take a register tile's results to where they belong; more than one if it has several."""
+        """The blocks that bring a register tile's results to their place; several if the kernel has several results or
+        finishers."""
         if number in self.finishers:
             return [self._look_up(finisher)[2] for finisher in self.finishers[number]]
         results = len(self.schedule.get(rv).writes)
         return [self.schedule.cache_write(rv, result, "global") for result in range(results)]
 
     def _writes_vectors(self, number: int) -> bool:
-        """Whether the results are written in the vectors that they are computed in, rather than in those that LLVM
-        finds: not where a part of them is cropped, or where they are transposed."""
+        """Whether the results are written in the vectors that they are computed in. If they are cropped or transposed,
+        LLVM finds the vectors instead."""
         kernel, vector = self.flow.blocks[number], self.shapes[number].vector
         if vector is None or number not in self.finishers:
             return vector is not None
@@ -347,5 +348,5 @@ class _Emitter:
 
 
 def _first_rows(shape: BlockShape) -> int:
-    """Rows of its register tile to begin with."""
+    """The initial number of rows of a register tile."""
     return FIRST_ROWS if shape.columns is None else FIRST_SIDE

@@ -1,4 +1,4 @@
-"""The dataflow of a program of blocks: who reads whom, and how much of a producer a part of a consumer needs."""
+"""The dataflow of a program of blocks: which block reads which, and how much of a producer part of a consumer needs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from colt.analysis.nests import Loop, footprint, stride
 from colt.analysis.skeleton import Block, BlockWork, MemoryAccess, Skeleton
 
 RECOMPUTED = 1.3
-"""A producer follows a tiled loop if its tiles together compute at most so many times what it computes at once."""
+"""A producer follows a tiled loop if its tiles compute at most this many times as many points as the whole."""
 _CALL, _DIVISION = 16.0, 8.0
 
 
 Extents = tuple[int, ...]
-"""Of a block's iters."""
+"""The extents of a block's iters."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Blocks in program order, which is a topological order. Blocks are meant by their numbers.
+    """Blocks in program order, which is a topological order. A number stands for the block at that position.
 
-    ``useful`` are the same blocks with the extents that they had before they were padded: who needs what of whom is
-    worked out from these, so that padding changes nothing in the dataflow.
+    ``useful`` holds the same blocks with their extents before padding. The dataflow is worked out from these, so that
+    padding does not change it.
     """
 
     blocks: tuple[Block, ...]
@@ -34,7 +34,7 @@ class Flow:
     def of(cls, skeleton: Skeleton, unpadded: Mapping[str, Extents]) -> Flow | None:
         """The flow of an unscheduled program; ``None`` if a name is used twice or a buffer is written twice.
 
-        ``unpadded`` gives the extents that blocks had before padding, by name.
+        ``unpadded`` maps a padded block's name to its extents before padding.
         """
         blocks = skeleton.blocks
         names = {block.name for block in blocks}
@@ -56,31 +56,31 @@ class Flow:
         return found
 
     def number(self, name: str) -> int:
-        """The block of that name."""
+        """The number of the block of that name."""
         return next(number for number, block in enumerate(self.blocks) if block.name == name)
 
     def producers(self, number: int) -> list[int]:
-        """The blocks whose results this one reads."""
+        """The blocks whose results this block reads."""
         found = (self._writers.get(read.buffer) for read in self.blocks[number].reads)
         return list(dict.fromkeys(producer for producer in found if producer is not None and producer != number))
 
     def consumers(self, number: int) -> list[int]:
-        """The blocks that read its results."""
+        """The blocks that read this block's results."""
         return self._consumers[number]
 
     def ancestors(self, number: int) -> set[int]:
-        """The block and all that it depends on."""
+        """The block and all blocks that it depends on."""
         found = {number}
         for producer in self.producers(number):
             found |= self.ancestors(producer)
         return found
 
     def chain_work(self, number: int) -> float:
-        """The work of the block and of all that it depends on."""
+        """The work of the block and of all blocks that it depends on."""
         return sum(work_of(self.blocks[one]) for one in self.ancestors(number))
 
     def regions(self, anchor: int, members: Collection[int], reach: Sequence[int]) -> dict[int, list[int]]:
-        """How much of each iter of the members is needed while the anchor's iters take ``reach`` values each."""
+        """How many values of each iter are needed, by block, while the anchor's iters take ``reach`` values each."""
         found = {anchor: list(reach)}
         for number in sorted(members, reverse=True):
             region = self._region(number, found)
@@ -101,7 +101,7 @@ class Flow:
     def follows(self, anchor: int, members: Collection[int], number: int, iter_: int, tile: int = 0) -> bool:
         """Whether ``number`` can be computed tile by tile of the anchor's iter without much recomputation.
 
-        Tiles of a quarter of the extent are considered if no ``tile`` is given.
+        Without a ``tile``, tiles of a quarter of the extent are considered.
         """
         extent = self.useful[anchor].iters[iter_].extent
         tile = tile or max(1, extent // 4)
@@ -111,7 +111,7 @@ class Flow:
         return math.prod(region) * extent <= RECOMPUTED * tile * points_of(self.useful[number])
 
     def counterpart(self, anchor: int, members: Collection[int], number: int, iter_: int) -> int | None:
-        """The iter of ``number`` that takes exactly the values of the anchor's iter, if there is one such."""
+        """The iter of ``number`` that takes exactly the values of the anchor's iter, if there is one."""
         if number == anchor:
             return iter_
         block, extent = self.useful[number], self.useful[anchor].iters[iter_].extent
@@ -140,7 +140,7 @@ class Flow:
 
 
 def narrowed(block: Block, needed: Sequence[int]) -> list[int]:
-    """How much of each iter is computed if so much of each dimension of the result is needed."""
+    """How many values of each iter are computed if ``needed`` elements of each dimension of the result are needed."""
     region = [iter_.extent for iter_ in block.iters]
     for index, count in zip(block.write.index, needed, strict=True):
         if index is not None and len(index) == 1:
@@ -154,7 +154,7 @@ def step_of(access: MemoryAccess, iter_: int) -> float:
 
 
 def extents_of(block: Block) -> Extents:
-    """The extents of its iters."""
+    """The extents of the block's iters."""
     return tuple(iter_.extent for iter_ in block.iters)
 
 
@@ -175,7 +175,7 @@ def reduced(block: Block) -> list[int]:
 
 
 def points_of(block: Block) -> int:
-    """Points of the iteration space."""
+    """The number of points of the iteration space."""
     return math.prod(iter_.extent for iter_ in block.iters)
 
 
@@ -185,5 +185,5 @@ def work_of(block: Block) -> float:
 
 
 def cost_of(work: BlockWork) -> float:
-    """Operations of one point; at least one, for moving the data."""
+    """The operations of one point; at least one, for moving the data."""
     return max(1.0, work.fused + work.simple + _DIVISION * work.divisions + _CALL * work.calls + work.branches)

@@ -1,4 +1,4 @@
-"""Which blocks are computed together: an anchor whose tiles run in parallel, and the producers computed under them."""
+"""Groups of blocks computed together: an anchor whose tiles run in parallel, and the producers computed under them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from colt.tvm.sketches.structured.flow import Flow, spatial
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 
 SMALL = 1 / 16
-"""A chain of producers with less than this share of the work is cut off rather than have it restrict the tiling; also
-tried is to keep it where nothing is contracted, since such programs wait for memory."""
+"""A chain of producers with less than this share of the work is cut off if it would restrict the tiling. If nothing is
+contracted, keeping it is tried too, since such programs wait for memory."""
 JOBS = 4
-"""Tiles for each thread that must be left when a producer restricts what is tiled."""
+"""Tiles per thread that must remain if a producer restricts what is tiled."""
 
 
 class Cut(IntEnum):
-    """Where the chain of producers is cut into nests of their own."""
+    """Where the chain of producers is cut into separate nests."""
 
     NOWHERE = 0
     """Only where recomputation or lack of parallel work forces it."""
     CONTRACTIONS = 1
     """Also where a contraction would have to give up tiling one of its iters."""
     EVERYWHERE = 2
-    """Also so that each contraction is an anchor."""
+    """Also at each contraction, which becomes an anchor."""
 
 
 @dataclass(slots=True)
 class Group:
-    """Blocks by number. ``outer`` are the anchor's iters whose tiles run in parallel; ``kernel`` is the contraction
-    that the anchor itself is, or writes the results of (an epilogue)."""
+    """Blocks by number. Tiles of the anchor's ``outer`` iters run in parallel. ``kernel`` is the anchor itself if it is
+    a contraction, or the contraction whose results it finishes (an epilogue)."""
 
     anchor: int
     outer: list[int]
@@ -40,8 +40,8 @@ class Group:
 
 
 def group(flow: Flow, shapes: Sequence[BlockShape], epilogues: dict[int, int], cut: Cut, threads: int) -> list[Group]:
-    """The groups in program order of their anchors. ``epilogues`` gives the contraction that each
-    epilogue finishes, be it point by point or by adding up its lanes."""
+    """The groups in program order of their anchors. ``epilogues`` maps an epilogue to the contraction that it finishes,
+    point by point or by adding up its lanes."""
     where: dict[int, Group] = {}
     groups: list[Group] = []
     for number in reversed(range(len(flow.blocks))):
@@ -56,8 +56,8 @@ def group(flow: Flow, shapes: Sequence[BlockShape], epilogues: dict[int, int], c
 
 
 def _outer(flow: Flow, shape: BlockShape, number: int, threads: int) -> list[int]:
-    """The iters of an anchor whose tiles may run in parallel: all, but one along which LLVM is to find vectors of any
-    length is better left whole, if it is not that of a contraction."""
+    """The iters of an anchor whose tiles may run in parallel: all of them, unless LLVM should find vectors along one.
+    That one is better left whole if the others give enough tiles and the anchor is not a contraction's total."""
     iters = flow.blocks[number].iters
     outer = [n for n in spatial(flow.blocks[number]) if iters[n].extent > 1]
     others = [n for n in outer if n != shape.vector]
@@ -71,9 +71,9 @@ def _outer(flow: Flow, shape: BlockShape, number: int, threads: int) -> list[int
 
 
 def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cut: Cut, threads: int) -> bool:
-    """Let the block be computed under the group's tiles if that is worth while."""
+    """Add the block to the group if computing it under the group's tiles is worthwhile; return whether it was added."""
     if not flow.blocks[number].local:
-        return False  # what writes an argument cannot be computed in pieces
+        return False  # a block that writes an argument cannot be computed in pieces
     own = number == home.kernel
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False
@@ -101,7 +101,7 @@ def _keeps(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, i
 
 
 def _is_tiled(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, iter_: int) -> bool:
-    """Whether some contraction of the group has its rows or vectors along the iter; so may it be without any."""
+    """Whether a contraction of the group has its rows or vectors along the iter; true if there is no contraction."""
     blocks = (home.anchor, *home.members, number)
     kernels = [n for n in blocks if shapes[n].kind is BlockKind.KERNEL]
     matches = [(shapes[n], flow.counterpart(home.anchor, home.members, n, iter_)) for n in kernels]

@@ -1,4 +1,4 @@
-"""The loops of a block that still stands in loops of its own."""
+"""The loops of a block that still has loops of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tvm.s_tir.stmt import SBlockRealize
 
 
 def loops_by_iter(schedule: Any, block: Any) -> list[Any] | None:
-    """The loop that drives each iter; ``None`` if these are not one loop for each iter.
+    """The loop that drives each iter; ``None`` if the block does not have exactly one loop per iter.
 
-    The order of loops is not always that of iters: not after a reduction has been split, for one.
+    Loops and iters may be in different order, for example after a reduction has been split.
     """
     loops = schedule.get_loops(block)
     if not loops:
@@ -28,7 +28,7 @@ def loops_by_iter(schedule: Any, block: Any) -> list[Any] | None:
 
 
 def is_plain(schedule: Any) -> bool:
-    """Whether the program is a sequence of blocks, each in loops of its own, one for each iter."""
+    """Whether the program is a sequence of blocks, each in its own loops, one per iter."""
     scratch = schedule.copy()
     return all(
         loops_by_iter(scratch, block) is not None for block in scratch.get_child_blocks(scratch.get_sblock("root"))

@@ -1,7 +1,7 @@
-"""Extents that do not divide well are padded: ``pad_einsum`` at the head of the trace.
+"""Pads extents that do not divide well, with ``pad_einsum`` at the head of the trace.
 
-It copies operands into larger buffers with zeros at the end and crops the result. Only spatial iters are padded: what
-is computed from the zeros is cropped, whatever it is.
+``pad_einsum`` copies operands into larger buffers with zeros at the end and crops the result. Only spatial iters are
+padded, so that everything computed from the zeros is cropped.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from colt.tvm.sketches.structured.prepare import read_flow, slot_of
 from colt.tvm.sketches.structured.shapes import BlockShape, mentions
 
 _PADDED = "{}_pad"
-"""What TVM calls the copy of a buffer, and the block that makes it."""
+"""TVM's name for the copy of a buffer and for the block that makes it."""
 
 
 def pad_extents(schedule: Any, shapes: Mapping[str, BlockShape]) -> dict[str, Extents]:
-    """Pad the blocks' iters as the shapes say; the extents before that of all blocks concerned, by name."""
+    """Pad the blocks' iters as the shapes say; return the extents before padding of all affected blocks, by name."""
     unpadded: dict[str, Extents] = {}
     for name, shape in shapes.items():
         if shape.padded:
@@ -48,8 +48,8 @@ def _read(schedule: Any) -> Flow:
 
 
 def _stand_ins(schedule: Any, block: Block, padded: Extents, names: set[str]) -> Iterator[Any]:
-    """Copies of operands that stand in for them while the block is padded: of those whose index is more than a
-    variable, which TVM would refuse, and of those that have been padded for another block, whose copy has the name."""
+    """Make copies that stand in for operands while the block is padded: for operands whose index is more than a
+    variable, which TVM would refuse, and for operands already padded for another block, whose copy has the name."""
     changed = [n for n, extent in enumerate(extents_of(block)) if padded[n] != extent]
     for read in block.reads:
         rv = schedule.get_sblock(block.name)
@@ -64,7 +64,7 @@ def _stand_ins(schedule: Any, block: Block, padded: Extents, names: set[str]) ->
 
 
 def _source_extents(copy: Block) -> Extents:
-    """The part of a padded copy's iters for which there is something to copy."""
+    """The extents of a padded copy's iters that have something to copy."""
     (read,) = copy.reads
     extents = list(extents_of(copy))
     for size, index in zip(read.shape, read.index, strict=True):

@@ -1,4 +1,4 @@
-"""Rewriting at the head of a trace: pointwise blocks inlined, operands packed, results transposed, row reductions split
+"""Rewrites at the head of a trace: inlines pointwise blocks, packs operands, transposes results, splits row reductions
 into lanes."""
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from colt.tvm.sketches.structured.tiles import MAX_VECTORS, divisor
 from colt.tvm.space.skeleton import read_skeleton
 
 MANY_ROWS = 64
-"""So many rows can be reduced side by side."""
+"""This many rows hide the latency of the sums if they are reduced side by side."""
 FOLDED = 4
-"""Lanes of the vectors that a contraction's are folded into."""
+"""Lanes of the shorter vectors that a contraction's vectors are folded into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Packed:
 
 
 def read_flow(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({})) -> Flow | None:
-    """The dataflow of the program as it is now; see :meth:`Flow.of`."""
+    """The dataflow of the program's present state; see :meth:`Flow.of`."""
     return Flow.of(read_skeleton(schedule.mod, (), ()), unpadded)
 
 
 def inline_pointwise(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({})) -> list[str]:
-    """Inline the pointwise blocks whose work is not repeated thereby; their names."""
+    """Inline the pointwise blocks whose work is not repeated by that; return their names."""
     done: list[str] = []
     while True:
         flow = read_flow(schedule, unpadded)
@@ -68,7 +68,7 @@ def _inlinable(flow: Flow) -> str | None:
 
 
 def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
-    """For each pointwise block that finishes the results of exactly one reduction, point by point: that reduction."""
+    """Each pointwise block that finishes the results of exactly one reduction point by point, with that reduction."""
     found: dict[int, int] = {}
     for number, shape in enumerate(shapes):
         if shape.kind is not BlockKind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
@@ -85,14 +85,14 @@ def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
 
 
 def find_folds(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
-    """For each of the blocks that add up a contraction's vectors in two steps: the contraction."""
+    """Each block that adds up a contraction's vectors in one of two steps, with the contraction."""
     folds = [number for number, shape in enumerate(shapes) if shape.is_fold]
     kernels = {fold: kernel for fold in folds for kernel in flow.producers(fold)}
     return kernels | {total: kernels[fold] for fold in folds for total in flow.consumers(fold)}
 
 
 def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:
-    """Whether the consumer has the kernel's spatial iters, and no more."""
+    """Whether the consumer has exactly the kernel's spatial iters."""
     iters = range(len(flow.blocks[consumer].iters))
     large = [n for n in iters if flow.blocks[consumer].iters[n].extent > 1]
     matches = [flow.counterpart(consumer, (), kernel, n) for n in large]
@@ -115,9 +115,9 @@ def pack_operands(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Packe
 
 
 def transpose_results(schedule: Any, shapes: Mapping[str, BlockShape]) -> None:
-    """Have kernels whose vectors are not contiguous in the result write it with the vectors' dimension last.
+    """If a kernel's vectors are not contiguous in its result, make it write the result with their dimension last.
 
-    An argument is written from a copy of the result in that layout.
+    If the result is an argument, the kernel writes a copy in that layout, which is then written to the argument.
     """
     for block, shape in _with_shapes(schedule, shapes):
         if shape.transposed:
@@ -128,19 +128,19 @@ def transpose_results(schedule: Any, shapes: Mapping[str, BlockShape]) -> None:
 
 
 def slot_of(schedule: Any, rv: Any, buffer: str) -> int:
-    """Which of the block's reads is of that buffer."""
+    """The position of the buffer among the block's reads."""
     return [str(region.source.name) for region in schedule.get(rv).reads].index(buffer)
 
 
 def _with_shapes(schedule: Any, shapes: Mapping[str, BlockShape]) -> Iterator[tuple[Block, BlockShape]]:
-    """The blocks as they are now that have a shape."""
+    """The blocks that have a shape, in their present state."""
     flow = read_flow(schedule)
     assert flow is not None, "names stay distinct"
     yield from [(block, shapes[block.name]) for block in flow.blocks if block.name in shapes]
 
 
 def _vectors_last(access: MemoryAccess, shape: BlockShape) -> tirx.IndexMap:
-    """An index map that moves the dimension along which the vectors run to the end."""
+    """An index map that moves the vectors' dimension to the end."""
     (last,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
     order = [d for d in range(len(access.index)) if d != last] + [last]
     return tirx.IndexMap.from_func(lambda *dimensions: [dimensions[n] for n in order], ndim=len(order))
@@ -148,8 +148,8 @@ def _vectors_last(access: MemoryAccess, shape: BlockShape) -> tirx.IndexMap:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """A row reduction that has been split into the lanes of vectors: the block of the vectors, and the one that folds
-    them into shorter ones, if there is one."""
+    """A row reduction split into the lanes of vectors: the block of the vectors, and the block that folds them into
+    shorter ones, if there is one."""
 
     vectors: str
     fold: str | None = None
@@ -158,9 +158,9 @@ class Lanes:
 def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
     """Split row reductions into the lanes of vectors, which are added up at the end.
 
-    Where there are rows enough to hide the latency of the sums one vector is taken of each, several otherwise. A
-    contraction's vectors, one for each of its results, are added up in two steps: LLVM does not reorder sums, and one
-    lane after the other they would take a quarter of the time.
+    Each row gets one vector if there are enough rows to hide the latency of the sums, otherwise several. A contraction
+    has one vector for each result; these are added up in two steps. LLVM does not reorder sums, and adding lane after
+    lane would take a quarter of the time.
     """
     done = []
     for block, shape in _with_shapes(schedule, shapes):
@@ -181,7 +181,7 @@ def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
 
 
 def _split_twice(schedule: Any, rv: Any, shape: BlockShape) -> Lanes:
-    """Split first into the lanes that are left at the end, these again, and the two of them made one loop of lanes."""
+    """Split a contraction's sum so that two blocks add up its vectors: one folds them to ``FOLDED`` lanes, one sums."""
     loops = loops_by_iter(schedule, rv)
     assert loops is not None
     assert shape.vector is not None
@@ -200,7 +200,7 @@ def _split_twice(schedule: Any, rv: Any, shape: BlockShape) -> Lanes:
 
 
 def _joined(first: int, count: int, dtype: str) -> tirx.IndexMap:
-    """An index map of ``count`` dimensions that joins two, the second of which are the lanes that are left."""
+    """An index map of ``count`` dimensions that joins ``first`` and the next one, which has ``FOLDED`` lanes."""
 
     def mapping(*index: Any) -> list[Any]:
         return [*index[:first], index[first] * FOLDED + index[first + 1], *index[first + 2 :]]

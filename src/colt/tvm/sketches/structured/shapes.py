@@ -1,4 +1,4 @@
-"""What kind of loop nest suits a block: which of its iters becomes vectors, which rows, what has to be packed."""
+"""The loop nest that suits a block: which iter becomes vectors, which becomes rows, and what has to be packed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from colt.tvm.sketches.structured.flow import extents_of, reduced, resized, spat
 from colt.tvm.sketches.structured.tiles import MAX_ROWS, divisor
 
 COPYING_PAYS = 8
-"""An operand is packed or padded if each of its elements is used at least so often."""
+"""An operand is packed or padded if each of its elements is used at least this often."""
 BETTER = 1.1
-"""Another way is worth a variant if its register tiles promise so many times the speed."""
-SEWN_UP = 64
-"""Copying an operand counts for nothing if each of its elements is used at least so often."""
+"""Another shape is worth a variant if its register tiles promise at least this many times the speed."""
+COPYING_IS_FREE = 64
+"""The cost of copying an operand is negligible if each of its elements is used at least this often."""
 COPY = 0.9
-"""What is left of a register tile's speed for each copy of an operand or of the result that it needs."""
+"""A register tile's speed is multiplied by this for each copy of an operand or of the result that it needs."""
 
 
 class BlockKind(StrEnum):
-    """``KERNEL``: a reduction with a register tile, of vectors along a spatial iter if it has any; ``ROWS``: one whose
-    vectors run along the reduction; ``POINTWISE``: no reduction; ``LOOP``: one whose vectors are left to LLVM."""
+    """``KERNEL``: a reduction with a register tile; its vectors, if any, run along a spatial iter. ``ROWS``: one whose
+    vectors run along the sum. ``LOOP``: one whose vectors LLVM finds. ``POINTWISE``: no reduction."""
 
     KERNEL = "kernel"
     ROWS = "rows"
@@ -35,15 +35,15 @@ class BlockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlockShape:
-    """``vector`` is the iter along which vectors of ``width`` elements run, ``rows`` the iter that a kernel's register
-    tile repeats them over, ``packed`` the reads to be packed first so that they are contiguous in ``vector``.
+    """Vectors of ``width`` elements run along the iter ``vector``; a kernel's register tile repeats them over the iter
+    ``rows``. ``packed`` lists the reads to be packed first, so that they are contiguous in ``vector``.
 
-    ``padded`` are the extents that the iters are to be padded to, empty if the block is to stay as it is.
-    ``transposed``: the result is not contiguous in ``vector``, so that it has to be computed in another layout.
-    ``partial``: the vectors hold partial results of a row reduction. ``square``: two iters, along which something is
-    read and written, that are best taken in small squares because it is transposed. ``columns``: a second iter that a
-    kernel's register tile is repeated over, where all that it loads are vectors; of ``ROWS``, what will be that.
-    ``total``: adds up partial results of a contraction; those that it leaves are ``partial`` too.
+    ``padded``: the extents to pad the iters to; empty if the block is not padded. ``transposed``: the result is not
+    contiguous in ``vector``, so it is computed in another layout. ``partial``: the vectors hold partial results of a
+    row reduction. ``square``: the iters along which a transposed operand is read and the result is written; small
+    squares of them are best. ``columns``: a second iter that the register tile repeats over, if all that it loads are
+    vectors; a ``ROWS`` block is to become such a kernel. ``total``: the block adds up partial results of a contraction;
+    if it leaves partial results itself, it is ``partial`` too.
     """
 
     kind: BlockKind
@@ -60,12 +60,12 @@ class BlockShape:
 
     @property
     def is_fold(self) -> bool:
-        """Adds up partial results and leaves some."""
+        """Whether the block adds up partial results and leaves partial results."""
         return self.partial and self.total
 
     @property
     def is_contraction(self) -> bool:
-        """A kernel of the program's own, with vectors."""
+        """Whether the block is a kernel with vectors that do not hold partial results."""
         return self.kind is BlockKind.KERNEL and self.vector is not None and not self.partial
 
 
@@ -91,9 +91,11 @@ def better_shape(block: Block, shape: BlockShape, vector_bits: int) -> BlockShap
 
 
 def shape_in_lanes(block: Block, shape: BlockShape, vector_bits: int) -> BlockShape:
-    """The shape of a contraction without copies of operands that are used too seldom for that: its vectors run along
-    the sum, which is contiguous in all of them. ``shape`` if there are none, or the sum is not."""
-    costly = [block.reads[n] for n in shape.packed if _uses(block, block.reads[n]) < SEWN_UP]
+    """The shape of a contraction that does not pack operands: its vectors run along the sum.
+
+    It is ``shape`` if packing costs little, or if the sum is not contiguous in the operands.
+    """
+    costly = [block.reads[n] for n in shape.packed if _uses(block, block.reads[n]) < COPYING_IS_FREE]
     return (_row_reduction(block, lanes_of(block, vector_bits)) if costly else None) or shape
 
 
@@ -104,15 +106,15 @@ def shape_of_fold(block: Block) -> BlockShape:
 
 
 def lanes_of(block: Block, vector_bits: int) -> int:
-    """Elements of the block's result in one register."""
+    """The elements of the block's result that one register holds."""
     return max(1, vector_bits // (8 * block.write.element_bytes))
 
 
 def width_of(extent: int, lanes: int) -> int:
-    """Elements of one vector statement along ``extent``: the divisor that one register holds with the fastest code.
+    """Elements of one vector statement along ``extent``: the divisor of at most one register with the fastest code.
 
-    LLVM makes poor code of statements that are longer than a register and no power of two times it, and of shorter
-    ones that are no power of two.
+    LLVM makes poor code of longer statements unless they fill a power of two of registers, and of shorter ones unless
+    their length is a power of two.
     """
     divisors = [number for number in range(1, lanes + 1) if extent % number == 0]
     return max(divisors, key=lambda number: (number * vector_quality(number, lanes), -number))
@@ -123,10 +125,10 @@ def _is_power_of_two(number: int) -> bool:
 
 
 def _pointwise(block: Block, lanes: int) -> BlockShape:
-    """Vectors if they fill registers well, and squares where something is transposed."""
+    """The shape of a block without a reduction: vectors if they fill registers well, squares for a transposition."""
     last = _contiguous(block, block.write)
     crossing = [read for read in block.reads if last is not None and step_of(read, last) not in (0, 1)]
-    if not crossing and last is not None and not block.work.branches:  # which would be taken apart again
+    if not crossing and last is not None and not block.work.branches:  # branches would take vectors apart again
         width = width_of(block.iters[last].extent, lanes)
         if _is_power_of_two(width) and width > 1:
             return BlockShape(BlockKind.POINTWISE, last, width)
@@ -135,7 +137,7 @@ def _pointwise(block: Block, lanes: int) -> BlockShape:
 
 
 def _contiguous(block: Block, access: MemoryAccess) -> int | None:
-    """The iter along which the access is contiguous."""
+    """The spatial iter along which the access is contiguous, if any."""
     found = (n for n in spatial(block) if block.iters[n].extent > 1 and step_of(access, n) == 1)
     return next(found, None)
 
@@ -144,7 +146,7 @@ def _contiguous(block: Block, access: MemoryAccess) -> int | None:
 
 
 def _kernels(block: Block, lanes: int) -> Iterator[BlockShape]:
-    """Register tiles with vectors along each iter for which that is possible."""
+    """Register tiles with vectors along each iter that allows them."""
     for column in spatial(block):
         width = width_of(block.iters[column].extent, lanes)
         steps = [step_of(read, column) for read in block.reads]
@@ -164,7 +166,7 @@ def _can_be_transposed(block: Block, column: int) -> bool:
 
 
 def _stands_alone(access: MemoryAccess, iter_: int) -> bool:
-    """Whether the iter by itself is the index of one dimension, and in no other."""
+    """Whether the iter alone is the index of one dimension and occurs in no other."""
     if any(index is None for index in access.index):
         return False
     return [index for index in access.index if index and any(n == iter_ for n, _ in index)] == [((iter_, 1.0),)]
@@ -175,15 +177,15 @@ def _copying_pays(block: Block, access: MemoryAccess) -> bool:
 
 
 def _uses(block: Block, access: MemoryAccess) -> int:
-    """How often each element is used."""
+    """How often each element of the access is used."""
     moving = {n for index in access.index for n, _ in index or ()}
     return math.prod(block.iters[n].extent for n in spatial(block) if n not in moving)
 
 
 def _rows(block: Block, column: int | None) -> int | None:
-    """The spatial iter over which the vectors that were loaded can be used again; the largest if there are several.
+    """The largest spatial iter over which loaded vectors can be reused.
 
-    Without such an iter the one for which the fewest elements are loaded: windows that overlap.
+    Without such an iter, the one that loads the fewest elements because windows overlap.
     """
     candidates = [n for n in spatial(block) if n != column and block.iters[n].extent > 1]
     vectors = [read for read in block.reads if column is not None and step_of(read, column) != 0]
@@ -194,8 +196,10 @@ def _rows(block: Block, column: int | None) -> int | None:
 
 
 def _columns(block: Block, vector: int, rows: int) -> int | None:
-    """The spatial iter over which vectors that move with the rows can be used again; the largest of several. ``None``
-    if the rows move all vectors, or none: then the others, or what is no vector, need no such iter."""
+    """The largest spatial iter over which vectors that move with the rows can be reused.
+
+    ``None`` if the rows move all vectors, or none: then no such iter is needed.
+    """
     vectors = [read for read in block.reads if step_of(read, vector) != 0]
     moving = [read for read in vectors if mentions(read, rows)]
     if not moving or len(moving) == len(vectors):
@@ -206,12 +210,12 @@ def _columns(block: Block, vector: int, rows: int) -> int | None:
 
 
 def mentions(access: MemoryAccess, iter_: int) -> bool:
-    """Whether the access moves with the iter, or may do so."""
+    """Whether the access moves with the iter, or may move with it."""
     return any(terms is None or any(n == iter_ for n, _ in terms) for terms in access.index)
 
 
 def _loads(block: Block, rows: int) -> float:
-    """Elements that each row of a tile loads."""
+    """The elements that each row of a tile loads."""
     reach = [iter_.extent if iter_.reduce else 1 for iter_ in block.iters]
     reach[rows] = min(MAX_ROWS, block.iters[rows].extent)
     return sum(math.prod(footprint(read, reach)) for read in block.reads) / reach[rows]
@@ -221,8 +225,8 @@ def _loads(block: Block, rows: int) -> float:
 
 
 def _paddings(block: Block, lanes: int) -> Iterator[BlockShape]:
-    """Register tiles with each choice of vectors, of the block as it is and with extents padded to whole vectors and to
-    rows that have good divisors."""
+    """Register tiles with vectors along each possible iter: first with extents padded to whole vectors and to rows with
+    good divisors, then without padding."""
     for column in spatial(block):
         extents = list(extents_of(block))
         if _can_be_padded(block, column):
@@ -237,8 +241,7 @@ def _paddings(block: Block, lanes: int) -> Iterator[BlockShape]:
 
 
 def _can_be_padded(block: Block, iter_: int) -> bool:
-    """Whether the iter can have more values than the arguments have elements: where these would be read there are
-    padded copies, which pay."""
+    """Whether the iter can be padded beyond the arguments' extents: padded copies can replace operands, and pay."""
     touching = [access for access in (*block.reads, block.write) if mentions(access, iter_)]
     paying = all(_copying_pays(block, read) for read in block.reads if mentions(read, iter_))
     once = len({read.buffer for read in block.reads}) == len(block.reads)
@@ -246,25 +249,25 @@ def _can_be_padded(block: Block, iter_: int) -> bool:
 
 
 def _round_up(extent: int, lanes: int) -> int:
-    """The next multiple of a whole register, or of the part of it that holds all."""
+    """The extent rounded up to whole registers, or to the smallest power of two of lanes that holds it."""
     width = min(lanes, 1 << (extent - 1).bit_length())
     return -(-extent // width) * width
 
 
 def _rounded_rows(extent: int) -> int:
-    """The extent with the best register tiles for its size, padding counted as waste."""
+    """The extent padded to the best register tiles, padding counted as waste; unchanged if that gains too little."""
     best = max(range(extent, extent + MAX_ROWS), key=lambda padded: (_reuse(padded) * extent / padded, -padded))
     return best if _reuse(best) * extent / best >= BETTER * _reuse(extent) else extent
 
 
 def _reuse(extent: int) -> float:
-    """Multiply-adds of each vector load in the largest register tile that divides the rows: 1 is the limit."""
+    """Multiply-adds per vector load in the largest register tile that divides the rows: 1 is the limit."""
     rows = divisor(extent, MAX_ROWS)
     return rows / (rows + 1)
 
 
 def _quality(block: Block, shape: BlockShape, lanes: int) -> float:
-    """The share of the peak that the register tile allows, as far as extents decide it."""
+    """The share of the peak that the register tile allows, as far as it depends on the extents."""
     assert shape.vector is not None
     extents = shape.padded or extents_of(block)
     useful = math.prod(extents_of(block)) / math.prod(extents)
@@ -277,7 +280,7 @@ def _quality(block: Block, shape: BlockShape, lanes: int) -> float:
 
 
 def _row_reduction(block: Block, lanes: int) -> BlockShape | None:
-    """Partial results in the lanes of a vector, along a reduced iter that is contiguous in what is read."""
+    """Partial results in the lanes of a vector, along a reduced iter that is contiguous in the operands."""
     for along in reversed(reduced(block)):
         steps = [step_of(read, along) for read in block.reads]
         width = width_of(block.iters[along].extent, lanes)
@@ -290,7 +293,7 @@ def _row_reduction(block: Block, lanes: int) -> BlockShape | None:
 
 
 def _loop(block: Block) -> BlockShape | None:
-    """A loop along which LLVM finds vectors by itself, of any length: contiguous, or nearly so in a short window."""
+    """A loop along which LLVM itself finds vectors: accesses are contiguous, or nearly so in a short window."""
     window = math.prod(block.iters[n].extent for n in reduced(block)) <= LLVM_UNROLLS
     for iter_ in spatial(block):
         steps = [step_of(read, iter_) for read in block.reads]

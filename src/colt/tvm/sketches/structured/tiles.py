@@ -1,5 +1,5 @@
-"""Tiles of loops as sampling instructions: parts that become knobs, and can be used again for the loops of blocks
-that are computed under the tile."""
+"""Tiles of loops as sampling instructions. Their parts become knobs and are reused for the loops of blocks computed
+under the tile."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from math import prod
 from typing import Any
 
 MAX_ROWS = 16
-"""Rows of a register tile."""
+"""The most rows of a register tile."""
 FIRST_SIDE, FIRST_ROWS = 4, 8
-"""Rows of a register tile to begin with: of one that has several columns as well, of others."""
+"""The initial rows of a register tile that has several columns too, and of any other."""
 MAX_VECTORS = 4
-"""Vectors in each row of a register tile."""
+"""The most vectors in each row of a register tile."""
 MIDDLE = 64
-"""Elements of a tile to begin with, between the parallel loop and the register tile."""
+"""The initial elements of a tile between the parallel loop and the register tile."""
 
 SCALARS = 8
 """Sums side by side in a register tile without vectors."""
 SQUARE = 8
-"""Elements of a side of the squares in which something is transposed."""
+"""The side, in elements, of the squares of a transposition."""
 TERMS = 256
-"""Terms of a part of a long sum to begin with."""
+"""The initial terms of one part of a long sum, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ def divisor(number: int, limit: int) -> int:
 
 
 def sample_rows(schedule: Any, loop: Any, extent: int, jobs: int, middle: int, first: int = FIRST_ROWS) -> Tile:
-    """A tile of (parallel,) ``middle`` parts and rows of the loop, which stays as it is.
+    """A tile of (a parallel part,) ``middle`` parts and rows. The loop itself is not split.
 
-    ``jobs``: how many parallel pieces there should be at least to begin with, 0 if none of it is parallel. ``first``:
-    rows to begin with at most.
+    ``jobs``: the initial number of parallel pieces, at least; 0 if there is no parallel part. ``first``: the most
+    initial rows.
     """
     rows = divisor(extent, first)
     rest = extent // rows
@@ -62,17 +62,17 @@ def sample_rows(schedule: Any, loop: Any, extent: int, jobs: int, middle: int, f
 
 
 def split_rows(schedule: Any, loop: Any, tile: Tile) -> list[Any]:
-    """Split the loop into the parts of a tile of rows, which may be more than it has: the rest is left out."""
+    """Split the loop into the parts of a tile of rows. The parts may exceed the loop; the excess is not computed."""
     return list(schedule.split(loop, list(tile.parts)))
 
 
 def sample_columns(
     schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True
 ) -> tuple[list[Any], Tile]:
-    """A tile of (parallel,) middle and vectors of ``width``: the loops it is split into, and the tile.
+    """A tile of (a parallel part,) a middle part and vectors of ``width``; the loops it splits into, and the tile.
 
-    The last vector may have more than there is left. Without ``split`` there are but the loop over vectors and that of
-    one, for parts that are used after the block has been moved. See :func:`sample_rows`.
+    The last vector may exceed the loop. Without ``split``, the loops are only that over vectors and that over a
+    vector's lanes; the parts are used after the block has been moved. See :func:`sample_rows`.
     """
     count = -(-extent // width)
     if count == 1 and not jobs:
@@ -87,19 +87,19 @@ def sample_columns(
 
 
 def _sample(schedule: Any, loop: Any, limit: int, decision: list[int]) -> tuple[Any, ...]:
-    """Open parts, or the only ones there are."""
+    """Sampled parts; constants if only one choice exists."""
     if prod(decision) == 1:
         return tuple(decision)
     return tuple(schedule.sample_perfect_tile(loop, len(decision), limit, decision))
 
 
 def _inside(count: int, size: int, jobs: int) -> int:
-    """How many pieces of ``size`` a parallel one begins with."""
+    """How many pieces of ``size`` a parallel piece holds initially."""
     return divisor(count, min(max(1, MIDDLE // size), max(1, count // jobs))) if jobs else count
 
 
 def split_sum(schedule: Any, loop: Any, extent: int) -> list[Any]:
-    """A reduction in two parts."""
+    """Split a reduction into two loops."""
     inner = divisor(extent, TERMS)
     return list(schedule.split(loop, list(_sample(schedule, loop, -1, [extent // inner, inner]))))
 
@@ -107,7 +107,7 @@ def split_sum(schedule: Any, loop: Any, extent: int) -> list[Any]:
 def split_inner(schedule: Any, loop: Any, tile: Tile | None, padded: bool) -> list[Any]:
     """Split a loop that runs over one parallel piece of the tile.
 
-    ``padded``: the iter has been padded to the tile, so that whole tiles can be computed even where less is needed.
+    ``padded``: the iter has been padded to the tile, so whole tiles can be computed even if less is needed.
     """
     if tile is None:
         return [loop]

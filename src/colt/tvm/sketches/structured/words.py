@@ -1,4 +1,4 @@
-"""A structured design in one line, for people and language models."""
+"""A one-line description of a structured design, for people and language models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from colt.tvm.sketches.structured.shapes import BlockShape
 def describe(
     flow: Flow, shapes: Sequence[BlockShape], groups: Sequence[Group], packed: Sequence[Packed], long_sums: bool
 ) -> str:
-    """What runs in parallel, what is computed under it, and the register tiles."""
+    """One line: what runs in parallel, what is computed under it, and the register tiles."""
     copies = {one.copy for one in packed} | {flow.blocks[n].name for n in _padded(flow) if not shapes[n].is_contraction}
     shown = [one for one in groups if one.members or flow.blocks[one.anchor].name not in copies]
     nests = [_nest(flow, shapes, one) for one in shown]
@@ -67,11 +67,11 @@ def _register_tile(flow: Flow, shapes: Sequence[BlockShape], number: int) -> str
 
 
 def _total_of(flow: Flow, shapes: Sequence[BlockShape], number: int) -> int:
-    """The block that adds up the last of what the block's vectors hold."""
+    """The block that adds up the partial results of this block last."""
     (consumer,) = flow.consumers(number)
     return _total_of(flow, shapes, consumer) if shapes[consumer].is_fold else consumer
 
 
 def loop_name(iter_name: str) -> str:
-    """The loop that drives an iter in an unscheduled program."""
+    """The name of the loop that drives an iter in an unscheduled program."""
     return iter_name.removeprefix("v_")
