@@ -7,20 +7,16 @@ is made up: what these runs are about is calls, and measuring would take nearly 
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pytest
-import tvm_ffi
 
 import colt
 from colt.events import Event
-from colt.measure.base import Fate, Job, Limits, Measurement, Noise, Verification
 from colt.proposers import openings
 from colt.proposers.language import client
 from colt.proposers.language.money import Prices
@@ -30,6 +26,7 @@ from colt.run.finish import Result
 from tests.helpers.chat_members import PRICES
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.simulated_model import simulated_reply
+from tests.helpers.simulated_runs import simulated
 
 KEY_VARIABLE = "COLT_TEST_KEY"
 TRIALS = 10
@@ -40,60 +37,8 @@ TIMEOUT_S = 0.3
 """Of calls to endpoints that take longer; others have time, since a machine with other loads is slow as well."""
 SLOW = (Part.SLOW, Part.TRICKLE, Part.TRICKLE_HEADERS)
 """Of these a run may end before they do."""
-UNTUNED_US = 5000.0
-
-
-class QuickMachine:
-    """A measurer that makes latencies up, always the same for the same program; the untuned one is slowest by far."""
-
-    trial_s = 0.01
-    """How long a trial takes."""
-    in_turn_s = 0.0
-    """How long timing in turn takes, at the end of a run."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.seconds_building = 0.0
-        self.seconds_timing = 0.0
-        self.noise = Noise()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def measure(
-        self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
-    ) -> Iterator[Measurement]:
-        for job in jobs:
-            time.sleep(self.trial_s)
-            us = UNTUNED_US if job.id < 0 else _latency_us(job.module)
-            yield Measurement(job.id, Fate.OK, us, (us, us), 0.0, self.trial_s)
-
-    def verify(self, *_: object, **__: object) -> Verification:
-        return Verification(True, 0.0, 0.0, 1e-4)
-
-    def interleave(self, modules: Sequence[Any], rounds: int, limits: Limits | None = None) -> list[list[float]]:
-        time.sleep(self.in_turn_s)
-        us = [_latency_us(module) for module in modules]
-        if len(us) == 3 and us[0] == us[2]:  # tuned, untuned, tuned
-            us[1] = UNTUNED_US
-        return [[one] * rounds for one in us]
-
-    def export(self, module: Any, path: Path, limits: Limits | None = None) -> None:
-        path.write_bytes(b"no kernel")
-
-    def take_remarks(self) -> list[str]:
-        return []
-
-
-def _latency_us(module: Any) -> float:
-    return 20.0 + int(tvm_ffi.structural_hash(module)) % 1000
+TRIAL_S = 0.01
+"""How long a trial takes: something has to come back meanwhile."""
 
 
 class PoolRuns:
@@ -166,9 +111,9 @@ def _toml(value: object) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value).replace("'", '"')
 
 
-def quick_machine(patch: pytest.MonkeyPatch) -> None:
-    """No hardware, and little patience with endpoints."""
-    patch.setattr(context, "LocalMeasurer", QuickMachine)
+def quick_machine(patch: pytest.MonkeyPatch, in_turn_s: float = 0.0) -> None:
+    """No hardware, and little patience with endpoints. A trial takes ``TRIAL_S``, the end of a run ``in_turn_s``."""
+    patch.setattr(context, "LocalMeasurer", lambda *_, **__: simulated(trial_s=TRIAL_S, in_turn_s=in_turn_s))
     patch.setattr(consulting, "RETRY", RETRY)
     patch.setattr(client, "GRACE_S", 0.1)
     patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time

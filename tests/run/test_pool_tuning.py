@@ -304,9 +304,8 @@ CHILD = """
 import sys
 import pytest
 from colt import cli
-from tests.helpers.pool_runs import QuickMachine, quick_machine
-quick_machine(pytest.MonkeyPatch())
-QuickMachine.in_turn_s = float(sys.argv[1])
+from tests.helpers.pool_runs import quick_machine
+quick_machine(pytest.MonkeyPatch(), in_turn_s=float(sys.argv[1]))
 sys.exit(cli.main(sys.argv[2:]))
 """
 LONG_S = 60.0
