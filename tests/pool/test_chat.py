@@ -224,7 +224,7 @@ FAULTS: list[tuple[Part, ErrorKind, str]] = [
     (Part.BAD_REQUEST, ErrorKind.BAD_REQUEST, "answers 400: unsupported parameter"),
     (Part.REDIRECT, ErrorKind.BAD_REQUEST, "answers 307: no reason given"),
     (Part.GARBAGE, ErrorKind.GARBAGE, "not JSON"),
-    (Part.NO_COMPLETION, ErrorKind.GARBAGE, "no chat completion"),
+    (Part.NO_COMPLETION, ErrorKind.GARBAGE, "not a chat completion"),
     (Part.BOMB, ErrorKind.GARBAGE, "not JSON"),
     (Part.EMPTY, ErrorKind.EMPTY, "the answer is empty"),
     (Part.USED_UP, ErrorKind.EMPTY, "raise max_output_tokens"),

@@ -141,7 +141,7 @@ def _dollars(given: Decimal | float | None) -> Decimal | None:
 def member_in_words(member: ModelMember | ExpertMember) -> MemberInWords:
     """A member as prompts tell it; built-in experts are free."""
     if isinstance(member, ExpertMember):
-        return MemberInWords(member.spec, 0.0, 0.0)
+        return MemberInWords(member.spec, 0.0, 0.0, builtin=True)
     prices = member.prices
     if prices is None:
         return MemberInWords(member.spec)
