@@ -9,7 +9,7 @@ from typing import Any
 
 _SKETCH = re.compile(r"^## ([\w-]+/[\w-]+?)(?:(\d+) to [a-z]+(\d+))?(?::.*)?$", re.MULTILINE)
 _TILE = re.compile(r"^\S+=\[[\d,]+\]")
-_MODELS = re.compile(r"^(\S+): [\d.]+B parameters", re.MULTILINE)
+_MODELS = re.compile(r"^(\S+): (?:built-in expert, ranked as )?[\d.]+B parameters", re.MULTILINE)
 _WANTED = re.compile(r"Give (\d+|one)")
 
 

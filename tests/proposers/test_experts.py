@@ -11,7 +11,7 @@ from colt.errors import InputError
 from colt.measure.base import Fate
 from colt.proposers.experts import builtin
 from colt.proposers.experts.architect import Architect
-from colt.proposers.experts.routing import hit_rate, next_model
+from colt.proposers.experts.routing import hit_rate, next_member
 from colt.proposers.openings import BY_CHANCE, CONSTRUCTED, openings
 from colt.search.search import Search
 from colt.search.toy import ToyScorer, ToySpace
@@ -76,11 +76,11 @@ def asked_next(models: list[MemberView]) -> str:
     import dataclasses
 
     observation = dataclasses.replace(situation.observation, models=tuple(models))
-    names = [next_model(observation, random.Random(seed)) for seed in range(200)]
+    names = [next_member(observation, random.Random(seed)) for seed in range(200)]
     return statistics.mode(names)
 
 
-def test_the_smallest_model_that_is_likely_to_hit_is_asked_next() -> None:
+def test_the_smallest_member_that_is_likely_to_hit_is_asked_next() -> None:
     assert asked_next([view("small", 7, 9, 11), view("large", 400, 10, 10)]) == "small"
     assert asked_next([view("small", 7, 1, 19), view("large", 400, 10, 10)]) == "large"
 

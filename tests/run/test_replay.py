@@ -522,7 +522,7 @@ def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     recording.write_bytes(before.replace(b"You are large.", b"You are little."))
     assert recording.read_bytes() != before
     assert "was not asked what it is recorded to have been" in str(replayed(tmp_path / "run"))
-    recording.write_bytes(before.replace(b"None has a share", b"Each has a share"))
+    recording.write_bytes(before.replace(b"No member is owed", b"No member is Owed"))
     assert recording.read_bytes() != before
     assert "the text that every prompt begins with is another one" in str(replayed(tmp_path / "run"))
 

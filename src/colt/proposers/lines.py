@@ -1,4 +1,4 @@
-"""Where in a TOML file a key stands, for messages: the parser of the standard library does not tell."""
+"""Finds the line of a key in a TOML file, for messages; the standard library's parser doesn't keep it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _KEY = re.compile(r"""^\s*["']?([A-Za-z0-9_-]+)["']?\s*[.=]""")
 
 
 class Lines:
-    """Lines of a file that is an array of tables (``[[table]]``), which may have tables of their own within."""
+    """The lines of a file with an array of tables (``[[table]]``), which may contain tables themselves."""
 
     def __init__(self, text: str, table: str) -> None:
         self._starts: list[int] = []
@@ -25,7 +25,7 @@ class Lines:
                     self._keys.append(keys)
                 elif name == table:
                     keys.setdefault(inner, number)
-                    keys = {}  # keys of a table within are not told apart
+                    keys = {}  # keys of an inner table are not looked up
                 else:
                     self._before.setdefault(name, number)
                     keys = {}
@@ -33,11 +33,11 @@ class Lines:
                 keys.setdefault(key[1], number)
 
     def of(self, index: int, key: str | None = None) -> int | None:
-        """The line of a key of the ``index``-th table, or of its header if it has no such line."""
+        """The line of a key of the ``index``-th table, or else of the table's header."""
         if index >= len(self._starts):
             return None
         return self._keys[index].get(key or "", self._starts[index])
 
     def outside(self, key: str) -> int | None:
-        """The line of a key or table that belongs to no table of the array."""
+        """The line of a key or table outside the array."""
         return self._before.get(key)

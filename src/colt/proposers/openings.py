@@ -1,4 +1,4 @@
-"""Openings: what the root's children are chosen from."""
+"""Openings: the schedules that the root's children are chosen from."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from colt.proposers.experts.architect import Architect
 from colt.search.types import Proposer, Space
 
 SAMPLED = 48
-"""Random schedules over all sketches."""
+"""How many random schedules are drawn, over all sketches."""
 CONSTRUCTED = 12
-"""Schedules that the architect constructs, if it is in the pool."""
+"""How many schedules the architect constructs, if it is in the pool."""
 BY_CHANCE = "sampled"
-"""Who made the random ones."""
+"""The proposer that random schedules are credited to."""
 
 
 def openings(space: Space, proposers: Sequence[Proposer], rng: random.Random) -> Iterator[tuple[Schedule, str]]:
-    """Constructed and sampled schedules of all sketches, realised, each with who made it."""
+    """Constructed and sampled schedules of all sketches, realised, each with the name of its proposer."""
     for proposer in proposers:
         if isinstance(proposer, Architect):
             for schedule in proposer.construct(CONSTRUCTED, rng):

@@ -17,17 +17,17 @@ SCHEMA = 1
 
 
 class Verdict(StrEnum):
-    """What may be said of the winner, or of the fastest schedule if none won, against the untuned program."""
+    """How the winner, or the fastest schedule if none won, compares with the untuned program."""
 
     FASTER = "faster"
     NO_DIFFERENCE = "no significant difference"
     SLOWER = "slower"
-    UNDECIDED = "undecided"  # one round has no interval
-    NOT_COMPARED = "not compared"  # no correct schedule was there to be compared
+    UNDECIDED = "undecided"  # there was only one round, which gives no interval
+    NOT_COMPARED = "not compared"  # no schedule was correct
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the receipt's parts: immutable, checked for types when read."""
+    """Base of the receipt's parts: immutable; types are checked on reading."""
 
 
 class TensorShape(_Record, frozen=True):
@@ -40,7 +40,7 @@ class TensorShape(_Record, frozen=True):
 
 
 class WorkloadPart(_Record, frozen=True):
-    """What was tuned. ``flops`` is ``None`` if it is not known."""
+    """What was tuned. ``flops`` is ``None`` if not known."""
 
     name: str
     size: str | None
@@ -50,9 +50,9 @@ class WorkloadPart(_Record, frozen=True):
 
 
 class HardwarePart(_Record, frozen=True):
-    """Where it ran; peaks as measured on this machine, ``fma_gflops`` and ``bandwidth_gbs`` with ``peak_threads``.
+    """Where the kernels ran, and its measured peaks; ``fma_gflops`` and ``bandwidth_gbs`` are of ``peak_threads``.
 
-    For a ``board`` (tracker and key) cpu and cores are those of the target, and no peak is known."""
+    With a ``board`` (tracker and key), cpu and cores are the target's, and no peak is known."""
 
     cpu: str
     cores: int
@@ -67,8 +67,8 @@ class HardwarePart(_Record, frozen=True):
 
 
 class RooflinePart(_Record, frozen=True):
-    """What the program can reach at most here, which peak (``fma`` or ``bandwidth``) limits it to that, and the share
-    of it that the program of the run's result reaches."""
+    """The most that the program can reach here, the peak (``fma`` or ``bandwidth``) that bounds it, and the share of it
+    that the run's result reaches."""
 
     gflops: float
     bound: str
@@ -76,8 +76,8 @@ class RooflinePart(_Record, frozen=True):
 
 
 class PricesPart(_Record, frozen=True):
-    """US dollars per million tokens at which the run counted, and where they are from; ``cached_input`` of input that
-    the provider reads from its cache."""
+    """The prices that the run counted by, in US dollars per million tokens, and their source. ``cached_input`` is for
+    input that the provider reads from its cache."""
 
     input: float
     output: float
@@ -86,8 +86,8 @@ class PricesPart(_Record, frozen=True):
 
 
 class FoundPart(_Record, frozen=True):
-    """What ``colt pool check`` found about a model's endpoint, and when: whether a JSON ``schema`` is enforced, usage
-    reported, ``reasoning`` kept apart, under which name the model answered, and how long that took."""
+    """What ``colt pool check`` found about a model's endpoint, and when: whether it enforces a JSON ``schema``, reports
+    usage and keeps ``reasoning`` apart, the name under which the model answered, and how long it took."""
 
     checked: str
     usable: bool
@@ -100,9 +100,9 @@ class FoundPart(_Record, frozen=True):
 
 
 class PoolMember(_Record, frozen=True):
-    """A proposer of the pool; a ``nominal`` size is a guess, or that of a built-in expert, which has no parameters.
+    """A member of the pool. A ``nominal`` size is a guess, or that of a built-in expert, which has no parameters.
 
-    Of a language model also what its endpoint calls it, where that is, and its prices if they are known."""
+    A language model also has the endpoint's name for it, the endpoint's address, and its prices if known."""
 
     name: str
     size_b: float
@@ -111,19 +111,19 @@ class PoolMember(_Record, frozen=True):
     base_url: str | None = None
     prices: PricesPart | None = None
     found: FoundPart | None = None
-    """``None`` if the model was never probed from this machine."""
+    """``None`` if the model was never checked from this machine."""
 
 
 class TrialsPart(_Record, frozen=True):
-    """How many distinct schedules went to the hardware, and what became of them (fate → count)."""
+    """How many distinct schedules went to the hardware, and how many had each fate."""
 
     total: int
     fates: dict[str, int]
 
 
 class NoisePart(_Record, frozen=True):
-    """Other loads on the machine: how many timings were watched, how many of them were disturbed in spite of waiting
-    (their figures are corrected), the most that one was slowed down, and the seconds spent waiting."""
+    """Other loads on the machine: timings watched, timings disturbed in spite of waiting (their latencies are
+    corrected), the largest slowdown of one, and the seconds spent waiting."""
 
     timings: int
     disturbed: int
@@ -132,8 +132,8 @@ class NoisePart(_Record, frozen=True):
 
 
 class BuildPart(_Record, frozen=True):
-    """Building the trials, in seconds, each for itself although several are built at a time: all of them, what was
-    predicted for these from the size of their code, the slowest, and the winner."""
+    """Seconds of building, counted per trial although several are built at a time: all trials, their prediction from
+    the size of the code, the slowest trial, and the winner."""
 
     total: float
     predicted_total: float
@@ -142,7 +142,7 @@ class BuildPart(_Record, frozen=True):
 
 
 class LatencyPart(_Record, frozen=True):
-    """A latency in microseconds (median, and its 95 % interval) with what follows from it."""
+    """A latency in microseconds (median and its 95 % interval), and what follows from it."""
 
     latency_us: float
     gflops: float | None
@@ -151,7 +151,7 @@ class LatencyPart(_Record, frozen=True):
 
 
 class BestPart(LatencyPart, frozen=True, kw_only=True):
-    """The winner. ``transformation`` leads to it in words, knob by knob."""
+    """The winner. ``transformation`` says in words how it is made from the untuned program."""
 
     trial: int
     proposed_by: str
@@ -164,7 +164,7 @@ class BestPart(LatencyPart, frozen=True, kw_only=True):
 class VerifiedPart(_Record, frozen=True):
     """Whether the winner computes what the untuned program computes, on random inputs.
 
-    ``leaders`` counts the schedules that were compared so, ``wrong`` those of them that compute something else.
+    ``leaders`` counts the schedules that were compared, ``wrong`` those of them that compute something else.
     """
 
     ok: bool
@@ -177,21 +177,21 @@ class VerifiedPart(_Record, frozen=True):
 
 
 class FunctionPart(_Record, frozen=True):
-    """A transcendental function in the result: how many calls of it were replaced, and the bound of the error."""
+    """A transcendental function in the result: how many of its calls were replaced, and the bound of the error."""
 
     calls: int
     max_ulp: float
 
 
 class MathPart(_Record, frozen=True):
-    """How the run's schedules compute transcendental functions, and those of the run's result, by name."""
+    """How the run's schedules compute transcendental functions; ``replaced`` has those of the result, by name."""
 
     exact: bool
     replaced: dict[str, FunctionPart]
 
 
 class ProposerPart(_Record, frozen=True):
-    """What one proposer did. Trials of ``random`` came from fallbacks, of ``sampled`` from the openings."""
+    """What one proposer did. Trials of ``random`` came from fallbacks, those of ``sampled`` from the openings."""
 
     calls: int = 0
     trials: int = 0
@@ -207,14 +207,14 @@ class ProposerPart(_Record, frozen=True):
 
 
 class ModelPart(_Record, frozen=True):
-    """What calling one language model took.
+    """The calls of one language model.
 
-    ``answered`` calls gave a text, others are in ``failed`` by what went wrong. ``requests`` counts retries as well;
-    ``retried`` says what went wrong before those. Of the answers ``in_reasoning`` came in the reasoning channel, and
-    ``served_as`` from models of other names, as the endpoint says. ``unusable`` are parts of answers that could not be
-    taken, ``passed`` turns that went to another model while this one was out, ``benched`` how often it was, after
-    failures or answers of no use. Of tokens ``cached`` is the part of ``input`` that came from the provider's cache;
-    ``unreported`` requests were charged in full, since nobody said what they used."""
+    ``answered`` calls gave a text; ``failed`` counts the others by kind of failure. ``requests`` includes retries;
+    ``retried`` counts the failures before them by kind. ``in_reasoning`` answers came in the reasoning channel;
+    ``served_as`` counts answers under another model's name. ``unusable`` counts parts of answers that were dropped.
+    ``passed`` turns went to another member while this one was benched; ``benched`` counts how often it was, after
+    failures or useless answers. ``cached`` is the part of ``input`` tokens that came from the provider's cache.
+    ``unreported`` requests were charged in full because the endpoint reported no usage."""
 
     answered: int = 0
     failed: dict[str, int] = {}
@@ -234,8 +234,7 @@ class ModelPart(_Record, frozen=True):
 
 
 class SpendingPart(_Record, frozen=True):
-    """What language models cost, all together, the ceilings it was held to, and why no more calls were made, if the run
-    ended them itself."""
+    """What all language models together cost, the ceilings, and why the run ended the calls, if it did."""
 
     usd: float
     requests: int
@@ -248,7 +247,7 @@ class SpendingPart(_Record, frozen=True):
 
 
 class ScorerPart(_Record, frozen=True):
-    """Which scorer was in charge at the end, and the held-out rank correlations that decided it (if tried)."""
+    """The scorer in use at the end, and the held-out rank correlations that decided it, if any."""
 
     version: str
     analytical_rank: float | None
@@ -265,7 +264,7 @@ class SpacePart(_Record, frozen=True):
 
 
 class Receipt(_Record, frozen=True, kw_only=True):
-    """Everything about a run that its reader may want to hold against it."""
+    """Everything that a reader needs in order to judge a run."""
 
     schema: int
     workload: WorkloadPart
@@ -279,12 +278,12 @@ class Receipt(_Record, frozen=True, kw_only=True):
     trials: TrialsPart
     baseline: LatencyPart
     best: BestPart | None
-    """``None`` if no candidate ran, was verified, and had a better median than the untuned program."""
+    """``None`` if no verified schedule had a better median than the untuned program."""
     speedup: float
     noise: NoisePart | None = None
     build: BuildPart | None = None
     speedup_interval: tuple[float, float] | None = None
-    """95 %; of the result, like ``speedup``."""
+    """The 95 % interval of ``speedup``."""
     verdict: Verdict | None = None
     rounds: int | None = None
     """How often the untuned program and the winner were timed in turn."""
@@ -294,7 +293,7 @@ class Receipt(_Record, frozen=True, kw_only=True):
     proposers: dict[str, ProposerPart]
     course_alterations: int
     models: dict[str, ModelPart] | None = None
-    """Of the language models in the pool; ``None`` if there are none. ``spending`` likewise."""
+    """By language model; this and ``spending`` are ``None`` if the pool has none."""
     spending: SpendingPart | None = None
     scorer: ScorerPart
     space: SpacePart
@@ -308,11 +307,11 @@ class Receipt(_Record, frozen=True, kw_only=True):
 
 
 _CONTROL = re.compile(rb"\\u00(0[0-8bcef]|1[0-9a-f])|\x7f|\xc2[\x80-\x9f]")
-"""Characters that steer a terminal, as JSON has them."""
+"""Terminal control characters as JSON encodes them."""
 
 
 def printable(receipt: Receipt) -> Receipt:
-    """The receipt for a terminal: a file from elsewhere may hold what would steer it."""
+    """The receipt without terminal control characters, which a file from elsewhere may hold."""
     return msgspec.json.decode(_CONTROL.sub(b"?", msgspec.json.encode(receipt)), type=Receipt)
 
 
@@ -322,7 +321,7 @@ def load_receipt(run: Path) -> Receipt:
     Raises
     ------
     InputError
-        There is none, or it is not a receipt that this version reads.
+        There is no receipt, or this version cannot read it.
     """
     path = run if run.is_file() else run / RECEIPT
     try:

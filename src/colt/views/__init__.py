@@ -1,1 +1,1 @@
-"""What people see of a run: progress on a terminal, tables, machines in words. Fed by events and receipts only."""
+"""What people see of a run: progress on a terminal, tables, machines in words. Views read only events and receipts."""

@@ -6,7 +6,7 @@ from colt.machine import Cache, Hardware
 
 
 def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
-    """Name and value of everything that is known about the machine."""
+    """Everything that is known about the machine, as names and values."""
     simd, peaks = hardware.simd, hardware.peaks
     rows = [
         ("cpu", hardware.cpu),

@@ -24,7 +24,7 @@ FAILED = "FAILED"
 
 
 def result_table(receipt: Receipt) -> RenderableType:
-    """The whole result: what was found, who found it, where the time went."""
+    """The whole receipt: the result, who found it, and where the time went."""
     parts: list[RenderableType] = [_headline(receipt), _proposers(receipt)]
     if receipt.models is not None:
         parts.append(_models(receipt.models))
@@ -104,7 +104,7 @@ def _spending(part: SpendingPart) -> str:
     held = ", ".join(f"{value:g} {name}" for name, value in ceilings.items() if value is not None)
     text = f"language models: ${part.usd:.4f}, {part.requests} requests, {part.tokens:,} tokens"
     text += f"; at most {held}" if held else ""
-    return text + (f"; no more calls were made: {part.ended}" if part.ended else "")
+    return text + (f"; calls ended: {part.ended}" if part.ended else "")
 
 
 def _footer(receipt: Receipt) -> Text:

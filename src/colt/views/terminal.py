@@ -1,4 +1,4 @@
-"""ProgressView while a run goes on: a live panel on a terminal, one plain line per batch elsewhere."""
+"""The progress of a run: a live panel on a terminal, one plain line per batch elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from colt.events import Event
 
 @dataclass(slots=True)
 class CallsSoFar:
-    """What a language model cost so far."""
+    """What the calls of a language model cost so far."""
 
     requests: int = 0
     tokens: int = 0
     usd: float = 0.0
 
     def add(self, event: events.Called) -> None:
-        """One more call."""
+        """Count one more call."""
         self.requests += event.requests
         self.tokens += event.input + event.output
         self.usd += event.usd
@@ -37,7 +37,7 @@ class CallsSoFar:
 
 @dataclass(slots=True)
 class RunState:
-    """The run as far as its display cares, kept up to date from the event stream."""
+    """The part of a run's state that is displayed, kept up to date from the event stream."""
 
     trials_total: int
     started: float = field(default_factory=time.monotonic)
@@ -51,7 +51,7 @@ class RunState:
     first_told: float | None = None
     proposed_by: dict[int, str] = field(default_factory=dict)
     called: dict[str, CallsSoFar] = field(default_factory=dict)
-    """What each language model was asked, and what it cost so far."""
+    """The calls of each language model so far."""
 
     def update(self, event: Event) -> None:
         """Take one event in."""
@@ -81,7 +81,7 @@ class RunState:
         self.last = f"{event.latency_us:,.1f} us by {by}"
 
     def _measured(self, event: events.Measured) -> None:
-        """Only what the search has been told may be called best: it has been compared with the untuned program."""
+        """Only a result that the search was told can be the best: it was compared with the untuned program."""
         if event.latency_us is None:
             return
         if self.best_us is None or event.latency_us < self.best_us:
@@ -89,33 +89,33 @@ class RunState:
 
     @property
     def seconds(self) -> float:
-        """Since the start of the run."""
+        """Seconds since the start of the run."""
         return time.monotonic() - self.started
 
     @property
     def seconds_left(self) -> float | None:
-        """By the pace of the trials so far; ``None`` before the first."""
+        """Seconds left at the pace of the trials so far; ``None`` before the first trial."""
         if not self.told or self.first_told is None:
             return None
         pace = (time.monotonic() - self.first_told) / self.told
         return max(0.0, pace * (self.trials_total - self.told))
 
     def best_text(self) -> str:
-        """The best latency, and how many times faster than untuned it is."""
+        """The best latency, and its speed-up over the untuned program."""
         if self.best_us is None:
             return "none yet"
         times = f" ({self.baseline_us / self.best_us:.1f}x)" if self.baseline_us else ""
         return f"{self.best_us:,.1f} us{times}"
 
     def spent_text(self) -> str:
-        """What language models cost so far, all together; nothing if none was called."""
+        """What all language models together cost so far; empty if none was called."""
         called = self.called.values()
         usd, requests = sum(one.usd for one in called), sum(one.requests for one in called)
         return f"  ${usd:.4f} for {requests} requests" if called else ""
 
 
 class ProgressView(Protocol):
-    """A subscriber of the event stream that shows it; usable in ``with``."""
+    """A subscriber that displays the event stream; a context manager."""
 
     def __call__(self, event: Event) -> None: ...
 
@@ -127,7 +127,7 @@ class ProgressView(Protocol):
 
 
 class PlainProgress:
-    """One line per batch, and every message, for logs and pipes."""
+    """Prints one line per batch and every message, for logs and pipes."""
 
     def __init__(self, trials_total: int, stream: TextIO) -> None:
         self._state = RunState(trials_total)
@@ -135,7 +135,7 @@ class PlainProgress:
         self._shown = 0
 
     def __call__(self, event: Event) -> None:
-        """Print a line when something worth one has happened."""
+        """Take an event in; print a line for a phase, a message or a finished batch."""
         self._state.update(event)
         if isinstance(event, events.Began):
             self._print(f"{event.phase} ...")
@@ -166,14 +166,14 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A panel that is redrawn in place on a terminal."""
+    """Redraws a panel in place on a terminal."""
 
     def __init__(self, trials_total: int, console: Console) -> None:
         self._state = RunState(trials_total)
         self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
 
     def __call__(self, event: Event) -> None:
-        """Take the event in; the panel redraws itself."""
+        """Take an event in; the panel redraws itself."""
         self._state.update(event)
         if isinstance(event, events.Noted):
             self._live.console.print(Text(f"note: {event.message}", style="yellow"))
@@ -209,7 +209,7 @@ class Silent:
     """Shows nothing."""
 
     def __call__(self, event: Event) -> None:
-        """Ignore it."""
+        """Ignore the event."""
 
     def __enter__(self) -> Self:
         return self

@@ -55,8 +55,8 @@ def test_blank_lines_before_the_body_do_no_harm() -> None:
     [
         ({"content": ""}, "stop", "the answer is empty (finish_reason stop)"),
         ({"content": " \n"}, None, "the answer is empty (finish_reason missing)"),
-        ({"content": "", "reasoning": "hm, hm"}, "length", "used up before an answer (6 characters of reasoning)"),
-        ({"content": None, "refusal": "I would rather not"}, "stop", "the model refuses: I would rather not"),
+        ({"content": "", "reasoning": "hm, hm"}, "length", "used up before the answer (6 characters of reasoning)"),
+        ({"content": None, "refusal": "I would rather not"}, "stop", "the model refused: I would rather not"),
         ({}, "content_filter", "content_filter"),
     ],
 )
@@ -102,7 +102,7 @@ def test_usage_that_makes_no_sense_counts_as_not_reported(usage: object, underst
         (b"<html>", ErrorKind.GARBAGE, "not JSON"),
         (b"\xff\xfe", ErrorKind.GARBAGE, "not JSON"),
         (b"[" * 200_000, ErrorKind.GARBAGE, "not JSON"),
-        (b"[]", ErrorKind.GARBAGE, "no chat completion: a list"),
+        (b"[]", ErrorKind.GARBAGE, "not a chat completion: a list"),
         (b"{}", ErrorKind.GARBAGE, "no choices"),
         (b'{"choices": []}', ErrorKind.GARBAGE, "no choices"),
         (b'{"choices": [3]}', ErrorKind.GARBAGE, "no choices"),

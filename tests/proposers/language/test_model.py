@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from colt.proposers.language.calls import Call
-from colt.proposers.language.completion import ErrorKind
+from colt.proposers.language.client import ChatClient
+from colt.proposers.language.completion import ChatRequest, Completion, ErrorKind
 from colt.proposers.language.model import LanguageModel
+from colt.proposers.language.money import Ledger
 from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import MemberSpec, NotAsked, Observation, Proposal, ProposalError
+from colt.search.types import MemberSpec, NotAsked, ProposalError
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule
+from tests.helpers.chat_members import KEY, member
+from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.simulated_model import simulated_reply
 from tests.helpers.toy_briefing import ACTING, ToyBriefing, observation
 
@@ -28,37 +35,66 @@ class LegibleBriefing(ToyBriefing):
     sketches = "## plain/flat\n## plain/cached"
 
 
-def model() -> LanguageModel:
-    return LanguageModel(ACTING, POOL, stable_text(LegibleBriefing(SPACE), POOL), LegibleBriefing(SPACE), SPACE)
+def model(complete: Callable[[ChatRequest], Completion] | None = None) -> LanguageModel:
+    briefing = LegibleBriefing(SPACE)
+    return LanguageModel(ACTING, POOL, stable_text(briefing, POOL), briefing, SPACE, complete)
 
 
 def answered(text: str) -> Call:
     return Call(ticket=0, model=ACTING.name, prompt="", text=text)
 
 
-@dataclass
-class Conversation:
-    """Somebody who answers at once, by chance."""
+# ---- the contract of a proposer, over a loopback connection ----
 
-    model: LanguageModel
 
-    @property
-    def spec(self) -> MemberSpec:
-        return self.model.spec
+@pytest.fixture(scope="module")
+def server() -> Iterator[ChatServer]:
+    with ChatServer() as made:
+        made.think = reply_to
+        yield made
 
-    def propose(self, seen: Observation) -> Proposal:
-        request = self.model.request(seen)
-        rng = random.Random(seen.seed)
-        body = {"messages": [{"content": request.system}, {"content": request.user}]}
-        reply = json.loads(simulated_reply(body, rng))
-        reply["next_model"] = rng.choice(seen.models).spec.name
-        return self.model.read(answered(json.dumps(reply)), seen)
+
+@pytest.fixture(scope="module")
+def client(server: ChatServer) -> Iterator[ChatClient]:
+    made = ChatClient(member(server.url), Ledger(), environment={"COLT_TEST_KEY": KEY})
+    yield made
+    made.close()
+
+
+def reply_to(body: dict[str, Any]) -> str:
+    """What the simulated model answers to a prompt, by chance that depends on nothing but the node."""
+    user = body["messages"][1]["content"]
+    node = re.sub(r"^Not usable in your last answer:\n(?:- .*\n)+", "", user, flags=re.MULTILINE)
+    members = re.findall(r"^(\S+): \d+ calls?,", node, re.MULTILINE) or re.findall(r"You are (\S+)\.", node)
+    rng = random.Random(node)
+    return simulated_reply(body, rng, rng.choice(members))
 
 
 @pytest.mark.parametrize("check", PROPOSER_CHECKS, ids=rule)
-def test_it_is_a_proposer(check: object) -> None:
-    assert callable(check)
-    check(ProposerCase(lambda: Conversation(model()), SPACE, ToyScorer(SPACE)))
+def test_it_conforms(check: Callable[[ProposerCase], None], client: ChatClient) -> None:
+    check(ProposerCase(lambda: model(client.complete), SPACE, ToyScorer(SPACE)))
+
+
+def test_proposing_is_asking_and_reading(server: ChatServer, client: ChatClient) -> None:
+    it, seen = model(client.complete), observation(SPACE)
+    proposal = it.propose(seen)
+    prompt = server.asked[-1].body["messages"]
+    assert [message["content"] for message in prompt] == [(request := model().request(seen)).system, request.user]
+    assert proposal == model().read(answered(reply_to(server.asked[-1].body)), seen)
+
+
+def test_a_call_that_fails_is_a_proposal_error(server: ChatServer, client: ChatClient) -> None:
+    server.parts.append(Part.EMPTY)
+    with pytest.raises(ProposalError, match="the answer is empty"):
+        model(client.complete).propose(observation(SPACE))
+
+
+def test_a_model_without_a_connection_says_so() -> None:
+    with pytest.raises(RuntimeError, match="middle cannot be asked: it was made without `complete`"):
+        model().propose(observation(SPACE))
+
+
+# ---- what was not usable ----
 
 
 def test_what_was_not_usable_is_counted_and_told_next_time_alone() -> None:

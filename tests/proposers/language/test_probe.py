@@ -88,7 +88,7 @@ def test_oddities_that_can_be_lived_with(server: ChatServer, part: Part, differs
         (Part.HUNG_UP, "the connection broke off"),
         (Part.REASONING_ONLY, "the answer came in the reasoning channel"),
         (Part.USED_UP, "raise max_output_tokens"),
-        (Part.KEY_IN_ERROR, "Incorrect API key provided: [key]."),
+        (Part.KEY_IN_ERROR, "Incorrect API key provided: ***."),
     ],
 )
 def test_endpoints_that_are_of_no_use(server: ChatServer, part: Part, problem: str) -> None:

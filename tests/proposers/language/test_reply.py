@@ -177,10 +177,10 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "no candidate": (edit("unroll", 3), "one of [0, 16, 64, 512]"),
     "infinity": (edit("unroll", float("inf")), "one of [0, 16, 64, 512]"),
     "code": (edit("unroll", "__import__('os').system('true')"), "one of [0, 16, 64, 512]"),
-    "no such knob": (edit("C.jj", [1, 1, 1, 64]), "there is no knob 'C.jj' in that sketch; there are C.j"),
-    "a knob without name": (edit(None, 3), "there is no knob a NoneType"),
+    "no such knob": (edit("C.jj", [1, 1, 1, 64]), "there is no knob 'C.jj' in that sketch; similar ones: C.j"),
+    "a knob without name": (edit(None, 3), "`knob` takes the name of a knob, not null"),
     "the same knob again": (edit("C.i", [1, 1, 1, 64]), "edited twice"),
-    "no edit": ({"set": "C.i"}, "an object with a knob and a value"),
+    "no edit": ({"set": "C.i"}, "an object with `knob` and `value`"),
 }
 
 
@@ -212,8 +212,8 @@ def test_a_proposal_for_an_unknown_sketch_is_dropped_whole() -> None:
     found = read(reply(one(edit("C.i", [1, 8, 1, 8]), sketch="chached"), GOOD))
     assert found.proposal.transformations == ((TILE,),)
     assert found.dropped == (
-        "proposal 1: there is no sketch 'chached'; there are plain/cached, plain/flat",
-    ) or found.dropped == ("proposal 1: there is no sketch 'chached'; there are plain/cached",)
+        "proposal 1: there is no sketch 'chached'; similar ones: plain/cached, plain/flat",
+    ) or found.dropped == ("proposal 1: there is no sketch 'chached'; similar ones: plain/cached",)
 
 
 def test_no_more_proposals_than_wanted_and_none_twice() -> None:
@@ -246,7 +246,7 @@ def test_complaints_are_bounded() -> None:
         ('{"proposals": "none"}', "no JSON object"),
         (reply(one(edit("C.i", 1))), "takes 4 integers"),
         (reply(one()), "changes nothing"),
-        (reply(one(sketch=7)), "named by a text like 'plain/flat'"),
+        (reply(one(sketch=7)), "takes null or a name such as 'plain/flat'"),
     ],
 )
 def test_what_is_unusable_says_why(text: str, message: str) -> None:

@@ -1,7 +1,7 @@
-"""The architect: constructs schedules by descending the scorer over knob values, of any sketch.
+"""The architect: constructs schedules of any sketch by descending the scorer over knob values.
 
-Values are scored first, hundreds of them in a fraction of a second, and only the best are realised in the space. Its
-effort is counted in predictions, not in seconds, so that a run stays reproducible.
+It scores values by the hundreds, in a fraction of a second, and realises only the best in the space. Its effort is
+counted in predictions, not in seconds, so that runs are reproducible.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from collections.abc import Iterable, Sequence
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Knob, Schedule, Sketch
 from colt.proposers.experts.moves import neighbours, path, random_values
-from colt.proposers.experts.routing import next_model
+from colt.proposers.experts.routing import next_member
 from colt.search.openings import most_diverse
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
 
 OPENING_PREDICTIONS = 2000
-"""Effort of the openings, over all sketches."""
+"""Predictions for the openings, over all sketches."""
 PROPOSAL_PREDICTIONS = 100
-"""Effort of one proposal."""
+"""Predictions for one proposal."""
 SAMPLES = 24
-"""Random schedules of a sketch that tell whether it is worth descending in."""
+"""How many random schedules of a sketch show whether it is worth a descent."""
 SKETCHES = 6
-"""Sketches that are descended in."""
+"""How many sketches are descended in."""
 SKETCHES_SAMPLED = 8
-"""Sketches that are sampled for each that is descended in; a program may have hundreds."""
+"""How many sketches are sampled for each one descended in; a program may have hundreds."""
 FIRST_SKETCHES = 8
-"""Of many sketches, the first ones are always sampled: a space lists the most promising first."""
+"""How many of the first sketches are always sampled: a space lists the most promising first."""
 BEAM = 6
-"""Schedules that a descent goes on from."""
+"""How many schedules a descent continues from."""
 
 
 class Architect:
-    """The largest expert. Construction is deterministic for one seed and one version of the scorer."""
+    """The largest expert. It is deterministic for one seed and one version of the scorer."""
 
     def __init__(self, space: Space, scorer: Scorer, spec: MemberSpec) -> None:
         self.spec = spec
@@ -42,7 +42,7 @@ class Architect:
         self._knobs: dict[tuple[str, str], tuple[Knob, ...]] = {}
 
     def propose(self, observation: Observation) -> Proposal:
-        """The best schedule new to the tree that a descent from here and from the leaders finds.
+        """The best schedules, new to the tree, that a descent from the node and the leaders finds.
 
         Raises :class:`ProposalError` if nothing new is found.
         """
@@ -55,10 +55,10 @@ class Architect:
             raise ProposalError("the descent found nothing new")
         chosen = most_diverse(ranked[:64], observation.proposals_wanted)
         transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
-        return Proposal(transformations, next_model(observation, rng), "the best that the model of the machine finds")
+        return Proposal(transformations, next_member(observation, rng), "the best that the model of the machine finds")
 
     def construct(self, count: int, rng: random.Random) -> list[Schedule]:
-        """Up to ``count`` realised schedules, best first and different from each other, to open a run with."""
+        """Up to ``count`` realised schedules for the openings, best first and diverse."""
         starts = self._promising_samples(rng, SAMPLES, SKETCHES)
         ranked = self._descend(starts, OPENING_PREDICTIONS)
         made: dict[Schedule, None] = {}
@@ -72,7 +72,7 @@ class Architect:
         return list(made)
 
     def _promising_samples(self, rng: random.Random, samples: int, keep: int) -> list[Schedule]:
-        """The best of a few random schedules of each sketch, for the ``keep`` most promising sketches."""
+        """The best of ``samples`` random schedules of each of the ``keep`` most promising sketches."""
         sketches: Sequence[Sketch] = self._space.sketches
         numbers: Sequence[int] = range(len(sketches))
         if len(sketches) > SKETCHES_SAMPLED * keep:
@@ -88,7 +88,7 @@ class Architect:
         return [schedule for _, _, schedule in sorted(best)[:keep]]
 
     def _descend(self, starts: Iterable[Schedule], predictions: int) -> list[Schedule]:
-        """Beam search over single-knob neighbours from each start in turn; all that was scored, best first."""
+        """Beam search over single-knob neighbours from each start in turn. Returns all scored schedules, best first."""
         scores: dict[Schedule, float] = {}
         starts = list(dict.fromkeys(starts))
         for number, start in enumerate(starts):
@@ -115,7 +115,7 @@ class Architect:
         scores.update(zip(schedules, self._scorer.predict(schedules), strict=True))
 
     def _knobs_of(self, schedule: Schedule) -> tuple[Knob, ...]:
-        """The knobs of the schedule's sketch, with the locations that are legal where it was first met."""
+        """The knobs of the schedule's sketch, with the locations that were legal when it was first met."""
         key = (schedule.variant, schedule.sketch)
         if key not in self._knobs:
             self._knobs[key] = self._space.knobs(schedule)

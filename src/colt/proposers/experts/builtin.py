@@ -1,4 +1,4 @@
-"""The embedded default pool."""
+"""The built-in experts by name, and the default pool."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DEFAULT = ("scout", "tuner", "architect")
 def specs(names: Sequence[str] = DEFAULT) -> list[MemberSpec]:
     """The members of a pool of built-in experts. Raises :class:`InputError` for an unknown or repeated name."""
     if not names or list(names) == [""]:
-        raise InputError(f"the pool is empty; there are {', '.join(EXPERTS)}")
+        raise InputError(f"the pool is empty; the built-in experts are {', '.join(EXPERTS)}")
     for name in names:
         if name not in EXPERTS:
             known = ", ".join(EXPERTS)
             raise InputError(
-                f"there is no built-in expert {name!r}; there are {known}. A pool file's name ends in .toml"
+                f"there is no built-in expert {name!r}; they are {known}. A pool file's name ends in .toml"
             )
         if list(names).count(name) > 1:
             raise InputError(f"the pool names {name!r} twice")
@@ -36,5 +36,5 @@ def specs(names: Sequence[str] = DEFAULT) -> list[MemberSpec]:
 
 
 def make(names: Sequence[str], space: Space, scorer: Scorer) -> list[Proposer]:
-    """Those experts at work on a space; none for no names."""
+    """The experts of these names, at work on a space."""
     return [EXPERTS[spec.name][1](space, scorer, spec) for spec in specs(names)] if names else []

@@ -1,4 +1,4 @@
-"""Moves between schedules on their values alone: neighbours, recombinations, and the edits that lead there."""
+"""Moves between schedules by their values alone: neighbours, mixtures, and the edits that lead to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from colt.knobs import neighbours as values_next_to
 
 
 def neighbours(schedule: Schedule, knobs: Sequence[Knob]) -> Iterator[Schedule]:
-    """All schedules that differ in one knob, by one prime factor moved or one other choice."""
+    """All schedules that differ in one knob: one prime factor moved, or another choice."""
     for number, (knob, value) in enumerate(zip(knobs, schedule.values, strict=True)):
         if isinstance(knob, TileKnob) or value in _choices(knob):
             for other in values_next_to(knob, value):
@@ -24,7 +24,7 @@ def _choices(knob: Knob) -> Sequence[int | str]:
 
 
 def mixed(schedule: Schedule, other: Schedule, rng: random.Random) -> Schedule:
-    """Some values of ``other`` in ``schedule``; both are of one sketch."""
+    """``schedule`` with about half of its values from ``other``, which is of the same sketch."""
     values = [b if rng.random() < 0.5 else a for a, b in zip(schedule.values, other.values, strict=True)]
     return Schedule(schedule.variant, schedule.sketch, tuple(values))
 
@@ -36,7 +36,7 @@ def replaced(schedule: Schedule, number: int, value: object) -> Schedule:
 
 
 def random_values(sketch: Sketch, rng: random.Random) -> Schedule:
-    """A schedule of that sketch drawn from the legal values, not realised."""
+    """A schedule of that sketch with random legal values, not realised."""
     return Schedule(sketch.variant, sketch.name, tuple(knob.sample(rng) for knob in sketch.knobs))
 
 

@@ -1,4 +1,4 @@
-"""Whom to ask next: the smallest model that is likely to give a hit."""
+"""Chooses the next member: the smallest one that is likely to score a hit."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import random
 from colt.search.types import MemberView, Observation
 
 CLOSE = 0.8
-"""A smaller model is preferred while its hit rate is at least this share of the best one's."""
+"""A smaller member is preferred if its hit rate is at least this share of the best member's."""
 EXPLORE = 0.1
-"""How often a model is drawn at random instead, so that every record stays fresh."""
+"""How often a member is drawn at random instead, to keep every record fresh."""
 
 
-def next_model(observation: Observation, rng: random.Random) -> str:
-    """A member of the pool, by the records so far."""
-    models = observation.models
+def next_member(observation: Observation, rng: random.Random) -> str:
+    """The name of the member to ask next, chosen by the records so far."""
+    members = observation.models
     if rng.random() < EXPLORE:
-        return rng.choice(models).spec.name
-    best = max(hit_rate(model) for model in models)
-    likely = [model for model in models if hit_rate(model) >= CLOSE * best]
-    return min(likely, key=lambda model: model.spec.size_b).spec.name
+        return rng.choice(members).spec.name
+    best = max(hit_rate(member) for member in members)
+    likely = [member for member in members if hit_rate(member) >= CLOSE * best]
+    return min(likely, key=lambda member: member.spec.size_b).spec.name
 
 
-def hit_rate(model: MemberView) -> float:
-    """Hits over verdicts with one of each added; a prediction weighs half of a measurement."""
-    hits = model.measured_hits + 0.5 * model.predicted_hits
-    verdicts = hits + model.measured_regressions + 0.5 * model.predicted_regressions
+def hit_rate(member: MemberView) -> float:
+    """Hits as a share of hits and regressions, with one of each added; a prediction weighs half a measurement."""
+    hits = member.measured_hits + 0.5 * member.predicted_hits
+    verdicts = hits + member.measured_regressions + 0.5 * member.predicted_regressions
     return (hits + 1.0) / (verdicts + 2.0)

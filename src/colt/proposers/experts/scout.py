@@ -1,23 +1,23 @@
-"""The scout: one random legal edit."""
+"""The scout: random legal edits."""
 
 from __future__ import annotations
 
 import random
 
-from colt.proposers.experts.routing import next_model
+from colt.proposers.experts.routing import next_member
 from colt.search.types import MemberSpec, Observation, Proposal, Space
 
 
 class Scout:
-    """The smallest expert: explores without an opinion."""
+    """The smallest expert: it explores at random."""
 
     def __init__(self, space: Space, spec: MemberSpec) -> None:
         self.spec = spec
         self._space = space
 
     def propose(self, observation: Observation) -> Proposal:
-        """As many random transformations as are wanted, fewer where chance repeats itself."""
+        """As many random transformations as are wanted; fewer if some are drawn twice."""
         rng = random.Random(observation.seed)
         schedule = observation.node.schedule
         drawn = [self._space.random_transformation(schedule, rng) for _ in range(observation.proposals_wanted)]
-        return Proposal(tuple(dict.fromkeys(drawn)), next_model(observation, rng), "a random legal edit")
+        return Proposal(tuple(dict.fromkeys(drawn)), next_member(observation, rng), "a random legal edit")

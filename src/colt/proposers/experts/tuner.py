@@ -1,4 +1,4 @@
-"""The tuner: some tens of neighbours by rules of thumb, ranked by the scorer."""
+"""The tuner: ranks some tens of neighbours by the scorer."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import random
 
 from colt.knobs import Schedule
 from colt.proposers.experts.moves import mixed, neighbours, path
-from colt.proposers.experts.routing import next_model
+from colt.proposers.experts.routing import next_member
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
 
 CANDIDATES = 48
-"""Neighbours that are looked at."""
+"""How many neighbours are considered."""
 SECOND_STEPS = 12
-"""How many of them are two edits away: small steps in two knobs often only pay together."""
+"""How many of them are two edits away: small steps in two knobs often pay only together."""
 
 
 class Tuner:
-    """The middle expert: local search with an eye on the best schedules so far."""
+    """The middle expert: local search, mixed with the best schedules so far."""
 
     def __init__(self, space: Space, scorer: Scorer, spec: MemberSpec) -> None:
         self.spec = spec
@@ -24,12 +24,12 @@ class Tuner:
         self._scorer = scorer
 
     def propose(self, observation: Observation) -> Proposal:
-        """The best predicted of the candidates. Raises :class:`ProposalError` when all were tried from here."""
+        """The candidates with the best predictions. Raises :class:`ProposalError` if every neighbour is known."""
         rng = random.Random(observation.seed)
         here = observation.node.schedule
         if not observation.knobs:
             transformation = self._space.random_transformation(here, rng)
-            return Proposal((transformation,), next_model(observation, rng), "a sketch to begin with")
+            return Proposal((transformation,), next_member(observation, rng), "a sketch to begin with")
         candidates = self._candidates(observation, rng)
         if not candidates:
             raise ProposalError("every neighbour was tried")
@@ -37,7 +37,7 @@ class Tuner:
         order = sorted(range(len(candidates)), key=lambda n: (predicted[n], n))
         chosen = [candidates[n] for n in order[: observation.proposals_wanted]]
         transformations = tuple(path(here, schedule, observation.knobs) for schedule in chosen)
-        return Proposal(transformations, next_model(observation, rng), "the best predicted neighbour")
+        return Proposal(transformations, next_member(observation, rng), "the best predicted neighbour")
 
     def _candidates(self, observation: Observation, rng: random.Random) -> list[Schedule]:
         here = observation.node.schedule

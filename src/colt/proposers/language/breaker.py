@@ -1,4 +1,4 @@
-"""A circuit breaker: a model that keeps failing is benched for a while, so that nobody waits for it."""
+"""A circuit breaker: it benches a model that keeps failing for a while, so that no call waits for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """``failures`` in a row bench a model for ``first_s``; a trial call that fails doubles that, up to ``most_s``."""
+    """``failures`` in a row bench a model for ``first_s``; each failed trial call doubles that, up to ``most_s``."""
 
     failures: int = 3
     first_s: float = 30.0
@@ -18,10 +18,10 @@ class BreakerPolicy:
 
 
 class Breaker:
-    """Of one model. Safe to use from several threads.
+    """The breaker of one model. Safe to use from several threads.
 
-    Closed, it lets all calls pass. Open, it lets none pass until the time is over; then one *trial call* decides. Calls
-    that were under way when it opened count no more if they fail, and close it if they succeed.
+    While closed, it lets all calls pass. While open, it lets none pass until the time is over; then one *trial call*
+    decides. A call that was under way when the breaker opened closes it by succeeding; its failure doesn't count.
     """
 
     def __init__(self, policy: BreakerPolicy | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,20 +31,20 @@ class Breaker:
         self._failures = 0
         self._bench_s = self.policy.first_s
         self._until: float | None = None
-        """When a trial call may be made; ``None`` when closed."""
+        """When a trial call may be made; ``None`` while closed."""
         self._trying = False
         self._benched = 0
 
     @property
     def benched(self) -> int:
-        """How often the model was benched, anew after a failed trial call as well."""
+        """How often the model was benched; a failed trial call benches it once more."""
         with self._lock:
             return self._benched
 
     def enter(self) -> bool | None:
-        """Ask to make a call: ``None`` if the model is benched, else whether it is the trial call.
+        """Ask to make a call: ``None`` if the model is benched, else whether this is the trial call.
 
-        A call let in must be followed by one of the other methods.
+        Every call that is let in must end with :meth:`succeeded`, :meth:`failed` or :meth:`abandoned`.
         """
         with self._lock:
             if self._until is None:
@@ -68,7 +68,7 @@ class Breaker:
             self._trying = False
 
     def failed(self, trial: bool, at_once: bool = False, at_least_s: float = 0.0) -> None:
-        """A call failed; ``at_once`` benches without waiting for more, ``at_least_s`` is what the endpoint asks for."""
+        """A call failed. ``at_once`` benches at the first failure; ``at_least_s`` is the wait asked for."""
         with self._lock:
             if trial and self._trying:
                 self._bench_s = min(self.policy.most_s, 2 * self._bench_s)
@@ -79,7 +79,7 @@ class Breaker:
                     self._bench(at_least_s)
 
     def abandoned(self, trial: bool) -> None:
-        """A call that was let in was not made after all, which says nothing of the model."""
+        """A call was let in but not made, which says nothing about the model."""
         if trial:
             with self._lock:
                 self._trying = False

@@ -1,4 +1,4 @@
-"""A call of a language model as it came back: what is recorded, replayed, and read into a proposal."""
+"""A finished call of a language model, as it is recorded, replayed and read into a proposal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Count = Annotated[int, Meta(ge=0, le=9 * 10**18)]
 
 
 class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a call was charged, see :class:`~colt.proposers.language.money.Spending`."""
+    """What a call was charged: :class:`~colt.proposers.language.money.Spending` in a recording."""
 
     calls: Count = 0
     unreported: Count = 0
@@ -27,39 +27,39 @@ class Charge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, spending: Spending) -> Self:
-        """The same, as it is written."""
+        """The spending in the form that is recorded."""
         return cls(**{name: getattr(spending, name) for name in cls.__struct_fields__})
 
     def spending(self) -> Spending:
-        """The same, to be added up."""
+        """The charge in the form that adds up."""
         return Spending(**msgspec.structs.asdict(self))
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One call: who was asked what for which ticket, and what came of it. Holds no key."""
+    """One call: the model, its ticket and prompt, and the answer or the error. Holds no key."""
 
     ticket: Count
     model: str
     prompt: str
-    """What differs from call to call; the stable text before it is kept once."""
+    """The node's text; the stable text before it is recorded once for the run."""
     text: str = ""
     """The answer: data, not to be trusted."""
     error: ErrorKind | None = None
     message: str = ""
     """What went wrong."""
     seconds: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
-    """From sending to having the answer, waiting for a free slot and for retries included."""
+    """From sending to the answer, including the waits for a free slot and between retries."""
     spent: Charge = Charge()
     retried: tuple[ErrorKind, ...] = ()
-    """What went wrong with requests that were made again."""
+    """The errors of the requests that were retried."""
     served: str = ""
-    """The model that the endpoint says has answered."""
+    """The model that answered, as the endpoint reports it."""
     in_reasoning: bool = False
     """Whether the answer came in the reasoning channel, where none was expected."""
 
     @classmethod
     def of(cls, ticket: int, model: str, prompt: str, outcome: Completion | ChatError, seconds: float) -> Self:
-        """What came back, put down."""
+        """The record of a call with this outcome."""
         call = cls(
             ticket=ticket,
             model=model,

@@ -18,7 +18,7 @@ from colt.proposers.language.completion import ChatError, ChatRequest, Completio
 
 @dataclass(slots=True)
 class _Flight:
-    """A question under way, or an answer that nobody has fetched."""
+    """A question under way, or an answer that has not been fetched."""
 
     ticket: int
     model: str
@@ -29,19 +29,19 @@ class _Flight:
 
     @property
     def outcome(self) -> Completion | ChatError:
-        """What came back. Raises what is no failure of a call but a mistake of ours."""
+        """The answer or the call's failure. Raises any other exception: it is a bug, not a failed call."""
         try:
             return self.answer.result()
         except ChatError as error:
             return error
 
     def call(self) -> Call:
-        """As it is recorded."""
+        """The record of this call."""
         return Call.of(self.ticket, self.model, self.request.user, self.outcome, self.seconds)
 
 
 class ChatCalls:
-    """Asks over the network, in threads. Enter it, and leave it to give up what is under way."""
+    """Asks over the network, in threads. A context manager; leaving it gives up all calls under way."""
 
     def __init__(self, clients: Sequence[ChatClient], most: int) -> None:
         self.most = most
@@ -50,11 +50,11 @@ class ChatCalls:
         self._back: SimpleQueue[_Flight] = SimpleQueue()
         self._under_way = 0
         self._held: dict[str, str] = {}
-        """Models whose next call hangs on one under way: on what it turns out to cost, or whether it succeeds."""
+        """Models that can be asked again only after a call under way has ended, with the reason."""
         self._failures: dict[str, ErrorKind] = {}
-        """What the last failure was that counts."""
+        """The last failure of each model that is held against it."""
         self._for_good: dict[str, str] = {}
-        """Models that no ceiling leaves another call for."""
+        """Models for which the ceilings leave no room for another call, with the reason."""
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class ChatCalls:
         return Arrivals(tuple(flight.call() for flight in flights), self._benched())
 
     def close(self, wait_s: float = 0.0) -> Arrivals:
-        """Wait so long for what is under way, then give it up; all that was not fetched comes back here."""
+        """Wait up to ``wait_s`` for the calls under way, then give them up. Returns all that was not fetched."""
         flights = []
         deadline = time.monotonic() + wait_s
         while self._under_way and (left := deadline - time.monotonic()) > 0:

@@ -1,14 +1,12 @@
 """The chat client: the only module that talks to language models.
 
     complete:  is the model benched? -> attempts, with waits between them -> tell the breaker
-    attempt:   a free slot -> reserve the worst case -> one request -> charge what it used -> read the reply
-    request:   in a thread of its own, so that nobody has to wait until the library gives up
+    attempt:   a free slot -> reserve the worst case -> one request -> charge the usage -> read the reply
+    request:   in a thread of its own, so that no caller waits until the library gives up
 
-The ``openai`` package makes the requests, with its own retries off: :mod:`colt.proposers.language.retry` alone
-decides on those.
-:mod:`colt.proposers.language.money` says what may be spent, :mod:`colt.proposers.language.breaker` who is benched,
-:mod:`colt.proposers.language.completion` what
-a reply means.
+The ``openai`` package makes the requests. Its own retries are off: :mod:`colt.proposers.language.retry` decides on
+retries, :mod:`colt.proposers.language.money` on what may be spent and :mod:`colt.proposers.language.breaker` on
+benching. :mod:`colt.proposers.language.completion` reads replies, :mod:`colt.proposers.language.secret` masks the key.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import json
 import logging
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -48,51 +45,48 @@ from colt.proposers.language.completion import (
 from colt.proposers.language.money import BudgetRefused, Ledger, Reservation, Spending, Usage
 from colt.proposers.language.prices import INSTALL
 from colt.proposers.language.retry import RetryPolicy, retry_after_s
+from colt.proposers.language.secret import Secret
 from colt.proposers.members import OPENAI, ModelMember
 
 try:
     import httpx2
     import openai
 except ImportError:
-    raise InputError(
-        f"language models are reached with the openai package, which is not installed: {INSTALL}"
-    ) from None
+    raise InputError(f"language models need the openai package, which is not installed: {INSTALL}") from None
 
 if logging.getLogger("httpcore2").level == logging.NOTSET:
-    # Its wire log has the headers of replies before they can be scrubbed: not for who just turns all logs on.
+    # Its wire log shows the headers of replies before the key is masked; turning on all logs must not show them.
     logging.getLogger("httpcore2").setLevel(logging.INFO)
 
 MOST_BYTES = 2_000_000
-"""Of a reply. Ours are of a few kilobytes."""
+"""The longest reply that is read. Usual ones have a few kilobytes."""
 TEMPLATE_TOKENS = 512
-"""What a server may add to a request: its chat template, a system text of its own, words about the schema."""
+"""Tokens that a server may add to a request: its chat template, a system text, words about the schema."""
 CONNECT_S = 15.0
 NO_KEY = "none"
-"""Told to the SDK where there is no key: it would else take another endpoint's key from the environment."""
+"""Given to the SDK if there is no key; otherwise it would take another endpoint's key from the environment."""
 HEADERS = frozenset(
     (
         *("accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"),
         *("host", "user-agent"),
-        "x-stainless-raw-response",  # the SDK's note to itself, which it reads from the request later
+        "x-stainless-raw-response",  # the SDK's note to itself, read from the request later
     )
 )
-"""All that is sent. The SDK would add the environment's ``OPENAI_CUSTOM_HEADERS``, whatever the endpoint."""
+"""The only headers sent. The SDK would add the environment's ``OPENAI_CUSTOM_HEADERS`` for every endpoint."""
 OPENAI_HEADERS = HEADERS | {"openai-organization", "openai-project"}
-SECRET = 8
-"""Keys of fewer characters (``none``, ``EMPTY``) are no secrets, and are left alone in replies."""
 OPENROUTER = "openrouter.ai"
 
 
 @dataclass(frozen=True, slots=True)
 class CallTiming:
-    """What a client knows of time; tests put in their own."""
+    """The clocks of a client; tests replace them."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] | None = None
-    """``None``: until the time is over, or the client is closed."""
+    """``None``: wait until the time is over or the client is closed."""
     grace_s: float = 1.0
-    """How much longer than its time-out the HTTP library may take to report it. Then nobody waits any more."""
+    """How long after a time-out the library may still report what happened; then the request is given up."""
 
 
 class ChatClient:
@@ -109,7 +103,7 @@ class ChatClient:
         timing: CallTiming | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        """``ledger`` is shared by the clients of a pool; ``seed`` draws the jitter. Raises :class:`InputError` if the
+        """``ledger`` is shared by the clients of a pool; ``seed`` is for the jitter. Raises :class:`InputError` if the
         key is not set."""
         self.member = member
         self.breaker = breaker or Breaker()
@@ -118,6 +112,7 @@ class ChatClient:
         self._rng = random.Random(seed)
         self._timing = timing or CallTiming()
         self._key = member.key(environment)
+        self._secret = Secret(self._key)
         self._slots = threading.BoundedSemaphore(member.concurrency)
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -138,7 +133,7 @@ class ChatClient:
         return f"ChatClient({self.member.name!r})"
 
     def complete(self, request: ChatRequest) -> Completion:
-        """Ask, and ask again where that may help. Raises :class:`ChatError`, whose ``kind`` says why."""
+        """Ask, with retries. Raises :class:`ChatError`, whose ``kind`` says why."""
         trial = self.breaker.enter()
         if trial is None:
             wait = self.breaker.wait_s()
@@ -160,8 +155,8 @@ class ChatClient:
         return completion
 
     def close(self) -> None:
-        """Make no more requests. Whoever waits for a reply, a retry or a slot is told at once. Requests in flight are
-        charged in full and left to themselves; they end within their time-out, or with the process."""
+        """Make no more requests. Calls that wait for a reply, a retry or a slot end at once. Requests in flight are
+        charged in full and abandoned; they end within their time-out, or with the process."""
         with self._lock:
             self._closed.set()
             for outcome in self._awaited:
@@ -173,7 +168,7 @@ class ChatClient:
     # ---- attempts ----
 
     def _attempts(self, request: ChatRequest, call: _Call) -> Completion:
-        """The loop over requests; the only one that makes any again."""
+        """The loop over requests; the only place that retries."""
         monotonic = self._timing.monotonic
         started = monotonic()
         while True:
@@ -190,8 +185,8 @@ class ChatClient:
             self._sleep(wait)
 
     def _attempt(self, request: ChatRequest, call: _Call) -> Completion | ChatError:
-        """One request, in a slot of its own, reserved before and charged after. A failure is returned, not raised:
-        raised where it is caught, it would keep the request with its key alive."""
+        """One request in its own slot, reserved before and charged after. A failure is returned, not raised: raised
+        inside an ``except``, it would keep the request and its key alive as its context."""
         with self._slots:
             if self._closed.is_set():
                 return self._error(ErrorKind.CLOSED, "the client is closed")
@@ -213,7 +208,7 @@ class ChatClient:
     def _settled(
         self, exchange: _Exchange, reservation: Reservation, call: _Call, latency_s: float
     ) -> Completion | ChatError:
-        """Charge what the request used, and read the reply."""
+        """Charge the request and read the reply."""
         outcome: RawReply | ChatError
         if exchange.error is not None:
             outcome = exchange.error
@@ -234,15 +229,15 @@ class ChatClient:
         if isinstance(outcome, ChatError):
             return outcome
         return Completion(
-            text=self._clean(outcome.text),
-            reasoning=self._clean(outcome.reasoning),
+            text=self._secret.masked(outcome.text),
+            reasoning=self._secret.masked(outcome.reasoning),
             usage=outcome.usage or Usage(charged.input, charged.output),
             usage_reported=outcome.usage is not None,
             latency_s=latency_s,
             attempts=call.attempts,
             finish_reason=outcome.finish_reason,
             request_id=exchange.request_id,
-            served_model=self._clean(outcome.served_model),
+            served_model=self._secret.masked(outcome.served_model),
             spent=call.spent,
             retried=tuple(call.retried),
         )
@@ -256,8 +251,8 @@ class ChatClient:
     # ---- one request ----
 
     def _request(self, body: Mapping[str, Any]) -> _Exchange:
-        """What came of a request, or that it is not waited for any longer: the client was closed, or the server (or who
-        looks up its name) outlives the library's time-outs, which are for each read."""
+        """The outcome of a request. A request is given up when the client is closed, or when the server or the name
+        look-up takes too long; the library's time-outs are for each read only."""
         timeout_s = self.member.timeout_s
         if (remaining := self._ledger.remaining_s()) is not None:
             timeout_s = max(0.1, min(timeout_s, remaining))
@@ -282,10 +277,10 @@ class ChatClient:
         return came
 
     def _carry(self, body: Mapping[str, Any], timeout_s: float, outcome: _Outcome) -> None:
-        """The thread of one request. Of a closed client the last one lets the connections go."""
+        """The thread of one request. The last one of a closed client closes the connections."""
         try:
             outcome.put(self._exchange(body, timeout_s))
-        except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001  raised again by the waiting call
             outcome.put(error)
         finally:
             with self._lock:
@@ -316,34 +311,34 @@ class ChatClient:
         return body
 
     def _response_format(self, wanted: ReplySchema) -> dict[str, Any]:
-        """The schema in OpenAI's form, or as servers take it that have only that form's predecessor."""
+        """The schema in OpenAI's form, or in the older form ``json_object`` that some servers take instead."""
         schema = dict(wanted.schema)
         if self.member.response_format == "json_object":
             return {"type": "json_object", "schema": schema}
         return {"type": "json_schema", "json_schema": {"name": wanted.name, "schema": schema, "strict": True}}
 
     def _routing(self) -> dict[str, Any]:
-        """OpenRouter picks among providers, of different prices, some of which take no maximum output: ask for none
-        that would break the bound."""
+        """OpenRouter's choice of providers: only those that keep to the maximum output and to these prices, so that the
+        reserved bound holds."""
         routing: dict[str, Any] = {"require_parameters": True}
         if prices := self.member.prices:
             routing["max_price"] = {"prompt": float(prices.input), "completion": float(prices.output)}
         return routing
 
     def _worst(self, body: Mapping[str, Any]) -> Usage:
-        """No token is shorter than a byte."""
+        """The largest usage possible: no token is shorter than a byte."""
         size = len(json.dumps(body, ensure_ascii=False).encode())
         return Usage(size + TEMPLATE_TOKENS, body[self.member.max_output_field])
 
     def _exchange(self, body: Mapping[str, Any], timeout_s: float) -> _Exchange:
-        """Send a request and read the whole reply, or tell what went wrong."""
+        """Send a request and read the whole reply, or return the error."""
         rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
         timeout = httpx2.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         send = self._sdk.chat.completions.with_streaming_response.create
         try:
             with send(model=body["model"], messages=body["messages"], extra_body=rest, timeout=timeout) as response:
                 request_id = one_line(response.headers.get("x-request-id", ""))
-                return _Exchange(self._scrubbed(response.read()), request_id=request_id)
+                return _Exchange(self._secret.masked_json(response.read()), request_id=request_id)
         except openai.APIStatusError as error:
             return self._status(error.response)
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
@@ -360,8 +355,8 @@ class ChatClient:
             return self._failed(ErrorKind.CONNECTION, f"{self.member.base_url} {what}: {cause}", unsent)
 
     def _status(self, response: httpx2.Response) -> _Exchange:
-        """A reply whose status says no. A request that was turned away (4xx) has used no tokens."""
-        status, content = response.status_code, self._scrubbed(response.content)
+        """A reply with an error status. A request that was turned away (4xx) has used no tokens."""
+        status, content = response.status_code, self._secret.masked_json(response.content)
         body = decoded(content)
         inner = body.get("error") if isinstance(body, dict) else None
         code = str(inner.get("code")) if isinstance(inner, dict) else ""
@@ -383,8 +378,8 @@ class ChatClient:
     # ---- limits and secrets ----
 
     def _prepare(self, request: httpx2.Request) -> None:
-        """Send our headers alone; and note when the reply must be complete: the library's time-out would let it trickle
-        in forever."""
+        """Drop all headers but ours, and note when the reply must be complete: the library's time-out would let it
+        trickle in forever."""
         allowed = OPENAI_HEADERS if request.url.host == OPENAI else HEADERS
         for name in [name for name in request.headers if name not in allowed]:
             del request.headers[name]
@@ -394,32 +389,22 @@ class ChatClient:
         request.extensions["colt_deadline"] = time.monotonic() + request.extensions["timeout"]["read"]
 
     def _limit(self, response: httpx2.Response) -> None:
-        """Bound the size and the time of a reply, whatever its status, and scrub its headers, which the SDK logs.
-        Compression was declined: a few bytes could unfold to gigabytes."""
+        """Bound the size and the time of a reply, whatever its status, and mask the key in its headers, which the SDK
+        logs. Compression was declined: a few bytes could unfold to gigabytes."""
         for name, value in list(response.headers.items()):
-            response.headers[name] = self._clean(value)
+            response.headers[name] = self._secret.masked(value)
         response.headers.pop("content-encoding", None)
         stream = response.stream
         assert isinstance(stream, httpx2.SyncByteStream)
         response.stream = _Limited(stream, response.request.extensions["colt_deadline"])
 
     def _error(self, kind: ErrorKind, message: str, **details: Any) -> ChatError:
-        return ChatError(kind, self.member.name, self._clean(message, 1)[: 2 * MOST_TEXT], **details)
-
-    def _clean(self, text: str, shortest: int = SECRET) -> str:
-        """The text without the key: servers quote what they were sent."""
-        return text.replace(self._key, "[key]") if self._key and len(self._key) >= shortest else text
-
-    def _scrubbed(self, body: bytes) -> bytes:
-        """The same for a whole body, before any of it is cut short."""
-        if self._key and len(self._key) >= SECRET:
-            return _unescaped(body).replace(self._key.encode(), b"[key]")
-        return body
+        return ChatError(kind, self.member.name, self._secret.masked_error(message)[: 2 * MOST_TEXT], **details)
 
 
 @dataclass(slots=True)
 class _Call:
-    """What a call has used so far, over its attempts."""
+    """What the attempts of a call used so far."""
 
     attempts: int = 0
     spent: Spending = field(default_factory=Spending)
@@ -435,7 +420,7 @@ class _Fate(Enum):
 
 
 class _Exchange(NamedTuple):
-    """What became of one request: the body of a reply, or an error."""
+    """The outcome of one request: the body of a reply, or an error."""
 
     body: bytes = b""
     error: ChatError | None = None
@@ -444,15 +429,15 @@ class _Exchange(NamedTuple):
 
 
 _Outcome = SimpleQueue[_Exchange | BaseException]
-"""Where one request's outcome is told: first by who makes it, or by who closes the client."""
+"""Receives one request's outcome, from its thread or from :meth:`ChatClient.close`; the first one counts."""
 
 
 class _TooLarge(Exception):
-    """A reply went beyond :data:`MOST_BYTES`."""
+    """A reply exceeds :data:`MOST_BYTES`."""
 
 
 class _Limited(httpx2.SyncByteStream):
-    """A reply's stream that ends with an error at too many bytes or too late."""
+    """A reply's stream that raises after too many bytes or too much time."""
 
     def __init__(self, stream: httpx2.SyncByteStream, deadline: float) -> None:
         self._stream = stream
@@ -473,20 +458,5 @@ class _Limited(httpx2.SyncByteStream):
 
 
 def _encodable(text: str) -> str:
-    """The text without lone surrogates, which no request can carry."""
+    """The text without lone surrogates, which a request cannot carry."""
     return text.encode("utf-8", "replace").decode()
-
-
-_ESCAPE = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
-
-
-def _unescaped(body: bytes) -> bytes:
-    """The same JSON without needless escapes: servers write ``\\/`` for a slash, ``\\u002B`` for a plus."""
-
-    def plain(escape: re.Match[bytes]) -> bytes:
-        if escape[1] is None:
-            return b"/" if escape[0] == b"\\/" else escape[0]
-        character = bytes.fromhex(escape[1].decode())
-        return escape[0] if character in (b'"', b"\\") else character
-
-    return _ESCAPE.sub(plain, body)

@@ -1,6 +1,6 @@
-"""What is asked of an endpoint and what it answers, free of any network: requests, completions, errors, and the body
-of a reply taken apart. A reply is data from outside: whatever it holds, reading it raises nothing but
-:class:`ChatError`.
+"""Requests, completions and errors of chat endpoints, and the parser of reply bodies; no network.
+
+A reply is data from outside: reading it raises only :class:`ChatError`, whatever it holds.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from colt.errors import ColtError
 from colt.proposers.language.money import Spending, Usage
 
 MOST_TEXT = 300
-"""Characters of what an endpoint says went wrong that are passed on."""
+"""How many characters of an endpoint's error text are passed on."""
 
 
 class ErrorKind(StrEnum):
     """Why a call gave no answer."""
 
-    AUTH = "auth"  # the key is not accepted
-    NOT_FOUND = "not-found"  # no such model, or no such path
+    AUTH = "auth"  # the key is refused
+    NOT_FOUND = "not-found"  # no such model or path
     QUOTA = "quota"  # the account has no money left
-    BAD_REQUEST = "bad-request"  # the endpoint does not take what the request says
+    BAD_REQUEST = "bad-request"  # the endpoint refuses the form of the request
     RATE_LIMIT = "rate-limit"
     SERVER = "server"
     TIMEOUT = "timeout"
-    CONNECTION = "connection"  # no connection, or one that broke off
-    GARBAGE = "garbage"  # an answer that is no chat completion
-    EMPTY = "empty"  # a completion that says nothing
+    CONNECTION = "connection"  # no connection, or a broken one
+    GARBAGE = "garbage"  # the answer is not a chat completion
+    EMPTY = "empty"  # a completion without text
     TOO_LARGE = "too-large"
-    BUDGET = "refused-by-budget"  # not sent: a ceiling
-    BENCHED = "benched"  # not sent: the model failed too often of late
-    CLOSED = "closed"  # the client was closed: not sent, not again, or not waited for
+    BUDGET = "refused-by-budget"  # not sent: it might exceed a ceiling
+    BENCHED = "benched"  # not sent: the model is benched after failures
+    CLOSED = "closed"  # the client was closed: not sent, not retried, or not waited for
 
     @property
     def worth_retrying(self) -> bool:
-        """Whether the same request may well succeed a little later."""
+        """Whether the same request may succeed a little later."""
         return self in (ErrorKind.RATE_LIMIT, ErrorKind.SERVER, ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
 
     @property
     def hopeless(self) -> bool:
-        """Whether every other request to this model will fail alike until somebody mends something."""
+        """Whether every request to this model will fail in the same way until the user fixes something."""
         return self in (ErrorKind.AUTH, ErrorKind.NOT_FOUND, ErrorKind.QUOTA)
 
     @property
     def blameless(self) -> bool:
-        """Whether the failure is none of the model's own."""
+        """Whether the failure says nothing about the model."""
         return self in (ErrorKind.BUDGET, ErrorKind.BENCHED, ErrorKind.CLOSED)
 
 
 class ChatError(ColtError):
-    """A call that gave no answer. Its text holds no key."""
+    """A call without an answer. Its text holds no key."""
 
     def __init__(
         self,
@@ -71,29 +71,29 @@ class ChatError(ColtError):
     ) -> None:
         super().__init__(f"{model}: {message}")
         self.reason = message
-        """The text without the model's name."""
+        """The message without the model's name."""
         self.kind = kind
         self.model = model
         self.status = status
         self.retry_after_s = retry_after_s
-        """How long the endpoint (or the bench) says to wait."""
+        """How long to wait, as the endpoint or the breaker says."""
         self.usage = usage
-        """What the endpoint reported to have used in spite of it."""
+        """The usage that the endpoint reported nevertheless."""
         self.final = final
-        """Of a refusal by the budget: no call of this size will be allowed again."""
+        """For a refusal by the budget: no call of this size will be allowed again."""
         self.reasoned = bool(reasoning.strip())
-        """Whether there was reasoning, in spite of an empty answer."""
+        """Whether an empty answer came with reasoning."""
         self.attempts = 0
-        """Requests made."""
+        """How many requests were made."""
         self.retried: tuple[ErrorKind, ...] = ()
-        """What went wrong with all of them but the last."""
+        """The errors of all requests but the last."""
         self.spent = Spending()
         """Over all attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplySchema:
-    """A JSON schema for the reply, for endpoints that enforce one. The prompt has to state it in any case."""
+    """A JSON schema for the reply, for endpoints that enforce one. The prompt states the form in any case."""
 
     name: str
     schema: Mapping[str, Any]
@@ -101,7 +101,7 @@ class ReplySchema:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question. ``system`` is the stable text that providers may cache, ``user`` what differs from call to call.
+    """One question. ``system`` is the stable text that providers may cache; ``user`` changes from call to call.
 
     ``max_output_tokens`` lowers the member's own bound.
     """
@@ -114,36 +114,36 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer: data, not to be trusted."""
+    """An answer. Its texts are untrusted data."""
 
     text: str
     """May be empty if there is ``reasoning``."""
     reasoning: str
-    """What came in a channel of its own; empty if there is none."""
+    """The text of the reasoning channel, if there is one."""
     usage: Usage
     usage_reported: bool
-    """False where ``usage`` is only the bound that was charged."""
+    """False if ``usage`` is only the bound that was charged."""
     latency_s: float
-    """Of the attempt that succeeded."""
+    """Seconds of the attempt that succeeded."""
     attempts: int
     finish_reason: str
     request_id: str
     served_model: str
-    """The model that the endpoint says has answered."""
+    """The model that answered, as the endpoint reports it."""
     spent: Spending = field(default_factory=Spending)
     """Over all attempts."""
     retried: tuple[ErrorKind, ...] = ()
-    """What went wrong with the attempts before."""
+    """The errors of the attempts before."""
 
     @property
     def answer(self) -> str:
-        """The text; or the reasoning, where a server puts all that a model says into that channel."""
+        """The text; or the reasoning, if the server puts the whole answer into that channel."""
         return self.text or self.reasoning
 
 
 @dataclass(frozen=True, slots=True)
 class RawReply:
-    """The body of a reply, taken apart."""
+    """The parsed body of a reply."""
 
     text: str
     reasoning: str
@@ -153,7 +153,7 @@ class RawReply:
 
 
 def kind_of_status(status: int, code: str = "") -> ErrorKind:
-    """What an HTTP status means, and the ``code`` with which OpenAI tells an empty account from haste."""
+    """The kind of error for an HTTP status; OpenAI's ``code`` tells an empty account from a rate limit."""
     if status == 402 or (status == 429 and code == "insufficient_quota"):
         return ErrorKind.QUOTA
     named = {401: ErrorKind.AUTH, 403: ErrorKind.AUTH, 404: ErrorKind.NOT_FOUND, 408: ErrorKind.TIMEOUT}
@@ -162,7 +162,7 @@ def kind_of_status(status: int, code: str = "") -> ErrorKind:
     if status == 429:
         return ErrorKind.RATE_LIMIT
     if status >= 500:
-        # 501, 505 and the like say that the server will never do this
+        # 501, 505 and the like: the server will never do this
         return ErrorKind.SERVER if status in (500, 502, 503, 504, 520, 522, 524, 529) else ErrorKind.BAD_REQUEST
     return ErrorKind.BAD_REQUEST
 
@@ -172,8 +172,8 @@ MALFORMED = object()
 
 
 def decoded(body: bytes) -> object:
-    """JSON from outside as Python objects. A value tells of failure, so that no error is raised while the decoder's is
-    handled: that one would stay with it as its context."""
+    """JSON from outside as Python objects, or :data:`MALFORMED`. Raising here would chain the decoder's error, and the
+    text in it, to ours."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -181,12 +181,12 @@ def decoded(body: bytes) -> object:
 
 
 def read_body(model: str, body: bytes) -> RawReply:
-    """Take a chat completion apart. Raises :class:`ChatError`, with the usage if the body has it."""
+    """Parse a chat completion. Raises :class:`ChatError`, with the usage if the body has it."""
     parsed = decoded(body)
     if parsed is MALFORMED:
         raise ChatError(ErrorKind.GARBAGE, model, f"the reply of {len(body)} bytes is not JSON")
     if not isinstance(parsed, dict):
-        raise ChatError(ErrorKind.GARBAGE, model, f"the reply is JSON, but no chat completion: a {_type(parsed)}")
+        raise ChatError(ErrorKind.GARBAGE, model, f"the reply is JSON, but not a chat completion: a {_type(parsed)}")
     choices = parsed.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     usage = read_usage(parsed.get("usage"))
@@ -195,12 +195,12 @@ def read_body(model: str, body: bytes) -> RawReply:
         raise _reported(model, error, usage)
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise ChatError(ErrorKind.GARBAGE, model, "the reply is JSON, but holds no choices with a message", usage=usage)
+        raise ChatError(ErrorKind.GARBAGE, model, "the reply is JSON, but has no choices with a message", usage=usage)
     text = _text(message.get("content"))
     reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
     finish = _line(choice.get("finish_reason"))
     if usage is not None and usage.output == 0 and (text.strip() or reasoning.strip()):
-        usage = None  # it counts nothing although it answered
+        usage = None  # no output counted although there is an answer
     if not text.strip():
         text = ""
         _require_answer(model, message, reasoning, finish, usage)
@@ -208,7 +208,7 @@ def read_body(model: str, body: bytes) -> RawReply:
 
 
 def read_usage(value: object) -> Usage | None:
-    """Reported tokens; ``None`` unless the report makes sense."""
+    """The reported tokens; ``None`` if the report makes no sense."""
     if not isinstance(value, dict):
         return None
     given, made = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
@@ -227,13 +227,13 @@ def usage_in(body: object) -> Usage | None:
 
 
 def one_line(text: str) -> str:
-    """A text from outside as one printable line, cut to :data:`MOST_TEXT`."""
+    """A text from outside as one printable line of at most :data:`MOST_TEXT` characters."""
     words = " ".join(text[: 10 * MOST_TEXT].split())
     return "".join(character for character in words if character.isprintable())[:MOST_TEXT]
 
 
 def error_text(body: object) -> str:
-    """What an error body says, in a line."""
+    """The message of an error body, on one line."""
     if isinstance(body, dict):
         inner = body.get("error", body)
         body = inner.get("message", inner) if isinstance(inner, dict) else inner
@@ -244,12 +244,12 @@ _MARKUP = re.compile(r"<[^<>]*>")
 
 
 def page_text(page: str) -> str:
-    """What an error page says, in a line: proxies and wrong paths answer in HTML."""
+    """The text of an error page, on one line: proxies and wrong paths answer in HTML."""
     return one_line(_MARKUP.sub(" ", page[: 10 * MOST_TEXT]))
 
 
 def _reported(model: str, error: object, usage: Usage | None) -> ChatError:
-    """An error in the body of a reply whose status says that all is well, as routers send it."""
+    """An error in the body of a reply with a good status, as routers send it."""
     code = error.get("code") if isinstance(error, dict) else None
     status = code if type(code) is int and 400 <= code <= 599 else 500
     text = error_text({"error": error}) or "no reason given"
@@ -259,13 +259,13 @@ def _reported(model: str, error: object, usage: Usage | None) -> ChatError:
 
 
 def _require_answer(model: str, message: Mapping[str, Any], reasoning: str, finish: str, usage: Usage | None) -> None:
-    """Raise unless an empty text can be made up for by the reasoning."""
+    """Raise unless the reasoning can stand in for an empty text."""
     if finish == "length":
         told = f" ({len(reasoning)} characters of reasoning)" if reasoning.strip() else ""
-        text = f"the maximum output was used up before an answer{told}"
+        text = f"the maximum output was used up before the answer{told}"
         text += "; raise max_output_tokens or lower reasoning_effort"
     elif refusal := _line(_text(message.get("refusal"))):
-        text = f"the model refuses: {refusal}"
+        text = f"the model refused: {refusal}"
     elif reasoning.strip():
         return
     else:
@@ -278,7 +278,7 @@ def _count(value: object) -> int | None:
 
 
 def _text(value: object) -> str:
-    """A text, or the texts of a list of parts."""
+    """A text, or the joined texts of a list of parts."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -288,7 +288,7 @@ def _text(value: object) -> str:
 
 
 def _line(value: object) -> str:
-    """A text as one line that is safe to print: no codes for terminals."""
+    """A text as one line without terminal codes; empty for anything else."""
     return one_line(value) if isinstance(value, str) else ""
 
 

@@ -1,6 +1,6 @@
-"""What ``colt pool check`` found out about endpoints, kept for the runs that use them.
+"""What ``colt pool check`` found about endpoints, kept for the receipts of runs that use them.
 
-One small file in the cache folder, ``endpoints.json``. It is only for the record: one that is damaged counts as empty.
+It is kept in ``endpoints.json`` in the cache folder. Nothing depends on it, so a damaged file counts as empty.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 FILE = "endpoints.json"
 MOST = 200
-"""Endpoints and models that are remembered; the oldest are forgotten."""
+"""How many models are remembered, each at its endpoint; the oldest are dropped."""
 
 
 def remember(findings: Iterable[Finding], folder: Path | None = None) -> None:
-    """Keep what was found, in place of what was found before."""
+    """Keep these findings; they replace earlier ones about the same models."""
     path = _file(folder)
     known = _read(path)
     checked = datetime.now(UTC).isoformat(timespec="seconds")
@@ -49,11 +49,11 @@ def remember(findings: Iterable[Finding], folder: Path | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, msgspec.json.format(msgspec.json.encode(latest), indent=1))
     except OSError as error:
-        warnings.warn(f"what was found is not kept for runs: {error}", stacklevel=2)
+        warnings.warn(f"the findings are not kept for later runs: {error}", stacklevel=2)
 
 
 def recall(members: Sequence[ModelMember], folder: Path | None = None) -> dict[str, FoundPart]:
-    """What was found last about these models at their endpoints, by the names of the members."""
+    """The latest findings about these models at their endpoints, by member name."""
     known = _read(_file(folder))
     found = {member.name: known.get(_key(member.base_url, member.model)) for member in members}
     return {name: part for name, part in found.items() if part is not None}

@@ -1,7 +1,7 @@
-"""How large models are, in billions of parameters, all experts of a mixture counted.
+"""Sizes of models in billions of parameters, counting all experts of a mixture.
 
-Open models are listed as their makers state. Makers of closed models state nothing: their sizes are *nominal*, an
-order among models that the tree policy can use, and no claim about them.
+Sizes of open models are those that their makers state. Makers of closed models state none: their sizes here are
+*nominal*. They order the models for the tree policy and claim nothing about them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """Billions of parameters, and whether that is nominal."""
+    """A size, and whether it is nominal."""
 
     billions: float
     nominal: bool
@@ -53,7 +53,7 @@ OPEN: dict[str, float] = {
     "qwen3-coder": 480,
     "qwen3-coder-next": 80,
 }
-"""As stated by their makers. Names that hold a size (``qwen3-14b``) need no line."""
+"""Sizes stated by the makers. A model whose name holds its size (``qwen3-14b``) needs no line."""
 
 NOMINAL: dict[str, float] = {
     "claude-haiku": 70,
@@ -77,7 +77,7 @@ NOMINAL: dict[str, float] = {
     "o4-mini": 100,
     "qwen3-max": 1000,
 }
-"""Nobody outside knows these; order and rough ratios are guesses from prices."""
+"""Guesses: order and rough ratios follow from prices."""
 
 _DATED = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|\d{4}|latest|preview|instruct|it)$")
 _CLAUDE = re.compile(r"^claude-(?:[\d.-]+-)?(haiku|sonnet|opus)\b.*")

@@ -1,12 +1,12 @@
-"""Ceilings that hold while calls are in flight: what a call may cost at worst is reserved before it is made.
+"""Ceilings that hold while calls are in flight: a call's worst case is reserved before the call is made.
 
-A call's worst case is known beforehand: no token is shorter than a byte, so the bytes of the request bound its input,
-and the maximum output that every request carries bounds its output. A :class:`Ledger` grants a :class:`Reservation`
-only if everything spent, everything reserved and this call's worst case stay within every ceiling; what the server
-reports to have used is then charged in its place. A call whose usage stays unknown is charged in full.
+The worst case is known beforehand: no token is shorter than a byte, so the bytes of the request bound its input, and
+the maximum output that every request carries bounds its output. A :class:`Ledger` grants a :class:`Reservation` only if
+the sum of everything spent, everything reserved and this call's worst case stays within every ceiling. The usage that
+the server reports then replaces the worst case; a call of unknown usage is charged in full.
 
-Money is counted in whole picodollars (1e-12 dollars): a price of any dollars per million tokens with up to six decimals
-is a whole number of them per token, so that nothing is ever rounded.
+Money is counted in whole picodollars (1e-12 dollars). A price in dollars per million tokens with up to six decimals is
+a whole number of picodollars per token, so nothing is rounded.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from colt.options import TuneOptions
 from colt.util.declared import options_of
 
 PICODOLLARS = 10**12
-"""In a dollar."""
+"""Picodollars in a dollar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call; ``cached`` is the part of ``input`` that the provider read from its cache."""
+    """The tokens of a call; ``cached`` is the part of ``input`` that the provider read from its cache."""
 
     input: int
     output: int
@@ -36,20 +36,20 @@ class Usage:
 
     @property
     def total(self) -> int:
-        """What counts against a ceiling on tokens."""
+        """The tokens that count against a ceiling."""
         return self.input + self.output
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars per million tokens; without a price of its own cached input costs as much as other input."""
+    """US dollars per million tokens. Without ``cached_input``, cached input costs as much as other input."""
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
 
     def cost(self, usage: Usage) -> int:
-        """Picodollars for that usage."""
+        """The price of that usage in picodollars."""
         cached = self.input if self.cached_input is None else self.cached_input
         return (
             (usage.input - usage.cached) * _per_token(self.input)
@@ -58,34 +58,34 @@ class Prices:
         )
 
     def worst_cost(self, usage: Usage) -> int:
-        """Picodollars for at most that many tokens, however many of them are cached."""
+        """The highest price of that many tokens in picodollars, however many of them are cached."""
         return max(self.cost(replace(usage, cached=0)), self.cost(replace(usage, cached=usage.input)))
 
 
 def _per_token(usd_per_million: Decimal) -> int:
-    """Rounded up, should a price have more than six decimals: the ceiling must hold."""
+    """Picodollars per token, rounded up if the price has more than six decimals: the ceiling must hold."""
     return int((usd_per_million * (PICODOLLARS // 10**6)).to_integral_value(ROUND_CEILING))
 
 
 def dollars(picodollars: int) -> Decimal:
-    """Exactly that amount."""
+    """That amount in dollars, exactly."""
     return Decimal(picodollars) / PICODOLLARS
 
 
 class Limit(StrEnum):
-    """Why a call is refused."""
+    """The ceiling that refuses a call."""
 
     USD = "usd"
     CALLS = "calls"
     TOKENS = "tokens"
     SECONDS = "seconds"
-    NO_PRICE = "no-price"  # under a ceiling of dollars a model without known prices is not called
+    NO_PRICE = "no-price"  # under max-usd, a model of unknown price is not called
 
 
 class BudgetRefused(ColtError):
-    """A call was not made, since its worst case goes beyond a ceiling.
+    """A call was not made because its worst case exceeds a ceiling.
 
-    ``final``: it would not fit either if all calls in flight turned out to cost nothing.
+    ``final``: it would not fit even if all calls in flight cost nothing.
     """
 
     def __init__(self, limit: Limit, message: str, final: bool) -> None:
@@ -96,10 +96,10 @@ class BudgetRefused(ColtError):
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """What a run may spend on language models; ``None`` is no ceiling.
+    """What a run may spend on language models; ``None`` means no ceiling.
 
-    ``usd`` and ``tokens`` (input and output together) are of all calls; ``calls`` counts requests, so a retry is a
-    call; ``seconds`` is wall time since the ledger was opened, after which no call begins.
+    ``usd`` and ``tokens`` (input and output together) are totals over all calls. ``calls`` counts requests, so a retry
+    is a call. ``seconds`` is wall time since the ledger was opened, after which no call begins.
     """
 
     usd: Decimal | None = None
@@ -116,14 +116,14 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What was spent, as charged. The parts of a pool add up to the whole."""
+    """What was charged. The spendings of a pool's models add up to the total."""
 
     calls: int = 0
-    """Requests sent, retries among them."""
+    """Requests sent, including retries."""
     unreported: int = 0
-    """Calls that were charged in full, since the server said nothing of what it used."""
+    """Requests charged in full because the server reported no usage."""
     overruns: int = 0
-    """Calls that the server says used more than they were allowed to."""
+    """Requests that used more than they were allowed to, as the server reports."""
     input: int = 0
     cached: int = 0
     output: int = 0
@@ -132,16 +132,16 @@ class Spending:
 
     @property
     def tokens(self) -> int:
-        """Input and output."""
+        """Input and output together."""
         return self.input + self.output
 
     @property
     def usd(self) -> Decimal:
-        """Exact."""
+        """The dollars charged, exactly."""
         return dollars(self.picodollars)
 
     def of(self, limit: Limit) -> int:
-        """What counts against that ceiling: picodollars, calls or tokens."""
+        """The amount that counts against that ceiling: picodollars, calls or tokens."""
         return {Limit.USD: self.picodollars, Limit.CALLS: self.calls, Limit.TOKENS: self.tokens}[limit]
 
     def __add__(self, other: Spending) -> Spending:
@@ -153,7 +153,7 @@ def _shown(amount: int, limit: Limit) -> str:
 
 
 class Ledger:
-    """Who may still spend what. Safe to use from several threads."""
+    """Keeps what was spent and reserved, and refuses what exceeds a ceiling. Safe to use from several threads."""
 
     def __init__(self, ceilings: Ceilings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.ceilings = ceilings or Ceilings()
@@ -166,9 +166,9 @@ class Ledger:
         self._picodollars = None if usd is None else int(usd * PICODOLLARS)
 
     def reserve(self, model: str, prices: Prices | None, worst: Usage) -> Reservation:
-        """Set aside what a call may cost at worst. Raises :class:`BudgetRefused` if that goes beyond a ceiling."""
+        """Set aside a call's worst case. Raises :class:`BudgetRefused` if that exceeds a ceiling."""
         if prices is None and self._picodollars is not None:
-            raise BudgetRefused(Limit.NO_PRICE, f"the prices of {model} are not known, and there is a max-usd", True)
+            raise BudgetRefused(Limit.NO_PRICE, f"the prices of {model} are not known, which max-usd requires", True)
         cost = prices.worst_cost(worst) if prices else 0
         asked = Spending(calls=1, input=worst.input, output=worst.output, picodollars=cost)
         with self._lock:
@@ -177,22 +177,22 @@ class Ledger:
         return Reservation(self, model, prices, asked)
 
     def remaining_s(self) -> float | None:
-        """Seconds until no call may begin any more, not below 0; ``None`` without such a ceiling."""
+        """Seconds left in which a call may begin, at least 0; ``None`` without such a ceiling."""
         limit = self.ceilings.seconds
         return None if limit is None else max(0.0, self._opened + limit - self._clock())
 
     def spent(self) -> dict[str, Spending]:
-        """By model, all that was charged so far."""
+        """What was charged so far, by model."""
         with self._lock:
             return dict(self._spent)
 
     def total(self) -> Spending:
-        """Charged so far, over all models."""
+        """What was charged so far for all models together."""
         with self._lock:
             return self._total()
 
     def reserved(self) -> Spending:
-        """Set aside for calls in flight."""
+        """What is set aside for calls in flight."""
         with self._lock:
             return self._reserved
 
@@ -226,7 +226,7 @@ class Ledger:
 
 
 class Reservation:
-    """The worst case of one call, set aside. Exactly one of its methods ends it; each returns what was charged."""
+    """The worst case of one call, set aside. End it with exactly one of its methods; each returns the charge."""
 
     def __init__(self, ledger: Ledger, model: str, prices: Prices | None, asked: Spending) -> None:
         self._ledger = ledger
@@ -236,14 +236,14 @@ class Reservation:
         self._open = True
 
     def used(self, usage: Usage) -> Spending:
-        """Charge what the server reported. More than was reserved is charged as well: then it has been spent."""
+        """Charge what the server reported, even if that is more than was reserved."""
         cost = self._prices.cost(usage) if self._prices else 0
         asked = self._asked
         over = cost > asked.picodollars or usage.total > asked.tokens
         return self._end(Spending(1, 0, int(over), usage.input, usage.cached, usage.output, cost))
 
     def unknown(self) -> Spending:
-        """Charge in full: the request was sent, and nobody says what it used."""
+        """Charge in full: the request was sent, and its usage is unknown."""
         return self._end(replace(self._asked, unreported=1))
 
     def refused(self) -> Spending:
@@ -256,7 +256,7 @@ class Reservation:
 
     def _end(self, charged: Spending) -> Spending:
         if not self._open:
-            raise RuntimeError("a reservation ends once")
+            raise RuntimeError("a reservation can end only once")
         self._open = False
         self._ledger._settle(self._model, self._asked, charged)
         return charged

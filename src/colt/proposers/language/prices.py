@@ -1,4 +1,4 @@
-"""Prices that the pool file does not state, from the database that the ``genai-prices`` package carries with it."""
+"""Prices that the pool file doesn't state, from the database in the ``genai-prices`` package."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ INSTALL = "pip install 'colt-tuner[models]'"
 
 
 class Priced(NamedTuple):
-    """Prices and where they are from; without prices, why there are none."""
+    """Prices and their source; if there are none, ``source`` says why."""
 
     prices: Prices | None
     source: str
 
 
 def look_up(model: str, base_url: str) -> Priced:
-    """What that endpoint asks for that model today, as far as the installed database knows.
+    """The prices of a model at an endpoint today, as the installed database has them.
 
-    Where a price depends on the length of the input the highest counts, so that a bound made from it holds.
+    If a price depends on the length of the input, the highest is taken, so that bounds made from it hold.
     Raises :class:`InputError` if the package is missing.
     """
     try:
@@ -43,7 +43,7 @@ def look_up(model: str, base_url: str) -> Priced:
 
 
 def _highest(found: Any, name: str) -> Decimal | None:
-    """Of a price in tiers the highest: the base, or what some number of tokens raises it to."""
+    """A price, or the highest of its tiers; ``None`` if there is none."""
     price = getattr(found, name, None)
     if price is None or isinstance(price, Decimal):
         return price

@@ -1,7 +1,7 @@
-"""``colt pool check``: one real question to each model of a pool, and what its endpoint makes of it.
+"""``colt pool check``: one real question to each model of a pool, to see what its endpoint supports.
 
-The question asks for a sentence while the JSON schema sent with it, that of real replies, allows only an object: where
-such an object comes back, the schema is enforced. Costs a few hundred tokens for each model.
+The question asks for a sentence, but is sent with the JSON schema of real replies, which allows only an object. If such
+an object comes back, the endpoint enforces the schema. A probe costs a few hundred tokens per model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TYPICAL_CALL = Usage(input=1500, output=300)
-"""Tokens of a call whose price is shown."""
+"""The tokens of a call whose price the table shows."""
 AT_ONCE = 8
 PATIENCE = RetryPolicy(attempts=2, total_s=60.0)
 
@@ -40,10 +40,10 @@ QUESTION = ChatRequest(
 )
 REJECTS = (
     ErrorKind.BAD_REQUEST,
-    ErrorKind.NOT_FOUND,  # so does OpenRouter say that no provider of the model takes a schema
-    ErrorKind.SERVER,  # so does llama-cpp-python say that it takes another form
+    ErrorKind.NOT_FOUND,  # OpenRouter: no provider of the model takes a schema
+    ErrorKind.SERVER,  # llama-cpp-python: it takes another form
 )
-"""Failures that a schema may be the cause of."""
+"""Failures that the schema may have caused."""
 
 
 class SchemaSupport(StrEnum):
@@ -59,35 +59,35 @@ class Reasoning(StrEnum):
     """What an endpoint does with a model's reasoning."""
 
     NONE = "none"
-    SEPARATE = "separate"  # a channel of its own beside the answer
-    SWALLOWS = "swallows the answer"  # only that channel, and no answer
+    SEPARATE = "separate"  # in its own channel, beside the answer
+    SWALLOWS = "swallows the answer"  # in its own channel, and no answer
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a probe of one model found; to be kept with a run."""
+    """What the probe of one model found."""
 
     name: str
     model: str
     base_url: str
     usable: bool
     problem: str
-    """Why it is not usable, or what is odd; else empty."""
+    """Why the model is not usable, or what should be changed; else empty."""
     schema: SchemaSupport = SchemaSupport.UNKNOWN
     usage_reported: bool | None = None
     reasoning: Reasoning = Reasoning.UNKNOWN
     served_model: str = ""
     latency_s: float | None = None
     typical_call_usd: Decimal | None = None
-    """For :data:`TYPICAL_CALL`, nothing cached; ``None`` without known prices."""
+    """The price of :data:`TYPICAL_CALL`, nothing cached; ``None`` if prices are not known."""
     prices_from: str = ""
     spent_usd: Decimal = Decimal(0)
-    """By the probe itself."""
+    """The cost of the probe itself."""
 
 
 def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[Finding]:
-    """Probe all members at once, in their order; an interruption gives up all calls in flight.
+    """Probe all members at once; findings come in the order of ``members``. An interruption gives up all calls.
 
     Raises :class:`~colt.errors.InputError` for keys that are not set.
     """
@@ -104,8 +104,9 @@ def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[
 
 
 def probe(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Finding:
-    """One member: with a schema first, in the other form or without one if the endpoint cannot bear it. Clients that it
-    opens, which others may close while it waits, are added to ``opened``."""
+    """Probe one member: with the schema, then in the other form, then without it, until the endpoint takes the request.
+
+    The clients are added to ``opened``, so that another thread can close them."""
     price = dollars(member.prices.cost(TYPICAL_CALL)) if member.prices else None
     base = Finding(
         member.name, member.model, member.base_url, False, "", typical_call_usd=price, prices_from=member.prices_from
@@ -128,14 +129,14 @@ def probe(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Find
 
 
 def _ways(member: ModelMember) -> list[ModelMember]:
-    """What to try: the form of the schema that is stated, the other one, and none."""
+    """The ways to try in turn: the stated form of the schema, the other form, no schema."""
     forms = sorted(CHOICES["response_format"], key=lambda form: form != member.response_format)
     ways = [dataclasses.replace(member, json_schema=True, response_format=form) for form in forms]
     return [*ways, dataclasses.replace(member, json_schema=False)]
 
 
 def _answered(base: Finding, member: ModelMember, asked: ModelMember, completion: Completion) -> Finding:
-    """The finding about ``member``, which was answered when it was ``asked``."""
+    """The finding about ``member``, which gave ``completion`` when asked as ``asked``."""
     support = _support(member, asked, completion)
     swallowed = not completion.text
     if swallowed:
@@ -147,11 +148,11 @@ def _answered(base: Finding, member: ModelMember, asked: ModelMember, completion
     if swallowed:
         problems.append("the answer came in the reasoning channel")
     if settings and support is SchemaSupport.ENFORCED:
-        problems.append(f"the endpoint enforces a JSON schema; set {settings} to make use of it")
+        problems.append(f"the endpoint enforces a JSON schema; set {settings} to use it")
     elif settings:
         problems.append(f"the endpoint does not take a JSON schema; set {settings}")
     if support is SchemaSupport.UNKNOWN:
-        problems.append("the answer was cut off before it showed what becomes of a JSON schema")
+        problems.append("the answer was cut off before it showed whether the JSON schema is enforced")
     return dataclasses.replace(
         base,
         usable=not (swallowed or (settings and member.json_schema)),
@@ -174,7 +175,7 @@ def _ask(member: ModelMember, ledger: Ledger, opened: list[ChatClient]) -> Compl
 
 
 def _support(member: ModelMember, asked: ModelMember, completion: Completion) -> SchemaSupport:
-    """What an answer shows that came when ``member`` was ``asked``."""
+    """What the answer to ``asked`` shows about the endpoint's support."""
     if asked.json_schema and _conforms(completion.answer):
         return SchemaSupport.ENFORCED
     if not asked.json_schema or asked.response_format != member.response_format:
@@ -184,7 +185,7 @@ def _support(member: ModelMember, asked: ModelMember, completion: Completion) ->
 
 
 def _settings(member: ModelMember, asked: ModelMember, support: SchemaSupport) -> str:
-    """What to write into the pool file so that requests suit the endpoint; empty if they do."""
+    """The settings that the pool file should have for this endpoint; empty if they are right."""
     if support is SchemaSupport.REJECTED:
         return "json_schema = false" if member.json_schema else ""
     if support is not SchemaSupport.ENFORCED:
@@ -196,7 +197,7 @@ def _settings(member: ModelMember, asked: ModelMember, support: SchemaSupport) -
 
 
 def _conforms(text: str) -> bool:
-    """Whether a reply is in the form that was asked for, read as tolerantly as in runs."""
+    """Whether the reply follows the schema, read as tolerantly as in a run."""
     return any(
         isinstance(piece, dict) and set(piece) == {"proposals", "next_model"} and piece["next_model"] in COLOURS
         for piece in json_pieces(text)
@@ -204,14 +205,14 @@ def _conforms(text: str) -> bool:
 
 
 def to_json(findings: Sequence[Finding]) -> str:
-    """All findings; amounts as numbers of dollars."""
+    """All findings as JSON; amounts are numbers of dollars."""
     encoder = msgspec.json.Encoder(decimal_format="number")
     whole = {"usable": all(finding.usable for finding in findings), "models": list(findings)}
     return msgspec.json.format(encoder.encode(whole)).decode()
 
 
 def table(findings: Sequence[Finding]) -> Table:
-    """For people."""
+    """All findings as a table."""
     from rich.table import Table
 
     made = Table(

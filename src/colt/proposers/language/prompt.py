@@ -1,10 +1,9 @@
-"""What a language model is told: stable text first, the node last.
+"""The prompt of a language model: a stable text first, then the node.
 
-:func:`stable_text` is the same, byte for byte, in every call of a run (role, machine, program, sketches and knobs,
-pool, form of the answer), so that providers serve it from their caches. :func:`node_text` is what no cache can serve,
-and short: knobs and numbers, the history as differences to the node. ``colt.proposers.language.reply`` has the schema
-and reads
-answers.
+:func:`stable_text` (role, machine, program, sketches and knobs, pool, form of the answer) is the same, byte for byte,
+in every call of a run, so that providers serve it from their caches. :func:`node_text` changes with each call. It is
+short: knobs and numbers, and the history as differences from the node. :mod:`colt.proposers.language.reply` has the
+schema and reads answers.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from colt.proposers.members import ExpertMember, Member
 from colt.search.types import MemberSpec, MemberView, NodeView, Observation
 
 TRIED = 6
-"""Children of the node that are told; of more the best."""
+"""How many children of the node are shown, the best first."""
 TOLD = 4
-"""Complaints about the model's last answer that are told."""
+"""How many complaints about the model's last answer are shown."""
 
 
 class Briefing(Catalogue, Protocol):
-    """The job in words, see :mod:`colt.tvm.briefing`."""
+    """The job in words. :mod:`colt.tvm.briefing` implements it."""
 
     @property
     def machine(self) -> str:
@@ -35,12 +34,12 @@ class Briefing(Catalogue, Protocol):
 
     @property
     def program(self) -> str:
-        """What is computed."""
+        """The computation."""
         ...
 
     @property
     def sketches(self) -> str:
-        """The sketches with their loop nests and knobs."""
+        """All sketches with their loop nests and knobs."""
         ...
 
     @property
@@ -49,17 +48,19 @@ class Briefing(Catalogue, Protocol):
         ...
 
     def label(self, variant: str, sketch: str) -> str:
-        """What sets a sketch apart that is not described by itself; empty for others."""
+        """How this sketch differs from the others of its family; empty for a sketch that is described on its own."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MemberInWords:
-    """A model of the pool with its price in dollars per million tokens, ``None`` if unknown."""
+    """A member of the pool as prompts describe it; prices in dollars per million tokens, ``None`` if unknown."""
 
     spec: MemberSpec
     usd_in: float | None = None
     usd_out: float | None = None
+    builtin: bool = False
+    """Whether it is a built-in expert, whose size is nominal and which costs nothing."""
 
 
 def member_in_words(member: Member) -> MemberInWords:
@@ -72,51 +73,53 @@ def member_in_words(member: Member) -> MemberInWords:
 
 
 ROLE = """\
-You tune a tensor program for one machine, in turns with other models. You share a search tree: a node is a schedule;
-the model whose turn it is proposes changes to it; promising schedules are compiled and timed (repeated runs, warm
-caches). Find the lowest latency. Predictions are rough; trust measurements."""
+You belong to a pool that tunes a tensor program for one machine. Its members share a search tree; each node is a
+schedule. In its turn, a member proposes changes to a node. Promising schedules are compiled and timed (repeated runs,
+warm caches). Find the lowest latency. Predictions are rough; trust measurements."""
 
 LEGEND = """\
-A schedule is a sketch and a value for each knob. Knob `B.i 512 in 4 <=16` splits loop i of block B into 4 integers,
-outermost first, whose product is exactly 512, the last at most 16. A line is a block with its loops from the outside
-in: `i_1` is part 1 (from 0) of its knob for i, `B.i_1` of block B's knob, `i:32` a fixed extent, `i` what is left to
-do; `[k]` is a reduction, `vec(j:16)` a vector (a knob for j then tiles whole vectors); sums over `{...}` are kept in a
-buffer and written out behind it. Blocks under one `parallel` share its iterations and pass data on in caches. `B.at`
-places block B: "root" (a nest of its own), "inline" (recomputed at each use), or by name in a loop of its consumer
-like "i_1" (computed there as far as needed). Where a schedule is given in part, the rest is the node's."""
+A schedule is a sketch and a value for each of its knobs. Knob `B.i 512 in 4 <=16` splits loop i of block B into 4
+integers, outermost first; their product is exactly 512, the last is at most 16. Each line of a sketch is a block with
+its loops, outermost first: `i_1` is part 1 (from 0) of its own knob for i, `B.i_1` of block B's knob, `i:32` a fixed
+extent, `i` the rest of loop i, `[k]` a reduction, `vec(j:16)` a vector (a knob for j then counts whole vectors). Sums
+over `{...}` stay in a buffer and are written out after it. Blocks under one `parallel` share its iterations and pass
+data on in caches. `B.at` places block B: "root" (its own nest), "inline" (recomputed at each use), or a loop of its
+consumer like "i_1" (computed there, as much as is needed). Knobs not shown are as in the node."""
 
 ADVICE = """\
-- The innermost spatial parts, rows x vectors, are the register tile: a register for each vector of each row and a few
-for operands. Too small, and multiply-adds wait for each other; too large, and it spills.
-- Vectors need the innermost loop contiguous in every operand; otherwise elements are gathered one by one.
-- Parallel iterations have to share out evenly over all threads; parts in between block for L1 and L2.
-- Knobs interact: change those together that belong together."""
+- The innermost spatial parts, rows x vectors, form the register tile: one register for each vector of each row, plus
+a few for operands. If it is too small, multiply-adds wait for each other; if too large, it spills.
+- Vectors need the innermost loop contiguous in every operand; otherwise elements are loaded one by one.
+- Split parallel iterations evenly over all threads; use the parts in between to block for L1 and L2.
+- Knobs interact: change related knobs together."""
 
 ANSWER = """\
 JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, "edits": [{"knob": "B.i", "value": [1, 64, 1, 8]}]}],
 "next_model": "name"}
-Proposals are alternatives, each from the node as it is; make them differ. `sketch`: null for the node's own, or the
-name of another: knobs of the same name keep their values where legal, others left out are drawn at random. `edits`:
-only knobs that change. `value`: a list, a number, a location, or null for anything legal. `next_model`: who goes on
-from the result: the smallest model that is likely to improve it; a larger one where small ones keep failing or the
-structure has to change. None has a share to fill."""
+Proposals are alternatives: each starts from the node; make them differ. `sketch`: null for the node's own, or the name
+of another; knobs left out then keep the node's value if it is legal there, else get a random one. `edits`: only knobs
+that change. `value`: a list, a number, a location, or null for any legal value. `next_model`: the member to go on from
+the result: the smallest that is likely to improve it, or a larger one if small ones keep failing or the structure has
+to change. No member is owed a turn."""
 
 
 def stable_text(briefing: Briefing, pool: Sequence[MemberInWords]) -> str:
-    """The text that every call of a run begins with."""
+    """The text that begins every call of a run."""
     parts = (
         ROLE,
         f"# Machine\n{briefing.machine}",
         f"# Program\n{briefing.program}",
         f"# Schedules\n{LEGEND}\n{briefing.sketches}",
         f"# Advice\n{ADVICE}",
-        "# Models\n" + "\n".join(_member(member) for member in sorted(pool, key=lambda one: one.spec.size_b)),
+        "# Members\n" + "\n".join(_member(member) for member in sorted(pool, key=lambda one: one.spec.size_b)),
         f"# Answer\n{ANSWER}",
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _member(member: MemberInWords) -> str:
+    if member.builtin:
+        return f"{member.spec.name}: built-in expert, ranked as {member.spec.size_b:g}B parameters, free"
     price = "price unknown"
     if member.usd_in is not None and member.usd_out is not None:
         price = f"${member.usd_in:g} in, ${member.usd_out:g} out per million tokens" if member.usd_out else "free"
@@ -124,12 +127,12 @@ def _member(member: MemberInWords) -> str:
 
 
 def node_text(observation: Observation, briefing: Briefing, told: Sequence[str] = ()) -> str:
-    """The text of one call. ``told`` are the complaints about the acting model's last answer, if any."""
+    """The text of one call. ``told`` holds the complaints about the acting model's last answer."""
     return "\n".join(_Node(observation, briefing).lines(told)) + "\n"
 
 
 class _Node:
-    """Writes one observation; schedules as differences to the node where they share its sketch."""
+    """Writes one observation. A schedule of the node's sketch is written as its differences from the node."""
 
     def __init__(self, observation: Observation, briefing: Briefing) -> None:
         self._seen = observation
@@ -138,7 +141,7 @@ class _Node:
 
     def lines(self, told: Sequence[str]) -> Iterator[str]:
         seen = self._seen
-        yield f"# Node, at {self._progress()}"
+        yield f"# Node, after {self._progress()}"
         if seen.knobs:
             yield f"{self._sketch(self._here)}, by {seen.node.by}: {_latencies(seen.node)}"
             yield " ".join(self._present())
@@ -152,14 +155,14 @@ class _Node:
         if seen.best:
             yield "Best so far:"
             yield from (f"- {self._schedule(view.schedule)} -> {self._rated(view)}, by {view.by}" for view in seen.best)
-        yield from self._models()
+        yield from self._members()
         yield from self._complaints(told)
         yield self._task()
 
     def _progress(self) -> str:
         progress = self._seen.progress
         total = "" if progress.trials_total is None else f" of {progress.trials_total}"
-        return f"trial {progress.trials}{total}"
+        return f"{progress.trials}{total} trials"
 
     def _present(self) -> Iterator[str]:
         for knob, value in zip(self._seen.knobs, self._here.values, strict=True):
@@ -180,7 +183,7 @@ class _Node:
             yield f"- {self._schedule(view.schedule)} -> {_latencies(view)}{self._verdict(view)}, by {view.by}{notes}"
 
     def _verdict(self, view: NodeView) -> str:
-        """Better or worse than the node, by measurements or by predictions on both sides."""
+        """Whether the child is better or worse than the node: both as measured, or else both as predicted."""
         node = self._seen.node
         if view.measured_us is not None and math.isinf(view.measured_us):
             return ""
@@ -193,18 +196,18 @@ class _Node:
         return " (better)" if after < before else " (worse)" if after > before else ""
 
     def _rated(self, view: NodeView) -> str:
-        """The measured latency, and what speed that is."""
+        """The measured latency, and the speed in GFLOPS."""
         latency = view.measured_us
         if latency is None or not math.isfinite(latency) or not self._briefing.flops:
             return _latencies(view)
         return f"{_us(latency)} us, {self._briefing.flops / latency / 1e3:.3g} GFLOPS"
 
-    def _models(self) -> Iterator[str]:
-        """Those that have been asked; nothing is to be learned from the others."""
-        asked = [model for model in self._seen.models if model.calls or model.alterations]
+    def _members(self) -> Iterator[str]:
+        """The records of the members that have been asked."""
+        asked = [member for member in self._seen.models if member.calls or member.alterations]
         if asked:
-            yield "Models so far, better/worse children as measured and as predicted:"
-            yield from (_record(model) for model in asked)
+            yield "Members so far (better/worse children):"
+            yield from (_record(member) for member in asked)
 
     def _complaints(self, told: Sequence[str]) -> Iterator[str]:
         if told:
@@ -218,11 +221,11 @@ class _Node:
             child = seen.failed.child
             return (
                 f"{seen.failed.by} proposed {self._schedule(child.schedule)} -> {_latencies(child)}"
-                f"{self._verdict(child)}. {who} Give one better proposal for this node, and the next model."
+                f"{self._verdict(child)}. {who} Give one better proposal for this node."
             )
         many = "1 proposal" if count == 1 else f"{count} different proposals, best first"
         if not seen.knobs:
-            return f"{who} Give {many}: first schedules, each with a sketch and a value for every knob of it."
+            return f"{who} Give {many}: first schedules, each a sketch and a value for every knob of it."
         return f"{who} Give {many}."
 
     def _sketch(self, schedule: Schedule) -> str:
@@ -230,7 +233,7 @@ class _Node:
         return f"{schedule.variant}/{schedule.sketch}" + (f" ({label})" if label else "")
 
     def _schedule(self, schedule: Schedule) -> str:
-        """What differs from the node; all of it in another sketch."""
+        """The differences from the node, or the whole schedule if its sketch is another one."""
         here = self._here
         if not schedule.values:
             return "untuned"
@@ -250,7 +253,7 @@ def _value(value: Value) -> str:
 
 
 def _promise(view: NodeView) -> tuple[bool, float]:
-    """Measured before predicted, fast before slow."""
+    """Sort key: measured before predicted, fast before slow."""
     known = view.measured_us is not None
     latency = view.measured_us if known else view.predicted_us
     return not known, math.inf if latency is None else latency
@@ -269,13 +272,14 @@ def _us(latency: float) -> str:
     return f"{latency:.3g}" if latency < 1000 else f"{latency:.0f}"
 
 
-def _record(model: MemberView) -> str:
+def _record(member: MemberView) -> str:
     parts = [
-        f"{model.spec.name}: {model.measured_hits}/{model.measured_regressions}"
-        f" and {model.predicted_hits}/{model.predicted_regressions} in {model.calls} call{'s' * (model.calls != 1)}"
+        f"{member.spec.name}: {member.calls} call{'s' * (member.calls != 1)}",
+        f"measured {member.measured_hits}/{member.measured_regressions}",
+        f"predicted {member.predicted_hits}/{member.predicted_regressions}",
     ]
-    if model.errors:
-        parts.append(f"{model.errors} error{'s' * (model.errors > 1)}")
-    if model.alterations:
-        parts.append(f"{model.alterations} in place of a smaller one")
+    if member.errors:
+        parts.append(f"{member.errors} error{'s' * (member.errors > 1)}")
+    if member.alterations:
+        parts.append(f"{member.alterations} correction{'s' * (member.alterations > 1)} of smaller members")
     return ", ".join(parts)

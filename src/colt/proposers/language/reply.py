@@ -1,9 +1,8 @@
-"""What a model answers: the schema that it is asked for, and the way from its text to a proposal.
+"""The schema of a model's reply, and the way from its text to a proposal.
 
-Reading is tolerant of form (see :mod:`colt.proposers.language.salvage`) and strict in content: each edit is checked
-by itself, good
-ones are kept, bad ones dropped with a message that the model is told next time. A model's text is data: nothing of it
-is evaluated, and no text raises anything but :class:`ReplyError`.
+Reading is tolerant of form (see :mod:`colt.proposers.language.salvage`) and strict in content. Each edit is checked on
+its own: good ones are kept, bad ones are dropped with a message that the model is told in its next prompt. A reply is
+data: nothing in it is evaluated, and reading it raises only :class:`ReplyError`.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from colt.search.types import Observation, Proposal, ProposalError
 
 MAX_PROPOSALS = 16
 MAX_EDITS = 64
-"""Of one proposal. What goes beyond is dropped."""
+"""Edits of one proposal that are read; the rest are dropped."""
 MAX_MESSAGES = 8
-"""Complaints that are worded; the rest is only counted."""
+"""Complaints that are put into words; the rest are only counted."""
 NEAR = 40
-"""Names that a wrong one is compared with."""
+"""How many names a wrong one is compared with."""
 _NAME = 80
 _WHY = 200
 _INTEGERS = re.compile(r"[+-]?\d{1,9}")
@@ -42,12 +41,12 @@ class Catalogue(Protocol):
         ...
 
     def knobs(self, variant: str, sketch: str) -> Sequence[Knob]:
-        """The knobs of one of them; what locations are legal need not be known."""
+        """The knobs of one sketch; location knobs may list no locations."""
         ...
 
 
 class ReplyError(ProposalError):
-    """There is no usable proposal in the reply. ``dropped`` says what was found and could not be taken."""
+    """The reply has no usable proposal. ``dropped`` says what was dropped, and why."""
 
     def __init__(self, message: str, dropped: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -56,7 +55,7 @@ class ReplyError(ProposalError):
 
 @dataclass(frozen=True, slots=True)
 class ReadReply:
-    """A proposal read from a reply. ``errors`` counts what was dropped, ``dropped`` says it in words for the model."""
+    """A proposal read from a reply. ``errors`` counts what was dropped; ``dropped`` tells the model about it."""
 
     proposal: Proposal
     dropped: tuple[str, ...]
@@ -66,8 +65,8 @@ class ReadReply:
 def schema(models: Sequence[str]) -> dict[str, Any]:
     """The JSON schema of a reply, in the subset that strict structured outputs take: all fields required, no others.
 
-    ``sketch`` is null to stay in the node's, a knob's ``value`` null for anything legal. The reason comes before the
-    values, so that it is what they follow from. Weak models would make do with no proposals.
+    A null ``sketch`` keeps the node's; a null ``value`` stands for any legal value. ``why`` comes first, so that the
+    values follow from it. ``minItems`` is there because weak models otherwise give no proposals.
     """
     value = {
         "anyOf": [
@@ -101,18 +100,18 @@ def _object(**properties: Any) -> dict[str, Any]:
 def read_reply(text: str, observation: Observation, catalogue: Catalogue) -> ReadReply:
     """The proposal in ``text``, for the node that ``observation`` shows.
 
-    A next model that is not in the pool is handed on as it was written: the search counts it and falls back.
+    A next member that is not in the pool is passed on as written: the search counts it and falls back.
 
     Raises
     ------
     ReplyError
-        There is none, or not one of its edits is usable.
+        There is no proposal, or none of its edits is usable.
     """
     if not text.strip():
         raise ReplyError("the reply is empty")
     found = _Found.of(json_pieces(text))
     if not found.proposals:
-        raise ReplyError(f"there is no JSON object with proposals in the reply of {len(text)} characters")
+        raise ReplyError(f"the reply of {len(text)} characters has no JSON object with proposals")
     reader = _Reader(observation, catalogue)
     kept: dict[Transformation, str] = {}
     for number, raw in enumerate(found.proposals[:MAX_PROPOSALS]):
@@ -139,7 +138,7 @@ class _Found:
 
     @classmethod
     def of(cls, pieces: Sequence[object]) -> _Found:
-        """The last piece that holds a whole reply; if none does, all single proposals together."""
+        """The last piece that holds a whole reply; if none does, all single proposals."""
         wholes = [found for piece in pieces if (found := cls._whole(piece)).proposals]
         if wholes:
             return wholes[-1]
@@ -174,7 +173,7 @@ def _reason(raw: Mapping[str, object]) -> str:
 
 
 def _next_model(named: object, observation: Observation) -> str:
-    """The pool's own spelling of the name if it is in the pool."""
+    """The name as the pool spells it, if it is in the pool."""
     name = named.strip() if isinstance(named, str) else ""
     known = {model.spec.name.casefold(): model.spec.name for model in observation.models}
     return known.get(name.casefold()) or printable(name, _NAME)
@@ -214,7 +213,7 @@ class _Reader:
     def _sketch(self, raw: Mapping[str, object]) -> tuple[str, str] | None:
         named, variant = raw["sketch"], raw.get("variant")
         if not isinstance(named, str):
-            self._complain(f"a sketch is named by a text like {'/'.join(self.catalogue.keys[0])!r}")
+            self._complain(f"`sketch` takes null or a name such as {'/'.join(self.catalogue.keys[0])!r}")
             return None
         name = named.strip().casefold()
         if isinstance(variant, str) and "/" not in name:
@@ -226,7 +225,7 @@ class _Reader:
         return None
 
     def _named(self, name: str) -> list[tuple[str, str]]:
-        """The sketches of that name, with or without their variant's."""
+        """The sketches of that name; the variant may be left out."""
         if not self._sketches:
             for key in self.catalogue.keys:
                 for known in ("/".join(key).casefold(), key[1].casefold()):
@@ -238,7 +237,7 @@ class _Reader:
         found: dict[str, Edit] = {}
         pairs = self._pairs(raw, knobs)
         if len(pairs) > MAX_EDITS:
-            self._complain(f"it has {len(pairs)} edits; {MAX_EDITS} are read")
+            self._complain(f"it has {len(pairs)} edits; only the first {MAX_EDITS} are read")
         for name, value in pairs[:MAX_EDITS]:
             knob = by_name.get(name.strip().casefold()) if isinstance(name, str) else None
             if knob is None:
@@ -253,27 +252,27 @@ class _Reader:
         return list(found.values())
 
     def _pairs(self, raw: Mapping[str, object], knobs: Sequence[Knob]) -> list[tuple[object, object]]:
-        """Names and values: a list of edits, an object of values by name, or a list of all values in order."""
+        """Names and values, from a list of edits, an object of values by name, or a list of all values in order."""
         given = next((raw[key] for key in ("edits", "knobs", "values") if raw.get(key) is not None), None)
         if given is None:
             return []
         if isinstance(given, dict):
             given = [given] if "knob" in given else [{"knob": name, "value": value} for name, value in given.items()]
         if not isinstance(given, list):
-            self._complain("edits are a list of a knob and a value each")
+            self._complain("`edits` takes a list of objects with `knob` and `value`")
             return []
         edits = [one for one in given if isinstance(one, dict) and "knob" in one]
         if edits or not given:
             for _ in range(len(given) - len(edits)):
-                self._complain("an edit is an object with a knob and a value")
+                self._complain("an edit is an object with `knob` and `value`")
             return [(one["knob"], one.get("value")) for one in edits]
         if len(given) == len(knobs):
             return [(knob.name, value) for knob, value in zip(knobs, given, strict=True)]
-        self._complain(f"it lists {len(given)} values without names; there are {len(knobs)} knobs")
+        self._complain(f"it lists {len(given)} values without names for {len(knobs)} knobs")
         return []
 
     def _complain(self, message: str | Callable[[], str]) -> None:
-        """Count an error; word it, which may take some time, if it is one of the first."""
+        """Count an error; put it into words, which may take time, only if it is among the first."""
         self.errors += 1
         if len(self.messages) < MAX_MESSAGES:
             worded = message if isinstance(message, str) else message()
@@ -281,14 +280,14 @@ class _Reader:
 
 
 def checked(knob: Knob, raw: object) -> Value | None:
-    """A value as the knob takes it, numbers in texts and whole floats included; ``None`` stands for anything legal.
+    """The value in the knob's own type: texts with numbers and whole floats are converted. ``None`` is any legal value.
 
-    Whether a location is legal shows only with all other values in place, so that of locations the form is checked.
+    Only the form of a location is checked: whether it is legal depends on all other values.
 
     Raises
     ------
     IllegalEdit
-        It is not legal; the message says what is.
+        The value is not legal; the message says which are.
     """
     if raw is None or (isinstance(raw, str) and raw.strip().casefold() in _ANY):
         return None
@@ -302,7 +301,7 @@ def checked(knob: Knob, raw: object) -> Value | None:
 
 
 def _integer(raw: object) -> object:
-    """``raw`` as an integer if it says one."""
+    """``raw`` as an integer if it stands for one, else unchanged."""
     if isinstance(raw, float) and raw.is_integer() and abs(raw) < 1e15:
         return int(raw)
     if isinstance(raw, str) and len(raw) <= 20 and _INTEGERS.fullmatch(raw.strip()):
@@ -317,17 +316,24 @@ def _location(knob: LocationKnob, raw: object) -> str:
 
 
 def _no_such_sketch(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name[:_NAME], known[:NEAR], cutoff=0.5) or known[:6]
-    return f"there is no sketch {_brief(name)}; there are {', '.join(near)}"
+    near = difflib.get_close_matches(name[:_NAME], known[:NEAR], cutoff=0.5)
+    return (
+        f"there is no sketch {_brief(name)}; {'similar ones' if near else 'there are'}: {', '.join(near or known[:6])}"
+    )
 
 
 def _no_such_knob(name: object, knobs: Sequence[Knob]) -> str:
+    if not isinstance(name, str):
+        return f"`knob` takes the name of a knob, not {_brief(name)}"
     names = [knob.name for knob in knobs]
-    near = difflib.get_close_matches(name[:_NAME], names, cutoff=0.5) if isinstance(name, str) else []
-    return f"there is no knob {_brief(name)} in that sketch; there are {', '.join(near or names[:20]) or 'none'}"
+    near = difflib.get_close_matches(name[:_NAME], names, cutoff=0.5)
+    if near:
+        return f"there is no knob {_brief(name)} in that sketch; similar ones: {', '.join(near)}"
+    return f"there is no knob {_brief(name)} in that sketch; its knobs: {', '.join(names[:20]) or 'none'}"
 
 
 def _brief(value: object) -> str:
+    """A value of a reply in a few words, with JSON's types."""
     if isinstance(value, str):
         return repr(printable(value, _NAME))
-    return f"a {type(value).__name__}"
+    return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), f"a {type(value).__name__}")

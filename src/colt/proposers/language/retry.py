@@ -1,4 +1,4 @@
-"""When a failed request is made again: the one place that decides it."""
+"""When to retry a failed request; no other module decides that."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from email.utils import parsedate_to_datetime
 class RetryPolicy:
     """Exponential backoff with full jitter, bounded in number and in time.
 
-    Full jitter (a uniform draw between nothing and the whole backoff) keeps calls that failed together from coming
-    back together.
+    Full jitter (a uniform draw from 0 to the whole backoff) keeps calls that failed together from being retried
+    together.
     """
 
     attempts: int = 4
-    """Requests at most, the first among them."""
+    """The most requests, including the first."""
     base_s: float = 1.0
     cap_s: float = 30.0
-    """Longest backoff of our own; what the endpoint asks for may be longer."""
+    """The longest backoff; a wait that the endpoint asks for may be longer."""
     total_s: float = 300.0
-    """No request begins later than this after the first."""
+    """How long after the first request the last one may begin."""
 
     def wait_s(self, attempt: int, elapsed_s: float, retry_after_s: float | None, rng: random.Random) -> float | None:
         """Seconds to wait after the ``attempt``-th request (from 1) failed; ``None`` to give up.
 
-        What the endpoint asks for is waited in full, and a little longer, so that waiting calls spread.
+        A wait that the endpoint asks for is kept in full, plus a little jitter that spreads waiting calls.
         """
         if attempt >= self.attempts:
             return None
@@ -39,8 +39,9 @@ class RetryPolicy:
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """What a reply asks to wait, from ``retry-after-ms`` or ``Retry-After`` in seconds or as a date; ``now`` is in
-    seconds since 1970. ``None`` for no or no sensible request."""
+    """The seconds to wait that a reply asks for in ``retry-after-ms`` or ``Retry-After`` (seconds or a date).
+
+    ``now`` is in seconds since 1970. ``None`` if there is no such header, or if it makes no sense."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -51,7 +52,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     try:
         when = parsedate_to_datetime(stated)
         if when.tzinfo is None:
-            when = when.replace(tzinfo=UTC)  # "-0000", which HTTP dates do not use, but GMT is meant
+            when = when.replace(tzinfo=UTC)  # "-0000": not an HTTP date, but GMT is meant
         return max(0.0, when.timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

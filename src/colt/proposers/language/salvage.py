@@ -1,8 +1,8 @@
-"""JSON out of whatever a model wrote: prose around it, fences, reasoning tags, trailing commas, line breaks in texts, a
+"""Finds the JSON in a model's text despite prose, fences, reasoning tags, trailing commas, line breaks in strings or a
 torn end.
 
-Every step is linear in the text, of which the last :data:`MAX_CHARACTERS` are looked at, with an effort that is
-bounded: what is nothing but brackets is given up. Nothing is evaluated.
+Only the last :data:`MAX_CHARACTERS` are read. Every step is linear in them, and the total effort is bounded, so a text
+of nothing but brackets is given up. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_CHARACTERS = 32_768
-"""An answer of ours takes a tenth of it; one that rambles on ends with what it comes to."""
+"""A usual reply takes a tenth of it; a long-winded one ends with its result."""
 MAX_DEPTH = 16
-"""Deeper nesting is no reply of ours."""
+"""Replies in the schema are nested less deeply."""
 MIN_CHARACTERS = 8
-"""Shorter pieces hold no proposal."""
+"""Shorter pieces can't hold a proposal."""
 MAX_EFFORT = 16_000
-"""Marks (brackets, quotes, backslashes) that are looked at, over all attempts."""
+"""How many marks (brackets, quotes, backslashes) are looked at in all attempts together."""
 _EFFORT_OF_LOADING = 20
 _DIGITS = 20
 _DESCENTS = 3
-"""How often a broken or unfinished piece is looked into for whole pieces inside it."""
+"""How many levels deep a broken piece is searched for whole ones."""
 
 _MARKS = re.compile(r'["\\{}\[\]]')
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
@@ -33,9 +33,9 @@ _REASONING = ("think", "thinking", "reasoning", "thought")
 
 
 def json_pieces(text: str) -> list[object]:
-    """All JSON objects and lists that stand in the text, in their order; of a broken one the whole ones inside it.
+    """All JSON objects and lists in the text, in order. A broken one is replaced by the whole ones inside it.
 
-    Brackets in prose do no harm. What a model thought aloud, in tags, counts only if there is nothing else.
+    Brackets in prose do no harm. Reasoning in tags counts only if there is no JSON after it.
     """
     search = _Search()
     for part in _without_reasoning(text):
@@ -45,13 +45,13 @@ def json_pieces(text: str) -> list[object]:
 
 
 def printable(text: str, limit: int) -> str:
-    """The text on one line, without control characters and lone surrogates, at most ``limit`` characters of it."""
+    """The text on one line of at most ``limit`` characters, without control characters and lone surrogates."""
     clean = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * limit]).split())
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."
 
 
 def _without_reasoning(text: str) -> Iterator[str]:
-    """What comes after the last closing tag, then all of it."""
+    """The text after the last closing tag, then the whole text."""
     end = max(text.rfind(f"</{tag}>") for tag in _REASONING)
     if end >= 0:
         yield text[end:]
@@ -60,7 +60,7 @@ def _without_reasoning(text: str) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Search:
-    """Looks for pieces as long as its effort lasts: a reply of ours takes a tenth of it, brackets without end all."""
+    """Searches for pieces until its effort is used up; a usual reply takes a tenth of it."""
 
     effort: int = MAX_EFFORT
 
@@ -76,7 +76,7 @@ class _Search:
                 yield from self.pieces(text[start + 1 : end], descents + 1)
 
     def _regions(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """Where brackets open and close again, and at the end what stays open; with how deeply they are nested."""
+        """Start, end and depth of each bracketed region; the last may be unclosed."""
         open_ = deepest = start = skip = 0
         in_string = False
         for match in _MARKS.finditer(text):
@@ -106,8 +106,8 @@ class _Search:
 
 
 def _load(text: str) -> object:
-    """The value, or ``None`` for what is no JSON even with the usual slips mended. Texts may hold control characters:
-    models write them, and grammars that enforce a schema let them through."""
+    """The value, or ``None`` if the text isn't JSON even after mending the usual slips. Strings may hold control
+    characters: models write them, and grammars that enforce a schema let them through."""
     for candidate in (text, _mended(text)):
         try:
             value: object = json.loads(candidate, parse_int=_integer, strict=False)
@@ -118,12 +118,12 @@ def _load(text: str) -> object:
 
 
 def _integer(digits: str) -> int:
-    """Of thousands of digits, which Python refuses to read, as many as are too large for everything of ours."""
+    """An integer from its first digits: Python refuses to read thousands, and these already exceed every bound."""
     return int(digits[:_DIGITS])
 
 
 def _mended(text: str) -> str:
-    """Without trailing commas; a Python literal as JSON."""
+    """The text without trailing commas, and with a Python literal turned into JSON."""
     if '"' not in text:
         text = _PYTHON.sub(lambda match: _JSON[match.group()], text.replace("'", '"'))
     return _TRAILING_COMMA.sub("", text)

@@ -1,6 +1,6 @@
-"""Compute locations are settled last: which are legal shows only when the tiles beside them are in place.
+"""Settles compute locations last: whether one is legal depends on the tiles beside it.
 
-One illegal location would cost a whole proposal. Here it is dropped by itself, and the model is told.
+An illegal location would cost the whole proposal. Here it alone is dropped, and the model is told.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from colt.search.types import Observation, Proposal, Space
 
 
 def settled(reply: ReadReply, observation: Observation, space: Space, catalogue: Catalogue) -> ReadReply:
-    """The reply with each of its transformations settled.
+    """The reply with all its transformations settled.
 
     Raises
     ------
     ReplyError
-        Nothing is left of any of them.
+        Nothing is left of any transformation.
     """
     here = observation.node.schedule
     kept: dict[Transformation, None] = {}
@@ -43,9 +43,9 @@ def settled(reply: ReadReply, observation: Observation, space: Space, catalogue:
 def settle(
     space: Space, schedule: Schedule, transformation: Transformation, locations: Collection[str]
 ) -> tuple[Transformation, tuple[str, ...]]:
-    """The transformation without the edits of ``locations`` (knobs by name) that are illegal, and why they are.
+    """The transformation without its illegal edits of ``locations`` (names of knobs), and why each is illegal.
 
-    A transformation that is refused for something else comes back as it is: the search says what of it.
+    A transformation that is illegal for another reason is returned unchanged: the search reports it.
     """
     if _why_illegal(space, schedule, transformation) is None:
         return transformation, ()
@@ -69,5 +69,5 @@ def _why_illegal(space: Space, schedule: Schedule, transformation: Transformatio
     except IllegalEdit as error:
         return str(error)
     except Rejected:
-        return None  # legal, and useless: for the search to count
+        return None  # legal but useless: the search counts it
     return None

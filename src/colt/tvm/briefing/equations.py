@@ -2,7 +2,7 @@
 
     C[i:512, j:512] = sum(k:512) A[i, k] * B[k, j]
 
-A block whose body is not a single store is given as TensorIR.
+A block whose body isn't a single store is shown as its TensorIR.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SYMBOLS: dict[str, tuple[str, int]] = {
     "FloorMod": ("%", 5),
     "Mod": ("%", 5),
 }
-"""The symbol of each binary operation, by TVM's name, and how tightly it binds."""
+"""Binary operations by TVM's name: the symbol, and how tightly it binds."""
 _NO_FUNCTIONS = {
     "if_then_else",
     "likely",
@@ -46,7 +46,7 @@ _NO_FUNCTIONS = {
     "nearbyint",
     "sqrt",
 }
-"""Calls that become an instruction or a branch."""
+"""Calls that compile to an instruction or a branch."""
 _ATOM = 9
 _REDUCTIONS = {"Add": "sum", "Mul": "product", "Max": "max", "Min": "min"}
 _REDUCE = 2
@@ -67,7 +67,7 @@ def equations(mod: tvm.IRModule) -> str:
 
 
 def calls(mod: tvm.IRModule) -> set[str]:
-    """The names of the functions, such as ``exp``, that ``main`` calls to compute float values."""
+    """The names of the functions on floating-point values that ``main`` calls, such as ``exp``."""
     found: set[str] = set()
 
     def enter(node: Any) -> None:
@@ -102,7 +102,7 @@ def _equation(realize: Any) -> str:
 
 
 def _iter_names(realize: Any) -> dict[Any, str]:
-    """The name of the loop that drives each iter; knobs are named after it."""
+    """The name of the loop that drives each iter; knobs are named after these loops."""
     found = {}
     for iter_, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
         driven = list(variables(value))
@@ -112,7 +112,7 @@ def _iter_names(realize: Any) -> dict[Any, str]:
 
 
 def _term(store: Any) -> tuple[str, Any] | None:
-    """The reduction's word and value if the store is ``x = op(x, value)``."""
+    """The word for the reduction and the reduced value, if the store is ``x = op(x, value)``."""
     value = store.value
     word = _REDUCTIONS.get(type(value).__name__)
     if word is None:
@@ -123,7 +123,7 @@ def _term(store: Any) -> tuple[str, Any] | None:
 
 
 class _Words:
-    """Writes expressions, with iters named after their loops."""
+    """Writes expressions with iters named after their loops."""
 
     def __init__(self, names: dict[Any, str]) -> None:
         self._names = names

@@ -1,4 +1,4 @@
-"""Many sketches that differ in what is done to a few blocks, described as choices rather than one by one."""
+"""Many sketches that differ only in a few blocks, described by their choices instead of one by one."""
 
 from __future__ import annotations
 
@@ -12,21 +12,18 @@ from colt.tvm.space.summaries import Features
 
 UNTOUCHED = "untiled"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_SHORTER = tuple(
-    (re.compile(long), words)
-    for long, words in (
-        (r"^tiled, ", ""),
-        (r"sums in a buffer written back inside tile level ", "{} after tile level "),
-        (r"sums in its output", "no {}"),
-        (r"in partial results over the inner part of its reduction", "partial results, one for each rfactor_1"),
-        (r"in partial results over the outer part of its reduction", "partial results, one for each rfactor_0"),
-    )
+_SHORTER = (
+    ("sums in its output", "no {}"),
+    ("in partial results over the inner part of its reduction", "partial results, one per rfactor_1"),
+    ("in partial results over the outer part of its reduction", "partial results, one per rfactor_0"),
 )
+_LEVELS = {"sums in a buffer written back": "{}", "consumer computed": "consumer computed"}
+_LEVEL = re.compile(rf"({'|'.join(_LEVELS)}) inside tile level (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class SketchFamily:
-    """Sketch ``names[n]`` chooses option ``codes[n][k]`` of block ``k`` of ``options``, the blocks that differ."""
+    """Sketches that differ in some blocks. ``codes[n]`` has the choice of ``names[n]`` for each of ``options``."""
 
     names: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
@@ -34,7 +31,7 @@ class SketchFamily:
 
     @classmethod
     def of(cls, names: Sequence[str], members: Sequence[Features]) -> SketchFamily:
-        """The family of the sketches with these names and features; at least one sketch."""
+        """The family of the sketches with these names and features; at least one."""
         blocks = list(dict.fromkeys(block for member in members for block in member))
         options = {b: tuple(dict.fromkeys(member.get(b, UNTOUCHED) for member in members)) for b in blocks}
         open_ = {block: found for block, found in options.items() if len(found) > 1}
@@ -44,7 +41,7 @@ class SketchFamily:
         return cls(tuple(names), open_, codes)
 
     def label(self, number: int) -> str:
-        """What sets one sketch apart, in letters: ``QK b, O a``. Empty if its name says that."""
+        """The choices of one sketch, in letters: ``QK b, O a``. Empty if the sketch's name says it."""
         if self._named:
             return ""
         return ", ".join(
@@ -52,7 +49,7 @@ class SketchFamily:
         )
 
     def examples(self) -> list[int]:
-        """Sketches that together show every choice."""
+        """Numbers of sketches that together have every choice."""
         seen: set[tuple[int, int]] = set()
         found: list[int] = []
         for number, code in enumerate(self.codes):
@@ -62,7 +59,7 @@ class SketchFamily:
         return found
 
     def choice_of(self, numbers: Collection[int], among: Sequence[int]) -> str:
-        """The choice for a block that tells ``numbers`` from the others of ``among``; their names if there is none."""
+        """The choice for a block that the sketches ``numbers`` make and no other of ``among``; else their names."""
         for place, block in enumerate(self.options):
             chosen = {self.codes[number][place] for number in numbers}
             if chosen.isdisjoint(self.codes[number][place] for number in among if number not in numbers):
@@ -71,7 +68,7 @@ class SketchFamily:
         return "/".join(self.names[number] for number in sorted(numbers))
 
     def lines(self) -> Iterator[str]:
-        """The choices of each block, and the numbers of the sketches that choose them."""
+        """The choices of each block, and how a sketch's number follows from its choices."""
         for found, group in groupby(self.options.items(), key=lambda item: item[1]):
             blocks = [block for block, _ in group]
             told = "; ".join(f"({self._letter(n)}) {_short(one)}" for n, one in enumerate(found))
@@ -81,7 +78,7 @@ class SketchFamily:
 
     @property
     def _named(self) -> bool:
-        """Whether the sketches differ in one block only, so that each choice is a sketch."""
+        """Whether the sketches differ in one block only, so that each choice has a sketch's name."""
         return len(self.options) == 1 and len(set(self.codes)) == len(self.codes)
 
     def _letter(self, choice: int) -> str:
@@ -102,7 +99,7 @@ class SketchFamily:
         return f"{stem}N: N = {shown} with a=0, b=1, c=2; so {self.names[example]} is {self.label(example)}."
 
     def _weights(self) -> list[int] | None:
-        """What one step of each block's choice adds to a sketch's number; ``None`` if choices are not its digits."""
+        """How much one step of each block's choice adds to a sketch's number, if the choices are its digits."""
         stem = self.names[0].rstrip("0123456789")
         if self.names != tuple(f"{stem}{number}" for number in range(len(self.names))):
             return None
@@ -119,7 +116,8 @@ class SketchFamily:
 
 
 def _short(feature: str) -> str:
-    """A feature in the notation of nests: ``{}`` for sums in a buffer, ``rfactor_0`` for a part of a loop."""
-    for pattern, words in _SHORTER:
-        feature = pattern.sub(words, feature)
-    return feature
+    """A feature in the notation of nests: braces for sums in a buffer, parts of loops (from 0) for tile levels."""
+    feature = feature.removeprefix("tiled, ")
+    for long, words in _SHORTER:
+        feature = feature.replace(long, words)
+    return _LEVEL.sub(lambda match: f"{_LEVELS[match[1]]} after the _{int(match[2]) - 1} loops", feature)

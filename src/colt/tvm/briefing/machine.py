@@ -7,7 +7,7 @@ from colt.machine.cpuinfo import Cache
 
 
 def machine(hardware: Hardware, threads: int) -> str:
-    """What distinguishes schedules: threads, vectors, registers, caches and peaks, as far as they are known."""
+    """Threads, vectors, registers, caches and, where known, peaks: the facts that decide between schedules."""
     simd = hardware.simd
     facts = [
         f"{hardware.cpu}, {threads} thread{'s' * (threads > 1)}",

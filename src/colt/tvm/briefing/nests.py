@@ -1,11 +1,12 @@
-"""A sketch's loop nests in words, read off its skeleton: which loops are parallel, vectorised, unrolled or tiled.
+"""A sketch's loop nests in words, read off its skeleton: which loops are parallel, vectorised or unrolled, and which
+knob decides their extents.
 
     parallel(h i_0):
       QK: h i j O.i_2 {[d] unroll(O.i_3 j_1) vec(j:16)}
 
-A line is a block with its loops from the outside in. ``i_1`` is part 1, counted from 0, of the block's own tile knob
-for loop ``i``; ``O.i_1`` is that of another block's knob. Brackets mark reductions; braces mark what is summed in a
-local buffer before it is written back.
+Each line is a block with its loops, outermost first. ``i_1`` is part 1, counted from 0, of the block's own tile knob
+for loop ``i``; ``O.i_1`` is part 1 of block O's knob. Brackets mark reductions. Sums over the loops in braces are kept
+in a local buffer and written out afterwards.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _PART = re.compile(r"_\d+$")
 
 
 def nests(untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob]) -> list[str]:
-    """The lines. Blocks under one parallel loop follow it, in the order in which they are computed."""
+    """The lines. Blocks that share a parallel loop are listed below it, in the order of computation."""
     return [line for lines in _Nests(untuned, skeleton, knobs).lines() for line in lines]
 
 
 def inlined(untuned: Skeleton, sketch: Skeleton) -> dict[str, str]:
-    """The program's blocks that the sketch inlines, each with the name of the block that it is inlined into."""
+    """The blocks that the sketch inlines, each with the name of the block it is inlined into."""
     left = {block.name for block in sketch.blocks}
     found = {}
     for block in untuned.blocks:
@@ -40,7 +41,7 @@ def inlined(untuned: Skeleton, sketch: Skeleton) -> dict[str, str]:
 
 
 def padding(untuned: Skeleton, sketch: Skeleton) -> list[str]:
-    """The program's blocks that the sketch computes with larger extents, each with these extents."""
+    """The blocks of the program whose loops the sketch pads, with the padded extents."""
     given = {block.name: {iter_.name: iter_.extent for iter_ in block.iters} for block in untuned.blocks}
     found = []
     for block in sketch.blocks:
@@ -87,22 +88,22 @@ class _Nests:
                 yield [f"parallel({' '.join(self._names(self._blocks[anchor], parallel)) or 'one iteration'}):"]
             yield ["  " * bool(parallel) + self._line(n) for n in members]
         if movable:
-            yield [f"{', '.join(movable)}: where its .at says"]
+            yield [f"{', '.join(movable)}: placed by .at knobs"]
 
     def _is_write_back(self, number: int) -> bool:
-        """Whether the block copies its host's sums to their place."""
+        """Whether the block copies its host's sums from the local buffer to the output."""
         block = self._blocks[number]
         return (
             block.host != ROOT and block.location_knob == FIXED and block.name == self._blocks[block.host].write.buffer
         )
 
     def _anchor(self, number: int) -> int:
-        """The block whose nest this block is computed in, perhaps its own."""
+        """The block whose nest contains this block; itself if it has a nest of its own."""
         block = self._blocks[number]
         return number if block.host == ROOT or block.location_knob != FIXED else self._anchor(block.host)
 
     def _copy(self, block: Block) -> str | None:
-        """The line of a block that the sketch adds only to copy an operand; ``None`` for any other block."""
+        """The line of a block that only packs an operand and isn't in the untuned program; else ``None``."""
         if block.name in self._given or block.work != BlockWork() or len(block.reads) != 1:
             return None
         (read,) = block.reads
@@ -119,7 +120,7 @@ class _Nests:
         return f"{block.name}{self._inside(block)}: {loops or 'one point'}"
 
     def _inside(self, block: Block) -> str:
-        """The loop of another block that this block is computed in; empty if that is the parallel loop around all."""
+        """The loop of another block inside which this one is computed; empty if that is only the parallel loop."""
         if block.host == ROOT:
             return ""
         host = self._blocks[block.host]
@@ -135,7 +136,7 @@ class _Nests:
                 yield names if kind is LoopKind.SERIAL else f"{_KINDS[kind]}({names})"
 
     def _names(self, block: Block, loops: Sequence[LoopSource]) -> list[str]:
-        """The names of the loops, without those that have one iteration whatever the knobs say."""
+        """Names of the loops, without those that always have one iteration."""
         return [
             self._name(block, loop)
             for loop in loops
@@ -154,12 +155,12 @@ class _Nests:
         return f"[{name}]" if iter_.reduce else name
 
     def _iter_name(self, iter_: Iter) -> str:
-        """The loop's name in the program; for partial results (``vk_1``), with the part."""
+        """The loop's name in the program; for partial results (``vk_1``) with the part's number."""
         bare = iter_.name.removeprefix("v_").removeprefix("v")
         return bare if _PART.sub("", bare) in self._loops else iter_.name.removeprefix("v_")
 
 
 def _indices(access: MemoryAccess) -> str:
-    """The index of each dimension, with a letter for each iter."""
+    """The index of each dimension, with one letter for each iter."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ", ".join("?" if not pairs else " + ".join(letters[n % 26] for n, _ in pairs) for pairs in access.index)

@@ -1,4 +1,4 @@
-"""The sketches of a space in words, and the whole briefing."""
+"""The sketches of a space in words, and the briefing as a whole."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS
 
 IN_FULL = 12
-"""How many structured sketches are described in full; further ones get a line each."""
+"""How many sketches are described in full; the others get a line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class TvmBriefing:
-    """What a prompt says about a job, the same in every call. Satisfies
+    """What a prompt says about a job, the same in every call. Implements
     :class:`colt.proposers.language.prompt.Briefing`."""
 
     machine: str
@@ -30,21 +30,21 @@ class TvmBriefing:
     sketches: str
     keys: tuple[tuple[str, str], ...]
     labels: dict[tuple[str, str], str]
-    """What sets apart each sketch that is described by its choices."""
+    """How each sketch of a family differs from the others, by variant and name."""
     flops: int | None
     _plans: Plans = field(repr=False, compare=False)
 
     def knobs(self, variant: str, sketch: str) -> tuple[Knob, ...]:
-        """The sketch's knobs; location knobs list no locations. Raises :class:`~colt.errors.IllegalEdit`."""
+        """The knobs of that sketch; location knobs list no locations. Raises :class:`~colt.errors.IllegalEdit`."""
         return self._plans.find(variant, sketch).knobs
 
     def label(self, variant: str, sketch: str) -> str:
-        """What sets the sketch apart, in a few words; empty if it is described in full."""
+        """How that sketch differs from its family, in a few words; empty if it is described in full."""
         return self.labels.get((variant, sketch), "")
 
 
 def brief(space: TvmSpace, program: Program, hardware: Hardware, threads: int, *, vector_math: bool) -> TvmBriefing:
-    """Describe a job. This works out the sketches that are shown in full, and some of the others."""
+    """Describe a job. Generates the sketches that it describes in full, and some of the others."""
     writer = _Writer(space)
     text = "\n".join(writer.lines())
     return TvmBriefing(
@@ -64,13 +64,13 @@ def _program(program: Program, hardware: Hardware, vector_math: bool) -> str:
     if program.flops:
         facts.append(f"{program.flops / 1e9:.4g} GFLOP")
         if peak := hardware.peaks.fma_gflops_all_threads:
-            facts.append(f"{program.flops / peak / 1e3:.4g} us at the peak")
+            facts.append(f"{program.flops / peak / 1e3:.4g} us at peak speed")
     for name in sorted(calls(program.module)):
         fast = vector_math and name in FUNCTIONS
         facts.append(
-            f"{name} runs in vectors, about {FUNCTIONS[name].slots:.0f} instructions each"
+            f"{name} is vectorised, about {FUNCTIONS[name].slots:.0f} instructions a vector"
             if fast
-            else f"{name} is a scalar library call for each element"
+            else f"{name} is a scalar library call per element"
         )
     return "\n".join([", ".join(facts), *lines])
 
@@ -84,7 +84,7 @@ class _Told:
     knobs: tuple[str, ...]
 
     def differs(self, other: _Told) -> list[str] | None:
-        """The lines that differ in ``other``; ``None`` if they describe other blocks, or too many differ."""
+        """The lines in which ``other`` differs; ``None`` if its blocks are other ones, or if too many lines differ."""
         if [_subject(line) for line in self.lines] != [_subject(line) for line in other.lines]:
             return None
         changed = [new.strip() for old, new in zip(self.lines, other.lines, strict=True) if old != new]
@@ -116,7 +116,7 @@ class _Writer:
             yield from self._family(variant, family, numbers, with_rules=place == 0)
 
     def _in_full(self, plan: SketchPlan) -> Iterator[str]:
-        """The nests and knobs, or how they differ from an earlier sketch's."""
+        """The nests and knobs, or how they differ from those of an earlier sketch."""
         new = _Told(f"{plan.variant}/{plan.name}", tuple(self._nests(plan)), tuple(_knob(knob) for knob in plan.knobs))
         base = next((one for one in self.told if one.differs(new)), None)
         if base is None:
@@ -139,10 +139,10 @@ class _Writer:
             yield "inlined: " + ", ".join(f"{block} into {consumer}" for block, consumer in inside.items())
 
     def _family(self, variant: str, family: SketchFamily, numbers: Sequence[int], *, with_rules: bool) -> Iterator[str]:
-        """All sketches of the family: the nests of the first, the choices, and the knobs."""
+        """A whole family: the nests of its first sketch, the choices, and the knobs."""
         plans = self.space.plans
         first, last = family.names[0], family.names[-1]
-        yield f"## {variant}/{first}" + (f" to {last}" if len(numbers) > 1 else "") + ": MetaSchedule's"
+        yield f"## {variant}/{first}" + (f" to {last}" if len(numbers) > 1 else "") + ": by MetaSchedule"
         plan = plans[numbers[0]]
         skeleton = self.space.skeleton(Schedule(plan.variant, plan.name, plan.first))
         if with_rules:
@@ -155,7 +155,7 @@ class _Writer:
         yield "Knobs: " + "; ".join(self._knobs_of(family, numbers))
 
     def _knobs_of(self, family: SketchFamily, numbers: Sequence[int]) -> Iterator[str]:
-        """The knobs of all sketches; a knob that only some sketches have says which."""
+        """The knobs of all sketches of a family. A knob that only some have is followed by which ones."""
         examples = family.examples()
         having: dict[str, dict[int, str]] = {}
         for place in examples:
@@ -169,9 +169,9 @@ class _Writer:
 
 def _rules(max_parallel: int, max_vector: int) -> str:
     return (
-        f"Outer loops are fused from the left, up to a [ or {{, until they make more than {max_parallel} iterations, "
-        f"and run in parallel; inner ones up to {max_vector} elements are a vector if contiguous; bodies of at most "
-        "`unroll` steps (a vector being one) are unrolled."
+        f"Outer loops are fused from the left until a `[`, a `{{` or more than {max_parallel} iterations, and run in "
+        f"parallel. Inner loops of up to {max_vector} elements become a vector if contiguous. Bodies of at most "
+        "`unroll` steps (a vector is one step) are unrolled."
     )
 
 
