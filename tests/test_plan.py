@@ -22,7 +22,7 @@ from colt.proposers.language.prompt import member_in_words
 from colt.proposers.members import ExpertMember, PoolSpec
 from colt.proposers.poolfile import read_pool
 from colt.run import loop
-from tests.pool.chat_members import member
+from tests.helpers.chat_members import member
 
 URL = "http://127.0.0.1:1/v1"
 

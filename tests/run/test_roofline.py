@@ -11,9 +11,9 @@ from colt.errors import MeasureError
 from colt.machine import Bound, Cache, Hardware, Peaks, detect, load_peaks, save_peaks
 from colt.run.roofline import Ceiling
 from colt.tvm.devices import peaks as peaks_module
+from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.source import Program, why_no_roofline
 from colt.tvm.programs.workloads import get
-from colt.tvm.programs.workloads.base import Argument, Role
 
 PEAKS = Peaks(50.0, 100.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 MIB = 2**20

@@ -10,7 +10,7 @@ from tvm import s_tir, te
 from tvm.tirx import PrimFunc
 from tvm_ffi import structural_hash, structural_walk
 
-from colt.tvm.programs.workloads.base import Argument, Role
+from colt.tvm.programs.arguments import Argument, Role
 
 
 def module_of_tensors(tensors: Sequence[Any]) -> tvm.IRModule:

@@ -16,9 +16,10 @@ from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.programs import workloads
+from colt.tvm.programs.arguments import Argument, min_bytes_of
 from colt.tvm.programs.program import arguments_of, module_of_function
 from colt.tvm.programs.user_file import load_from_file
-from colt.tvm.programs.workloads.base import Argument, Array, Workload, min_bytes_of
+from colt.tvm.programs.workloads.base import Array, Workload
 from colt.tvm.space.tunable import require_tunable
 
 _OWN = "a program of your own is path/to/file.py:name, where name is a PrimFunc, an IRModule, or a function giving one"

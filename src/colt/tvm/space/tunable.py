@@ -9,8 +9,8 @@ from tvm.tirx import BufferType, For, ForKind, IntImm, PrimFunc
 from tvm_ffi import structural_walk
 
 from colt.errors import InputError
+from colt.tvm.programs.arguments import DTYPE_BYTES, Role
 from colt.tvm.programs.program import arguments_of
-from colt.tvm.programs.workloads.base import DTYPE_BYTES, Role
 
 _SCHEDULED_LOOPS = {
     int(ForKind.PARALLEL): "parallel",

@@ -1,0 +1,81 @@
+"""A board behind TVM's RPC tracker as a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tvm.target import Target
+
+from colt.machine import Hardware
+from colt.measure.base import Limits, Measurer, Pace
+from colt.store.directory import KERNEL, KERNEL_OBJECTS
+from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target
+from colt.tvm.devices.base import USUAL_PACE, require_threads
+from colt.tvm.devices.host import architecture_of, is_foreign
+from colt.tvm.workers import Board, LocalMeasurer
+from colt.tvm.workers.rpc import require_board
+
+MOST_BOARD_THREADS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BoardDevice:
+    """Kernels are built on this machine, and run on a board. A :class:`~colt.tvm.devices.base.Device`."""
+
+    board: Board
+    target: Target
+    threads: int
+    assumptions: tuple[str, ...] = ()
+
+    place = "the board"
+    why_no_peaks = "the peaks of a board are not known"
+
+    @classmethod
+    def resolved(
+        cls, board: Board, target: str | Mapping[str, Any] | Target | None, threads: int | None
+    ) -> BoardDevice:
+        """The board, for :func:`~colt.tvm.devices.assumed.resolve_board_target` of ``target`` and ``threads``.
+
+        Raises :class:`~colt.errors.InputError`; whether the board is there is not looked at.
+        """
+        require_threads(threads, MOST_BOARD_THREADS)
+        found = resolve_board_target(target, threads)
+        return cls(board, found.target, found.threads, found.assumptions)
+
+    @property
+    def address(self) -> str:
+        """The tracker and the key."""
+        return str(self.board)
+
+    @property
+    def kernel_name(self) -> str:
+        """See :attr:`Device.kernel_name`."""
+        return KERNEL if self.why_not_linked is None else KERNEL_OBJECTS
+
+    @property
+    def why_not_linked(self) -> str | None:
+        """See :attr:`Device.why_not_linked`; a board like this machine gets a shared library."""
+        if not is_foreign(self.target):
+            return None
+        return f"{architecture_of(self.target)} is not linked here but where TVM loads it"
+
+    def to_config(self) -> Mapping[str, str]:
+        """See :meth:`Device.to_config`."""
+        return {"rpc": self.board.address, "key": self.board.key}
+
+    def look(self) -> tuple[Hardware, tuple[str, ...]]:
+        """See :meth:`Device.look`: the tracker is asked for the board, whose hardware is what the target says."""
+        require_board(self.board)
+        return assumed_hardware(self.target), self.assumptions
+
+    def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
+        """See :meth:`Device.look_again`."""
+        return hardware, ()
+
+    def measurer(
+        self, limits: Limits | None = None, *, peak_gflops: float | None = None, pace: Pace = USUAL_PACE
+    ) -> Measurer:
+        """See :meth:`Device.measurer`."""
+        return LocalMeasurer(self.target, self.threads, limits, peak_gflops=peak_gflops, board=self.board, pace=pace)

@@ -1,0 +1,51 @@
+"""From what a user names, or a recorded run has named, to a device.
+
+To add a kind of device, write its file beside ``cpu.py``, and say here which targets or options name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tvm.target import Target
+
+from colt.tvm.devices.assumed import resolve_board_target
+from colt.tvm.devices.base import Device
+from colt.tvm.devices.board import BoardDevice
+from colt.tvm.devices.cpu import CpuDevice
+from colt.tvm.workers import Board
+
+
+def resolve_device(
+    target: str | Mapping[str, Any] | Target | None = None,
+    threads: int | None = None,
+    rpc: str | None = None,
+    key: str | None = None,
+) -> Device:
+    """The board with ``key`` at the tracker ``rpc``, or this machine if both are left out.
+
+    Raises
+    ------
+    InputError
+        One of them is not accepted, or they do not go together; the message says what is.
+    """
+    board = Board.parse(rpc, key)
+    if board is not None:
+        return BoardDevice.resolved(board, target, threads)
+    return CpuDevice.resolved(target, threads)
+
+
+def recorded_device(
+    target: str | Mapping[str, Any], threads: int, rpc: str | None = None, key: str | None = None
+) -> Device:
+    """The device of a run that is over: as :func:`resolve_device`, but nothing of this machine has a say in it.
+
+    Raises
+    ------
+    InputError
+        The target is not understood, or is not a complete one.
+    """
+    board = Board.parse(rpc, key)
+    found = resolve_board_target(target, threads).target
+    return CpuDevice(found, threads) if board is None else BoardDevice(board, found, threads)
