@@ -31,4 +31,5 @@ def tune(program: Any, options: TuneOptions) -> Result:
     MeasureError
         The untuned program does not build or run, no worker starts, or no board can be had.
     """
-    return run(checked(program, options), options.on_event)
+    (result,) = run(checked(program, options), options.on_event)
+    return result

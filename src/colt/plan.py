@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import msgspec
+
 from colt.errors import InputError
+from colt.measure.base import Pace
 from colt.options import MODELS, Budget, SearchConfig, SpaceKind, TuneOptions
 from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
 from colt.proposers.members import TABLE, PoolSpec
 from colt.proposers.poolfile import read_pool
 from colt.store.directory import RunDirectory
-from colt.tvm.devices.assumed import ResolvedTarget, resolve_board_target
-from colt.tvm.devices.host import available_cores, resolve_target
+from colt.tvm.devices.base import Device
+from colt.tvm.devices.host import available_cores
+from colt.tvm.devices.resolve import recorded_device, resolve_device
 from colt.tvm.programs.source import Program, load_program, saved_program, why_no_roofline
-from colt.tvm.workers import Board
 from colt.util.declared import OptionError, options_of, takes
 from colt.util.text import did_you_mean
 
@@ -27,7 +30,7 @@ DECLARED = options_of(TuneOptions)
 """The options of a run."""
 STORED = {name: one for name, one in DECLARED.items() if one.stored}
 """Those that its config file has."""
-RUN, SEARCH = "run", "search"
+RUN, SEARCH, PACE = "run", "search", "pace"
 """Tables of the config file, beside those of members."""
 BESIDE = ("program", "name", "method", "space")
 """What the table of the run has beside the options."""
@@ -42,22 +45,30 @@ class Plan:
     programs: tuple[Program, ...]
     """At least one."""
     options: TuneOptions
-    target: Any
-    threads: int
+    device: Device
+    """Where kernels run."""
     pool: PoolSpec
     config: SearchConfig
     run_dir: Path | None = None
-    board: Board | None = None
-    """Where kernels run, if not on this machine."""
-    assumptions: tuple[str, ...] = ()
-    """What the user did not say of the board, in words."""
     space: SpaceKind = SpaceKind.COLT
+    pace: Pace = field(default_factory=Pace)
+    """How long the end of the run takes; other than usual only in tests."""
 
     @property
     def program(self) -> Program:
         """The program of a plan that has only one."""
         (program,) = self.programs
         return program
+
+    @property
+    def target(self) -> Any:
+        """What to compile for."""
+        return self.device.target
+
+    @property
+    def threads(self) -> int:
+        """The threads that kernels use."""
+        return self.device.threads
 
     @cached_property
     def budget(self) -> Budget:
@@ -102,14 +113,14 @@ class Plan:
         All stored options are there, as they were resolved, except for those that are ``None``.
         """
         resolved = {"size": self.program.size, "target": str(self.target), "threads": self.threads}
-        if self.board is not None:
-            resolved |= {"rpc": self.board.address, "key": self.board.key}
+        resolved |= self.device.to_config()
         run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
         run |= {name: resolved.get(name, getattr(self.options, name)) for name in STORED}
         if self.space is not SpaceKind.COLT:
             run["space"] = str(self.space)
         given = {name: value for name, value in run.items() if value is not None}
-        return {RUN: given, SEARCH: self.config.to_mapping(), TABLE: self.pool.to_tables()}
+        tables: dict[str, object] = {RUN: given, SEARCH: self.config.to_mapping(), TABLE: self.pool.to_tables()}
+        return tables if self.pace == Pace() else {**tables, PACE: asdict(self.pace)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], module: Any) -> Plan:
@@ -118,7 +129,7 @@ class Plan:
         All of it may be a stranger's. Nothing of this machine has a say in it. Raises :class:`InputError`.
         """
         tables = {RUN: config.get(RUN), SEARCH: config.get(SEARCH), TABLE: config.get(TABLE)}
-        _require_known("table", config, list(tables))
+        _require_known("table", config, [*tables, PACE])
         run, search, members = tables.values()
         if not isinstance(run, dict) or not isinstance(search, dict) or not _are_tables(members):
             raise InputError(f"it needs the tables {RUN} and {SEARCH}, and a list of {TABLE} tables")
@@ -137,19 +148,17 @@ class Plan:
             spec=run["program"],
             programs=(saved_program(module, run["name"], options.size),),
             options=options,
-            target=resolve_board_target(options.target, options.threads).target,
-            threads=run["threads"],
+            device=recorded_device(run["target"], run["threads"], options.rpc, options.key),
             pool=PoolSpec.from_tables(members),
             config=SearchConfig.from_mapping(search),
-            board=Board.parse(options.rpc, options.key),
             space=SpaceKind(space),
+            pace=_pace(config.get(PACE, {})),
         )
 
 
 def checked(program: Any, options: TuneOptions) -> Plan:
     """Check the options with each other and with the program, and resolve them. Raises :class:`InputError`."""
-    board = Board.parse(options.rpc, options.key)
-    where = _where(options, board)
+    device = _device(options)
     pool = read_pool(options.pool)
     _require_use_of_models(options, pool)
     config = _search_config(options.config, pool)
@@ -158,18 +167,15 @@ def checked(program: Any, options: TuneOptions) -> Plan:
             raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(options.run_dir))
     loaded = load_program(program, options.size)
-    _require_roofline(options, loaded, board)
+    _require_roofline(options, loaded, device)
     return Plan(
         spec=program if isinstance(program, str) else loaded.name,
         programs=(loaded,),
         options=options,
-        target=where.target,
-        threads=where.threads,
+        device=device,
         pool=pool,
         config=config,
         run_dir=None if options.run_dir is None else Path(options.run_dir),
-        board=board,
-        assumptions=where.assumptions,
     )
 
 
@@ -179,17 +185,22 @@ def plan(program: Any, options: TuneOptions) -> Plan:
     return checked(program, options)
 
 
-def _where(options: TuneOptions, board: Board | None) -> ResolvedTarget:
-    """What to compile for, and the threads that kernels use."""
-    if board is not None:
-        return resolve_board_target(options.target, options.threads)
+def _device(options: TuneOptions) -> Device:
+    """Where kernels run, and on how many threads."""
     most = available_cores()
-    threads = options.threads or most
-    if threads > most:
+    if options.rpc is None and options.threads is not None and options.threads > most:
         raise DECLARED["threads"].error(
-            f"is {threads}; it takes an integer from 1 to {most}, the cores of this machine"
+            f"is {options.threads}; it takes an integer from 1 to {most}, the cores of this machine"
         )
-    return ResolvedTarget(resolve_target(options.target, threads), threads)
+    return resolve_device(options.target, options.threads, options.rpc, options.key)
+
+
+def _pace(table: object) -> Pace:
+    """As :meth:`Plan.to_config` writes it."""
+    try:
+        return msgspec.convert(table, Pace)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the table {PACE} is not one of a run: {error}") from None
 
 
 def _search_config(asked: SearchConfig | Mapping[str, Any] | None, pool: PoolSpec) -> SearchConfig:
@@ -220,12 +231,12 @@ def _require_use_of_models(options: TuneOptions, pool: PoolSpec) -> None:
         )
 
 
-def _require_roofline(options: TuneOptions, program: Program, board: Board | None) -> None:
+def _require_roofline(options: TuneOptions, program: Program, device: Device) -> None:
     share = options.until_roofline
     if share is None:
         return
-    if board is not None:
-        raise DECLARED["until_roofline"].error(f"is {share}, but the peaks of a board are not known")
+    if device.why_no_peaks is not None:
+        raise DECLARED["until_roofline"].error(f"is {share}, but {device.why_no_peaks}")
     if (why := why_no_roofline(program)) is not None:
         raise DECLARED["until_roofline"].error(f"is {share}, but {program.name} has no share of the roofline: {why}")
 

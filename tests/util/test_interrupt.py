@@ -50,16 +50,21 @@ def test_a_run_that_waits_for_it_is_left_alone() -> None:
     assert (code, said) == (0, "done\n")
 
 
+def interrupt() -> None:
+    """Interrupt this process, and be in Python for a while."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+
+
 def test_the_first_interrupt_is_a_request_and_the_second_an_end() -> None:
-    with Interrupt() as interrupt, PromptExit():
-        os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.requested
+    with Interrupt() as requested, PromptExit():
+        interrupt()
+        assert requested.requested
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt()
 
 
-def test_who_leaves_in_time_is_not_ended() -> None:
-    with pytest.raises(KeyboardInterrupt), PromptExit():
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+def test_a_process_that_ends_by_itself_in_time_is_not_ended() -> None:
+    with PromptExit(), pytest.raises(KeyboardInterrupt):
+        interrupt()
     time.sleep(2 * PromptExit.grace_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,11 @@ from colt.cli.parser import add_declared
 from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
 from colt.util.declared import options_of
+from colt.util.interrupt import PromptExit
 
 if TYPE_CHECKING:
     from colt.plan import Plan
+    from colt.world.parts import Parts
 
 
 def add(commands: Any) -> None:
@@ -54,7 +57,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.plan import plan
 
     made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
-    return _estimate(made, given.json) if given.dry_run else _tune(made, given.json)
+    return _estimate(made, given.json) if given.dry_run else _tune(made, given.json, given.parts)
 
 
 def search_settings(given: argparse.Namespace) -> SearchConfig | dict[str, Any]:
@@ -99,23 +102,29 @@ def _search_table(path: Path) -> dict[str, Any]:
     return table
 
 
-def _tune(made: Plan, json: bool) -> int:
+def _tune(made: Plan, json: bool, parts: Parts | None) -> int:
     from colt.run.loop import run
-    from colt.store.directory import RunDirectory, next_free
+    from colt.store.directory import RunDirectory
     from colt.views.table import result_table
+    from colt.world.world import Live
 
-    if made.run_dir is None:
-        parts = [made.program.name, made.program.size or ""]
-        folder = next_free(Path("runs"), "-".join(filter(None, parts)))
-        RunDirectory.require_free(folder)
-        made = replace(made, run_dir=folder)
-    with progress(made.budget.trials, json) as view:
-        result = run(made, [view])
+    with ExitStack() as stack:
+        stack.enter_context(PromptExit())
+        if made.run_dir is None:
+            folder = RunDirectory.reserve_next(
+                Path("runs"), "-".join(filter(None, (made.program.name, made.program.size)))
+            )
+            stack.callback(RunDirectory.release, folder)
+            made = replace(made, run_dir=folder)
+        view = stack.enter_context(progress(made.budget.trials, json))
+        (result,) = run(made, [view], world=Live(parts))
     if json:
         print(result.receipt.to_json().decode(), end="")
     else:
         show(result_table(result.receipt))
         print(f"run directory: {made.run_dir}")
+    if result.storage_failure is not None:
+        raise result.storage_failure
     return 0
 
 

@@ -87,7 +87,7 @@ class Desk:
         """Models that can't be asked at present, each with the reason."""
         self.times_benched: Counter[str] = Counter()
         """How often each model was benched after failures."""
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
         """Seconds that each member took to answer."""
         self._calls = calls
         self._slots = slots
@@ -111,7 +111,7 @@ class Desk:
         before = self._watch.total
         with self._watch("proposing"):
             reply = reply_of(partial(expert.propose, observation))
-        self.seconds[expert.spec.name] += self._watch.total - before
+        self._count_seconds(expert.spec.name, self._watch.total - before)
         return reply
 
     @property
@@ -163,7 +163,10 @@ class Desk:
 
     def _keep(self, call: Call) -> None:
         self.calls.append(call)
-        self.seconds[call.model] += call.seconds
+        self._count_seconds(call.model, call.seconds)
+
+    def _count_seconds(self, member: str, seconds: float) -> None:
+        self.seconds[member] = self.seconds.get(member, 0.0) + seconds
 
 
 def reply_of(propose: Callable[[], Proposal]) -> Proposal | ProposalError:

@@ -91,7 +91,7 @@ class Run:
         def make() -> Measurer:
             if parts.measurer is not None:
                 return parts.measurer(TRIAL_LIMITS, peak)
-            return device.measurer(TRIAL_LIMITS, peak_gflops=peak, pace=parts.pace)
+            return device.measurer(TRIAL_LIMITS, peak_gflops=peak, pace=self.plan.pace)
 
         self.measurer = self._stack.enter_context(RecordableMeasurer(self.world, make, fingerprint))
 

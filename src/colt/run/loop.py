@@ -11,6 +11,7 @@ finish    leaders are verified, timed in turn with the untuned program, and expo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from colt import events
 from colt.events import Emit
@@ -38,7 +39,10 @@ def run(
     MeasureError
         An untuned program does not build or run, no worker starts, or the board is not to be had.
     """
-    with Run(plan, world or Live(), listeners) as run:
+    world = world or Live()
+    if not world.recorded:
+        plan = replace(plan, pace=world.parts.pace)  # the config keeps it, so that a replay has the same
+    with Run(plan, world, listeners) as run:
         tasks = run.stop.tasks = open_tasks(run, strategy)
         run.begin(strategy.name)
         for task in tasks:

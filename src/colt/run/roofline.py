@@ -6,14 +6,12 @@ is the peak from then on, since it has been seen. Only correct kernels may be he
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Protocol
 
-from colt.errors import MeasureError
 from colt.machine import Bound, Hardware, Roofline, Work, save_peaks
 from colt.machine.roofline import ROUNDING
-from colt.tvm.devices.peaks import measured_again
+from colt.tvm.devices.base import Device
 from colt.tvm.programs.source import Program, why_no_roofline
 from colt.world.answers import Looked
 from colt.world.world import World
@@ -39,9 +37,9 @@ class Host(Protocol):
 class Ceiling:
     """The roofline of one program on the machine of a run."""
 
-    def __init__(self, program: Program, threads: int, host: Host) -> None:
+    def __init__(self, program: Program, device: Device, host: Host) -> None:
         self.program = program
-        self._threads = threads
+        self._device = device
         self._host = host
         self._measured_again = False
         self._miscounted = False
@@ -91,20 +89,14 @@ class Ceiling:
         self._measured_again = True
         share = f"{self.share(latency_us):.2f} of {self._peak()}"
         self._host.note(f"a kernel reaches {share}, which is void and measured again")
-        seen = self._host.world.take(f"hardware again, {self._threads} threads", Looked, self._look_again)
+        seen = self._host.world.take(f"hardware again, {self._device.threads} threads", Looked, self._look_again)
         self._host.hardware = seen.hardware
         for message in seen.notes:
             self._host.note(message)
 
     def _look_again(self) -> Looked:
-        hardware, messages = self._host.hardware, []
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            try:
-                hardware = measured_again(hardware, self._threads)
-            except MeasureError as error:
-                messages.append(str(error))
-        return Looked(hardware=hardware, notes=(*messages, *(str(warning.message) for warning in warned)))
+        hardware, notes = self._device.look_again(self._host.hardware)
+        return Looked(hardware=hardware, notes=notes)
 
     def _raise(self, latency_us: float) -> None:
         work, old = self.work, self._host.hardware.peaks

@@ -12,7 +12,7 @@ from colt.proposers.desk import Desk
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.experts import builtin
 from colt.proposers.language.model import LanguageModel
-from colt.proposers.language.prompt import stable_text
+from colt.proposers.language.prompt import member_in_words, stable_text
 from colt.proposers.worth import why_stop_paying
 from colt.run.context import Run
 from colt.run.roofline import Ceiling
@@ -48,7 +48,7 @@ class Task:
         self.seed = plan.seed
         self.trials_total = plan.budget.trials
         self.watch = watch
-        self.ceiling = Ceiling(program, plan.threads, run)
+        self.ceiling = Ceiling(program, plan.device, run)
         run.emit(events.Began("generating the design space"))
         self.tvm_space = TvmSpace.generated(program.module, plan.target, plan.space, vector_math=not plan.exact_math)
         for message in self.tvm_space.messages:
@@ -117,7 +117,7 @@ class Task:
         run.open_calls()
         vector_math = not plan.exact_math
         briefing = brief(self.tvm_space, self.program, run.hardware, plan.threads, vector_math=vector_math)
-        pool = [member.in_words for member in plan.pool.members]
+        pool = [member_in_words(member) for member in plan.pool.members]
         text = stable_text(briefing, pool)
         run.require_same_text(text)
         return {one.name: LanguageModel(one.spec, pool, text, briefing, self.space) for one in plan.pool.models}
