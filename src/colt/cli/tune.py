@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +110,13 @@ def _tune(made: Plan, json: bool, parts: Parts | None) -> int:
     from colt.world.world import Live
 
     with ExitStack() as stack:
-        stack.enter_context(PromptExit())
+        prompt = stack.enter_context(PromptExit())
         if made.run_dir is None:
             folder = RunDirectory.reserve_next(
                 Path("runs"), "-".join(filter(None, (made.program.name, made.program.size)))
             )
             stack.callback(RunDirectory.release, folder)
+            prompt.before_exit = partial(RunDirectory.release, folder)
             made = replace(made, run_dir=folder)
         view = stack.enter_context(progress(made.budget.trials, json))
         (result,) = run(made, [view], world=Live(parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -51,6 +52,8 @@ class PromptExit:
     code = 130
 
     def __init__(self) -> None:
+        self.before_exit: Callable[[], None] = lambda: None
+        """What to do before the process is ended."""
         self._left = threading.Event()
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
@@ -77,5 +80,6 @@ class PromptExit:
                 continue
             if not self._left.wait(self.grace_s):
                 os.write(2, b"colt: interrupted\n")
+                self.before_exit()
                 os._exit(self.code)
         os.close(self._reader)
