@@ -1,13 +1,13 @@
-"""The cost of the tree itself: iterations per second and the time of one ``tell``, on a space that is nearly free.
+"""What the tree itself costs: iterations per second and the time of one ``tell``, on a space that is nearly free.
 
 The real search grows a tree of the toy space by random edits: selection, observation, transposition look-up, scoring,
 rollouts, course alterations, backup and ``ask``, with a ``tell`` after every 1,000 iterations. A language model
-answers in seconds and TVM builds in tenths of a second: the tree must only stay far below that.
+answers in seconds and TVM builds in tenths of them: what this prints must only stay far below that.
 
     python benchmarks/tree_cost.py [--nodes 100000] [--preset default]
 
-It prints both wall time and the process's own time, since the machine may be shared. To reach at 100,000 nodes: 3,000
-iterations per second, and 0.5 s for a ``tell``.
+Wall time and the process's own time are both shown, since the machine may be shared. Figures to reach at 100,000
+nodes: 3,000 iterations a second, and 0.5 s for a ``tell``.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import random
 import time
 from dataclasses import dataclass
 
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.options import PRESETS, SearchConfig
 from colt.search.search import Propose, Search
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import MemberSpec, Observation, Proposal, Trial, TrialResult
+from colt.search.types import MemberSpec, Observation, Proposal, Trial
 from colt.testing import SpaceCase
 
 MODELS = (MemberSpec("small", 7.0), MemberSpec("middle", 32.0), MemberSpec("large", 400.0))
 CHUNK = 1_000
 """Iterations between two tells."""
 LAST = 10_000
-"""The last iterations, whose speed is shown separately, at the full size of the tree."""
+"""Iterations whose speed is shown apart, at the full size of the tree."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds of wall time and of this process's CPU time."""
+    """Seconds of wall time and of this process."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -48,7 +48,7 @@ class Clock:
 
 
 def random_proposer(space: ToySpace) -> Propose:
-    """A proposer that makes random edits and names a random next member."""
+    """Edits at random, and names a random model next."""
 
     def propose(observation: Observation) -> Proposal:
         rng = random.Random(observation.seed)
@@ -59,8 +59,7 @@ def random_proposer(space: ToySpace) -> Propose:
 
 
 def grow(search: Search, space: ToySpace, nodes: int) -> tuple[Clock, list[Clock], Clock, int]:
-    """Grow the tree to ``nodes``; return the clocks of all iterations, each chunk and the last tell, and the number of
-    iterations."""
+    """Grow to ``nodes``; the clocks of all iterations, of each chunk and of the last tell, and the iterations."""
     propose = random_proposer(space)
     count = CHUNK // search.config.iterations_per_trial
     whole, chunks, tell = Clock(), [], Clock()
@@ -79,9 +78,9 @@ def grow(search: Search, space: ToySpace, nodes: int) -> tuple[Clock, list[Clock
     return whole, chunks, tell, search.iterations
 
 
-def measure(space: ToySpace, trial: Trial) -> TrialResult:
-    """Measure a trial on the toy space's simulated hardware."""
-    return TrialResult(trial.id, Fate.OK, space.latency_us(trial.schedule), 0.1)
+def measure(space: ToySpace, trial: Trial) -> Measurement:
+    """The toy space's own hardware."""
+    return Measurement(trial.id, Fate.OK, space.latency_us(trial.schedule), 0.1)
 
 
 def main() -> None:
@@ -89,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=100_000)
     parser.add_argument("--preset", choices=tuple(PRESETS), default="default")
-    parser.add_argument("--extent", type=int, default=1024, help="extent of the toy space's loops, a power of two")
+    parser.add_argument("--extent", type=int, default=1024, help="of the toy space's loops, a power of two")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 

@@ -8,14 +8,14 @@ import statistics
 import pytest
 
 from colt.errors import InputError
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.proposers.experts import builtin
 from colt.proposers.experts.architect import Architect
 from colt.proposers.experts.routing import hit_rate, next_member
 from colt.proposers.openings import BY_CHANCE, CONSTRUCTED, openings
 from colt.search.search import Search
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import MemberSpec, MemberView, Proposer, TrialResult
+from colt.search.types import MemberSpec, MemberView, Proposer
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule, situations
 
 SPACE = ToySpace(512)
@@ -114,5 +114,5 @@ def test_the_pool_finds_the_optimum_of_the_toy_space(seed: int) -> None:
     search.open(openings(SPACE, list(experts.values()), random.Random(seed)), 12_800.0)
     for _ in range(8):
         trials = search.ask(8, lambda observation: experts[observation.acting.name].propose(observation))
-        search.tell(TrialResult(t.id, Fate.OK, SPACE.latency_us(t.schedule)) for t in trials)
+        search.tell(Measurement(t.id, Fate.OK, SPACE.latency_us(t.schedule)) for t in trials)
     assert search.tree.values.best_us <= 1.05 * SPACE.optimum_us()

@@ -14,7 +14,7 @@ EXPLORE = 0.1
 
 def next_member(observation: Observation, rng: random.Random) -> str:
     """The name of the member to ask next, chosen by the records so far."""
-    members = observation.models
+    members = observation.members
     if rng.random() < EXPLORE:
         return rng.choice(members).spec.name
     best = max(hit_rate(member) for member in members)

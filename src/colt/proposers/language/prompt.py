@@ -204,7 +204,7 @@ class _Node:
 
     def _members(self) -> Iterator[str]:
         """The records of the members that have been asked."""
-        asked = [member for member in self._seen.models if member.calls or member.alterations]
+        asked = [member for member in self._seen.members if member.calls or member.alterations]
         if asked:
             yield "Members so far (better/worse children):"
             yield from (_record(member) for member in asked)
