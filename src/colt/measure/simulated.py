@@ -66,7 +66,7 @@ class RecordedAnswers:
             question, _, programs = line.asked.partition(": ")
             if question.startswith("measure "):
                 fields = _fields(line.answer)
-                found.measured[programs] = Measurement(job=int(question.removeprefix("measure ")), **fields)
+                found.measured[programs] = Measurement(trial=int(question.removeprefix("measure ")), **fields)
             elif question.startswith("time in turn"):
                 found.in_turn[tuple(programs.split(", "))] = [list(us) for us in line.answer.latencies_us]
             elif question.startswith("verify "):
@@ -147,19 +147,19 @@ class SimulatedMeasurer(Measurer):
         program = self._fingerprint(job.module)
         recorded = self._recorded.measured.get(program)
         if recorded is not None:
-            return replace(recorded, job=job.id)
+            return replace(recorded, trial=job.id)
         if job.id < 0:
             self._untuned.add(program)
         time.sleep(self._trial_s)
         fate = self._fates.get(job.id, self._fates.get(program, Fate.OK))
         self._fates[program] = fate
         if fate not in _RUNS:
-            return Measurement(job.id, fate, None, (), 0.0, self._trial_s, f"it was to be {fate}")
+            return Measurement(job.id, fate, None, self._trial_s, f"it was to be {fate}")
         us = self._us(program)
         far_slower = best_us is not None and us > limits.drop_factor * best_us
         if fate is Fate.DROPPED or far_slower:
-            return Measurement(job.id, Fate.DROPPED, us, (us,), 0.0, self._trial_s)
-        return Measurement(job.id, Fate.OK, us, (us,) * limits.min_repeats, 0.0, self._trial_s)
+            return Measurement(job.id, Fate.DROPPED, us, self._trial_s, runs_us=(us,))
+        return Measurement(job.id, Fate.OK, us, self._trial_s, runs_us=(us,) * limits.min_repeats)
 
     def verify(
         self, reference: IRModule, candidate: IRModule, seed: int = 0, limits: Limits | None = None

@@ -176,7 +176,7 @@ def apply(
     next_member = choose_next(setup, ticket, node, reply, record)
     alternatives = () if isinstance(reply, ProposalError) else reply.transformations
     if not alternatives:
-        refuse(setup, ticket, record, str(reply) if isinstance(reply, ProposalError) else "no transformation")
+        refuse(tree, setup, ticket, record, str(reply) if isinstance(reply, ProposalError) else "no transformation")
     made = 0
     for transformation in alternatives:
         if made and (ticket.alteration or policy.room(node, setup.config) <= 0):
@@ -184,7 +184,7 @@ def apply(
         try:
             child = make_child(tree, setup, ticket, node, transformation, ticket.acting, next_member, rng)
         except (IllegalEdit, Rejected) as error:
-            refuse(setup, ticket, record, str(error))
+            refuse(tree, setup, ticket, record, str(error))
             continue
         made += 1
         child.alteration, child.counted = ticket.alteration, record is not None and not ticket.alteration
@@ -254,8 +254,9 @@ def choose_next(
     return setup.pool.fallback(ticket.acting)
 
 
-def refuse(setup: Setup, ticket: Ticket, record: MemberRecord | None, reason: str) -> None:
+def refuse(tree: Tree, setup: Setup, ticket: Ticket, record: MemberRecord | None, reason: str) -> None:
     """Count and tell that a transformation is not usable."""
+    tree.refusal = reason
     if record is not None:
         record.errors += 1
     setup.emit(events.FellBack(ticket.id, ticket.acting, "transformation", reason))

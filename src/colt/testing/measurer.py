@@ -39,7 +39,7 @@ def results_come_in_the_order_of_the_jobs(case: MeasurerCase) -> None:
     numbers = [7, -1, 3]
     jobs = [Job(number, module) for number, module in zip(numbers, [case.fast, case.untuned, case.fast], strict=True)]
     results = list(case.measurer.measure(jobs, None, _PATIENT))
-    require([one.job for one in results] == numbers, f"jobs {numbers} gave results {[one.job for one in results]}")
+    require([one.trial for one in results] == numbers, f"jobs {numbers} gave results {[one.trial for one in results]}")
     require(list(case.measurer.measure([])) == [], "no jobs gave results")
 
 
@@ -54,7 +54,7 @@ def no_job_is_taken_before_a_result_is_asked_for(case: MeasurerCase) -> None:
 
     results = case.measurer.measure(jobs(), None, _PATIENT)
     require(taken == [], "jobs are taken before a result is asked for")
-    require(next(iter(results)).job == 0, "the first result is not that of the first job")
+    require(next(iter(results)).trial == 0, "the first result is not that of the first job")
     _measure(case, [case.fast])
 
 
