@@ -21,13 +21,14 @@ from colt.plan import plan
 from colt.run import loop
 from colt.run.context import Run
 from colt.run.loop import TREE, Method
+from tests.helpers.simulated_runs import measured_by, simulated
 
 
 def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> tuple[list[Schedule], list[Schedule]]:
     """The openings of a run, and the schedules that were measured, in their order."""
     seen: list[Event] = []
     made = replace(plan(program, trials=trials), config=SearchConfig(batch_size=3, rollouts=0, **settings))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, measured_by(simulated()):
         patch.setattr(loop, "finish", lambda *_: None)  # who wins is decided as in every run
         loop.run(made, [seen.append], method)
     opened = {event.node: event.schedule for event in seen if isinstance(event, events.Opened)}

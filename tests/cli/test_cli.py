@@ -1,4 +1,7 @@
-"""The command line as its users meet it: a process with arguments, output and an exit code."""
+"""The command line as its users meet it: arguments, output and an exit code.
+
+In a process of its own where that is the point (signals, terminals, broken pipes, what a library prints), else in this.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from colt.cli import main
+from tests.helpers.command import colt, refused
 from tests.helpers.hurry import COLT
+from tests.helpers.simulated_runs import measured_by, simulated
 
 AS_INSTALLED = [sys.executable, "-m", "colt.cli"]
 
 
-def colt(
+def process(
     *arguments: str, cwd: Path | None = None, timeout: float = 120, command: Sequence[str] = AS_INSTALLED
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -29,17 +33,8 @@ def colt(
     )
 
 
-def refused(*arguments: str, cwd: Path | None = None) -> str:
-    """The message of a refusal: exit code 2, one clear line, no traceback, nothing on stdout."""
-    done = colt(*arguments, cwd=cwd)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
 def test_help_lists_the_commands() -> None:
-    done = colt("--help")
+    done = process("--help")
     assert done.returncode == 0
     for command in ("tune", "show", "export", "workloads", "hardware"):
         assert command in done.stdout
@@ -65,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("cli")
     (folder / "own.py").write_text(OWN_PROGRAM)
-    done = colt("tune", "own.py:layer", "--trials", "6", "--batch-size", "3", "--run", "out", cwd=folder)
+    done = process("tune", "own.py:layer", "--trials", "6", "--batch-size", "3", "--run", "out", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "speed-up" in done.stdout
     assert "run directory: out" in done.stdout
@@ -138,7 +133,9 @@ def test_an_output_that_takes_nothing_is_an_error_without_a_traceback(run: Path)
     assert "Traceback" not in done.stderr
 
 
-def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_path: Path) -> None:
+def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "inplace.py").write_text(
         "from tvm.script import tirx as T\n\n\n"
         "@T.prim_func(s_tir=True)\n"
@@ -148,7 +145,9 @@ def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_pa
         '            vi, vj = T.axis.remap("SS", [i, j])\n'
         "            A[vi, vj] = A[vi, vj] * T.float32(2)\n"
     )
-    done = colt("tune", "inplace.py:twice", "--trials", "4", "--json", cwd=tmp_path, command=COLT)
+    monkeypatch.chdir(tmp_path)
+    with measured_by(simulated()):
+        done = colt("tune", "inplace.py:twice", "--trials", "4", "--json")
     assert done.returncode == 0, done.stderr
     receipt = json.loads(done.stdout)
     assert (receipt["best"], receipt["speedup"], receipt["trials"]["total"]) == (None, 1.0, 0)
@@ -156,7 +155,7 @@ def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(tmp_pa
 
 
 def test_json_prints_the_receipt_and_nothing_else(tmp_path: Path, own_program: str) -> None:
-    done = colt("tune", own_program, "--trials", "2", "--json", cwd=tmp_path, command=COLT)
+    done = process("tune", own_program, "--trials", "2", "--json", cwd=tmp_path, command=COLT)
     assert done.returncode == 0
     assert done.stderr == ""
     receipt = json.loads(done.stdout)
@@ -171,30 +170,21 @@ def test_json_prints_the_receipt_and_nothing_else(tmp_path: Path, own_program: s
     assert (tmp_path / "runs" / "layer-1" / "receipt.json").exists()  # the default run directory
 
 
-def test_the_config_of_a_run_repeats_its_settings(run: Path, tmp_path: Path, own_program: str) -> None:
+def test_the_config_of_a_run_repeats_its_settings(
+    run: Path, tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = str(run / "config.toml")
-    arguments = ("--trials", "2", "--json", "--config", config, "--rollouts", "1")
-    done = colt("tune", own_program, *arguments, cwd=tmp_path, command=COLT)
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--trials", "2", "--json", "--config", config, "--rollouts", "1", "--pool", "scout")
+    with measured_by(simulated()):
+        done = colt("tune", own_program, *arguments)
     settings = json.loads(done.stdout)["config"]
     assert settings["batch_size"] == 3  # from the file
     assert settings["rollouts"] == 1  # an option beats the file
 
 
-def test_bad_arguments_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In this process, since there are many of them."""
+def test_bad_arguments_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-    def refused(*arguments: str) -> str:
-        try:
-            code = main(arguments)
-        except SystemExit as ended:  # argparse's
-            code = int(ended.code or 0)
-        shown = capsys.readouterr()
-        assert (code, shown.out) == (2, ""), shown.err
-        return shown.err
-
     assert "did you mean" in refused("tune", "matmull").lower() or "matmul" in refused("tune", "matmull")
     assert "trials" in refused("tune", "matmul", "--trials", "0")
     assert "trials" in refused("tune", "matmul", "--trials", "many")
@@ -294,8 +284,10 @@ def test_what_does_not_fit_together_is_said_in_the_words_of_the_command_line(
     assert said("--config", f"{tmp_path}/bad.toml").startswith(f"colt: {tmp_path}/bad.toml: batch_size is 0; it takes")
 
 
-def test_a_refused_run_writes_nothing(tmp_path: Path) -> None:
-    refused("tune", "matmul", "--trials", "0", "--run", "out", cwd=tmp_path)
+def test_a_refused_run_writes_nothing_and_the_process_ends_with_2(tmp_path: Path) -> None:
+    done = process("tune", "matmul", "--trials", "0", "--run", "out", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

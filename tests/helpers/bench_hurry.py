@@ -6,10 +6,7 @@ python -P bench_hurry.py --cell DIRECTORY WORKLOAD ...          a cell of it, in
 
 from __future__ import annotations
 
-import io
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,31 +18,19 @@ from colt.cli import main
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script, this file is not found where the tests are
 
+from tests.helpers import command
+from tests.helpers.command import Done
 from tests.helpers.hurry import hurry
 
 _COMMAND = isolation._command
 COLT = [sys.executable, "-P", __file__]
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command has come to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def colt(*arguments: str) -> Done:
     """A command, in this process; its cells in theirs."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+    with pytest.MonkeyPatch.context() as patch:
         hurry_bench(patch)
-        try:
-            code = main(arguments)
-        except SystemExit as ended:  # argparse's
-            code = int(ended.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
+        return command.colt(*arguments)
 
 
 def hurry_bench(patch: pytest.MonkeyPatch) -> None:
