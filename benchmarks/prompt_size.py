@@ -94,7 +94,7 @@ def observations(space: TvmSpace, count: int) -> list[Observation]:
     scorer = AnalyticalScorer(space, machine_of(detect(), THREADS))
     proposers = {member.spec.name: Tuner(space, scorer, member.spec) for member in POOL}
     search = Search(space, scorer, [member.spec for member in POOL], seed=1, trials_total=64)
-    search.open(list(openings(space, list(proposers.values()), random.Random(1))))
+    search.open(list(openings(space, list(proposers.values()), search.config, random.Random(1))))
     found: list[Observation] = []
 
     def propose(seen: Observation) -> Proposal:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from colt.machine import Peaks, detect, save_peaks
-from tests.helpers.hurry import hurry
+from colt.world.parts import using
+from tests.helpers.hurry import HASTY
 from tests.helpers.loopback_board import LoopbackBoard
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def in_haste() -> Iterator[None]:
     """Runs of this process take no more time at their ends than they need, see :mod:`tests.helpers.hurry`."""
-    with pytest.MonkeyPatch.context() as patch:
-        hurry(patch)
+    with using(HASTY):
         yield
 
 
@@ -93,8 +93,7 @@ def pool_runs(tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch)
     from tests.helpers.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
 
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    quick_machine(monkeypatch)  # with the patches of the test itself, so that all are undone in the right order
-    with PoolRuns(tmp_path, own_program) as runs:
+    with using(quick_machine()), PoolRuns(tmp_path, own_program) as runs:
         yield runs
 
 

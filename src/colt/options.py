@@ -36,6 +36,8 @@ class SearchConfig:
     )
     widening_exponent: float = option(0.25, "the exponent of progressive widening", low=0, high=1)
     root_width: int = option(8, "openings: children of the untuned program", low=1, high=1000)
+    constructed: int = option(12, "schedules that the architect constructs as possible openings", low=0, high=1000)
+    sampled: int = option(48, "random schedules drawn as possible openings", low=0, high=1000)
     deal: str = option(
         "pool", "who is asked next at the openings: dealt over the pool, or the largest", choices=("pool", "largest")
     )

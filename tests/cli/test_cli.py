@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from colt.cli import main
 from tests.helpers.command import colt, refused
 from tests.helpers.hurry import COLT
 from tests.helpers.simulated_runs import measured_by, simulated

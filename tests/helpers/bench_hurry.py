@@ -15,12 +15,13 @@ from colt.bench import cell, isolation, remeasure, turns
 from colt.bench.config import Cell
 from colt.bench.directory import BenchDirectory
 from colt.cli import main
+from colt.world.parts import using
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script, this file is not found where the tests are
 
 from tests.helpers import command
 from tests.helpers.command import Done
-from tests.helpers.hurry import hurry
+from tests.helpers.hurry import HASTY
 
 _COMMAND = isolation._command
 COLT = [sys.executable, "-P", __file__]
@@ -52,8 +53,8 @@ def _cell_command(directory: BenchDirectory, cell: Cell) -> list[str]:
 if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patching:
         if sys.argv[1] == "--cell":
-            hurry(patching)
-            cell.main(sys.argv[2:])
+            with using(HASTY):
+                cell.main(sys.argv[2:])
         else:
             hurry_bench(patching)
             sys.exit(main(sys.argv[1:]))

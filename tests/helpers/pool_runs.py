@@ -13,16 +13,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
-
 import colt
 from colt.events import Event
-from colt.proposers import openings
-from colt.proposers.language import client
+from colt.measure.base import Pace
 from colt.proposers.language.money import Prices
 from colt.proposers.language.retry import RetryPolicy
-from colt.run import consulting, context
 from colt.run.finish import Result
+from colt.world.parts import Parts
 from tests.helpers.chat_members import PRICES
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.simulated_model import simulated_reply
@@ -30,8 +27,8 @@ from tests.helpers.simulated_runs import simulated
 
 KEY_VARIABLE = "COLT_TEST_KEY"
 TRIALS = 10
-SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch_size": 4}
-"""Few alternatives in a call, so that few trials take many calls."""
+SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch_size": 4, "constructed": 1}
+"""Few alternatives in a call, so that few trials take many calls. Constructed openings take most of the time."""
 RETRY = RetryPolicy(attempts=3, base_s=0.01, total_s=0.5)
 TIMEOUT_S = 0.3
 """Of calls to endpoints that take longer; others have time, since a machine with other loads is slow as well."""
@@ -111,9 +108,11 @@ def _toml(value: object) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value).replace("'", '"')
 
 
-def quick_machine(patch: pytest.MonkeyPatch, in_turn_s: float = 0.0) -> None:
+def quick_machine(in_turn_s: float = 0.0) -> Parts:
     """No hardware, and little patience with endpoints. A trial takes ``TRIAL_S``, the end of a run ``in_turn_s``."""
-    patch.setattr(context, "LocalMeasurer", lambda *_, **__: simulated(trial_s=TRIAL_S, in_turn_s=in_turn_s))
-    patch.setattr(consulting, "RETRY", RETRY)
-    patch.setattr(client, "GRACE_S", 0.1)
-    patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time
+    return Parts(
+        measurer=lambda limits, peak_gflops: simulated(trial_s=TRIAL_S, in_turn_s=in_turn_s),
+        pace=Pace.hasty(),
+        retry=RETRY,
+        grace_s=0.1,
+    )

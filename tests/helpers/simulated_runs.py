@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
-
-import pytest
 
 import colt
 from colt.measure.base import Limits, Measurer, Verification
 from colt.measure.simulated import SimulatedMeasurer
-from colt.run import context
 from colt.run.finish import Result
 from colt.tvm.programs.program import fingerprint
+from colt.world.parts import current, using
 
 WRONG = Verification(False, 1.0, 1.0, 1e-4, "it differs")
 
@@ -29,8 +28,7 @@ def simulated(**options: Any) -> SimulatedMeasurer:
 @contextmanager
 def measured_by(measurer: Measurer) -> Iterator[None]:
     """Runs of this process ask that measurer."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(context, "LocalMeasurer", lambda *_, **__: measurer)
+    with using(replace(current(), measurer=lambda limits, peak_gflops: measurer)):
         yield
 
 

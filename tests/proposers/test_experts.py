@@ -9,6 +9,7 @@ import pytest
 
 from colt.errors import InputError
 from colt.measure.base import Fate, Measurement
+from colt.options import SearchConfig
 from colt.proposers.experts import builtin
 from colt.proposers.experts.architect import Architect
 from colt.proposers.experts.routing import hit_rate, next_member
@@ -90,14 +91,14 @@ def test_an_unknown_record_counts_as_even_odds() -> None:
 
 
 def test_openings_are_constructed_and_sampled() -> None:
-    found = list(openings(SPACE, builtin.make(builtin.DEFAULT, SPACE, SCORER), random.Random(0)))
+    found = list(openings(SPACE, builtin.make(builtin.DEFAULT, SPACE, SCORER), SearchConfig(), random.Random(0)))
     makers = [by for _, by in found]
     assert makers.count("architect") == CONSTRUCTED
     assert makers.count(BY_CHANCE) > CONSTRUCTED
 
 
 def test_a_pool_without_an_architect_opens_by_chance_alone() -> None:
-    found = list(openings(SPACE, builtin.make(["scout"], SPACE, SCORER), random.Random(0)))
+    found = list(openings(SPACE, builtin.make(["scout"], SPACE, SCORER), SearchConfig(), random.Random(0)))
     assert {by for _, by in found} == {BY_CHANCE}
 
 
@@ -111,7 +112,7 @@ def test_a_pool_of_unknown_or_repeated_experts_is_refused(names: list[str]) -> N
 def test_the_pool_finds_the_optimum_of_the_toy_space(seed: int) -> None:
     experts = {made.spec.name: made for made in builtin.make(builtin.DEFAULT, SPACE, SCORER)}
     search = Search(SPACE, SCORER, [made.spec for made in experts.values()], seed=seed)
-    search.open(openings(SPACE, list(experts.values()), random.Random(seed)), 12_800.0)
+    search.open(openings(SPACE, list(experts.values()), SearchConfig(), random.Random(seed)), 12_800.0)
     for _ in range(8):
         trials = search.ask(8, lambda observation: experts[observation.acting.name].propose(observation))
         search.tell(Measurement(t.id, Fate.OK, SPACE.latency_us(t.schedule)) for t in trials)

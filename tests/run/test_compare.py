@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from colt.measure.base import Limits
+from colt.measure.base import Limits, Pace
 from colt.run.compare import Comparison, compare, repeat_milliseconds, rounds_for
 from colt.store.receipt import Verdict
 from colt.util.stats import estimate, paired_ratio
-from tests.helpers.hurry import take_time
 
 Clock = Callable[[str, float], float]
 
@@ -103,13 +102,10 @@ def test_a_round_is_one_sample_however_often_the_tuned_program_runs_in_it() -> N
         (90.0, 1),
     ],
 )
-def test_rounds_fit_the_time_that_there_is(
-    untuned_seconds: float, rounds: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    take_time(monkeypatch)
+def test_rounds_fit_the_time_that_there_is(untuned_seconds: float, rounds: int) -> None:
     untuned_us = untuned_seconds * 1e6
     repeat_us = repeat_milliseconds(untuned_us) * 1e3
-    assert rounds_for(untuned_us, max(untuned_us, repeat_us) + 2 * repeat_us) == rounds
+    assert rounds_for(untuned_us, max(untuned_us, repeat_us) + 2 * repeat_us, Pace()) == rounds
 
 
 def test_beside_a_slow_program_the_tuned_one_runs_for_longer() -> None:

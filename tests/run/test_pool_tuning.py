@@ -302,11 +302,11 @@ def test_a_dry_run_estimates_asks_nobody_and_writes_nothing(
 
 CHILD = """
 import sys
-import pytest
 from colt import cli
+from colt.world.parts import using
 from tests.helpers.pool_runs import quick_machine
-quick_machine(pytest.MonkeyPatch(), in_turn_s=float(sys.argv[1]))
-sys.exit(cli.main(sys.argv[2:]))
+with using(quick_machine(in_turn_s=float(sys.argv[1]))):
+    sys.exit(cli.main(sys.argv[2:]))
 """
 LONG_S = 60.0
 """Longer than anybody is to wait."""

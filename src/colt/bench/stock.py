@@ -7,12 +7,13 @@ from typing import Any
 from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, seconds_since_start
 from colt.errors import MeasureError
-from colt.measure.base import Fate, Pace
+from colt.measure.base import Fate
 from colt.plan import Plan
 from colt.run.compare import rank_in_turn
 from colt.run.verify import VERIFY_LIMITS, first_correct
 from colt.strategies.architect import construct
 from colt.util.clock import Stopwatch
+from colt.world.parts import current
 
 
 def stock(task: CellTask) -> Found:
@@ -63,8 +64,9 @@ def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tupl
     """The latency and module of the fastest correct candidate. Wrong trials are marked in ``trials``."""
     from colt.tvm.workers import LocalMeasurer
 
+    pace = current().pace
     ranked = sorted((trial.latency_us, number) for number, trial in enumerate(trials) if trial.latency_us is not None)
-    with LocalMeasurer(plan.target, plan.threads) as measurer:
+    with LocalMeasurer(plan.target, plan.threads, pace=pace) as measurer:
 
         def correct(number: int) -> bool:
             found = measurer.verify(plan.program.module, measured[number], plan.seed, VERIFY_LIMITS)
@@ -76,7 +78,7 @@ def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tupl
         if not leaders:
             raise MeasureError(f"no candidate of {len(trials)} ran and was correct")
         modules = [measured[number] for _, number in leaders]
-        medians = rank_in_turn(measurer, modules, [latency_us for latency_us, _ in leaders], Pace())
+        medians = rank_in_turn(measurer, modules, [latency_us for latency_us, _ in leaders], pace)
     best = min(range(len(modules)), key=medians.__getitem__)
     return medians[best], modules[best]
 

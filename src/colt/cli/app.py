@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from colt.cli import bench, export, hardware, pool, replay, show, tune, workloads
 from colt.cli.parser import Parser
@@ -14,23 +13,19 @@ from colt.errors import ColtError
 from colt.util.declared import OptionError
 from colt.util.version import __version__
 
-if TYPE_CHECKING:
-    from colt.world.parts import Parts
-
 COMMANDS = (tune, show, replay, export, bench, pool, workloads, hardware)
 """In the order of the help."""
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None, parts: Parts | None = None) -> int:
-    """Run a command; returns the exit code. ``parts`` are those of a run, if not the usual ones.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code.
 
     It is 0, 2 for bad input, 130 after Ctrl-C, or 1 for a pool of which not all is usable and a replay that differs.
     """
     try:
         given = parser().parse_args(arguments)
-        given.parts = parts
         code: int = given.run_command(given)
         if sys.stdout is not None:
             sys.stdout.flush()

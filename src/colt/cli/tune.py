@@ -18,7 +18,6 @@ from colt.util.interrupt import PromptExit
 
 if TYPE_CHECKING:
     from colt.plan import Plan
-    from colt.world.parts import Parts
 
 
 def add(commands: Any) -> None:
@@ -58,7 +57,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.plan import plan
 
     made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
-    return _estimate(made, given.json) if given.dry_run else _tune(made, given.json, given.parts)
+    return _estimate(made, given.json) if given.dry_run else _tune(made, given.json)
 
 
 def search_settings(given: argparse.Namespace) -> SearchConfig | dict[str, Any]:
@@ -103,11 +102,10 @@ def _search_table(path: Path) -> dict[str, Any]:
     return table
 
 
-def _tune(made: Plan, json: bool, parts: Parts | None) -> int:
+def _tune(made: Plan, json: bool) -> int:
     from colt.run.loop import run
     from colt.store.directory import RunDirectory
     from colt.views.table import result_table
-    from colt.world.world import Live
 
     with ExitStack() as stack:
         prompt = stack.enter_context(PromptExit())
@@ -119,7 +117,7 @@ def _tune(made: Plan, json: bool, parts: Parts | None) -> int:
             prompt.before_exit = partial(RunDirectory.release, folder)
             made = replace(made, run_dir=folder)
         view = stack.enter_context(progress(made.budget.trials, json))
-        (result,) = run(made, [view], world=Live(parts))
+        (result,) = run(made, [view])
     if json:
         print(result.receipt.to_json().decode(), end="")
     else:

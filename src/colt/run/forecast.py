@@ -104,7 +104,7 @@ def _prompts(plan: Plan) -> tuple[str, list[str]]:
     hardware = dataclasses.replace(found, peaks=load_peaks(found, plan.threads) or found.peaks)
     scorer = AnalyticalScorer(space, machine_of(hardware, plan.threads))
     search = Search(space, scorer, plan.pool.specs, plan.config, seed=plan.seed, trials_total=plan.budget.trials)
-    search.open(openings(space, [], random.Random(plan.seed)))
+    search.open(openings(space, [], plan.config, random.Random(plan.seed)))
     briefing = brief(space, plan.program, hardware, plan.threads, vector_math=not plan.exact_math)
     pool = [member_in_words(member) for member in plan.pool.members]
     model = LanguageModel(plan.pool.models[0].spec, pool, stable_text(briefing, pool), briefing, space)

@@ -37,7 +37,7 @@ class TreeStrategy:
         if self._constructed_first:
             return islice(constructed(ground), self._constructed_first)
         with ground.watch("proposing"):
-            return list(openings(ground.space, ground.experts, random.Random(ground.seed)))
+            return list(openings(ground.space, ground.experts, ground.search.config, random.Random(ground.seed)))
 
     def pick(self, count: int) -> list[Trial]:
         """Every other trial is a language model's, if there are any. Fewer trials at a time while answers are under

@@ -1,8 +1,13 @@
-"""The parts that a live run is made of. Users' runs have the defaults; tests and other front ends hand in their own."""
+"""The parts that a live run is made of.
+
+Users' runs have the defaults. Tests hand in others: :func:`using` does so for all runs that begin within it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from colt.measure.base import Limits, Measurer, Pace
@@ -24,3 +29,21 @@ class Parts:
     """When a request to a language model is made again. A run has better things to do than to wait a minute longer."""
     grace_s: float = 1.0
     """How long an HTTP library may overrun the time-out of a request."""
+
+
+_CURRENT: ContextVar[Parts | None] = ContextVar("parts", default=None)
+
+
+def current() -> Parts:
+    """The parts of a run that begins now and is told nothing else."""
+    return _CURRENT.get() or Parts()
+
+
+@contextmanager
+def using(parts: Parts) -> Iterator[None]:
+    """Have the runs that this thread begins within be made of these parts."""
+    token = _CURRENT.set(parts)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)

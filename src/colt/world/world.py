@@ -18,7 +18,7 @@ from typing import Protocol, Self, TypeVar
 
 from colt.errors import ReplayError
 from colt.world.answers import AnyAnswer
-from colt.world.parts import Parts
+from colt.world.parts import Parts, current
 from colt.world.recording import SCHEMA, Recording, RecordingWriter
 
 A = TypeVar("A", bound=AnyAnswer)
@@ -68,7 +68,7 @@ class Live:
     same_words = True
 
     def __init__(self, parts: Parts | None = None) -> None:
-        self.parts = parts or Parts()
+        self.parts = parts or current()
 
     def take(self, asked: str, kind: type[A], ask: Callable[[], A], quiet: A | None = None) -> A:
         """See :meth:`World.take`."""
@@ -83,7 +83,7 @@ class Recorded:
     """Answers from a recording."""
 
     def __init__(self, recording: Recording, parts: Parts | None = None) -> None:
-        self.parts = parts or Parts()
+        self.parts = parts or current()
         self.same_words = recording.schema == SCHEMA
         self._left = iter(recording.lines)
         self._next = next(self._left, None)

@@ -15,7 +15,6 @@ from colt.tvm.workers import LocalMeasurer, noise
 from colt.tvm.workers.noise import Gauge, time_quietly
 from colt.tvm.workers.timing import Round, Timing
 from tests.helpers import measure_programs as programs
-from tests.helpers.hurry import take_time
 
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
 
@@ -29,11 +28,6 @@ class Clock:
 
     def sleep(self, seconds):
         self.now += seconds
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    take_time(monkeypatch)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class _Tuning:
         self._search = Search(
             self._space, scorer, specs, options.config, seed=seed, trials_total=max_trials, emit=options.emit
         )
-        self._search.open(openings(self._space, experts, random.Random(seed)))
+        self._search.open(openings(self._space, experts, self._search.config, random.Random(seed)))
 
     def next_batch(self) -> list[Any] | None:
         """Measure candidates, or ``None`` when tuning is over."""
