@@ -13,7 +13,7 @@ from colt.options import SearchConfig
 from colt.proposers.experts import builtin
 from colt.proposers.experts.architect import Architect
 from colt.proposers.experts.routing import hit_rate, next_member
-from colt.proposers.openings import BY_CHANCE, CONSTRUCTED, openings
+from colt.proposers.openings import BY_CHANCE, openings
 from colt.search.search import Search
 from colt.search.toy import ToyScorer, ToySpace
 from colt.search.types import MemberSpec, MemberView, Proposer
@@ -76,7 +76,7 @@ def asked_next(models: list[MemberView]) -> str:
     (situation, *_) = situations(SPACE, SCORER, MemberSpec("large", 400.0), cases=1)
     import dataclasses
 
-    observation = dataclasses.replace(situation.observation, models=tuple(models))
+    observation = dataclasses.replace(situation.observation, members=tuple(models))
     names = [next_member(observation, random.Random(seed)) for seed in range(200)]
     return statistics.mode(names)
 
@@ -93,8 +93,8 @@ def test_an_unknown_record_counts_as_even_odds() -> None:
 def test_openings_are_constructed_and_sampled() -> None:
     found = list(openings(SPACE, builtin.make(builtin.DEFAULT, SPACE, SCORER), SearchConfig(), random.Random(0)))
     makers = [by for _, by in found]
-    assert makers.count("architect") == CONSTRUCTED
-    assert makers.count(BY_CHANCE) > CONSTRUCTED
+    assert makers.count("architect") == SearchConfig().constructed
+    assert makers.count(BY_CHANCE) > SearchConfig().constructed
 
 
 def test_a_pool_without_an_architect_opens_by_chance_alone() -> None:

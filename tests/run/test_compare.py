@@ -37,7 +37,7 @@ class Timings:
 
 def compared(clock: Clock, untuned_us: float = 100.0, tuned_us: float = 50.0) -> tuple[Comparison, Timings]:
     timings: Any = Timings(clock)
-    return compare(timings, "untuned", "tuned", untuned_us, tuned_us), timings
+    return compare(timings, "untuned", "tuned", untuned_us, tuned_us, Pace()), timings
 
 
 def noisy(tuned_us: float, noise: float = 0.02, seed: int = 0) -> Clock:

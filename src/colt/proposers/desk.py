@@ -54,7 +54,7 @@ class Calls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ModelAnswer:
     """A language model's answer to a ticket, and the call that brought it."""
 
     ticket: Ticket
@@ -132,7 +132,7 @@ class Desk:
 
     # ---- answers ----
 
-    def arrived(self, wait_s: float = 0.0) -> Iterator[Answer]:
+    def arrived(self, wait_s: float = 0.0) -> Iterator[ModelAnswer]:
         """The answers that have arrived; each is read when it is asked for, after those before it took effect."""
         if self._calls is None:
             return
@@ -144,7 +144,7 @@ class Desk:
             question = self._under_way.pop(call.ticket)
             model = self.models[call.model]
             reply = reply_of(partial(model.read, call, question.observation))
-            yield Answer(question.ticket, reply, call)
+            yield ModelAnswer(question.ticket, reply, call)
 
     def close(self) -> list[Call]:
         """Give up what is under way; the calls that still came back."""

@@ -17,7 +17,7 @@ from itertools import cycle
 from colt import events
 from colt.events import Emit
 from colt.proposers.cooldown import IN_A_ROW, Cooldown
-from colt.proposers.desk import Answer, Desk
+from colt.proposers.desk import ModelAnswer, Desk
 from colt.proposers.language.calls import Call
 from colt.proposers.language.money import PICODOLLARS
 from colt.search.search import Search
@@ -135,7 +135,7 @@ class Dispatcher:
         for call in self.desk.close():
             self._tell_of_call(call)
 
-    def _account(self, answer: Answer) -> None:
+    def _account(self, answer: ModelAnswer) -> None:
         """Learn from an answer how long answers take, how fruitful they are, and whether the model is to be benched."""
         ticket, reply, call = answer.ticket, answer.reply, answer.call
         self._slowest_s = max(self._slowest_s, call.seconds)

@@ -7,7 +7,7 @@ from colt.proposers.language.calls import Call
 from colt.proposers.language.completion import ChatRequest
 
 
-class Exchange:
+class SharedCalls:
     """Sorts what comes back by the task that asked. Ticket numbers are unique among the tasks."""
 
     def __init__(self, calls: Calls) -> None:
@@ -46,25 +46,25 @@ class Exchange:
 class _Line:
     """One task's part. Implements :class:`~colt.proposers.desk.Calls`."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, shared: SharedCalls) -> None:
         self.tickets: set[int] = set()
         """Of calls under way."""
         self.inbox: list[Call] = []
-        self._exchange = exchange
+        self._shared = shared
 
     @property
     def most(self) -> int:
-        return self._exchange.most(self)
+        return self._shared.most(self)
 
     def send(self, ticket: int, model: str, request: ChatRequest) -> None:
         self.tickets.add(ticket)
-        self._exchange.send(ticket, model, request)
+        self._shared.send(ticket, model, request)
 
     def arrived(self, wait_s: float = 0.0) -> Arrivals:
-        return self._own(self._exchange.fetch(0.0 if self.inbox else wait_s))
+        return self._own(self._shared.fetch(0.0 if self.inbox else wait_s))
 
     def close(self) -> Arrivals:
-        return self._own(self._exchange.close())
+        return self._own(self._shared.close())
 
     def _own(self, arrivals: Arrivals) -> Arrivals:
         calls, self.inbox = tuple(self.inbox), []
