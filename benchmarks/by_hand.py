@@ -104,7 +104,7 @@ def best(measurer: LocalMeasurer, program: ByHand) -> tuple[tuple[int, int, int]
     """The fastest schedule by hand, with its tile."""
     order = list(program.modules)
     jobs = [Job(number, program.modules[tile]) for number, tile in enumerate(order)]
-    timed = {m.job: m.latency_us for m in measurer.measure(jobs, limits=LIMITS) if m.latency_us is not None}
+    timed = {m.trial: m.latency_us for m in measurer.measure(jobs, limits=LIMITS) if m.latency_us is not None}
     tile = order[min(timed, key=timed.__getitem__)]
     return tile, program.modules[tile]
 

@@ -183,7 +183,7 @@ def whole(modules: Sequence[Any], beside: list[float]) -> Round:
     """What a run does: stage all candidates, then time the leaders in turn."""
     with measurer() as made:
         results = list(made.measure(Job(i, module) for i, module in enumerate(modules)))
-        ran = sorted((r.latency_us, r.job) for r in results if r.latency_us is not None)
+        ran = sorted((r.latency_us, r.trial) for r in results if r.latency_us is not None)
         in_turn = rank_in_turn(made, [modules[job] for _, job in ran[:5]], [us for us, _ in ran[:5]])
     called_best = ran[in_turn.index(min(in_turn))][1]
     return Round([float("nan") if r.latency_us is None else r.latency_us for r in results], called_best, beside)
@@ -218,7 +218,7 @@ def show_overlap(options: argparse.Namespace) -> None:
     with measurer() as timing, measurer(workers=1) as building:
         results = list(timing.measure(Job(i, s.mod) for i, s in enumerate(schedules)))
         best = min((r for r in results if r.latency_us is not None), key=lambda r: r.latency_us or 0.0)
-        module = schedules[best.job].mod
+        module = schedules[best.trial].mod
         unwatched = replace(TRIAL_LIMITS, noise_threshold=1e9, noise_queued=1.0)
 
         def times() -> list[float]:
@@ -258,7 +258,7 @@ def show_faults(options: argparse.Namespace) -> None:
     for name, (module, _, _) in FAULTS.items():
         with LocalMeasurer(target, THREADS, LIMITS) as made:
             results = list(made.measure(jobs(module)))
-        others = sum(result.latency_us is not None for result in results if result.job != 1)
+        others = sum(result.latency_us is not None for result in results if result.trial != 1)
         print(f"{name:14} fate {results[1].fate:12} {others} of the {len(results) - 1} others ran")
 
 

@@ -22,13 +22,13 @@ from tvm import s_tir
 
 from colt.knobs import Schedule
 from colt.machine import detect
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.proposers.experts.tuner import Tuner
 from colt.proposers.language.prompt import MemberInWords, node_text, stable_text
 from colt.proposers.language.reply import schema
 from colt.proposers.openings import openings
 from colt.search.search import Search
-from colt.search.types import MemberSpec, Observation, Proposal, TrialResult
+from colt.search.types import MemberSpec, Observation, Proposal
 from colt.tvm.briefing import brief
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
@@ -105,7 +105,7 @@ def observations(space: TvmSpace, count: int) -> list[Observation]:
     while len(found) < count:
         trials = search.ask(4, propose)
         latencies = scorer.predict([trial.schedule for trial in trials])
-        search.tell(TrialResult(t.id, Fate.OK, us, 0.1) for t, us in zip(trials, latencies, strict=True))
+        search.tell(Measurement(t.id, Fate.OK, us, 0.1) for t, us in zip(trials, latencies, strict=True))
     return found[:count]
 
 

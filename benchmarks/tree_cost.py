@@ -17,11 +17,11 @@ import random
 import time
 from dataclasses import dataclass
 
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.options import PRESETS, SearchConfig
 from colt.search.search import Propose, Search
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import MemberSpec, Observation, Proposal, Trial, TrialResult
+from colt.search.types import MemberSpec, Observation, Proposal, Trial
 from colt.testing import SpaceCase
 
 MODELS = (MemberSpec("small", 7.0), MemberSpec("middle", 32.0), MemberSpec("large", 400.0))
@@ -78,9 +78,9 @@ def grow(search: Search, space: ToySpace, nodes: int) -> tuple[Clock, list[Clock
     return whole, chunks, tell, search.iterations
 
 
-def measure(space: ToySpace, trial: Trial) -> TrialResult:
+def measure(space: ToySpace, trial: Trial) -> Measurement:
     """The toy space's own hardware."""
-    return TrialResult(trial.id, Fate.OK, space.latency_us(trial.schedule), 0.1)
+    return Measurement(trial.id, Fate.OK, space.latency_us(trial.schedule), 0.1)
 
 
 def main() -> None:

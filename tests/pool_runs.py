@@ -73,7 +73,7 @@ class QuickMachine:
         for job in jobs:
             time.sleep(self.trial_s)
             us = UNTUNED_US if job.id < 0 else _latency_us(job.module)
-            yield Measurement(job.id, Fate.OK, us, (us, us), 0.0, self.trial_s)
+            yield Measurement(job.id, Fate.OK, us, self.trial_s, runs_us=(us, us))
 
     def verify(self, *_: object, **__: object) -> Verification:
         return Verification(True, 0.0, 0.0, 1e-4)

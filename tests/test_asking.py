@@ -309,8 +309,8 @@ def test_experts_take_turns_that_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     run = Run(VirtualDesk(), models=[MemberSpec("model", 1.0)], experts=[TUNER])
     select = run.search.select
 
-    def without(feeder: str | None = None, out: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
-        return select(feeder, {*out, "model"}, busy)
+    def without(feeder: str | None = None, benched: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
+        return select(feeder, {*benched, "model"}, busy)
 
     monkeypatch.setattr(run.search, "select", without)
     run.finish()

@@ -138,10 +138,10 @@ def test_the_tree_can_be_told_from_the_stream(run: Any) -> None:
     for event in run.world.events:
         match event:
             case events.Opened(node=node):
-                parents[node], by[node], next_model[node] = 0, event.by, event.next_model
+                parents[node], by[node], next_model[node] = 0, event.by, event.next_member
                 schedules[node] = event.schedule
             case events.Applied(node=node):
-                parents[node], by[node], next_model[node] = event.parent, event.by, event.next_model
+                parents[node], by[node], next_model[node] = event.parent, event.by, event.next_member
                 schedules[node] = event.schedule
             case events.Altered():
                 pruned |= {event.pruned} - {-1}
@@ -154,7 +154,7 @@ def test_the_tree_can_be_told_from_the_stream(run: Any) -> None:
     nodes = run.world.nodes
     assert parents == {node.id: node.parent.id if node.parent else None for node in nodes}
     assert by == {node.id: node.by for node in nodes}
-    assert next_model == {node.id: node.next_model for node in nodes}
+    assert next_model == {node.id: node.next_member for node in nodes}
     assert all(nodes[node].facts.schedule == schedule for node, schedule in schedules.items())
     assert pruned == {node.id for node in nodes if node.pruned}
     assert closed == {node.id for node in nodes if node.closed}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.proposers.worth import NEAR_ROOFLINE, WINDOW, why_stop_paying
-from colt.search.types import Trial, TrialResult
+from colt.search.types import Trial
 
 MODELS = ("small", "large")
 
@@ -17,7 +17,7 @@ MODELS = ("small", "large")
 def measured(*trials: tuple[str, float | None]) -> Any:
     """Trials in their order: who proposed each, and its latency, ``None`` for one that failed."""
     results = [
-        TrialResult(number, Fate.OK if us is not None else Fate.CRASH, us) for number, (_, us) in enumerate(trials)
+        Measurement(number, Fate.OK if us is not None else Fate.CRASH, us) for number, (_, us) in enumerate(trials)
     ]
     return SimpleNamespace(results=results, trial=lambda number: Trial(number, None, trials[number][0], number))  # type: ignore[arg-type]
 

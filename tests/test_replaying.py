@@ -217,8 +217,8 @@ def test_trials_that_fail_in_all_ways_are_replayed(
 
     def failing(measurer: LocalMeasurer, jobs: Any, *rest: Any, **options: Any) -> Iterator[Any]:
         for result in measure(measurer, jobs, *rest, **options):
-            failed = replace(result, fate=fates.get(result.job), latency_us=None, runs_us=(), message="it failed")
-            yield failed if result.job in fates else replace(result, disturbed=True)
+            failed = replace(result, fate=fates.get(result.trial), latency_us=None, runs_us=(), message="it failed")
+            yield failed if result.trial in fates else replace(result, disturbed=True)
 
     def doubting(measurer: LocalMeasurer, reference: Any, candidate: Any, *rest: Any) -> Verification:
         refused.append(candidate)

@@ -301,7 +301,7 @@ def test_skipped_candidates_are_counted_but_not_charged(
 
     def measure(measurer: LocalMeasurer, jobs: Any, *rest: Any, **options: Any) -> Any:
         for result in real(measurer, jobs, *rest, **options):
-            skip = result.job in (0, 4)
+            skip = result.trial in (0, 4)
             yield replace(result, fate=Fate.SKIPPED, latency_us=None, runs_us=()) if skip else result
 
     monkeypatch.setattr(LocalMeasurer, "measure", measure)
@@ -317,7 +317,7 @@ def test_a_run_ends_even_if_everything_is_skipped(own_program: str, monkeypatch:
 
     def measure(measurer: LocalMeasurer, jobs: Any, *rest: Any, **options: Any) -> Any:
         for result in real(measurer, jobs, *rest, **options):
-            skip = result.job >= 0
+            skip = result.trial >= 0
             yield replace(result, fate=Fate.SKIPPED, latency_us=None, runs_us=()) if skip else result
 
     monkeypatch.setattr(LocalMeasurer, "measure", measure)

@@ -43,7 +43,7 @@ class Opened(Event):
     node: int
     schedule: Schedule
     by: str
-    next_model: str
+    next_member: str
     predicted_us: float
 
 
@@ -67,7 +67,7 @@ class Proposed(Event):
     ticket: int
     by: str
     transformations: tuple[Transformation, ...]
-    next_model: str
+    next_member: str
     why: str
     error: str
 
@@ -115,7 +115,7 @@ class Applied(Event):
     node: int
     parent: int
     by: str
-    next_model: str
+    next_member: str
     transformation: Transformation
     schedule: Schedule
     notes: tuple[str, ...]

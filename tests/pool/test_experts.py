@@ -8,14 +8,14 @@ import statistics
 import pytest
 
 from colt.errors import InputError
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.proposers.experts import builtin
 from colt.proposers.experts.architect import Architect
-from colt.proposers.experts.routing import hit_rate, next_model
+from colt.proposers.experts.routing import hit_rate, next_member
 from colt.proposers.openings import BY_CHANCE, CONSTRUCTED, openings
 from colt.search.search import Search
 from colt.search.toy import ToyScorer, ToySpace
-from colt.search.types import MemberSpec, MemberView, Proposer, TrialResult
+from colt.search.types import MemberSpec, MemberView, Proposer
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule, situations
 
 SPACE = ToySpace(512)
@@ -75,8 +75,8 @@ def asked_next(models: list[MemberView]) -> str:
     (situation, *_) = situations(SPACE, SCORER, MemberSpec("large", 400.0), cases=1)
     import dataclasses
 
-    observation = dataclasses.replace(situation.observation, models=tuple(models))
-    names = [next_model(observation, random.Random(seed)) for seed in range(200)]
+    observation = dataclasses.replace(situation.observation, members=tuple(models))
+    names = [next_member(observation, random.Random(seed)) for seed in range(200)]
     return statistics.mode(names)
 
 
@@ -114,5 +114,5 @@ def test_the_pool_finds_the_optimum_of_the_toy_space(seed: int) -> None:
     search.open(openings(SPACE, list(experts.values()), random.Random(seed)), 12_800.0)
     for _ in range(8):
         trials = search.ask(8, lambda observation: experts[observation.acting.name].propose(observation))
-        search.tell(TrialResult(t.id, Fate.OK, SPACE.latency_us(t.schedule)) for t in trials)
+        search.tell(Measurement(t.id, Fate.OK, SPACE.latency_us(t.schedule)) for t in trials)
     assert search.tree.values.best_us <= 1.05 * SPACE.optimum_us()

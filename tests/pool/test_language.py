@@ -51,7 +51,7 @@ class Conversation:
         rng = random.Random(seen.seed)
         body = {"messages": [{"content": request.system}, {"content": request.user}]}
         reply = json.loads(simulated_reply(body, rng))
-        reply["next_model"] = rng.choice(seen.models).spec.name
+        reply["next_model"] = rng.choice(seen.members).spec.name
         return self.model.read(answered(json.dumps(reply)), seen)
 
 

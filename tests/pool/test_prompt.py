@@ -151,9 +151,9 @@ def test_complaints_about_the_last_answer_are_told() -> None:
 
 def test_models_without_calls_are_not_told_of() -> None:
     seen = at("with a history")
-    fresh = tuple(dataclasses.replace(model, calls=0, alterations=0) for model in seen.models)
+    fresh = tuple(dataclasses.replace(model, calls=0, alterations=0) for model in seen.members)
     assert "Models so far" in text(seen)
-    assert "Models so far" not in text(dataclasses.replace(seen, models=fresh))
+    assert "Models so far" not in text(dataclasses.replace(seen, members=fresh))
 
 
 # ---- locations, settled with the tiles in place ----

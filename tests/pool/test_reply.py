@@ -53,7 +53,7 @@ GOOD = one(edit("C.i", [1, 8, 1, 8]))
 def test_the_form_that_is_asked_for() -> None:
     found = read(reply(one(edit("C.i", [1, 8, 1, 8]), edit("unroll", 64)), one(edit("C.j", None)), next_model="middle"))
     assert found.proposal.transformations == ((TILE, Edit("unroll", 64)), (Edit("C.j", None),))
-    assert (found.proposal.next_model, found.proposal.why) == ("middle", "because | because")
+    assert (found.proposal.next_member, found.proposal.why) == ("middle", "because | because")
     assert (found.dropped, found.errors) == ((), 0)
 
 
@@ -130,7 +130,7 @@ def test_other_forms_are_understood(form: str) -> None:
     text, wanted = FORMS[form]
     found = read(text)
     assert found.proposal.transformations == (wanted,)
-    assert found.proposal.next_model == "the-small-one"
+    assert found.proposal.next_member == "the-small-one"
     assert found.errors == 0
 
 
@@ -151,7 +151,7 @@ def test_schedules_as_lists_of_values() -> None:
         ),
         (Jump("plain", "flat"), Edit("C.i", (1, 16, 1, 4)), Edit("C.j", (2, 1, 1, 32)), Edit("unroll", 512)),
     )
-    assert found.next_model == ""
+    assert found.next_member == ""
 
 
 def test_of_a_torn_reply_the_whole_proposals_are_kept() -> None:
@@ -224,8 +224,8 @@ def test_no_more_proposals_than_wanted_and_none_twice() -> None:
 
 
 def test_an_unknown_next_model_is_for_the_search_to_count() -> None:
-    assert read(reply(GOOD, next_model="gpt\n17")).proposal.next_model == "gpt 17"
-    assert read(reply(GOOD, next_model=["middle"])).proposal.next_model == ""
+    assert read(reply(GOOD, next_model="gpt\n17")).proposal.next_member == "gpt 17"
+    assert read(reply(GOOD, next_model=["middle"])).proposal.next_member == ""
 
 
 def test_complaints_are_bounded() -> None:
@@ -347,7 +347,7 @@ def check_any(text: str, seen: Observation) -> None:
         said = [str(error), *error.dropped]
     else:
         assert 1 <= len(found.proposal.transformations) <= seen.proposals_wanted
-        said = [found.proposal.why, found.proposal.next_model, *found.dropped]
+        said = [found.proposal.why, found.proposal.next_member, *found.dropped]
     for words in said:
         words.encode()  # no lone surrogates
         assert words.isprintable()

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from colt.knobs import Edit
+from colt.measure.base import Measurement
 from colt.options import SearchConfig
 from colt.search.search import answer
 from colt.search.toy import ToySpace
-from colt.search.types import NotAsked, Observation, Proposal, ProposalError, Ticket, Trial, TrialResult
+from colt.search.types import NotAsked, Observation, Proposal, ProposalError, Ticket, Trial
 from tests.search.toyworld import LineSpace, World, measure
 
 CONFIGS = {
@@ -63,7 +64,7 @@ class Life:
     world: World
     out: list[Ticket] = field(default_factory=list)
     asked: list[Trial] = field(default_factory=list)
-    told: list[TrialResult] = field(default_factory=list)
+    told: list[Measurement] = field(default_factory=list)
     selected: list[Ticket] = field(default_factory=list)
 
     def live(self, steps: list[Operation]) -> Life:
@@ -83,14 +84,14 @@ class Life:
         self._out(self.world.search.select(feeder="scout"))
 
     def stand_in(self, number: int) -> None:
-        """One of the models is out."""
+        """One of the members is benched."""
         names = list(self.world.search.pool.specs)
-        ticket = self.world.search.select(out={names[number % len(names)]})
+        ticket = self.world.search.select(benched={names[number % len(names)]})
         assert ticket is None or ticket.acting != names[number % len(names)]
         self._out(ticket)
 
     def withdraw(self, number: int) -> None:
-        """A model could not be asked."""
+        """A member could not be asked."""
         if self.out:
             ticket = self.out[number % len(self.out)]
             if not ticket.feeding:
@@ -149,10 +150,10 @@ class Life:
             drawn[0] = (Edit("no such knob", 1),)
         if kind == 2:
             drawn = []
-        names = [model.spec.name for model in observation.models]
+        names = [member.spec.name for member in observation.members]
         return Proposal(tuple(drawn), rng.choice([*names, *names, "nobody"]))
 
-    def result(self, trial: Trial) -> TrialResult:
+    def result(self, trial: Trial) -> Measurement:
         return measure(self.world.space, trial, crash_share=0.2)
 
     def _out(self, ticket: Ticket | None) -> None:
@@ -176,7 +177,7 @@ def tree(world: World) -> list[tuple[Any, ...]]:
             node.id,
             node.parent.id if node.parent else None,
             node.by,
-            node.next_model,
+            node.next_member,
             node.n,
             node.w,
             node.failed_visits,

@@ -28,7 +28,7 @@ from colt.testing import (
     check_space,
     rule,
 )
-from tests.search.toyworld import MIDDLE, MODELS, BestOf, LineSpace, VersionedScorer
+from tests.search.toyworld import MEMBERS, MIDDLE, BestOf, LineSpace, VersionedScorer
 
 SPACES = {"toy": ToySpace(), "toy 32": ToySpace(32), "line": LineSpace(9)}
 
@@ -57,7 +57,7 @@ def test_all_rules_at_once() -> None:
     space = ToySpace()
     check_space(space)
     check_scorer(ToyScorer(space), space)
-    check_proposer(lambda: BestOf(MODELS[0], space, ToyScorer(space), 2), space, ToyScorer(space))
+    check_proposer(lambda: BestOf(MEMBERS[0], space, ToyScorer(space), 2), space, ToyScorer(space))
 
 
 def test_the_suites_need_neither_pytest_nor_tvm() -> None:
@@ -328,15 +328,15 @@ class WantsNews(Good):
 
 class Stranger(Good):
     def propose(self, observation: Observation) -> Proposal:
-        return dataclasses.replace(super().propose(observation), next_model="somebody else")
+        return dataclasses.replace(super().propose(observation), next_member="somebody else")
 
 
 class PicksAPartner(Good):
     """Never thought of being alone."""
 
     def propose(self, observation: Observation) -> Proposal:
-        others = [model.spec.name for model in observation.models if model.spec != self.spec]
-        return dataclasses.replace(super().propose(observation), next_model=(others or ["nobody"])[0])
+        others = [model.spec.name for model in observation.members if model.spec != self.spec]
+        return dataclasses.replace(super().propose(observation), next_member=(others or ["nobody"])[0])
 
 
 class Talkative(Good):
@@ -412,8 +412,8 @@ class Explosive(Good):
         (Crashing, "it answers every situation or says why not"),
         (CrashingWithoutPredictions, "it answers every situation or says why not"),
         (WantsNews, "it comes to an end where every schedule is known"),
-        (Stranger, "it names a next model of the pool"),
-        (PicksAPartner, "it names a next model of the pool"),
+        (Stranger, "it names a next member of the pool"),
+        (PicksAPartner, "it names a next member of the pool"),
         (Talkative, "it gives one to as many alternatives as wanted"),
         (SaysNothing, "it gives one to as many alternatives as wanted"),
         (Repeating, "it gives one to as many alternatives as wanted"),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 
 from colt import events
-from colt.measure.base import Fate
-from colt.search.course import Course
-from colt.search.types import Proposal, ProposalError, Ticket, TrialResult
+from colt.measure.base import Fate, Measurement
+from colt.search.steps import count_regression, views
+from colt.search.types import Proposal, ProposalError, Ticket
 from tests.search.operations import Life, Operation, few, life, operations, worlds
 from tests.search.toyworld import ILLEGAL, LARGE, LINE, SMALL, World, line_world, to
 
@@ -58,12 +58,12 @@ def test_every_kth_regression_in_a_row_alters_the_course(period: int, outcomes: 
     worse, better = iter(range(60, 99)), iter(range(49, 0, -1))
     found = []
     for index, outcome in enumerate(outcomes, 1):
-        world.nodes[1].next_model = "large" if outcome in "lL" else "small"
+        world.nodes[1].next_member = "large" if outcome in "lL" else "small"
         reply: Proposal | ProposalError = to(next(better) if outcome in "hL" else next(worse))
         if outcome == "e":
             reply = to(51)
         elif outcome == "n":
-            reply = dataclasses.replace(to(next(worse)), next_model="nobody")
+            reply = dataclasses.replace(to(next(worse)), next_member="nobody")
         elif outcome in "fs":
             reply = ILLEGAL if outcome == "f" else SILENT
         ticket = submit(world, reply, feeder="scout" if outcome == "b" else None)
@@ -77,9 +77,9 @@ def test_every_kth_regression_in_a_row_alters_the_course(period: int, outcomes: 
 def test_a_proposal_of_several_alternatives_counts_once_by_its_best_child() -> None:
     world = line_world()
     assert submit(world, to(60, 61, 62)) is None
-    assert world.search.course.streak == 1
+    assert world.search.tree.streak == 1
     assert submit(world, to(63, 40, 64)) is None
-    assert world.search.course.streak == 0
+    assert world.search.tree.streak == 0
     assert submit(world, to(65, 66)) is None
     due = submit(world, to(72, 71, 73))
     assert due is not None
@@ -89,17 +89,17 @@ def test_a_proposal_of_several_alternatives_counts_once_by_its_best_child() -> N
 
 
 def test_one_model_is_never_altered() -> None:
-    world = line_world(models=(SMALL,))
+    world = line_world(members=(SMALL,))
     assert [submit(world, to(value)) for value in (60, 61, 62, 63)] == [None] * 4
 
 
 def test_of_equal_sizes_the_first_listed_is_the_largest() -> None:
     twin = dataclasses.replace(SMALL, name="twin")
-    world = line_world(models=(SMALL, twin))
+    world = line_world(members=(SMALL, twin))
     for value in (60, 61, 62):
-        world.nodes[1].next_model = "small"
+        world.nodes[1].next_member = "small"
         assert submit(world, to(value)) is None
-    world.nodes[1].next_model = "twin"
+    world.nodes[1].next_member = "twin"
     assert submit(world, to(63)) is None
     due = submit(world, to(64))
     assert due is not None
@@ -124,7 +124,7 @@ def test_streak_and_alterations_follow_from_the_events(steps: list[Operation], w
             best = min(own, key=lambda pair: pair[0].predicted_us)[0]
             streak = streak + 1 if best.outcome == "regression" else 0
             due += streak > 0 and streak % period == 0
-    assert it.world.search.course.streak == streak
+    assert it.world.search.tree.streak == streak
     assert sum(event.alteration for event in it.world.of(events.Selected)) == due
     assert all(event.acting == largest for event in it.world.of(events.Selected) if event.alteration)
 
@@ -139,10 +139,17 @@ def made_by_ticket(it: Life) -> list[tuple[int, list[tuple[events.Applied, event
 
 
 def test_period_is_counted_over_the_whole_streak() -> None:
-    course = Course(3)
-    assert [course.note(True) for _ in range(7)] == [False, False, True, False, False, True, False]
-    assert course.note(False) is False
-    assert course.streak == 0
+    world = line_world(dataclasses.replace(LINE, alteration_period=3))
+    child = world.nodes[1]
+    child.counted = True
+
+    def counted(outcome: str) -> bool:
+        ticket = Ticket(0, 0, "small")
+        return count_regression(world.search.tree, world.search.setup, ticket, [child], [outcome]) is child
+
+    assert [counted("regression") for _ in range(7)] == [False, False, True, False, False, True, False]
+    assert counted("hit") is False
+    assert world.search.tree.streak == 0
 
 
 # ---- who wins ----
@@ -204,7 +211,7 @@ def test_measurements_on_both_sides_outrank_predictions(measured_81: float, kept
     world = line_world(dataclasses.replace(LINE, root_width=3), openings=(50, 80, 81))
     trials = {trial.schedule.values[0]: trial.id for trial in world.search.trials.pick(3)}
     latencies = {50: 90.0, 80: 600.0, 81: measured_81}
-    world.search.tell(TrialResult(trials[value], Fate.OK, latency, 0.1) for value, latency in latencies.items())
+    world.search.tell(Measurement(trials[value], Fate.OK, latency, 0.1) for value, latency in latencies.items())
     world.nodes[2].closed = world.nodes[3].closed = True  # so that all goes to node 1
     submit(world, to(90))
     due = submit(world, to(80))
@@ -221,7 +228,7 @@ def test_the_pruned_child_keeps_no_slot_and_no_visits_but_may_be_measured_and_is
     assert pruned not in world.nodes[1].children
     ticket = world.search.select()
     assert ticket is not None
-    assert pruned.view() in world.search.observe(ticket).tried
+    assert views([pruned])[0] in world.search.observe(ticket).tried
     world.search.commit(ticket, to(80))
     assert world.search.pool.records["small"].errors == 1  # told as tried: trying it again is a failed try
     assert pruned.facts.schedule in [trial.schedule for trial in world.search.trials.pick(100)]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colt import events
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.search.search import answer
-from colt.search.types import Proposal, ProposalError, Ticket, TrialResult
+from colt.search.types import Proposal, ProposalError, Ticket
 from tests.search.operations import CONFIGS, Life, Operation, few, life, operations, tree, worlds
 
 seeds = st.integers(0, 10_000)
@@ -46,7 +46,7 @@ def test_answers_in_flight_may_arrive_in_any_order(rounds: list[int], world: tup
     in_order, shuffled = (fly(life(world), rounds, rng) for rng in (None, random.Random(seed)))
     assert tree(in_order.world) == tree(shuffled.world)
     assert in_order.world.events == shuffled.world.events
-    assert in_order.world.search.course.streak == shuffled.world.search.course.streak
+    assert in_order.world.search.tree.streak == shuffled.world.search.tree.streak
     assert in_order.world.search.pool.records == shuffled.world.search.pool.records
 
 
@@ -133,24 +133,24 @@ def test_results_told_again_reordered_or_in_pieces_give_the_same_tree(
         in_pieces.world.search.tell(piece)
     assert tree(at_once.world) == tree(in_pieces.world)
     assert at_once.world.search.pool.records == in_pieces.world.search.pool.records
-    assert [node.id for node in at_once.world.search.trials.leaders] == [
-        node.id for node in in_pieces.world.search.trials.leaders
+    assert [node.id for node in at_once.world.search.tree.leaders] == [
+        node.id for node in in_pieces.world.search.tree.leaders
     ]
     for it in (at_once, in_pieces):  # and so is what comes of it
         it.live([("ask", 2), ("ask", 1)])
     assert tree(at_once.world) == tree(in_pieces.world)
 
 
-def outstanding(it: Life) -> list[TrialResult]:
+def outstanding(it: Life) -> list[Measurement]:
     told = {result.trial for result in it.told}
     return [it.result(trial) for trial in it.asked if trial.id not in told]
 
 
-def ok(trial: int, latency: float, seconds: float = 0.1) -> TrialResult:
-    return TrialResult(trial, Fate.OK, latency, seconds)
+def ok(trial: int, latency: float, seconds: float = 0.1) -> Measurement:
+    return Measurement(trial, Fate.OK, latency, seconds)
 
 
-CRASHED = TrialResult(0, Fate.CRASH, None, 0.0)
+CRASHED = Measurement(0, Fate.CRASH, None, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ CRASHED = TrialResult(0, Fate.CRASH, None, 0.0)
     ids=["longer and faster", "longer and slower", "as long: the slower", "crashed", "three"],
 )
 @pytest.mark.parametrize("together", [True, False])
-def test_of_two_measurements_the_longer_counts(results: list[TrialResult], counts: float, together: bool) -> None:
+def test_of_two_measurements_the_longer_counts(results: list[Measurement], counts: float, together: bool) -> None:
     for ordered in (results, results[::-1]):
         it = life()
         it.world.search.ask(1, it.propose)
@@ -184,12 +184,12 @@ def test_of_two_measurements_the_longer_counts(results: list[TrialResult], count
         ok(0, -5.0),
         ok(0, float("inf")),
         ok(0, float("nan")),
-        TrialResult(0, Fate.OK, None),
-        TrialResult(0, Fate.WRONG, 100.0),
+        Measurement(0, Fate.OK, None),
+        Measurement(0, Fate.WRONG, 100.0),
     ],
     ids=str,
 )
-def test_impossible_results_are_refused_and_leave_everything_as_it_was(wrong: TrialResult) -> None:
+def test_impossible_results_are_refused_and_leave_everything_as_it_was(wrong: Measurement) -> None:
     it = life()
     trials = it.world.search.ask(2, it.propose)
     before, emitted = tree(it.world), len(it.world.events)
@@ -204,7 +204,7 @@ def test_results_and_ranking_come_from_what_counts() -> None:
     it = life()
     it.world.search.ask(4, it.propose)
     trials = it.world.search.trials
-    it.world.search.tell([ok(2, 300.0), TrialResult(1, Fate.CRASH, None), ok(0, 200.0, 0.1), ok(0, 250.0, 0.2)])
+    it.world.search.tell([ok(2, 300.0), Measurement(1, Fate.CRASH, None), ok(0, 200.0, 0.1), ok(0, 250.0, 0.2)])
     assert (trials.asked, trials.told) == (4, 3)
     assert [(result.trial, result.latency_us) for result in trials.results] == [(0, 250.0), (1, None), (2, 300.0)]
     assert [(latency, trial.id) for latency, trial in trials.ranked()] == [(250.0, 0), (300.0, 2)]

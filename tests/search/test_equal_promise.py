@@ -9,7 +9,7 @@ import pytest
 from colt.knobs import Schedule
 from colt.options import SearchConfig
 from colt.search.search import Search
-from tests.search.toyworld import MODELS, LineSpace, VersionedScorer
+from tests.search.toyworld import MEMBERS, LineSpace, VersionedScorer
 
 LATENCIES = {0: 100.0, 1: 104.0, 2: 103.0, 3: 106.0, 4: 200.0, 5: 100.5, 6: 104.9, 7: 104.8}
 SECONDS = {0: 4.0, 1: 1.0, 2: 3.0, 3: 0.1, 4: 0.1, 5: 6.0, 6: 0.2, 7: 0.3}
@@ -27,7 +27,7 @@ def picked(count: int, equal_promise: float, seconds: dict[int, float] | None = 
         return seconds[number(schedule)]
 
     scorer = VersionedScorer(space, blur=1.0)
-    search = Search(space, scorer, MODELS, config, build_seconds=build_seconds if seconds else None)
+    search = Search(space, scorer, MEMBERS, config, build_seconds=build_seconds if seconds else None)
     openings = [space.at(value) for value in range(8)]
     random.Random(1).shuffle(openings)
     search.open([(schedule, "sampled") for schedule in openings], 1000.0)

@@ -11,8 +11,9 @@ from colt import events
 from colt.knobs import Edit, Schedule
 from colt.options import SearchConfig
 from colt.search.openings import most_diverse
+from colt.search.steps import views
 from colt.search.types import MemberSpec, Proposal, ProposalError
-from tests.search.toyworld import LARGE, LINE, MODELS, SMALL, LineSpace, World, line_world, sampled, to
+from tests.search.toyworld import LARGE, LINE, MEMBERS, SMALL, LineSpace, World, line_world, sampled, to
 
 # ---- children ----
 
@@ -21,7 +22,7 @@ def test_a_child_is_by_the_acting_model_and_expanded_by_the_one_it_named() -> No
     world = line_world()
     world.search.iterate(lambda seen: to(40, then="large"))
     child = world.nodes[2]
-    assert (child.parent, child.by, child.next_model) == (world.nodes[1], "small", "large")
+    assert (child.parent, child.by, child.next_member) == (world.nodes[1], "small", "large")
     assert (child.facts.schedule.values, child.transformation) == ((40,), (Edit("k", 40),))
     ticket = world.search.select()
     assert ticket is not None
@@ -98,7 +99,7 @@ def test_the_spaces_notes_reach_the_event_and_the_view() -> None:
     plain = world.space.apply
     world.space.apply = lambda *call: dataclasses.replace(plain(*call), notes=("C.i became 8",))  # type: ignore[method-assign]
     world.search.iterate(world.propose)
-    assert world.nodes[-1].view().notes == ("C.i became 8",)
+    assert views(world.nodes)[-1].notes == ("C.i became 8",)
     assert world.of(events.Applied)[-1].notes == ("C.i became 8",)
 
 
@@ -176,14 +177,14 @@ def test_equal_openings_count_once_and_the_untuned_program_is_none() -> None:
 
 
 def test_the_pool_is_dealt_over_the_openings_smallest_first() -> None:
-    world = World(models=MODELS[::-1])
-    dealt = [node.next_model for node in world.root.children]
+    world = World(members=MEMBERS[::-1])
+    dealt = [node.next_member for node in world.root.children]
     assert dealt == ["small", "middle", "large", "small", "middle", "large", "small", "middle"]
 
 
 def test_the_paper_preset_gives_all_openings_to_the_largest() -> None:
     world = World(SearchConfig.preset("paper"))
-    assert {node.next_model for node in world.root.children} == {"large"}
+    assert {node.next_member for node in world.root.children} == {"large"}
 
 
 def test_a_root_with_room_is_expanded_by_the_largest() -> None:
@@ -210,8 +211,11 @@ def test_what_the_acting_model_is_shown() -> None:
     assert seen.knobs == world.space.sketches[0].knobs
     assert seen.tried == ()
     assert [view.schedule.values for view in seen.best] == [(20,), (30,)]
-    assert [model.spec for model in seen.models] == [SMALL, LARGE]
-    assert [(model.calls, model.predicted_hits, model.measured_hits) for model in seen.models] == [(2, 2, 1), (1, 1, 0)]
+    assert [model.spec for model in seen.members] == [SMALL, LARGE]
+    assert [(model.calls, model.predicted_hits, model.measured_hits) for model in seen.members] == [
+        (2, 2, 1),
+        (1, 1, 0),
+    ]
     assert (seen.progress.trials, seen.progress.trials_total, seen.progress.iterations) == (2, None, 3)
     assert (seen.proposals_wanted, seen.failed) == (1, None)  # four are configured, but there is one place
     assert world.search.observe(ticket) == seen

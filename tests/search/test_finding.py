@@ -12,7 +12,7 @@ from colt.knobs import Schedule, Sketch, Value
 from colt.options import PRESETS, SearchConfig
 from colt.search.toy import ToyScorer, ToySpace
 from colt.testing import SpaceCase
-from tests.search.toyworld import MODELS, UNTUNED_US, World, sampled
+from tests.search.toyworld import MEMBERS, UNTUNED_US, World, sampled
 
 TRIALS = 128
 SEEDS = range(8)
@@ -22,7 +22,7 @@ DEEP = SearchConfig.preset(widening_coefficient=0.0, exploration=0.2)
 
 def best_of_search(config: SearchConfig, seed: int, until_us: float = 0.0) -> float:
     """The best true latency measured within the trials, by graded proposers that err now and then."""
-    world = World(config, MODELS, seed, ToySpace(64), openings=16, error_rate=0.03)
+    world = World(config, MEMBERS, seed, ToySpace(64), openings=16, error_rate=0.03)
     best = UNTUNED_US
     while world.search.trials.told < TRIALS and best > until_us:
         trials = world.search.ask(8, world.propose)

@@ -82,7 +82,7 @@ def record(world: World) -> dict[str, Any]:
     asked = [event.node for event in world.events if isinstance(event, events.Asked)]
     return {
         "iterations": search.iterations,
-        "streak": search.course.streak,
+        "streak": search.tree.streak,
         "best_us": round(search.tree.values.best_us, 6),
         "general_residual": round(search.tree.values.general_residual, 6),
         "fell_back": {what: fell_back.count(what) for what in sorted(set(fell_back))},
@@ -105,7 +105,7 @@ def node_record(node: Node) -> dict[str, Any]:
         "id": node.id,
         "parent": node.parent.id if node.parent else None,
         "by": node.by,
-        "next": node.next_model,
+        "next": node.next_member,
         "n": node.n,
         "w": round(node.w, 6),
         "flags": flags(node),

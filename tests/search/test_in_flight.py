@@ -57,12 +57,12 @@ def test_on_arrival_nobody_waits_for_an_earlier_ticket() -> None:
 def test_a_model_that_could_not_be_asked_leaves_no_trace(config: str) -> None:
     it = life((config, "toy"))
     before, places = tree(it.world), [node.pending for node in it.world.nodes]
-    records = {name: record.view() for name, record in it.world.search.pool.records.items()}
+    records = it.world.search.pool.views()
     ticket = out(it)
     assert it.world.search.commit(ticket, NotAsked("benched for 30 s")) == []
     assert tree(it.world) == before
     assert [node.pending for node in it.world.nodes] == places
-    assert {name: record.view() for name, record in it.world.search.pool.records.items()} == records
+    assert it.world.search.pool.views() == records
     assert it.world.search.iterations == 0
     assert it.world.of(events.Withdrawn) == [events.Withdrawn(ticket.id, ticket.acting, "benched for 30 s")]
 
@@ -81,7 +81,7 @@ def test_turns_of_a_model_that_is_out_go_to_another() -> None:
     absent = out(it).acting
     others = set(it.world.search.pool.specs) - {absent}
     for _ in range(6):
-        ticket = it.world.search.select(out={absent})
+        ticket = it.world.search.select(benched={absent})
         assert ticket is not None
         assert ticket.acting in others
     taken = [event for event in it.world.of(events.FellBack) if event.what == "model"]

@@ -12,10 +12,10 @@ import pytest
 from colt.knobs import Schedule
 from colt.options import SearchConfig
 from colt.search import policy
-from colt.search.pool import Pool, small_model_bonus
+from colt.search.pool import Pool, small_member_bonus
 from colt.search.tree import Node, Tree, Values
 from colt.search.types import MemberSpec
-from tests.search.toyworld import LARGE, MIDDLE, MODELS, SMALL
+from tests.search.toyworld import LARGE, MEMBERS, MIDDLE, SMALL
 
 PHI = {"small": 1.0, "middle": 0.6243, "large": 0.0}
 NARROW = SearchConfig(widening_coefficient=0.0, branching=2, root_width=3)
@@ -25,7 +25,7 @@ def family(*children: tuple[int, float, str], n: int | None = None) -> Node:
     """A root with children of these visits, value sums and next models."""
     tree = Tree(Schedule("v", "untuned", ()), "large", Values("log"))
     for index, (visits, total, model) in enumerate(children):
-        child = tree.add(tree.root, tree.know(Schedule("v", "s", (index,))), "somebody", model)
+        child = tree.add(tree.root, Schedule("v", "s", (index,)), "somebody", model)
         child.n, child.w = visits, total
     tree.root.n = n if n is not None else 1 + sum(child.n for child in tree.root.children)
     return tree.root
@@ -40,7 +40,7 @@ def winner(root: Node, phi: Mapping[str, float] = PHI, seed: int = 0, **constant
 
 
 def test_phi_is_one_for_the_smallest_zero_for_the_largest_and_logarithmic_between() -> None:
-    phi = small_model_bonus(MODELS)
+    phi = small_member_bonus(MEMBERS)
     assert phi["small"] == 1.0
     assert phi["large"] == 0.0
     assert phi["middle"] == pytest.approx((math.log(400) - math.log(32)) / (math.log(400) - math.log(7)))
@@ -48,13 +48,13 @@ def test_phi_is_one_for_the_smallest_zero_for_the_largest_and_logarithmic_betwee
 
 
 def test_phi_depends_on_ratios_of_sizes_alone() -> None:
-    scaled = [MemberSpec(model.name, model.size_b * 1000.0) for model in MODELS]
-    assert small_model_bonus(scaled) == pytest.approx(small_model_bonus(MODELS))
+    scaled = [MemberSpec(model.name, model.size_b * 1000.0) for model in MEMBERS]
+    assert small_member_bonus(scaled) == pytest.approx(small_member_bonus(MEMBERS))
 
 
 @pytest.mark.parametrize("models", [[SMALL], [MemberSpec("a", 8.0), MemberSpec("b", 8.0)]], ids=["one", "equal sizes"])
 def test_phi_is_zero_with_one_model_or_equal_sizes(models: list[MemberSpec]) -> None:
-    assert set(small_model_bonus(models).values()) == {0.0}
+    assert set(small_member_bonus(models).values()) == {0.0}
 
 
 def test_largest_is_the_biggest_and_of_equals_the_first_listed() -> None:
@@ -136,7 +136,7 @@ def test_ties_are_broken_evenly_by_the_seeded_generator() -> None:
 
 
 def select(root: Node, config: SearchConfig = NARROW) -> Node | None:
-    return policy.select(root, PHI, config, random.Random(0))
+    return policy.descend(root, PHI, config, random.Random(0))
 
 
 def test_descent_ends_at_the_first_node_with_room() -> None:
@@ -162,8 +162,7 @@ def test_a_dead_end_is_descended_through_but_not_expanded() -> None:
     tree_root = family((3, 2.0, "small"), (3, 0.1, "small"), (3, 0.1, "small"))
     node = tree_root.children[0]
     node.dead_ends = NARROW.dead_end_limit
-    child = Node(9, node, node.facts, "somebody", "small")
-    child.n = 1
+    child = Node(9, node, "somebody", "small", n=1)
     node.children.append(child)
     assert select(tree_root) is child
 

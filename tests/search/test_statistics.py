@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 
 from colt import events
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.options import SearchConfig
 from colt.search.pool import MemberRecord, Pool
-from colt.search.types import Proposal, ProposalError, TrialResult
+from colt.search.types import Proposal, ProposalError
 from tests.search.operations import Operation, few, life, operations, worlds
-from tests.search.toyworld import ILLEGAL, LARGE, MIDDLE, MODELS, SMALL, World, line_world, to
+from tests.search.toyworld import ILLEGAL, LARGE, MEMBERS, MIDDLE, SMALL, World, line_world, to
 
 SILENT = ProposalError("nothing")
 
@@ -72,7 +72,7 @@ def test_an_unusable_transformation_falls_back_to_a_random_legal_one_that_is_nob
 def test_a_fallback_keeps_the_next_model_that_was_named() -> None:
     world = line_world()
     submit(world, Proposal(ILLEGAL.transformations, "large"))
-    assert world.nodes[2].next_model == "large"
+    assert world.nodes[2].next_member == "large"
 
 
 def test_the_fallback_is_not_drawn_as_the_proposer_draws() -> None:
@@ -106,17 +106,17 @@ def test_feeders_stay_out_of_the_models_statistics_even_under_a_models_name() ->
         submit(world, to(value), feeder=feeder)
     submit(world, SILENT, feeder="small")
     assert [node.by for node in world.nodes[2:5]] == ["scout", "small", "large"]
-    assert {node.next_model for node in world.nodes[2:]} == {"small"}
+    assert {node.next_member for node in world.nodes[2:]} == {"small"}
     world.tell_all(world.search.trials.pick(9))
     assert all(record == MemberRecord(record.spec) for record in world.search.pool.records.values())
-    assert world.search.course.streak == 0
+    assert world.search.tree.streak == 0
 
 
 def test_a_feeders_child_inherits_the_nodes_next_model() -> None:
     world = line_world()
-    world.nodes[1].next_model = "large"
+    world.nodes[1].next_member = "large"
     submit(world, to(40, then="small"), feeder="scout")
-    assert world.nodes[2].next_model == "large"
+    assert world.nodes[2].next_member == "large"
 
 
 # ---- hits ----
@@ -133,9 +133,9 @@ def test_a_measured_hit_needs_both_ends_measured() -> None:
     world = line_world()
     submit(world, to(40))
     trials = {trial.schedule.values: trial.id for trial in world.search.trials.pick(2)}
-    world.search.tell([TrialResult(trials[(40,)], Fate.OK, 140.0)])
+    world.search.tell([Measurement(trials[(40,)], Fate.OK, 140.0)])
     assert small(world).scored_calls == 0
-    world.search.tell([TrialResult(trials[(50,)], Fate.OK, 150.0)])
+    world.search.tell([Measurement(trials[(50,)], Fate.OK, 150.0)])
     assert (small(world).measured_hits, small(world).measured_regressions) == (1, 0)
 
 
@@ -156,7 +156,7 @@ def test_measured_verdicts(parent: float | None, child: float | None, hits: int,
     submit(world, to(40))
     trials = {trial.schedule.values[0]: trial.id for trial in world.search.trials.pick(2)}
     world.search.tell(
-        TrialResult(trials[value], Fate.CRASH if latency is None else Fate.OK, latency)
+        Measurement(trials[value], Fate.CRASH if latency is None else Fate.OK, latency)
         for value, latency in ((50, parent), (40, child))
     )
     assert (small(world).measured_hits, small(world).measured_regressions) == (hits, regressions)
@@ -166,9 +166,9 @@ def test_a_verdict_on_two_known_measurements_is_measured_and_not_predicted() -> 
     """The child is an alias of a measured opening, worse by the scorer and better by the clock."""
     world = line_world(SearchConfig.preset(root_width=2, branching=9), openings=(50, 80))
     trials = {trial.schedule.values[0]: trial.id for trial in world.search.trials.pick(2)}
-    world.search.tell([TrialResult(trials[50], Fate.OK, 150.0), TrialResult(trials[80], Fate.OK, 90.0)])
+    world.search.tell([Measurement(trials[50], Fate.OK, 150.0), Measurement(trials[80], Fate.OK, 90.0)])
     world.nodes[2].closed = True
-    world.nodes[1].next_model = "small"
+    world.nodes[1].next_member = "small"
     submit(world, to(80))
     scored = world.of(events.Scored)[-1]
     assert (scored.outcome, scored.measured) == ("hit", True)
@@ -233,25 +233,25 @@ def measured_verdicts(world: World, asked: set[int], name: str) -> tuple[int, in
     ids=["nothing scored: the acting", "best rate", "more calls", "more calls, the larger", "the smaller", "only one"],
 )
 def test_whom_an_invalid_next_model_falls_back_to(scores: dict[str, tuple[int, int]], expected: str) -> None:
-    pool = Pool(MODELS[::-1])
+    pool = Pool(MEMBERS[::-1])
     for name, (hits, regressions) in scores.items():
         pool.records[name].measured_hits, pool.records[name].measured_regressions = hits, regressions
     assert pool.fallback("middle") == expected
 
 
 def test_predicted_hits_do_not_count_for_the_fallback() -> None:
-    pool = Pool(MODELS)
+    pool = Pool(MEMBERS)
     pool.records["large"].predicted_hits = 9
     assert pool.fallback("middle") == "middle"
 
 
 def test_an_invalid_next_model_is_replaced_at_the_child() -> None:
-    world = line_world(models=(SMALL, MIDDLE, LARGE))
+    world = line_world(members=(SMALL, MIDDLE, LARGE))
     submit(world, to(60, then="large"))
     world.tell_all(world.search.trials.pick(9))  # the small model has a measured regression, the others nothing
-    world.nodes[1].next_model = "middle"
+    world.nodes[1].next_member = "middle"
     submit(world, to(40, then="nobody"))
-    assert world.nodes[3].next_model == "small"
+    assert world.nodes[3].next_member == "small"
     assert [event.what for event in world.of(events.FellBack)] == ["next-model"]
 
 

@@ -10,31 +10,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colt import events
-from colt.measure.base import Fate
+from colt.knobs import Schedule
+from colt.measure.base import Fate, Measurement
 from colt.options import SearchConfig
-from colt.search.tree import Values
-from colt.search.types import TrialResult
+from colt.search.tree import Tree, Values
 from tests.search.operations import few
 from tests.search.toyworld import LINE, SMALL, World, line_world, to
 
 
+def measured(kind: str, ratio: float) -> float:
+    """The value of a schedule that measured ``ratio`` times the best."""
+    values = Values(kind)
+    values.best_us = 100.0
+    node = Tree(Schedule("v", "untuned", ()), "large", values).root
+    node.facts.measured_us = 100.0 * ratio
+    return values.own(node)
+
+
 @pytest.mark.parametrize(("ratio", "log", "raw"), [(1.0, 1.0, 1.0), (2.0, 0.5906, 0.5), (60.0, 0.1963, 0.0167)])
 def test_value_of_a_latency_over_the_best(ratio: float, log: float, raw: float) -> None:
-    assert Values("log").of_ratio(ratio) == pytest.approx(log, abs=1e-4)
-    assert Values("ratio").of_ratio(ratio) == pytest.approx(raw, abs=1e-4)
+    assert measured("log", ratio) == pytest.approx(log, abs=1e-4)
+    assert measured("ratio", ratio) == pytest.approx(raw, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["log", "ratio"])
 def test_better_than_the_best_counts_as_the_best_and_infinite_as_nothing(kind: str) -> None:
-    assert Values(kind).of_ratio(0.3) == 1.0
-    assert Values(kind).of_ratio(math.inf) == 0.0
+    assert measured(kind, 0.3) == 1.0
+    assert measured(kind, math.inf) == 0.0
 
 
 @few
 @given(st.floats(1.0, 1e6), st.floats(1.0, 1e6))
 def test_value_falls_as_latency_grows(first: float, second: float) -> None:
     for kind in ("log", "ratio"):
-        low, high = Values(kind).of_ratio(min(first, second)), Values(kind).of_ratio(max(first, second))
+        low, high = measured(kind, min(first, second)), measured(kind, max(first, second))
         assert 0.0 < high <= low <= 1.0
 
 
@@ -42,14 +51,14 @@ def told(world: World, latencies: dict[int, float | None]) -> None:
     """Measure these numbers of the line; ``None`` is a crash."""
     trials = {trial.schedule.values[0]: trial.id for trial in world.search.trials.pick(100)}
     world.search.tell(
-        TrialResult(trials[value], Fate.CRASH if latency is None else Fate.OK, latency, 0.1)
+        Measurement(trials[value], Fate.CRASH if latency is None else Fate.OK, latency, 0.1)
         for value, latency in latencies.items()
     )
 
 
 def grown(values: tuple[int, ...] = (60, 40, 45), config: SearchConfig = LINE) -> World:
     """Node 1 is number 50; its children are these."""
-    world = line_world(config, models=(SMALL,))
+    world = line_world(config, members=(SMALL,))
     for value in values:
         assert world.search.iterate(lambda seen, value=value: to(value))
     return world
@@ -170,7 +179,8 @@ def test_trials_are_picked_by_the_newest_version() -> None:
         def predict(self, schedules):  # type: ignore[no-untyped-def]
             return [1e4 - schedule.values[0] if schedule.values else 1e5 for schedule in schedules]
 
-    world.search._expander._scorer = Contrary()
+    setup = dataclasses.replace(world.search.setup, scorer=Contrary())
+    world.search.trials._setup = setup
     assert [trial.schedule.values[0] for trial in world.search.trials.pick(4)] == [60, 50, 45]
 
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from colt.errors import IllegalEdit, Rejected
 from colt.events import Event
 from colt.knobs import CategoryKnob, Edit, Jump, Knob, Schedule, Sketch, Transformation, Value
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.options import SearchConfig
 from colt.search.search import Search
 from colt.search.toy import ToySpace
@@ -26,11 +26,10 @@ from colt.search.types import (
     Scorer,
     Space,
     Trial,
-    TrialResult,
 )
 
 SMALL, MIDDLE, LARGE = MemberSpec("small", 7.0), MemberSpec("middle", 32.0), MemberSpec("large", 400.0)
-MODELS = (SMALL, MIDDLE, LARGE)
+MEMBERS = (SMALL, MIDDLE, LARGE)
 UNTUNED_US = 12_800.0
 
 E = TypeVar("E", bound=Event)
@@ -38,10 +37,10 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True)
 class BestOf:
-    """A model of skill ``tries``: of so many random legal edits it proposes those that the scorer likes best.
+    """A member of skill ``tries``: of so many random legal edits it proposes those that the scorer likes best.
 
     ``error_rate`` is the share of calls with no answer, of calls with an illegal edit, and of calls that name a next
-    model outside the pool, each.
+    member outside the pool, each.
     """
 
     spec: MemberSpec
@@ -55,12 +54,12 @@ class BestOf:
         fate, name = rng.random(), rng.random()
         if fate < self.error_rate:
             raise ProposalError("out of words")
-        names = [model.spec.name for model in observation.models]
-        next_model = "nobody" if name < self.error_rate else rng.choice(names)
+        names = [member.spec.name for member in observation.members]
+        next_member = "nobody" if name < self.error_rate else rng.choice(names)
         if fate < 2 * self.error_rate:
-            return Proposal(((Edit("no such knob", 1),),), next_model)
+            return Proposal(((Edit("no such knob", 1),),), next_member)
         ranked = self._ranked(observation, rng)
-        return Proposal(tuple(ranked[: observation.proposals_wanted]), next_model, f"best of {self.tries}")
+        return Proposal(tuple(ranked[: observation.proposals_wanted]), next_member, f"best of {self.tries}")
 
     def _ranked(self, observation: Observation, rng: random.Random) -> list[Transformation]:
         schedule = observation.node.schedule
@@ -82,9 +81,9 @@ class BestOf:
 
 
 def graded_pool(space: Space, scorer: Scorer, error_rate: float = 0.0) -> dict[str, Proposer]:
-    """Three models, the larger the more skilled."""
+    """Three members, the larger the more skilled."""
     tries = {SMALL: 1, MIDDLE: 3, LARGE: 12}
-    return {model.name: BestOf(model, space, scorer, tries[model], error_rate) for model in MODELS}
+    return {spec.name: BestOf(spec, space, scorer, tries[spec], error_rate) for spec in MEMBERS}
 
 
 def speak(pool: dict[str, Proposer]) -> Callable[[Observation], Proposal]:
@@ -92,11 +91,11 @@ def speak(pool: dict[str, Proposer]) -> Callable[[Observation], Proposal]:
     return lambda observation: pool[observation.acting.name].propose(observation)
 
 
-def measure(space: TrueSpace, trial: Trial, crash_share: float = 0.0) -> TrialResult:
+def measure(space: TrueSpace, trial: Trial, crash_share: float = 0.0) -> Measurement:
     """Toy hardware: the true latency, or a crash for a fixed share of schedules."""
     if zlib.crc32(repr(trial.schedule).encode()) % 1000 < 1000 * crash_share:
-        return TrialResult(trial.id, Fate.CRASH, None, message="boom")
-    return TrialResult(trial.id, Fate.OK, space.latency_us(trial.schedule), 0.1)
+        return Measurement(trial.id, Fate.CRASH, None, message="boom")
+    return Measurement(trial.id, Fate.OK, space.latency_us(trial.schedule), 0.1)
 
 
 def sampled(space: Space, count: int, seed: int = 0) -> Iterator[tuple[Schedule, str]]:
@@ -152,7 +151,7 @@ class World:
     """One search of a toy space with everything it emitted."""
 
     config: SearchConfig = field(default_factory=SearchConfig)
-    models: Sequence[MemberSpec] = MODELS
+    members: Sequence[MemberSpec] = MEMBERS
     seed: int = 0
     space: TrueSpace = field(default_factory=lambda: ToySpace(32))
     openings: int = 32
@@ -162,7 +161,9 @@ class World:
     def __post_init__(self) -> None:
         self.scorer = VersionedScorer(self.space, self.blur)
         self.events: list[Event] = []
-        self.search = Search(self.space, self.scorer, self.models, self.config, seed=self.seed, emit=self.events.append)
+        self.search = Search(
+            self.space, self.scorer, self.members, self.config, seed=self.seed, emit=self.events.append
+        )
         if self.openings:
             self.search.open(sampled(self.space, self.openings, self.seed), self.space.latency_us(self.space.untuned))
         self.pool = graded_pool(self.space, self.scorer, self.error_rate)
@@ -267,17 +268,17 @@ LINE = SearchConfig.preset(root_width=1, branching=64, widening_coefficient=0.0,
 
 def line_world(
     config: SearchConfig = LINE,
-    models: Sequence[MemberSpec] = (SMALL, LARGE),
+    members: Sequence[MemberSpec] = (SMALL, LARGE),
     openings: Sequence[int] = (50,),
     **latencies: float,
 ) -> World:
-    """A line of 100 schedules with an exact scorer, and as opening number 50 (150 µs): node 1, the small model's.
+    """A line of 100 schedules with an exact scorer, and as opening number 50 (150 µs): node 1, the small member's.
 
     ``latencies`` holds those that are not 100 µs plus the number: ``at_60=150.0``.
     """
     known = {int(name.removeprefix("at_")): latency for name, latency in latencies.items()}
     space = LineSpace(100, known)
-    world = World(config, models, space=space, openings=0, blur=1.0)
+    world = World(config, members, space=space, openings=0, blur=1.0)
     world.search.open([(space.at(value), "sampled") for value in openings], 1000.0)
     return world
 

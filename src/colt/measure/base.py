@@ -50,23 +50,23 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What became of a job. ``latency_us`` is the median of ``runs_us``, less what ``slowdown`` explains; ``None``
-    unless the candidate was timed (``fate`` OK or DROPPED)."""
+    """What became of a trial. ``latency_us`` is the median of ``runs_us`` divided by ``slowdown``; ``None`` unless the
+    schedule was timed (``fate`` OK or DROPPED)."""
 
-    job: int
+    trial: int
+    """The job's id; -1 for the untuned program."""
     fate: Fate
-    latency_us: float | None
-    runs_us: tuple[float, ...]
-    """Latency of each repeat as it was timed; a single figure means that the candidate was not repeated."""
-    seconds_building: float
-    """Of this candidate; others may have been built at the same time."""
-    seconds_timing: float
+    latency_us: float | None = None
+    seconds_timing: float = 0.0
     message: str = ""
+    runs_us: tuple[float, ...] = ()
+    """Latency of each repeat as it was timed; a single figure means that the kernel was not repeated."""
+    seconds_building: float = 0.0
+    """For this schedule; others may have been built at the same time."""
     slowdown: float = 1.0
-    """How much longer the kernel took than on a quiet machine, as far as that is certain; ``latency_us`` is corrected
-    for it."""
+    """How much longer the kernel took than on a quiet machine, as far as that is certain."""
     disturbed: bool = False
-    """Whether another load was there, in spite of waiting. ``latency_us`` may be too large then, hardly too small."""
+    """Whether another load was there in spite of waiting. Then ``latency_us`` may be too large, hardly too small."""
     seconds_waiting: float = 0.0
     """Spent waiting for the machine to be quiet."""
     predicted_build_seconds: float | None = None
@@ -192,10 +192,10 @@ class Limits:
     """Private memory that a worker may allocate; four fifths of the machine's if ``None``."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for spec in fields(self):
+            value = getattr(self, spec.name)
             if value is not None and not value > 0:
-                raise InputError(f"limit {field.name} is {value}; it takes a positive number")
+                raise InputError(f"limit {spec.name} is {value}; it takes a positive number")
 
     def allowed_build_seconds(self, predicted: float) -> float:
         """What a build is given that is predicted to take so many seconds."""

@@ -198,7 +198,7 @@ class Asking:
         In between experts of the pool have up to so many ``turns``: the tree may have nothing for models at present.
         """
         while turns and len(self._under_way) < self._desk.most and self._wanted():
-            ticket = self._search.select(out=self.out, busy=self._busy())
+            ticket = self._search.select(benched=self.out, busy=self._busy())
             if ticket is None:
                 return
             turns -= ticket.acting in self._experts

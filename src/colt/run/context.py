@@ -25,7 +25,7 @@ from colt.proposers.openings import openings
 from colt.run.consulting import Consulting
 from colt.run.roofline import Ceiling
 from colt.search.search import Search
-from colt.search.types import Observation, Proposal, Proposer, Trial, TrialResult
+from colt.search.types import Observation, Proposal, Proposer, Trial
 from colt.store.directory import JOURNAL, PROGRAM, RECORDING, RECORDS, WORKLOADS, RunDirectory
 from colt.store.journal import Journal
 from colt.tvm.cost.learned import CostModel
@@ -256,7 +256,7 @@ class Run:
         """The least latency that was measured; infinite if none was."""
         return min(self._measured.values(), default=math.inf)
 
-    def measure(self, trials: Sequence[Trial]) -> Iterator[TrialResult]:
+    def measure(self, trials: Sequence[Trial]) -> Iterator[Measurement]:
         """Measure trials one by one until the user or the clock stops the run; record each."""
         jobs = (Job(trial.id, self.space.module(trial.schedule)) for trial in trials)
         measurements = self.measurer.measure(jobs, min(self._measured.values(), default=None))
@@ -273,7 +273,7 @@ class Run:
                 self._measured[trial.schedule] = done.latency_us
             spent = done.seconds_building, done.seconds_timing
             self.emit(events.Timed(trial.id, done.fate, done.latency_us, *spent, done.slowdown))
-            yield TrialResult(trial.id, done.fate, done.latency_us, done.seconds_timing, done.message)
+            yield done
 
     def mark_wrong(self, trial: Trial, message: str) -> None:
         """The trial computes something else than the untuned program: its latency is worth nothing."""
@@ -281,7 +281,7 @@ class Run:
         self._measured.pop(trial.schedule, None)
         if self._records is not None:
             self._records.fail(trial.id)
-        self.search.tell([TrialResult(trial.id, Fate.WRONG, None, math.inf, message)])
+        self.search.tell([Measurement(trial.id, Fate.WRONG, None, math.inf, message)])
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:
@@ -300,7 +300,7 @@ class Run:
             self._told_of_noise = True
             where = "this machine" if self.plan.board is None else "the board"
             self.note(
-                f"another load disturbs {where} (at trial {done.job}): timings wait for it to pass, "
+                f"another load disturbs {where} (at trial {done.trial}): timings wait for it to pass, "
                 "and are corrected as far as possible where it does not"
             )
 
@@ -339,7 +339,7 @@ class Run:
         return Spent(total=watch.total, activities=dict(watch.seconds), proposers=dict(self.proposer_seconds))
 
 
-def fate_counts(results: Iterable[TrialResult]) -> dict[str, int]:
+def fate_counts(results: Iterable[Measurement]) -> dict[str, int]:
     """How many trials met each fate; fates that did not occur count 0."""
     counts = {fate.value: 0 for fate in Fate}
     for result in results:

@@ -18,7 +18,6 @@ from colt.plan import Plan
 from colt.proposers.language.money import Spending
 from colt.proposers.poolfile import ExpertMember, Member
 from colt.run.context import fate_counts
-from colt.search.types import TrialResult
 from colt.store.receipt import (
     SCHEMA,
     BestPart,
@@ -182,7 +181,7 @@ def _spending_part(session: Run) -> SpendingPart | None:
     )
 
 
-def _trials_part(results: Sequence[TrialResult]) -> TrialsPart:
+def _trials_part(results: Sequence[Measurement]) -> TrialsPart:
     fates = fate_counts(results)
     return TrialsPart(total=len(results) - fates[Fate.SKIPPED], fates=fates)
 

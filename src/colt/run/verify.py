@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from colt.measure.base import Limits
-from colt.search.types import Trial, TrialResult
+from colt.measure.base import Limits, Measurement
+from colt.search.types import Trial
 
 if TYPE_CHECKING:
     from colt.run.context import Run
@@ -37,7 +37,7 @@ def is_correct(session: Run, trial: Trial) -> bool:
     return found.ok
 
 
-def check_leader(session: Run, results: Sequence[TrialResult]) -> None:
+def check_leader(session: Run, results: Sequence[Measurement]) -> None:
     """Compare whichever of these new results would lead, before anybody is told that it does."""
     ranked = session.search.trials.ranked()
     best_us = ranked[0][0] if ranked else math.inf

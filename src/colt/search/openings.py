@@ -1,17 +1,47 @@
-"""Which openings the root gets: good by the scorer, and different in what matters most."""
+"""The root's children before the loop begins: good by the scorer, and different in what matters most."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import random
+from collections.abc import Hashable, Iterable, Sequence
 
+from colt import events
 from colt.knobs import Schedule
+from colt.search.setup import Setup
+from colt.search.steps import score
+from colt.search.tree import Node, Tree
+
+
+def open_root(tree: Tree, setup: Setup, openings: Iterable[tuple[Schedule, str]]) -> list[Node]:
+    """Make children of the root from the ``root_width`` best and most diverse of ``(schedule, made by)``.
+
+    Their next members are dealt in turn, the smallest first, or all are the largest (``deal``).
+    """
+    made_by: dict[Schedule, str] = {}
+    for schedule, by in openings:
+        made_by.setdefault(schedule, by)
+    made_by.pop(tree.root.facts.schedule, None)
+    if not made_by:
+        return []
+    config, pool, rng = setup.config, setup.pool, random.Random(setup.seed + 2)
+    predicted = setup.scorer.predict(list(made_by))
+    ranked = [schedule for _, _, schedule in sorted(zip(predicted, range(len(predicted)), made_by, strict=True))]
+    dealt = [spec.name for spec in sorted(pool.specs.values(), key=lambda spec: spec.size_b)]
+    nodes = []
+    for index, schedule in enumerate(most_diverse(ranked, config.root_width)):
+        next_member = pool.largest if config.deal == "largest" else dealt[index % len(dealt)]
+        node = tree.add(tree.root, schedule, made_by[schedule], next_member)
+        score(setup, node, rng)
+        setup.emit(events.Opened(node.id, schedule, node.by, next_member, node.facts.predicted_us))
+        nodes.append(node)
+    return nodes
 
 
 def most_diverse(ranked: Sequence[Schedule], width: int) -> list[Schedule]:
     """Up to ``width`` schedules of ``ranked`` (best first): the best of each kind, then the second best, and so on.
 
-    A scorer that is a little wrong is wrong about a whole kind at once, so that the best few schedules by it say
-    little more than the best one.
+    A scorer that is slightly wrong is wrong about a whole kind at once: its best few schedules say little more than the
+    best one.
     """
     rounds: dict[Hashable, int] = {}
     order = []
@@ -23,7 +53,7 @@ def most_diverse(ranked: Sequence[Schedule], width: int) -> list[Schedule]:
 
 
 def kind_of(schedule: Schedule) -> Hashable:
-    """Variant, and the innermost parts of the tiles of most levels, those of spatial loops: the register tile."""
+    """The variant, and the register tile: the innermost parts of the tiles with the most levels (spatial loops)."""
     tiles = [value for value in schedule.values if isinstance(value, tuple)]
     levels = max((len(tile) for tile in tiles), default=0)
     return (schedule.variant, tuple(tile[-1] for tile in tiles if len(tile) == levels))

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from colt.options import SearchConfig
 from colt.search.tree import Node
 
 
-def select(
+def descend(
     root: Node,
     phi: Mapping[str, float],
     config: SearchConfig,
     rng: random.Random,
-    ready: Callable[[Node], bool] = lambda node: True,
+    busy: Collection[str] = (),
 ) -> Node | None:
-    """Descend from the root to an open node with room for a child; ``None`` if tickets in flight block all of them.
+    """The open node with room for a child at which the descent from the root ends; ``None`` if there is none now.
 
-    A node that is not ``ready``, since its model has no time for it, is passed through like one without room.
+    A node whose next member is ``busy`` is passed through like one without room.
     """
     blocked: set[int] = set()
     while root.id not in blocked and not root.closed:
         node = root
-        while not (has_room(node, config) and ready(node)):
+        while node.next_member in busy or node.dead_ends >= config.dead_end_limit or room(node, config) <= 0:
             children = [c for c in node.children if not (c.closed or c.held or (blocked and c.id in blocked))]
             if not children:
                 blocked.add(node.id)
@@ -35,8 +35,36 @@ def select(
     return None
 
 
+def best_child(
+    node: Node, children: Sequence[Node], phi: Mapping[str, float], config: SearchConfig, rng: random.Random
+) -> Node:
+    """The child of the highest score; ``rng`` breaks ties.
+
+    ``score(j) = (1 - λ) w_j / n_j + λ φ(m_j) + c sqrt(ln n_i / n_j)``. Tickets in flight count as visits of value 0
+    (virtual loss). Unvisited children come first, larger φ before smaller. λ counts as 0 where φ is the same for all.
+    """
+    shared = phi[children[0].next_member]
+    mixed = any(phi[child.next_member] != shared for child in children)
+    weight = config.size_weight if mixed else 0.0
+    spread = config.exploration * math.sqrt(math.log(max(node.n + node.virtual, 1)))
+    best_score, best = -math.inf, [children[0]]
+    for child in children:
+        visits = child.n + child.virtual
+        if visits:
+            score = (1.0 - weight) * child.w / visits + spread / math.sqrt(visits)
+            if weight:
+                score += weight * phi[child.next_member]
+        else:
+            score = 1e9 + phi[child.next_member]
+        if score > best_score:
+            best_score, best = score, [child]
+        elif score == best_score:
+            best.append(child)
+    return best[0] if len(best) == 1 else rng.choice(best)
+
+
 def room(node: Node, config: SearchConfig) -> int:
-    """How many more children the node may get, tickets in flight counted as children."""
+    """How many more children the node may get. Tickets in flight count as children."""
     base = config.root_width + config.model_openings if node.parent is None else config.branching
     taken = len(node.children) + node.pending
     if config.widening_coefficient:
@@ -46,48 +74,8 @@ def room(node: Node, config: SearchConfig) -> int:
     return base - taken
 
 
-def places(node: Node, config: SearchConfig) -> int:
-    """How many children one answer may give to a node that has room: all that the root has left for openings, else as
-    many as are asked of one call."""
-    wanted = config.model_openings if node.parent is None else config.proposals_per_call
-    return max(1, min(max(wanted, config.proposals_per_call), room(node, config)))
-
-
-def has_room(node: Node, config: SearchConfig) -> bool:
-    """Whether the node may be expanded now."""
-    return not node.closed and node.dead_ends < config.dead_end_limit and room(node, config) > 0
-
-
 def is_exhausted(node: Node, config: SearchConfig) -> bool:
     """Whether neither the node itself nor anything below it can be expanded, now or later: then it closes."""
     if node.pending or not all(child.closed for child in node.children):
         return False
     return node.dead_ends >= config.dead_end_limit or room(node, config) <= 0
-
-
-def best_child(
-    node: Node, children: Sequence[Node], phi: Mapping[str, float], config: SearchConfig, rng: random.Random
-) -> Node:
-    """The child of the highest score; ties are broken by ``rng``.
-
-    ``score(j) = (1 - λ) w_j / n_j + λ φ(m_j) + c sqrt(ln n_i / n_j)``, with tickets in flight as visits of value 0
-    (virtual loss). Unvisited children come first, larger φ before smaller. λ counts as 0 where φ is the same for all.
-    """
-    shared = phi[children[0].next_model]
-    mixed = any(phi[child.next_model] != shared for child in children)
-    weight = config.size_weight if mixed else 0.0
-    spread = config.exploration * math.sqrt(math.log(max(node.n + node.virtual, 1)))
-    best_score, best = -math.inf, [children[0]]
-    for child in children:
-        visits = child.n + child.virtual
-        if visits:
-            score = (1.0 - weight) * child.w / visits + spread / math.sqrt(visits)
-            if weight:
-                score += weight * phi[child.next_model]
-        else:
-            score = 1e9 + phi[child.next_model]
-        if score > best_score:
-            best_score, best = score, [child]
-        elif score == best_score:
-            best.append(child)
-    return best[0] if len(best) == 1 else rng.choice(best)

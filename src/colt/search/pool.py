@@ -11,7 +11,7 @@ from colt.search.types import MemberSpec, MemberView
 
 @dataclass(slots=True)
 class MemberRecord:
-    """What one model has done. Measured figures are derived anew from all results, the others count up."""
+    """What one member has done. Measured figures are derived anew from all results, the others count up."""
 
     spec: MemberSpec
     calls: int = 0
@@ -24,7 +24,7 @@ class MemberRecord:
     alterations: int = 0
     alterations_kept: int = 0
     passed: int = 0
-    """Turns that went to another model, since this one could not be asked."""
+    """Turns that went to another member because this one was benched."""
 
     @property
     def scored_calls(self) -> int:
@@ -36,56 +36,59 @@ class MemberRecord:
         """Share of hits among measured verdicts; 0 without any."""
         return self.measured_hits / self.scored_calls if self.scored_calls else 0.0
 
-    def view(self) -> MemberView:
-        """The part that is shown to proposers."""
-        return MemberView(
-            self.spec,
-            self.calls,
-            self.errors,
-            self.predicted_hits,
-            self.predicted_regressions,
-            self.measured_hits,
-            self.measured_regressions,
-            self.alterations,
-        )
-
 
 class Pool:
-    """The models of one run in the order given; ``largest`` is the biggest (ties: the first listed)."""
+    """The members of one search in the order given; ``largest`` is the biggest (ties: the first listed).
 
-    def __init__(self, models: Sequence[MemberSpec]) -> None:
-        if not models:
-            raise ValueError("a pool needs at least one model")
-        if len({model.name for model in models}) != len(models):
-            raise ValueError("two models of the pool have the same name")
-        self.specs = {model.name: model for model in models}
-        self.records = {model.name: MemberRecord(model) for model in models}
-        self.largest = max(models, key=lambda model: model.size_b).name
-        self.phi = small_model_bonus(models)
+    Raises :class:`ValueError` if there is no member, or if two have the same name.
+    """
 
-    def is_small(self, name: str) -> bool:
-        """Whether that model's regressions may lead to a course alteration."""
-        return name != self.largest
+    def __init__(self, members: Sequence[MemberSpec]) -> None:
+        if not members:
+            raise ValueError("a pool needs at least one member")
+        if len({member.name for member in members}) != len(members):
+            raise ValueError("two members of the pool have the same name")
+        self.specs = {member.name: member for member in members}
+        self.records = {member.name: MemberRecord(member) for member in members}
+        self.largest = max(members, key=lambda member: member.size_b).name
+        self.phi = small_member_bonus(members)
 
-    def fallback(self, acting: str, out: Collection[str] = ()) -> str:
-        """Who is asked next when ``acting`` named nobody valid, or is ``out``: the best measured hit rate in the pool.
+    def views(self) -> tuple[MemberView, ...]:
+        """All records as proposers see them."""
+        return tuple(
+            MemberView(
+                record.spec,
+                record.calls,
+                record.errors,
+                record.predicted_hits,
+                record.predicted_regressions,
+                record.measured_hits,
+                record.measured_regressions,
+                record.alterations,
+            )
+            for record in self.records.values()
+        )
 
-        Ties: more scored calls, then the smaller; while nothing is scored, ``acting`` itself, or else the smallest.
+    def fallback(self, acting: str, benched: Collection[str] = ()) -> str:
+        """Who is asked next when ``acting`` named nobody valid or is benched: the best measured hit rate.
+
+        Ties: more scored calls, then the smaller. While nothing is scored: ``acting`` itself, or the smallest if
+        ``acting`` is benched. Raises :class:`ValueError` if all members are benched.
         """
-        there = [record for name, record in self.records.items() if name not in out]
+        there = [record for name, record in self.records.items() if name not in benched]
         scored = [record for record in there if record.scored_calls]
         if scored:
             best = max(scored, key=lambda r: (r.measured_hit_rate, r.scored_calls, -r.spec.size_b))
             return best.spec.name
-        return acting if acting not in out else min(there, key=lambda r: r.spec.size_b).spec.name
+        return acting if acting not in benched else min(there, key=lambda r: r.spec.size_b).spec.name
 
 
-def small_model_bonus(models: Sequence[MemberSpec]) -> dict[str, float]:
-    """φ of each model: ``(ln S_max - ln S) / (ln S_max - ln S_min)``, 1 for the smallest and 0 for the largest.
+def small_member_bonus(members: Sequence[MemberSpec]) -> dict[str, float]:
+    """φ of each member: ``(ln S_max - ln S) / (ln S_max - ln S_min)``, 1 for the smallest and 0 for the largest.
 
-    0 for all if the sizes are equal or there is one model only (paper, equation of the LLM-aware tree policy).
+    0 for all if the sizes are equal or there is only one member (paper, equation of the LLM-aware tree policy).
     """
-    logs = {model.name: math.log(model.size_b) for model in models}
+    logs = {member.name: math.log(member.size_b) for member in members}
     low, high = min(logs.values()), max(logs.values())
     if high == low:
         return dict.fromkeys(logs, 0.0)

@@ -1,64 +1,65 @@
-"""The search: several models, one shared tree (paper, section 3; the words are the paper's).
+"""The search: several members, one shared tree (paper, section 3; the words are the paper's).
 
-One iteration is
+    select             descend the tree by LLM-aware UCT to a node with room                policy.py
+    observe            what the node's member is shown
+    propose            the member answers with a joint action: transformation, next member  colt.proposers
+    apply              carry the transformation out in the space
+    score              predict the child, roll out
+    credit             judge the child against its parent
+    count_regression   after K regressions of small members in a row ...
+    alter, settle      ... the largest redoes the step, and the better child stays
+    backup             the child's value goes to all its ancestors                          tree.py
+    close_exhausted    what can't be expanded any more is not visited any more
 
-    select     descend the shared tree by LLM-aware UCT to a node with room          policy.py
-    observe    what the node's model is shown                                        observe.py
-    propose    the model answers with a joint action: (transformation, next model)   colt.proposers
-    apply      validate, carry out in the space, find transpositions                 expand.py
-    score      predict the child, roll out                                           expand.py
-    alter      after K regressions of small models the largest redoes the step       course.py
-    backup     the child's value goes to all its ancestors, whoever made them        tree.py
-
-and is split in two, so that slow models can be in flight: :meth:`Search.select` gives out a ticket,
-:meth:`Search.commit` takes the answer. Every few iterations
-:meth:`Search.ask` deals schedules to the hardware and :meth:`Search.tell` values the tree by what came back.
+The steps are functions in ``steps.py``. :meth:`Search.iterate` and :meth:`Search.commit` put them together. They are
+two, so that slow members can be in flight: ``select`` hands a ticket out, ``commit`` takes the answer back. Every few
+iterations :meth:`Search.ask` gives schedules to the hardware, and :meth:`Search.tell` values the tree by the results.
 """
 
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from colt import events
 from colt.events import Emit
 from colt.knobs import Schedule
+from colt.measure.base import Measurement
 from colt.options import SearchConfig
-from colt.search import policy
-from colt.search.course import Course
-from colt.search.expand import Expander, Expansion
-from colt.search.observe import Observer
+from colt.search.openings import open_root
 from colt.search.pool import Pool
+from colt.search.setup import Setup
+from colt.search.steps import (
+    accept,
+    alter,
+    apply,
+    backup,
+    close_exhausted,
+    count_regression,
+    credit,
+    observe,
+    release,
+    score,
+    select,
+    settle,
+)
 from colt.search.tree import Node, Tree, Values
 from colt.search.trials import BuildSeconds, Trials
-from colt.search.types import (
-    MemberSpec,
-    NotAsked,
-    Observation,
-    Proposal,
-    ProposalError,
-    Scorer,
-    Space,
-    Ticket,
-    Trial,
-    TrialResult,
-)
+from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space, Ticket, Trial
 
 Propose = Callable[[Observation], Proposal]
 
 
 class Search:
-    """One run's search. Deterministic for one seed and the same answers and results in the same order.
+    """One search. Deterministic for one seed and the same answers and results in the same order.
 
-    ``build_seconds`` tells how long a schedule is expected to build, for choosing among those of equal promise.
+    ``build_seconds`` tells how long a schedule is expected to build, to choose among those of equal promise.
     """
 
     def __init__(
         self,
         space: Space,
         scorer: Scorer,
-        models: Sequence[MemberSpec],
+        members: Sequence[MemberSpec],
         config: SearchConfig | None = None,
         *,
         seed: int = 0,
@@ -67,107 +68,84 @@ class Search:
         emit: Emit = lambda event: None,
     ) -> None:
         self.config = config or SearchConfig()
-        self.pool = Pool(models)
-        self.tree = Tree(space.untuned, self.pool.largest, Values(self.config.value))
-        self.course = Course(self.config.alteration_period if len(models) > 1 else 0)
-        self.iterations = 0
-        self._emit = emit
-        self._seed = seed
-        self._rng = random.Random(seed)
-        self._expander = Expander(space, scorer, self.tree, self.pool, self.config, emit)
-        self.trials = Trials(
-            self.tree, self.pool, self._expander, self.config, random.Random(seed + 1), emit, build_seconds
-        )
-        self._observer = Observer(space, self.tree, self.pool, self.trials, trials_total)
-        self._tickets = 0
-        self._queue: deque[Ticket] = deque()
-        self._feeding: set[int] = set()
-        self._answers: dict[int, Proposal | ProposalError] = {}
-        self._contested: dict[int, Node] = {}
+        self.pool = Pool(members)
+        self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total)
+        self.tree = Tree(space.untuned, self.pool.largest, Values(self.config.value), seed)
+        self.trials = Trials(self.tree, self.setup, build_seconds)
 
     # ---- the paper's loop ----
 
     def iterate(self, propose: Propose) -> bool:
-        """One whole iteration with models that answer at once; false if no node can be expanded."""
-        ticket = self.select()
-        if ticket is None:
-            return False
-        pending = [ticket]
-        while pending:
-            due = pending.pop()
-            pending.extend(self.commit(due, answer(propose, self.observe(due))))
-        return True
-
-    def select(self, feeder: str | None = None, out: Collection[str] = (), busy: Collection[str] = ()) -> Ticket | None:
-        """A ticket for the node that the tree policy chooses, or ``None`` if none can be expanded now.
-
-        With ``feeder``, the name of a built-in expert outside the pool, the ticket is the expert's: its child inherits
-        the node's next model and stays out of the models' statistics. Models that are ``out`` cannot be asked at
-        present (not all of them may be): their turns go to the fallback. Nodes of models that are ``busy`` are left
-        for later.
-        """
-
-        def turn(node: Node) -> str:
-            return self.pool.fallback(node.next_model, out) if node.next_model in out else node.next_model
-
-        def ready(node: Node) -> bool:
-            return feeder is not None or turn(node) not in busy
-
-        node = policy.select(self.tree.root, self.pool.phi, self.config, self._rng, ready)
-        if node is None:
-            return None
-        acting = feeder or turn(node)
-        places = 1 if feeder else policy.places(node, self.config)
-        ticket = Ticket(self._tickets, node.id, acting, places, feeding=feeder is not None)
-        self._hand_out(ticket)
-        if ticket.feeding:
-            self._feeding.add(ticket.id)
-            return ticket
-        self._queue.append(ticket)
-        if acting != node.next_model:
-            self.pool.records[node.next_model].passed += 1
-            reason = f"it is out at present; {acting} is asked"
-            self._emit(events.FellBack(ticket.id, node.next_model, "model", reason))
-        return ticket
-
-    def observe(self, ticket: Ticket) -> Observation:
-        """What the ticket's model is shown."""
-        contested = self._contested.get(ticket.id)
-        seed = self._seed * 1_000_003 + ticket.id
-        return self._observer.observe(ticket, contested, self.iterations, seed)
+        """One whole iteration with members that answer at once; false if no node can be expanded."""
+        ticket = select(self.tree, self.setup)
+        due = [] if ticket is None else [ticket]
+        while due:
+            asked = due.pop()
+            observation = observe(self.tree, self.setup, asked, self.trials.told)
+            due += self.commit(asked, answer(propose, observation))
+        return ticket is not None
 
     def commit(self, ticket: Ticket, reply: Proposal | ProposalError) -> list[Ticket]:
         """Take a ticket's answer; returns the tickets of course alterations that are due now.
 
-        Answers take effect as they come, or in the order of their tickets (``commit_order``): one that comes early
-        waits for those before it then, and a course alteration takes its cause's place in that order. A feeder's answer
-        takes effect at once, and so does :class:`NotAsked`, which gives the ticket back as if it had not been handed
-        out. Raises :class:`ValueError` for a ticket that is not out.
+        Answers take effect as they come, or in the order of their tickets (``commit_order``): then one that comes early
+        waits for those before it, and a course alteration takes its cause's place. A feeder's answer takes effect at
+        once. So does :class:`NotAsked`, which gives the ticket back as if it had not been handed out. Raises
+        :class:`ValueError` for a ticket that is not out.
         """
-        out = ticket.id in self._feeding if ticket.feeding else ticket in self._queue
-        if not out or ticket.id in self._answers:
-            raise ValueError(f"ticket {ticket.id} is not out")
-        if ticket.feeding:
-            self._feeding.remove(ticket.id)
-            self._take_effect(ticket, reply)
-            return []
-        if isinstance(reply, NotAsked) and not ticket.alteration:
-            self._queue.remove(ticket)
-            self._take_back(ticket)
-            self._emit(_proposed(ticket, reply))
-        else:
-            self._answers[ticket.id] = reply
-        if self.config.commit_order == "arrival" and ticket.id in self._answers:
-            self._queue.remove(ticket)
-            self._queue.appendleft(ticket)
-        alterations = []
-        while self._queue and self._queue[0].id in self._answers:
-            head = self._queue.popleft()
-            alteration = self._take_effect(head, self._answers.pop(head.id))
-            if alteration is not None:
-                self._queue.appendleft(alteration)
-                alterations.append(alteration)
-        return alterations
+        tree, setup, due = self.tree, self.setup, []
+        for asked, said in accept(tree, setup, ticket, reply):
+            node = release(tree, setup, asked, said)
+            tree.iterations += not asked.alteration
+            if tree.scorer != setup.scorer.version:  # two versions are never compared
+                self.trials.refresh()
+            rng = random.Random(
+                f"{setup.seed}/apply/{asked.id}"
+            )  # not the observation's: a stand-in must not repeat it
+            children = []
+            for child in apply(tree, setup, asked, node, said, rng):
+                score(setup, child, rng)
+                children.append(child)
+            verdicts = credit(tree, setup, children)
+            if asked.alteration:
+                children = settle(tree, setup, asked, children)
+            elif contested := count_regression(tree, setup, asked, children, verdicts):
+                due.append(alter(tree, setup, node, contested))
+                children.remove(contested)
+            backup(tree, children)
+            close_exhausted(setup, node)
+        return due
+
+    # ---- its two halves, for members that take their time ----
+
+    def select(
+        self, feeder: str | None = None, benched: Collection[str] = (), busy: Collection[str] = ()
+    ) -> Ticket | None:
+        """A ticket for the node that the tree policy chooses, or ``None`` if none can be expanded now.
+
+        With ``feeder``, the name of a built-in expert outside the pool, the ticket is the expert's: its child inherits
+        the node's next member and stays out of the members' statistics. The turns of ``benched`` members (not all of
+        them may be) go to the fallback. Nodes of members that are ``busy`` are left for later.
+        """
+        return select(self.tree, self.setup, feeder, benched, busy)
+
+    def observe(self, ticket: Ticket) -> Observation:
+        """What the ticket's member is shown."""
+        return observe(self.tree, self.setup, ticket, self.trials.told)
+
+    # ---- around the loop ----
+
+    def open(self, openings: Iterable[tuple[Schedule, str]], baseline_us: float | None = None) -> list[Node]:
+        """Make the root's children: the ``root_width`` best and most diverse of ``(schedule, made by)``.
+
+        ``baseline_us`` is the untuned program's measured latency. Places of ``model_openings`` stay free for an opening
+        call: the first ticket is for them.
+        """
+        nodes = open_root(self.tree, self.setup, openings)
+        if baseline_us is not None:
+            self.trials.baseline_us = baseline_us
+        self.trials.refresh()
+        return nodes
 
     def ask(self, count: int, propose: Propose) -> list[Trial]:
         """Run ``iterations_per_trial * count`` iterations and return up to ``count`` distinct unmeasured schedules."""
@@ -176,33 +154,16 @@ class Search:
                 break
         return self.trials.pick(count)
 
-    def tell(self, results: Iterable[TrialResult]) -> None:
+    def tell(self, results: Iterable[Measurement]) -> None:
         """Take measurements in. May be repeated, and the order within what one ``ask`` returned does not matter."""
-        self.trials.record(results)
-
-    # ---- before the loop ----
-
-    def open(self, openings: Iterable[tuple[Schedule, str]], baseline_us: float | None = None) -> list[Node]:
-        """Make the root's children: the ``root_width`` best and most diverse of ``(schedule, made by)``.
-
-        ``baseline_us`` is the untuned program's measured latency. Places of ``model_openings`` stay free for an opening
-        call: the first ticket is for them.
-        """
-        if baseline_us is not None:
-            self.tree.root.facts.measured_us = baseline_us
-            self.tree.values.best_us = baseline_us
-        chosen = self._expander.best_openings(openings)
-        rng = random.Random(self._seed + 2)
-        dealt = sorted(self.pool.specs.values(), key=lambda model: model.size_b)
-        nodes = []
-        for index, opening in enumerate(chosen):
-            to_largest = self.config.deal == "largest"
-            model = self.pool.largest if to_largest else dealt[index % len(dealt)].name
-            nodes.append(self._expander.open_child(opening, model, rng))
-        self.trials.refresh()
-        return nodes
+        self.trials.tell(results)
 
     # ---- state ----
+
+    @property
+    def iterations(self) -> int:
+        """Iterations that have taken effect."""
+        return self.tree.iterations
 
     @property
     def closed(self) -> bool:
@@ -210,105 +171,17 @@ class Search:
         return self.tree.root.closed
 
     def in_flight(self) -> int:
-        """Tickets that have been given out and have not taken effect."""
-        return len(self._queue) + len(self._feeding)
+        """Tickets that have been handed out and have not taken effect."""
+        return len(self.tree.queue) + len(self.tree.feeding)
 
     def coming(self) -> int:
         """Alternatives asked for by tickets of the pool that have not taken effect, answered or not."""
-        return sum(ticket.places for ticket in self._queue)
-
-    # ---- what a commit does ----
-
-    def _take_effect(self, ticket: Ticket, reply: Proposal | ProposalError) -> Ticket | None:
-        self._emit(_proposed(ticket, reply))
-        self.trials.keep_up()
-        node = self.tree.nodes[ticket.node]
-        self._take_back(ticket)
-        rng = random.Random(f"{self._seed}/apply/{ticket.id}")  # not the observation's: a fallback must not repeat it
-        if ticket.alteration:
-            self._settle(ticket, node, reply, rng)
-            return None
-        self.iterations += 1
-        outcome = self._expander.expand(ticket, node, reply, rng)
-        contested = self._off_course(ticket, outcome)
-        for child in outcome.children:
-            if child is not contested:
-                self.tree.backup(child)
-        if contested is not None:
-            return self._alteration_ticket(node, contested)
-        self._close_exhausted(node)
-        return None
-
-    def _off_course(self, ticket: Ticket, outcome: Expansion) -> Node | None:
-        """The child that the largest model is to better, if this proposal makes a course alteration due.
-
-        A proposal of several alternatives counts once, by its best child. Fallbacks and feeders leave the streak alone.
-        """
-        if ticket.feeding or not outcome.credited or not self.pool.is_small(ticket.acting):
-            return None
-        best = outcome.best()
-        return best if self.course.note(outcome.regressed(best)) else None
-
-    def _alteration_ticket(self, node: Node, contested: Node) -> Ticket:
-        ticket = Ticket(self._tickets, node.id, self.pool.largest, alteration=True)
-        self._hand_out(ticket)
-        self._contested[ticket.id] = contested
-        contested.held = True
-        return ticket
-
-    def _settle(self, ticket: Ticket, node: Node, reply: Proposal | ProposalError, rng: random.Random) -> None:
-        """The better of the small model's child and the largest's stays; a tie is the largest's."""
-        contested = self._contested.pop(ticket.id)
-        rival = self._expander.alternative(ticket, node, reply, rng)
-        kept, pruned = contested, rival
-        if rival is not None and not self._expander.is_better(contested, rival):
-            kept, pruned = rival, contested
-        record = self.pool.records[ticket.acting]
-        record.alterations_kept += kept is rival
-        if pruned is not None:
-            self.tree.prune(pruned)
-        self.tree.backup(kept)
-        self._emit(events.Altered(ticket.id, kept.id, pruned.id if pruned else -1))
-        self._close_exhausted(node)
-
-    def _hand_out(self, ticket: Ticket) -> None:
-        self._tickets += 1
-        node = self.tree.nodes[ticket.node]
-        node.pending += _held_by(ticket)
-        for step in node.path():
-            step.virtual += 1
-        self._emit(events.Selected(ticket.id, ticket.node, ticket.acting, ticket.alteration, _held_by(ticket)))
-
-    def _take_back(self, ticket: Ticket) -> None:
-        node = self.tree.nodes[ticket.node]
-        node.pending -= _held_by(ticket)
-        for step in node.path():
-            step.virtual -= 1
-
-    def _close_exhausted(self, node: Node) -> None:
-        for step in node.path():
-            if not policy.is_exhausted(step, self.config):
-                break
-            step.closed = True
-            self._emit(events.Closed(step.id))
+        return sum(ticket.places for ticket in self.tree.queue)
 
 
 def answer(propose: Propose, observation: Observation) -> Proposal | ProposalError:
-    """Ask; a model that has no usable proposal is an answer too."""
+    """Ask; a member that has no usable proposal is an answer too."""
     try:
         return propose(observation)
     except ProposalError as error:
         return error
-
-
-def _held_by(ticket: Ticket) -> int:
-    """Places of its node that a ticket keeps; of a course alteration the contested child holds the place already."""
-    return 0 if ticket.alteration else ticket.places
-
-
-def _proposed(ticket: Ticket, reply: Proposal | ProposalError) -> events.Event:
-    if isinstance(reply, NotAsked):
-        return events.Withdrawn(ticket.id, ticket.acting, str(reply))
-    if isinstance(reply, ProposalError):
-        return events.Proposed(ticket.id, ticket.acting, (), "", "", str(reply))
-    return events.Proposed(ticket.id, ticket.acting, reply.transformations, reply.next_model, reply.why, "")

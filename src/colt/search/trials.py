@@ -1,26 +1,24 @@
-"""Trials: which schedules go to the hardware, and what the whole tree makes of the results."""
+"""Trials: which schedules go to the hardware, what became of them, and what the whole tree makes of it."""
 
 from __future__ import annotations
 
 import heapq
 import math
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from colt import events
-from colt.events import Emit
 from colt.knobs import Schedule
-from colt.measure.base import Fate
-from colt.options import SearchConfig
-from colt.search.expand import Expander
-from colt.search.pool import Pool
-from colt.search.tree import Facts, Node, Tree
-from colt.search.types import Trial, TrialResult
+from colt.measure.base import Fate, Measurement, Verification
+from colt.search.setup import Setup
+from colt.search.tree import Facts, Tree, predict
+from colt.search.types import Trial
 
 LEADERS = 3
 """How many of the best schedules are shown to proposers."""
 EQUALS = 4
-"""Schedules of equal promise that are compared for how fast they build."""
+"""How many schedules of equal promise are compared for how fast they build."""
 
 BuildSeconds = Callable[[Schedule], float]
 """How long a schedule is expected to build."""
@@ -29,41 +27,33 @@ Ranked = tuple[float, int, Facts]
 
 
 class Trials:
-    """All trials of a run. What follows from results is derived anew from the set of them, in the order of their ids:
-    it does not matter in which order they came, nor how often.
+    """All trials of a search, and the one place that knows what became of them.
+
+    A trial has a measurement once it is told, and a verification once it is judged. Everything else is derived anew
+    from all of them (:meth:`refresh`): it does not matter in which order they came, nor how often.
     """
 
-    def __init__(
-        self,
-        tree: Tree,
-        pool: Pool,
-        expander: Expander,
-        config: SearchConfig,
-        rng: random.Random,
-        emit: Emit,
-        build_seconds: BuildSeconds | None = None,
-    ) -> None:
+    def __init__(self, tree: Tree, setup: Setup, build_seconds: BuildSeconds | None = None) -> None:
+        self.baseline_us: float | None = None
+        """The untuned program's latency; it takes effect with :meth:`refresh`."""
+        self.told = 0
+        """How many trials have a result."""
         self._tree = tree
-        self._pool = pool
-        self._expander = expander
-        self._config = config
-        self._rng = rng
-        self._emit = emit
+        self._setup = setup
         self._build_seconds = build_seconds
+        self._rng = random.Random(setup.seed + 1)
         self._asked: list[Facts] = []
-        self._results: dict[int, TrialResult] = {}
+        self._measurements: dict[int, Measurement] = {}
+        """By trial, in the order in which they were first told."""
+        self._verifications: dict[int, Verification] = {}
+        """By trial, in the order in which they were first judged."""
         self._seen = 1  # the untuned program, first of all facts, is no trial
         self._heap: list[Ranked] = []
         self._waiting: list[Facts] = []
-        self._version = ""
-        self._ranked = False
-        self._valued_by = ""
-        self.leaders: list[Node] = []
+        self._ranked_by: str | None = None
+        """The version of the scorer by which the heap is ordered; ``None`` if the order is out of date."""
 
-    @property
-    def told(self) -> int:
-        """How many trials have a result."""
-        return len(self._results)
+    # ---- what became of them ----
 
     @property
     def asked(self) -> int:
@@ -72,34 +62,69 @@ class Trials:
 
     @property
     def charged(self) -> int:
-        """How many trials count against the budget: all but those that were skipped, of which as many are free as there
-        are others (so that a run ends even if nothing can be built)."""
-        skipped = sum(result.fate is Fate.SKIPPED for result in self._results.values())
+        """How many trials count against the budget.
+
+        Skipped ones are free, but no more of them than there are others: a run ends even if nothing can be built.
+        """
+        skipped = sum(measurement.fate is Fate.SKIPPED for measurement in self._measurements.values())
         return self.asked - min(skipped, self.asked - skipped)
 
     @property
-    def results(self) -> list[TrialResult]:
-        """The result that counts for each trial, in the order of their ids."""
-        return [self._results[trial] for trial in sorted(self._results)]
+    def results(self) -> list[Measurement]:
+        """The result that counts for each trial, in the order of their ids.
+
+        A trial that computes something else than the untuned program is WRONG, and its message is the verification's.
+        """
+        found = dict(self._measurements)
+        for trial, verification in self._verifications.items():
+            if not verification.ok:
+                measured = found.get(trial) or Measurement(trial, Fate.WRONG)
+                found[trial] = replace(measured, fate=Fate.WRONG, latency_us=None, message=verification.message)
+        return [found[trial] for trial in sorted(found)]
+
+    @property
+    def latencies(self) -> dict[Schedule, float]:
+        """Latencies in microseconds of the trials that ran and are not wrong, in the order in which they were told."""
+        return {
+            self._asked[trial].schedule: measurement.latency_us
+            for trial, measurement in self._measurements.items()
+            if measurement.latency_us is not None and not self._is_wrong(trial)
+        }
+
+    @property
+    def best_us(self) -> float:
+        """The least latency of a trial in microseconds; ``inf`` if none ran."""
+        return min(self.latencies.values(), default=math.inf)
+
+    @property
+    def verifications(self) -> Mapping[int, Verification]:
+        """By trial, in the order of judging."""
+        return self._verifications
+
+    def verification(self, trial: int) -> Verification | None:
+        """How that trial compared with the untuned program; ``None`` if it was not compared."""
+        return self._verifications.get(trial)
 
     def ranked(self) -> list[tuple[float, Trial]]:
         """All trials that ran, fastest first, with their latencies in microseconds."""
-        ran = [r for r in self.results if r.latency_us is not None]
-        ran.sort(key=lambda r: (r.latency_us, r.trial))
-        return [(r.latency_us or 0.0, self.trial(r.trial)) for r in ran]
+        ran = sorted((r.latency_us, r.trial) for r in self.results if r.latency_us is not None)
+        return [(latency_us, self.trial(trial)) for latency_us, trial in ran]
 
     def trial(self, number: int) -> Trial:
         """The trial of that id."""
         facts = self._asked[number]
-        assert facts.node is not None
         return Trial(number, facts.schedule, facts.node.by, facts.node.id)
+
+    def _is_wrong(self, trial: int) -> bool:
+        verification = self._verifications.get(trial)
+        return verification is not None and not verification.ok
 
     # ---- asking ----
 
     def waiting(self, by: Collection[str]) -> int:
         """How many schedules that these made were never asked for."""
         self._absorb()
-        return sum(facts.trial < 0 and _made(facts, by) for facts in self._waiting)
+        return sum(facts.trial < 0 and facts.node.by in by for facts in self._waiting)
 
     def pick(self, count: int, by: Collection[str] | None = None) -> list[Trial]:
         """Up to ``count`` distinct schedules that were never asked for, best predicted first, a share ε at random.
@@ -109,35 +134,39 @@ class Trials:
         self._absorb()
         trials: list[Trial] = []
         while len(trials) < count:
-            by_chance = self._rng.random() < self._config.epsilon
+            by_chance = self._rng.random() < self._setup.config.epsilon
             facts = self._random(by) if by_chance else self._best(by)
             if facts is None:
                 break
-            trials.append(self._ask(facts))
+            facts.trial = len(self._asked)
+            self._asked.append(facts)
+            trial = self.trial(facts.trial)
+            self._setup.emit(events.Asked(trial.id, trial.node, trial.proposed_by, facts.predicted_us))
+            trials.append(trial)
         return trials
 
     def _absorb(self) -> None:
         """Take in the schedules that have become known since last time; rank all anew if estimates have changed."""
+        scorer = self._setup.scorer
         new = self._tree.known[self._seen :]
         self._seen += len(new)
         self._waiting.extend(new)
-        version = self._expander.scorer_version
-        if self._ranked and version == self._version:
-            self._expander.predict(new)
+        if self._ranked_by == scorer.version:
+            predict(scorer, new)
             for facts in new:
                 heapq.heappush(self._heap, _rank(facts))
             return
-        self._ranked, self._version = True, version
+        self._ranked_by = scorer.version
         self._waiting = [facts for facts in self._waiting if facts.trial < 0]
-        self._expander.predict(self._waiting)
+        predict(scorer, self._waiting)
         self._heap = [_rank(facts) for facts in self._waiting]
         heapq.heapify(self._heap)
 
     def _best(self, by: Collection[str] | None) -> Facts | None:
-        best = self._pop(math.inf, by)
-        if best is None or self._build_seconds is None or not self._config.equal_promise:
+        best, margin = self._pop(math.inf, by), self._setup.config.equal_promise
+        if best is None or self._build_seconds is None or not margin:
             return None if best is None else best[2]
-        equals, limit = [best], best[0] * (1 + self._config.equal_promise)
+        equals, limit = [best], best[0] * (1 + margin)
         while len(equals) < EQUALS and (equal := self._pop(limit, by)) is not None:
             equals.append(equal)
         seconds = [self._build_seconds(facts.schedule) for _, _, facts in equals]
@@ -153,7 +182,7 @@ class Trials:
         while found is None and self._heap and self._heap[0][0] <= limit:
             ranked = heapq.heappop(self._heap)
             if ranked[2].trial < 0:
-                if by is None or _made(ranked[2], by):
+                if by is None or ranked[2].node.by in by:
                     found = ranked
                 else:
                     others.append(ranked)
@@ -162,7 +191,7 @@ class Trials:
         return found
 
     def _random(self, by: Collection[str] | None) -> Facts | None:
-        """Any that was never asked for; what was is forgotten on the way, what others made is kept."""
+        """Any that was never asked for. Those that were are dropped on the way; what others made is kept."""
         others: list[Facts] = []
         found = None
         while found is None and self._waiting:
@@ -170,104 +199,113 @@ class Trials:
             self._waiting[index], self._waiting[-1] = self._waiting[-1], self._waiting[index]
             facts = self._waiting.pop()
             if facts.trial < 0:
-                if by is None or _made(facts, by):
+                if by is None or facts.node.by in by:
                     found = facts
                 else:
                     others.append(facts)
         self._waiting += others
         return found
 
-    def _ask(self, facts: Facts) -> Trial:
-        assert facts.node is not None
-        facts.trial = len(self._asked)
-        self._asked.append(facts)
-        trial = self.trial(facts.trial)
-        self._emit(events.Asked(trial.id, trial.node, trial.proposed_by, facts.predicted_us))
-        return trial
-
     # ---- telling ----
 
-    def record(self, results: Iterable[TrialResult]) -> None:
-        """Take results in and value everything anew.
+    def tell(self, results: Iterable[Measurement]) -> None:
+        """Take results in and value everything anew. See :meth:`colt.search.search.Search.tell`.
 
-        Raises :class:`ValueError`, and takes nothing in, for a trial that was never asked or a latency that does not
-        go with its fate.
+        Of two results for one trial the one that was timed longer counts (ties: the slower). Raises
+        :class:`ValueError`, and takes nothing in, for a trial that was never asked or a latency that does not go with
+        its fate.
         """
         ordered = sorted(results, key=lambda r: r.trial)
         for result in ordered:
             self._check(result)
         for result in ordered:
-            held = self._results.get(result.trial)
+            held = self._measurements.get(result.trial)
             if held is None or _weight(result) > _weight(held):
-                self._results[result.trial] = result
-                self._emit(events.Measured(result.trial, result.fate, result.latency_us, result.message))
+                self._measurements[result.trial] = result
+                if not self._is_wrong(result.trial):
+                    self._setup.emit(events.Measured(result.trial, result.fate, result.latency_us, result.message))
         self.refresh()
 
-    def _check(self, result: TrialResult) -> None:
+    def judge(self, trial: int, verification: Verification) -> None:
+        """Take in how a trial compared with the untuned program. One that is not ok counts as WRONG from now on.
+
+        May come before the trial is told. Raises :class:`ValueError` for a trial that was never asked.
+        """
+        if not 0 <= trial < len(self._asked):
+            raise ValueError(f"there is no trial {trial}")
+        was_wrong = self._is_wrong(trial)
+        self._verifications[trial] = verification
+        if not verification.ok and not was_wrong:
+            self._setup.emit(events.Measured(trial, Fate.WRONG, None, verification.message))
+        if not verification.ok or was_wrong:
+            self.refresh()
+
+    def _check(self, result: Measurement) -> None:
         if not 0 <= result.trial < len(self._asked):
             raise ValueError(f"there is no trial {result.trial}")
         latency = result.latency_us
         if (latency is None) == result.fate.timed or not (latency is None or 0.0 < latency < math.inf):
             raise ValueError(f"trial {result.trial} is {result.fate} with latency {latency}")
 
-    def keep_up(self) -> None:
-        """Value everything anew if the scorer has changed: two of its versions are never compared."""
-        if self._expander.scorer_version != self._valued_by:
-            self.refresh()
+    # ---- what follows for the tree ----
 
     def refresh(self) -> None:
-        """Derive best, residuals, values and the models' measured records from the set of results."""
-        self._valued_by = self._expander.scorer_version
-        for trial, result in self._results.items():
-            latency = result.latency_us
-            self._asked[trial].measured_us = math.inf if latency is None else latency
+        """Derive leaders, best, residuals, values and the members' measured records from all outcomes."""
+        tree, setup = self._tree, self._setup
+        tree.scorer = setup.scorer.version
+        self._set_measured()
+        predict(setup.scorer, tree.known)
         self._find_best()
-        self._tree.revalue()
-        self._ranked = False
+        tree.revalue()
+        self._ranked_by = None
         self._count_verdicts()
-        best = self._tree.values.best_us
-        self._emit(events.Revalued(None if best == math.inf else best, len(self._tree.nodes), self._valued_by))
+        best_us = tree.values.best_us
+        setup.emit(events.Revalued(None if best_us == math.inf else best_us, len(tree.nodes), tree.scorer))
+
+    def _set_measured(self) -> None:
+        """The only place where ``measured_us`` of a schedule or of the untuned program is set."""
+        self._tree.root.facts.measured_us = self.baseline_us
+        results = self.results
+        self.told = len(results)
+        for facts in self._asked:
+            facts.measured_us = None
+        for result in results:
+            self._asked[result.trial].measured_us = math.inf if result.latency_us is None else result.latency_us
 
     def _find_best(self) -> None:
         """The measured latency that all others are compared with, and how far the scorer is off there."""
         tree, values = self._tree, self._tree.values
-        measured = sorted(
-            (self._asked[trial] for trial, result in self._results.items() if result.latency_us is not None),
-            key=lambda facts: (facts.measured_us, facts.trial),
+        ran = sorted(
+            (facts.measured_us, trial)
+            for trial, facts in enumerate(self._asked)
+            if facts.measured_us is not None and facts.measured_us < math.inf
         )
-        self.leaders = [facts.node for facts in measured[:LEADERS] if facts.node is not None]
-        self._expander.predict(tree.known)
-        predicted = measured[0].predicted_us if measured else min(facts.predicted_us for facts in tree.known)
-        baseline = tree.root.facts.measured_us
-        best = [us for us in (measured[0].measured_us if measured else None, baseline) if us is not None]
-        values.best_us = min(best, default=predicted)
-        values.general_residual = (best[0] if measured and best else values.best_us) / predicted
+        tree.leaders = [self._asked[trial].node for _, trial in ran[:LEADERS]]
+        best_us = ran[0][0] if ran else None
+        predicted_us = self._asked[ran[0][1]].predicted_us if ran else min(f.predicted_us for f in tree.known)
+        values.best_us = min((us for us in (best_us, self.baseline_us) if us is not None), default=predicted_us)
+        values.general_residual = (values.best_us if best_us is None else best_us) / predicted_us
 
     def _count_verdicts(self) -> None:
-        for record in self._pool.records.values():
+        """Hits and regressions of each member: of its children that have a result, as their parents have."""
+        records = self._setup.pool.records
+        for record in records.values():
             record.measured_hits = record.measured_regressions = 0
         for node in self._tree.nodes:
             if not node.counted or node.parent is None:
                 continue
             before, after = node.parent.facts.measured_us, node.facts.measured_us
             if before is not None and after is not None:
-                record = self._pool.records[node.by]
-                record.measured_hits += after < before
-                record.measured_regressions += after > before
-
-
-def _made(facts: Facts, by: Collection[str]) -> bool:
-    assert facts.node is not None
-    return facts.node.by in by
+                records[node.by].measured_hits += after < before
+                records[node.by].measured_regressions += after > before
 
 
 def _rank(facts: Facts) -> Ranked:
     """By what the schedule is expected to measure: predicted, times the residual of the nearest measured ancestor."""
-    assert facts.node is not None
     return facts.predicted_us * facts.node.residual, facts.node.id, facts
 
 
-def _weight(result: TrialResult) -> tuple[float, float, str]:
+def _weight(result: Measurement) -> tuple[float, float, str]:
     """Which of two results for one trial counts: a total order, so that it does not matter which came first."""
-    latency = math.inf if result.latency_us is None else result.latency_us
-    return (result.seconds_timed, latency, result.fate)
+    latency_us = math.inf if result.latency_us is None else result.latency_us
+    return (result.seconds_timing, latency_us, result.fate)

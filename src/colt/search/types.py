@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from colt.knobs import Knob, Schedule, Sketch, Transformation
-from colt.measure.base import Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Proposal:
     """
 
     transformations: tuple[Transformation, ...]
-    next_model: str
+    next_member: str
     why: str = ""
 
 
@@ -164,7 +163,7 @@ class Observation:
     knobs: tuple[Knob, ...]
     tried: tuple[NodeView, ...]
     best: tuple[NodeView, ...]
-    models: tuple[MemberView, ...]
+    members: tuple[MemberView, ...]
     progress: Progress
     proposals_wanted: int
     seed: int
@@ -212,18 +211,3 @@ class Trial:
     schedule: Schedule
     proposed_by: str
     node: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrialResult:
-    """What the hardware said. ``latency_us`` is ``None`` unless ``fate`` is OK.
-
-    ``seconds_timed`` is how long the kernel itself was timed: of two results for one trial the one that was timed
-    longer counts (ties: the slower).
-    """
-
-    trial: int
-    fate: Fate
-    latency_us: float | None
-    seconds_timed: float = 0.0
-    message: str = field(default="", compare=False)

@@ -14,9 +14,14 @@ from colt.errors import InputError
 from colt.events import Event, to_record
 from colt.store.directory import read_file
 
+RENAMED = {"next_model": "next_member"}
+"""Fields of events that had another name in journals of earlier versions."""
+
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """All records of a journal, without their times. Raises :class:`InputError`, which names a damaged line."""
+    """All records of a journal, without their times, by the present names of their fields.
+
+    Raises :class:`InputError`, which names a damaged line."""
     try:
         rows = read_file(path).splitlines()
     except OSError as error:
@@ -29,7 +34,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             del record["t"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
             raise InputError(f"{path}, line {number}, is no event: {error}") from None
-        records.append(record)
+        records.append({RENAMED.get(key, key): value for key, value in record.items()})
     return records
 
 

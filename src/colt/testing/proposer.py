@@ -60,11 +60,11 @@ def it_comes_to_an_end_where_every_schedule_is_known(case: ProposerCase) -> None
         require(isinstance(reply, Proposal | ProposalError), f"{situation.name}: the answer is {type(reply).__name__}")
 
 
-def it_names_a_next_model_of_the_pool(case: ProposerCase) -> None:
-    """One of ``observation.models``, itself perhaps, also where it is alone."""
+def it_names_a_next_member_of_the_pool(case: ProposerCase) -> None:
+    """One of ``observation.members``, itself perhaps, also where it is alone."""
     for situation, reply in _proposals(case):
-        names = [model.spec.name for model in situation.observation.models]
-        require(reply.next_model in names, f"{situation.name}: {reply.next_model!r} is not in the pool {names}")
+        names = [member.spec.name for member in situation.observation.members]
+        require(reply.next_member in names, f"{situation.name}: {reply.next_member!r} is not in the pool {names}")
 
 
 def it_gives_one_to_as_many_alternatives_as_wanted(case: ProposerCase) -> None:
@@ -131,7 +131,7 @@ def it_drives_a_search(case: ProposerCase) -> None:
                 return proposer.propose(observation)
             rng = random.Random(observation.seed)
             step = case.space.random_transformation(observation.node.schedule, rng)
-            return Proposal((step,), rng.choice(observation.models).spec.name)
+            return Proposal((step,), rng.choice(observation.members).spec.name)
 
         for _ in range(6 * case.cases):
             if not search.iterate(propose):
@@ -144,7 +144,7 @@ PROPOSER_CHECKS: tuple[Callable[[ProposerCase], None], ...] = (
     it_has_a_name_and_a_size,
     it_answers_every_situation_or_says_why_not,
     it_comes_to_an_end_where_every_schedule_is_known,
-    it_names_a_next_model_of_the_pool,
+    it_names_a_next_member_of_the_pool,
     it_gives_one_to_as_many_alternatives_as_wanted,
     its_transformations_apply_or_are_refused_properly,
     the_same_observation_gets_the_same_answer,

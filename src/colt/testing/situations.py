@@ -39,7 +39,7 @@ def situations(space: Space, scorer: Scorer, acting: MemberSpec, seed: int = 0, 
         yield Situation(f"in sketch {start.sketch}", build.at((start,), measured=True))
     yield Situation("nothing predicted or measured", _unscored(build.at(deep)))
     yield Situation("everything tried has crashed", build.crashed(usual))
-    yield Situation("alone in the pool", dataclasses.replace(usual, models=usual.models[:1]))
+    yield Situation("alone in the pool", dataclasses.replace(usual, members=usual.members[:1]))
     yield Situation("several alternatives wanted", dataclasses.replace(usual, proposals_wanted=4))
     at_root = build.at(())
     yield Situation("several openings wanted", dataclasses.replace(at_root, proposals_wanted=6))
@@ -86,7 +86,7 @@ class _Builder:
             knobs=self._space.knobs(schedule),
             tried=children,
             best=tuple(leaders[:3]),
-            models=tuple(self._record(model, measured) for model in (self._acting, *self._others())),
+            members=tuple(self._record(member, measured) for member in (self._acting, *self._others())),
             progress=Progress(2 * measured, 100, 5),
             proposals_wanted=1,
             seed=self._rng.randrange(1 << 40),
@@ -107,7 +107,7 @@ class _Builder:
         return dataclasses.replace(observation, tried=tried, best=())
 
     def _others(self) -> list[MemberSpec]:
-        return [model for model in OTHERS if model.name != self._acting.name]
+        return [member for member in OTHERS if member.name != self._acting.name]
 
     def _child(self, schedule: Schedule) -> tuple[Transformation, Schedule] | None:
         transformation = self._space.random_transformation(schedule, self._rng)
@@ -122,8 +122,8 @@ class _Builder:
         by = self._acting.name if transformation else "untuned"
         return NodeView(self._ids, schedule, by, transformation, predicted, predicted * 1.1 if measured else None)
 
-    def _record(self, model: MemberSpec, measured: bool) -> MemberView:
-        return MemberView(model, 4, 1, 2, 1, int(measured), int(measured), int(model.size_b > 100))
+    def _record(self, member: MemberSpec, measured: bool) -> MemberView:
+        return MemberView(member, 4, 1, 2, 1, int(measured), int(measured), int(member.size_b > 100))
 
 
 def _unscored(observation: Observation) -> Observation:

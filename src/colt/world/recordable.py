@@ -58,14 +58,14 @@ class RecordableMeasurer(Measurer):
         def answer() -> MeasuredAnswer:
             assert result is not None
             fields = asdict(result)
-            del fields["job"]
+            del fields["trial"]
             return MeasuredAnswer(**fields, totals=self._live_totals())
 
         found = self._outside.take(f"measure {job.id}: {fingerprint(job.module)}", MeasuredAnswer, answer)
         self._keep(found.totals)
         fields = msgspec.structs.asdict(found)
         del fields["totals"]
-        return Measurement(job=job.id, **fields)
+        return Measurement(trial=job.id, **fields)
 
     def verify(self, reference: Any, candidate: Any, seed: int = 0, limits: Limits | None = None) -> Verification:
         """See :meth:`Measurer.verify`."""

@@ -62,7 +62,7 @@ FAULTS = {
 def test_a_fault_costs_exactly_its_own_trial(workers, fault):
     module, fate, message = FAULTS[fault]
     results = list(workers.measure(jobs(module)))
-    assert [result.job for result in results] == list(range(5))
+    assert [result.trial for result in results] == list(range(5))
     assert [result.fate for result in results] == [Fate.OK, fate, Fate.OK, Fate.OK, Fate.OK]
     assert message in results[1].message
     assert workers.restarts == (fate is not Fate.BUILD_ERROR)
@@ -71,7 +71,7 @@ def test_a_fault_costs_exactly_its_own_trial(workers, fault):
 def test_running_out_of_memory_costs_exactly_its_own_trial(workers):
     results = list(workers.measure(jobs(programs.needs_a_gigabyte)))
     assert results[1].fate in (Fate.RUN_ERROR, Fate.CRASH)
-    assert [result.fate for result in results if result.job != 1] == [Fate.OK] * 4
+    assert [result.fate for result in results if result.trial != 1] == [Fate.OK] * 4
 
 
 def test_many_faults_at_once(workers):

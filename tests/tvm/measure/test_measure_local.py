@@ -31,7 +31,7 @@ def worker_of(measurer):
 
 def test_good_candidates_get_their_median(measurer):
     slow, fast = measure(measurer, programs.matmul(256), programs.scheduled_matmul(256))
-    assert (slow.job, fast.job) == (0, 1)
+    assert (slow.trial, fast.trial) == (0, 1)
     for result in (slow, fast):
         assert result.fate is Fate.OK
         assert len(result.runs_us) >= 3
@@ -68,7 +68,7 @@ def test_results_arrive_one_by_one(measurer):
 
     results = measurer.measure(jobs(), None, QUICK)
     assert started == []
-    assert next(results).job == 0
+    assert next(results).trial == 0
     assert started == [0]
     results.close()
     assert measure(measurer, GOOD)[0].fate is Fate.OK

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Knob, Schedule, Sketch
 from colt.proposers.experts.moves import neighbours, path, random_values
-from colt.proposers.experts.routing import next_model
+from colt.proposers.experts.routing import next_member
 from colt.search.openings import most_diverse
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
 
@@ -55,7 +55,7 @@ class Architect:
             raise ProposalError("the descent found nothing new")
         chosen = most_diverse(ranked[:64], observation.proposals_wanted)
         transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
-        return Proposal(transformations, next_model(observation, rng), "the best that the model of the machine finds")
+        return Proposal(transformations, next_member(observation, rng), "the best that the model of the machine finds")
 
     def construct(self, count: int, rng: random.Random) -> list[Schedule]:
         """Up to ``count`` realised schedules, best first and different from each other, to open a run with."""

@@ -12,18 +12,18 @@ EXPLORE = 0.1
 """How often a model is drawn at random instead, so that every record stays fresh."""
 
 
-def next_model(observation: Observation, rng: random.Random) -> str:
+def next_member(observation: Observation, rng: random.Random) -> str:
     """A member of the pool, by the records so far."""
-    models = observation.models
+    members = observation.members
     if rng.random() < EXPLORE:
-        return rng.choice(models).spec.name
-    best = max(hit_rate(model) for model in models)
-    likely = [model for model in models if hit_rate(model) >= CLOSE * best]
-    return min(likely, key=lambda model: model.spec.size_b).spec.name
+        return rng.choice(members).spec.name
+    best = max(hit_rate(member) for member in members)
+    likely = [member for member in members if hit_rate(member) >= CLOSE * best]
+    return min(likely, key=lambda member: member.spec.size_b).spec.name
 
 
-def hit_rate(model: MemberView) -> float:
+def hit_rate(member: MemberView) -> float:
     """Hits over verdicts with one of each added; a prediction weighs half of a measurement."""
-    hits = model.measured_hits + 0.5 * model.predicted_hits
-    verdicts = hits + model.measured_regressions + 0.5 * model.predicted_regressions
+    hits = member.measured_hits + 0.5 * member.predicted_hits
+    verdicts = hits + member.measured_regressions + 0.5 * member.predicted_regressions
     return (hits + 1.0) / (verdicts + 2.0)

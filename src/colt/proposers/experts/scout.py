@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from colt.proposers.experts.routing import next_model
+from colt.proposers.experts.routing import next_member
 from colt.search.types import MemberSpec, Observation, Proposal, Space
 
 
@@ -20,4 +20,4 @@ class Scout:
         rng = random.Random(observation.seed)
         schedule = observation.node.schedule
         drawn = [self._space.random_transformation(schedule, rng) for _ in range(observation.proposals_wanted)]
-        return Proposal(tuple(dict.fromkeys(drawn)), next_model(observation, rng), "a random legal edit")
+        return Proposal(tuple(dict.fromkeys(drawn)), next_member(observation, rng), "a random legal edit")

@@ -6,7 +6,7 @@ import random
 
 from colt.knobs import Schedule
 from colt.proposers.experts.moves import mixed, neighbours, path
-from colt.proposers.experts.routing import next_model
+from colt.proposers.experts.routing import next_member
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
 
 CANDIDATES = 48
@@ -29,7 +29,7 @@ class Tuner:
         here = observation.node.schedule
         if not observation.knobs:
             transformation = self._space.random_transformation(here, rng)
-            return Proposal((transformation,), next_model(observation, rng), "a sketch to begin with")
+            return Proposal((transformation,), next_member(observation, rng), "a sketch to begin with")
         candidates = self._candidates(observation, rng)
         if not candidates:
             raise ProposalError("every neighbour was tried")
@@ -37,7 +37,7 @@ class Tuner:
         order = sorted(range(len(candidates)), key=lambda n: (predicted[n], n))
         chosen = [candidates[n] for n in order[: observation.proposals_wanted]]
         transformations = tuple(path(here, schedule, observation.knobs) for schedule in chosen)
-        return Proposal(transformations, next_model(observation, rng), "the best predicted neighbour")
+        return Proposal(transformations, next_member(observation, rng), "the best predicted neighbour")
 
     def _candidates(self, observation: Observation, rng: random.Random) -> list[Schedule]:
         here = observation.node.schedule

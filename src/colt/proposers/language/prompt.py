@@ -191,7 +191,7 @@ class _Node:
 
     def _models(self) -> Iterator[str]:
         """Those that have been asked; nothing is to be learned from the others."""
-        asked = [model for model in self._seen.models if model.calls or model.alterations]
+        asked = [model for model in self._seen.members if model.calls or model.alterations]
         if asked:
             yield "Models so far, better/worse children as measured and as predicted:"
             yield from (_record(model) for model in asked)

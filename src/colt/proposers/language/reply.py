@@ -176,7 +176,7 @@ def _reason(raw: Mapping[str, object]) -> str:
 def _next_model(named: object, observation: Observation) -> str:
     """The pool's own spelling of the name if it is in the pool."""
     name = named.strip() if isinstance(named, str) else ""
-    known = {model.spec.name.casefold(): model.spec.name for model in observation.models}
+    known = {model.spec.name.casefold(): model.spec.name for model in observation.members}
     return known.get(name.casefold()) or printable(name, _NAME)
 
 

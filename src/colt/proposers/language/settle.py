@@ -37,7 +37,7 @@ def settled(reply: ReadReply, observation: Observation, space: Space, catalogue:
             kept[steps] = None
     if not kept:
         raise ReplyError("; ".join(dropped[:2]), dropped)
-    return ReadReply(Proposal(tuple(kept), reply.proposal.next_model, reply.proposal.why), tuple(dropped), errors)
+    return ReadReply(Proposal(tuple(kept), reply.proposal.next_member, reply.proposal.why), tuple(dropped), errors)
 
 
 def settle(

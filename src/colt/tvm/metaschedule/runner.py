@@ -124,7 +124,7 @@ class _Runner(ms.runner.PyRunner):  # type: ignore[misc]
         try:
             with self._in_use.workers(task.where).turn() as measurer:
                 for measured in measurer.measure(jobs, best_us, self._options.limits):
-                    results[measured.job] = _result(measured)
+                    results[measured.trial] = _result(measured)
                     if measured.fate.timed:
                         best_us = min(_latency_us(measured), best_us or math.inf)
         except (ColtError, OSError) as error:  # no workers

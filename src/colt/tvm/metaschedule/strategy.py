@@ -19,12 +19,12 @@ from tvm.s_tir import meta_schedule as ms
 from colt import events
 from colt.events import Emit
 from colt.machine import detect, load_peaks
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Measurement
 from colt.options import SearchConfig
 from colt.proposers.experts import builtin
 from colt.proposers.openings import openings
 from colt.search.search import Search
-from colt.search.types import Proposer, Trial, TrialResult
+from colt.search.types import Proposer, Trial
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import available_cores
 from colt.tvm.metaschedule.records import arguments_info
@@ -134,11 +134,11 @@ class _Tuning:
         self._search.tell(told)
 
 
-def _trial_result(trial: int, result: Any) -> TrialResult:
+def _trial_result(trial: int, result: Any) -> Measurement:
     seconds = [] if result.run_secs is None else [float(second) for second in result.run_secs]
     if result.error_msg is not None or not seconds or not 0 < min(seconds) <= max(seconds) < 1e9:
-        return TrialResult(trial, Fate.RUN_ERROR, None, message=str(result.error_msg or "no figure"))
-    return TrialResult(trial, Fate.OK, statistics.median(seconds) * 1e6, math.fsum(seconds))
+        return Measurement(trial, Fate.RUN_ERROR, message=str(result.error_msg or "no figure"))
+    return Measurement(trial, Fate.OK, statistics.median(seconds) * 1e6, math.fsum(seconds))
 
 
 @derived_object

@@ -77,10 +77,8 @@ class _Candidate:
     def failed(self, fate: Fate, message: str, seconds_timing: float = 0.0) -> Measurement:
         """The measurement that ended so."""
         return Measurement(
-            job=self.job.id,
+            trial=self.job.id,
             fate=fate,
-            latency_us=None,
-            runs_us=(),
             seconds_building=self.seconds_building,
             seconds_timing=seconds_timing,
             message=message,
@@ -253,7 +251,7 @@ class LocalMeasurer(Measurer):
         # A dropped candidate ran once or twice: what a load made of that is a guess, and must not put it in the lead.
         slowdown = 1.0 if timed.dropped else timed.slowdowns[0]
         return Measurement(
-            job=candidate.job.id,
+            trial=candidate.job.id,
             fate=Fate.DROPPED if timed.dropped else Fate.OK,
             latency_us=statistics.median(timed.runs_us[0]) / slowdown,
             runs_us=timed.runs_us[0],
