@@ -191,7 +191,7 @@ def test_a_plan_is_read_from_its_config(pool: str) -> None:
     made = plan("gemv", size="small", pool=pool, **options)
     read = Plan.from_config(stored(made), made.program.module)
     assert {name: getattr(read.options, name) for name in options} == {**options, "max_usd": 0.1}
-    for name in ("spec", "threads", "pool", "config", "budget", "ceilings", "board", "space", "run_dir"):
+    for name in ("spec", "threads", "pool", "config", "budget", "ceilings", "device", "space", "run_dir"):
         assert getattr(read, name) == getattr(made, name), name
     assert str(read.target) == str(made.target)
     assert (read.program.name, read.program.size) == ("gemv", "small")
@@ -201,7 +201,7 @@ def test_a_plan_is_read_from_its_config(pool: str) -> None:
 def test_a_board_is_read_from_a_config() -> None:
     made = plan("gemv", rpc=" board:9190", key="pi", threads=64)
     read = Plan.from_config(stored(made), made.program.module)
-    assert (read.board, read.threads) == (made.board, 64)
+    assert (read.device.address, read.threads) == (made.device.address, 64)
 
 
 def test_configs_of_older_runs_lack_newer_options() -> None:

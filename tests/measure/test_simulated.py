@@ -233,8 +233,8 @@ RECORDING = recording(
 def test_a_recorded_run_answers_for_its_programs_whatever_their_numbers() -> None:
     measurer = SimulatedMeasurer.from_recording(RECORDING, str)
     one, two, new = measurer.measure([Job(8, "one"), Job(9, "two"), Job(10, "new")])
-    assert one == Measurement(8, Fate.OK, 300.0, (300.0, 600.0), 0.5, 0.25, "as it was", 1.5, True, 0.125, 0.4)
-    assert (two.job, two.fate, two.latency_us) == (9, Fate.CRASH, None)
+    assert one == Measurement(8, Fate.OK, 300.0, 0.25, "as it was", (300.0, 600.0), 0.5, 1.5, True, 0.125, 0.4)
+    assert (two.trial, two.fate, two.latency_us) == (9, Fate.CRASH, None)
     assert new.latency_us == made_up_us("new")
     assert (measurer.seconds_building, measurer.seconds_timing) == (1.0, 0.5)
 

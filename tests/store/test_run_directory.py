@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,10 +95,14 @@ def test_everything_that_is_written_there_names_itself_when_the_disk_is_full(dis
     disk.fill()
     with disk.full(directory.path / RECEIPT):
         directory.write(RECEIPT, b"{}")
-    with disk.full(directory.path / JOURNAL):
-        journal(events.Noted("x" * 100_000))
-    with disk.full(directory.path / "recording.jsonl"):
-        recording.write(1, "x" * 10_000, Stop(reason="seconds"))
+    journal(events.Noted("x" * 100_000))  # in the middle of other work: nothing is raised
+    recording.write(1, "x" * 10_000, Stop(reason="seconds"))
+    for failure, path in ((journal.failure, JOURNAL), (recording.failure, "recording.jsonl")):
+        assert failure is not None
+        assert (failure.errno, failure.filename) == (errno.ENOSPC, str(directory.path / path))
+    disk.clear()
+    journal(events.Noted("too late"))
+    recording.write(2, "too late", Stop(reason="seconds"))
     recording.close()
     assert (directory.path / "recording.jsonl").read_bytes() == before
     assert read_journal(directory.path / JOURNAL) == [events.to_record(events.Noted("kept"))]

@@ -17,7 +17,7 @@ from itertools import cycle
 from colt import events
 from colt.events import Emit
 from colt.proposers.cooldown import IN_A_ROW, Cooldown
-from colt.proposers.desk import ModelAnswer, Desk
+from colt.proposers.desk import Desk, ModelAnswer
 from colt.proposers.language.calls import Call
 from colt.proposers.language.money import PICODOLLARS
 from colt.search.search import Search

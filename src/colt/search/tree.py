@@ -135,8 +135,9 @@ class Tree:
         """The nodes of the fastest trials, fastest first."""
         self.iterations = 0
         self.streak = 0
-        self.refusal = ""
         """Regressions of small members in a row, over the whole tree."""
+        self.refusal = ""
+        """Why the last unusable transformation was not usable."""
         self.rng = random.Random(seed)
         """Breaks the ties of the tree policy."""
         self.tickets = 0

@@ -45,6 +45,11 @@ def test_a_price_may_be_unknown() -> None:
     assert "nano: 1B parameters, price unknown" in stable_text(BRIEFING, [MemberInWords(MemberSpec("nano", 1.0))])
 
 
+def test_a_built_in_expert_is_called_one() -> None:
+    expert = MemberInWords(MemberSpec("tuner", 8.0), 0.0, 0.0, builtin=True)
+    assert "tuner: built-in expert, ranked as 8B parameters, free" in stable_text(BRIEFING, [expert, *POOL])
+
+
 def test_the_stable_text_is_the_same_in_another_process() -> None:
     """Nothing in it comes from hashes, addresses or clocks: equal parts give equal bytes, in any order of the pool."""
     again = stable_text(ToyBriefing(ToySpace()), POOL[::-1])
@@ -53,7 +58,7 @@ def test_the_stable_text_is_the_same_in_another_process() -> None:
 
 def test_no_share_is_demanded_for_the_largest() -> None:
     found = stable_text(BRIEFING, POOL)
-    assert "smallest model that is likely" in " ".join(found.split())
+    assert "smallest that is likely" in " ".join(found.split())
     assert "%" not in found
 
 
@@ -149,11 +154,11 @@ def test_complaints_about_the_last_answer_are_told() -> None:
     assert "last answer" not in text(at("with a history"))
 
 
-def test_models_without_calls_are_not_told_of() -> None:
+def test_members_without_calls_are_not_told_of() -> None:
     seen = at("with a history")
     fresh = tuple(dataclasses.replace(model, calls=0, alterations=0) for model in seen.members)
-    assert "Models so far" in text(seen)
-    assert "Models so far" not in text(dataclasses.replace(seen, models=fresh))
+    assert "Members so far" in text(seen)
+    assert "Members so far" not in text(dataclasses.replace(seen, members=fresh))
 
 
 # ---- locations, settled with the tiles in place ----

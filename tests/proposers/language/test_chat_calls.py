@@ -14,7 +14,7 @@ pytest.importorskip("openai")
 from colt.proposers.desk import BENCHED, Arrivals
 from colt.proposers.language.breaker import Breaker, BreakerPolicy
 from colt.proposers.language.calls import Call
-from colt.proposers.language.chat_desk import ChatDesk
+from colt.proposers.language.chat_calls import ChatCalls
 from colt.proposers.language.client import ChatClient
 from colt.proposers.language.completion import ChatError, ChatRequest, ErrorKind
 from colt.proposers.language.money import Ceilings, Ledger
@@ -32,7 +32,7 @@ def server() -> Iterator[ChatServer]:
         yield server
 
 
-def desk(server: ChatServer, ceilings: Ceilings | None = None, most: int = 8, **changes: Any) -> ChatDesk:
+def desk(server: ChatServer, ceilings: Ceilings | None = None, most: int = 8, **changes: Any) -> ChatCalls:
     """Of two models, ``small`` and ``large``, that share a ledger and are not asked twice."""
     ledger = Ledger(ceilings)
     changes = {"api_key_env": None, "timeout_s": 2 * LONG_S, **changes}
@@ -45,7 +45,7 @@ def desk(server: ChatServer, ceilings: Ceilings | None = None, most: int = 8, **
         )
         for name in ("small", "large")
     ]
-    return ChatDesk(clients, most)
+    return ChatCalls(clients, most)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -55,7 +55,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def fetched(it: ChatDesk, count: int) -> tuple[list[Call], Arrivals]:
+def fetched(it: ChatCalls, count: int) -> tuple[list[Call], Arrivals]:
     """So many calls, in the order in which they came back, and the latest arrivals."""
     calls: list[Call] = []
     while len(calls) < count:
@@ -78,7 +78,7 @@ def test_answers_come_back_with_their_tickets(server: ChatServer) -> None:
     for call in calls:
         assert (call.text, call.error, call.prompt) == (ANSWER, None, ASK.user)
         assert call.spent.calls == 1
-    assert arrivals.out == {}
+    assert arrivals.benched == {}
 
 
 def test_who_waits_for_nothing_does_not_wait(server: ChatServer) -> None:
@@ -98,11 +98,11 @@ def test_failures_bench_a_model(server: ChatServer) -> None:
     server.always = Part.EMPTY
     with desk(server) as it:
         it.send(0, "small", ASK)
-        assert fetched(it, 1)[1].out == {}
+        assert fetched(it, 1)[1].benched == {}
         it.send(1, "small", ASK)
         calls, arrivals = fetched(it, 1)
     assert calls[0].error is ErrorKind.EMPTY
-    assert arrivals.out == {"small": f"{BENCHED}, the last: empty"}
+    assert arrivals.benched == {"small": f"{BENCHED}, the last: empty"}
 
 
 def test_a_model_is_held_while_its_next_call_hangs_on_one_under_way(server: ChatServer) -> None:
@@ -114,9 +114,9 @@ def test_a_model_is_held_while_its_next_call_hangs_on_one_under_way(server: Chat
         it.send(1, "large", ASK)
         calls, arrivals = fetched(it, 1)
         assert (calls[0].ticket, calls[0].error) == (1, ErrorKind.BUDGET)
-        assert arrivals.out["large"].startswith("max-tokens is 1500: 0 spent")
+        assert arrivals.benched["large"].startswith("max-tokens is 1500: 0 spent")
         _, arrivals = fetched(it, 1)
-        assert arrivals.out == {}
+        assert arrivals.benched == {}
 
 
 def test_a_call_that_settles_frees_held_models_though_others_are_under_way(server: ChatServer) -> None:
@@ -129,9 +129,9 @@ def test_a_call_that_settles_frees_held_models_though_others_are_under_way(serve
         until(lambda: len(server.asked) == 2)
         it.send(2, "large", ASK)
         calls, arrivals = fetched(it, 1)
-        assert (calls[0].ticket, set(arrivals.out)) == (2, {"large"})
+        assert (calls[0].ticket, set(arrivals.benched)) == (2, {"large"})
         calls, arrivals = fetched(it, 1)
-        assert (calls[0].ticket, arrivals.out) == (1, {})
+        assert (calls[0].ticket, arrivals.benched) == (1, {})
 
 
 def test_nobody_is_held_while_nothing_is_under_way(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_nobody_is_held_while_nothing_is_under_way(server: ChatServer, monkeypat
     monkeypatch.setattr(ChatClient, "complete", refuse)
     with desk(server) as it:
         it.send(0, "small", ASK)
-        assert fetched(it, 1)[1].out == {}
+        assert fetched(it, 1)[1].benched == {}
 
 
 def test_a_model_that_no_ceiling_leaves_a_call_for_is_out_for_good(server: ChatServer) -> None:
@@ -152,10 +152,10 @@ def test_a_model_that_no_ceiling_leaves_a_call_for_is_out_for_good(server: ChatS
         fetched(it, 1)
         it.send(1, "large", ASK)
         _, arrivals = fetched(it, 1)
-        assert set(arrivals.out) == {"large"}
-        assert it.arrived().out == arrivals.out
+        assert set(arrivals.benched) == {"large"}
+        assert it.arrived().benched == arrivals.benched
         it.send(2, "small", ASK)
-        assert set(fetched(it, 1)[1].out) == {"small", "large"}
+        assert set(fetched(it, 1)[1].benched) == {"small", "large"}
 
 
 def test_closing_gives_up_what_is_under_way(server: ChatServer) -> None:
