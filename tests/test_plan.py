@@ -191,7 +191,7 @@ def test_a_plan_is_read_from_its_config(pool: str) -> None:
     made = plan("gemv", size="small", pool=pool, **options)
     read = Plan.from_config(stored(made), made.program.module)
     assert {name: getattr(read.options, name) for name in options} == {**options, "max_usd": 0.1}
-    for name in ("spec", "threads", "pool", "config", "budget", "ceilings", "device", "space", "run_dir"):
+    for name in ("spec", "threads", "pool", "config", "budget", "ceilings", "space", "run_dir"):
         assert getattr(read, name) == getattr(made, name), name
     assert str(read.target) == str(made.target)
     assert (read.program.name, read.program.size) == ("gemv", "small")
