@@ -146,7 +146,7 @@ def _model_parts(session: Run) -> dict[str, ModelPart] | None:
             retried=_counts(str(kind) for call in calls for kind in call.retried),
             in_reasoning=sum(call.in_reasoning for call in answered),
             served_as=_counts(others),
-            unusable=consulting.asking.models[name].dropped,
+            unusable=consulting.asking.models[name].unusable,
             passed=session.search.pool.records[name].passed,
             benched=consulting.asking.benched(name),
             input=spent.input,
