@@ -522,9 +522,23 @@ def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     recording.write_bytes(before.replace(b"You are large.", b"You are little."))
     assert recording.read_bytes() != before
     assert "was not asked what it is recorded to have been" in str(replayed(tmp_path / "run"))
-    recording.write_bytes(before.replace(b"No member is owed", b"No member is Owed"))
+    recording.write_bytes(before.replace(b"# Members", b"# Mumbers"))
     assert recording.read_bytes() != before
     assert "the text that every prompt begins with is another one" in str(replayed(tmp_path / "run"))
+
+
+def test_prompts_in_the_words_of_an_older_version_are_not_compared(
+    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
+) -> None:
+    tune(own_program, tmp_path / "run", pool=models[1], trials=8, config=None)
+    recording = tmp_path / "run" / RECORDING
+    before = recording.read_bytes()
+    older = before.replace(b"No member is owed a turn", b"None has a share to fill").replace(b"You are ", b"This is ")
+    assert older != before
+    recording.write_bytes(older)
+    replay = replayed(tmp_path / "run")
+    assert replay.identical, str(replay)
+    assert "worded the prompts" in " ".join(replay.warnings)
 
 
 @pytest.mark.parametrize("name", ["recording.jsonl", "config.toml", "program.json", "receipt.json"])

@@ -15,7 +15,7 @@ from colt.proposers.language.calls import Call
 from colt.proposers.language.findings import recall
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.money import PICODOLLARS, Ledger
-from colt.proposers.language.prompt import stable_text
+from colt.proposers.language.prompt import stable_text, worded_as_now
 from colt.proposers.language.retry import RetryPolicy
 from colt.proposers.worth import why_stop_paying
 from colt.run.calling import calls_at_once, member_in_words
@@ -58,11 +58,12 @@ class Consulting:
         self.found = session.outside.take(
             "endpoints", Endpoints, lambda: Endpoints(found=recall(plan.pool.models))
         ).found
-        self._desk = RecordableDesk(session.outside, lambda: self._open_desk(most), most)
+        models, reworded = self._models(space)
+        self._desk = RecordableDesk(session.outside, lambda: self._open_desk(most), most, reworded)
         self.asking = Asking(
             session.search,
             self._desk,
-            self._models(space),
+            models,
             experts,
             feeders,
             slots={member.name: member.concurrency for member in plan.pool.models},
@@ -93,15 +94,19 @@ class Consulting:
         for call in self._desk.close().calls:
             self._told(call)
 
-    def _models(self, space: Space) -> dict[str, LanguageModel]:
+    def _models(self, space: Space) -> tuple[dict[str, LanguageModel], bool]:
+        """The language models, and whether this replays prompts that an older version of COLT worded."""
         session, plan = self.session, self.session.plan
         hardware, vector_math = session.ceiling.hardware, not plan.exact_math
         briefing = brief(session.space, plan.program, hardware, plan.threads, vector_math=vector_math)
         pool = [member_in_words(member) for member in plan.pool.members]
         text = stable_text(briefing, pool)
-        if session.outside.take("stable text", StableText, lambda: StableText(text=text)).text != text:
+        recorded = session.outside.take("stable text", StableText, lambda: StableText(text=text)).text
+        reworded = not worded_as_now(recorded)
+        if recorded != text and not reworded:
             raise ReplayError("the text that every prompt begins with is another one")
-        return {one.name: LanguageModel(one.spec, pool, text, briefing, space) for one in plan.pool.models}
+        models = {one.name: LanguageModel(one.spec, pool, text, briefing, space) for one in plan.pool.models}
+        return models, reworded
 
     def _open_desk(self, most: int) -> ChatDesk:
         from colt.proposers.language.chat_desk import ChatDesk

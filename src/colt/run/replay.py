@@ -26,6 +26,7 @@ from colt.events import Emit, Event, to_record
 from colt.options import Budget, SearchConfig, SpaceKind
 from colt.plan import MOST_BOARD_THREADS, MOST_SEED, Plan
 from colt.proposers.language.money import Ceilings
+from colt.proposers.language.prompt import worded_as_now
 from colt.proposers.poolfile import PoolSpec
 from colt.run.calling import Calling
 from colt.run.loop import TREE, run
@@ -38,6 +39,7 @@ from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program, saved_program
 from colt.tvm.workers import Board
+from colt.world.answers import StableText
 from colt.world.recording import Line, read_recording
 from colt.world.world import Recorded
 
@@ -130,7 +132,7 @@ def load(folder: Path) -> RecordedRun:
     answers = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
     plan, warnings = _read_plan(folder)
-    return RecordedRun(plan, answers, journal, receipt, (*_other_versions(receipt), *warnings))
+    return RecordedRun(plan, answers, journal, receipt, (*_other_versions(receipt), *warnings, *_other_words(answers)))
 
 
 # ---- what was asked for ----
@@ -228,6 +230,13 @@ def _other_versions(receipt: Receipt) -> list[str]:
         for name, version in present.items()
         if receipt.versions.get(name) != version
     ]
+
+
+def _other_words(answers: Sequence[Line]) -> list[str]:
+    texts = [line.answer.text for line in answers if isinstance(line.answer, StableText)]
+    if all(worded_as_now(text) for text in texts):
+        return []
+    return ["an older version of COLT worded the prompts, which are not compared"]
 
 
 # ---- what came of it ----

@@ -159,11 +159,13 @@ class RecordableMeasurer(Measurer):
 class RecordableDesk:
     """Asks language models at the desk that ``make`` makes; in a replay nobody is asked. A :class:`Desk`.
 
-    A replay whose prompts are other ones ends there.
+    A replay whose prompts are other ones ends there, unless they are ``reworded``.
     """
 
-    def __init__(self, outside: World, make: Callable[[], ChatDesk], most: int) -> None:
+    def __init__(self, outside: World, make: Callable[[], ChatDesk], most: int, reworded: bool = False) -> None:
+        """``reworded``: an older version of COLT recorded these prompts, in other words."""
         self.most = most
+        self._reworded = reworded
         self._outside = outside
         self._made = outside.live(make)
         self._out: Mapping[str, str] = {}
@@ -191,7 +193,7 @@ class RecordableDesk:
 
         found = self._outside.take(asked, Returned, answer, quiet=Returned())
         for call in found.calls:
-            if self._prompts.pop(call.ticket, None) != call.prompt:
+            if self._prompts.pop(call.ticket, None) != call.prompt and not self._reworded:
                 raise ReplayError(
                     f"{call.model} was not asked what it is recorded to have been, at ticket {call.ticket}"
                 )

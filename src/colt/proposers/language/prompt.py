@@ -107,6 +107,11 @@ def stable_text(briefing: Briefing, pool: Sequence[MemberInWords]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def worded_as_now(stable: str) -> bool:
+    """Whether a recorded stable text has today's words; an older version of COLT had others."""
+    return all(part in stable for part in (ROLE, LEGEND, ADVICE, ANSWER))
+
+
 def _member(member: MemberInWords) -> str:
     if member.builtin:
         return f"{member.spec.name}: built-in expert, ranked as {member.spec.size_b:g}B parameters, free"
