@@ -533,9 +533,27 @@ def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     recording.write_bytes(before.replace(b"You are large.", b"You are little."))
     assert recording.read_bytes() != before
     assert "was not asked what it is recorded to have been" in str(replayed(tmp_path / "run"))
-    recording.write_bytes(before.replace(b"None has a share", b"Each has a share"))
+    recording.write_bytes(before.replace(b"# Members", b"# Mumbers"))
     assert recording.read_bytes() != before
     assert "the text that every prompt begins with is another one" in str(replayed(tmp_path / "run"))
+
+
+def test_words_of_an_older_version_are_not_compared(
+    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
+) -> None:
+    tune(own_program, tmp_path / "run", pool=models[1], trials=8, config=None)
+    for name, old, new in (
+        ("recording.jsonl", b'"schema":2', b'"schema":1'),
+        ("recording.jsonl", b"You are ", b"This is "),
+        ("recording.jsonl", b"# Members", b"# Models"),
+        ("journal.jsonl", b"constructing openings", b"making openings"),
+    ):
+        content = (tmp_path / "run" / name).read_bytes()
+        assert old in content
+        (tmp_path / "run" / name).write_bytes(content.replace(old, new))
+    replay = replayed(tmp_path / "run")
+    assert replay.identical, str(replay)
+    assert "words are not compared" in " ".join(replay.warnings)
 
 
 @pytest.mark.parametrize("name", ["recording.jsonl", "config.toml", "program.json", "receipt.json"])

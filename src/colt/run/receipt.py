@@ -143,7 +143,7 @@ def _model_parts(plan: Plan, task: Task) -> dict[str, ModelPart]:
             retried=_counts(str(kind) for call in calls for kind in call.retried),
             in_reasoning=sum(call.in_reasoning for call in answered),
             served_as=_counts(others),
-            unusable=desk.models[name].dropped,
+            unusable=desk.models[name].unusable,
             passed=task.search.pool.records[name].passed,
             benched=task.dispatcher.times_benched(name),
             input=spent.input,

@@ -104,7 +104,7 @@ def test_what_was_not_usable_is_counted_and_told_next_time_alone() -> None:
     proposals = [{"why": "", "sketch": None, "edits": edits}]
     proposal = it.read(answered(json.dumps({"proposals": proposals, "next_model": "small"})), seen)
     assert len(proposal.transformations) == 1
-    assert it.dropped >= 1
+    assert it.unusable >= 1
     assert "no.such.knob" in it.request(seen).user
     proposals[0]["edits"] = [good]
     it.read(answered(json.dumps({"proposals": proposals, "next_model": "small"})), seen)
@@ -115,7 +115,7 @@ def test_an_answer_of_no_use_is_an_error_that_is_told() -> None:
     it, seen = model(), observation(SPACE)
     with pytest.raises(ProposalError) as caught:
         it.read(answered("I would rather not."), seen)
-    assert it.dropped == 1
+    assert it.unusable == 1
     assert str(caught.value) in it.request(seen).user
 
 
@@ -125,7 +125,7 @@ def test_a_call_that_failed_is_held_against_the_model_if_it_is_to_blame(kind: Er
     with pytest.raises(ProposalError, match="it broke") as caught:
         it.read(replace_error(kind), seen)
     assert isinstance(caught.value, NotAsked) == kind.blameless
-    assert it.dropped == 0
+    assert it.unusable == 0
 
 
 def replace_error(kind: ErrorKind) -> Call:

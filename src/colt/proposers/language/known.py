@@ -85,7 +85,7 @@ _IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
 
 
 def size_of(model: str) -> Size | None:
-    """The size of a model by the name that an endpoint knows it by: from the tables, else as its name states it."""
+    """The size of a model by its name at an endpoint: from the tables, or else from the name itself."""
     stem = _stem(model)
     if stem in OPEN:
         return Size(OPEN[stem], False)
@@ -98,7 +98,7 @@ def size_of(model: str) -> Size | None:
 
 
 def _stem(model: str) -> str:
-    """``openai/GPT-5-mini-2025-08-07`` is ``gpt-5-mini``: no maker, no tag, no date, no word for how it was tuned."""
+    """``gpt-5-mini`` for ``openai/GPT-5-mini-2025-08-07``: the name without maker, tag, date and kind of tuning."""
     name = model.lower().rsplit("/", 1)[-1]
     head, _, tag = name.partition(":")
     name = f"{head}-{tag}" if f"{head}-{tag}" in OPEN else head  # gpt-oss:20b is Ollama's gpt-oss-20b

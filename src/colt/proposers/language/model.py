@@ -34,8 +34,8 @@ class LanguageModel:
         :meth:`propose` needs it.
         """
         self.spec = spec
-        self.dropped = 0
-        """How many parts of its answers were dropped."""
+        self.unusable = 0
+        """How many parts of its answers were dropped, as the receipt counts them."""
         self._complete = complete
         self._briefing = briefing
         self._space = space
@@ -77,8 +77,8 @@ class LanguageModel:
             )
         except ReplyError as error:
             self._told = error.dropped or (str(error),)
-            self.dropped += max(1, len(error.dropped))
+            self.unusable += max(1, len(error.dropped))
             raise
         self._told = reply.dropped
-        self.dropped += reply.errors
+        self.unusable += reply.errors
         return reply.proposal

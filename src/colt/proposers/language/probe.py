@@ -35,7 +35,7 @@ PATIENCE = RetryPolicy(attempts=2, total_s=60.0)
 COLOURS = ("red", "green", "blue")
 QUESTION = ChatRequest(
     system="You answer in one short English sentence, without any formatting.",
-    user="Which colour has a ripe strawberry?",
+    user="What colour is a ripe strawberry?",
     schema=ReplySchema("proposals", schema(COLOURS)),
 )
 REJECTS = (

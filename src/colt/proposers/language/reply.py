@@ -62,7 +62,7 @@ class ReadReply:
     errors: int
 
 
-def schema(models: Sequence[str]) -> dict[str, Any]:
+def schema(members: Sequence[str]) -> dict[str, Any]:
     """The JSON schema of a reply, in the subset that strict structured outputs take: all fields required, no others.
 
     A null ``sketch`` keeps the node's; a null ``value`` stands for any legal value. ``why`` comes first, so that the
@@ -84,7 +84,7 @@ def schema(models: Sequence[str]) -> dict[str, Any]:
     )
     return _object(
         proposals={"type": "array", "items": proposal, "minItems": 1},
-        next_model={"type": "string", "enum": list(models)},
+        next_model={"type": "string", "enum": list(members)},
     )
 
 

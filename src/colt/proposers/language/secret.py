@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 MASK = "***"
 SHORTEST = 8
-"""A shorter key (``none``, ``EMPTY``) is no secret."""
+"""Shorter keys (``none``, ``EMPTY``) are no secrets."""
 FRAGMENT = 6
 """Fragments of this many characters are masked wherever they occur. Shorter ones would hit ordinary words."""
 EDGE = 4
-"""This many characters from either end of the key are masked in error texts, see :meth:`Secret.masked_error`."""
+"""How many characters of an end of the key :meth:`Secret.masked_error` masks."""
 
 _IN_JSON = re.compile(r"\\u[0-9a-fA-F]{4}|\\.", re.DOTALL)
 _IN_TEXT = re.compile(r"%(?:25)*[0-9a-fA-F]{2}|\\+u00[0-9a-fA-F]{2}|\\+/|&#(?:\d{1,3}|x[0-9a-fA-F]{1,2});")
@@ -35,27 +35,27 @@ class Secret:
         return self._without(self._without(text, _IN_TEXT), None)
 
     def masked_error(self, text: str) -> str:
-        """The same for an error text, which says more of the key.
+        """The same for an error text, where more is masked: a short key too, and the ends of a key.
 
-        Even a short key is masked. So are the first or last :data:`EDGE` characters or more beside a mask of the
-        server's own (``sk-a****wxyz``), and alone unless they are an ordinary word.
+        An end of :data:`EDGE` characters or more is masked beside the server's own mask (``sk-a****wxyz``), and where
+        it stands alone unless it looks like an ordinary word.
         """
         if self._edges is None:
             return text.replace(self._key, MASK) if self._key else text
         return self._edges.sub(MASK, self.masked(text))
 
     def masked_json(self, body: bytes) -> bytes:
-        """The same for a JSON body, which stays valid: an escape is replaced as a whole or not at all."""
+        """A JSON body without fragments of the key. It stays valid: an escape is replaced as a whole or not at all."""
         text = body.decode("utf-8", "surrogateescape")
         return self._without(text, _IN_JSON).encode("utf-8", "surrogateescape")
 
     def _without(self, text: str, escapes: re.Pattern[str] | None) -> str:
-        """The text with each run of fragments masked, where escapes stand for their characters."""
+        """The text with each run of fragments masked; ``escapes`` are read as the characters they stand for."""
         if not self._fragments:
             return text
         plain, starts = (text, range(len(text) + 1)) if escapes is None else _unescaped(text, escapes)
         parts: list[str] = []
-        done = end = 0  # how far the text is copied; where the present run ends in ``plain``
+        done = end = 0  # how far ``text`` is copied; where the current run ends in ``plain``
         for at in range(len(plain) - FRAGMENT + 1):
             if plain[at : at + FRAGMENT] in self._fragments:
                 if at >= end:
@@ -76,7 +76,7 @@ def _edges(secret: str) -> re.Pattern[str]:
 
 
 def _unescaped(text: str, escapes: re.Pattern[str]) -> tuple[str, Sequence[int]]:
-    """The text with its escapes undone, and where each character of that starts in ``text``; last the end."""
+    """The text with its escapes decoded, and the offset in ``text`` of each of its characters and of the end."""
     parts: list[str] = []
     starts: list[int] = []
     done = 0
@@ -89,7 +89,7 @@ def _unescaped(text: str, escapes: re.Pattern[str]) -> tuple[str, Sequence[int]]
 
 
 def _character(escape: str) -> str:
-    """The character that an escape stands for; NUL for those that no key holds."""
+    """The character that an escape stands for; NUL for characters that no key holds."""
     if escape[0] == "&":
         digits = escape[2:-1]
         return chr(int(digits[1:], 16) if digits[0] == "x" else int(digits))
