@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colt.cli.codes import OK
 from colt.cli.output import progress, show
 from colt.cli.parser import add_declared
 from colt.errors import InputError
@@ -116,7 +117,7 @@ def _tune(made: Plan, json: bool) -> int:
     else:
         show(result_table(result.receipt))
         print(f"run directory: {made.run_dir}")
-    return 0
+    return OK
 
 
 def _estimate(made: Plan, json: bool) -> int:
@@ -127,4 +128,4 @@ def _estimate(made: Plan, json: bool) -> int:
         print(to_json(found))
     else:
         show(forecast_table(found))
-    return 0
+    return OK
