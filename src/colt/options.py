@@ -105,7 +105,7 @@ class SearchConfig:
         known = list(options_of(cls))
         for name in values:
             if name not in known:
-                raise InputError(f"unknown search option {name!r}; {did_you_mean(name, known)}")
+                raise InputError(f"unknown search option {name!r}; {did_you_mean(str(name), known)}")
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
