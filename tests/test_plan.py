@@ -116,7 +116,9 @@ def test_settings_by_name_go_over_the_preset_for_the_pool(pool: str) -> None:
     assert plan("gemv", config={"rollouts": 1}).config == SearchConfig(rollouts=1)
     with pytest.raises(InputError, match="unknown search option 'rolouts'; did you mean rollouts"):
         plan("gemv", config={"rolouts": 1})
-    with pytest.raises(InputError, match="config is a str; it takes a SearchConfig"):
+    with pytest.raises(InputError, match="unknown search option 3"):
+        plan("gemv", config={3: 1})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="config is of type str; it takes a SearchConfig"):
         plan("gemv", config="paper")  # type: ignore[arg-type]
 
 
@@ -223,11 +225,11 @@ def test_configs_of_older_runs_lack_newer_options() -> None:
         ("run", {"threads": True}, "threads is True"),
         ("run", {"exact_math": 1}, "exact_math is 1; it takes True or False"),
         ("run", {"max_usd": float("nan")}, "max_usd is nan; it takes a number of dollars"),
-        ("run", {"size": 3}, "size is 3; it takes a text"),
+        ("run", {"size": 3}, "size is 3; it takes text"),
         ("run", {"rpc": "board"}, "rpc is 'board'"),
         ("run", {"space": "outer"}, "space is 'outer'; it takes one of colt, metaschedule"),
-        ("run", {"name": ["gemv"]}, "name takes a text"),
-        ("run", {"target": {"kind": "llvm"}}, "target takes a text"),
+        ("run", {"name": ["gemv"]}, "name takes text"),
+        ("run", {"target": {"kind": "llvm"}}, "target takes text"),
         ("run", {"run_dir": "/"}, "unknown option 'run_dir'"),
         ("search", {"rolouts": 1}, "unknown search option 'rolouts'; did you mean rollouts"),
         ("search", {"rollouts": -1}, "rollouts is -1"),

@@ -26,55 +26,70 @@ MODELS = "language models, for pools that have any"
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """The search's constants (paper sections in brackets). Construct with :meth:`preset` or directly."""
+    """The settings of the search."""
 
     exploration: float = option(0.5, "c, the weight of exploration in the tree policy", low=0, high=100)
-    size_weight: float = option(0.5, "lambda, how far the tree policy leans towards small models", low=0, high=1)
+    size_weight: float = option(0.5, "lambda, how strongly the tree policy prefers small members", low=0, high=1)
     branching: int = option(2, "children of a node before widening", low=1, high=64)
     widening_coefficient: float = option(
-        1.0, "a node may have max(branching, coefficient * visits ^ exponent) children; 0 is off", low=0, high=100
+        1.0,
+        "a node may have max(branching, coefficient * visits ^ exponent) children; 0 turns widening off",
+        low=0,
+        high=100,
     )
     widening_exponent: float = option(0.25, "the exponent of progressive widening", low=0, high=1)
-    root_width: int = option(8, "openings: children of the untuned program", low=1, high=1000)
+    root_width: int = option(8, "children of the untuned program, the openings", low=1, high=1000)
     constructed: int = option(12, "schedules that the architect constructs as possible openings", low=0, high=1000)
     sampled: int = option(48, "random schedules drawn as possible openings", low=0, high=1000)
     deal: str = option(
-        "pool", "who is asked next at the openings: dealt over the pool, or the largest", choices=("pool", "largest")
+        "pool",
+        "who is asked next at the openings: all members of the pool in turn, or the largest",
+        choices=("pool", "largest"),
     )
     model_openings: int = option(
-        0, "places at the root beside root_width, for which language models are asked in one call", low=0, high=64
+        0, "further children of the untuned program, for which language models are asked in one call", low=0, high=64
     )
     alteration_period: int = option(
-        2, "K: the largest model takes over at every K-th regression in a row; 0 is off", low=0, high=1000
+        2, "K: the largest member takes over at every K-th regression in a row; 0 turns that off", low=0, high=1000
     )
     dead_end_limit: int = option(5, "failed expansions after which a node closes", low=1, high=1000)
     fallback_tries: int = option(
-        4, "random transformations tried in place of an unusable one before the expansion fails", low=1, high=100
+        4, "random transformations tried after an unusable one before the expansion fails", low=1, high=100
     )
-    rollouts: int = option(2, "random legal edits whose mean predicted value makes a new node's value", low=0, high=64)
-    iterations_per_trial: int = option(2, "iterations of the search for every trial", low=1, high=1000)
+    rollouts: int = option(
+        2, "random legal edits whose mean predicted value becomes the value of a new node", low=0, high=64
+    )
+    iterations_per_trial: int = option(2, "iterations of the search per trial", low=1, high=1000)
     batch_size: int = option(8, "trials measured before the tree is revalued", low=1, high=1024)
     epsilon: float = option(0.05, "share of trials picked at random instead of by the scorer", low=0, high=1)
     equal_promise: float = option(
-        0.05, "of schedules predicted within this share the one that builds fastest is measured first", low=0, high=10
+        0.05,
+        "among schedules predicted within this share of the best, the one that builds fastest is measured first",
+        low=0,
+        high=10,
     )
     commit_order: str = option(
         "ticket",
-        "whether answers of models in flight take effect as they arrive, or in the order of their tickets",
+        "when answers of language models take effect: on arrival, or in the order of their tickets",
         choices=("arrival", "ticket"),
     )
     value: str = option(
         "log", "how a latency becomes a value: 1/(1+ln(lat/best)) or best/lat", choices=("log", "ratio")
     )
     proposals_per_call: int = option(
-        1, "alternative transformations asked of one call; 0 is as many as its price suggests", low=0, high=64
+        1,
+        "alternative transformations that one call asks for; 0 derives the number from the models' prices",
+        low=0,
+        high=64,
     )
-    calls_in_flight: int = option(16, "calls of language models that may be under way at once", low=1, high=256)
+    calls_in_flight: int = option(16, "calls of language models that may be in flight at once", low=1, high=256)
     cost_model: str = option(
-        "auto", "whether a learned cost model may take over once it has proved itself", choices=("auto", "off")
+        "auto", "whether a learned cost model takes over once it has proved itself", choices=("auto", "off")
     )
-    cost_model_warmup: int = option(64, "measured schedules before the cost model is first tried", low=8, high=100000)
-    cost_model_min_rank: float = option(0.5, "held-out rank correlation that it must exceed", low=-1, high=1)
+    cost_model_warmup: int = option(64, "schedules measured before the cost model is first tried", low=8, high=100000)
+    cost_model_min_rank: float = option(
+        0.5, "rank correlation on held-out schedules that the cost model must exceed", low=-1, high=1
+    )
 
     def __post_init__(self) -> None:
         check_all(self)
@@ -88,11 +103,11 @@ class SearchConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SearchConfig:
-        """From names and values, as read from a config file."""
+        """From names and values, as a config file holds them. Raises :class:`InputError`."""
         known = list(options_of(cls))
         for name in values:
             if name not in known:
-                raise InputError(f"unknown search option {name!r}; {did_you_mean(name, known)}")
+                raise InputError(f"unknown search option {name!r}; {did_you_mean(str(name), known)}")
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -102,10 +117,10 @@ class SearchConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    # For pools with language models: a call is slow and its prompt is paid once, so that it is asked for several
-    # alternatives, for which nodes have places; and nobody waits for an earlier one.
+    # For pools with language models. A call is slow and its prompt is paid once, so it asks for several alternatives,
+    # and nodes have room for them. Answers take effect on arrival, so none waits for an earlier one.
     "models": {"branching": 4, "proposals_per_call": 0, "model_openings": 6, "commit_order": "arrival"},
-    # As in the paper and its released code: one proposal a call, the raw ratio as value, no widening.
+    # As in the paper and its released code: one proposal per call, the raw ratio as value, no widening.
     "paper": {
         "exploration": math.sqrt(2),
         "widening_coefficient": 0.0,

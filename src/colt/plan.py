@@ -13,7 +13,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.measure.base import Pace
-from colt.options import MODELS, Budget, SearchConfig, SpaceKind, TuneOptions
+from colt.options import MODELS, PRESETS, Budget, SearchConfig, SpaceKind, TuneOptions
 from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
 from colt.proposers.members import TABLE, PoolSpec
@@ -139,7 +139,7 @@ class Plan:
                 raise InputError(f"the table {RUN} has no {name}")
         for name in ("program", "name", "method", "target"):
             if not isinstance(run[name], str):
-                raise InputError(f"{name} takes a text")
+                raise InputError(f"{name} takes text")
         space = run.get("space", SpaceKind.COLT)
         if space not in list(SpaceKind):
             raise InputError(f"space is {space!r}; it takes one of {', '.join(SpaceKind)}")
@@ -203,15 +203,17 @@ def _pace(table: object) -> Pace:
         raise InputError(f"the table {PACE} is not one of a run: {error}") from None
 
 
-def _search_config(asked: SearchConfig | Mapping[str, Any] | None, pool: PoolSpec) -> SearchConfig:
+def _search_config(asked: object, pool: PoolSpec) -> SearchConfig:
     """The settings of the search. The preset, unless the user chose one, and the number of alternatives in a call
     follow from the pool."""
     if isinstance(asked, SearchConfig):
         config = asked
     elif asked is None or isinstance(asked, Mapping):
-        config = SearchConfig.preset("models" if pool.models else "default", **(asked or {}))
+        preset = PRESETS["models" if pool.models else "default"]
+        config = SearchConfig.from_mapping({**preset, **(asked or {})})
     else:
-        raise DECLARED["config"].error(f"is a {type(asked).__name__}; it takes a SearchConfig, or settings by name")
+        wanted = "a SearchConfig, or settings by name"
+        raise DECLARED["config"].error(f"is of type {type(asked).__name__}; it takes {wanted}")
     if config.proposals_per_call:
         return config
     return replace(config, proposals_per_call=alternatives_per_call(pool.models) if pool.models else 1)

@@ -17,7 +17,8 @@ import pytest
 
 import colt
 from colt import events
-from colt.cli import app, main
+from colt.cli import main
+from colt.cli.codes import INTERRUPTED
 from colt.measure.base import Limits
 from colt.run import compare, context
 from colt.store.receipt import Receipt, load_receipt
@@ -364,6 +365,6 @@ def test_a_second_ctrl_c_drops_the_run(pool_runs: PoolRuns, thinking: list[ChatS
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=LONG_S / 2)
-    assert child.returncode == app.INTERRUPTED, err
+    assert child.returncode == INTERRUPTED, err
     assert "Traceback" not in err
     assert not (pool_runs.folder / "run" / "receipt.json").exists()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from colt.cli import bench, export, hardware, pool, replay, show, tune, workloads
+from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.parser import Parser
 from colt.errors import ColtError
 from colt.util.declared import OptionError
@@ -15,15 +16,10 @@ from colt.util.version import __version__
 
 COMMANDS = (tune, show, replay, export, bench, pool, workloads, hardware)
 """In the order of the help."""
-USAGE_ERROR = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code.
-
-    It is 0, 2 for bad input, 130 after Ctrl-C, or 1 for a pool of which not all is usable and a replay that differs.
-    """
+    """Run a command; returns its exit code, see :mod:`colt.cli.codes`."""
     try:
         given = parser().parse_args(arguments)
         code: int = given.run_command(given)
@@ -31,15 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except ColtError as error:
         print(f"colt: {error.with_flags() if isinstance(error, OptionError) else error}", file=sys.stderr)
-        return USAGE_ERROR
+        return BAD_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
-        return 0
+        return OK
     except OSError as error:
         print(f"colt: {error.filename or 'the output'} cannot be written: {error.strerror or error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
-        return USAGE_ERROR
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("colt: interrupted", file=sys.stderr)
         return INTERRUPTED

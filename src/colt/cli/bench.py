@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from colt.cli.codes import INTERRUPTED, OK
 from colt.cli.parser import integer
 from colt.errors import InputError
-
-INTERRUPTED = 130
 
 
 def add(commands: Any) -> None:
@@ -89,4 +88,4 @@ def run_command(given: argparse.Namespace) -> int:
         return INTERRUPTED
     print(report)
     print(f"written to {out / REPORT}")
-    return 0
+    return OK

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from colt.cli.codes import OK
+
 
 def add(commands: Any) -> None:
     """Add the command."""
@@ -23,4 +25,4 @@ def run_command(given: argparse.Namespace) -> int:
     receipt = load_receipt(Path(given.run))
     output = export_kernel(Path(given.run), receipt, Path(given.output))
     print(f"wrote {output}; load and call it so:\n\n{loading_lines(output, receipt)}")
-    return 0
+    return OK

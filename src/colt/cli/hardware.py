@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from colt.cli.codes import OK
 from colt.cli.output import show
 from colt.cli.parser import integer
 
@@ -30,4 +31,4 @@ def run_command(given: argparse.Namespace) -> int:
     for name, value in hardware_rows(hardware_with_peaks(threads, given.refresh)):
         table.add_row(name, value)
     show(table)
-    return 0
+    return OK

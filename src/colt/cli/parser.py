@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
         except argparse.ArgumentError as error:
             self.error(_in_words(error))
         if left:
-            self.error(f"{self.prog} has no use for {' '.join(left)}")
+            self.error(f"unexpected argument{'s' if len(left) > 1 else ''}: {' '.join(left)}")
         return parsed, left
 
     def error(self, message: str) -> NoReturn:
@@ -57,13 +57,13 @@ class Parser(argparse.ArgumentParser):
             if name.startswith("--") and not any(option.startswith(name) for option in known):
                 near = nearest(name, known)
                 meant = f"; did you mean {near[0]}?" if near else ""
-                self.error(f"{name} is no option of {self.prog}{meant}")
+                self.error(f"{self.prog} has no option {name}{meant}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """argparse calls this for the name of a command; no other argument has choices."""
         if action.choices is not None and value not in action.choices:
             hint = did_you_mean(str(value), [str(choice) for choice in action.choices])
-            self.error(f"{value!r} is no command of {self.prog}; {hint}")
+            self.error(f"{self.prog} has no command {value!r}; {hint}")
 
 
 def _in_words(error: argparse.ArgumentError) -> str:

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from colt.cli.codes import OK, SOME_UNUSABLE
 from colt.cli.output import show
-
-SOME_UNUSABLE = 1
 
 
 def add(commands: Any) -> None:
@@ -42,4 +41,4 @@ def run_command(given: argparse.Namespace) -> int:
         print(probe.to_json(findings))
     else:
         show(probe.table(findings) if findings else "the pool has built-in experts alone; there is nothing to probe")
-    return 0 if all(finding.usable for finding in findings) else SOME_UNUSABLE
+    return OK if all(finding.usable for finding in findings) else SOME_UNUSABLE

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from colt.cli.codes import DIFFERENT, OK
 from colt.cli.output import progress
-
-DIFFERENT = 1
 
 
 def add(commands: Any) -> None:
@@ -31,4 +30,4 @@ def run_command(given: argparse.Namespace) -> int:
     with progress(run.plan.budget.trials) as view:
         replay = run.replay([view])
     print(replay)
-    return 0 if replay.identical else DIFFERENT
+    return OK if replay.identical else DIFFERENT

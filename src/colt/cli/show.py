@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from colt.cli.codes import OK
 from colt.cli.output import show
 
 
@@ -27,4 +28,4 @@ def run_command(given: argparse.Namespace) -> int:
         print(receipt.to_json().decode(), end="")
     else:
         show(result_table(printable(receipt)))
-    return 0
+    return OK

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colt.cli.codes import OK
 from colt.cli.output import progress, show
 from colt.cli.parser import add_declared
 from colt.errors import InputError
@@ -125,7 +126,7 @@ def _tune(made: Plan, json: bool) -> int:
         print(f"run directory: {made.run_dir}")
     if result.storage_failure is not None:
         raise result.storage_failure
-    return 0
+    return OK
 
 
 def _estimate(made: Plan, json: bool) -> int:
@@ -136,4 +137,4 @@ def _estimate(made: Plan, json: bool) -> int:
         print(to_json(found))
     else:
         show(forecast_table(found))
-    return 0
+    return OK

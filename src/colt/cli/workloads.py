@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from colt.cli.codes import OK
 from colt.cli.output import show
 
 
@@ -31,4 +32,4 @@ def run_command(given: argparse.Namespace) -> int:
                 flops, megabytes = workload.flops(size) / 1e9, workload.min_bytes(size) / 1e6
                 table.add_row(name, size, arguments, f"{flops:.3f}", f"{megabytes:.1f}")
         show(table)
-    return 0
+    return OK

@@ -64,7 +64,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_pool(pool: str | Path | Sequence[str] | None) -> PoolSpec:
-    """A pool file (a path that ends in ``.toml``), or names of built-in experts: a sequence, or a text with commas.
+    """A pool file (a path that ends in ``.toml``), or names of built-in experts: a sequence, or text with commas.
 
     All built-in experts if left out. Raises :class:`InputError`.
     """
@@ -202,7 +202,7 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            self.refuse(key, f"{key} takes a text of one line")
+            self.refuse(key, f"{key} takes one line of text")
         return value
 
     def _flag(self, key: str) -> bool | None:

@@ -1,7 +1,7 @@
 """What a run would cost, before anything is asked or measured: ``colt tune --dry-run``.
 
-The prompts are real ones, of the opening call and of the first nodes; what models will answer, whom they will name next
-and how much of a prompt a provider serves from its cache is assumed.
+The prompts are real: those of the opening call and of the first nodes. The length of answers, their share of the trials
+and the share of a prompt that providers serve from their caches are assumed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.machine import detect, load_peaks
-from colt.plan import Plan
+from colt.plan import DECLARED, Plan
 from colt.proposers.language.alternatives import TYPICAL_PROPOSAL
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.money import Usage, dollars
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 CHARACTERS_PER_TOKEN = 2.8
-"""Of prompts that are half numbers and brackets."""
+"""Prompts are half numbers and brackets, which make short tokens."""
 CACHED = 0.5
-"""Share of the stable text that a provider with a price for it serves from its cache."""
+"""The share of the stable text that a provider with a price for cached input serves from its cache."""
 SHARE = 0.5
-"""Of the trials that come from models; a run that models answer quickly may have more."""
+"""The share of trials that language models propose; it is larger in runs that they answer quickly."""
 USED = 0.6
-"""Of alternatives that become trials; others are known already, not usable, or left over at the end."""
+"""The share of alternatives that become trials; others are known already, unusable, or left over at the end."""
 LOOKED_AT = 4
-"""Tickets whose prompts are made."""
+"""How many tickets prompts are made for."""
 
 
 class ModelForecast(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a model in dollars: what it will about cost, what is set aside for it; ``None`` without prices."""
+    """One call of a model in dollars: what it probably costs, and what is set aside for it; ``None`` without prices."""
 
     typical_usd: float | None
     worst_usd: float | None
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """About how many calls a run makes, of how many tokens, and what that costs.
+    """About how many calls a run makes, of how many tokens each, and what they cost.
 
-    ``usd`` is for calls dealt evenly over the models, ``usd_if_dearest`` if all were the dearest model's; ``None``
-    where a price is not known. ``within`` says what the ceilings make of it.
+    ``usd`` assumes calls dealt evenly over the models, ``usd_if_dearest`` that the dearest model gets all; both are
+    ``None`` if a price is not known. ``within`` says what the ceilings leave of the calls.
     """
 
     trials: int
@@ -98,7 +98,7 @@ def forecast(plan: Plan) -> Forecast:
 
 
 def _prompts(plan: Plan) -> tuple[str, list[str]]:
-    """The stable text, and what the first calls would add to it."""
+    """The stable text, and what each of the first calls would add to it."""
     space = TvmSpace.generated(plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math)
     found = detect()
     hardware = dataclasses.replace(found, peaks=load_peaks(found, plan.threads) or found.peaks)
@@ -133,19 +133,20 @@ def _within(plan: Plan, models: dict[str, ModelForecast], calls: int, usage: Usa
             if one.worst_usd is not None and Decimal(str(one.worst_usd)) > ceilings.usd:
                 lines.append(f"{name} cannot be called at all: ${one.worst_usd:.4f} is set aside for a call")
     if ceilings.calls is not None and ceilings.calls < calls:
-        lines.append(f"max-calls allows {ceilings.calls} of about {calls} calls")
+        lines.append(f"{DECLARED['max_calls'].flag} allows {ceilings.calls} of about {calls} calls")
     if ceilings.tokens is not None and ceilings.tokens < calls * usage.total:
-        lines.append(f"max-tokens allows about {ceilings.tokens // usage.total} of about {calls} calls")
+        allowed = ceilings.tokens // usage.total
+        lines.append(f"{DECLARED['max_tokens'].flag} allows about {allowed} of about {calls} calls")
     return lines
 
 
 def to_json(found: Forecast) -> str:
-    """Indented."""
+    """Indented JSON."""
     return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
 
 
 def forecast_table(found: Forecast) -> RenderableType:
-    """For people."""
+    """A table for people."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text

@@ -40,7 +40,7 @@ _NOUNS = {
     Kind.NUMBER: "a number",
     Kind.DOLLARS: "a number of dollars",
     Kind.FLAG: "True or False",
-    Kind.TEXT: "a text",
+    Kind.TEXT: "text",
     Kind.OTHER: "any object",
 }
 _PARSERS: dict[Kind, Callable[[str], object]] = {Kind.INTEGER: int, Kind.NUMBER: float, Kind.DOLLARS: Decimal}

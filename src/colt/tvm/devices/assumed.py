@@ -16,11 +16,11 @@ from colt.machine.machine import ASSUMED_L1D, ASSUMED_L2, ASSUMED_SIMD
 from colt.tvm.devices.host import (
     architecture_of,
     available_cores,
-    first_line,
     known_cpus,
     resolve_target,
     target_config,
 )
+from colt.util.text import first_line
 
 _NEON_32 = Simd("NEON", 128, 16)
 _RISCV_REGISTERS = 32
@@ -69,7 +69,7 @@ def resolve_board_target(wanted: str | Mapping[str, Any] | Target | None, thread
         target = Target(config)
         known = known_cpus(config.get("mtriple"))
     except (ValueError, TypeError, tvm.error.InternalError) as error:
-        raise InputError(f"target {wanted!r} is not understood: {first_line(error)}. {_ACCEPTED}") from None
+        raise InputError(f"target {wanted!r} is not understood: {first_line(error).rstrip('.')}. {_ACCEPTED}") from None
     cores, cpu = int(target.attrs["num-cores"]), target.attrs.get("mcpu")
     if cores < 1:
         raise InputError(f"target num-cores is {cores}; it takes an integer of at least 1")

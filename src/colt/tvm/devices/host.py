@@ -19,6 +19,7 @@ import tvm
 from tvm.target import Target, codegen
 
 from colt.errors import InputError
+from colt.util.text import first_line
 
 _INTRINSICS = "tvm.s_tir.tensor_intrin"
 
@@ -93,7 +94,7 @@ def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int
             config.setdefault("num-cores", threads)
         target = Target(config)
     except (ValueError, TypeError, tvm.error.InternalError) as error:
-        raise InputError(f"target {wanted!r} is not understood: {first_line(error)}. {_ACCEPTED}") from None
+        raise InputError(f"target {wanted!r} is not understood: {first_line(error).rstrip('.')}. {_ACCEPTED}") from None
     _require_usable(target)
     return target
 
@@ -187,8 +188,3 @@ def known_cpus(triple: str | None) -> set[str]:
 
 def _host_cpu() -> str:
     return str(codegen.llvm_get_system_cpu())
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's text, without a full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -16,6 +16,8 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 from tvm.s_tir.meta_schedule.schedule_rule import MultiLevelTiling, PyScheduleRule, ReuseType
 
+from colt.util.text import first_line
+
 RULE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError and InternalError are RuntimeErrors
 
 
@@ -26,8 +28,7 @@ class Crashes:
         self._counts: Counter[tuple[str, str, str, bool]] = Counter()
 
     def add(self, rule: str, block: str, error: BaseException, substituted: bool) -> None:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        self._counts[rule, block, first_line, substituted] += 1
+        self._counts[rule, block, first_line(error), substituted] += 1
 
     def messages(self) -> tuple[str, ...]:
         """One line for each rule and block, in the order of their first crash."""

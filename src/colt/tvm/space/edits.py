@@ -6,13 +6,13 @@ the replay, so only its form is checked here; ``colt.tvm.space.realise`` does th
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from colt.errors import IllegalEdit
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Edit, Jump, Knob, LocationKnob, Value, neighbours
+from colt.util.text import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def require_known(edits: Iterable[str], knobs: Sequence[Knob]) -> None:
     names = [knob.name for knob in knobs]
     for name in edits:
         if name not in names:
-            near = difflib.get_close_matches(name[:80], names, cutoff=0.5)
+            near = nearest(name, names)
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names) or 'none'}"
             raise IllegalEdit(f"there is no knob {brief(name)} here; {hint}")
 

@@ -8,6 +8,7 @@ from typing import Any
 from tvm import s_tir
 
 from colt.errors import Rejected
+from colt.util.text import first_line
 
 Decide = Callable[[int, Any, Any, Any], Any]
 """Called for each instruction with its number, the schedule so far, the live inputs and the decision in the trace;
@@ -43,7 +44,7 @@ class Replayer:
             trace.apply_to_schedule(schedule, remove_postproc=True, decision_provider=provider)
         except _TVM_ERRORS as error:
             provider.raise_failure()
-            raise Rejected(f"schedule primitive {provider.kind} failed: {_reason(error)}") from error
+            raise Rejected(f"schedule primitive {provider.kind} failed: {first_line(error)}") from error
         provider.raise_failure()
         return schedule
 
@@ -55,7 +56,7 @@ class Replayer:
             try:
                 fine = postproc.apply(schedule)
             except _TVM_ERRORS as error:
-                raise Rejected(f"post-processor {name} failed: {_reason(error)}") from error
+                raise Rejected(f"post-processor {name} failed: {first_line(error)}") from error
             if not fine:
                 raise Rejected(f"post-processor {name} refused the program")
 
@@ -82,7 +83,3 @@ class _Provider:
     def raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

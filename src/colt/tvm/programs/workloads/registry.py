@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import Any, Literal
 
 from colt.errors import InputError
 from colt.tvm.programs.workloads.base import Workload
+from colt.util.text import nearest
 
 Group = Literal["main", "held-out"]
 
@@ -68,7 +68,7 @@ def get(name: str) -> Workload[Any]:
 
 def _hint(name: str) -> str:
     everything = [known for group in _NAMES.values() for known in group]
-    near = difflib.get_close_matches(name.lower(), everything, cutoff=0.5)
+    near = nearest(name.lower(), everything)
     near += [known for known in everything if name and name.lower() in known and known not in near]
     listed = ", ".join(everything)
     return f"did you mean {' or '.join(near)}? There are {listed}" if near else f"there are {listed}"

@@ -29,6 +29,7 @@ from colt.tvm.sketches.structured.prepare import (
 )
 from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_in_lanes, shape_of, shape_of_fold
 from colt.tvm.sketches.structured.words import describe
+from colt.util.text import first_line
 
 PACKED, PADDED, TRANSPOSED, IN_LANES = "packed", "padded", "transposed", "in-lanes"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
@@ -57,7 +58,7 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
         try:
             prepared = _prepare(mod, bits, seed, shapes)
         except RULE_ERRORS as error:
-            messages.append(f"structured sketches are left out: {_reason(error)}")
+            messages.append(f"structured sketches are left out: {first_line(error)}")
             continue
         if prepared is None:
             continue
@@ -65,7 +66,7 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
             try:
                 designs.append(_design(prepared, name, groups, threads, long_sums))
             except RULE_ERRORS as error:
-                messages.append(f"structured sketch {name} is left out: {_reason(error)}")
+                messages.append(f"structured sketch {name} is left out: {first_line(error)}")
     return designs, messages
 
 
@@ -162,7 +163,3 @@ def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, l
         emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts)
     summary = describe(prepared.flow, prepared.shapes, groups, prepared.packed, long_sums)
     return Design(prepared.variant, schedule.trace, name, summary)
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
