@@ -103,5 +103,5 @@ def die_with_parent(parent: int | None = None) -> None:
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if parent is not None and os.getppid() != parent:  # it has ended before Linux was told
+    if parent is not None and os.getppid() != parent:  # it ended before the call
         os.kill(os.getpid(), signal.SIGKILL)

@@ -18,7 +18,7 @@ FAILED_SECONDS = 1e10
 
 
 class DatabaseFile:
-    """A new file to which TVM appends lines. TVM does not notice that a disk is full, so somebody has to look."""
+    """A new file to which TVM appends lines. TVM does not notice a full disk, so the file is looked at afterwards."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -95,7 +95,7 @@ class WorkerProcess:
         return self._child.last_words(_LAST_WORDS_BYTES)
 
     def stop(self) -> None:
-        """Kill the process and all that it started; whoever listens to it learns so. For any thread."""
+        """Kill the process and all that it started; :meth:`receive` then raises. For any thread."""
         self._child.stop()
 
     def kill(self) -> None:
