@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from colt.bench.config import Cell
 from colt.bench.directory import LOG, BenchDirectory
 from colt.bench.records import CellRecord
 from colt.machine import CACHE_VARIABLE
+from colt.util.process import Child, describe_status
 
 FLOOR_SECONDS = 900.0
 SECONDS_PER_TRIAL = 60.0
@@ -61,22 +61,14 @@ def _environment(directory: BenchDirectory, cell: Cell) -> dict[str, str]:
 
 def _run(command: list[str], log: Path, seconds: float, environment: dict[str, str]) -> str:
     """Run the command and return how the process died; empty if it exited with status 0."""
-    with log.open("wb") as output:
-        # A new session: only this process gets a Ctrl-C, and kills the other one at once.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
-        )
-        try:
-            status = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return f"it took more than {seconds:.0f} s; {_last_words(log)}"
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}; {_last_words(log)}"
-    return f"exited with status {status}; {_last_words(log)}" if status else ""
+    child = Child(command, log=log, env=environment)
+    try:
+        status = child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"it took more than {seconds:.0f} s; {_last_words(log)}"
+    finally:
+        child.end()
+    return f"{describe_status(status)}; {_last_words(log)}" if status else ""
 
 
 def _last_words(log: Path) -> str:

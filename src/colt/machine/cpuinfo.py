@@ -1,6 +1,4 @@
-"""What Linux says about the processor: text and files in, plain values out. Machine-independent, so that tests can
-feed it other machines.
-"""
+"""What Linux says about the processor: text and files in, plain values out. Tests feed it those of other machines."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ _ARM = (({"asimd"}, Simd("NEON", 128, 32)),)
 
 
 def parse_cpuinfo(text: str) -> Processor:
-    """Read ``/proc/cpuinfo`` of an x86 or ARM machine; what it leaves out is called unknown."""
+    """Read ``/proc/cpuinfo`` of an x86 or ARM machine; what is not there is ``unknown``."""
     fields: dict[str, str] = {}
     for line in text.splitlines():
         key, separator, value = line.partition(":")
@@ -109,7 +107,7 @@ def parse_getconf(text: str, cores: int) -> dict[int, Cache]:
 
 
 def parse_size(text: str) -> int:
-    """``32K`` and the like in bytes. Raises ValueError for anything else, and for nothing at all."""
+    """The bytes of a size such as ``32K``. Raises ValueError."""
     match = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
     size = int(match[1]) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]] if match else 0
     if size == 0:

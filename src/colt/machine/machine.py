@@ -21,7 +21,7 @@ ASSUMED_L2 = Cache(256 * 2**10, 1)
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A machine as far as schedules care. ``assumed`` names the fields that are defaults because Linux is silent."""
+    """What matters to schedules about a machine. ``assumed`` names the fields that Linux does not tell."""
 
     cpu: str
     cpu_identity: str
@@ -39,7 +39,7 @@ class Hardware:
 
     @property
     def last_level_cache(self) -> Cache:
-        """The largest of the caches that the cores share, or what comes nearest."""
+        """L3, or L2 on a machine without one."""
         return self.l3 or self.l2
 
     def fingerprint(self) -> str:
@@ -72,7 +72,7 @@ def detect(cpuinfo: Path = Path("/proc/cpuinfo"), cpus: Path = Path("/sys/device
 
 
 def _system_caches(cores: int) -> dict[int, Cache]:
-    """The second source, for machines whose ``/sys`` says nothing about caches; nothing if it says nothing either."""
+    """Caches by level from ``getconf``, for machines whose ``/sys`` has none; empty if it has none either."""
     try:
         answer = subprocess.run(["getconf", "-a"], capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -29,11 +29,11 @@ class Peaks:
 
     @property
     def measured(self) -> bool:
-        """Whether all is known."""
+        """Whether all three figures are known."""
         return None not in (self.fma_gflops_1_thread, self.fma_gflops_all_threads, self.bandwidth_gbs)
 
     def at_least(self, seen: Peaks) -> Peaks:
-        """These with every figure that ``seen`` has higher taken from there: a peak is the most that was ever seen."""
+        """The higher of both for every figure: a peak is the most that was ever seen."""
         higher = self
         if (seen.fma_gflops_1_thread or 0.0) > (self.fma_gflops_1_thread or 0.0):
             higher = replace(higher, fma_gflops_1_thread=seen.fma_gflops_1_thread)
@@ -46,12 +46,12 @@ class Peaks:
 
     @classmethod
     def from_record(cls, record: object) -> Peaks:
-        """Measured peaks from JSON; one without ``fma_pattern`` is of the FMA loop.
+        """Measured peaks from JSON. Without ``fma_pattern`` the FMA loop reached them.
 
         Raises
         ------
         ValueError
-            A field is missing, unknown, or of no plausible value.
+            A field is missing, unknown, or not plausible.
         """
         names = {item.name for item in fields(cls)}
         if not isinstance(record, dict) or set(record) | {"fma_pattern"} != names:

@@ -1,7 +1,7 @@
-"""How long this process's threads have waited for a core while they wanted to run, from Linux's scheduler statistics.
+"""How long this process's threads have waited for a core while they could run, from Linux's scheduler statistics.
 
-That is what another load on the machine takes away, known for the very kernel that is timed. A virtual machine's host
-is not seen here: the reference kernel of :mod:`colt.tvm.workers.noise` is for that.
+That is the time that other loads on the machine take from the kernel that is timed. The host of a virtual machine does
+not show here; the reference kernel of :mod:`colt.tvm.workers.noise` is for that.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Queued:
     """Shares of the time, below 1, that threads were runnable without running; 0 where Linux does not say."""
 
     mine: float = 0.0
-    """Of the thread that calls kernels: so much longer they took at least."""
+    """The share of the thread that calls kernels; they took at least that much longer."""
     most: float = 0.0
-    """Of the thread that waited most. It may have had nothing to do: threads of a pool spin between kernels."""
+    """The largest share of any thread. It may have had nothing to do: threads of a pool spin between kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Crew:
 
     caller: int
     queued: Mapping[int, float]
-    """For each thread how long it has been runnable without running, all its life, in seconds."""
+    """For each thread the seconds that it has been runnable without running, since it started."""
 
 
 def this_crew() -> dict[int, Crew]:
@@ -42,7 +42,7 @@ def this_crew() -> dict[int, Crew]:
 
 
 class QueueWatch:
-    """Watches from its making on. ``crews`` are those that have called kernels, ended ones among them, by number."""
+    """Watches from its creation on. ``crews`` gives all that have called kernels, ended ones included, by number."""
 
     def __init__(self, crews: Callable[[], Mapping[int, Crew]] = this_crew) -> None:
         self._crews = crews
@@ -50,7 +50,7 @@ class QueueWatch:
         self._before = crews()
 
     def shares(self) -> Queued:
-        """Of the time since. Crews work one after the other, so that what they have waited adds up."""
+        """The shares of the time since then. Crews work one after the other, so their waiting adds up."""
         passed = monotonic() - self._started
         if passed <= 0:
             return Queued()
@@ -64,14 +64,14 @@ class QueueWatch:
 
 
 class NotWatched(QueueWatch):
-    """For kernels that run elsewhere: what this process waits for says nothing about them."""
+    """Kernels run elsewhere: what this process waits for says nothing about them."""
 
     def shares(self) -> Queued:
         return Queued()
 
 
 def queued_seconds() -> dict[int, float]:
-    """For each thread of this process how long it has been runnable without running, all its life."""
+    """For each thread of this process the seconds that it has been runnable without running, since it started."""
     found = {}
     for task in _TASKS.glob("*"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end; some kernels have no such file

@@ -31,7 +31,7 @@ class Roofline:
 class Work:
     """What one run of a program has to do at least.
 
-    Say ``in_cache`` for arguments that stay in the last-level cache from run to run: memory does not bound those.
+    ``in_cache`` says that the arguments stay in the last-level cache from run to run, so that memory is no bound.
     """
 
     flops: float
@@ -51,7 +51,7 @@ class Work:
         return Roofline(fma, Bound.FMA) if fma <= fed else Roofline(fed, Bound.BANDWIDTH)
 
     def raised(self, peaks: Peaks, latency_us: float, seen_in: str) -> Peaks:
-        """The peaks with whatever is lower than what this work reached at ``latency_us`` raised to that.
+        """The peaks, raised where this work reached more at ``latency_us``.
 
         ``seen_in`` names the kernel, and becomes the pattern of a peak that is raised. Figures are rounded up to
         hundredths, so that the same kernel does not exceed them again.

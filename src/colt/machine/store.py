@@ -1,6 +1,6 @@
 """Measured peaks, kept in one small file per machine: ``hardware-<fingerprint>.json`` in :func:`cache_folder`.
 
-The file only saves time. One that is damaged, or cannot be written, is reported as a warning and done without.
+The file only saves time. If it is damaged or cannot be written, a warning says so and the run goes on without it.
 """
 
 from __future__ import annotations
@@ -40,18 +40,15 @@ def cache_folder() -> Path:
 
 
 def load_peaks(hardware: Hardware, threads: int, folder: Path | None = None) -> Peaks | None:
-    """What was measured on this machine with so many threads; ``None`` if nothing was, or the file is damaged.
+    """The peaks measured on this machine with ``threads`` threads; ``None`` if there are none, or the file is damaged.
 
-    From :func:`cache_folder` if no other folder is given.
+    ``folder`` is :func:`cache_folder` by default.
     """
     return _read(_file(hardware, folder)).get(threads)
 
 
 def save_peaks(hardware: Hardware, peaks: Peaks, folder: Path | None = None) -> None:
-    """Keep measured peaks beside those for other numbers of threads, where :func:`load_peaks` finds them.
-
-    The file is replaced in one step.
-    """
+    """Keep measured peaks beside those for other numbers of threads, where :func:`load_peaks` finds them."""
     path = _file(hardware, folder)
     everything = _read(path) | {peaks.threads: peaks}
     content = {"format": _FORMAT, "cpu": hardware.cpu, "peaks": [asdict(kept) for kept in everything.values()]}

@@ -1,1 +1,1 @@
-"""Small tools that know nothing of COLT: statistics of timings, clocks, processes."""
+"""Small tools that know nothing of COLT: files, processes, clocks, the interrupt, statistics of timings."""

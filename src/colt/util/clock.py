@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Adds up wall time by activity. Inside ``with watch("scoring")`` no other activity of this watch runs on."""
+    """Adds up wall time by activity. Inside ``with watch("scoring")`` outer activities of this watch stand still."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)

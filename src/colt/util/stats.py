@@ -41,7 +41,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The median of so many samples; ``interval`` contains it, and is ``None`` for a single sample."""
+    """The median of samples; ``interval`` contains it, and is ``None`` for a single sample."""
 
     median: float
     interval: Interval | None
@@ -77,9 +77,9 @@ def median_interval(samples: Sequence[float]) -> Interval | None:
 
 
 def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
-    """How many times larger the one series is than the other, where the i-th samples of both were taken together.
+    """How many times larger one series is than the other, where the i-th samples of both were taken together.
 
-    The ratio is taken round by round, so that a machine that slows down for some rounds slows both and cancels.
+    Ratios are taken round by round: a machine that is slow for some rounds slows both, and cancels.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _student_interval(ordered: Sequence[float]) -> Interval:
 
 
 def _power(logarithm: float) -> float:
-    """e to that power; two samples that are far apart give bounds beyond what a float holds."""
+    """e to that power, or infinity: two samples that are far apart give bounds that no float holds."""
     try:
         return math.exp(logarithm)
     except OverflowError:

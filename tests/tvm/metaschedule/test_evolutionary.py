@@ -20,6 +20,7 @@ from colt.tvm.metaschedule.evolutionary import Candidate, evolutionary_search
 from colt.tvm.space.space import TvmSpace, design_space
 from colt.util.clock import Stopwatch
 from tests.helpers import space_programs as programs
+from tests.helpers.small_disk import small_disk
 
 TARGET = resolve_target(None, 2)
 
@@ -60,6 +61,18 @@ def test_first_schedules_count_as_trials_and_are_in_its_database(tmp_path: Path)
     assert seconds == pytest.approx([one.latency_us / 1e6 for one in found])
     assert watch.seconds["building"] > 0
     assert watch.seconds["timing"] > 0
+
+
+@pytest.mark.parametrize("room_for_first", [True, False])
+def test_a_full_disk_ends_it_with_an_error_that_names_the_file(tmp_path: Path, room_for_first: bool) -> None:
+    mod = programs.matmul(64, 64, 64)
+    space = TvmSpace(mod, design_space(mod, TARGET, SpaceKind.COLT))
+    first = [space.scheduled(space.sample(random.Random(seed))) for seed in range(2)]
+    with small_disk(tmp_path / "disk") as disk:
+        disk.fill(leave=3 if room_for_first else 1)  # the program takes one block; two records go into two
+        with disk.full(disk.path / "database_tuning_record.json"):
+            search(disk.path, mod, 24 if room_for_first else 2, first)
+        assert all(record[0] == 0 for record in records(disk.path))
 
 
 def test_a_budget_of_first_schedules_alone_is_kept(tmp_path: Path) -> None:

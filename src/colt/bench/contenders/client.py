@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -16,6 +14,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from colt.bench.contenders.messages import Lap, Order, Prepared, Settings
+from colt.util.process import Child
 
 PREPARE_SECONDS = 600.0
 """The limit for building or compiling one contender and running it."""
@@ -37,17 +36,13 @@ class Contenders:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._unread = b""
-        self._log = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - closed by close()
         self._replies, replies = os.pipe()
         server = [sys.executable, "-P", "-m", "colt.bench.contenders.server"]
         try:
-            self._process = subprocess.Popen(
+            self._child = Child(
                 [*server, msgspec.json.encode(settings).decode(), str(replies), str(os.getpid())],
                 stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
                 pass_fds=(replies,),
-                start_new_session=True,
                 env=os.environ | _environment(settings.threads),
             )
         finally:
@@ -60,24 +55,19 @@ class Contenders:
 
     def lap(self, name: str, seconds: float) -> Lap:
         """Run the contender of that name. Raises :class:`PeerLost`."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(msgspec.json.encode(Order(name, seconds)) + b"\n")
-            self._process.stdin.flush()
+            self._child.stdin.write(msgspec.json.encode(Order(name, seconds)) + b"\n")
+            self._child.stdin.flush()
         except BrokenPipeError:
             raise PeerLost(self._cause_of_death()) from None
         return self._receive(Lap, LAP_SECONDS)
 
     def close(self) -> None:
         """End the process and all that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._child.end()
         os.close(self._replies)
-        self._log.close()
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._child.stdin.close()
 
     def __enter__(self) -> Self:
         return self
@@ -100,11 +90,8 @@ class Contenders:
         return msgspec.json.decode(line, type=kind)
 
     def _cause_of_death(self) -> str:
-        status = self._process.wait()
-        cause = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
-        size = os.fstat(self._log.fileno()).st_size
-        tail = os.pread(self._log.fileno(), _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
-        lines = tail.decode(errors="replace").strip().splitlines()
+        cause = self._child.cause_of_death()
+        lines = self._child.last_words(_LAST_WORDS_BYTES).splitlines()
         return f"{cause}: {lines[-1]}" if lines else cause
 
 

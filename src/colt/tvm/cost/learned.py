@@ -35,7 +35,7 @@ class CostModel:
 
     @property
     def version(self) -> str:
-        """Names the number of measurements that it was trained on."""
+        """Includes the number of measurements that it was trained on."""
         return f"xgboost-{len(self._trained)}"
 
     def train(self, measured: Mapping[Schedule, float]) -> None:
@@ -67,7 +67,7 @@ class CostModel:
 
 
 def rank_correlation(predicted: Sequence[float], actual: Sequence[float]) -> float:
-    """Spearman's, 0 where it is not defined."""
+    """Spearman's rank correlation; 0 where it is not defined."""
     if len(set(predicted)) < 2 or len(set(actual)) < 2:
         return 0.0
     from scipy.stats import spearmanr  # a second of imports, which most runs can do without

@@ -17,7 +17,7 @@ from colt.tvm.space.space import TvmSpace
 KEPT = 200_000
 """Estimates that are remembered: experts look at the same neighbourhoods again and again."""
 HOLD_OUT = 4
-"""Every so many measured schedules one is kept from training, to judge by."""
+"""One in so many measured schedules is kept from training, to judge by."""
 
 
 def machine_of(hardware: Hardware, threads: int) -> Machine:
@@ -74,7 +74,7 @@ class TrustedScorer:
 
     @property
     def version(self) -> str:
-        """That of the scorer in charge."""
+        """The version of the scorer in charge."""
         return self._active.version
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Machines elsewhere, of which only the TVM target is known: that target, and what is taken to be true of them."""
+"""Targets of machines elsewhere, and the hardware that is assumed there: nothing but the target is known."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from colt.util.text import first_line
 _NEON_32 = Simd("NEON", 128, 16)
 _RISCV_REGISTERS = 32
 _LINUX_NAMES = {"neon": "asimd"}
-"""Features that LLVM calls otherwise than Linux does."""
+"""Linux's names for features that LLVM names differently."""
 
 
 _ACCEPTED = (
     'For a board it is a JSON object such as {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", '
-    '"num-cores": 4}; left out, the board is taken to be like this machine'
+    '"num-cores": 4}; if left out, the board is assumed to be like this machine'
 )
 
 
@@ -65,7 +65,7 @@ def resolve_board_target(wanted: str | Mapping[str, Any] | Target | None, thread
             raise InputError(f"target {wanted!r} has no num-cores, and no threads are given: one of them is needed")
         config.setdefault("num-cores", threads)
         if config.get("mcpu") == "native":
-            raise InputError(f"target mcpu 'native' says nothing of a board: name its cpu. {_ACCEPTED}")
+            raise InputError(f"target mcpu 'native' says nothing about a board: name its cpu. {_ACCEPTED}")
         target = Target(config)
         known = known_cpus(config.get("mtriple"))
     except (ValueError, TypeError, tvm.error.InternalError) as error:
@@ -82,8 +82,11 @@ def resolve_board_target(wanted: str | Mapping[str, Any] | Target | None, thread
 
 
 def assumed_hardware(target: Target) -> Hardware:
-    """A machine for the target: its cpu and cores are what the target says, its vectors what that cpu has; caches are
-    of a size that every processor of interest has, and no peak is known."""
+    """The hardware assumed for a target.
+
+    Cpu and cores are the target's, vectors those of its cpu. Caches have a size that every processor of interest has.
+    No peak is known.
+    """
     simd = _known_simd(target)
     return Hardware(
         cpu=str(target.attrs.get("mcpu", "generic")),
@@ -100,7 +103,7 @@ def assumed_hardware(target: Target) -> Hardware:
 
 
 def simd_of_target(target: Target) -> Simd:
-    """The vectors that code for the target uses; an assumption if LLVM names no instruction set that we know."""
+    """The vectors that code for the target uses; assumed if LLVM names no instruction set that COLT knows."""
     return _known_simd(target) or ASSUMED_SIMD
 
 

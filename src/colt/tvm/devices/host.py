@@ -1,8 +1,4 @@
-"""Bringing TVM up on this machine: threads, the target, and an import that would cost 20 to 30 seconds.
-
-Everything else in :mod:`colt.tvm` imports TVM through this module's side effects: call :func:`set_threads` before
-the first import of ``tvm`` that runs a kernel.
-"""
+"""TVM on this machine: threads, the target, and tensor intrinsics without the 20 seconds that those of GPUs take."""
 
 from __future__ import annotations
 
@@ -39,12 +35,12 @@ def available_cores() -> int:
 
 @contextmanager
 def cpu_intrinsics(target: Target | None = None) -> Iterator[None]:
-    """While inside, ``import tvm.s_tir.tensor_intrin`` brings the tensor intrinsics of x86 only, and those of ARM if
-    the target is one.
+    """Inside, ``import tvm.s_tir.tensor_intrin`` registers the tensor intrinsics of x86 only, and of ARM for an ARM
+    target.
 
     The full package registers GPU intrinsics too, which takes 20 to 30 CPU-seconds in every new process. TVM imports
-    it inside ``TuneContext`` and ``default_build``. If it is loaded already nothing changes; afterwards the stand-in
-    is taken away again, so that code that needs the full package gets it.
+    it in ``TuneContext`` and ``default_build``. Nothing changes if it is loaded already. On leaving, the stand-in is
+    removed, so that code that needs the full package gets it.
     """
     if _INTRINSICS in sys.modules:
         yield
@@ -69,7 +65,7 @@ def cpu_intrinsics(target: Target | None = None) -> Iterator[None]:
 def prefer_cpu_intrinsics() -> None:
     """Like :func:`cpu_intrinsics`, for the rest of this process: for processes that build for CPUs only.
 
-    As ``ms.builder.LocalBuilder(initializer=prefer_cpu_intrinsics)`` it spares stock's builder 20 seconds a process.
+    ``ms.builder.LocalBuilder(initializer=prefer_cpu_intrinsics)`` saves 20 seconds per process of stock's builder.
     """
     cpu_intrinsics().__enter__()
 
@@ -106,13 +102,13 @@ def architecture_of(target: Target) -> str:
 
 
 def is_foreign(target: Target) -> bool:
-    """Whether this machine cannot run, and its compiler not link, what is compiled for the target."""
+    """Whether code for the target can be neither linked nor run on this machine."""
     return architecture_of(target) != _architecture(codegen.llvm_get_system_triple())
 
 
 _ACCEPTED = (
     'Accepted are a JSON object such as {"kind": "llvm", "mcpu": "znver4"} or a tag such as nvidia/nvidia-a100; '
-    "left out, it is this machine's cpu"
+    "if left out, it is this machine's cpu"
 )
 
 
@@ -144,12 +140,12 @@ def target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str, 
 
 
 def _require_this_architecture(triple: object) -> None:
-    """Kernels are run where they are tuned. Raises :class:`InputError` for a triple of other processors."""
+    """Raises :class:`InputError` for a triple of other processors: kernels are timed on this machine."""
     here = _architecture(codegen.llvm_get_system_triple())
     if triple is not None and _architecture(triple) != here:
         raise InputError(
             f"target mtriple {str(triple)!r} cannot be measured here: this machine is {here}; "
-            "it can on a board of that kind, with rpc and key"
+            "it can be measured on a board of that kind, with rpc and key"
         )
 
 
@@ -179,7 +175,7 @@ def _require_usable(target: Target) -> None:
 
 
 def known_cpus(triple: str | None) -> set[str]:
-    """LLVM's names of the processors of an architecture, this machine's if left out. Raises TVM's InternalError."""
+    """LLVM's names for the processors of an architecture, by default this machine's. Raises TVM's InternalError."""
     of = Target({"kind": "llvm"} if triple is None else {"kind": "llvm", "mtriple": triple})
     if triple is not None:
         codegen.llvm_get_vector_width(of)  # raises for a triple that LLVM does not know; the list would crash

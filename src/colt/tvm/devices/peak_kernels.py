@@ -1,9 +1,8 @@
 """Measures peaks in this process and prints them as one line of JSON: ``python -m colt.tvm.devices.peak_kernels
 THREADS``.
 
-Run by :mod:`colt.tvm.devices.peaks`, with ``TVM_NUM_THREADS`` set to the same number. Every figure is the best of
-many short
-runs of several kernels, taken in turn, since a peak is what the machine can do, not what it does on average.
+:mod:`colt.tvm.devices.peaks` runs it, with ``TVM_NUM_THREADS`` set to the same number. Every figure is the best of many
+short runs of several kernels in turn: a peak is what the machine can do, not what it does on average.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _STREAM_VECTORS = 8  # independent sums, so that additions keep up with loads
 
 
 def fma_kernel(threads: int, vectors: int, lanes: int, steps: int) -> Any:
-    """Per thread ``vectors`` accumulators of ``lanes`` float32, all in registers, each ``steps`` times a = a + a·f."""
+    """Each thread keeps ``vectors`` accumulators of ``lanes`` float32 in registers: ``steps`` times a = a + a·f."""
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def main(x: T.handle, f: T.handle, out: T.handle) -> None:
@@ -130,7 +129,7 @@ class PeakKernel:
 
 
 def fastest(contenders: Sequence[PeakKernel], seconds: float) -> tuple[float, str]:
-    """The best rate of any contender, in 10⁹ a second, and its name; they run in turn for so long in all."""
+    """The best rate of any contender, in 10⁹ a second, and its name. They run in turn for ``seconds`` in all."""
     best = {contender.name: 0.0 for contender in contenders}
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline:

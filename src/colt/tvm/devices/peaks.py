@@ -1,8 +1,7 @@
-"""The FMA peak and the memory bandwidth of this machine, measured with TVM kernels in a process of their own.
+"""The FMA peak and the memory bandwidth of this machine, measured with TVM kernels in a separate process.
 
-The process (:mod:`colt.tvm.devices.peak_kernels`) is new each time, since the number of threads is fixed when TVM
-first runs a
-parallel kernel. This module does not import TVM.
+The process (:mod:`colt.tvm.devices.peak_kernels`) is new each time, since TVM's number of threads is fixed once it has
+run a parallel kernel. This module does not import TVM.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _TIMEOUT_S = 90.0  # it takes 5 s on an idle machine, 17 s on one where two othe
 
 
 def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
-    """This machine with its peaks for so many threads: from the cache, or measured now and kept.
+    """This machine with its peaks for ``threads`` threads, from the cache or measured now and cached.
 
     ``refresh`` measures in any case. Peaks measured while other programs kept the processor busy come with a warning
-    and are not kept. Raises as :func:`measure_peaks`.
+    and are not cached. Raises as :func:`measure_peaks`.
     """
     hardware = detect()
     peaks = None if refresh else load_peaks(hardware, threads)
@@ -38,9 +37,9 @@ def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
 
 
 def measured_again(hardware: Hardware, threads: int) -> Hardware:
-    """The machine after another measurement, in which no peak is lower than it was: each is the most ever seen.
+    """The machine after another measurement. No peak is lower than before: each is the most ever seen.
 
-    Kept unless other programs have disturbed both. Raises as :func:`measure_peaks`.
+    The peaks are cached unless other programs disturbed both measurements. Raises as :func:`measure_peaks`.
     """
     measured = measure_peaks(threads)
     disturbed = measured.disturbed and hardware.peaks.disturbed
@@ -51,7 +50,7 @@ def measured_again(hardware: Hardware, threads: int) -> Hardware:
 
 
 def measure_peaks(threads: int) -> Peaks:
-    """Measure now; takes some seconds, during which the machine should have nothing else to do.
+    """Measure now. This takes some seconds, during which the machine should be idle otherwise.
 
     Raises
     ------

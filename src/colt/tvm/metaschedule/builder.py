@@ -45,18 +45,18 @@ def Builder(
         these artifacts. ``"library"`` writes shared libraries (``.so``) for any runner, which takes a C compiler and
         some tenths of a second each.
     vector_math
-        Build candidates with :class:`colt.tvm.VectorMath`. Off by default, since what MetaSchedule's database gives in
-        the end is measured then as it is: who tunes with vector math has to apply the pass to that module as well.
+        Build candidates with :class:`colt.tvm.VectorMath`. The module that MetaSchedule's database gives in the end is
+        without it: apply the pass to that module as well. Therefore off by default.
     threads
-        Threads that kernels are timed with; the target's ``num-cores``, as far as this machine has them, if left out.
-        A runner that is told another number builds again.
+        Threads that kernels are timed with; by default the target's ``num-cores``, as far as this machine has them.
+        A runner with another number builds again.
     limits
         Time limits.
 
     Raises
     ------
     InputError
-        An argument is none of the accepted.
+        An argument is not accepted.
     """
     if artifact not in get_args(ArtifactKind):
         raise InputError(f"artifact is {artifact!r}; accepted are {' and '.join(map(repr, get_args(ArtifactKind)))}")

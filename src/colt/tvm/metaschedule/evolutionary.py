@@ -19,7 +19,7 @@ from tvm.s_tir import meta_schedule as ms
 from colt.measure.base import Fate
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.metaschedule.builder import Builder
-from colt.tvm.metaschedule.records import FAILED_SECONDS, arguments_info
+from colt.tvm.metaschedule.records import FAILED_SECONDS, DatabaseFile, arguments_info
 from colt.tvm.metaschedule.runner import Runner
 from colt.tvm.sketches import DesignSpace
 from colt.util.clock import Stopwatch
@@ -52,25 +52,35 @@ def evolutionary_search(
     watch: Stopwatch,
     on_measured: Callable[[Candidate], None],
 ) -> None:
-    """Run the search; each candidate is told as soon as its batch has been measured.
+    """Run the search; ``on_measured`` gets each candidate as soon as its batch has been measured.
 
     Parameters
     ----------
     folder
-        Where MetaSchedule's database and log go.
+        Where MetaSchedule's database and log go; it holds none yet.
     first
         Schedules of ``mod`` to measure before the search; their records are in the database when it begins, so that
         the best of them are part of its first population. They count as trials.
     watch
         Learns how long ``building`` and ``timing`` take.
+
+    Raises
+    ------
+    OSError
+        The disk of ``folder`` is full; the file of the database is named.
     """
     builder, runner = _Builder(Builder(threads=threads), watch), _Runner(Runner(threads=threads), watch)
     with cpu_intrinsics(target):
         database = ms.database.JSONDatabase(work_dir=str(folder))
+        records = DatabaseFile(folder / "database_tuning_record.json")
         if first:
             for measured in _measure_first(first[:trials], mod, target, builder, runner, database):
                 on_measured(measured)
-        if trials > len(first):
+            records.require(len(first[:trials]))
+        if trials <= len(first):
+            return
+        tell = _Tell(on_measured, records)
+        try:
             ms.tune_tir(
                 mod,
                 target,
@@ -84,11 +94,15 @@ def evolutionary_search(
                     ms.measure_callback.AddToDatabase(),
                     ms.measure_callback.RemoveBuildArtifact(),
                     ms.measure_callback.UpdateCostModel(),
-                    _Tell(on_measured),
+                    tell,
                 ],
                 space=ms.space_generator.ScheduleFn(lambda untuned: _schedules(untuned.mod, space, seed)),
                 seed=seed + 1,  # MetaSchedule takes no 0
             )
+        except RuntimeError:  # TVM makes one of whatever a callback raises
+            if tell.failure is not None:
+                raise tell.failure from None
+            raise
 
 
 def _schedules(mod: Any, space: DesignSpace, seed: int) -> list[Any]:
@@ -149,17 +163,25 @@ class _Runner(ms.runner.PyRunner):  # type: ignore[misc]
 
 @derived_object
 class _Tell(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
-    """Passes on what became of each candidate."""
+    """Passes on what became of each candidate of a batch, and sees that their records are written."""
 
-    def __init__(self, on_measured: Callable[[Candidate], None]) -> None:
+    def __init__(self, on_measured: Callable[[Candidate], None], records: DatabaseFile) -> None:
         super().__init__()
         self._on_measured = on_measured
+        self._records = records
+        self.failure: OSError | None = None
+        """Why the search ends early."""
 
     def apply(
         self, task_scheduler: Any, task_id: int, measure_candidates: Any, builder_results: Any, runner_results: Any
     ) -> None:
         for measured, result in zip(measure_candidates, runner_results, strict=True):
             self._on_measured(_candidate(measured.sch.mod, result))
+        try:
+            self._records.require(len(measure_candidates))
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def _candidate(module: Any, result: Any) -> Candidate:

@@ -40,14 +40,14 @@ def Runner(*, threads: int | None = None, limits: Limits | None = None) -> Any:
     Parameters
     ----------
     threads
-        Threads that kernels use. If left out, those that the builder names; for libraries all of the machine's.
+        Threads that kernels use; by default those that the builder names, and for libraries all cores.
     limits
         Time limits and how thoroughly to time.
 
     Raises
     ------
     InputError
-        An argument is none of the accepted.
+        An argument is not accepted.
     """
     check_threads(threads)
     return _Runner(_Options(threads, limits or Limits()))
@@ -61,7 +61,8 @@ class _Options:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Whose best latency decides which candidates are dropped; without a name only candidates of one call share it."""
+    """Candidates of one task share the best latency, by which some are dropped. Without a ``name`` only those of one
+    call do."""
 
     where: Conditions
     name: str | None
@@ -191,7 +192,7 @@ def _result(measured: Measurement) -> Any:
 
 
 def _latency_us(measured: Measurement) -> float:
-    """As it was timed: a figure that other loads made too large costs a trial, one corrected too much wins wrongly."""
+    """The median as it was timed: a figure that is too large costs a trial, one corrected too much wins wrongly."""
     return statistics.median(measured.runs_us)
 
 

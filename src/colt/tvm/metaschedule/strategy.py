@@ -1,7 +1,7 @@
 """COLT as a search strategy of stock MetaSchedule: ``ms.tune_tir(..., strategy=colt.tvm.SearchStrategy())``.
 
-A thin adapter: MetaSchedule generates the design space, builds and runs; the search decides what. Of the tuning context
-only fields are kept, never the context itself, which would be a cycle that nobody collects.
+A thin adapter: MetaSchedule generates the design space, builds and runs; the search decides what. It keeps fields of
+the tuning context, never the context itself: that would be a cycle that is never collected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def SearchStrategy(
     config
         The search's settings.
     seed
-        Seeds the search; MetaSchedule's own random state if left out.
+        The seed of the search; by default MetaSchedule's random state.
     vector_math
         Predict what candidates take if they are built with vector math, as by ``colt.tvm.Builder(vector_math=True)``;
         the candidates themselves are the same.
@@ -62,7 +62,7 @@ def SearchStrategy(
     Raises
     ------
     InputError
-        The pool names somebody unknown.
+        The pool holds a name that is no built-in expert's.
     """
     builtin.specs(pool)
     return _Strategy(_Options(tuple(pool), config or SearchConfig(), seed, events.fan_out(on_event), vector_math))

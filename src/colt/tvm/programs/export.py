@@ -27,8 +27,10 @@ def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
 
 
 def is_loadable(library: Path) -> bool:
-    """Whether TVM loads the shared library and finds the kernel in it: tried in a process of its own, since one that
-    is cut short can kill whoever loads it."""
+    """Whether TVM loads the shared library and finds the kernel in it.
+
+    It is tried in a process of its own: a library that is cut short can kill the process that loads it.
+    """
     code = 'import sys, tvm; sys.exit(tvm.runtime.load_module(sys.argv[1])["main"] is None)'
     tried = subprocess.run([sys.executable, "-P", "-c", code, str(library)], capture_output=True, check=False)
     return tried.returncode == 0

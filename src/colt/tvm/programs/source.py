@@ -80,9 +80,9 @@ def load_program(spec: str | os.PathLike[str] | Any, size: str | None = None) ->
 
 
 def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:
-    """The program that a run has tuned: ``module`` as it was saved, with what is known of the workload of that name.
+    """The program that a run has tuned: the saved ``module``, with what is known about the workload of that name.
 
-    Programs of the user's own have no ``size``; nothing of theirs is imported.
+    A program of the user's own has no ``size``; its file is not imported.
 
     Raises
     ------

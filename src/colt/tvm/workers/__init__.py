@@ -1,6 +1,6 @@
 """Building and timing candidates in worker processes that may die without taking the run along.
 
-- ``types``: the contract; ``local``: the measurer
+- ``local``: the measurer; its contract is in :mod:`colt.measure.base`
 - ``supervisor``: keeps one worker at hand; ``process``: that worker as its parent sees it; ``conversation``: one
   request to it
 - ``messages``: what the two say to each other; ``wire``: how; ``worker``: the child's side, run with ``python -m``
@@ -11,7 +11,7 @@
   program computes
 
 The parent sends pickles, the worker answers in checked JSON only: kernels under test run in its address space, so
-nothing that it says is trusted.
+nothing that a worker says is trusted.
 """
 
 from colt.measure.base import Build, ExportError, Job, Limits, Measurement, Measurer, Noise, Pace, Verification

@@ -8,7 +8,7 @@ from colt.errors import InputError, MeasureError
 
 
 class BoardLost(MeasureError):
-    """There is no board to run on, through no fault of a candidate; the text says why."""
+    """There is no board to run on, and no candidate is to blame; the text says why."""
 
 
 _ADDRESS = "HOST:PORT of a tracker (python -m tvm.exec.rpc_tracker), such as 192.168.0.10:9190"
@@ -38,7 +38,7 @@ class Board:
         port = int(digits) if digits.isdecimal() and digits.isascii() else 0
         if not separator or not host or not 1 <= port <= _MAX_PORT:
             raise InputError(f"rpc is {address!r}; it takes {_ADDRESS}")
-        # A blank would end the key where the server takes the request apart.
+        # The server splits the request at blanks.
         if not isinstance(key, str) or not key or key.split() != [key]:
             raise InputError(f"key is {key!r}; with rpc it takes {_KEY}, without blanks")
         return cls(host, port, key)

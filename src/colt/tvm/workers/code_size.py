@@ -1,8 +1,8 @@
 """How long LLVM takes to build a program, from the size of its code.
 
-Size is counted in instructions. What a few of LLVM's passes spend on a piece of straight code grows with the square of
-something in it, which decides how slow the slow builds are; this counts as so many instructions more. The passes were
-found by timing them one by one, in TVM's own LLVM version:
+Size is counted in instructions. For a few of LLVM's passes the time grows with the square of something in a piece of
+straight code. These passes make the slow builds slow, and count as extra instructions. They were found by timing passes
+one by one, in TVM's own LLVM version:
 
 - the vectoriser of straight code (SLP), on elements gathered from memory, above all where they are summed up
 - the loop vectoriser, which compares all scalar accesses of a loop with each other
@@ -31,7 +31,7 @@ _LOOP_OVERHEAD = 12
 
 @dataclass(frozen=True, slots=True)
 class CodeShape:
-    """What the time to build depends on. It grows with each of them."""
+    """What the time to build depends on; it grows with each field."""
 
     loops: int
     """Loops that TVM leaves in its program."""
@@ -52,7 +52,7 @@ class CodeShape:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What one of each counts as, in instructions; ``program`` for any program.
+    """What one of each counts as, in instructions; every program counts ``program``.
 
     Fitted to the CPU seconds of 771 builds of random schedules, of all workloads at size ``small`` (TVM 0.27 with LLVM
     22, AMD EPYC with AVX-512): least squares on logarithms, robust against outliers, no weight negative. Boosted trees
@@ -113,7 +113,7 @@ class BuildTime:
         return size * SECONDS_PER_INSTRUCTION * self.correction
 
     def learn(self, size: int, seconds: float) -> None:
-        """Take in a build. What is not a positive number is left out."""
+        """Learn from a build; ``size`` and ``seconds`` that are no positive numbers are ignored."""
         if size > 0 and seconds > 0 and math.isfinite(seconds):
             self._ratios.append(seconds / (size * SECONDS_PER_INSTRUCTION))
 
@@ -137,7 +137,7 @@ def code_shape(module: tvm.IRModule) -> CodeShape:
 
 
 def _unroll(nest: UnrolledNest) -> None:
-    """Unroll completely the loops below that LLVM unrolls so, inside out."""
+    """Unroll the loops below that LLVM unrolls completely, inside out."""
     kept = []
     for inner in nest.nests:
         _unroll(inner)

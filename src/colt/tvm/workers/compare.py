@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far two arrays are apart; errors are ``inf`` where they cannot be told."""
+    """How far two arrays are apart; errors are ``inf`` where there is no figure."""
 
     max_abs: float
     max_rel: float
@@ -53,7 +53,7 @@ def verdict(differences: Iterable[tuple[str, Difference]]) -> Verification:
 
 
 def same_bytes(expected: Array, found: Array) -> Difference:
-    """For parameters that the reference leaves alone."""
+    """The difference of a parameter that the reference does not write: every byte must be the same."""
     changed = _count(raw_bytes(expected) != raw_bytes(found))
     if changed:
         return Difference(math.inf, math.inf, 0.0, f"{changed} bytes of an input were changed")

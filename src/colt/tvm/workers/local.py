@@ -87,11 +87,10 @@ class _Candidate:
 class LocalMeasurer(Measurer):
     """Measures in worker processes on this machine: on its cpu, or on ``board``, which runs what is built here.
 
-    Candidates are built by all ``workers`` (as many as there are cores, at most 8, if left out) at the same time, but
-    while one is timed nothing is built and nobody else is timed. Kernels use ``threads`` threads. ``peak_gflops`` is
-    the FMA peak of so many threads, if it is known: it tells from the start how fast a quiet machine is. The
-    constructor returns at once; the workers start meanwhile, and the first call waits for them. For one thread at a
-    time.
+    All ``workers`` (by default one per core, at most 8) build at the same time. While one candidate is timed, nothing
+    is built and no other is timed. Kernels use ``threads`` threads. ``peak_gflops``, the FMA peak with that many
+    threads, tells from the start how fast a quiet machine is. The constructor returns at once: the workers start in
+    the background, and the first call waits for them. For one thread at a time.
     """
 
     def __init__(
@@ -222,7 +221,7 @@ class LocalMeasurer(Measurer):
             self._build_time.learn(candidate.size, outcome.seconds_building)
 
     def _await(self, threads: Sequence[Future[None]], waiting: SimpleQueue[_Candidate]) -> None:
-        """Wait for all; if we are interrupted, end what the workers do, since nobody will ask for it."""
+        """Wait for all; if we are interrupted, end what the workers do: nobody will use it."""
         try:
             for thread in threads:
                 thread.result()

@@ -1,9 +1,9 @@
 """Whether the machine is quiet while kernels are timed, and what another load has done to a figure.
 
-Two witnesses. A *reference kernel*, timed beside the candidates, takes longer when anything slows the machine down, the
-host of a virtual machine included: it keeps the multiply-add units of all threads busy for half a millisecond, and what
-a quiet machine gives is known from the fastest so far. And Linux tells how long the threads of the timed kernel itself
-have *queued* for a core, which explains most of what another process does, and by how much.
+Two things tell. A *reference kernel* keeps the multiply-add units of all threads busy for half a millisecond. It is
+timed beside the candidates and takes longer than its fastest run so far when anything slows the machine down, the host
+of a virtual machine included. And Linux says how long the threads of the timed kernel have *queued* for a core, which
+explains most of what another process does, in figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Look:
     """The machine at one moment."""
 
     slowdown: float
-    """How many times longer than ever the reference takes, less what queueing explains; at least 1."""
+    """How many times longer the reference takes than its fastest run, less what queueing explains; at least 1."""
     queued: Queued
 
     def quiet(self, limits: Limits) -> bool:
@@ -37,7 +37,7 @@ class Look:
 
     @property
     def stretch(self) -> float:
-        """How many times longer than on the quiet machine a kernel is to be expected to take."""
+        """How many times longer a kernel is expected to take than on a quiet machine."""
         return self.slowdown / (1 - self.queued.most)
 
 

@@ -26,15 +26,15 @@ from colt.tvm.workers.rpc import Connection
 from colt.util.files import replacing
 
 LIFETIME_SECONDS = 600.0
-"""A connection is used so long, for request after request: others may want the board."""
+"""How long one connection serves requests; others may want the board."""
 IDLE_SECONDS = 20.0
-"""A connection ends when nothing was asked of it for so long."""
+"""A connection ends after so long without a request."""
 ARGUMENT_BYTES = 256 << 20
 """Argument arrays kept on the board for later kernels: boards have little memory."""
 _QUEUE_SHARE = 0.7
-"""Of the time to connect, how much may be spent waiting for a board that others use."""
+"""The share of the time to connect that may be spent waiting for a board that others use."""
 _LONG = 50
-"""A run of so many round trips is timed from here: the network's share is known to a fraction of that."""
+"""A run that takes as long as so many round trips is timed from here: the network hardly matters then."""
 
 
 class OnBoard:

@@ -1,4 +1,4 @@
-"""Where kernels run: in the worker itself, or on a board. What a worker does with them is the same in both."""
+"""Where kernels run: in the worker itself, or on a board. A worker treats both alike."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Place(Protocol):
         ...
 
     def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
-        """Be ready for a request that may spend so many seconds in each stage; returns what the user should know.
+        """Prepare for a request that may spend so many seconds in each stage; returns what the user should know.
 
         Raises
         ------
@@ -44,7 +44,7 @@ class Place(Protocol):
         ...
 
     def allow(self, seconds: float) -> None:
-        """What the place does next may take so long; soon after, it is ended there."""
+        """Let the next stage take so long; soon after that it is ended there."""
         ...
 
     def rest(self) -> None:
@@ -97,7 +97,7 @@ class ThisProcess:
         """Nothing is held."""
 
     def lost(self) -> bool:
-        """Whoever asks is there."""
+        """Never: kernels run in the process that asks."""
         return False
 
     def build(self, module: IRModule) -> LocalKernel:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
-from contextlib import suppress
 from dataclasses import asdict
 from time import monotonic
-from typing import IO
 
 import psutil
 from tvm.target import Target
@@ -21,6 +16,7 @@ from tvm.target import Target
 from colt.measure.base import Limits
 from colt.tvm.workers.messages import Away, Reply, WorkerSettings
 from colt.tvm.workers.wire import MAX_REPLY_BYTES, FrameReader, decode_reply, frame
+from colt.util.process import Child
 
 _LAST_WORDS_BYTES = 2000
 _LONGEST_WAIT_SECONDS = 7 * 86400.0  # the system takes milliseconds as an int
@@ -45,18 +41,13 @@ class WorkerProcess:
     """A started worker, in a session and process group of its own. It need not be ready yet."""
 
     def __init__(self, target: Target, threads: int, limits: Limits, away: Away | None = None) -> None:
-        self._log: IO[bytes] = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115 - closed by kill()
         requests_fd, self._requests = os.pipe()
         self._replies, replies_fd = os.pipe()
         os.set_blocking(self._requests, False)
         try:
-            self._process = subprocess.Popen(
+            self._child = Child(
                 _command(requests_fd, replies_fd, target, threads, limits, away),
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
                 pass_fds=(requests_fd, replies_fd),
-                start_new_session=True,
                 env={
                     **os.environ,
                     "TVM_NUM_THREADS": str(threads),
@@ -76,11 +67,11 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         """The process id, which is its process group's id too."""
-        return self._process.pid
+        return self._child.pid
 
     def send(self, payload: bytes, deadline: float) -> None:
         """Write a request by ``deadline`` (of :func:`time.monotonic`). Raises WorkerDied and WorkerLate."""
-        self._clear_log()
+        self._child.forget_words()
         data = memoryview(frame(payload))
         while data:
             self._await(self._requests, select.POLLOUT, deadline)
@@ -101,21 +92,18 @@ class WorkerProcess:
 
     def last_words(self) -> str:
         """The end of what the process printed since the last request."""
-        size = os.fstat(self._log.fileno()).st_size
-        tail = os.pread(self._log.fileno(), _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
-        return tail.decode(errors="replace").strip()
+        return self._child.last_words(_LAST_WORDS_BYTES)
 
     def stop(self) -> None:
-        """Kill the process and all that it started; whoever listens to it learns so. For any thread."""
-        self._kill_group()
+        """Kill the process and all that it started; :meth:`receive` then raises. For any thread."""
+        self._child.stop()
 
     def kill(self) -> None:
         """End the process and all that it started, and wait for it. May be repeated."""
         if self._ended:
             return
         self._ended = True
-        self._kill_group()
-        self._process.wait()
+        self._child.end()
         self._close_pipes()
 
     def _await(self, fd: int, event: int, deadline: float) -> None:
@@ -126,25 +114,13 @@ class WorkerProcess:
             raise WorkerLate
 
     def _obituary(self) -> str:
-        self._kill_group()  # it may have closed the pipe and live on
-        status = self._process.wait()
-        cause = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
+        cause = self._child.cause_of_death()  # it may have closed the pipe and live on
         words = self.last_words()
         return f"{cause}\n{words}" if words else cause
-
-    def _kill_group(self) -> None:
-        # Until it is waited for the process keeps its id, even dead: no other group can be hit.
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _close_pipes(self) -> None:
         os.close(self._requests)
         os.close(self._replies)
-        self._log.close()
-
-    def _clear_log(self) -> None:
-        os.ftruncate(self._log.fileno(), 0)
 
 
 def _command(

@@ -1,4 +1,4 @@
-"""How often to run a kernel: once if it is slow, else until its figure can be told from the others'."""
+"""How often to run a kernel: once if it is slow, else until it can be ranked among the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from colt.util.stats import median_interval
 
 _SHORT_SHOTS = 3
 _FAR = 2.0
-"""So many times above what is dropped a first run that is not short leaves little doubt."""
+"""After a first run so many times above the drop limit, one more run without a warm-up settles it."""
 _REPEATS_AT_ONCE = 3
 
 
@@ -60,7 +60,7 @@ class Round(Timing):
     __slots__ = ()
 
     def stretch(self, queued: float) -> float:
-        """As all of them have queued that share of the time: there is no median here that could have escaped."""
+        """All of them have queued that share of the time; a round has no median that could have escaped it."""
         return 1 / (1 - queued)
 
 
@@ -104,7 +104,7 @@ def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Lim
 
 
 def _averages(kernel: Runnable, number: int, repeats: int, latency_us: float, limits: Limits) -> list[float]:
-    """Averages over ``number`` runs. Those of a long run need no warm-up, which would double it."""
+    """Averages over ``number`` runs. A long run has no warm-up, which would double its time."""
     if latency_us >= limits.warm_up_ms * 1e3:
         return [kernel.once() for _ in range(repeats)]
     return kernel.repeated(number, repeats)

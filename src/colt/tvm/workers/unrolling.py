@@ -99,7 +99,7 @@ class _Scope:
     explicit: bool = True
     depth: int = 0
 
-    def told(self, key: str, value: Any) -> _Scope:
+    def annotated(self, key: str, value: Any) -> _Scope:
         number = _integer(value)
         if number is None:
             return self
@@ -146,7 +146,7 @@ class _Walk:
             case tirx.IfThenElse():
                 return self._guarded(stmt.condition, (stmt.then_case, stmt.else_case), scope)
             case tirx.AttrStmt():
-                return self.visit(stmt.body, scope.told(str(stmt.attr_key), stmt.value))
+                return self.visit(stmt.body, scope.annotated(str(stmt.attr_key), stmt.value))
             case tirx.While():
                 return self.visit(stmt.body, scope)
             case tirx.AllocBuffer() | tirx.DeclBuffer():
@@ -190,7 +190,7 @@ class _Walk:
         number = _integer(loop.extent)
         extent, kind = -1 if number is None else number, int(loop.kind)
         for key, value in loop.annotations.items():
-            scope = scope.told(str(key), value)
+            scope = scope.annotated(str(key), value)
         if extent == 1:
             self._instructions.uses[loop.loop_var] = RegisterUse()
             inside = self.visit(loop.body, scope)

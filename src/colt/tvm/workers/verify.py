@@ -42,7 +42,8 @@ class Verifier:
         self._kept: OrderedDict[tuple[int, int], Expected] = OrderedDict()
 
     def verify(self, reference: tvm.IRModule, candidate: tvm.IRModule, seed: int, announce: Announce) -> Verification:
-        """Compare; ``announce`` is told each stage and whose it is. Passes on what building and running raise."""
+        """Compare. ``announce`` is called with each stage and the program's index. Passes on what building and running
+        raise."""
         expected = self._expected(reference, seed, announce)
         if signature(candidate) != expected.signature:
             return Verification(False, math.inf, math.inf, 0.0, "the parameters are not those of the reference")
