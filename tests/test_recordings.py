@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,19 +41,40 @@ def unpacked(name: str, folder: Path) -> Path:
 REPLAY = """
 import json, sys
 import colt
-replay = colt.replay(sys.argv[1])
-print(json.dumps([replay.difference, replay.identical, replay.events, replay.nodes]))
+for line in sys.stdin:
+    try:
+        replay = colt.replay(line.rstrip())
+        found = [replay.difference, replay.identical, replay.events, replay.nodes]
+    except Exception as error:
+        found = repr(error)
+    print(json.dumps(found), flush=True)
 """
 
+Replayed = Callable[[Path], Any]
 
-def assert_identical(run: Path) -> None:
-    """In a process of its own, since tests are in haste: how often leaders are timed is part of a recording, and these
-    were made at leisure."""
-    done = subprocess.run([sys.executable, "-P", "-c", REPLAY, str(run)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+
+@pytest.fixture(scope="module")
+def replayed() -> Iterator[Replayed]:
+    """Replays runs, in a process of its own, since tests are in haste: how often leaders are timed is part of a
+    recording, and these were made at leisure."""
+    command = [sys.executable, "-P", "-c", REPLAY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+
+        def replay(run: Path) -> Any:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            child.stdin.write(f"{run}\n")
+            child.stdin.flush()
+            return json.loads(child.stdout.readline())
+
+        yield replay
+
+
+def identical(run: Path) -> Any:
+    """What the replay of a run is to find."""
     events = len((run / "journal.jsonl").read_text().splitlines())
     nodes = json.loads((run / "receipt.json").read_text())["space"]["nodes"]
-    assert json.loads(done.stdout) == [None, True, events, nodes]
+    return [None, True, events, nodes]
 
 
 # ---- runs ----
@@ -64,8 +87,9 @@ def test_all_recordings_are_described() -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_recording_is_replayed_identically(name: str, tmp_path: Path) -> None:
-    assert_identical(unpacked(name, tmp_path))
+def test_a_recording_is_replayed_identically(name: str, replayed: Replayed, tmp_path: Path) -> None:
+    run = unpacked(name, tmp_path)
+    assert replayed(run) == identical(run)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -125,8 +149,11 @@ def test_a_finished_benchmark_is_read_and_nothing_runs_again(bench: Path, capsys
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 @pytest.mark.parametrize("strategy", ["mcts", "colt"])
-def test_runs_of_a_benchmark_by_the_tree_are_replayed_identically(workload: str, strategy: str, bench: Path) -> None:
-    assert_identical(bench / "cells" / workload / f"{strategy}-0" / "run")
+def test_runs_of_a_benchmark_by_the_tree_are_replayed_identically(
+    workload: str, strategy: str, replayed: Replayed, bench: Path
+) -> None:
+    run = bench / "cells" / workload / f"{strategy}-0" / "run"
+    assert replayed(run) == identical(run)
 
 
 @pytest.mark.parametrize("strategy", ["random", "architect"])

@@ -30,6 +30,13 @@ class Began(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn(Event):
+    """In a run of several tasks: what follows is about the one of this name."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline(Event):
     """The untuned program was measured."""
 

@@ -112,9 +112,10 @@ class Plan:
 
         All stored options are there, as they were resolved, except for those that are ``None``.
         """
-        resolved = {"size": self.program.size, "target": str(self.target), "threads": self.threads}
+        resolved = {"size": self.programs[0].size, "target": str(self.target), "threads": self.threads}
         resolved |= self.device.to_config()
-        run: dict[str, object] = {"program": self.spec, "name": self.program.name, "method": method}
+        names = ", ".join(program.name for program in self.programs)
+        run: dict[str, object] = {"program": self.spec, "name": names, "method": method}
         run |= {name: resolved.get(name, getattr(self.options, name)) for name in STORED}
         if self.space is not SpaceKind.COLT:
             run["space"] = str(self.space)

@@ -16,6 +16,7 @@ from colt.plan import Plan
 from colt.proposers.desk import Calls
 from colt.proposers.language.findings import recall
 from colt.proposers.language.money import Ledger
+from colt.proposers.shared_calls import SharedCalls
 from colt.run.budget import StopRule
 from colt.store.directory import JOURNAL, RECORDING, RunDirectory
 from colt.store.journal import Journal
@@ -48,7 +49,7 @@ class Run:
         self.hardware: Hardware
         """The machine with its peaks as they stand: a kernel may raise them."""
         self.measurer: Measurer
-        self.calls: Calls | None = None
+        self._calls: SharedCalls | None = None
         """The calls of language models, once a task has opened them."""
         self.found: Mapping[str, FoundPart] = {}
         """What ``colt pool check`` found last of the endpoints, by model."""
@@ -116,15 +117,16 @@ class Run:
     # ---- asking language models ----
 
     def open_calls(self) -> Calls:
-        """The calls of language models of this run; all tasks share them, and one ledger."""
-        if self.calls is None:
+        """One more task's calls of language models. All tasks share the endpoints and one ledger."""
+        if self._calls is None:
             models = self.plan.pool.models
             recalled = self.world.take("endpoints", Endpoints, lambda: Endpoints(found=recall(models)))
             self.found = recalled.found
-            self.calls = RecordableCalls(
+            calls = RecordableCalls(
                 self.world, self._make_calls, self.plan.calls_at_once, compare=self.world.same_words
             )
-        return self.calls
+            self._calls = SharedCalls(calls)
+        return self._calls.line()
 
     def require_same_text(self, text: str) -> None:
         """Raise :class:`ReplayError` if the recorded run's prompts began with another text."""

@@ -49,7 +49,7 @@ def run(
             task.write_files(run)
         run.emit(events.Began("searching"))
         while (stop := run.stop.reason()) is None:
-            task = next_task(tasks)
+            task = turn(run, next_task(tasks))
             task.learn()
             batch = next_batch(run, task)
             results = list(task.measure(run, batch))
@@ -57,19 +57,29 @@ def run(
             with run.watch("searching"):
                 task.search.tell(results)
             confirm_roofline(run, task)
-        return [finish(run, task, stop) for task in tasks]
+        return [finish(run, turn(run, task), stop) for task in tasks]
 
 
 def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     """A task for each program: its untuned program timed, its root's children made."""
     programs = run.plan.programs
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
-    tasks = [Task(run, program, strategy, name) for name, program in zip(names, programs, strict=True)]
+    tasks = [
+        Task(run, program, strategy, number, name)
+        for number, (name, program) in enumerate(zip(names, programs, strict=True))
+    ]
     for task in tasks:
-        task.measure_baseline(run)
+        turn(run, task).measure_baseline(run)
     for task in tasks:
-        task.open(run)
+        turn(run, task).open(run)
     return tasks
+
+
+def turn(run: Run, task: Task) -> Task:
+    """Tell whose turn it is, if there are several tasks."""
+    if task.name:
+        run.emit(events.Turn(task.name))
+    return task
 
 
 def next_batch(run: Run, task: Task) -> list[Trial]:

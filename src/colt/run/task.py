@@ -32,6 +32,8 @@ from colt.tvm.workers.code_size import predicted_build_seconds
 
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
+TICKETS = 10**9
+"""Tickets are numbered apart by so many, so that an answer tells which task has asked."""
 STALLED = 20
 """Batches in a row without a new schedule after which a space counts as exhausted."""
 
@@ -39,8 +41,11 @@ STALLED = 20
 class Task:
     """One program of a run. What becomes of its trials lives in ``search.trials`` and nowhere else."""
 
-    def __init__(self, run: Run, program: Program, strategy: StrategyMaker, name: str = "") -> None:
-        """Generate the design space and make everything that proposes, predicts and searches in it."""
+    def __init__(self, run: Run, program: Program, strategy: StrategyMaker, number: int = 0, name: str = "") -> None:
+        """Generate the design space and make everything that proposes, predicts and searches in it.
+
+        ``number`` is the task's place among those of the run.
+        """
         plan, watch, config = run.plan, run.watch, run.plan.config
         self.program = program
         self.name = name
@@ -66,6 +71,7 @@ class Task:
             trials_total=plan.budget.trials,
             build_seconds=self._build_seconds,
             emit=run.emit,
+            first_ticket=number * TICKETS,
         )
         self.experts: tuple[Proposer, ...] = ()
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
@@ -86,10 +92,11 @@ class Task:
         others = [name for name in builtin.DEFAULT if name not in pool.experts] if pool.models else []
         fillers = builtin.make(others, self.space, scorer)
         self.experts = (*members, *fillers)
+        calls = run.open_calls() if pool.models else None
         desk = Desk(
             {expert.spec.name: expert for expert in members},
             self._make_models(run) if pool.models else {},
-            run.open_calls() if pool.models else None,
+            calls,
             {member.name: member.concurrency for member in pool.models},
             run.watch,
         )
@@ -114,7 +121,6 @@ class Task:
 
     def _make_models(self, run: Run) -> dict[str, LanguageModel]:
         plan = run.plan
-        run.open_calls()
         vector_math = not plan.exact_math
         briefing = brief(self.tvm_space, self.program, run.hardware, plan.threads, vector_math=vector_math)
         pool = [member_in_words(member) for member in plan.pool.members]

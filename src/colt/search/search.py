@@ -53,6 +53,7 @@ class Search:
     """One search. Deterministic for one seed and the same answers and results in the same order.
 
     ``build_seconds`` tells how long a schedule is expected to build, to choose among those of equal promise.
+    Tickets are numbered from ``first_ticket``.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class Search:
         trials_total: int | None = None,
         build_seconds: BuildSeconds | None = None,
         emit: Emit = lambda event: None,
+        first_ticket: int = 0,
     ) -> None:
         self.config = config or SearchConfig()
         self.pool = Pool(members)
         self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total)
         self.tree = Tree(space.untuned, self.pool.largest, Values(self.config.value), seed)
+        self.tree.tickets = first_ticket
         self.trials = Trials(self.tree, self.setup, build_seconds)
 
     # ---- the paper's loop ----

@@ -141,7 +141,7 @@ class Tree:
         self.rng = random.Random(seed)
         """Breaks the ties of the tree policy."""
         self.tickets = 0
-        """How many there have been; the next one's id."""
+        """The id of the next one."""
         self.queue: deque[Ticket] = deque()
         """The pool's tickets in flight, in the order in which their answers take effect."""
         self.feeding: set[int] = set()
