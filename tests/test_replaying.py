@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -527,7 +528,7 @@ def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     assert "the text that every prompt begins with is another one" in str(replayed(tmp_path / "run"))
 
 
-def test_prompts_in_the_words_of_an_older_version_are_not_compared(
+def test_the_words_of_an_older_version_are_not_compared(
     models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
 ) -> None:
     tune(own_program, tmp_path / "run", pool=models[1], trials=8, config=None)
@@ -536,9 +537,11 @@ def test_prompts_in_the_words_of_an_older_version_are_not_compared(
     older = before.replace(b"No member is owed a turn", b"None has a share to fill").replace(b"You are ", b"This is ")
     assert older != before
     recording.write_bytes(older)
+    journal = tmp_path / "run" / "journal.jsonl"
+    journal.write_bytes(re.sub(rb'"message":"[^"]+"', b'"message":"in other words"', journal.read_bytes()))
     replay = replayed(tmp_path / "run")
     assert replay.identical, str(replay)
-    assert "worded the prompts" in " ".join(replay.warnings)
+    assert "words are not compared" in " ".join(replay.warnings)
 
 
 @pytest.mark.parametrize("name", ["recording.jsonl", "config.toml", "program.json", "receipt.json"])

@@ -82,13 +82,15 @@ class RecordedRun:
     journal: Sequence[dict[str, Any]]
     receipt: Receipt
     warnings: tuple[str, ...]
+    reworded: bool = False
+    """Whether an older version of COLT worded its prompts and messages, so that words are not compared."""
 
     def replay(self, on_event: Sequence[Emit] = (), run_dir: str | Path | None = None) -> Replay:
         """See :func:`replay`."""
         for listener in on_event:
             for warning in self.warnings:
                 listener(events.Noted(warning))
-        follower = _Follower(self.journal)
+        follower = _Follower(self.journal, self.reworded)
         nodes = 0
         with ExitStack() as stack:
             folder = run_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="colt-replay-"))
@@ -96,7 +98,7 @@ class RecordedRun:
             try:
                 receipt = run(plan, [follower, *on_event], METHODS[TREE.name], Recorded(self.answers)).receipt
                 follower.require_end()
-                nodes, difference = receipt.space.nodes, _receipt_difference(self.receipt, receipt)
+                nodes, difference = receipt.space.nodes, _receipt_difference(self.receipt, receipt, self.reworded)
             except (ReplayError, MeasureError) as error:
                 difference = str(error)
         return Replay(follower.same, nodes, difference, self.warnings)
@@ -132,7 +134,10 @@ def load(folder: Path) -> RecordedRun:
     answers = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
     plan, warnings = _read_plan(folder)
-    return RecordedRun(plan, answers, journal, receipt, (*_other_versions(receipt), *warnings, *_other_words(answers)))
+    reworded = not all(worded_as_now(line.answer.text) for line in answers if isinstance(line.answer, StableText))
+    if reworded:
+        warnings.append("an older version of COLT worded prompts and messages; words are not compared")
+    return RecordedRun(plan, answers, journal, receipt, (*_other_versions(receipt), *warnings), reworded)
 
 
 # ---- what was asked for ----
@@ -232,26 +237,21 @@ def _other_versions(receipt: Receipt) -> list[str]:
     ]
 
 
-def _other_words(answers: Sequence[Line]) -> list[str]:
-    texts = [line.answer.text for line in answers if isinstance(line.answer, StableText)]
-    if all(worded_as_now(text) for text in texts):
-        return []
-    return ["an older version of COLT worded the prompts, which are not compared"]
-
-
 # ---- what came of it ----
 
 
 class _Follower:
     """Compares events with a journal as they come; raises :class:`ReplayError` at the first difference."""
 
-    def __init__(self, journal: Sequence[dict[str, Any]]) -> None:
-        self._journal = journal
+    def __init__(self, journal: Sequence[dict[str, Any]], reworded: bool = False) -> None:
+        self._journal = [_without_words(record) for record in journal] if reworded else journal
+        self._reworded = reworded
         self.same = 0
 
     def __call__(self, event: Event) -> None:
         """Compare one."""
         found = json.loads(json.dumps(to_record(event), default=str))
+        found = _without_words(found) if self._reworded else found
         if self.same == len(self._journal):
             raise ReplayError(f"{JOURNAL} ends there, the replay goes on with {_shown(found)}")
         wanted = self._journal[self.same]
@@ -268,9 +268,16 @@ class _Follower:
             raise ReplayError(f"the replay ends there, {JOURNAL} goes on with {_shown(self._journal[self.same])}")
 
 
-def _receipt_difference(wanted: Receipt, found: Receipt) -> str | None:
-    """Versions are no part of it: they are warned about."""
+def _without_words(record: dict[str, Any]) -> dict[str, Any]:
+    """An event with only whether there is an error, a reason or a message."""
+    return {name: bool(value) if name in ("error", "reason", "message") else value for name, value in record.items()}
+
+
+def _receipt_difference(wanted: Receipt, found: Receipt, reworded: bool) -> str | None:
+    """Versions are not compared: they are warned about."""
     found = msgspec.structs.replace(found, versions=wanted.versions)
+    if reworded and len(found.messages) == len(wanted.messages):
+        found = msgspec.structs.replace(found, messages=wanted.messages)
     difference = _difference(msgspec.to_builtins(wanted), msgspec.to_builtins(found))
     return None if difference is None else f"{RECEIPT}: {difference}"
 
