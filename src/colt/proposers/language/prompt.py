@@ -66,7 +66,7 @@ class MemberInWords:
 def member_in_words(member: Member) -> MemberInWords:
     """A member as prompts tell of it; built-in experts are free."""
     if isinstance(member, ExpertMember):
-        return MemberInWords(member.spec, 0.0, 0.0)
+        return MemberInWords(member.spec, 0.0, 0.0, builtin=True)
     if member.prices is None:
         return MemberInWords(member.spec)
     return MemberInWords(member.spec, float(member.prices.input), float(member.prices.output))
