@@ -45,6 +45,7 @@ def files(folder: Path) -> set[Path]:
 # ---- pools ----
 
 
+@pytest.mark.real
 def test_a_run_with_two_models_on_real_hardware(pool_runs: PoolRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context, "LocalMeasurer", LocalMeasurer)
     for module, limits in (
@@ -340,6 +341,7 @@ def started(pool_runs: PoolRuns, servers: list[ChatServer], in_turn_s: float = 0
     raise AssertionError(f"the child ended: {child.wait()}")
 
 
+@pytest.mark.real
 def test_ctrl_c_waits_for_no_call(pool_runs: PoolRuns, thinking: list[ChatServer]) -> None:
     with started(pool_runs, thinking) as child:
         child.send_signal(signal.SIGINT)
@@ -358,6 +360,7 @@ def test_ctrl_c_waits_for_no_call(pool_runs: PoolRuns, thinking: list[ChatServer
         assert model.failed["closed"] >= model.requests  # some may have waited for others of that model
 
 
+@pytest.mark.real
 def test_a_second_ctrl_c_drops_the_run(pool_runs: PoolRuns, thinking: list[ChatServer]) -> None:
     with started(pool_runs, thinking, in_turn_s=LONG_S) as child:
         child.send_signal(signal.SIGINT)

@@ -30,6 +30,7 @@ from colt.measure.base import ExportError, Fate, Measurement, Measurer, Verifica
 from colt.options import SpaceKind
 from colt.plan import plan
 from colt.proposers import openings
+from colt.proposers.experts import builtin
 from colt.run import context, roofline
 from colt.run.finish import Result
 from colt.run.loop import TREE, run
@@ -98,7 +99,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("replay")
     (folder / "own.py").write_text(OWN_PROGRAM)
-    tune_really(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3)
+    tune(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3, pool=builtin.DEFAULT)
     (folder / "own.py").write_text("raise SystemExit('nobody imports this again')")
     return folder / "run"
 
@@ -126,6 +127,12 @@ def test_a_finished_run_is_replayed_identically_and_nothing_is_measured(finished
     assert_identical(finished)
 
 
+@pytest.mark.real
+def test_a_run_on_this_machine_is_replayed_identically(own_program: str, tmp_path: Path) -> None:
+    tune_really(own_program, tmp_path / "run", trials=6)
+    assert_identical(tmp_path / "run")
+
+
 def test_a_replay_says_so(finished: Path) -> None:
     replay = replayed(finished)
     assert str(replay) == f"identical: {replay.events} events, {replay.nodes} nodes, receipt equal"
@@ -148,6 +155,7 @@ def test_a_replay_leaves_the_run_as_it_was(finished: Path) -> None:
     assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
 
 
+@pytest.mark.real
 def test_a_run_whose_cost_model_took_over_is_replayed_by_another_process(own_program: str, tmp_path: Path) -> None:
     config = colt.SearchConfig(cost_model_warmup=8, cost_model_min_rank=-1)
     result = tune(own_program, tmp_path / "run", trials=24, config=config)
@@ -258,6 +266,7 @@ def test_a_run_without_a_winner_is_replayed(own_program: str, tmp_path: Path) ->
     assert_identical(tmp_path / "run")
 
 
+@pytest.mark.real
 def test_a_run_on_a_board_is_replayed_without_it(
     own_program: str, loopback_board: LoopbackBoard, tmp_path: Path
 ) -> None:
