@@ -1,19 +1,24 @@
-"""Shared by all tests: no sockets but to this machine, peaks that need no measuring, and runs in haste.
+"""Shared by all tests: no sockets but to this machine, peaks that need no measuring, runs in haste, and two tiers.
 
 Measuring peaks takes seconds and is tested on its own; everywhere else the machine's cache file is a prepared one.
+A test is *fast* unless it or its module is marked as *real*, as all in ``tests/tvm`` are; a fast one that starts a
+worker, measures peaks or builds a kernel fails.
 """
 
 from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import tvm
 
 from colt.machine import Peaks, detect, save_peaks
+from colt.tvm.devices import peaks
+from colt.tvm.workers import process
 from colt.world.parts import using
 from tests.helpers.hurry import HASTY
 from tests.helpers.loopback_board import LoopbackBoard
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from tests.helpers.pool_runs import PoolRuns
 
 LOOPBACK = ("127.", "::1", "localhost")
+REAL_FOLDER = Path(__file__).parent / "tvm"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,6 +47,47 @@ def in_haste() -> Iterator[None]:
     """Runs of this process take no more time at their ends than they need, see :mod:`tests.helpers.hurry`."""
     with using(HASTY):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is not marked as real is fast."""
+    for item in items:
+        if REAL_FOLDER in item.path.parents:
+            item.add_marker("real")
+        elif item.get_closest_marker("real") is None:
+            item.add_marker("fast")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture of the test, those of its module included."""
+    _tier.real = item.get_closest_marker("real") is not None
+
+
+class _Tier:
+    """Whether the test that is running is real."""
+
+    real = True
+
+
+_tier = _Tier()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_real_in_fast_tests() -> Iterator[None]:
+    """Starting a worker, measuring peaks and building kernels fail in tests that are not marked as real."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name in ((process.WorkerProcess, "__init__"), (peaks, "measure_peaks"), (tvm.tirx, "build")):
+            patch.setattr(place, name, _only_in_real_tests(getattr(place, name)))
+        yield
+
+
+def _only_in_real_tests(real: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*positional: Any, **named: Any) -> Any:
+        assert _tier.real, f"{real.__qualname__} in a test that is not marked as real"
+        return real(*positional, **named)
+
+    return guarded
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,6 +21,8 @@ from colt.tvm.programs.export import save_module
 from colt.tvm.programs.workloads import Workload
 from colt.tvm.workers.compare import compare
 
+pytestmark = pytest.mark.real
+
 EVERYTHING = (*workloads.names(), *workloads.names("held-out"))
 
 

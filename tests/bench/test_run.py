@@ -23,7 +23,7 @@ from tests.helpers.bench_hurry import COLT, colt, hurry_bench
 
 STRATEGIES = ["stock", "random", "mcts", "architect", "colt"]
 WARM = 2
-pytestmark = pytest.mark.timeout(600)  # whole benchmarks, on a machine that may have other things to do
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]  # whole benchmarks, with other things to do beside them
 
 
 # ---- a whole benchmark ----

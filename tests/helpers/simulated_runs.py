@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import colt
+from colt.machine import Hardware, Peaks, detect
 from colt.measure.base import Limits, Measurer, Verification
 from colt.measure.simulated import SimulatedMeasurer
+from colt.plan import plan
 from colt.run.finish import Result
+from colt.run.loop import run
+from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.programs.program import fingerprint
 from colt.world.parts import current, using
 
@@ -32,14 +36,41 @@ def measured_by(measurer: Measurer) -> Iterator[None]:
         yield
 
 
-def tune_simulated(program: Any, measurer: Measurer | None = None, **options: Any) -> Result:
-    """``colt.tune`` with that measurer, or one that makes latencies up.
+@dataclass(frozen=True)
+class StatedCpu(CpuDevice):
+    """This machine with stated peaks: they are not measured, ``again`` is what measuring again gives, none are kept."""
+
+    peaks: Peaks = Peaks()
+    again: Peaks | None = None
+
+    def look(self) -> tuple[Hardware, tuple[str, ...]]:
+        return replace(detect(), peaks=self.peaks), ()
+
+    def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
+        return replace(hardware, peaks=self.again or hardware.peaks), ()
+
+    def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
+        pass
+
+
+def tune_simulated(
+    program: Any,
+    measurer: Measurer | None = None,
+    peaks: Peaks | None = None,
+    again: Peaks | None = None,
+    **options: Any,
+) -> Result:
+    """``colt.tune`` with that measurer, or one that makes latencies up, and with stated ``peaks``, if they are given.
 
     A few trials by the quicker experts, unless ``options`` say something else.
     """
     settings = {"trials": 6, "pool": ["scout", "tuner"], "config": colt.SearchConfig(batch_size=3)}
+    made = plan(program, **settings | options)
+    if peaks is not None:
+        made = replace(made, device=StatedCpu(made.target, made.threads, peaks, again))
     with measured_by(measurer or simulated()):
-        return colt.tune(program, **settings | options)
+        (result,) = run(made, made.options.on_event)
+    return result
 
 
 class Watched(SimulatedMeasurer):

@@ -43,6 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, loopback_board: LoopbackBoard)
     return folder / "out"
 
 
+@pytest.mark.real
 def test_a_run_on_a_board_finds_a_verified_winner_and_says_where(run: Path, loopback_board: LoopbackBoard) -> None:
     receipt = load_receipt(run)
     assert receipt.verified.ok
@@ -57,11 +58,13 @@ def test_a_run_on_a_board_finds_a_verified_winner_and_says_where(run: Path, loop
     assert tvm.runtime.load_module(str(run / "kernel.so"))["main"] is not None
 
 
+@pytest.mark.real
 def test_the_config_records_the_board(run: Path, loopback_board: LoopbackBoard) -> None:
     asked = tomllib.loads((run / "config.toml").read_text())["run"]
     assert (asked["rpc"], asked["key"]) == (loopback_board.address, loopback_board.key)
 
 
+@pytest.mark.real
 def test_a_run_on_a_board_is_exported_linked_and_as_objects(run: Path, tmp_path: Path) -> None:
     for name in ("k.so", "k.tar"):
         done = colt_command("export", str(run), "-o", str(tmp_path / name))
@@ -101,25 +104,28 @@ def test_bad_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_threads_of_a_board_are_its_own() -> None:
     board = {"rpc": "board:9190", "key": "pi"}
     foreign = plan("matmul", target=json.dumps(PI), **board)
-    assert (foreign.threads, foreign.assumptions) == (4, ())
+    assert (foreign.threads, foreign.device.assumptions) == (4, ())
     assert plan("matmul", target=PI, threads=3, **board).threads == 3
     assumed = plan("matmul", threads=64, **board)
     assert assumed.threads == int(assumed.target.attrs["num-cores"]) == 64
     generic = plan("matmul", target={name: PI[name] for name in ("kind", "mtriple", "num-cores")}, **board)
-    assert generic.assumptions == ("the target names no mcpu: code is for any aarch64",)
+    assert generic.device.assumptions == ("the target names no mcpu: code is for any aarch64",)
 
 
+@pytest.mark.real
 def test_no_tracker_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match="cannot be reached"):
         colt.tune("matmul", trials=4, rpc=f"127.0.0.1:{free_port()}", key="pi", run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.real
 def test_a_board_of_another_kind_than_the_target_is_an_error(loopback_board: LoopbackBoard, own_program: str) -> None:
     with pytest.raises(MeasureError, match="a processor as the target says"):
         colt.tune(own_program, trials=4, target=PI, rpc=loopback_board.address, key=loopback_board.key)
 
 
+@pytest.mark.real
 def test_a_kernel_that_cannot_be_linked_here_is_left_as_objects(tmp_path: Path, own_program: str) -> None:
     found = resolve_board_target(PI, None)
     module = load_program(own_program, None).module

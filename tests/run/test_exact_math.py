@@ -42,6 +42,7 @@ def tune(program: str, **options: Any) -> Result:
     return colt.tune(program, trials=2, pool=["architect"], config=colt.SearchConfig(batch_size=2), **options)
 
 
+@pytest.mark.real
 def test_a_run_computes_in_vectors_and_says_so(program: str, tmp_path: Path) -> None:
     result = tune(program, run_dir=tmp_path / "run")
     receipt = load_receipt(tmp_path / "run")

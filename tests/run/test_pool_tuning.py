@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,8 @@ import colt
 from colt import events
 from colt.cli import main
 from colt.cli.codes import INTERRUPTED
-from colt.measure.base import Limits
-from colt.run import compare, context
 from colt.store.receipt import Receipt, load_receipt
-from colt.tvm.workers import LocalMeasurer
+from colt.world.parts import current, using
 from tests.helpers.chat_members import KEY
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.pool_runs import KEY_VARIABLE, PoolRuns
@@ -46,18 +45,12 @@ def files(folder: Path) -> set[Path]:
 # ---- pools ----
 
 
-def test_a_run_with_two_models_on_real_hardware(pool_runs: PoolRuns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "LocalMeasurer", LocalMeasurer)
-    for module, limits in (
-        (context, "TRIAL"),
-        (context, "BASELINE"),
-        (compare, "RANKING"),
-        (compare, "COMPARISON"),
-    ):
-        monkeypatch.setattr(module, f"{limits}_LIMITS", Limits(noise_wait_seconds=0.01))
+@pytest.mark.real
+def test_a_run_with_two_models_on_real_hardware(pool_runs: PoolRuns) -> None:
     pool_runs.model("small", 1.0)
     pool_runs.model("large", 70.0)
-    result = pool_runs.tune(trials=8, run_dir=pool_runs.folder / "run")
+    with using(replace(current(), measurer=None)):
+        result = pool_runs.tune(trials=8, run_dir=pool_runs.folder / "run")
     receipt = result.receipt
     assert receipt.trials.total == 8
     assert by_models(receipt) >= 4
@@ -341,6 +334,7 @@ def started(pool_runs: PoolRuns, servers: list[ChatServer], in_turn_s: float = 0
     raise AssertionError(f"the child ended: {child.wait()}")
 
 
+@pytest.mark.real
 def test_ctrl_c_waits_for_no_call(pool_runs: PoolRuns, thinking: list[ChatServer]) -> None:
     with started(pool_runs, thinking) as child:
         child.send_signal(signal.SIGINT)
@@ -359,6 +353,7 @@ def test_ctrl_c_waits_for_no_call(pool_runs: PoolRuns, thinking: list[ChatServer
         assert model.failed["closed"] >= model.requests  # some may have waited for others of that model
 
 
+@pytest.mark.real
 def test_a_second_ctrl_c_drops_the_run(pool_runs: PoolRuns, thinking: list[ChatServer]) -> None:
     with started(pool_runs, thinking, in_turn_s=LONG_S) as child:
         child.send_signal(signal.SIGINT)

@@ -25,17 +25,20 @@ import colt
 from colt import events
 from colt.errors import InputError
 from colt.events import Event
-from colt.machine import Peaks, detect
+from colt.machine import Peaks
 from colt.measure.base import ExportError, Fate, Measurement, Measurer, Verification
 from colt.options import SpaceKind
 from colt.plan import plan
-from colt.proposers import openings
-from colt.run import context, roofline
+from colt.proposers.experts import builtin
+from colt.run import roofline
 from colt.run.finish import Result
-from colt.run.loop import TREE, run
+from colt.run.loop import run
 from colt.run.replay import METHODS, Replay
 from colt.store.directory import RECORDING
 from colt.store.receipt import load_receipt
+from colt.strategies.tree import TREE
+from colt.tvm.devices.board import BoardDevice
+from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
@@ -70,9 +73,9 @@ def nothing_outside() -> Iterator[None]:
         patch.setattr(socket, "socket", refuse)
         patch.setattr(subprocess, "Popen", refuse)
         patch.setattr(LocalMeasurer, "__init__", refuse)
-        patch.setattr(context, "hardware_with_peaks", refuse)
-        patch.setattr(roofline, "measured_again", refuse)
-        patch.setattr(roofline, "save_peaks", refuse)
+        for device in (CpuDevice, BoardDevice):
+            for name in ("look", "look_again", "keep_peaks", "measurer"):
+                patch.setattr(device, name, refuse)
         patch.setattr(signal, "signal", refuse)
         yield
 
@@ -98,7 +101,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("replay")
     (folder / "own.py").write_text(OWN_PROGRAM)
-    tune_really(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3)
+    tune(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3, pool=builtin.DEFAULT)
     (folder / "own.py").write_text("raise SystemExit('nobody imports this again')")
     return folder / "run"
 
@@ -126,6 +129,12 @@ def test_a_finished_run_is_replayed_identically_and_nothing_is_measured(finished
     assert_identical(finished)
 
 
+@pytest.mark.real
+def test_a_run_on_this_machine_is_replayed_identically(own_program: str, tmp_path: Path) -> None:
+    tune_really(own_program, tmp_path / "run", trials=6)
+    assert_identical(tmp_path / "run")
+
+
 def test_a_replay_says_so(finished: Path) -> None:
     replay = replayed(finished)
     assert str(replay) == f"identical: {replay.events} events, {replay.nodes} nodes, receipt equal"
@@ -148,6 +157,7 @@ def test_a_replay_leaves_the_run_as_it_was(finished: Path) -> None:
     assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
 
 
+@pytest.mark.real
 def test_a_run_whose_cost_model_took_over_is_replayed_by_another_process(own_program: str, tmp_path: Path) -> None:
     config = colt.SearchConfig(cost_model_warmup=8, cost_model_min_rank=-1)
     result = tune(own_program, tmp_path / "run", trials=24, config=config)
@@ -198,13 +208,9 @@ def test_a_run_that_the_clock_stopped_is_replayed(own_program: str, tmp_path: Pa
     assert_identical(tmp_path / "run")
 
 
-def test_a_run_that_stopped_at_the_roofline_is_replayed(
-    own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    peaks = Peaks(100.0, 200.0, 30.0, "copy", 2, "2026-01-01T00:00:00")  # a busy machine would not know its own
-    monkeypatch.setattr(context, "hardware_with_peaks", lambda threads: replace(detect(), peaks=peaks))
-    monkeypatch.setattr(roofline, "save_peaks", lambda *rest: None)
-    result = tune(own_program, tmp_path / "run", until_roofline=1e-6)
+def test_a_run_that_stopped_at_the_roofline_is_replayed(own_program: str, tmp_path: Path) -> None:
+    peaks = Peaks(100.0, 200.0, 30.0, "copy", 2, "2026-01-01T00:00:00")
+    result = tune(own_program, tmp_path / "run", peaks=peaks, until_roofline=1e-6)
     assert result.receipt.stop_reason == "roofline"
     assert_identical(tmp_path / "run")
 
@@ -213,11 +219,8 @@ def test_a_run_whose_peaks_were_measured_again_is_replayed(
     own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     low, true = (Peaks(1.0, gflops, 30.0, "copy", 2, "2026-01-01T00:00:00") for gflops in (0.001, 0.002))
-    monkeypatch.setattr(context, "hardware_with_peaks", lambda threads: replace(detect(), peaks=low))
-    monkeypatch.setattr(roofline, "measured_again", lambda hardware, threads: replace(hardware, peaks=true))
     monkeypatch.setattr(roofline, "MISCOUNT", 1e9)
-    monkeypatch.setattr(roofline, "save_peaks", lambda *rest: None)
-    result = tune(own_program, tmp_path / "run", until_roofline=0.95)
+    result = tune(own_program, tmp_path / "run", peaks=low, again=true, until_roofline=0.95)
     assert any("void and measured again" in message for message in result.receipt.messages)
     assert any("its own figure counts from now on" in message for message in result.receipt.messages)
     assert_identical(tmp_path / "run")
@@ -258,6 +261,7 @@ def test_a_run_without_a_winner_is_replayed(own_program: str, tmp_path: Path) ->
     assert_identical(tmp_path / "run")
 
 
+@pytest.mark.real
 def test_a_run_on_a_board_is_replayed_without_it(
     own_program: str, loopback_board: LoopbackBoard, tmp_path: Path
 ) -> None:
@@ -476,7 +480,6 @@ def test_the_command_line_says_identical_different_or_what_is_wrong(copied: Path
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
     """A server that plays two models, and their pool file."""
     pytest.importorskip("openai", reason="language models come with the extra models")
-    monkeypatch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time
     monkeypatch.setenv("COLT_TEST_KEY", KEY)
     rng = random.Random(0)
     with ChatServer() as server:

@@ -29,6 +29,11 @@ def space(request: pytest.FixtureRequest) -> TvmSpace:
     return TvmSpace.generated(MAKERS[request.param](), TARGET)
 
 
+@pytest.fixture(scope="module")
+def matmul() -> TvmSpace:
+    return TvmSpace.generated(programs.matmul(), TARGET)
+
+
 @pytest.mark.parametrize("check", SPACE_CHECKS, ids=rule)
 def test_the_space_conforms(space: TvmSpace, check: Any) -> None:
     check(SpaceCase(space, seed=0, cases=3))
@@ -41,7 +46,6 @@ def test_the_analytical_scorer_conforms(space: TvmSpace, check: Any) -> None:
 
 @pytest.mark.parametrize("check", PROPOSER_CHECKS, ids=rule)
 @pytest.mark.parametrize("name", builtin.EXPERTS)
-def test_experts_conform_on_a_matmul(name: str, check: Any) -> None:
-    space = TvmSpace.generated(programs.matmul(), TARGET)
-    scorer = AnalyticalScorer(space, machine_of(detect(), 2))
-    check(ProposerCase(lambda: builtin.make([name], space, scorer)[0], space, scorer, cases=2))
+def test_experts_conform_on_a_matmul(name: str, check: Any, matmul: TvmSpace) -> None:
+    scorer = AnalyticalScorer(matmul, machine_of(detect(), 2))
+    check(ProposerCase(lambda: builtin.make([name], matmul, scorer)[0], matmul, scorer, cases=2))

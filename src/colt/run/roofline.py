@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from colt.machine import Bound, Hardware, Roofline, Work, save_peaks
+from colt.machine import Bound, Hardware, Roofline, Work
 from colt.machine.roofline import ROUNDING
 from colt.tvm.devices.base import Device
 from colt.tvm.programs.source import Program, why_no_roofline
@@ -107,7 +107,7 @@ class Ceiling:
         if work.bytes_moved < BEYOND_CACHES * self._host.hardware.last_level_cache.bytes:
             kept = replace(peaks, bandwidth_gbs=old.bandwidth_gbs, bandwidth_pattern=old.bandwidth_pattern)
         if kept != old and not old.disturbed:
-            self._host.world.live(lambda: save_peaks(self._host.hardware, kept))
+            self._host.world.live(lambda: self._device.keep_peaks(self._host.hardware, kept))
         until = "from now on" if kept == peaks and not old.disturbed else "in this run only"
         self._host.note(f"a kernel still exceeds it, so that its own figure counts {until}: {self._peak()}")
 

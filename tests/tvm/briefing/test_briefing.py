@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from functools import cache
 
 import pytest
 import tvm
@@ -13,22 +12,14 @@ from tvm_ffi import structural_walk
 
 from colt.knobs import Jump
 from colt.machine import detect
-from colt.tvm.briefing import TvmBriefing, brief
+from colt.tvm.briefing import brief
 from colt.tvm.briefing.equations import calls, equations
 from colt.tvm.briefing.families import SketchFamily
-from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
 from tests.helpers import space_programs as programs
 from tests.helpers import structured_programs
-
-TARGET = resolve_target(None, 2)
-
-
-@cache
-def job(name: str) -> tuple[TvmSpace, TvmBriefing]:
-    program = load_program(name)
-    return (space := space_of(program.module)), brief(space, program, detect(), 2, vector_math=True)
+from tests.helpers.briefed import TARGET, job
 
 
 def space_of(module: tvm.IRModule) -> TvmSpace:

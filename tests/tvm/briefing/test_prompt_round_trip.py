@@ -7,24 +7,20 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import pytest
 
 from colt.errors import Rejected
 from colt.knobs import Jump, LocationKnob, Schedule, Value
-from colt.machine import detect
 from colt.proposers.language.prompt import node_text, stable_text
 from colt.proposers.language.reply import ReadReply, read_reply
 from colt.proposers.language.settle import settled
 from colt.search.types import MemberSpec, MemberView, NodeView, Observation, Progress
-from colt.tvm.briefing import TvmBriefing, brief
-from colt.tvm.devices.host import resolve_target
+from colt.tvm.briefing import TvmBriefing
 from colt.tvm.programs import workloads
-from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
+from tests.helpers.briefed import job
 
-TARGET = resolve_target(None, 2)
 WORKLOADS = list(workloads.names())
 ROUNDS = 12
 KNOB = re.compile(r"(\S+) (.*?)(?: \([^()]*\))?")
@@ -32,13 +28,6 @@ TILE = re.compile(r"(\d+)(?: vectors)? in (\d+)(?: <=(\d+))?")
 CATEGORY = re.compile(r"one of (\[.*\])")
 LOCATION = re.compile(r"in \S.*")
 PRESENT = re.compile(r"(\S+)=(\[[^\]]*\]|\S+)(?: \(or ([^)]*)\))?")
-
-
-@cache
-def job(name: str) -> tuple[TvmSpace, TvmBriefing]:
-    program = load_program(name)
-    space = TvmSpace.generated(program.module, TARGET, vector_math=True)
-    return space, brief(space, program, detect(), 2, vector_math=True)
 
 
 def observed(space: TvmSpace, schedule: Schedule) -> Observation:

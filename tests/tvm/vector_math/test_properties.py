@@ -118,7 +118,7 @@ def program(stages: list[Stage], columns: int) -> Any:
     return schedule.mod
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(STAGES, min_size=1, max_size=4), st.sampled_from([16, 24, 33]), st.integers(0, 1000))
 def test_every_stage_is_within_the_bound(stages: list[Stage], columns: int, seed: int) -> None:
     mod = program(stages, columns)

@@ -8,7 +8,7 @@ from typing import Protocol
 from tvm.target import Target
 
 from colt.errors import InputError
-from colt.machine import Hardware
+from colt.machine import Hardware, Peaks
 from colt.measure.base import Limits, Measurer, Pace
 
 USUAL_PACE = Pace()
@@ -78,6 +78,10 @@ class Device(Protocol):
 
         A measurement that fails is a note. Where no peaks can be known ``hardware`` is returned as it is.
         """
+        ...
+
+    def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
+        """Keep peaks for later runs, if this device's are kept: a kernel has shown them."""
         ...
 
     def measurer(

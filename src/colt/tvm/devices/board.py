@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm.target import Target
 
-from colt.machine import Hardware
+from colt.machine import Hardware, Peaks
 from colt.measure.base import Limits, Measurer, Pace
 from colt.store.directory import KERNEL, KERNEL_OBJECTS
 from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target
@@ -73,6 +73,9 @@ class BoardDevice:
     def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`Device.look_again`."""
         return hardware, ()
+
+    def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
+        """See :meth:`Device.keep_peaks`; a board's are not known."""
 
     def measurer(
         self, limits: Limits | None = None, *, peak_gflops: float | None = None, pace: Pace = USUAL_PACE

@@ -10,7 +10,7 @@ from typing import Any
 from tvm.target import Target
 
 from colt.errors import MeasureError
-from colt.machine import Hardware
+from colt.machine import Hardware, Peaks, save_peaks
 from colt.measure.base import Limits, Measurer, Pace
 from colt.store.directory import KERNEL
 from colt.tvm.devices.base import USUAL_PACE, require_threads
@@ -61,6 +61,10 @@ class CpuDevice:
             except MeasureError as error:
                 notes.append(str(error))
         return hardware, (*notes, *(str(warning.message) for warning in warned))
+
+    def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
+        """See :meth:`Device.keep_peaks`; they go to the machine's cache."""
+        save_peaks(hardware, peaks)
 
     def measurer(
         self, limits: Limits | None = None, *, peak_gflops: float | None = None, pace: Pace = USUAL_PACE

@@ -1,16 +1,13 @@
-"""The strategies that are COLT's own: what they measure, in which order."""
+"""The strategies: what they measure, in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from colt import events
-from colt.bench import methods
-from colt.bench.methods import construct, sampled, warm_tree, without_tree
 from colt.bench.ours import TrialLog
 from colt.bench.records import TrialRecord
 from colt.events import Event
@@ -18,19 +15,24 @@ from colt.knobs import Schedule
 from colt.measure.base import Fate
 from colt.options import SearchConfig
 from colt.plan import plan
-from colt.run import loop
-from colt.run.context import Run
-from colt.run.loop import TREE, Method
+from colt.run.loop import run
+from colt.search.toy import ToyScorer, ToySpace
+from colt.strategies import architect
+from colt.strategies.architect import ARCHITECT, construct
+from colt.strategies.base import StrategyMaker
+from colt.strategies.random import random_search
+from colt.strategies.tree import TREE, warm_tree
 from tests.helpers.simulated_runs import measured_by, simulated
 
 
-def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> tuple[list[Schedule], list[Schedule]]:
+def searched(
+    program: str, strategy: StrategyMaker, trials: int = 5, **settings: Any
+) -> tuple[list[Schedule], list[Schedule]]:
     """The openings of a run, and the schedules that were measured, in their order."""
     seen: list[Event] = []
     made = replace(plan(program, trials=trials), config=SearchConfig(batch_size=3, rollouts=0, **settings))
-    with pytest.MonkeyPatch.context() as patch, measured_by(simulated()):
-        patch.setattr(loop, "finish", lambda *_: None)  # who wins is decided as in every run
-        loop.run(made, [seen.append], method)
+    with measured_by(simulated()):
+        run(made, [seen.append], strategy=strategy)
     opened = {event.node: event.schedule for event in seen if isinstance(event, events.Opened)}
     applied = {event.node: event.schedule for event in seen if isinstance(event, events.Applied)}
     return list(opened.values()), [{**opened, **applied}[e.node] for e in seen if isinstance(e, events.Asked)]
@@ -40,44 +42,45 @@ def searched(program: str, method: Method, trials: int = 5, **settings: Any) -> 
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Schedule]:
     """What the architect constructs, in its order."""
     found: list[Schedule] = []
-    original = methods.constructed
+    original = architect.construct
 
-    def recorded(session: Run) -> Iterator[tuple[Schedule, str]]:
-        for schedule, by in original(session):
-            found.append(schedule)
-            yield schedule, by
+    def recorded(*rest: Any) -> list[Schedule]:
+        constructed = original(*rest)
+        found.extend(constructed)
+        return constructed
 
-    monkeypatch.setattr(methods, "constructed", recorded)
+    monkeypatch.setattr(architect, "construct", recorded)
     return found
 
 
 def test_without_a_tree_a_list_is_measured_in_its_order(own_program: str, made: list[Schedule]) -> None:
-    opened, measured = searched(own_program, without_tree(methods.constructed))
+    opened, measured = searched(own_program, ARCHITECT)
     assert opened == measured == made
     assert len(set(made)) == 5
 
 
 def test_random_search_begins_with_the_first_constructed(own_program: str, made: list[Schedule]) -> None:
-    opened, measured = searched(own_program, without_tree(sampled(2)))
+    opened, measured = searched(own_program, random_search(2))
     assert opened == measured
-    assert measured[:2] == made
+    assert measured[:2] == made[:2]
     assert len(set(measured)) == 5
+    assert set(measured[2:]) - set(made)
 
 
 def test_a_warm_tree_opens_with_the_first_constructed_alone(own_program: str, made: list[Schedule]) -> None:
     opened, _ = searched(own_program, warm_tree(2), root_width=2)
-    assert len(made) == 2
-    assert sorted(opened, key=str) == sorted(made, key=str)
+    assert sorted(opened, key=str) == sorted(made[:2], key=str)
 
 
 def test_a_tree_that_is_not_warm_is_the_one_of_every_run() -> None:
     assert warm_tree(0) is TREE
 
 
-def test_fewer_constructed_are_the_first_of_more(own_program: str) -> None:
-    with Run(plan(own_program)) as session:
-        few, more = (construct(session.space, session.scorer, count, seed=3) for count in (2, 6))
+def test_fewer_constructed_are_the_first_of_more() -> None:
+    space = ToySpace()
+    few, more = (construct(space, ToyScorer(space), count, seed=3) for count in (2, 6))
     assert few == more[:2]
+    assert len(more) == 6
 
 
 def test_trials_leave_out_what_was_skipped_and_fail_what_was_wrong() -> None:
