@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import colt
@@ -40,7 +40,7 @@ def measured_by(measurer: Measurer) -> Iterator[None]:
 class StatedCpu(CpuDevice):
     """This machine with stated peaks: they are not measured, ``again`` is what measuring again gives, none are kept."""
 
-    peaks: Peaks = Peaks()
+    peaks: Peaks = field(default_factory=Peaks)
     again: Peaks | None = None
 
     def look(self) -> tuple[Hardware, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from colt.plan import plan
 from colt.run import finish
 from colt.store.receipt import load_receipt
 from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target, simd_of_target
+from colt.tvm.devices.resolve import recorded_device
 from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
@@ -127,11 +128,11 @@ def test_a_board_of_another_kind_than_the_target_is_an_error(loopback_board: Loo
 
 @pytest.mark.real
 def test_a_kernel_that_cannot_be_linked_here_is_left_as_objects(tmp_path: Path, own_program: str) -> None:
-    found = resolve_board_target(PI, None)
+    device = recorded_device(PI, 4, "board:9190", "pi")
     module = load_program(own_program, None).module
     notes: list[str] = []
-    with LocalMeasurer(found.target, found.threads, workers=1) as measurer:
-        job = SimpleNamespace(plan=SimpleNamespace(target=found.target), measurer=measurer, note=notes.append)
+    with LocalMeasurer(device.target, device.threads, workers=1) as measurer:
+        job = SimpleNamespace(plan=SimpleNamespace(device=device), measurer=measurer, note=notes.append)
         finish._export(job, module, tmp_path)  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == ["kernel.tar"]
     assert notes == ["kernel.tar, not kernel.so: aarch64 is not linked here but where TVM loads it"]

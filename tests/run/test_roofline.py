@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ from colt.errors import MeasureError
 from colt.machine import Bound, Cache, Hardware, Peaks, detect, load_peaks, save_peaks
 from colt.run.roofline import Ceiling
 from colt.tvm.devices import peaks as peaks_module
+from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.source import Program, why_no_roofline
 from colt.tvm.programs.workloads import get
+from colt.world.world import Live, World
 
 PEAKS = Peaks(50.0, 100.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 MIB = 2**20
@@ -52,10 +54,22 @@ def program(flops: int | None = 10**9, nbytes: int = MIB, dtype: str = "float32"
     return Program("mine", None, arguments, flops, nbytes, workload=get("matmul") if known else None)
 
 
+@dataclass
+class Peaked:
+    """The run, as far as peaks are concerned."""
+
+    hardware: Hardware
+    world: World = field(default_factory=Live)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 def ceiling(of: Program, hardware: Hardware) -> tuple[Ceiling, list[str]]:
     """With the messages that it gives."""
-    notes: list[str] = []
-    return Ceiling(of, 2, hardware, notes.append), notes
+    run = Peaked(hardware)
+    return Ceiling(of, CpuDevice(None, 2), run), run.notes
 
 
 def test_a_program_in_the_cache_is_bound_by_the_fma_peak(hardware: Hardware) -> None:
@@ -93,7 +107,7 @@ def test_a_program_without_a_roofline_says_why(of: Program, why: str, hardware: 
 def test_below_the_peak_nothing_is_measured(hardware: Hardware, measured: list[Peaks]) -> None:
     found, notes = ceiling(program(), hardware)
     found.admit(10_000.0)  # 100 GFLOPS
-    assert (found.hardware, notes) == (hardware, [])
+    assert (found._host.hardware, notes) == (hardware, [])
 
 
 def test_a_peak_that_is_exceeded_is_measured_again(hardware: Hardware, measured: list[Peaks]) -> None:
@@ -101,8 +115,8 @@ def test_a_peak_that_is_exceeded_is_measured_again(hardware: Hardware, measured:
     found, notes = ceiling(program(), hardware)
     found.admit(8_000.0)  # 125 GFLOPS
     assert found.share(8_000.0) == pytest.approx(125 / 180)
-    assert found.hardware.peaks.bandwidth_gbs == 20.0  # a peak is the most ever seen: it does not fall
-    assert load_peaks(hardware, 2) == found.hardware.peaks
+    assert found._host.hardware.peaks.bandwidth_gbs == 20.0  # a peak is the most ever seen: it does not fall
+    assert load_peaks(hardware, 2) == found._host.hardware.peaks
     assert len(notes) == 1
     assert "1.25 of the FMA peak of 100.00 GFLOPS" in notes[0]
 
@@ -115,7 +129,7 @@ def test_a_kernel_that_still_exceeds_it_is_the_peak_from_then_on(
     found, notes = ceiling(program(), hardware)
     found.admit(8_000.0)
     assert found.share(8_000.0) == pytest.approx(1.0, abs=1e-3)
-    peaks = found.hardware.peaks
+    peaks = found._host.hardware.peaks
     assert peaks.fma_gflops_all_threads == pytest.approx(125.0, abs=0.02)
     assert peaks.fma_pattern == "the mine kernel"
     assert load_peaks(hardware, 2) == peaks
@@ -128,7 +142,7 @@ def test_a_bandwidth_that_is_exceeded_is_void_too(hardware: Hardware, measured: 
     measured.append(PEAKS)
     found, notes = ceiling(program(flops=8 * MIB, nbytes=8 * MIB), hardware)
     found.admit(8 * MIB / 30e3)  # 30 of 20 GB/s
-    peaks = found.hardware.peaks
+    peaks = found._host.hardware.peaks
     assert peaks.bandwidth_gbs == pytest.approx(30.0, abs=0.02)
     assert (peaks.bandwidth_pattern, peaks.fma_gflops_all_threads) == ("the mine kernel", 100.0)
     assert load_peaks(hardware, 2) == peaks
@@ -162,5 +176,5 @@ def test_an_estimate_that_no_machine_could_reach_is_a_miscount(hardware: Hardwar
     found.admit(100.0)  # 10,000 GFLOPS
     assert found.share(100.0) is None
     assert found.roofline is None
-    assert found.hardware.peaks == PEAKS == load_peaks(hardware, 2)
+    assert found._host.hardware.peaks == PEAKS == load_peaks(hardware, 2)
     assert "less than was counted" in notes[-1]

@@ -10,18 +10,20 @@ from pathlib import Path
 import colt
 from colt import events
 from colt.events import Event
+from colt.machine import Peaks
 from colt.plan import Plan, plan
 from colt.run.loop import run
 from colt.store.receipt import load_receipt
 from tests.helpers.pool_runs import PoolRuns
-from tests.helpers.simulated_runs import measured_by, simulated
+from tests.helpers.simulated_runs import StatedCpu, measured_by, simulated
 
 
 def two_programs(folder: Path, own_program: str, **options: object) -> Plan:
     """A plan of two programs."""
     settings: dict[str, object] = {"pool": ["scout", "tuner"], "config": colt.SearchConfig(batch_size=3), **options}
     first, second = (plan(program, run_dir=folder, **settings) for program in (own_program, "gemv"))
-    return replace(first, programs=(*first.programs, *second.programs))
+    device = StatedCpu(first.target, first.threads, Peaks(1e6, 1e6, 1e6, "copy", first.threads, "2026-01-01T00:00:00"))
+    return replace(first, programs=(*first.programs, *second.programs), device=device)
 
 
 def test_two_tasks_share_a_budget_and_have_a_tree_each(own_program: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from colt.run.context import Run
 from colt.run.decide import Decision, decide
 from colt.run.receipt import make_receipt
 from colt.run.task import Task
-from colt.store.directory import RECEIPT, WINNER
+from colt.store.directory import KERNEL, RECEIPT, WINNER
 from colt.store.receipt import BestPart, Receipt, Verdict
 from colt.tvm.programs.export import export_module, save_module
 from colt.util.stats import Estimate
@@ -99,4 +99,4 @@ def _export(run: Run, module: Any, folder: Path) -> None:
         run.note(f"no {device.kernel_name}: {error}")
         return
     if device.why_not_linked is not None:
-        run.note(device.why_not_linked)
+        run.note(f"{device.kernel_name}, not {KERNEL}: {device.why_not_linked}")
