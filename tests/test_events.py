@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from colt import events
 from colt.events import Event, to_record
 from colt.knobs import Edit, Jump, Schedule
 from colt.measure.base import Fate
+from colt.store.journal import Journal, read_journal
 from tests.helpers.operations import life
 
 SCHEDULE = Schedule("plain", "flat", ((1, 4, 2, 8), 64, "inline"))
@@ -96,6 +98,15 @@ def test_an_event_goes_to_all_subscribers_in_their_order() -> None:
     for event in ONE_OF_EACH[:2]:
         emit(event)
     assert heard == [(who, event) for event in ONE_OF_EACH[:2] for who in "ab"]
+
+
+def test_a_journal_of_an_earlier_version_is_read_by_the_present_names(tmp_path: Path) -> None:
+    event = one(events.Proposed)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal(event)
+    written = (tmp_path / "journal.jsonl").read_text()
+    (tmp_path / "earlier.jsonl").write_text(written.replace('"next_member"', '"next_model"'))
+    assert read_journal(tmp_path / "earlier.jsonl") == read_journal(tmp_path / "journal.jsonl") == [to_record(event)]
 
 
 # ---- the stream of a run ----

@@ -8,19 +8,19 @@ class ColtError(Exception):
 
 
 class InputError(ColtError):
-    """What the user gave is not usable: the message says what is wrong, where, and what is accepted."""
+    """The user's input is not usable: the message says what is wrong, where, and what is accepted."""
 
 
 class IllegalEdit(ColtError):
-    """An edit names no knob of the schedule, or a value that the knob does not take."""
+    """An edit names no knob of the schedule, or a value that its knob does not take."""
 
 
 class Rejected(ColtError):
-    """A legal transformation that yields no usable program (a schedule primitive or a post-processor failed)."""
+    """A legal transformation gives no usable program: a schedule primitive or a post-processor failed."""
 
 
 class MeasureError(ColtError):
-    """Measuring as a whole is impossible (the worker does not start, the untuned program does not run)."""
+    """Nothing can be measured: the worker does not start, or the untuned program does not run."""
 
 
 class StorageError(ColtError):
@@ -28,4 +28,4 @@ class StorageError(ColtError):
 
 
 class ReplayError(ColtError):
-    """A replay does something else than the recorded run did; the text says where and what."""
+    """A replay does something else than the recorded run did; the message says where and what."""

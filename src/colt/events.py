@@ -1,6 +1,6 @@
 """Everything that happens in a run, as one append-only stream of typed events.
 
-The search and the main loop emit; progress display, journal, receipt and report subscribe. Events are plain data:
+The search and the main loop emit them; the progress display and the journal subscribe. Events are plain data:
 :func:`to_record` turns any of them into JSON.
 """
 
@@ -56,9 +56,9 @@ class Opened(Event):
 
 @dataclass(frozen=True, slots=True)
 class Selected(Event):
-    """The tree policy chose a node; its ``acting`` model is asked. ``alteration``: the largest is, for a small one.
+    """The tree policy chose a node, and ``acting`` is asked; ``alteration``: the largest, instead of a small member.
 
-    ``places`` of the node are kept free for what comes of it."""
+    ``places`` are kept free at the node for the answer's alternatives."""
 
     ticket: int
     node: int
@@ -81,7 +81,7 @@ class Proposed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Called(Event):
-    """A call of a language model came back, with an answer or with an ``error``; what it was charged."""
+    """A call of a language model came back, with an answer or with an ``error``; ``usd`` is what it cost."""
 
     ticket: int
     model: str
@@ -97,7 +97,8 @@ class Called(Event):
 
 @dataclass(frozen=True, slots=True)
 class FellBack(Event):
-    """Something was replaced: ``what`` is an unusable ``next-model`` or ``transformation``, or the ``model`` itself."""
+    """Something of ``by`` was replaced. ``what``: an unusable ``next-model`` or ``transformation``, or ``model`` for
+    itself, if it is benched."""
 
     ticket: int
     by: str
@@ -107,7 +108,7 @@ class FellBack(Event):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn(Event):
-    """A ticket was given back: its model could not be asked."""
+    """A ticket was given back: its member could not be asked."""
 
     ticket: int
     by: str
@@ -131,7 +132,9 @@ class Applied(Event):
 
 @dataclass(frozen=True, slots=True)
 class Scored(Event):
-    """The scorer judged a child; ``outcome`` against its parent is ``hit``, ``regression`` or ``even``."""
+    """A child was judged against its parent: ``outcome`` is ``hit``, ``regression`` or ``even``.
+
+    ``measured``: both were measured; else their predictions were compared."""
 
     node: int
     predicted_us: float
@@ -143,7 +146,7 @@ class Scored(Event):
 
 @dataclass(frozen=True, slots=True)
 class Altered(Event):
-    """A course alteration was settled: ``kept`` and ``pruned`` are nodes, ``pruned`` -1 if the largest had nothing."""
+    """A course alteration was settled. ``kept`` and ``pruned`` are nodes, the latter -1 if the largest gave none."""
 
     ticket: int
     kept: int
@@ -178,7 +181,7 @@ class Asked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Timed(Event):
-    """A trial came back from the hardware; the tree learns of it with the rest of its batch (:class:`Measured`)."""
+    """A trial came back from the hardware. The tree learns of it with the rest of its batch (:class:`Measured`)."""
 
     trial: int
     fate: str
@@ -186,7 +189,7 @@ class Timed(Event):
     seconds_building: float
     seconds_timing: float
     slowdown: float = 1.0
-    """Above 1 another load disturbed the timing, and the latency is corrected for it."""
+    """Above 1 if another load disturbed the timing; the latency is corrected for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,7 @@ class Measured(Event):
 
 @dataclass(frozen=True, slots=True)
 class Revalued(Event):
-    """The tree was valued anew from all results."""
+    """The tree was valued anew by all results."""
 
     best_us: float | None
     nodes: int
@@ -210,13 +213,13 @@ class Revalued(Event):
 
 @dataclass(frozen=True, slots=True)
 class Noted(Event):
-    """Something that the user should know: a rule left out, a worker restarted, a fallback taken."""
+    """A message for the user: a rule was left out, a worker restarted, a fallback taken."""
 
     message: str
 
 
 def fan_out(subscribers: Iterable[Emit]) -> Emit:
-    """One subscriber that passes every event on to all of these, in their order."""
+    """A subscriber that passes every event on to all of these, in their order."""
     listeners = tuple(subscribers)
 
     def emit(event: Event) -> None:
@@ -227,7 +230,7 @@ def fan_out(subscribers: Iterable[Emit]) -> Emit:
 
 
 def to_record(event: Event) -> dict[str, Any]:
-    """A JSON-ready mapping: the event's name under ``event``, then its fields."""
+    """The event as a mapping ready for JSON: its name under ``event``, then its fields."""
     fields = {spec.name: _plain(getattr(event, spec.name)) for spec in dataclasses.fields(event)}
     return {"event": type(event).__name__.lower(), **fields}
 

@@ -3,7 +3,7 @@
 A *sketch* is a program structure with open decisions; each decision is a *knob* with a readable name
 (``"C.i"`` is the tiling of loop ``i`` of block ``C``). A *schedule* is a variant, a sketch and one value for each
 knob. An *edit* sets one knob, a *jump* moves to another sketch, and a *transformation* is a list of both. Every
-value is checked here, in Python, before TVM sees it: a zero inside a tile kills TVM's process.
+value is checked here before TVM sees it: a zero inside a tile kills TVM's process.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class CategoryKnob:
 class LocationKnob:
     """Where a block is computed: ``"root"``, ``"inline"``, or inside a loop of its consumer, by the loop's name.
 
-    Which locations are legal depends on the other knobs: ``locations`` holds those of the schedule that the knob
-    was asked for.
+    Which locations are legal depends on the other knobs: ``locations`` are those of the schedule for which the knob was
+    made.
     """
 
     name: str
@@ -157,7 +157,7 @@ Knob = TileKnob | CategoryKnob | LocationKnob
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A structure with open decisions. ``summary`` says in one line how it differs from its siblings.
+    """A program structure with open decisions. ``summary`` says in one line how it differs from its siblings.
 
     The locations of a :class:`LocationKnob` here are those of the sketch's first sample.
     """
@@ -170,7 +170,7 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Variant, sketch and a value for each of the sketch's knobs, in their order: what a tree node holds."""
+    """A variant, a sketch, and a value for each of the sketch's knobs in their order. A tree node holds one."""
 
     variant: str
     sketch: str
@@ -179,7 +179,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A new value for the knob of that name; ``None`` stands for *anything legal but the present value*."""
+    """A new value for the knob of that name. ``None`` stands for any legal value but the present one."""
 
     knob: str
     value: Value | None
@@ -187,7 +187,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A move to another sketch (of another variant perhaps). Knobs of the same name keep their values where legal."""
+    """A move to another sketch, perhaps of another variant. Knobs of the same name keep their values where legal."""
 
     variant: str
     sketch: str
@@ -214,7 +214,7 @@ def show_value(value: Value) -> str:
 
 
 def differences(knobs: Sequence[Knob], old: Sequence[Value], new: Sequence[Value]) -> Transformation:
-    """The edits that lead from ``old`` to ``new``; all three run over the same knobs."""
+    """The edits that lead from ``old`` to ``new``, which hold a value for each of ``knobs``."""
     return tuple(Edit(knob.name, after) for knob, before, after in zip(knobs, old, new, strict=True) if before != after)
 
 
@@ -243,7 +243,7 @@ def prime_factors(number: int) -> tuple[int, ...]:
 
 
 def _shown(value: object) -> str:
-    """A value from outside in at most 80 characters."""
+    """A value that may be anything, in at most 80 characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of more than 4,300 digits, a list nested without end

@@ -335,7 +335,7 @@ class PicksAPartner(Good):
     """Never thought of being alone."""
 
     def propose(self, observation: Observation) -> Proposal:
-        others = [model.spec.name for model in observation.members if model.spec != self.spec]
+        others = [member.spec.name for member in observation.members if member.spec != self.spec]
         return dataclasses.replace(super().propose(observation), next_member=(others or ["nobody"])[0])
 
 

@@ -51,7 +51,7 @@ def submit(world: World, reply: Proposal | ProposalError, feeder: str | None = N
     ],
 )
 def test_every_kth_regression_in_a_row_alters_the_course(period: int, outcomes: str, altered_at: list[int]) -> None:
-    """Of small models alone: r regression, h hit, e even; n a regression with an invalid next model. The largest's (l
+    """Of small members alone: r regression, h hit, e even; n a regression with an invalid next member. The largest's (l
     regression, L hit), fallbacks (f illegal edit, s no answer) and feeders (b) neither add to the streak nor end it.
     """
     world = line_world(dataclasses.replace(LINE, alteration_period=period), at_51=150.0)
@@ -88,7 +88,7 @@ def test_a_proposal_of_several_alternatives_counts_once_by_its_best_child() -> N
     assert failed.child.schedule.values == (71,)
 
 
-def test_one_model_is_never_altered() -> None:
+def test_one_member_is_never_altered() -> None:
     world = line_world(members=(SMALL,))
     assert [submit(world, to(value)) for value in (60, 61, 62, 63)] == [None] * 4
 
@@ -156,7 +156,7 @@ def test_period_is_counted_over_the_whole_streak() -> None:
 
 
 def altered(world: World, contested: int, answer: Proposal | ProposalError) -> events.Altered:
-    """Two regressions, the second to number ``contested`` (node 3), and the largest model's answer."""
+    """Two regressions, the second to number ``contested`` (node 3), and the largest member's answer."""
     submit(world, to(90))
     due = submit(world, to(contested))
     assert due is not None

@@ -60,7 +60,7 @@ def fly(it: Life, rounds: list[int], rng: random.Random | None) -> Life:
             rng.shuffle(waiting)
         while waiting:
             due = search.commit(*waiting.pop(0))
-            # the large model's answer to an alteration may also come after answers to later tickets
+            # the large member's answer to an alteration may also come after answers to later tickets
             place = 0 if rng is None else rng.randint(0, len(waiting))
             waiting[place:place] = [(ticket, reply(it, ticket)) for ticket in due]
         assert search.in_flight() == 0

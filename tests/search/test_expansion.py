@@ -1,4 +1,4 @@
-"""From a joint action to children: alternatives, aliases, failed tries, trials, openings, and what a model is shown."""
+"""From a joint action to children: alternatives, aliases, failed tries, trials, openings, what members are shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.toyworld import LARGE, LINE, MEMBERS, SMALL, LineSpace, World
 # ---- children ----
 
 
-def test_a_child_is_by_the_acting_model_and_expanded_by_the_one_it_named() -> None:
+def test_a_child_is_by_the_acting_member_and_expanded_by_the_one_it_named() -> None:
     world = line_world()
     world.search.iterate(lambda seen: to(40, then="large"))
     child = world.nodes[2]
@@ -197,7 +197,7 @@ def test_a_root_with_room_is_expanded_by_the_largest() -> None:
 # ---- observation ----
 
 
-def test_what_the_acting_model_is_shown() -> None:
+def test_what_the_acting_member_is_shown() -> None:
     world = line_world(dataclasses.replace(LINE, branching=1, exploration=0.0, proposals_per_call=4))
     for value, name in ((40, "large"), (30, "small"), (20, "large")):
         world.search.iterate(lambda seen, value=value, name=name: to(value, then=name))
@@ -211,8 +211,8 @@ def test_what_the_acting_model_is_shown() -> None:
     assert seen.knobs == world.space.sketches[0].knobs
     assert seen.tried == ()
     assert [view.schedule.values for view in seen.best] == [(20,), (30,)]
-    assert [model.spec for model in seen.members] == [SMALL, LARGE]
-    assert [(model.calls, model.predicted_hits, model.measured_hits) for model in seen.members] == [
+    assert [member.spec for member in seen.members] == [SMALL, LARGE]
+    assert [(member.calls, member.predicted_hits, member.measured_hits) for member in seen.members] == [
         (2, 2, 1),
         (1, 1, 0),
     ]

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 ASKS, TRIALS = 8, 5
 """Batches, and trials in each."""
 ERRORS, CRASHES = 0.12, 0.15
-"""Share of calls without answer, with an illegal edit, with an invalid next model (each), and of trials that crash."""
+"""Share of calls without answer, with an illegal edit, with an invalid next member (each), and of trials that crash."""
 
 PRESETS: dict[str, SearchConfig] = {
     "default": SearchConfig.preset("default"),
@@ -87,15 +87,15 @@ def record(world: World) -> dict[str, Any]:
         "general_residual": round(search.tree.values.general_residual, 6),
         "fell_back": {what: fell_back.count(what) for what in sorted(set(fell_back))},
         "asked": asked,
-        "models": [model_record(search.pool.records[name]) for name in search.pool.records],
+        "models": [member_record(search.pool.records[name]) for name in search.pool.records],
         "nodes": [node_record(node) for node in search.tree.nodes],
     }
 
 
-def model_record(model: Any) -> dict[str, Any]:
+def member_record(member: Any) -> dict[str, Any]:
     fields = ("calls", "errors", "fallbacks", "predicted_hits", "predicted_regressions", "measured_hits")
     more = ("measured_regressions", "alterations", "alterations_kept")
-    return {"name": model.spec.name, **{field: getattr(model, field) for field in (*fields, *more)}}
+    return {"name": member.spec.name, **{field: getattr(member, field) for field in (*fields, *more)}}
 
 
 def node_record(node: Node) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tickets of models that take their time: places kept for them, answers out of order, models that cannot be asked."""
+"""Tickets of members that take their time: places kept for them, answers out of order, members that cannot be asked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from colt import events
 from colt.options import SearchConfig
 from colt.search.search import answer
+from colt.search.steps import member_views
 from colt.search.types import NotAsked, Proposal, ProposalError, Ticket
 from tests.helpers.operations import CONFIGS, Life, life, tree
 
@@ -54,15 +55,15 @@ def test_on_arrival_nobody_waits_for_an_earlier_ticket() -> None:
 
 
 @pytest.mark.parametrize("config", ["default", "models"])
-def test_a_model_that_could_not_be_asked_leaves_no_trace(config: str) -> None:
+def test_a_member_that_could_not_be_asked_leaves_no_trace(config: str) -> None:
     it = life((config, "toy"))
     before, places = tree(it.world), [node.pending for node in it.world.nodes]
-    records = it.world.search.pool.views()
+    records = member_views(it.world.search.pool)
     ticket = out(it)
     assert it.world.search.commit(ticket, NotAsked("benched for 30 s")) == []
     assert tree(it.world) == before
     assert [node.pending for node in it.world.nodes] == places
-    assert it.world.search.pool.views() == records
+    assert member_views(it.world.search.pool) == records
     assert it.world.search.iterations == 0
     assert it.world.of(events.Withdrawn) == [events.Withdrawn(ticket.id, ticket.acting, "benched for 30 s")]
 
@@ -76,7 +77,7 @@ def test_a_withdrawn_ticket_lets_later_ones_take_effect() -> None:
     assert [event.ticket for event in it.world.of(events.Proposed)] == [second.id]
 
 
-def test_turns_of_a_model_that_is_out_go_to_another() -> None:
+def test_turns_of_a_benched_member_go_to_another() -> None:
     it = life(seed=0)
     absent = out(it).acting
     others = set(it.world.search.pool.specs) - {absent}
@@ -89,7 +90,7 @@ def test_turns_of_a_model_that_is_out_go_to_another() -> None:
     assert all(event.by == absent for event in taken)
 
 
-def test_a_course_alteration_for_which_the_largest_cannot_be_asked_keeps_the_small_models_child() -> None:
+def test_a_course_alteration_for_which_the_largest_cannot_be_asked_keeps_the_small_members_child() -> None:
     it = life(("models", "toy"))
     due: list[Ticket] = []
     for _ in range(200):

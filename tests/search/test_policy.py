@@ -13,6 +13,9 @@ from colt.knobs import Schedule
 from colt.options import SearchConfig
 from colt.search import policy
 from colt.search.pool import Pool, small_member_bonus
+from colt.search.setup import Setup
+from colt.search.steps import close_exhausted
+from colt.search.toy import ToyScorer, ToySpace
 from colt.search.tree import Node, Tree, Values
 from colt.search.types import MemberSpec
 from tests.helpers.toyworld import LARGE, MEMBERS, MIDDLE, SMALL
@@ -22,10 +25,10 @@ NARROW = SearchConfig(widening_coefficient=0.0, branching=2, root_width=3)
 
 
 def family(*children: tuple[int, float, str], n: int | None = None) -> Node:
-    """A root with children of these visits, value sums and next models."""
+    """A root with children of these visits, value sums and next members."""
     tree = Tree(Schedule("v", "untuned", ()), "large", Values("log"))
-    for index, (visits, total, model) in enumerate(children):
-        child = tree.add(tree.root, Schedule("v", "s", (index,)), "somebody", model)
+    for index, (visits, total, member) in enumerate(children):
+        child = tree.add(tree.root, Schedule("v", "s", (index,)), "somebody", member)
         child.n, child.w = visits, total
     tree.root.n = n if n is not None else 1 + sum(child.n for child in tree.root.children)
     return tree.root
@@ -48,13 +51,13 @@ def test_phi_is_one_for_the_smallest_zero_for_the_largest_and_logarithmic_betwee
 
 
 def test_phi_depends_on_ratios_of_sizes_alone() -> None:
-    scaled = [MemberSpec(model.name, model.size_b * 1000.0) for model in MEMBERS]
+    scaled = [MemberSpec(member.name, member.size_b * 1000.0) for member in MEMBERS]
     assert small_member_bonus(scaled) == pytest.approx(small_member_bonus(MEMBERS))
 
 
-@pytest.mark.parametrize("models", [[SMALL], [MemberSpec("a", 8.0), MemberSpec("b", 8.0)]], ids=["one", "equal sizes"])
-def test_phi_is_zero_with_one_model_or_equal_sizes(models: list[MemberSpec]) -> None:
-    assert set(small_member_bonus(models).values()) == {0.0}
+@pytest.mark.parametrize("members", [[SMALL], [MemberSpec("a", 8.0), MemberSpec("b", 8.0)]], ids=["one", "equal sizes"])
+def test_phi_is_zero_with_one_member_or_equal_sizes(members: list[MemberSpec]) -> None:
+    assert set(small_member_bonus(members).values()) == {0.0}
 
 
 def test_largest_is_the_biggest_and_of_equals_the_first_listed() -> None:
@@ -76,7 +79,7 @@ def test_score_is_the_papers() -> None:
     assert winner(family((10, 6.0, "large"), (9, 2.25, "small")), size_weight=0.25, exploration=0.5) == 1
 
 
-def test_phi_is_that_of_the_childs_next_model() -> None:
+def test_phi_is_that_of_the_childs_next_member() -> None:
     children = ((5, 2.5, "large"), (5, 2.5, "middle"), (5, 2.5, "small"))
     assert winner(family(*children)) == 2
     assert winner(family(*children[:2])) == 1
@@ -207,5 +210,10 @@ def test_widening_gives_one_more_child_where_all_others_are_closed() -> None:
         child.closed = True
     assert policy.room(node, widening) == 1
     assert policy.room(node, SearchConfig(root_width=2, widening_coefficient=0.0)) == 0
-    assert not policy.is_exhausted(node, widening)
-    assert policy.is_exhausted(node, SearchConfig(root_width=2, widening_coefficient=0.0))
+    assert not closes(node, widening)
+    assert closes(node, SearchConfig(root_width=2, widening_coefficient=0.0))
+
+
+def closes(node: Node, config: SearchConfig) -> bool:
+    close_exhausted(Setup(ToySpace(), ToyScorer(ToySpace()), Pool(MEMBERS), config, lambda event: None), node)
+    return node.closed

@@ -69,7 +69,7 @@ def test_an_unusable_transformation_falls_back_to_a_random_legal_one_that_is_nob
     assert small(world).scored_calls == 0
 
 
-def test_a_fallback_keeps_the_next_model_that_was_named() -> None:
+def test_a_fallback_keeps_the_next_member_that_was_named() -> None:
     world = line_world()
     submit(world, Proposal(ILLEGAL.transformations, "large"))
     assert world.nodes[2].next_member == "large"
@@ -100,7 +100,7 @@ def test_an_expansion_without_any_child_is_a_visit_of_value_zero() -> None:
     assert (world.nodes[1].w, world.root.w) == before
 
 
-def test_feeders_stay_out_of_the_models_statistics_even_under_a_models_name() -> None:
+def test_feeders_stay_out_of_the_members_statistics_even_under_a_members_name() -> None:
     world = line_world()
     for feeder, value in (("scout", 60), ("small", 61), ("large", 40)):
         submit(world, to(value), feeder=feeder)
@@ -112,7 +112,7 @@ def test_feeders_stay_out_of_the_models_statistics_even_under_a_models_name() ->
     assert world.search.tree.streak == 0
 
 
-def test_a_feeders_child_inherits_the_nodes_next_model() -> None:
+def test_a_feeders_child_inherits_the_nodes_next_member() -> None:
     world = line_world()
     world.nodes[1].next_member = "large"
     submit(world, to(40, then="small"), feeder="scout")
@@ -217,7 +217,7 @@ def measured_verdicts(world: World, asked: set[int], name: str) -> tuple[int, in
     return hits, regressions
 
 
-# ---- the fallback for an invalid next model ----
+# ---- the fallback for an invalid next member ----
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def measured_verdicts(world: World, asked: set[int], name: str) -> tuple[int, in
     ],
     ids=["nothing scored: the acting", "best rate", "more calls", "more calls, the larger", "the smaller", "only one"],
 )
-def test_whom_an_invalid_next_model_falls_back_to(scores: dict[str, tuple[int, int]], expected: str) -> None:
+def test_whom_an_invalid_next_member_falls_back_to(scores: dict[str, tuple[int, int]], expected: str) -> None:
     pool = Pool(MEMBERS[::-1])
     for name, (hits, regressions) in scores.items():
         pool.records[name].measured_hits, pool.records[name].measured_regressions = hits, regressions
@@ -245,10 +245,10 @@ def test_predicted_hits_do_not_count_for_the_fallback() -> None:
     assert pool.fallback("middle") == "middle"
 
 
-def test_an_invalid_next_model_is_replaced_at_the_child() -> None:
+def test_an_invalid_next_member_is_replaced_at_the_child() -> None:
     world = line_world(members=(SMALL, MIDDLE, LARGE))
     submit(world, to(60, then="large"))
-    world.tell_all(world.search.trials.pick(9))  # the small model has a measured regression, the others nothing
+    world.tell_all(world.search.trials.pick(9))  # the small member has a measured regression, the others nothing
     world.nodes[1].next_member = "middle"
     submit(world, to(40, then="nobody"))
     assert world.nodes[3].next_member == "small"

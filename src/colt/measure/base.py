@@ -1,4 +1,4 @@
-"""The contract of measuring: what goes in, what comes out, and every limit on the way."""
+"""The contract of measuring: what goes in, what comes out, and all limits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Fate(StrEnum):
     """What became of a trial on the hardware."""
 
     OK = "ok"
-    DROPPED = "dropped"  # ran, but far slower than the best, so that it was not timed thoroughly
-    SKIPPED = "skipped"  # never built: its code is so large that building would have taken too long
+    DROPPED = "dropped"  # ran, but far slower than the best: not timed thoroughly
+    SKIPPED = "skipped"  # not built: its code is so large that building would take too long
     BUILD_ERROR = "build-error"
     BUILD_TIMEOUT = "build-timeout"
     RUN_ERROR = "run-error"
@@ -41,8 +41,8 @@ class ExportError(ColtError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One candidate. ``module`` is post-processed and ready to build, with one PrimFunc ``main`` over buffers of
-    fixed shape; it is built and timed exactly as it is given."""
+    """One candidate, built and timed as it is given. ``module`` is post-processed and has one PrimFunc ``main`` over
+    buffers of fixed shape."""
 
     id: int
     module: IRModule
@@ -74,20 +74,20 @@ class Measurement:
 
     @property
     def interval_us(self) -> Interval | None:
-        """The 95 % interval of ``latency_us``; ``None`` for a candidate that was timed once."""
+        """The 95 % interval of ``latency_us``; ``None`` if the kernel was timed once."""
         found = median_interval(self.runs_us) if len(self.runs_us) > 1 else None
         return Interval(found.low / self.slowdown, found.high / self.slowdown) if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What became of building a job; ``fate`` is OK if the kernel is there."""
+    """What became of building a job; ``fate`` is OK if it was built."""
 
     job: int
     fate: Fate
     seconds: float
     predicted_seconds: float
-    """What was expected, from the code's size."""
+    """What building was expected to take, from the code's size."""
     message: str = ""
 
 
@@ -95,8 +95,8 @@ class Build:
 class Verification:
     """Whether a candidate computes what the reference computes.
 
-    The figures are those of the output that comes closest to its tolerance or exceeds it by most. ``max_rel_error``
-    is relative to the largest magnitude in that output of the reference. Both are ``inf`` when there is no figure.
+    The figures are of the output that comes closest to its tolerance or exceeds it most. ``max_rel_error`` is relative
+    to the largest magnitude in the reference's output. Both are ``inf`` if there is no figure.
     """
 
     ok: bool
@@ -108,63 +108,62 @@ class Verification:
 
 @dataclass(slots=True)
 class Noise:
-    """What was seen of other loads on the machine while candidates were timed."""
+    """Other loads that were seen on the machine while candidates were timed."""
 
     probes: int = 0
     """Timings that were watched."""
     disturbed: int = 0
-    """Timings during which the machine was not quiet, so that their figures are corrected as far as possible."""
+    """Timings during which the machine was not quiet; their figures are corrected as far as possible."""
     worst_slowdown: float = 1.0
-    """The most that a figure was corrected by."""
+    """The largest factor by which a figure was corrected."""
     seconds_waiting: float = 0.0
     """Spent waiting for the machine to be quiet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Every time-out and timing constant; :func:`dataclasses.replace` makes those of a call that needs others.
+    """Every time-out and timing constant. :func:`dataclasses.replace` makes the limits of a call that needs others.
 
-    What concerns the worker as such (start, cache, memory) is taken from the measurer's own limits, not a call's.
+    Those of the worker (start, cache, memory) are the measurer's own, not a call's.
     """
 
     build_seconds: float = 10.0
-    """Building one candidate, LLVM's work on first use included. One that is predicted to take longer is skipped."""
+    """For building one candidate, LLVM's work on first use included. One predicted to take longer is skipped."""
     build_floor_seconds: float = 3.0
     """The least that a build is given."""
     build_factor: float = 6.0
-    """A build is given this many times what is predicted from its code's size, within the two limits above."""
+    """A build is given this many times the time predicted from its code's size, within the two limits above."""
     prepare_seconds: float = 120.0
-    """Filling the argument arrays, or comparing outputs."""
+    """For filling the argument arrays, or comparing outputs."""
     run_seconds: float = 10.0
-    """A candidate's first run while no best latency is known."""
+    """For a candidate's first run while no best latency is known."""
     run_floor_seconds: float = 2.0
     """The least that a first run is given once a best latency is known."""
     run_factor: float = 10.0
     """A first run is given this many times the best latency, within the two limits above."""
     timing_seconds: float = 30.0
-    """All repeated runs of one candidate."""
+    """For all repeated runs of one candidate."""
     reference_seconds: float = 300.0
-    """One run where slowness is no fault: of any program in ``verify`` and ``interleave``."""
+    """For one run of any program in ``verify`` and ``interleave``, where slowness is no fault."""
     connect_seconds: float = 90.0
-    """Getting a board that others may be using, and connecting to it."""
+    """For getting a board that others may be using, and connecting to it."""
     export_seconds: float = 120.0
-    """Building and linking a shared library."""
+    """For building and linking a shared library."""
     start_seconds: float = 90.0
     """From the start of a worker to its ready message."""
     start_attempts: int = 3
     """How many workers in a row may fail to become ready."""
     drop_factor: float = 1.5
-    """A candidate that is this many times slower than the best is dropped: it is not repeated, its first figures
+    """A candidate that takes this many times as long as the best is dropped: it is not repeated, and its first figures
     stand."""
     cold_ms: float = 100.0
-    """A very first run shorter than this is never the figure: cold caches and memory used for the first time lengthen
-    it."""
+    """A first run shorter than this is never the figure: cold caches and memory used for the first time lengthen it."""
     warm_up_ms: float = 20.0
-    """Each repeat of a shorter run comes after one that is not counted."""
+    """A repeat of a shorter run follows one that is not counted."""
     short_ms: float = 5.0
-    """Below that a single run may be hit by anything."""
+    """A single run shorter than this may be disturbed by anything."""
     single_run_ms: float = 1000.0
-    """A very first run at least this long is the figure."""
+    """A first run at least this long is the figure."""
     min_repeat_ms: float = 2.0
     """One repeat averages over runs that take at least this long together."""
     precision: float = 0.02
@@ -172,22 +171,22 @@ class Limits:
     total_ms: float = 100.0
     """Repeats end after about this long, however wide the interval is."""
     min_repeats: int = 6
-    """At least so many repeats, however long they take; from 6 on the interval assumes nothing about the noise."""
+    """At least this many repeats, however long they take; from 6 on the interval assumes nothing about the noise."""
     max_repeats: int = 30
-    """At most so many repeats."""
+    """At most this many repeats."""
     noise_threshold: float = 1.25
-    """The machine counts as disturbed when the reference kernel takes this many times as long as it can."""
+    """The machine counts as disturbed if the reference kernel takes this many times its least time ..."""
     noise_queued: float = 0.05
-    """And when its threads, or the timed kernel's, queue for a core for more than this share of the time."""
+    """... or if its threads, or the timed kernel's, wait for a core for more than this share of the time."""
     noise_wait_seconds: float = 1.0
     """How long one candidate waits for a disturbed machine to become quiet. Then it is timed all the same, and its
     figure is corrected and marked."""
     ahead: int = 8
-    """Candidates of a worker that are built before the first of them is timed."""
+    """How many candidates a worker builds before the first of them is timed."""
     kernels: int = 64
-    """Built kernels kept in a worker: a candidate that is timed, verified and timed in turn is built once."""
+    """Built kernels that a worker keeps: a candidate that is timed, verified and timed in turn is built once."""
     cache_mb: int = 2048
-    """Argument arrays kept in the workers for later jobs; those in use are kept however large."""
+    """Argument arrays that the workers keep for later jobs; those in use are kept however large."""
     memory_mb: int | None = None
     """Private memory that a worker may allocate; four fifths of the machine's if ``None``."""
 
@@ -198,12 +197,12 @@ class Limits:
                 raise InputError(f"limit {spec.name} is {value}; it takes a positive number")
 
     def allowed_build_seconds(self, predicted: float) -> float:
-        """What a build is given that is predicted to take so many seconds."""
+        """How long a build may take that is predicted to take ``predicted`` seconds."""
         return min(self.build_seconds, max(self.build_floor_seconds, self.build_factor * predicted))
 
     def first_run_seconds(self, best_us: float | None) -> float:
-        """What a candidate's first run is given: :attr:`run_factor` times the best, but no less than
-        :attr:`run_floor_seconds`, and no more than :attr:`run_seconds` unless even being dropped takes longer."""
+        """How long a candidate's first run may take: :attr:`run_factor` times the best, at least
+        :attr:`run_floor_seconds`, and at most :attr:`run_seconds` unless even being dropped takes longer."""
         if best_us is None:
             return self.run_seconds
         best = best_us / 1e6
@@ -231,7 +230,7 @@ class Pace:
 
 
 class Measurer(Protocol):
-    """Whoever measures for a run. For one thread at a time; usable as a context manager."""
+    """Whoever measures. For one thread at a time; usable as a context manager."""
 
     seconds_building: float
     """Wall time of building, in all calls."""
@@ -243,10 +242,10 @@ class Measurer(Protocol):
     def measure(
         self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
     ) -> Iterator[Measurement]:
-        """Build and time each job; yield each result when it is there, in order.
+        """Build and time each job; yield each result as soon as it is there, in order.
 
-        Some jobs may be built ahead, several at a time; nothing is built while a kernel is timed. ``best_us`` is the
-        best latency known; better ones among the jobs replace it. ``limits`` hold for this call.
+        Jobs may be built ahead, several at a time; nothing is built while a kernel is timed. ``best_us`` is the best
+        latency known; a better one among the jobs replaces it. ``limits`` hold for this call.
 
         Raises
         ------
@@ -280,22 +279,22 @@ class Measurer(Protocol):
         ...
 
     def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
-        """Write a library that ``tvm.runtime.load_module`` loads; ``path`` is complete or untouched. One that ends in
-        ``.tar`` becomes objects, which are linked where they are loaded; others are linked here.
+        """Write a library that ``tvm.runtime.load_module`` loads; ``path`` is complete or untouched. Into a path
+        that ends in ``.tar`` go objects, which are linked where they are loaded; others are linked here.
 
         Raises
         ------
         ExportError
-            No C compiler is found, the target is one that is not linked here, or building or linking fails.
+            There is no C compiler, nothing is linked here for the target, or building or linking fails.
         """
         ...
 
     def take_remarks(self) -> list[str]:
-        """What the user should know about where kernels run and was not told yet, each once."""
+        """What the user should know about where kernels run and was not told yet; each remark comes once."""
         ...
 
     def close(self) -> None:
-        """End the worker. May be repeated."""
+        """End the workers. May be repeated."""
         ...
 
     def __enter__(self) -> Self:

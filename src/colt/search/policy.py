@@ -72,10 +72,3 @@ def room(node: Node, config: SearchConfig) -> int:
         if base <= taken and not node.pending and all(child.closed for child in node.children):
             return 1  # nothing below can be visited any more: only a new child can bring the next visit
     return base - taken
-
-
-def is_exhausted(node: Node, config: SearchConfig) -> bool:
-    """Whether neither the node itself nor anything below it can be expanded, now or later: then it closes."""
-    if node.pending or not all(child.closed for child in node.children):
-        return False
-    return node.dead_ends >= config.dead_end_limit or room(node, config) <= 0

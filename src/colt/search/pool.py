@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from colt.search.types import MemberSpec, MemberView
+from colt.search.types import MemberSpec
 
 
 @dataclass(slots=True)
@@ -52,22 +52,6 @@ class Pool:
         self.records = {member.name: MemberRecord(member) for member in members}
         self.largest = max(members, key=lambda member: member.size_b).name
         self.phi = small_member_bonus(members)
-
-    def views(self) -> tuple[MemberView, ...]:
-        """All records as proposers see them."""
-        return tuple(
-            MemberView(
-                record.spec,
-                record.calls,
-                record.errors,
-                record.predicted_hits,
-                record.predicted_regressions,
-                record.measured_hits,
-                record.measured_regressions,
-                record.alterations,
-            )
-            for record in self.records.values()
-        )
 
     def fallback(self, acting: str, benched: Collection[str] = ()) -> str:
         """Who is asked next when ``acting`` named nobody valid or is benched: the best measured hit rate.

@@ -1,19 +1,20 @@
 """The search: several members, one shared tree (paper, section 3; the words are the paper's).
 
-    select             descend the tree by LLM-aware UCT to a node with room                policy.py
-    observe            what the node's member is shown
-    propose            the member answers with a joint action: transformation, next member  colt.proposers
-    apply              carry the transformation out in the space
+    select             descend the tree by LLM-aware UCT to a node with room (policy.py)
+    observe            gather what the node's member is shown
+    propose            the member answers with a joint action: transformation and next member (colt.proposers)
+    apply              carry the transformation out in the space: a child
     score              predict the child, roll out
     credit             judge the child against its parent
     count_regression   after K regressions of small members in a row ...
-    alter, settle      ... the largest redoes the step, and the better child stays
-    backup             the child's value goes to all its ancestors                          tree.py
-    close_exhausted    what can't be expanded any more is not visited any more
+    alter, settle      ... the largest member redoes the step, and the better child stays
+    backup             add the child's value to all its ancestors
+    close_exhausted    visit no more what can't be expanded any more
 
-The steps are functions in ``steps.py``. :meth:`Search.iterate` and :meth:`Search.commit` put them together. They are
-two, so that slow members can be in flight: ``select`` hands a ticket out, ``commit`` takes the answer back. Every few
-iterations :meth:`Search.ask` gives schedules to the hardware, and :meth:`Search.tell` values the tree by the results.
+The steps are functions of one tree (``steps.py``); :meth:`Search.iterate` and :meth:`Search.commit` put them together.
+There are two of these, so that slow members can be in flight: ``select`` hands a ticket out, ``commit`` takes the
+answer. Every few iterations :meth:`Search.ask` picks schedules for the hardware, and :meth:`Search.tell` values the
+tree by the results (``trials.py``).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Search:
     # ---- the paper's loop ----
 
     def iterate(self, propose: Propose) -> bool:
-        """One whole iteration with members that answer at once; false if no node can be expanded."""
+        """One iteration with members that answer at once; false if no node can be expanded."""
         ticket = select(self.tree, self.setup)
         due = [] if ticket is None else [ticket]
         while due:
@@ -102,9 +103,7 @@ class Search:
             tree.iterations += not asked.alteration
             if tree.scorer != setup.scorer.version:  # two versions are never compared
                 self.trials.refresh()
-            rng = random.Random(
-                f"{setup.seed}/apply/{asked.id}"
-            )  # not the observation's: a stand-in must not repeat it
+            rng = random.Random(f"{setup.seed}/apply/{asked.id}")  # not the observation's: stand-ins differ from it
             children = []
             for child in apply(tree, setup, asked, node, said, rng):
                 score(setup, child, rng)
@@ -119,7 +118,7 @@ class Search:
             close_exhausted(setup, node)
         return due
 
-    # ---- its two halves, for members that take their time ----
+    # ---- for members that take their time ----
 
     def select(
         self, feeder: str | None = None, benched: Collection[str] = (), busy: Collection[str] = ()

@@ -9,12 +9,13 @@ from colt import events
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Transformation
 from colt.search import policy
-from colt.search.pool import MemberRecord
+from colt.search.pool import MemberRecord, Pool
 from colt.search.setup import Setup
 from colt.search.tree import Facts, Node, Tree
 from colt.search.types import (
     FailedProposal,
     MemberSpec,
+    MemberView,
     NodeView,
     NotAsked,
     Observation,
@@ -65,8 +66,10 @@ def hand_out(tree: Tree, setup: Setup, ticket: Ticket) -> Ticket:
     node = tree.nodes[ticket.node]
     kept = 0 if ticket.alteration else ticket.places  # the contested child has an alteration's place
     node.pending += kept
-    for step in node.path():
+    step: Node | None = node
+    while step is not None:
         step.virtual += 1
+        step = step.parent
     setup.emit(events.Selected(ticket.id, node.id, ticket.acting, ticket.alteration, kept))
     return ticket
 
@@ -86,7 +89,7 @@ def observe(tree: Tree, setup: Setup, ticket: Ticket, told: int) -> Observation:
         knobs=setup.space.knobs(node.facts.schedule),
         tried=views(node.tried),
         best=views(tree.leaders),
-        members=pool.views(),
+        members=member_views(pool),
         progress=Progress(told, setup.trials_total, tree.iterations),
         proposals_wanted=ticket.places,
         seed=setup.seed * 1_000_003 + ticket.id,
@@ -108,6 +111,23 @@ def views(nodes: Iterable[Node]) -> tuple[NodeView, ...]:
             node.notes,
         )
         for node in nodes
+    )
+
+
+def member_views(pool: Pool) -> tuple[MemberView, ...]:
+    """The members' records as proposers see them."""
+    return tuple(
+        MemberView(
+            record.spec,
+            record.calls,
+            record.errors,
+            record.predicted_hits,
+            record.predicted_regressions,
+            record.measured_hits,
+            record.measured_regressions,
+            record.alterations,
+        )
+        for record in pool.records.values()
     )
 
 
@@ -145,8 +165,10 @@ def release(tree: Tree, setup: Setup, ticket: Ticket, reply: Proposal | Proposal
     """Undo what :func:`hand_out` did, and tell what the answer was. Returns the ticket's node."""
     node = tree.nodes[ticket.node]
     node.pending -= 0 if ticket.alteration else ticket.places
-    for step in node.path():
+    step: Node | None = node
+    while step is not None:
         step.virtual -= 1
+        step = step.parent
     acting = ticket.acting
     if isinstance(reply, NotAsked):
         setup.emit(events.Withdrawn(ticket.id, acting, str(reply)))
@@ -351,14 +373,19 @@ def backup(tree: Tree, children: Sequence[Node]) -> None:
     for child in children:
         child.held = False
         value = tree.values.own(child)
-        for step in child.path():
+        step: Node | None = child
+        while step is not None:
             step.n += 1
             step.w += value
+            step = step.parent
 
 
 def close_exhausted(setup: Setup, node: Node | None) -> None:
-    """Close the node and its ancestors, as far as neither they nor anything below them can be expanded any more."""
-    while node is not None and policy.is_exhausted(node, setup.config):
+    """Close the node and its ancestors, as far as nothing at or below them can be expanded, now or later."""
+    config = setup.config
+    while node is not None and not node.pending and all(child.closed for child in node.children):
+        if node.dead_ends < config.dead_end_limit and policy.room(node, config) > 0:
+            return
         node.closed = True
         setup.emit(events.Closed(node.id))
         node = node.parent

@@ -1,8 +1,8 @@
 """A toy space with a known optimum: all of the search, in milliseconds and without a compiler.
 
-Two sketches of a made-up kernel. ``flat`` has two tiles and an unroll category; ``cached`` has a compute location too
-and is up to twice as fast. A schedule's latency is 100 µs times a factor for each knob that is away from its best
-value, so that every edit towards the optimum helps and the optimum, 100 µs, is known.
+The kernel is made up and has two sketches. ``flat`` has two tiles and an unroll category; ``cached`` also has a compute
+location and is up to 1.5 times as fast. A schedule's latency is 100 µs times a factor for each knob that is away from
+its best value: every edit towards the optimum helps, and the optimum, 100 µs, is known.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _sketches(extent: int) -> tuple[Sketch, ...]:
 class ToySpace:
     """Implements :class:`~colt.search.types.Space`. ``extent`` is that of both loops, a power of two from 32 to 2^20.
 
-    Schedules whose register tile holds more than ``spill`` numbers are rejected as a post-processor would do it.
+    Schedules whose register tile holds more than ``spill`` numbers are rejected, as by a post-processor.
     """
 
     def __init__(self, extent: int = 64, spill: int = 2048) -> None:
@@ -55,7 +55,7 @@ class ToySpace:
         self._spill = spill
 
     def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
-        """All values are legal in every state here."""
+        """All values are legal in every state."""
         return () if schedule == self.untuned else self._by_name[schedule.sketch].knobs
 
     def sample(self, rng: random.Random, sketch: Sketch | None = None) -> Schedule:

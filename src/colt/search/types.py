@@ -1,6 +1,6 @@
 """What the search and the world around it say to each other: proposals, observations, trials, and the contracts
-of a space, a scorer and a proposer. Pure data and protocols; see ``colt.testing`` for what an implementation of
-:class:`Space` or :class:`Proposer` must satisfy.
+of a space, a scorer and a proposer. Pure data and protocols; ``colt.testing`` checks what an implementation of
+:class:`Space`, :class:`Scorer` or :class:`Proposer` must satisfy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from colt.knobs import Knob, Schedule, Sketch, Transformation
 class MemberSpec:
     """One member of the pool as the tree policy sees it; ``size_b`` is its size in billions of parameters.
 
-    A built-in expert is no model and has no parameters: its size is nominal.
+    A built-in expert has no parameters: its size is ``nominal``.
     """
 
     name: str
@@ -27,7 +27,7 @@ class MemberSpec:
 
 @dataclass(frozen=True, slots=True)
 class AppliedSchedule:
-    """A transformation carried out. ``notes`` name every value that was realised differently from what was asked."""
+    """A transformation carried out. ``notes`` name every value that was not realised as it was asked for."""
 
     schedule: Schedule
     notes: tuple[str, ...] = ()
@@ -38,40 +38,40 @@ class Space(Protocol):
 
     @property
     def sketches(self) -> Sequence[Sketch]:
-        """All sketches of all variants, in a fixed order, those to be looked at in any case first."""
+        """All sketches of all variants, in a fixed order; those that must be looked at come first."""
         ...
 
     @property
     def untuned(self) -> Schedule:
-        """The program as it was given; it belongs to no sketch and has no knobs."""
+        """The program as it was given. It belongs to no sketch and has no knobs."""
         ...
 
     def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
-        """The knobs of the schedule's sketch with the values that are legal in its state; none for ``untuned``."""
+        """The knobs of the schedule's sketch, with the values that are legal in its state; none for ``untuned``."""
         ...
 
     def sample(self, rng: random.Random, sketch: Sketch | None = None) -> Schedule:
-        """A random schedule, of the given sketch or of any. Raises :class:`~colt.errors.Rejected`."""
+        """A random schedule of the given sketch, or of any. Raises :class:`~colt.errors.Rejected`."""
         ...
 
     def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
-        """Validate, carry out, read the realised values back.
+        """Validate the transformation, carry it out, and read the realised values back.
 
-        ``rng`` fills in what the transformation leaves open. Raises :class:`~colt.errors.IllegalEdit` for an edit
-        that is not legal and :class:`~colt.errors.Rejected` for a legal one that gives no usable program.
+        ``rng`` fills in what the transformation leaves open. Raises :class:`~colt.errors.IllegalEdit` for an illegal
+        edit, and :class:`~colt.errors.Rejected` for a legal one that gives no usable program.
         """
         ...
 
     def realise(self, schedule: Schedule) -> AppliedSchedule:
-        """Carry out a schedule constructed from values alone (checked as edits are). Raises as :meth:`apply`."""
+        """Carry out a schedule that was constructed from values alone. Checks and raises as :meth:`apply`."""
         ...
 
     def perturb(self, schedule: Schedule, rng: random.Random) -> Schedule:
-        """A random legal edit carried out on the values alone, not realised: cheap, for rollouts."""
+        """The schedule after a random legal edit of its values, not realised: cheap, for rollouts. Raises nothing."""
         ...
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
-        """A random legal edit of one knob, or now and then a jump; a jump for ``untuned``."""
+        """A random legal edit of one knob, now and then a jump; always a jump from ``untuned``."""
         ...
 
 
@@ -90,9 +90,9 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A joint action: what to do at this node, and which model to ask next at the child that comes of it.
+    """A joint action: what to do at this node, and which member to ask next at the child that comes of it.
 
-    ``transformations`` holds one or several alternatives; each becomes a child of its own as far as there is room.
+    ``transformations`` holds one or more alternatives. Each becomes a child of its own, as far as there is room.
     """
 
     transformations: tuple[Transformation, ...]
@@ -101,16 +101,16 @@ class Proposal:
 
 
 class ProposalError(Exception):
-    """The acting model gave no usable proposal; the text says why and is told to it next time."""
+    """The acting member gave no usable proposal. The text says why; a language model is told it next time."""
 
 
 class NotAsked(ProposalError):
-    """The acting model could not be asked at all: its ticket is withdrawn, and nothing is held against it."""
+    """The acting member could not be asked at all: its ticket is withdrawn, and nothing is held against it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as a proposer sees it; latencies in microseconds, ``None`` where unknown."""
+    """A node as a proposer sees it. Latencies are in microseconds, ``None`` where unknown."""
 
     id: int
     schedule: Schedule
@@ -124,7 +124,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """A model's record so far; hits and regressions are of children scored on both ends."""
+    """A member's record so far. Hits and regressions are of children against their parents."""
 
     spec: MemberSpec
     calls: int
@@ -138,7 +138,7 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class FailedProposal:
-    """What a small model did that the largest is asked to better: the proposal's child with its scores."""
+    """What a small member did and the largest is asked to better: the proposal's child with its scores."""
 
     by: str
     child: NodeView
@@ -146,7 +146,7 @@ class FailedProposal:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of the budget is used: trials told and iterations done."""
+    """How much of the budget is used: trials with a result, and iterations."""
 
     trials: int
     trials_total: int | None
@@ -155,7 +155,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All that the acting model is shown (section 3, *observe*). ``ancestors`` holds parent and grandparent."""
+    """All that the acting member is shown (paper, section 3).
+
+    ``ancestors`` holds the parent and the grandparent, ``tried`` the children made so far, ``best`` the fastest
+    measured schedules.
+    """
 
     acting: MemberSpec
     node: NodeView
@@ -167,15 +171,15 @@ class Observation:
     progress: Progress
     proposals_wanted: int
     seed: int
-    """Seeds whatever chance the proposer uses: the same observation gets the same proposal."""
+    """For whatever chance the proposer uses: the same observation gets the same proposal."""
     failed: FailedProposal | None = None
     """Set when this is a course alteration."""
     known: Container[Schedule] = field(default=frozenset(), compare=False, repr=False)
-    """Every schedule that stands anywhere in the tree: proposing one again makes an alias, and no new trial."""
+    """Every schedule in the tree: proposing one again makes an alias, and no new trial."""
 
 
 class Proposer(Protocol):
-    """Whoever makes proposals. An expert gets the space and the scorer at construction, a language model a client."""
+    """Whoever makes proposals. It gets what else it needs, such as the space and the scorer, at construction."""
 
     @property
     def spec(self) -> MemberSpec:
@@ -183,16 +187,16 @@ class Proposer(Protocol):
         ...
 
     def propose(self, observation: Observation) -> Proposal:
-        """Answer with a joint action. Raises :class:`ProposalError` when there is none."""
+        """Answer with a joint action. Raises :class:`ProposalError` if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Permission to expand ``node``: ``acting`` is to be asked. Given out by ``select``, given back by ``commit``.
+    """Permission to expand ``node`` by asking ``acting``. Handed out by ``select``, taken back by ``commit``.
 
-    ``alteration``: the largest model is to better what a small one did. ``feeding``: a built-in expert outside the
-    pool fills the time while models answer. ``places``: children that are kept free for the answer's alternatives.
+    ``places`` are kept free at the node for the answer's alternatives. ``alteration``: the largest member is to better
+    what a small one did. ``feeding``: a built-in expert outside the pool fills the time while language models answer.
     """
 
     id: int
@@ -205,7 +209,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One distinct schedule to be measured. ``proposed_by`` is who made the node that first held it."""
+    """One distinct schedule to measure. ``proposed_by`` made ``node``, which held it first."""
 
     id: int
     schedule: Schedule

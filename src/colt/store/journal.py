@@ -19,9 +19,10 @@ RENAMED = {"next_model": "next_member"}
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """All records of a journal, without their times, by the present names of their fields.
+    """All records of a journal, without their times, with the present names of their fields.
 
-    Raises :class:`InputError`, which names a damaged line."""
+    Raises :class:`InputError`, which names a damaged line.
+    """
     try:
         rows = read_file(path).splitlines()
     except OSError as error:

@@ -1,14 +1,14 @@
-"""Conformance suites for whoever writes a space, a scorer, a proposer or a measurer: what runs rely on, as checks.
+"""Conformance suites for authors of a space, a scorer, a proposer or a measurer: what runs rely on, as checks.
 
-One call runs them all (:func:`check_space`, :func:`check_scorer`, :func:`check_proposer`, :func:`check_measurer`); with
-pytest each rule can be a test of its own::
+One call runs all checks of a kind (:func:`check_space`, :func:`check_scorer`, :func:`check_proposer`,
+:func:`check_measurer`). With pytest each rule can be a test of its own::
 
     @pytest.mark.parametrize("check", SPACE_CHECKS, ids=rule)
     def test_my_space(check):
         check(SpaceCase(my_space, seed=0, cases=10))
 
-A broken rule raises :class:`NotConforming`, an :class:`AssertionError` that says which and how. Nothing here needs
-pytest. May import ``search``, ``measure``, ``knobs`` and ``errors``, nothing else of COLT.
+A broken rule raises :class:`NotConforming`, an :class:`AssertionError` that says which rule and how. Nothing here needs
+pytest, TVM or numpy.
 """
 
 from colt.testing.cases import NotConforming, ProposerCase, ScorerCase, SpaceCase, rule

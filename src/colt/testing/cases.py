@@ -1,4 +1,4 @@
-"""What a check is given, and how it says that a rule is broken."""
+"""What checks are given, and how they say that a rule is broken."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class NotConforming(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class SpaceCase:
-    """A space under test. ``cases`` is the number of random schedules that each check looks at."""
+    """A space under test. Each check looks at ``cases`` random schedules."""
 
     space: Space
     seed: int = 0
     cases: int = 20
 
     def rng(self, purpose: str) -> random.Random:
-        """A generator of its own for each purpose, the same in every run."""
+        """A generator for each purpose, the same in every run."""
         return random.Random(f"{self.seed}/{purpose}")
 
     def schedules(self, purpose: str, count: int | None = None) -> Iterator[Schedule]:
-        """Random schedules, of all sketches in turn. Broken if most samples are rejected."""
+        """Random schedules of all sketches in turn. The rule is broken if most samples are rejected."""
         rng = self.rng(purpose)
         sketches = list(self.space.sketches)
         wanted = self.cases if count is None else min(count, self.cases)
@@ -51,7 +51,7 @@ class SpaceCase:
 
 @dataclass(frozen=True, slots=True)
 class ScorerCase:
-    """A scorer under test, and the space whose schedules it judges."""
+    """A scorer under test, and the space whose schedules it predicts."""
 
     scorer: Scorer
     space: Space
@@ -61,9 +61,9 @@ class ScorerCase:
 
 @dataclass(frozen=True, slots=True)
 class ProposerCase:
-    """A proposer under test: how to make one, the space it proposes in, and the scorer that others are judged by.
+    """A proposer under test, the space it proposes in, and the scorer of the observations it is shown.
 
-    ``make`` is called several times and must give an equal proposer each time.
+    ``make`` is called several times and must make an equal proposer each time.
     """
 
     make: Callable[[], Proposer]
@@ -80,12 +80,12 @@ def require(holds: bool, message: str) -> None:
 
 
 def rule(check: Callable[..., None]) -> str:
-    """The rule that a check holds up, in words, for a test's id."""
+    """The rule that a check holds, in words, for a test's id."""
     return check.__name__.replace("_", " ")
 
 
 def as_json(schedule: Schedule) -> str:
-    """The schedule in JSON, as journals and receipts hold it. Broken if its values are not plain data."""
+    """The schedule in JSON, as in journals and receipts. The rule is broken if its values are not plain data."""
     for value in schedule.values:
         parts: tuple[Any, ...] = value if type(value) is tuple else (value,)
         plain = all(type(part) is int for part in parts) or (type(value) is str)

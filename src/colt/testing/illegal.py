@@ -1,4 +1,4 @@
-"""A catalogue of edits that no space may carry out: what models really write, and what would kill a compiler."""
+"""A catalogue of edits that no space may carry out: what language models write, and what would kill a compiler."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NONSENSE: tuple[object, ...] = (
 
 
 def illegal_values(knob: Knob) -> Iterator[object]:
-    """Values that ``knob`` does not take: nonsense, then near misses of legal ones."""
+    """Values that ``knob`` does not take: nonsense, then values close to legal ones."""
     candidates = knob.candidates if isinstance(knob, CategoryKnob) else ()
     yield from (value for value in NONSENSE if not (type(value) is int and value in candidates))
     if isinstance(knob, TileKnob):
@@ -68,7 +68,7 @@ def _illegal_tiles(knob: TileKnob) -> Iterator[object]:
 def illegal_transformations(
     sketches: Sequence[Sketch], schedule: Schedule, knobs: Sequence[Knob]
 ) -> Iterator[Transformation]:
-    """Transformations of ``schedule``, whose knobs are ``knobs``, that are illegal as a whole."""
+    """Transformations that are illegal at ``schedule``, whose knobs are ``knobs``."""
     for name in ("", "no such knob", "__class__", " ".join(knob.name for knob in knobs) + " "):
         yield (Edit(name, 1),)
         yield (Edit(name, None),)

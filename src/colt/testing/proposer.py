@@ -1,4 +1,4 @@
-"""What any :class:`~colt.search.types.Proposer` must satisfy, one function for each rule."""
+"""The rules of a :class:`~colt.search.types.Proposer`, one function each."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def check_proposer(
 ) -> None:
     """Run every check of :data:`PROPOSER_CHECKS`. Raises :class:`NotConforming` at the first broken rule.
 
-    ``make`` is called several times and gives an equal proposer each time; one that answers by chance draws from
-    ``observation.seed`` alone.
+    ``make`` is called several times and must make an equal proposer each time. All chance must come from
+    ``observation.seed``.
     """
     case = ProposerCase(make, space, scorer, seed, cases)
     for check in PROPOSER_CHECKS:
@@ -30,16 +30,18 @@ def check_proposer(
 
 
 def it_has_a_name_and_a_size(case: ProposerCase) -> None:
-    """A finite size above 0, the same at every look."""
+    """The size is finite and above 0, and neither changes."""
     proposer = case.make()
     spec = proposer.spec
     require(isinstance(spec, MemberSpec) and spec.name.strip() == spec.name != "", f"the spec is {spec!r}")
-    require(0.0 < spec.size_b < math.inf, f"the size is {spec.size_b}; it takes a number of billions above 0")
-    require(proposer.spec == spec and case.make().spec == spec, "name or size change from one look to the next")
+    require(
+        0.0 < spec.size_b < math.inf, f"the size is {spec.size_b} billion parameters; it must be finite and above 0"
+    )
+    require(proposer.spec == spec and case.make().spec == spec, "the name or the size changes")
 
 
 def it_answers_every_situation_or_says_why_not(case: ProposerCase) -> None:
-    """With a :class:`Proposal` or a :class:`ProposalError` with a reason; in most situations with a proposal."""
+    """The answer is a :class:`Proposal`, or a :class:`ProposalError` with a reason; mostly a proposal."""
     answered = asked = 0
     for _, reply in _answers(case):
         asked += 1
@@ -53,7 +55,7 @@ def it_answers_every_situation_or_says_why_not(case: ProposerCase) -> None:
 
 
 def it_comes_to_an_end_where_every_schedule_is_known(case: ProposerCase) -> None:
-    """With an answer or without: there may be nothing new to propose."""
+    """It may have no answer: there is nothing new to propose."""
     proposer = case.make()
     for situation in _situations(case):
         reply = _answer(proposer, dataclasses.replace(situation.observation, known=_Everything()))
@@ -61,14 +63,14 @@ def it_comes_to_an_end_where_every_schedule_is_known(case: ProposerCase) -> None
 
 
 def it_names_a_next_member_of_the_pool(case: ProposerCase) -> None:
-    """One of ``observation.members``, itself perhaps, also where it is alone."""
+    """One of ``observation.members``; it may name itself, and must if it is alone."""
     for situation, reply in _proposals(case):
         names = [member.spec.name for member in situation.observation.members]
         require(reply.next_member in names, f"{situation.name}: {reply.next_member!r} is not in the pool {names}")
 
 
 def it_gives_one_to_as_many_alternatives_as_wanted(case: ProposerCase) -> None:
-    """None of them empty, and none twice that leaves nothing to chance."""
+    """No alternative is empty, and none comes twice unless it leaves something to chance."""
     for situation, reply in _proposals(case):
         given, wanted = reply.transformations, situation.observation.proposals_wanted
         require(1 <= len(given) <= wanted, f"{situation.name}: {len(given)} alternatives, {wanted} wanted")
@@ -80,7 +82,7 @@ def it_gives_one_to_as_many_alternatives_as_wanted(case: ProposerCase) -> None:
 
 
 def its_transformations_apply_or_are_refused_properly(case: ProposerCase) -> None:
-    """Applying raises nothing but :class:`IllegalEdit` and :class:`Rejected`, and some of them do apply."""
+    """Applying raises only :class:`IllegalEdit` and :class:`Rejected`, and some transformations do apply."""
     rng = random.Random(case.seed)
     applied = 0
     for situation, reply in _proposals(case):
@@ -97,7 +99,7 @@ def its_transformations_apply_or_are_refused_properly(case: ProposerCase) -> Non
 
 
 def the_same_observation_gets_the_same_answer(case: ProposerCase) -> None:
-    """From one proposer asked twice, and from another one made alike, whatever it was asked before."""
+    """One proposer asked twice gives it, and so does another made alike, whatever they were asked before."""
     proposer = case.make()
     first = [_answer(proposer, situation.observation) for situation in _situations(case)]
     again = [_answer(proposer, situation.observation) for situation in _situations(case)]
@@ -108,7 +110,7 @@ def the_same_observation_gets_the_same_answer(case: ProposerCase) -> None:
 
 
 def it_changes_nothing_but_itself(case: ProposerCase) -> None:
-    """The observation stays as it was, and the module-wide random generator is not drawn from."""
+    """The observation stays as it was, and the module-wide random generator is not used."""
     proposer = case.make()
     state = random.getstate()
     for situation, kept in zip(_situations(case), _situations(case), strict=True):
@@ -118,7 +120,7 @@ def it_changes_nothing_but_itself(case: ProposerCase) -> None:
 
 
 def it_drives_a_search(case: ProposerCase) -> None:
-    """Alone, and as the small and as the large one beside a partner: some trees of some tens of nodes."""
+    """Alone, and beside a larger and a smaller partner."""
     proposer = case.make()
     spec = proposer.spec
     partner = MemberSpec("the-partner", spec.size_b * 2.0)
@@ -137,7 +139,7 @@ def it_drives_a_search(case: ProposerCase) -> None:
             if not search.iterate(propose):
                 break
         made = len(search.tree.nodes) - 1
-        require(made > 0, f"in a pool of {len(pool)} it made no node")
+        require(made > 0, f"in a pool of {len(pool)} no node was made")
 
 
 PROPOSER_CHECKS: tuple[Callable[[ProposerCase], None], ...] = (
@@ -157,7 +159,7 @@ PROPOSER_CHECKS: tuple[Callable[[ProposerCase], None], ...] = (
 
 
 class _Everything:
-    """Contains whatever it is asked for."""
+    """Contains everything."""
 
     def __contains__(self, schedule: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What any :class:`~colt.search.types.Scorer` must satisfy."""
+"""The rules of a :class:`~colt.search.types.Scorer`, one function each."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def check_scorer(scorer: Scorer, space: Space, seed: int = 0, cases: int = 20) -
 
 
 def predictions_are_finite_and_positive(case: ScorerCase) -> None:
-    """One for each schedule, the untuned program and rollouts that nobody realised among them."""
+    """There is one for each schedule, also for the untuned program and for rollouts, which are not realised."""
     schedules = _schedules(case)
     predicted = case.scorer.predict(schedules)
     require(len(predicted) == len(schedules), f"{len(predicted)} predictions for {len(schedules)} schedules")
     for schedule, latency in zip(schedules, predicted, strict=True):
         fine = isinstance(latency, float) and 0.0 < latency < math.inf
         require(fine, f"{schedule} is predicted to take {latency!r} us")
-    require(list(case.scorer.predict([])) == [], "no schedules do not give no predictions")
+    require(list(case.scorer.predict([])) == [], "for no schedules there are predictions")
 
 
 def one_version_predicts_one_latency(case: ScorerCase) -> None:
-    """Whatever else is asked with it, and as often as it is asked."""
+    """It does not depend on what else is asked, in which order, or how often."""
     schedules = _schedules(case)
     version = case.scorer.version
     together = list(case.scorer.predict(schedules))
@@ -39,7 +39,7 @@ def one_version_predicts_one_latency(case: ScorerCase) -> None:
     require(backwards == together, "asked in another order, the scorer answers differently")
     alone = [case.scorer.predict([schedule])[0] for schedule in schedules]
     require(alone == together, "asked one by one, the scorer answers differently")
-    require(case.scorer.version == version != "", "predicting changes the scorer's version, or it has none")
+    require(case.scorer.version == version != "", "the scorer has no version, or predicting changes it")
 
 
 SCORER_CHECKS: tuple[Callable[[ScorerCase], None], ...] = (

@@ -1,4 +1,4 @@
-"""The situations in which a proposer may find itself: an observation of each kind that the search can make."""
+"""The situations that a proposer may meet: an observation of each kind that the search can make."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from colt.search.types import FailedProposal, MemberSpec, MemberView, NodeView, 
 from colt.testing.cases import SpaceCase
 
 OTHERS = (MemberSpec("the-small-one", 0.5), MemberSpec("the-large-one", 2000.0))
-"""Who else is in the pool."""
+"""The other members of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """An observation, and in words what is special about it."""
+    """An observation, and what is special about it in words."""
 
     name: str
     observation: Observation
@@ -52,7 +52,7 @@ def situations(space: Space, scorer: Scorer, acting: MemberSpec, seed: int = 0, 
 
 
 class _Builder:
-    """Makes observations by hand, as the search would."""
+    """Makes observations as the search would."""
 
     def __init__(self, space: Space, scorer: Scorer, acting: MemberSpec, seed: int) -> None:
         self._space = space
@@ -62,7 +62,7 @@ class _Builder:
         self._ids = 0
 
     def line(self, schedule: Schedule, length: int) -> tuple[Schedule, ...]:
-        """A schedule and descendants of it, each a random edit away from the one before."""
+        """Up to ``length`` schedules, from ``schedule`` on, each a random edit away from the one before."""
         schedules = [schedule]
         for _ in range(50 * length):
             if len(schedules) == length:
@@ -73,7 +73,7 @@ class _Builder:
         return tuple(schedules)
 
     def at(self, line: tuple[Schedule, ...], measured: bool = False) -> Observation:
-        """At the last schedule of ``line``, which starts below the root; with two children tried already."""
+        """The observation at the last schedule of ``line``, which starts below the root, with two children tried."""
         schedule = (self._space.untuned, *line)[-1]
         views = [self._view(step, (), measured) for step in (self._space.untuned, *line)][::-1]
         tried = [self._child(schedule) for _ in range(2)] if line else []
@@ -94,7 +94,7 @@ class _Builder:
         )
 
     def altered(self, observation: Observation) -> Observation:
-        """The same as a course alteration: a small model's proposal is to be bettered."""
+        """The same, but as a course alteration: a small member's proposal is to be bettered."""
         step = next(step for _ in range(100) if (step := self._child(observation.node.schedule)) is not None)
         child = self._view(step[1], step[0], measured=False)
         failed = FailedProposal(self._others()[0].name, dataclasses.replace(child, by=self._others()[0].name))
@@ -102,7 +102,7 @@ class _Builder:
         return dataclasses.replace(observation, failed=failed, tried=(*observation.tried, failed.child), known=known)
 
     def crashed(self, observation: Observation) -> Observation:
-        """The same with every child tried a failed trial, and no best schedule."""
+        """The same, but all trials have failed: those of the children tried, and there is no best schedule."""
         tried = tuple(dataclasses.replace(view, measured_us=math.inf) for view in observation.tried)
         return dataclasses.replace(observation, tried=tried, best=())
 
@@ -127,7 +127,7 @@ class _Builder:
 
 
 def _unscored(observation: Observation) -> Observation:
-    """The same before anything was predicted or measured."""
+    """The same, but nothing is predicted or measured."""
 
     def blank(view: NodeView) -> NodeView:
         return dataclasses.replace(view, predicted_us=None, measured_us=None)

@@ -1,4 +1,4 @@
-"""What any :class:`~colt.search.types.Space` must satisfy, one function for each rule."""
+"""The rules of a :class:`~colt.search.types.Space`, one function each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from colt.testing.cases import SpaceCase, as_json, from_json, require
 from colt.testing.illegal import illegal_transformations, illegal_values
 
 NEIGHBOURS = 2
-"""Neighbouring values tried of each knob."""
+"""How many neighbouring values of each knob are tried."""
 
 
 def check_space(space: Space, seed: int = 0, cases: int = 20) -> None:
@@ -42,12 +42,12 @@ def check_space(space: Space, seed: int = 0, cases: int = 20) -> None:
 
 
 def sketches_and_their_knobs_have_unique_names(case: SpaceCase) -> None:
-    """And every knob is well-formed: roles for all parts of a tile, something to choose from."""
+    """Every knob is well-formed too: all parts of a tile have roles, and there is something to choose from."""
     sketches = list(case.space.sketches)
     require(len(sketches) > 0, "the space has no sketch")
     names = [(sketch.variant, sketch.name) for sketch in sketches]
     require(len(set(names)) == len(names), f"two sketches have the same name: {names}")
-    require(list(case.space.sketches) == sketches, "the sketches change from one look to the next")
+    require(list(case.space.sketches) == sketches, "the sketches change")
     for sketch in sketches:
         _require_unique_knobs(sketch.knobs, sketch.name)
         for knob in sketch.knobs:
@@ -55,24 +55,24 @@ def sketches_and_their_knobs_have_unique_names(case: SpaceCase) -> None:
 
 
 def the_untuned_program_has_no_sketch_and_no_knobs(case: SpaceCase) -> None:
-    """And stays what it is."""
+    """It does not change, and no edit applies to it."""
     untuned = case.space.untuned
     require(untuned.values == () and case.space.knobs(untuned) == (), "the untuned program has knobs")
     names = {(sketch.variant, sketch.name) for sketch in case.space.sketches}
-    require((untuned.variant, untuned.sketch) not in names, "the untuned program bears the name of a sketch")
-    require(case.space.untuned == untuned, "the untuned program changes from one look to the next")
+    require((untuned.variant, untuned.sketch) not in names, "the untuned program has the name of a sketch")
+    require(case.space.untuned == untuned, "the untuned program changes")
     with_edit = cast(Transformation, (Edit("any", 1),))
     _require_illegal(case.space, untuned, with_edit)
 
 
 def a_schedules_knobs_are_those_of_its_sketch(case: SpaceCase) -> None:
-    """By name, order and kind; what is legal may depend on the schedule's state."""
+    """They agree in name, order and kind; which values are legal may depend on the schedule."""
     for schedule in case.schedules("knobs"):
         knobs, sketch = case.space.knobs(schedule), _sketch(case.space, schedule)
         _require_unique_knobs(knobs, sketch.name)
         same = [(type(knob), knob.name) for knob in knobs] == [(type(knob), knob.name) for knob in sketch.knobs]
         require(same, f"{sketch.name}: a schedule's knobs differ from its sketch's by name, order or kind")
-        require(case.space.knobs(schedule) == knobs, f"{sketch.name}: the knobs change from one look to the next")
+        require(case.space.knobs(schedule) == knobs, f"{sketch.name}: the knobs change")
         for knob in knobs:
             _require_well_formed(knob)
 
@@ -81,7 +81,7 @@ def a_schedules_knobs_are_those_of_its_sketch(case: SpaceCase) -> None:
 
 
 def samples_are_legal_and_realised(case: SpaceCase) -> None:
-    """Of the sketch asked for, every value legal, and realising them changes nothing."""
+    """They are of the sketch asked for, every value is legal, and realising them changes nothing."""
     sketches = list(case.space.sketches)
     for index, schedule in enumerate(case.schedules("sample")):
         sketch = sketches[index % len(sketches)]
@@ -92,7 +92,7 @@ def samples_are_legal_and_realised(case: SpaceCase) -> None:
 
 
 def samples_of_no_particular_sketch_are_of_any(case: SpaceCase) -> None:
-    """``sample(rng)`` without a sketch."""
+    """``sample`` may be called without a sketch."""
     rng = case.rng("any sketch")
     for _ in range(case.cases):
         try:
@@ -103,7 +103,7 @@ def samples_of_no_particular_sketch_are_of_any(case: SpaceCase) -> None:
 
 
 def schedules_are_plain_data(case: SpaceCase) -> None:
-    """Hashable, equal to their copies, and the same after a round trip through JSON."""
+    """They are hashable, equal to their copies, and the same after a round trip through JSON."""
     for schedule in [case.space.untuned, *case.schedules("plain data")]:
         copy = Schedule(schedule.variant, schedule.sketch, tuple(schedule.values))
         require(copy == schedule and hash(copy) == hash(schedule), f"{schedule} does not equal its copy")
@@ -111,7 +111,7 @@ def schedules_are_plain_data(case: SpaceCase) -> None:
 
 
 def schedules_can_be_constructed_from_values(case: SpaceCase) -> None:
-    """``realise`` takes values of any origin, checks them as edits are checked, and says what came out differently."""
+    """``realise`` takes values of any origin, checks them as it checks edits, and notes what came out differently."""
     rng = case.rng("construct")
     for schedule in case.schedules("construct"):
         values = tuple(knob.sample(rng) for knob in case.space.knobs(schedule))
@@ -125,7 +125,7 @@ def schedules_can_be_constructed_from_values(case: SpaceCase) -> None:
 
 
 def illegal_schedules_are_refused(case: SpaceCase) -> None:
-    """``realise`` raises :class:`IllegalEdit` for unknown sketches, missing or spare values and illegal ones."""
+    """``realise`` raises :class:`IllegalEdit` for unknown sketches, and for missing, extra or illegal values."""
     for schedule in case.schedules("illegal schedules", 4):
         wrong = [
             Schedule(schedule.variant, schedule.sketch + "?", schedule.values),
@@ -144,7 +144,7 @@ def illegal_schedules_are_refused(case: SpaceCase) -> None:
 
 
 def an_edit_to_a_neighbouring_value_gives_that_value(case: SpaceCase) -> None:
-    """Or a note that names the knob; so for every other knob whose value moved. The result is realised."""
+    """Else a note names the knob, as it must for any other knob whose value changed. The result is realised."""
     rng = case.rng("neighbours")
     accepted = 0
     for schedule in case.schedules("neighbours"):
@@ -161,7 +161,7 @@ def an_edit_to_a_neighbouring_value_gives_that_value(case: SpaceCase) -> None:
 
 
 def an_open_edit_changes_its_knob(case: SpaceCase) -> None:
-    """``value=None`` stands for anything legal but the present value."""
+    """``value=None`` stands for any legal value but the present one."""
     rng = case.rng("open edits")
     for schedule in case.schedules("open edits"):
         for index, knob in enumerate(case.space.knobs(schedule)):
@@ -176,7 +176,7 @@ def an_open_edit_changes_its_knob(case: SpaceCase) -> None:
 
 
 def several_edits_are_carried_out_together(case: SpaceCase) -> None:
-    """A transformation of edits to all tiles and categories at once gives all of those values, or notes."""
+    """Edits of all tiles and categories in one transformation give all of those values, or notes."""
     rng = case.rng("several edits")
     for schedule in case.schedules("several edits"):
         wanted = schedule
@@ -198,7 +198,7 @@ def several_edits_are_carried_out_together(case: SpaceCase) -> None:
 
 
 def a_jump_leads_to_its_sketch(case: SpaceCase) -> None:
-    """From the untuned program and from every sketch to every other; knobs of the same name keep legal values."""
+    """Every sketch can be reached from the untuned program and all others; knobs of one name keep legal values."""
     rng = case.rng("jumps")
     for schedule in [case.space.untuned, *case.schedules("jumps", len(case.space.sketches))]:
         for sketch in case.space.sketches:
@@ -215,7 +215,7 @@ def a_jump_leads_to_its_sketch(case: SpaceCase) -> None:
 
 
 def a_jump_may_come_with_edits_of_its_target(case: SpaceCase) -> None:
-    """In either order: the edits are of the sketch that is jumped to."""
+    """The edits are of the sketch that is jumped to, in either order."""
     rng = case.rng("jump and edit")
     for sketch in case.space.sketches:
         choices = [knob for knob in sketch.knobs if not isinstance(knob, LocationKnob)]
@@ -231,7 +231,7 @@ def a_jump_may_come_with_edits_of_its_target(case: SpaceCase) -> None:
 
 
 def illegal_edits_raise_illegal_edit(case: SpaceCase) -> None:
-    """The whole catalogue of :mod:`colt.testing.illegal`, from every sketch: a zero inside a tile kills TVM."""
+    """All of :mod:`colt.testing.illegal`, from every sketch: a zero inside a tile kills TVM."""
     for schedule in case.schedules("illegal edits", 2 * len(case.space.sketches)):
         knobs = case.space.knobs(schedule)
         for knob in knobs:
@@ -245,7 +245,7 @@ def illegal_edits_raise_illegal_edit(case: SpaceCase) -> None:
 
 
 def random_transformations_are_legal(case: SpaceCase) -> None:
-    """Never :class:`IllegalEdit`, now and then :class:`Rejected`; from the untuned program they are jumps."""
+    """They never raise :class:`IllegalEdit`, though they may be rejected; from the untuned program they are jumps."""
     rng = case.rng("random transformations")
     for _ in range(case.cases):
         transformation = case.space.random_transformation(case.space.untuned, rng)
@@ -281,7 +281,7 @@ def rollouts_stay_in_the_sketch_and_legal(case: SpaceCase) -> None:
 
 
 def equal_generators_give_equal_answers(case: SpaceCase) -> None:
-    """All chance comes from the generator given: nothing else is drawn from, and nothing is remembered."""
+    """All chance comes from the generator given, and nothing is remembered."""
     state = random.getstate()
     for index, schedule in enumerate(case.schedules("determinism", 5)):
         first, second = (_everything_random(case.space, schedule, case.rng(f"draw {index}")) for _ in range(2))
@@ -332,10 +332,10 @@ def _require_well_formed(knob: Knob) -> None:
         require(len(knob.roles) == knob.parts >= 1, f"{knob.name}: {knob.parts} parts and {len(knob.roles)} roles")
         require(knob.max_innermost >= 1, f"{knob.name}: no innermost part is legal")
     elif isinstance(knob, CategoryKnob):
-        require(len(knob.candidates) > 0, f"{knob.name}: nothing to choose from")
+        require(len(knob.candidates) > 0, f"{knob.name}: there is nothing to choose from")
         require(all(type(value) is int for value in knob.candidates), f"{knob.name}: a candidate is no int")
     else:
-        require(len(knob.locations) > 0, f"{knob.name}: nothing to choose from")
+        require(len(knob.locations) > 0, f"{knob.name}: there is nothing to choose from")
         require(len(set(knob.locations)) == len(knob.locations), f"{knob.name}: two locations have the same name")
 
 
@@ -357,7 +357,7 @@ def _require_legal(space: Space, schedule: Schedule) -> None:
 
 
 def _require_realised(space: Space, schedule: Schedule) -> None:
-    """Realising what is realised changes nothing and calls for no note."""
+    """Realising a realised schedule changes nothing and gives no note."""
     try:
         applied = space.realise(schedule)
     except (IllegalEdit, Rejected) as error:
@@ -368,7 +368,7 @@ def _require_realised(space: Space, schedule: Schedule) -> None:
 
 
 def _require_noted(space: Space, wanted: Schedule, applied: AppliedSchedule, asked: str) -> None:
-    """The same sketch, and a note that names it for every knob whose value is not the wanted one."""
+    """The sketch is the same, and a note names every knob whose value is not the wanted one."""
     found = applied.schedule
     same = (found.variant, found.sketch, len(found.values)) == (wanted.variant, wanted.sketch, len(wanted.values))
     require(same, f"{asked} led from sketch {wanted.sketch} to {found.sketch}")
@@ -379,7 +379,7 @@ def _require_noted(space: Space, wanted: Schedule, applied: AppliedSchedule, ask
 
 
 def _require_kept(space: Space, before: Schedule, applied: AppliedSchedule) -> None:
-    """After a jump: a tile or category of the same name keeps its value where that is legal, or a note names it."""
+    """After a jump a tile or category of the same name keeps its value if that is legal, or a note names it."""
     old = {knob.name: value for knob, value in zip(space.knobs(before), before.values, strict=True)}
     for knob, value in zip(space.knobs(applied.schedule), applied.schedule.values, strict=True):
         if isinstance(knob, LocationKnob) or knob.name not in old or old[knob.name] == value:
@@ -401,7 +401,7 @@ def _apply(
     except Rejected:
         return None
     except IllegalEdit as error:
-        require(False, f"the legal transformation {describe_transformation(transformation)} was refused: {error}")
+        require(False, f"the legal transformation {describe_transformation(transformation)} is refused: {error}")
         raise
 
 
@@ -414,7 +414,7 @@ def _require_raises(call: Callable[[], Any], what: str) -> None:
     try:
         result = call()
     except IllegalEdit as error:
-        require(str(error).strip() != "", f"{what} raises IllegalEdit without a word")
+        require(str(error).strip() != "", f"{what} raises IllegalEdit without saying why")
     except Exception as error:  # noqa: BLE001  whatever else it raises would end a run
         require(False, f"{what} raises {type(error).__name__}, not IllegalEdit: {error}")
     else:
