@@ -11,6 +11,8 @@ from colt.measure.base import Fate
 from colt.plan import plan
 from colt.tvm.programs import workloads
 
+pytestmark = pytest.mark.real
+
 
 def trial(latency_us: float | None) -> TrialRecord:
     return TrialRecord(fate=Fate.OK if latency_us else Fate.CRASH, latency_us=latency_us, seconds=1.0)

@@ -17,7 +17,6 @@ import pytest
 
 import colt
 from colt.events import Event
-from colt.proposers import openings
 from colt.proposers.language import client
 from colt.proposers.language.money import Prices
 from colt.proposers.language.retry import RetryPolicy
@@ -26,7 +25,7 @@ from colt.run.finish import Result
 from tests.helpers.chat_members import PRICES
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import simulated
+from tests.helpers.simulated_runs import simulated, think_less
 
 KEY_VARIABLE = "COLT_TEST_KEY"
 TRIALS = 10
@@ -116,4 +115,4 @@ def quick_machine(patch: pytest.MonkeyPatch, in_turn_s: float = 0.0) -> None:
     patch.setattr(context, "LocalMeasurer", lambda *_, **__: simulated(trial_s=TRIAL_S, in_turn_s=in_turn_s))
     patch.setattr(consulting, "RETRY", RETRY)
     patch.setattr(client, "GRACE_S", 0.1)
-    patch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time
+    think_less(patch)

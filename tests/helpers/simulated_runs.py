@@ -14,6 +14,8 @@ import pytest
 import colt
 from colt.measure.base import Limits, Measurer, Verification
 from colt.measure.simulated import SimulatedMeasurer
+from colt.proposers import openings
+from colt.proposers.experts import architect
 from colt.run import context
 from colt.run.finish import Result
 from colt.tvm.programs.program import fingerprint
@@ -32,6 +34,17 @@ def measured_by(measurer: Measurer) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(context, "LocalMeasurer", lambda *_, **__: measurer)
         yield
+
+
+def think_less(patch: pytest.MonkeyPatch) -> None:
+    """Have the architect, who feeds every run with language models, be content with what it finds soon.
+
+    Its thinking would take most of the time of runs that are not about it. A replay must think as its run did.
+    """
+    patch.setattr(architect, "OPENING_PREDICTIONS", 60)
+    patch.setattr(architect, "PROPOSAL_PREDICTIONS", 20)
+    patch.setattr(openings, "CONSTRUCTED", 1)
+    patch.setattr(openings, "SAMPLED", 12)
 
 
 def tune_simulated(program: Any, measurer: Measurer | None = None, **options: Any) -> Result:

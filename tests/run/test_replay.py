@@ -29,8 +29,6 @@ from colt.machine import Peaks, detect
 from colt.measure.base import ExportError, Fate, Measurement, Measurer, Verification
 from colt.options import SpaceKind
 from colt.plan import plan
-from colt.proposers import openings
-from colt.proposers.experts import builtin
 from colt.run import context, roofline
 from colt.run.finish import Result
 from colt.run.loop import TREE, run
@@ -49,7 +47,7 @@ from tests.helpers.command import colt as colt_command
 from tests.helpers.hurry import COLT
 from tests.helpers.loopback_board import LoopbackBoard
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import Watched, measured_by, simulated, tune_simulated
+from tests.helpers.simulated_runs import Watched, measured_by, simulated, think_less, tune_simulated
 
 
 def tune(program: Any, folder: Path, measurer: Measurer | None = None, **options: Any) -> Result:
@@ -99,7 +97,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("replay")
     (folder / "own.py").write_text(OWN_PROGRAM)
-    tune(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3, pool=builtin.DEFAULT)
+    tune(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3)
     (folder / "own.py").write_text("raise SystemExit('nobody imports this again')")
     return folder / "run"
 
@@ -171,7 +169,7 @@ def test_a_run_whose_cost_model_took_over_is_replayed_by_another_process(own_pro
 
 
 def test_a_workload_is_replayed(tmp_path: Path) -> None:
-    tune("llama4-scout-mlp", tmp_path / "run", simulated(untuned_us=1e7), trials=3, exact_math=True, threads=1)
+    tune("gru-cell", tmp_path / "run", simulated(untuned_us=1e7), trials=3, exact_math=True, threads=1)
     assert_identical(tmp_path / "run")
 
 
@@ -485,7 +483,7 @@ def test_the_command_line_says_identical_different_or_what_is_wrong(copied: Path
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
     """A server that plays two models, and their pool file."""
     pytest.importorskip("openai", reason="language models come with the extra models")
-    monkeypatch.setattr(openings, "CONSTRUCTED", 1)  # they would take most of the time
+    think_less(monkeypatch)
     monkeypatch.setenv("COLT_TEST_KEY", KEY)
     rng = random.Random(0)
     with ChatServer() as server:
