@@ -17,6 +17,8 @@ from colt.tvm.workers.timing import Round, Timing
 from tests.helpers import measure_programs as programs
 from tests.helpers.hurry import take_time
 
+pytestmark = pytest.mark.alone
+
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
 
 
