@@ -74,9 +74,8 @@ def test_a_tree_that_is_not_warm_is_the_one_of_every_run() -> None:
     assert warm_tree(0) is TREE
 
 
-@pytest.mark.real
 def test_fewer_constructed_are_the_first_of_more(own_program: str) -> None:
-    with Run(plan(own_program)) as session:
+    with measured_by(simulated()), Run(plan(own_program)) as session:
         few, more = (construct(session.space, session.scorer, count, seed=3) for count in (2, 6))
     assert few == more[:2]
 

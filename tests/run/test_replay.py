@@ -27,6 +27,7 @@ from colt.errors import InputError
 from colt.events import Event
 from colt.machine import Peaks, detect
 from colt.measure.base import ExportError, Fate, Measurement, Measurer, Verification
+from colt.measure.simulated import SimulatedMeasurer
 from colt.options import SpaceKind
 from colt.plan import plan
 from colt.run import context, roofline
@@ -40,6 +41,7 @@ from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
 from colt.tvm.programs.workloads import matmul
 from colt.tvm.workers import LocalMeasurer
+from colt.world.recording import read_recording
 from tests.helpers.chat_members import KEY
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.command import Done
@@ -272,6 +274,22 @@ def test_a_run_on_a_board_is_replayed_without_it(
     result = tune_really(own_program, tmp_path / "run", trials=2, threads=2, **board)
     assert any("the board is taken for" in message for message in result.receipt.messages)
     assert_identical(tmp_path / "run")
+
+
+def test_a_recording_serves_as_the_measurer_of_another_run(own_program: str, tmp_path: Path) -> None:
+    """As a simulation of the hardware that the run met: the same programs take as long and come to the same ends."""
+
+    def timed(measurer: Measurer, name: str, seed: int) -> list[events.Timed]:
+        seen: list[Event] = []
+        tune(own_program, tmp_path / name, measurer, seed=seed, on_event=[seen.append])
+        return [event for event in seen if isinstance(event, events.Timed)]
+
+    first = timed(simulated(untuned_us=7000.0, fates={1: Fate.CRASH}), "first", seed=1)
+    lines = read_recording(tmp_path / "first" / RECORDING)
+    assert timed(SimulatedMeasurer.from_recording(lines, fingerprint), "again", seed=1) == first
+    other = timed(SimulatedMeasurer.from_recording(lines, fingerprint), "other", seed=2)
+    assert len(other) == len(first)
+    assert load_receipt(tmp_path / "other").baseline.latency_us == 7000.0
 
 
 # ---- different ----
