@@ -3,23 +3,34 @@
 #   make tune                        tune a 512 x 512 x 512 matmul with the built-in pool and show the result
 #   make tune WORKLOAD=flux-conv TRIALS=32
 #   make test                        all tests
+#   make test-fast                   those that start no worker of TVM and build no kernel: a minute
 #   make lint                        ruff and mypy
 
 WORKLOAD ?= matmul
 TRIALS ?= 64
 ARGS ?=
+PROCESSES ?= 2
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tune test lint format clean
+.PHONY: tune test test-fast lint format clean
 
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
 
+# Two processes, then what judges times, alone. ARGS are for one process, such as ARGS='-x tests/tvm/space'.
 test: $(VENV)/.test
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m fast --ignore tests/tvm $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -138,8 +138,10 @@ def pool_runs(tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch)
     pytest.importorskip("openai")
     from tests.helpers.chat_members import KEY
     from tests.helpers.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
+    from tests.helpers.simulated_runs import think_less
 
     monkeypatch.setenv(KEY_VARIABLE, KEY)
+    think_less(monkeypatch)
     with using(quick_machine()), PoolRuns(tmp_path, own_program) as runs:
         yield runs
 

@@ -23,11 +23,11 @@ from colt.world.parts import Parts
 from tests.helpers.chat_members import PRICES
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import simulated
+from tests.helpers.simulated_runs import THINK_LESS, simulated
 
 KEY_VARIABLE = "COLT_TEST_KEY"
 TRIALS = 10
-SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch_size": 4, "constructed": 1}
+SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch_size": 4, **THINK_LESS}
 """Few alternatives in a call, so that few trials take many calls. Constructed openings take most of the time."""
 RETRY = RetryPolicy(attempts=3, base_s=0.01, total_s=0.5)
 TIMEOUT_S = 0.3

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 import colt
 from colt.machine import Hardware, Peaks, detect
 from colt.measure.base import Limits, Measurer, Verification
 from colt.measure.simulated import SimulatedMeasurer
 from colt.plan import plan
+from colt.proposers.experts import architect
 from colt.run.finish import Result
 from colt.run.loop import run
 from colt.tvm.devices.cpu import CpuDevice
@@ -34,6 +37,19 @@ def measured_by(measurer: Measurer) -> Iterator[None]:
     """Runs of this process ask that measurer."""
     with using(replace(current(), measurer=lambda limits, peak_gflops: measurer)):
         yield
+
+
+THINK_LESS = {"constructed": 1, "sampled": 12}
+"""Settings of runs that are not about openings, which take most of their time."""
+
+
+def think_less(patch: pytest.MonkeyPatch) -> None:
+    """Have the architect, who feeds every run with language models, be content with what it finds soon.
+
+    A replay must think as its run did.
+    """
+    patch.setattr(architect, "OPENING_PREDICTIONS", 60)
+    patch.setattr(architect, "PROPOSAL_PREDICTIONS", 20)
 
 
 @dataclass(frozen=True)

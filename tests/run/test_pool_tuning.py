@@ -252,9 +252,11 @@ def test_a_key_reaches_nothing_but_its_endpoint(
     caplog.set_level(logging.DEBUG)
     telling = (Part.KEY_IN_ANSWER, Part.KEY_IN_HEADER, Part.KEY_IN_ERROR, Part.HTML)
     servers = {part: pool_runs.model(part.name.lower(), 1.0, always=part, api_key_env=KEY_VARIABLE) for part in telling}
+    pool_runs.model("good", 8.0, successors=[part.name.lower() for part in telling])  # so that each is asked
     run = pool_runs.folder / "run"
-    result = pool_runs.tune(trials=16, run_dir=run)
-    assert result.receipt.trials.total == 16
+    many_calls = {"proposals_per_call": 1, "model_openings": 1}
+    result = pool_runs.tune(trials=24, run_dir=run, settings=many_calls, keep_paying=True)
+    assert result.receipt.trials.total == 24
     for part, server in servers.items():
         assert server.asked, part
         assert {asked.key for asked in server.asked} == {KEY}

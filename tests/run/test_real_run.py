@@ -190,6 +190,7 @@ def test_ctrl_c_before_there_is_anything_to_keep_ends_at_once(tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.alone
 def test_another_load_is_named_in_the_receipt(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peak that nothing here reaches makes every machine look busy."""
     monkeypatch.setattr("colt.tvm.workers.local.reference_gflop", lambda *rest: 1e-9)

@@ -27,9 +27,9 @@ from colt.errors import InputError
 from colt.events import Event
 from colt.machine import Peaks
 from colt.measure.base import ExportError, Fate, Measurement, Measurer, Verification
+from colt.measure.simulated import SimulatedMeasurer
 from colt.options import SpaceKind
 from colt.plan import plan
-from colt.proposers.experts import builtin
 from colt.run import roofline
 from colt.run.finish import Result
 from colt.run.loop import run
@@ -44,6 +44,7 @@ from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
 from colt.tvm.programs.workloads import matmul
 from colt.tvm.workers import LocalMeasurer
+from colt.world.recording import read_recording
 from tests.helpers.chat_members import KEY
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.command import Done
@@ -51,7 +52,7 @@ from tests.helpers.command import colt as colt_command
 from tests.helpers.hurry import COLT
 from tests.helpers.loopback_board import LoopbackBoard
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import Watched, measured_by, simulated, tune_simulated
+from tests.helpers.simulated_runs import Watched, measured_by, simulated, think_less, tune_simulated
 
 
 def tune(program: Any, folder: Path, measurer: Measurer | None = None, **options: Any) -> Result:
@@ -101,7 +102,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("replay")
     (folder / "own.py").write_text(OWN_PROGRAM)
-    tune(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3, pool=builtin.DEFAULT)
+    tune(f"{folder}/own.py:layer", folder / "run", trials=12, seed=3)
     (folder / "own.py").write_text("raise SystemExit('nobody imports this again')")
     return folder / "run"
 
@@ -173,7 +174,7 @@ def test_a_run_whose_cost_model_took_over_is_replayed_by_another_process(own_pro
 
 
 def test_a_workload_is_replayed(tmp_path: Path) -> None:
-    tune("llama4-scout-mlp", tmp_path / "run", simulated(untuned_us=1e7), trials=3, exact_math=True, threads=1)
+    tune("gru-cell", tmp_path / "run", simulated(untuned_us=1e7), trials=3, exact_math=True, threads=1)
     assert_identical(tmp_path / "run")
 
 
@@ -269,6 +270,22 @@ def test_a_run_on_a_board_is_replayed_without_it(
     result = tune_really(own_program, tmp_path / "run", trials=2, threads=2, **board)
     assert any("the board is taken for" in message for message in result.receipt.messages)
     assert_identical(tmp_path / "run")
+
+
+def test_a_recording_serves_as_the_measurer_of_another_run(own_program: str, tmp_path: Path) -> None:
+    """As a simulation of the hardware that the run met: the same programs take as long and come to the same ends."""
+
+    def timed(measurer: Measurer, name: str, seed: int) -> list[events.Timed]:
+        seen: list[Event] = []
+        tune(own_program, tmp_path / name, measurer, seed=seed, on_event=[seen.append])
+        return [event for event in seen if isinstance(event, events.Timed)]
+
+    first = timed(simulated(untuned_us=7000.0, fates={1: Fate.CRASH}), "first", seed=1)
+    lines = read_recording(tmp_path / "first" / RECORDING)
+    assert timed(SimulatedMeasurer.from_recording(lines, fingerprint), "again", seed=1) == first
+    other = timed(SimulatedMeasurer.from_recording(lines, fingerprint), "other", seed=2)
+    assert len(other) == len(first)
+    assert load_receipt(tmp_path / "other").baseline.latency_us == 7000.0
 
 
 # ---- different ----
@@ -480,6 +497,7 @@ def test_the_command_line_says_identical_different_or_what_is_wrong(copied: Path
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
     """A server that plays two models, and their pool file."""
     pytest.importorskip("openai", reason="language models come with the extra models")
+    think_less(monkeypatch)
     monkeypatch.setenv("COLT_TEST_KEY", KEY)
     rng = random.Random(0)
     with ChatServer() as server:

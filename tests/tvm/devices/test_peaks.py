@@ -45,6 +45,7 @@ def answers(monkeypatch):
     return answer
 
 
+@pytest.mark.alone
 def test_measured_peaks_are_plausible():
     threads = available_cores()
     with warnings.catch_warnings():

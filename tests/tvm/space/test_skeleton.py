@@ -110,7 +110,9 @@ def test_a_grouped_index_moves_by_a_fraction() -> None:
     assert keys.index[0] == ((0, 0.25),)
 
 
-@pytest.mark.parametrize("make", [programs.elementwise, programs.experts, programs.packed_dot], ids=str)
+@pytest.mark.parametrize(
+    "make", [programs.elementwise, programs.experts, programs.packed_dot], ids=lambda make: make.__name__
+)
 def test_any_program_has_a_skeleton_whose_nests_can_be_made(make: Any) -> None:
     space = programs.stock_space(make(), resolve_target(None, 2))
     schedule = space.sample(random.Random(3), space.sketches[0])

@@ -45,6 +45,7 @@ def restarts_during(measurer, action):
     return measurer.restarts - before, result
 
 
+@pytest.mark.alone
 def test_a_board_gives_the_figures_that_the_same_machine_gives_locally(remote, measurer):
     modules = programs.matmul(256), programs.scheduled_matmul(256)
     there, here = measure(remote, *modules), measure(measurer, *modules)

@@ -16,6 +16,8 @@ from colt.measure.base import ExportError, Fate, Job, Limits
 from colt.tvm.workers import LocalMeasurer
 from tests.helpers import measure_programs as programs
 
+pytestmark = pytest.mark.alone
+
 QUICK = Limits(run_seconds=1.0, total_ms=30.0, min_repeat_ms=5.0, drop_factor=1e6)  # nobody is dropped
 GOOD = programs.scheduled_matmul(128)
 

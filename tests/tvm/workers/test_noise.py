@@ -16,6 +16,8 @@ from colt.tvm.workers.noise import Gauge, time_quietly
 from colt.tvm.workers.timing import Round, Timing
 from tests.helpers import measure_programs as programs
 
+pytestmark = pytest.mark.alone
+
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
 
 

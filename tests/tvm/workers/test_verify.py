@@ -94,6 +94,7 @@ def test_a_reference_that_does_not_run_is_the_callers_problem(measurer, referenc
         measurer.verify(reference, programs.elementwise("int32", lambda x: x + 1))
 
 
+@pytest.mark.alone
 def test_the_reference_runs_once_per_seed(measurer):
     reference, candidate = programs.matmul(512), programs.scheduled_matmul(512)
 
