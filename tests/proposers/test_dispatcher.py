@@ -232,7 +232,7 @@ def test_with_all_models_benched_experts_go_on_and_it_is_said_loudly_once_for_ea
     run = Run(desk)
     run.step()
     run.step()
-    assert run.dispatcher.abandoned
+    assert run.dispatcher.all_benched
     said = f"no language model can be asked, the built-in experts go on alone (small: {BENCHED}; large: max-calls is 0)"
     assert run.notes == [said]
     desk.benched = {}

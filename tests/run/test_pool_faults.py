@@ -65,8 +65,8 @@ def shown(part: Part, model: ModelPart) -> bool:
     """Whether the receipt shows that the model has that fault."""
     if part in RETRIED:
         kind = RETRIED[part]
-        given_up = part in SLOW and "closed" in model.failed
-        return kind in model.retried or kind in model.failed or given_up
+        lacks_models = part in SLOW and "closed" in model.failed
+        return kind in model.retried or kind in model.failed or lacks_models
     if part in FAILED:
         return FAILED[part] in model.failed
     if part in OF_NO_USE:

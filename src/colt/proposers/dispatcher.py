@@ -104,14 +104,14 @@ class Dispatcher:
         return self.desk.times_benched[model] + self._cooldowns[model].taken
 
     @property
-    def abandoned(self) -> bool:
+    def all_benched(self) -> bool:
         """Whether there are models, none of which can be asked, and no answer is under way."""
         return bool(self.desk.models) and not self.under_way and set(self.desk.models) <= set(self.benched)
 
     @property
-    def given_up(self) -> bool:
+    def lacks_models(self) -> bool:
         """Whether the run is to end since no model can be asked."""
-        return self._strict and self.abandoned
+        return self._strict and self.all_benched
 
     # ---- answers ----
 
@@ -121,7 +121,7 @@ class Dispatcher:
             self._tell_of_call(answer.call)
             self._account(answer)
             self._commit(answer.ticket, answer.reply)
-        self._tell_if_abandoned()
+        self._tell_if_all_benched()
 
     def wait(self) -> None:
         """Wait a moment for answers, since there is nothing to measure."""
@@ -178,13 +178,13 @@ class Dispatcher:
             )
         )
 
-    def _tell_if_abandoned(self) -> None:
-        abandoned = self.abandoned
-        if abandoned and not self._told_of_absence:
+    def _tell_if_all_benched(self) -> None:
+        all_benched = self.all_benched
+        if all_benched and not self._told_of_absence:
             reasons = "; ".join(f"{name}: {why}" for name, why in self.benched.items())
             then = "the run stops" if self._strict else "the built-in experts go on alone"
             self._note(f"no language model can be asked, {then} ({reasons})")
-        self._told_of_absence = abandoned
+        self._told_of_absence = all_benched
 
     # ---- questions ----
 

@@ -33,7 +33,7 @@ class Tuned(Protocol):
         ...
 
     @property
-    def given_up(self) -> bool:
+    def lacks_models(self) -> bool:
         """Whether it may not go on since no language model can be asked."""
         ...
 
@@ -85,7 +85,7 @@ class StopRule:
         if reason == "interrupted" and not self._told_of_interrupt:
             self._told_of_interrupt = True
             self._emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
-        if reason is None and self.tasks and all(task.given_up for task in self.tasks):
+        if reason is None and self.tasks and all(task.lacks_models for task in self.tasks):
             return "pool"
         if reason is None and self._storage_failed():
             return "storage"

@@ -169,9 +169,9 @@ class Task:
         return self.search.trials.charged
 
     @property
-    def given_up(self) -> bool:
+    def lacks_models(self) -> bool:
         """Whether the pool has to have language models, and none can be asked."""
-        return self.dispatcher.given_up
+        return self.dispatcher.lacks_models
 
     @property
     def exhausted(self) -> bool:

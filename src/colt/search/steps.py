@@ -55,7 +55,7 @@ def select(
     tree.queue.append(ticket)
     if acting != node.next_member:
         pool.records[node.next_member].passed += 1
-        reason = f"it is out at present; {acting} is asked"
+        reason = f"it is benched; {acting} is asked instead"
         setup.emit(events.FellBack(ticket.id, node.next_member, "model", reason))
     return ticket
 
@@ -271,7 +271,7 @@ def choose_next(
     if record is not None:
         record.errors += 1
         record.fallbacks += 1
-    reason = f"there is no model {reply.next_member!r} in the pool"
+    reason = f"there is no member {reply.next_member!r} in the pool"
     setup.emit(events.FellBack(ticket.id, ticket.acting, "next-model", reason))
     return setup.pool.fallback(ticket.acting)
 
