@@ -163,3 +163,26 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert process.stderr is not None
     assert b"Traceback" not in process.stderr.read()
     process.wait(timeout=30)
+
+
+PHASES = (
+    "looking at the hardware",
+    "generating the design space",
+    "measuring the untuned program",
+    "constructing openings",
+)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_ctrl_c_before_the_search_ends_the_process_at_once_and_leaves_no_files(phase: str, tmp_path: Path) -> None:
+    """Whatever it is doing: a compiled library may be at work, or a worker may be starting."""
+    command = [*COLT, "tune", "flux-attention", "--trials", "64"]
+    child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    assert any(line.startswith(phase) for line in child.stderr)
+    time.sleep(0.1)
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == 130
+    assert time.monotonic() - began < 5  # usually 0.3 s
+    assert [path for path in tmp_path.rglob("*") if path.name != "runs"] == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from colt.cli import main
+from colt.cli import process
 from colt.measure.base import Pace
 from colt.world.parts import Parts, using
 
@@ -18,4 +18,4 @@ HASTY = Parts(pace=Pace.hasty())
 
 if __name__ == "__main__":
     with using(HASTY):
-        sys.exit(main(sys.argv[1:]))
+        process()

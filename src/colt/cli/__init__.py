@@ -3,6 +3,6 @@
 Commands import what they need when they run, so that ``colt --help`` answers at once.
 """
 
-from colt.cli.app import main
+from colt.cli.app import main, process
 
-__all__ = ["main"]
+__all__ = ["main", "process"]

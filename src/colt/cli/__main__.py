@@ -1,7 +1,5 @@
 """``python -m colt.cli``."""
 
-import sys
+from colt.cli.app import process
 
-from colt.cli.app import main
-
-sys.exit(main())
+process()

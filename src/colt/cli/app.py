@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from colt.cli import bench, export, hardware, pool, replay, show, tune, workloads
 from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
@@ -40,6 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("colt: interrupted", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def process() -> NoReturn:
+    """Run a command as this process.
+
+    After Ctrl-C the process ends without unloading TVM, which takes a second or more. Its workers die with it.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
 
 
 def parser() -> Parser:
