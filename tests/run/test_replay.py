@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -545,7 +546,10 @@ def test_a_run_with_language_models_is_replayed_without_them(
 def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
 ) -> None:
-    tune(own_program, tmp_path / "run", simulated(trial_s=0.02), pool=models[1], trials=8, config=None)
+    server, pool = models
+    rng, turns = random.Random(0), cycle(["large", "small"])
+    server.think = lambda body: simulated_reply(body, rng, next(turns))  # so that both are asked, and named
+    tune(own_program, tmp_path / "run", simulated(trial_s=0.1), pool=pool, trials=16, config=None)
     recording = tmp_path / "run" / RECORDING
     before = recording.read_bytes()
     recording.write_bytes(before.replace(b'\\"next_model\\": \\"small\\"', b'\\"next_model\\": \\"large\\"'))
