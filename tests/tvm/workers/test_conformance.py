@@ -9,8 +9,9 @@ import pytest
 
 from colt.measure.base import Measurer
 from colt.testing import MEASURER_CHECKS, MeasurerCase, rule
+from colt.tvm.programs.program import fingerprint
 from colt.tvm.workers import LocalMeasurer
-from colt.world.recordable import RecordableMeasurer
+from colt.world.measurer import RecordableMeasurer
 from colt.world.world import Live
 from tests.helpers import measure_programs as programs
 
@@ -18,7 +19,11 @@ from tests.helpers import measure_programs as programs
 @pytest.fixture(params=["local", "recorded"])
 def asked(request: pytest.FixtureRequest, shared_measurer: LocalMeasurer) -> Measurer:
     """A real measurer, asked directly or through the door of a run."""
-    return shared_measurer if request.param == "local" else RecordableMeasurer(Live(), lambda: shared_measurer)
+    return (
+        shared_measurer
+        if request.param == "local"
+        else RecordableMeasurer(Live(), lambda: shared_measurer, fingerprint)
+    )
 
 
 @pytest.mark.parametrize("check", MEASURER_CHECKS, ids=rule)
