@@ -64,10 +64,11 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     """A task for each program: its untuned program timed, its root's children made."""
     programs = run.plan.programs
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
-    tasks = [
-        Task(run, program, strategy, number, name)
-        for number, (name, program) in enumerate(zip(names, programs, strict=True))
-    ]
+    with run.watch("starting"):
+        tasks = [
+            Task(run, program, strategy, number, name)
+            for number, (name, program) in enumerate(zip(names, programs, strict=True))
+        ]
     for task in tasks:
         turn(run, task).measure_baseline(run)
     for task in tasks:
