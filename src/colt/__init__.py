@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected, ReplayError
+from colt.errors import ColtError, IllegalEdit, InputError, MeasureError, Rejected, ReplayError, StorageError
 from colt.options import Budget, SearchConfig
 from colt.util.version import __version__
 
@@ -31,6 +31,7 @@ __all__ = [
     "IllegalEdit",
     "Rejected",
     "ReplayError",
+    "StorageError",
     "__version__",
 ]
 
