@@ -115,6 +115,7 @@ def test_a_misspelt_option_is_a_type_error_that_names_the_right_one(wrong: str, 
         colt.tune("matmul", "small")  # type: ignore[misc]
 
 
+@pytest.mark.real
 def test_type_checkers_know_every_option(tmp_path: Path) -> None:
     """As editors do, which complete them."""
     api = pytest.importorskip("mypy.api", reason="mypy comes with the extra dev")

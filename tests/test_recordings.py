@@ -13,6 +13,7 @@ import pytest
 import colt
 from colt import cli
 
+pytestmark = pytest.mark.real  # all of them take half a minute
 RECORDINGS = Path(__file__).parent / "recordings"
 BENCH = "bench"
 RUNS = sorted(

@@ -162,6 +162,7 @@ def test_what_a_target_says_of_this_machine_is_true() -> None:
     assert not assumed.peaks.measured
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("workload", ["matmul", "llama3-attention"])
 def test_there_is_a_space_for_arm(workload: str) -> None:
     space = TvmSpace.generated(load_program(workload, None).module, resolve_board_target(PI, None).target)

@@ -11,6 +11,7 @@ from colt.store.receipt import ModelPart
 from tests.helpers.chat_server import Part
 from tests.helpers.pool_runs import KEY_VARIABLE, SLOW, PoolRuns
 
+pytestmark = pytest.mark.real  # a run for each fault of an endpoint
 TRIALS = 48
 MANY_CALLS = {"proposals_per_call": 1, "model_openings": 1}
 """Settings by which a run takes many calls, if it keeps paying: made-up latencies give models no advantage."""
