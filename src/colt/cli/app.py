@@ -13,6 +13,7 @@ from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.parser import Parser
 from colt.errors import ColtError
 from colt.util.declared import OptionError
+from colt.util.interrupt import Ended
 from colt.util.version import __version__
 
 COMMANDS = (tune, show, replay, export, bench, pool, workloads, hardware)
@@ -37,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("colt: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return error.code if isinstance(error, Ended) else INTERRUPTED
     return code
 
 
@@ -49,7 +50,7 @@ def process() -> NoReturn:
     After Ctrl-C the process ends without unloading TVM, which takes a second or more. Its workers die with it.
     """
     code = main()
-    if code == INTERRUPTED:
+    if code > 128:  # a signal ended it
         os._exit(code)
     sys.exit(code)
 
