@@ -14,6 +14,7 @@ from colt.cli.parser import Parser
 from colt.errors import ColtError
 from colt.util.declared import OptionError
 from colt.util.interrupt import Ended
+from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
 COMMANDS = (tune, show, replay, export, bench, pool, workloads, hardware)
@@ -22,6 +23,7 @@ COMMANDS = (tune, show, replay, export, bench, pool, workloads, hardware)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code, see :mod:`colt.cli.codes`."""
+    degrade()
     try:
         given = parser().parse_args(arguments)
         code: int = given.run_command(given)
@@ -50,6 +52,8 @@ def process() -> NoReturn:
     After Ctrl-C the process ends without unloading TVM, which takes a second or more. Its workers die with it.
     """
     code = main()
+    if sys.stdout is not None:
+        divert_stdout()  # what a user's file prints at exit is not our output
     if code > 128:  # a signal ended it
         os._exit(code)
     sys.exit(code)

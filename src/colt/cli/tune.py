@@ -16,6 +16,7 @@ from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
+from colt.util.streams import print_json, stdout_to_stderr
 
 if TYPE_CHECKING:
     from colt.plan import Plan
@@ -57,7 +58,8 @@ def run_command(given: argparse.Namespace) -> int:
     settings = search_settings(given)
     from colt.plan import plan
 
-    made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
+    with stdout_to_stderr():  # what the user's file prints
+        made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
     return _estimate(made, given.json) if given.dry_run else _tune(made, given.json)
 
 
@@ -118,9 +120,10 @@ def _tune(made: Plan, json: bool) -> int:
             prompt.before_exit = partial(RunDirectory.release, folder)
             made = replace(made, run_dir=folder)
         view = stack.enter_context(progress(made.budget.trials, json))
-        (result,) = run(made, [view])
+        with stdout_to_stderr():  # threads of the user's file may still print
+            (result,) = run(made, [view])
     if json:
-        print(result.receipt.to_json().decode(), end="")
+        print_json(result.receipt.to_json().decode())
     else:
         show(result_table(result.receipt))
         print(f"run directory: {made.run_dir}")
@@ -134,7 +137,7 @@ def _estimate(made: Plan, json: bool) -> int:
 
     found = forecast(made)
     if json:
-        print(to_json(found))
+        print_json(f"{to_json(found)}\n")
     else:
         show(forecast_table(found))
     return OK
