@@ -30,7 +30,7 @@ DECLARED = options_of(TuneOptions)
 """The options of a run."""
 STORED = {name: one for name, one in DECLARED.items() if one.stored}
 """Those that its config file has."""
-RUN, SEARCH, PACE = "run", "search", "pace"
+RUN, SEARCH, PACE, MADE_WITH = "run", "search", "pace", "made_with"
 """Tables of the config file, beside those of members."""
 BESIDE = ("program", "name", "method", "space")
 """What the table of the run has beside the options."""
@@ -130,7 +130,7 @@ class Plan:
         All of it may be a stranger's. Nothing of this machine has a say in it. Raises :class:`InputError`.
         """
         tables = {RUN: config.get(RUN), SEARCH: config.get(SEARCH), TABLE: config.get(TABLE)}
-        _require_known("table", config, [*tables, PACE])
+        _require_known("table", config, [*tables, PACE, MADE_WITH])
         run, search, members = tables.values()
         if not isinstance(run, dict) or not isinstance(search, dict) or not _are_tables(members):
             raise InputError(f"it needs the tables {RUN} and {SEARCH}, and a list of {TABLE} tables")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from colt.util.interrupt import ENDING
 from tests.helpers.command import colt, refused
 from tests.helpers.hurry import COLT
 
@@ -118,13 +119,14 @@ def test_a_refused_run_writes_nothing_and_the_process_ends_with_2(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_with_a_verified_result(tmp_path: Path, own_program: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_with_a_verified_result(number: signal.Signals, tmp_path: Path, own_program: str) -> None:
     command = [*COLT, "tune", own_program, "--trials", "10000", "--run", "out"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("trial "):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -173,8 +175,12 @@ PHASES = (
 )
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_ctrl_c_before_the_search_ends_the_process_at_once_and_leaves_no_files(phase: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("phase", "number"), [*((phase, signal.SIGINT) for phase in PHASES), *zip(PHASES[1:3], ENDING, strict=True)]
+)
+def test_a_signal_before_the_search_ends_the_process_at_once_and_leaves_no_files(
+    phase: str, number: signal.Signals, tmp_path: Path
+) -> None:
     """Whatever it is doing: a compiled library may be at work, or a worker may be starting."""
     command = [*COLT, "tune", "flux-attention", "--trials", "64"]
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -182,7 +188,7 @@ def test_ctrl_c_before_the_search_ends_the_process_at_once_and_leaves_no_files(p
     assert any(line.startswith(phase) for line in child.stderr)
     time.sleep(0.1)
     began = time.monotonic()
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=60) == 130
+    child.send_signal(number)
+    assert child.wait(timeout=60) == 128 + number
     assert time.monotonic() - began < 5  # usually 0.3 s
     assert [path for path in tmp_path.rglob("*") if path.name != "runs"] == []

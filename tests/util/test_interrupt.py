@@ -68,3 +68,38 @@ def test_a_process_that_ends_by_itself_in_time_is_not_ended() -> None:
     with PromptExit(), pytest.raises(KeyboardInterrupt):
         interrupt()
     time.sleep(2 * PromptExit.grace_s)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_other_signals_end_a_long_call_with_their_own_code(number: signal.Signals) -> None:
+    child = subprocess.Popen([sys.executable, "-c", LONG_CALL, "at once", "1000000000"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    time.sleep(0.1)
+    child.send_signal(number)
+    assert child.wait(timeout=10) == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_other_signals_are_requests_however_often_they_come(number: signal.Signals) -> None:
+    with PromptExit(), Interrupt() as requested:
+        for _ in range(3):
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+        assert requested.requested
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_signals_that_the_process_ignores_or_handles_are_left_alone() -> None:
+    """Such as SIGHUP under nohup."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+    try:
+        with PromptExit(), Interrupt() as requested:
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            assert (requested.requested, came) == (False, [1])
+    finally:
+        signal.signal(signal.SIGHUP, before[0])
+        signal.signal(signal.SIGTERM, before[1])

@@ -23,8 +23,8 @@ from colt.bench.remeasure import remeasure
 from colt.bench.report import markdown
 from colt.bench.tables import TABLES
 from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
-from colt.run.receipt import versions
 from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.util.version import versions
 
 Say = Callable[[str], None]
 

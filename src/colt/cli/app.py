@@ -8,19 +8,22 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from colt.cli import bench, export, hardware, pool, replay, show, tune, workloads
+from colt.cli import bench, export, finish, hardware, pool, replay, show, tune, workloads
 from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.parser import Parser
 from colt.errors import ColtError
 from colt.util.declared import OptionError
+from colt.util.interrupt import Ended
+from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
-COMMANDS = (tune, show, replay, export, bench, pool, workloads, hardware)
+COMMANDS = (tune, show, finish, replay, export, bench, pool, workloads, hardware)
 """In the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code, see :mod:`colt.cli.codes`."""
+    degrade()
     try:
         given = parser().parse_args(arguments)
         code: int = given.run_command(given)
@@ -37,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("colt: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return error.code if isinstance(error, Ended) else INTERRUPTED
     return code
 
 
@@ -49,7 +52,9 @@ def process() -> NoReturn:
     After Ctrl-C the process ends without unloading TVM, which takes a second or more. Its workers die with it.
     """
     code = main()
-    if code == INTERRUPTED:
+    if sys.stdout is not None:
+        divert_stdout()  # what a user's file prints at exit is not our output
+    if code > 128:  # a signal ended it
         os._exit(code)
     sys.exit(code)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import show
+from colt.util.streams import print_json
 
 
 def add(commands: Any) -> None:
@@ -25,7 +26,7 @@ def run_command(given: argparse.Namespace) -> int:
 
     receipt = load_receipt(Path(given.run))
     if given.json:
-        print(receipt.to_json().decode(), end="")
+        print_json(receipt.to_json().decode())
     else:
         show(result_table(printable(receipt)))
     return OK

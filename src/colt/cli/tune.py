@@ -16,6 +16,7 @@ from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
+from colt.util.streams import print_json, stdout_to_stderr
 
 if TYPE_CHECKING:
     from colt.plan import Plan
@@ -57,7 +58,8 @@ def run_command(given: argparse.Namespace) -> int:
     settings = search_settings(given)
     from colt.plan import plan
 
-    made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
+    with stdout_to_stderr():  # what the user's file prints
+        made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
     return _estimate(made, given.json) if given.dry_run else _tune(made, given.json)
 
 
@@ -89,7 +91,7 @@ def _search_table(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
         raise InputError(f"{path} is not TOML: {error}") from None
-    unknown = [name for name in tables if name not in ("run", "search", "member", "pace")]
+    unknown = [name for name in tables if name not in ("run", "search", "member", "pace", "made_with")]
     table = tables.get("search")
     if unknown or not isinstance(table, dict):
         found = ", ".join(tables) or "nothing"
@@ -118,9 +120,10 @@ def _tune(made: Plan, json: bool) -> int:
             prompt.before_exit = partial(RunDirectory.release, folder)
             made = replace(made, run_dir=folder)
         view = stack.enter_context(progress(made.budget.trials, json))
-        (result,) = run(made, [view])
+        with stdout_to_stderr():  # threads of the user's file may still print
+            (result,) = run(made, [view])
     if json:
-        print(result.receipt.to_json().decode(), end="")
+        print_json(result.receipt.to_json().decode())
     else:
         show(result_table(result.receipt))
         print(f"run directory: {made.run_dir}")
@@ -134,7 +137,7 @@ def _estimate(made: Plan, json: bool) -> int:
 
     found = forecast(made)
     if json:
-        print(to_json(found))
+        print_json(f"{to_json(found)}\n")
     else:
         show(forecast_table(found))
     return OK

@@ -58,9 +58,13 @@ class StopRule:
         self._emit = emit
         self._storage_failed = storage_failed
         self._told_of_interrupt = False
+        self._broke_off = False
+        """Whether the run is only finished: the last batch may lack trials that were charged."""
 
     def reason(self) -> str | None:
         """Why no further batch is measured: ``roofline``, ``trials``, ``exhausted``, or as :meth:`requested`."""
+        if self._broke_off:
+            return "broken off"
         if all(task.roofline_reached for task in self.tasks):
             return "roofline"
         if not self.trials_left:
@@ -80,11 +84,14 @@ class StopRule:
         return min(self._plan.config.batch_size, self.trials_left)
 
     def requested(self) -> str | None:
-        """Why the run is to end right now: ``interrupted``, ``seconds``, ``pool`` or ``storage``."""
+        """Why the run is to end right now: ``interrupted``, ``seconds``, ``broken off``, ``pool`` or ``storage``."""
         reason: str | None = self._world.take("stop", Stop, self._ask, quiet=Stop()).reason
         if reason == "interrupted" and not self._told_of_interrupt:
             self._told_of_interrupt = True
             self._emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
+        if reason == "broken off" and not self._broke_off:
+            self._broke_off = True
+            self._emit(events.Began("finishing with the best of what was measured until the run broke off"))
         if reason is None and self.tasks and all(task.lacks_models for task in self.tasks):
             return "pool"
         if reason is None and self._storage_failed():

@@ -12,7 +12,7 @@ from colt.errors import ReplayError, StorageError
 from colt.events import Emit, Event
 from colt.machine import Hardware
 from colt.measure.base import Limits, Measurer
-from colt.plan import Plan
+from colt.plan import MADE_WITH, Plan
 from colt.proposers.desk import Calls
 from colt.proposers.language.findings import recall
 from colt.proposers.language.money import Ledger
@@ -24,6 +24,7 @@ from colt.store.receipt import FoundPart
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
 from colt.util.interrupt import Interrupt
+from colt.util.version import versions
 from colt.world.answers import Endpoints, Looked, Spent, StableText
 from colt.world.calls import RecordableCalls
 from colt.world.measurer import RecordableMeasurer
@@ -135,10 +136,12 @@ class Run:
             raise ReplayError("the text that every prompt begins with is another one")
 
     def _make_calls(self) -> Calls:
+        plan, parts = self.plan, self.world.parts
+        if parts.calls is not None:
+            return parts.calls()
         from colt.proposers.language.chat_calls import ChatCalls  # needs the extra ``models``
         from colt.proposers.language.client import CallTiming, ChatClient
 
-        plan, parts = self.plan, self.world.parts
         ledger = Ledger(plan.ceilings)
         timing = CallTiming(grace_s=parts.grace_s)
         clients = [
@@ -168,7 +171,7 @@ class Run:
         """
         plan = self.plan
         if plan.run_dir is not None:
-            self.directory = RunDirectory.create(plan.run_dir, plan.to_config(strategy))
+            self.directory = RunDirectory.create(plan.run_dir, {**plan.to_config(strategy), MADE_WITH: versions()})
             assert self._recorder is not None
             with self.storing():
                 self._recorder.open(self.directory.path / RECORDING)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +49,7 @@ from colt.tvm.programs.source import Program
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS, count_calls
 from colt.util.stats import Estimate, Interval
-from colt.util.version import __version__
+from colt.util.version import versions
 from colt.world.answers import Spent
 
 ACTIVITIES = (
@@ -201,13 +199,6 @@ def _noise_part(noise: Noise) -> NoisePart:
         worst_slowdown=noise.worst_slowdown,
         seconds_waiting=round(noise.seconds_waiting, 3),
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that a result depends on."""
-    packages = ("apache-tvm", "apache-tvm-ffi", "numpy", "xgboost-cpu")
-    found = {"colt": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in packages}
 
 
 def _workload_part(program: Program) -> WorkloadPart:

@@ -24,7 +24,6 @@ from colt.events import Emit, Event, to_record, without_words
 from colt.options import SearchConfig
 from colt.plan import RUN, Plan
 from colt.run.loop import run
-from colt.run.receipt import versions
 from colt.store.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory, read_file
 from colt.store.journal import read_journal
 from colt.store.receipt import Receipt, load_receipt
@@ -32,6 +31,7 @@ from colt.strategies.tree import TREE
 from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program
+from colt.util.version import versions
 from colt.world.recording import SCHEMA, Recording, read_recording
 from colt.world.world import Recorded
 
@@ -135,7 +135,7 @@ def load(folder: Path) -> RecordedRun:
     receipt = load_receipt(folder)
     recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
-    plan = _read_plan(folder)
+    plan = read_plan(folder)
     warnings = (*_other_versions(receipt), *_other_words(recording), *_other_workload(plan.program))
     return RecordedRun(plan, recording, journal, receipt, warnings)
 
@@ -143,7 +143,7 @@ def load(folder: Path) -> RecordedRun:
 # ---- what was asked for ----
 
 
-def _read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> Plan:
     """What the run was to do; the method is one that can be replayed."""
     path = folder / CONFIG
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
-from colt.store.directory import RECEIPT
+from colt.store.directory import RECEIPT, RECORDING
 from colt.util.files import read_file
 
 SCHEMA = 1
@@ -327,7 +327,8 @@ def load_receipt(run: Path) -> Receipt:
     try:
         receipt = msgspec.json.decode(read_file(path), type=Receipt)
     except FileNotFoundError:
-        raise InputError(f"{run} holds no finished run: there is no {RECEIPT}") from None
+        hint = f"; colt finish {run} makes it from what was measured" if (run / RECORDING).is_file() else ""
+        raise InputError(f"{run} holds no finished run: there is no {RECEIPT}{hint}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ class LineFile:
         """Create the file, which must not be there; unless ``new`` it is appended to. Raises :class:`OSError`."""
         self._path = path
         self._file = path.open("xb" if new else "ab", buffering=0)
+        with suppress(OSError):  # not every file system has locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # see in_use
         self._size = self._file.seek(0, os.SEEK_END)
         self._pending = bytearray()
         self._failure: OSError | None = None
@@ -117,6 +120,21 @@ class LineFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def in_use(path: Path) -> Iterator[bool]:
+    """Whether another process writes this file of lines; if not, it counts as in use by us within.
+
+    Raises :class:`OSError` if there is no such file.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield True
+        else:
+            yield False
 
 
 def _sync(path: Path) -> None:

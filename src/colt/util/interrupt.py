@@ -1,4 +1,5 @@
-"""Ctrl-C: as a request to end at the next safe point, and as an end at once where nothing is lost."""
+"""Ctrl-C and the signals that end a process: as a request to end at the next safe point, and as an end at once where
+nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,39 +10,64 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Sent by ``kill``, batch systems and shutdowns, and by a terminal that goes away."""
+
+
+class Ended(KeyboardInterrupt):
+    """One of :data:`ENDING` came while nothing was worth keeping."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = exit_code(number)
+
+
+def exit_code(number: int) -> int:
+    """The exit code of a process that a signal has ended, as shells count."""
+    return 128 + number
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Ended(number)
+
 
 class Interrupt:
-    """While entered on the main thread, the first SIGINT sets ``requested`` and the second raises KeyboardInterrupt.
+    """While entered on the main thread, SIGINT, SIGTERM and SIGHUP set ``requested``; a SIGINT after that raises
+    KeyboardInterrupt.
 
-    On any other thread it does nothing. The handler that was there before is restored on leaving.
+    A terminal that goes away and batch systems may send theirs several times, so those drop nothing. SIGTERM and SIGHUP
+    are left alone where the process ignores them, as under ``nohup``, or handles them by itself. On any other thread
+    nothing is done. The handlers that were there before are restored on leaving.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._previous: Any = None
-        self._installed = False
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-            self._installed = True
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._handle)
+            for number in ENDING:
+                if signal.getsignal(number) in (signal.SIG_DFL, _end):
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, self._previous)
-            self._installed = False
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
 
 
 class PromptExit:
-    """While entered, Ctrl-C ends the process within :attr:`grace_s`, unless an :class:`Interrupt` is waiting for it.
+    """While entered, Ctrl-C, SIGTERM and SIGHUP end the process within :attr:`grace_s`, unless an :class:`Interrupt`
+    waits for them or the process ignores them.
 
     Python raises KeyboardInterrupt between two of its own instructions, so a long call of a compiled library delays it,
     and leaving may take as long as closing workers takes. For command lines only: nothing else of the process survives.
@@ -49,7 +75,7 @@ class PromptExit:
 
     grace_s = 0.3
     """How long the process has to end by itself."""
-    code = 130
+    code = exit_code(signal.SIGINT)
 
     def __init__(self) -> None:
         self.before_exit: Callable[[], None] = lambda: None
@@ -58,10 +84,16 @@ class PromptExit:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._previous = -1
+        self._defaults: list[int] = []
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+            for number in ENDING:
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, _end)
+                    self._defaults.append(number)
             threading.Thread(target=self._watch, daemon=True, name="colt-prompt-exit").start()
         return self
 
@@ -71,15 +103,27 @@ class PromptExit:
         self._left.set()
         if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._previous)
+            for number in self._defaults:
+                signal.signal(number, signal.SIG_DFL)
         os.close(self._writer)
 
     def _watch(self) -> None:
-        while number := os.read(self._reader, 1):
-            awaited = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-            if number[0] != signal.SIGINT or awaited:
-                continue
+        while received := os.read(self._reader, 1):
+            number = received[0]
+            if number == signal.SIGHUP:
+                self._leave_terminal()
+            if signal.getsignal(number) not in (signal.default_int_handler, _end):
+                continue  # somebody waits for it
             if not self._left.wait(self.grace_s):
-                os.write(2, b"colt: interrupted\n")
-                self.before_exit()
-                os._exit(self.code)
+                try:
+                    os.write(2, b"colt: interrupted\n")
+                finally:
+                    self.before_exit()
+                    os._exit(exit_code(number))
         os.close(self._reader)
+
+    def _leave_terminal(self) -> None:
+        """Print into nothing if the terminal has gone: writing to it would fail, and the result with it."""
+        for descriptor in self._terminals:
+            if not os.isatty(descriptor):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

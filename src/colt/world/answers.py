@@ -136,9 +136,9 @@ class Returned(Answer, frozen=True, kw_only=True, tag="calls"):
 
 
 class Stop(Answer, frozen=True, kw_only=True, tag="stop"):
-    """Whether the user or the clock ends the run."""
+    """Whether the user or the clock ends the run, or it broke off here and is only finished."""
 
-    reason: Literal["interrupted", "seconds"] | None = None
+    reason: Literal["interrupted", "seconds", "broken off"] | None = None
 
 
 class Spent(Answer, frozen=True, kw_only=True, tag="spent"):

@@ -14,6 +14,32 @@ from colt.world.world import World
 LOST = "the run broke off while this call was under way"
 
 
+class NoCalls:
+    """Asks nobody: every call comes back as one that was under way when the run broke off."""
+
+    most = 1
+
+    def __init__(self) -> None:
+        self._sent: list[Call] = []
+
+    def send(self, ticket: int, model: str, request: ChatRequest) -> None:
+        """See :meth:`Calls.send`."""
+        self._sent.append(_lost(ticket, model, request.user))
+
+    def arrived(self, wait_s: float = 0.0) -> Arrivals:
+        """See :meth:`Calls.arrived`."""
+        back, self._sent = tuple(self._sent), []
+        return Arrivals(back)
+
+    def close(self) -> Arrivals:
+        """See :meth:`Calls.close`."""
+        return self.arrived()
+
+
+def _lost(ticket: int, model: str, prompt: str) -> Call:
+    return Call(ticket=ticket, model=model, prompt=prompt, error=ErrorKind.CLOSED, message=LOST)
+
+
 class RecordableCalls:
     """Makes calls by means of what ``make`` makes; a replay makes none. Implements :class:`~colt.proposers.desk.Calls`.
 
@@ -70,7 +96,7 @@ class RecordableCalls:
 
     def _given_up(self, ticket: int) -> Call:
         model, prompt = self._prompts[ticket]
-        return Call(ticket=ticket, model=model, prompt=prompt, error=ErrorKind.CLOSED, message=LOST)
+        return _lost(ticket, model, prompt)
 
     @property
     def _live(self) -> Calls:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from colt.measure.base import Limits, Measurer, Pace
+from colt.proposers.desk import Calls
 from colt.proposers.language.retry import RetryPolicy
 
 MakeMeasurer = Callable[[Limits, float | None], Measurer]
@@ -23,6 +24,8 @@ class Parts:
 
     measurer: MakeMeasurer | None = None
     """``None`` is the device's own."""
+    calls: Callable[[], Calls] | None = None
+    """Makes the calls of language models; ``None`` asks the endpoints."""
     pace: Pace = field(default_factory=Pace)
     """How long the end of a run takes, and how long a timing waits for a quiet machine."""
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(total_s=60.0))

@@ -6,6 +6,7 @@ know where they come from:
     Live       asks
     Recorded   reads a recording, which is a replay
     Resumed    reads what a run that broke off has recorded, and then asks
+    Finishing  the same, but measures nothing new: the search stops there
     Recorder   any of them, written down as answers come
 """
 
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from colt.errors import ReplayError
-from colt.world.answers import AnyAnswer
+from colt.world.answers import AnyAnswer, Stop
 from colt.world.parts import Parts, current
 from colt.world.recording import SCHEMA, Recording, RecordingWriter
 
@@ -132,6 +133,15 @@ class Resumed(Recorded):
 
     def _unrecorded(self, asked: str, ask: Callable[[], A], quiet: A | None) -> A:
         return super()._unrecorded(asked, ask, quiet) if self.recorded else ask()
+
+
+class Finishing(Resumed):
+    """As :class:`Resumed`, but the search ends where the recording does: asked whether to stop, it says so."""
+
+    def _unrecorded(self, asked: str, ask: Callable[[], A], quiet: A | None) -> A:
+        if not self.recorded and isinstance(quiet, Stop):
+            return Stop(reason="broken off")  # type: ignore[return-value]  # A is Stop, as ``quiet`` is
+        return super()._unrecorded(asked, ask, quiet)
 
 
 class Recorder:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,27 +41,14 @@ def cpu_intrinsics(target: Target | None = None) -> Iterator[None]:
     target.
 
     The full package registers GPU intrinsics too, which takes 20 to 30 CPU-seconds in every new process. TVM imports
-    it in ``TuneContext`` and ``default_build``. Nothing changes if it is loaded already. On leaving, the stand-in is
-    removed, so that code that needs the full package gets it.
+    it in ``TuneContext`` and ``default_build``. Nothing changes if it is loaded already. When the last of those who are
+    inside leaves, the stand-in is removed, so that code that needs the full package gets it. For any thread.
     """
-    if _INTRINSICS in sys.modules:
-        yield
-        return
-    import tvm.s_tir
-
-    stand_in = types.ModuleType(_INTRINSICS)
-    stand_in.__path__ = [str(Path(tvm.s_tir.__file__).parent / "tensor_intrin")]
-    sys.modules[_INTRINSICS] = stand_in
+    _STAND_IN.enter(target)
     try:
-        import tvm.s_tir.tensor_intrin.x86
-
-        if target is not None and "arm_cpu" in target.keys:
-            import tvm.s_tir.tensor_intrin.arm_cpu
         yield
     finally:
-        if sys.modules.get(_INTRINSICS) is stand_in:
-            del sys.modules[_INTRINSICS]
-            tvm.s_tir.__dict__.pop("tensor_intrin", None)
+        _STAND_IN.leave()
 
 
 def prefer_cpu_intrinsics() -> None:
@@ -67,7 +56,62 @@ def prefer_cpu_intrinsics() -> None:
 
     ``ms.builder.LocalBuilder(initializer=prefer_cpu_intrinsics)`` saves 20 seconds per process of stock's builder.
     """
-    cpu_intrinsics().__enter__()
+    _STAND_IN.enter(None)
+
+
+class _StandIn:
+    """The module in place of TVM's package of intrinsics, while anybody is inside.
+
+    The lock is held while it changes and while intrinsics are registered: nobody goes on before they all are."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._module: types.ModuleType | None = None
+
+    def enter(self, target: Target | None) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._install()
+            self._inside += 1
+            try:
+                self._register(target)
+            except BaseException:
+                self._leave()
+                raise
+
+    def leave(self) -> None:
+        with self._lock:
+            self._leave()
+
+    def _install(self) -> None:
+        import tvm.s_tir
+
+        if _INTRINSICS in sys.modules:
+            return
+        self._module = types.ModuleType(_INTRINSICS)
+        self._module.__path__ = [str(Path(tvm.s_tir.__file__).parent / "tensor_intrin")]
+        sys.modules[_INTRINSICS] = self._module
+
+    def _register(self, target: Target | None) -> None:
+        if self._module is None:
+            importlib.import_module(_INTRINSICS)  # another thread may be in the middle of importing it
+            return
+        importlib.import_module(f"{_INTRINSICS}.x86")
+        if target is not None and "arm_cpu" in target.keys:
+            importlib.import_module(f"{_INTRINSICS}.arm_cpu")
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        if self._inside or self._module is None:
+            return
+        if sys.modules.get(_INTRINSICS) is self._module:
+            del sys.modules[_INTRINSICS]
+            tvm.s_tir.__dict__.pop("tensor_intrin", None)
+        self._module = None
+
+
+_STAND_IN = _StandIn()
 
 
 def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int) -> Target:

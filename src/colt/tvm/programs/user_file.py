@@ -20,6 +20,7 @@ import tvm
 from tvm.tirx import PrimFunc
 
 from colt.errors import InputError
+from colt.util.streams import stdout_to_stderr
 
 _EXPECTED = "a PrimFunc, an IRModule, or a function without required arguments that returns one of these"
 _numbers = itertools.count()
@@ -28,7 +29,8 @@ _numbers = itertools.count()
 def load_from_file(path: Path, attribute: str | None) -> Any:
     """The PrimFunc or IRModule that ``attribute`` of the file is or returns; if not named, the only one it defines.
 
-    The file is run each time. While it runs, and while a function of it is called, its folder is on ``sys.path``.
+    The file is run each time. While it runs, and while a function of it is called, its folder is on ``sys.path``, and
+    what it prints goes to standard error: standard output is ours.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def load_from_file(path: Path, attribute: str | None) -> Any:
     if not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; expected is a Python file")
     path = Path(os.path.abspath(path))  # as Python and TVM report it in errors
-    with _import_folder(path.parent):
+    with _import_folder(path.parent), stdout_to_stderr():
         module = _run(path)
         name = attribute or _only_program(path, module)
         if name not in vars(module):

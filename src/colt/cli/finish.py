@@ -1,0 +1,41 @@
+"""``colt finish``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from colt.cli.codes import OK
+from colt.cli.output import progress, show
+from colt.util.interrupt import PromptExit
+from colt.util.streams import print_json, stdout_to_stderr
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser(
+        "finish",
+        help="make receipt and kernel of a run that broke off",
+        description="Make receipt and kernel of a run that broke off, such as by kill -9, from what it had measured. "
+        "Nothing new is tried and no language model is asked; the fastest are verified and compared as at the end of "
+        "any run, so that machine and versions have to be those of the run.",
+    )
+    command.add_argument("run", metavar="DIR", help="the directory of a run without a receipt")
+    command.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
+    command.set_defaults(run_command=run_command)
+
+
+def run_command(given: argparse.Namespace) -> int:
+    """Finish the run, and print its receipt."""
+    from colt.run.broken import finish_broken
+    from colt.views.table import result_table
+
+    with PromptExit(), progress(0, given.json) as view, stdout_to_stderr():
+        result = finish_broken(Path(given.run), [view])
+    if given.json:
+        print_json(result.receipt.to_json().decode())
+    else:
+        show(result_table(result.receipt))
+        print(f"run directory: {given.run}")
+    return OK

@@ -1,0 +1,97 @@
+"""Streams that lack characters, and prints of others."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from colt.util.streams import ascii_json, stdout_to_stderr
+from tests.helpers.simulated_runs import tune_simulated
+
+ASCII = {"PYTHONIOENCODING": "", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+SIMULATED = """
+from colt.cli import process
+from tests.helpers.simulated_runs import measured_by, simulated
+with measured_by(simulated()):
+    process()
+"""
+"""``colt`` with latencies that are made up."""
+
+
+def command(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **env}
+    return subprocess.run(
+        [sys.executable, "-c", SIMULATED, *arguments], cwd=cwd, env=env, capture_output=True, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a program with a name that ASCII does not have."""
+    from tests.conftest import OWN_PROGRAM
+
+    folder = tmp_path_factory.mktemp("streams")
+    (folder / "größe.py").write_text(OWN_PROGRAM)
+    tune_simulated(f"{folder}/größe.py:layer", run_dir=folder / "run")
+    return folder / "run"
+
+
+@pytest.mark.parametrize("env", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])
+@pytest.mark.parametrize("arguments", [("show", "run"), ("workloads",), ("--help",), ("tune", "größe.py:nichts")])
+def test_what_a_terminal_cannot_show_is_replaced(run: Path, arguments: tuple[str, ...], env: dict[str, str]) -> None:
+    done = command(*arguments, cwd=run.parent, **env)
+    assert done.returncode == (2 if arguments[0] == "tune" else 0)
+    assert b"Traceback" not in done.stderr
+    (done.stdout + done.stderr).decode(env.get("PYTHONIOENCODING") or "ascii")
+
+
+def test_json_keeps_every_character_in_ascii(run: Path) -> None:
+    done = command("show", "--json", "run", cwd=run.parent, **ASCII)
+    assert json.loads(done.stdout.decode("ascii")) == json.loads((run / "receipt.json").read_text("utf-8"))
+    assert json.loads(ascii_json('"ö·\U0001f600"')) == "ö·\U0001f600"
+
+
+PRINTS = """
+import atexit, ctypes, os, subprocess
+print("loaded")
+atexit.register(print, "at exit")
+from own import layer as inner
+def layer():
+    print("called")
+    os.write(1, b"from a descriptor\\n")
+    ctypes.CDLL(None).puts(b"from C")
+    subprocess.run(["echo", "from a child"])
+    return inner()
+"""
+
+
+def test_what_a_users_file_prints_is_not_our_output(tmp_path: Path) -> None:
+    from tests.conftest import OWN_PROGRAM
+
+    (tmp_path / "own.py").write_text(OWN_PROGRAM)
+    (tmp_path / "prints.py").write_text(PRINTS)
+    done = command("tune", "prints.py:layer", "--trials", "4", "--pool", "scout", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    for said in (b"loaded", b"called", b"at exit", b"from a descriptor", b"from C", b"from a child"):
+        assert said in done.stderr
+
+
+def test_diverted_by_several_threads_standard_output_comes_back(capfd: pytest.CaptureFixture[str]) -> None:
+    def divert(number: int) -> None:
+        with stdout_to_stderr():
+            os.write(1, b"aside\n")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(divert, range(200)))
+    os.write(1, b"ours\n")
+    out, err = capfd.readouterr()
+    assert (out, err.count("aside")) == ("ours\n", 200)
