@@ -104,6 +104,9 @@ def test_a_sum_in_few_bits_may_not_be_far_off_if_the_untuned_program_is_not():
 def test_the_untuned_programs_error_excuses_no_more_than_the_terms_explain():
     assert not summed(RIGHT, RIGHT * 1.4, RIGHT * 1.3, terms=16).ok
     assert summed(RIGHT, RIGHT * 1.4, RIGHT * 1.4, terms=16).ok  # nobody can say that it is wrong
+    stuck = RIGHT * 0.3  # terms of one sign: the sum has stopped growing
+    assert summed(RIGHT, stuck, RIGHT * 0.4, terms=3000).ok
+    assert not summed(RIGHT, stuck, RIGHT * 0.2, terms=3000).ok
     assert summed(RIGHT, RIGHT * 1.4, RIGHT * 1.3, terms=1 << 16).ok
 
 

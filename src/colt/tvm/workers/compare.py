@@ -74,15 +74,19 @@ def compare_with_wide(
     """Compare an output with the same computation in float64; ``plain`` is the difference from the untuned program.
 
     The candidate may be as far off as rounding explains, or as the untuned program is, within the bound for so many
-    terms. If the untuned program itself is beyond that bound, to agree with it is enough. If the inputs are ``whole``
-    numbers and the untuned program is exact, nothing has rounded, so the candidate must be exact as well.
+    terms. If the untuned program itself is beyond that bound, to be no further off or to agree with it is enough. If
+    the inputs are ``whole`` numbers and the untuned program is exact, nothing has rounded, so the candidate must be
+    exact as well.
     """
     dtype = found.dtype.name
     if dtype not in _WIDENED or plain.unwritten or (plain.ok and dtype not in NARROW):
         return plain
     floor = _ROUNDINGS * rounding(dtype) if dtype in NARROW else tolerance_of(found.dtype)
     by_untuned, by_found = _error(wide, untuned), _error(wide, found)
-    explained = sums.bound if found.size < _FEW else min(_SLACK * by_untuned[1], sums.bound)
+    if by_untuned[1] > sums.bound:
+        explained = min(by_untuned[1], sums.worst)
+    else:
+        explained = sums.bound if found.size < _FEW else min(_SLACK * by_untuned[1], sums.bound)
     limit = max(floor, explained)
     if whole and by_untuned[1] == 0 and dtype in NARROW:
         limit = _EXACT * rounding(dtype)

@@ -51,6 +51,12 @@ class Sums:
         return min(_MOST, 2.0 * math.sqrt(self.terms) * rounding(self.dtype))
 
     @property
+    def worst(self) -> float:
+        """The same if all terms have one sign: the sum stops growing once a term is less than half of its last bit."""
+        held = self.terms * rounding(self.dtype)
+        return max(self.bound, 1.0 - 0.5 / held) if held > 1 else self.bound
+
+    @property
     def narrow(self) -> bool:
         """Whether the type has so few bits that the untuned program cannot be the measure."""
         return self.dtype in NARROW
