@@ -110,6 +110,12 @@ def test_the_untuned_programs_error_excuses_no_more_than_the_terms_explain():
     assert summed(RIGHT, RIGHT * 1.4, RIGHT * 1.3, terms=1 << 16).ok
 
 
+def test_a_single_sum_may_be_near_0():
+    assert summed([0.001], [0.004], [-0.002]).ok
+    assert not summed([0.001], [0.004], [0.01]).ok
+    assert not summed([6e4], [np.inf], [3e4], np.float16).ok
+
+
 def test_sums_of_whole_numbers_are_exact():
     whole = np.arange(100)
     assert summed(whole, whole, whole, whole=True).ok

@@ -83,11 +83,7 @@ def compare_with_wide(
         return plain
     floor = _ROUNDINGS * rounding(dtype) if dtype in NARROW else tolerance_of(found.dtype)
     by_untuned, by_found = _error(wide, untuned), _error(wide, found)
-    if by_untuned[1] > sums.bound:
-        explained = min(by_untuned[1], sums.worst)
-    else:
-        explained = sums.bound if found.size < _FEW else min(_SLACK * by_untuned[1], sums.bound)
-    limit = max(floor, explained)
+    limit = max(floor, _explained(by_untuned[1], found.size, sums))
     if whole and by_untuned[1] == 0 and dtype in NARROW:
         limit = _EXACT * rounding(dtype)
     max_abs, max_rel = by_found
@@ -97,6 +93,13 @@ def compare_with_wide(
         return plain
     problem = f"relative error {max_rel:.2g}, the untuned program's is {by_untuned[1]:.2g}, {limit:.2g} is allowed"
     return Difference(max_abs, max_rel, limit, problem, by_untuned[1])
+
+
+def _explained(untuned: float, size: int, sums: Sums) -> float:
+    """The relative error that the untuned program's error and the number of terms explain."""
+    if size < _FEW:  # a single sum may be near 0, and any error large beside it
+        return max(sums.bound, _SLACK * untuned) if math.isfinite(untuned) else sums.bound
+    return min(untuned, sums.worst) if untuned > sums.bound else min(_SLACK * untuned, sums.bound)
 
 
 def _error(wide: Array, array: Array) -> tuple[float, float]:
