@@ -7,6 +7,7 @@ import re
 import tarfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,13 +58,21 @@ def test_a_recording_is_replayed_identically(name: str, tmp_path: Path) -> None:
     assert_identical(unpacked(name, tmp_path))
 
 
+def without_nulls(value: Any) -> Any:
+    """A receipt without fields that are null: those that did not exist then are null when it is read today."""
+    if isinstance(value, dict):
+        return {name: without_nulls(part) for name, part in value.items() if part is not None}
+    return [without_nulls(part) for part in value] if isinstance(value, list) else value
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_recorded_run_is_shown(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = unpacked(name, tmp_path)
     assert cli.main(["show", str(run)]) == 0
     assert "untuned" in capsys.readouterr().out
     assert cli.main(["show", "--json", str(run)]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((run / "receipt.json").read_text())
+    shown, kept = json.loads(capsys.readouterr().out), json.loads((run / "receipt.json").read_text())
+    assert without_nulls(shown) == without_nulls(kept)
 
 
 # ---- a benchmark ----

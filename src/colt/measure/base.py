@@ -35,6 +35,14 @@ class Fate(StrEnum):
         return self in (Fate.OK, Fate.DROPPED)
 
 
+INPUTS_TO_BLAME = (
+    "no schedule is to blame, but the random inputs may be: COLT draws indices, divisors and the arguments of "
+    "logarithms and roots from where the program needs them, as far as it can tell; where it cannot, have the program "
+    "keep an index within its axis, or a divisor above 0, by min and max"
+)
+"""What to say of an untuned program that crashes, or computes nothing finite, on the inputs that were drawn."""
+
+
 class ExportError(ColtError):
     """A kernel could not be written as a shared library: no compiler, or it did not build."""
 
@@ -97,6 +105,9 @@ class Verification:
 
     The figures are of the output that comes closest to its tolerance or exceeds it most. ``max_rel_error`` is relative
     to the largest magnitude in the reference's output. Both are ``inf`` if there is no figure.
+
+    With an ``untuned_error`` both errors are those from the same computation in float64, ``untuned_error`` being the
+    reference's own relative error, and ``tolerance`` is what that error and the data type allow.
     """
 
     ok: bool
@@ -104,6 +115,7 @@ class Verification:
     max_rel_error: float
     tolerance: float
     message: str = ""
+    untuned_error: float | None = None
 
 
 @dataclass(slots=True)

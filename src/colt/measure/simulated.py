@@ -70,7 +70,10 @@ class RecordedAnswers:
             elif question.startswith("time in turn"):
                 found.in_turn[tuple(programs.split(", "))] = [list(us) for us in line.answer.latencies_us]
             elif question.startswith("verify "):
-                fields = {name: _infinite(value) for name, value in _fields(line.answer).items()}
+                fields = {
+                    name: value if name == "untuned_error" else _infinite(value)
+                    for name, value in _fields(line.answer).items()
+                }
                 found.verified[question.split()[1]] = Verification(**fields)
         return found
 

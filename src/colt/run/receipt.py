@@ -305,6 +305,7 @@ def _verified_part(compared: Mapping[int, Verification], winner: Winner | None) 
         message=found.message,
         leaders=len(compared),
         wrong=wrong,
+        untuned_error=found.untuned_error,
     )
 
 

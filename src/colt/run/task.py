@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from colt import events
 from colt.errors import MeasureError
 from colt.knobs import Schedule
-from colt.measure.base import Fate, Job, Limits, Measurement
+from colt.measure.base import INPUTS_TO_BLAME, Fate, Job, Limits, Measurement
 from colt.proposers.desk import Desk
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.experts import builtin
@@ -144,7 +144,8 @@ class Task:
         with run.measuring():
             (result,) = run.measurer.measure([Job(-1, self.program.module)], limits=BASELINE_LIMITS)
         if result.latency_us is None:
-            raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}")
+            blamed = f"; {INPUTS_TO_BLAME}" if result.fate is Fate.CRASH else ""
+            raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}{blamed}")
         self.baseline_us = result.latency_us
         run.emit(events.Baseline(result.latency_us))
 

@@ -164,7 +164,9 @@ class BestPart(LatencyPart, frozen=True, kw_only=True):
 class VerifiedPart(_Record, frozen=True):
     """Whether the winner computes what the untuned program computes, on random inputs.
 
-    ``leaders`` counts the schedules that were compared, ``wrong`` those of them that compute something else.
+    ``leaders`` counts the schedules that were compared, ``wrong`` those of them that compute something else. With an
+    ``untuned_error`` the winner was compared with the same computation in float64, from which the untuned program is so
+    far off; ``tolerance`` follows from that.
     """
 
     ok: bool
@@ -174,6 +176,7 @@ class VerifiedPart(_Record, frozen=True):
     message: str
     leaders: int | None = None
     wrong: int | None = None
+    untuned_error: float | None = None
 
 
 class FunctionPart(_Record, frozen=True):

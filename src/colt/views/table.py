@@ -168,6 +168,10 @@ def _math(math: MathPart) -> str:
 def _verified(receipt: Receipt) -> str:
     verified = receipt.verified
     text = f"verified: {'ok' if verified.ok else FAILED} {verified.message}".rstrip()
+    if verified.untuned_error is not None and verified.max_rel_error is not None:
+        text += (
+            f", off by {verified.max_rel_error:.2g} from float64, the untuned program by {verified.untuned_error:.2g}"
+        )
     if verified.leaders:
         text += f" ({verified.leaders} compared, {verified.wrong} wrong)"
     return text

@@ -79,7 +79,7 @@ class MeasuredAnswer(Answer, frozen=True, kw_only=True, tag="measured"):
 
 
 class VerifiedAnswer(Answer, frozen=True, kw_only=True, tag="verified"):
-    """Whether a candidate is correct; ``None`` stands for an infinite error."""
+    """Whether a candidate is correct; ``None`` stands for an infinite error, in ``untuned_error`` for none."""
 
     ok: bool
     max_abs_error: NonNegative | None
@@ -87,6 +87,7 @@ class VerifiedAnswer(Answer, frozen=True, kw_only=True, tag="verified"):
     tolerance: NonNegative
     message: str
     totals: Totals
+    untuned_error: NonNegative | None = None
 
 
 class TimedInTurn(Answer, frozen=True, kw_only=True, tag="timed in turn"):

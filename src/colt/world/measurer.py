@@ -81,6 +81,7 @@ class RecordableMeasurer(Measurer):
                 tolerance=done.tolerance,
                 message=done.message,
                 totals=self._live_totals(),
+                untuned_error=done.untuned_error,
             )
 
         programs = f"{self._fingerprint(candidate)} against {self._fingerprint(reference)}"
@@ -91,6 +92,7 @@ class RecordableMeasurer(Measurer):
             math.inf if found.max_rel_error is None else found.max_rel_error,
             found.tolerance,
             found.message,
+            found.untuned_error,
         )
 
     def interleave(self, modules: Sequence[Any], rounds: int, limits: Limits | None = None) -> list[list[float]]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from colt.tvm.programs.domains import Domain
 from colt.tvm.workers.arguments import (
     ArgumentCache,
     Parameter,
@@ -10,7 +11,9 @@ from colt.tvm.workers.arguments import (
     numpy_dtype,
     poisoned_array,
     random_array,
+    random_arrays,
     signature,
+    whole_arrays,
 )
 from tests.helpers import measure_programs as programs
 
@@ -33,6 +36,34 @@ def test_random_inputs_are_seeded_varied_and_small(dtype):
     assert len(np.unique(wide)) >= 2
     if dtype in OTHERS:
         assert wide.min() >= 0
+
+
+def test_what_needs_no_care_is_drawn_as_ever():
+    """Recorded figures were made with these."""
+    array = random_array(Parameter((4,), "float32"), 1, seed=3)
+    rng = np.random.default_rng((3, 1))
+    assert array.tobytes() == (rng.standard_normal(4, dtype=np.float32) * np.float32(0.5)).tobytes()
+
+
+def test_domains_are_drawn_from_end_to_end():
+    indices = random_array(Parameter((1000,), "int32"), 0, 1, Domain(1, 20))
+    assert indices.dtype == np.int32
+    assert (indices.min(), indices.max()) == (1, 20)
+    pointers = random_array(Parameter((17,), "int64"), 0, 1, Domain(0, 100, order=True))
+    assert (pointers[0], pointers[-1]) == (0, 100)
+    assert (np.diff(pointers) >= 0).all()
+    floats = random_array(Parameter((1000,), "bfloat16"), 0, 1, Domain(0.1, 0.9)).astype(np.float64)
+    assert 0.09 < floats.min() < 0.2 < 0.8 < floats.max() < 0.91
+    assert pointers.tobytes() == random_array(Parameter((17,), "int64"), 0, 1, Domain(0, 100, order=True)).tobytes()
+
+
+def test_whole_numbers_are_for_floats_that_need_no_care():
+    parameters = (Parameter((64,), "float16"), Parameter((64,), "float16"), Parameter((64,), "int32"))
+    domains = (None, Domain(0.1, 0.9), Domain(0, 9))
+    found, usual = whole_arrays(parameters, 0, domains, 64), random_arrays(parameters, 0, domains)
+    assert set(found[0].tolist()) == {-1.0, 1.0}
+    assert [array.tobytes() for array in found[1:]] == [array.tobytes() for array in usual[1:]]
+    assert set(whole_arrays(parameters, 0, domains, 1 << 16)[0].tolist()) == {-1.0, 0.0, 1.0}
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from colt.tvm.workers.arguments import Parameter, poisoned_array, random_array
-from colt.tvm.workers.compare import compare, same_bytes, verdict
+from colt.tvm.workers.compare import compare, compare_with_wide, same_bytes, verdict
+from colt.tvm.workers.wide import Sums
 
 FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 OTHERS = ["int8", "uint8", "int16", "int32", "int64", "uint32", "bool"]
@@ -63,9 +64,79 @@ def test_nan_and_infinity_must_be_where_the_reference_has_them():
         assert not compare(expected, found).ok, (place, value)
 
 
-def test_a_reference_without_a_finite_element_verifies_nobody():
+def test_nan_in_the_same_place_is_equal():
     expected = np.full(4, np.nan, np.float32)
-    assert not compare(expected, expected.copy()).ok
+    assert compare(expected, expected.copy()).ok
+    assert not compare(expected, np.array([np.nan, np.nan, 1, np.nan], np.float32)).ok
+
+
+def summed(wide, untuned, found, dtype=ml_dtypes.bfloat16, terms=1024, whole=False):
+    """The comparison of sums with what float64 gives."""
+    untuned, found = np.asarray(untuned).astype(dtype), np.asarray(found).astype(dtype)
+    plain = compare(untuned, found)
+    return compare_with_wide(
+        np.asarray(wide, np.float64), untuned, found, plain, Sums(untuned.dtype.name, terms), whole
+    )
+
+
+RIGHT = np.linspace(-1, 1, 1001)
+
+
+def test_a_sum_in_few_bits_may_be_as_far_off_as_the_untuned_program_is():
+    far = RIGHT * 1.07
+    assert not compare(far.astype(ml_dtypes.bfloat16), RIGHT.astype(ml_dtypes.bfloat16)).ok
+    accurate = summed(RIGHT, far, RIGHT)
+    assert accurate.ok
+    assert accurate.max_rel < 0.004
+    assert accurate.untuned == pytest.approx(0.07, abs=0.005)
+    assert summed(RIGHT, far, RIGHT * 0.93).ok
+    worse = summed(RIGHT, far, RIGHT * 1.2)
+    assert not worse.ok
+    assert "relative error 0.2, the untuned program's is 0.07" in worse.problem
+
+
+def test_a_sum_in_few_bits_may_not_be_far_off_if_the_untuned_program_is_not():
+    assert not summed(RIGHT, RIGHT, RIGHT * 1.045).ok
+    assert compare(RIGHT.astype(ml_dtypes.bfloat16), (RIGHT * 1.045).astype(ml_dtypes.bfloat16)).ok
+    assert not summed(RIGHT, RIGHT, RIGHT * 1.01, np.float16).ok
+
+
+def test_the_untuned_programs_error_excuses_no_more_than_the_terms_explain():
+    assert not summed(RIGHT, RIGHT * 1.4, RIGHT * 1.3, terms=16).ok
+    assert summed(RIGHT, RIGHT * 1.4, RIGHT * 1.4, terms=16).ok  # nobody can say that it is wrong
+    stuck = RIGHT * 0.3  # terms of one sign: the sum has stopped growing
+    assert summed(RIGHT, stuck, RIGHT * 0.4, terms=3000).ok
+    assert not summed(RIGHT, stuck, RIGHT * 0.2, terms=3000).ok
+    assert summed(RIGHT, RIGHT * 1.4, RIGHT * 1.3, terms=1 << 16).ok
+
+
+def test_a_single_sum_may_be_near_0():
+    assert summed([0.001], [0.004], [-0.002]).ok
+    assert not summed([0.001], [0.004], [0.01]).ok
+    assert not summed([6e4], [np.inf], [3e4], np.float16).ok
+
+
+def test_sums_of_whole_numbers_are_exact():
+    whole = np.arange(100)
+    assert summed(whole, whole, whole, whole=True).ok
+    one_off = whole.copy()
+    one_off[3] += 1
+    assert summed(whole, whole, one_off).ok
+    assert not summed(whole, whole, one_off, whole=True).ok
+
+
+def test_what_is_finite_in_float64_may_overflow_in_the_untuned_program_only():
+    right = np.array([1.0, 6e4, 2.0])
+    assert summed(right, [1.0, np.inf, 2.0], right, np.float16).ok
+    assert not summed(right, right, [1.0, np.inf, 2.0], np.float16).ok
+
+
+def test_float32_is_compared_with_float64_only_where_it_differs():
+    assert summed(RIGHT, RIGHT * 1.00005, RIGHT, np.float32).untuned is None
+    rescued = summed(RIGHT, RIGHT * 1.0002, RIGHT, np.float32, terms=1 << 24)
+    assert rescued.ok
+    assert rescued.untuned == pytest.approx(2e-4, rel=0.01)
+    assert not summed(RIGHT, RIGHT, RIGHT * 1.0002, np.float32, terms=1 << 24).ok
 
 
 def test_elements_that_the_reference_leaves_alone_must_be_left_alone():

@@ -1,9 +1,11 @@
 """A candidate passes only if it leaves in its parameters what the untuned program leaves there."""
 
 import pytest
+from tvm import IRModule, s_tir, te, tirx, topi
+from tvm.script import tirx as T
 
 from colt.errors import MeasureError
-from colt.measure.base import Limits
+from colt.measure.base import Fate, Job, Limits
 from tests.helpers import measure_programs as programs
 
 
@@ -112,3 +114,173 @@ def test_a_scheduled_program_can_be_the_reference(measurer):
     """It reads its output back, so that cannot be poisoned; the comparison holds all the same."""
     assert measurer.verify(programs.scheduled_matmul(64), programs.matmul(64)).ok
     assert not measurer.verify(programs.scheduled_matmul(64), programs.matmul_missing_a_term(64)).ok
+
+
+# ---- sums in few bits ----
+
+
+def program(*arguments) -> IRModule:
+    return programs.module(te.create_prim_func(list(arguments)))
+
+
+def products(dtype, terms=1024, summed=None, first=0, last=0):
+    """Sums of products; summed in another type, from the ``first`` term on, without the ``last`` terms."""
+    a, b = te.placeholder((32, terms), dtype), te.placeholder((64, terms), dtype)
+    k = te.reduce_axis((first, terms - last), "k")
+    wide = summed or dtype
+    c = te.compute((32, 64), lambda i, j: te.sum(a[i, k].astype(wide) * b[j, k].astype(wide), axis=k), name="C")
+    return program(a, b, c if summed is None else te.compute((32, 64), lambda i, j: c[i, j].astype(dtype)))
+
+
+def row_sums(dtype, terms, summed=None, last=0):
+    a, k = te.placeholder((64, terms), dtype), te.reduce_axis((0, terms - last), "k")
+    c = te.compute((64,), lambda i: te.sum(a[i, k].astype(summed or dtype), axis=k), name="C")
+    return program(a, c if summed is None else te.compute((64,), lambda i: c[i].astype(dtype)))
+
+
+def in_parts(module, parts):
+    """The sums in so many parts, added up at the end."""
+    sch = s_tir.Schedule(module)
+    outer, _ = sch.split(sch.get_loops(sch.get_sblock("C"))[-1], [parts, None])
+    sch.rfactor(outer, 0)
+    return sch.mod
+
+
+@pytest.mark.parametrize(
+    ("untuned", "accurate", "wrong"),
+    [
+        (products("bfloat16"), products("bfloat16", summed="float32"), products("bfloat16", summed="float32", last=1)),
+        (products("float16", 8192), products("float16", 8192, "float32"), products("float16", 8192, "float32", last=1)),
+        (row_sums("bfloat16", 8192), row_sums("bfloat16", 8192, "float32"), row_sums("bfloat16", 8192, "float32", 1)),
+        (row_sums("float16", 8192), row_sums("float16", 8192, "float32"), row_sums("float16", 8192, "float32", 1)),
+    ],
+    ids=["bf16-products", "fp16-products", "bf16-rows", "fp16-rows"],
+)
+def test_long_sums_in_few_bits(measurer, untuned, accurate, wrong):
+    """The untuned program is far off; schedules that are not are right, and one that loses a term is still wrong."""
+    found = measurer.verify(untuned, accurate)
+    assert found.ok, found
+    assert found.untuned_error > 10 * found.max_rel_error
+    for parts in (4, 32):
+        other = measurer.verify(untuned, in_parts(untuned, parts))
+        assert other.ok, other
+    assert measurer.verify(untuned, untuned).ok
+    assert not measurer.verify(untuned, wrong).ok
+
+
+def test_other_sums_are_compared_as_ever(measurer):
+    assert measurer.verify(programs.matmul(64), programs.scheduled_matmul(64)).untuned_error is None
+    assert measurer.verify(programs.matmul(64, "float16", "float32"), programs.matmul(64)).untuned_error is None
+    half = measurer.verify(products("float32"), products("float32", summed="float16"))
+    assert not half.ok
+
+
+def test_few_bits_and_functions(measurer):
+    scores = te.placeholder((16, 256), "bfloat16", name="scores")
+    softmax = program(scores, topi.nn.softmax(scores))
+    assert measurer.verify(softmax, softmax).ok
+    wrong = program(scores, topi.nn.softmax(te.compute((16, 256), lambda i, j: scores[i, (j + 1) % 256])))
+    assert not measurer.verify(softmax, wrong).ok
+
+
+# ---- inputs that mean something ----
+
+X = te.placeholder((8, 16), "float32", name="x")
+Y = te.placeholder((8, 16), "float32", name="y")
+K = te.reduce_axis((0, 16), "k")
+SHORT = te.reduce_axis((0, 15), "k")
+
+
+def log_sums(k):
+    return program(X, te.compute((8,), lambda i: te.sum(te.log(X[i, k]), axis=k)))
+
+
+def divergence(k):
+    return program(X, Y, te.compute((8,), lambda i: te.sum(X[i, k] * te.log(X[i, k] / Y[i, k]), axis=k)))
+
+
+def rows_of(index):
+    table, ids = te.placeholder((2, 8), "float32", name="table"), te.placeholder((64,), "int32", name="ids")
+    return program(table, ids, te.compute((64, 8), lambda i, j: table[index(ids[i]), j]))
+
+
+def pages(offset):
+    pool, page = te.placeholder((4 * 65536,), "float32"), te.placeholder((5,), "int32")
+    return program(pool, page, te.compute((5, 65536), lambda i, j: pool[(page[i] - 1) * 65536 + (j + offset) % 65536]))
+
+
+def quotients(more):
+    total, count = te.placeholder((64,), "int32"), te.placeholder((64,), "int32")
+    return program(total, count, te.compute((64,), lambda i: te.floordiv(total[i] + more, count[i])))
+
+
+@T.prim_func(s_tir=True)
+def _sparse_rows(
+    indptr: T.Buffer((17,), "int32"),
+    indices: T.Buffer((100,), "int32"),
+    data: T.Buffer((100,), "float32"),
+    x: T.Buffer((30,), "float32"),
+    y: T.Buffer((16,), "float32"),
+):
+    for i in range(16):
+        with T.sblock("row"):
+            v = T.axis.spatial(16, i)
+            y[v] = T.float32(0)
+            for j in range(indptr[v], indptr[v + 1]):
+                y[v] = y[v] + data[j] * x[indices[j]]
+
+
+@T.prim_func(s_tir=True)
+def _sparse_rows_without_their_last(
+    indptr: T.Buffer((17,), "int32"),
+    indices: T.Buffer((100,), "int32"),
+    data: T.Buffer((100,), "float32"),
+    x: T.Buffer((30,), "float32"),
+    y: T.Buffer((16,), "float32"),
+):
+    for i in range(16):
+        with T.sblock("row"):
+            v = T.axis.spatial(16, i)
+            y[v] = T.float32(0)
+            for j in range(indptr[v], indptr[v + 1] - 1):
+                y[v] = y[v] + data[j] * x[indices[j]]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (log_sums(K), log_sums(SHORT)),
+        (divergence(K), divergence(SHORT)),
+        (rows_of(lambda v: v), rows_of(lambda v: 1 - v)),
+        (pages(0), pages(1)),
+        (quotients(0), quotients(1)),
+        (programs.module(_sparse_rows), programs.module(_sparse_rows_without_their_last)),
+    ],
+    ids=["logs", "divergence", "small-table", "pages-from-1", "quotients", "sparse-rows"],
+)
+def test_programs_that_need_care_are_verified_and_timed(measurer, right, wrong):
+    found = measurer.verify(right, right)
+    assert found.ok, found
+    assert not measurer.verify(right, wrong).ok
+    (timed,) = measurer.measure([Job(-1, right)])
+    assert timed.fate is Fate.OK, timed
+
+
+def test_schedules_are_timed_on_what_the_untuned_program_needs(measurer):
+    """Of a schedule alone it could not be told that what it copies is a divisor."""
+    assert measurer.verify(quotients(0), quotients(0)).ok
+    total, count = te.placeholder((64,), "int32"), te.placeholder((64,), "int32")
+    hidden = te.compute((64,), lambda i: te.floordiv(total[i], tirx.bitwise_and(count[i], 7)))
+    (timed,) = measurer.measure([Job(5, program(total, count, hidden))])
+    assert timed.fate is Fate.OK, timed
+
+
+def test_nothing_finite_is_the_inputs_fault(measurer):
+    hopeless = program(X, te.compute((8, 16), lambda i, j: te.log(-te.exp(X[i, j]))))
+    with pytest.raises(MeasureError, match="no finite number; no schedule is to blame, but the random inputs may be"):
+        measurer.verify(hopeless, hopeless)
+
+
+def test_a_crash_of_the_untuned_program_is_the_inputs_fault(measurer):
+    with pytest.raises(MeasureError, match=r"SIGFPE.*no schedule is to blame, but the random inputs may be"):
+        measurer.verify(programs.divides_by_zero, programs.divides_by_zero)

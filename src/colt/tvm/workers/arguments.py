@@ -13,12 +13,15 @@ import tvm
 from numpy.typing import NDArray
 from tvm.s_tir.meta_schedule.arg_info import ArgInfo, TensorInfo
 
+from colt.tvm.programs.domains import POSITIVE, SMALL_INTEGERS, Domain, Domains
+
 Array = NDArray[Any]
 
 FLOAT_POISON = 0xFF  # in every byte, this is NaN in all IEEE-like formats
 OTHER_POISON = 0xA5
+_MANY_TERMS = 4096
+"""So many terms of -1 and 1 hardly ever add up to more than 256, from where on bfloat16 skips numbers."""
 _SCALE = 0.5  # softmax inputs still differ enough to matter, and float16 does not overflow in long reductions
-_SMALL_INTEGERS = 4  # usable as indices into nearly any axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +66,57 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return True
 
 
-def random_array(parameter: Parameter, index: int, seed: int) -> Array:
-    """Random contents for the parameter at ``index``: small floats around 0, booleans, or small integers >= 0."""
+def random_array(parameter: Parameter, index: int, seed: int, domain: Domain | None = None) -> Array:
+    """Random contents for the parameter at ``index``: small floats around 0, booleans, or small integers >= 0, unless
+    a domain says otherwise."""
     rng = np.random.default_rng((seed, index))
     dtype = numpy_dtype(parameter.dtype)
+    if domain is not None:
+        return _within(domain, parameter, rng)
     if is_float(dtype):
         wide = np.float64 if dtype.itemsize == 8 else np.float32
         return (rng.standard_normal(parameter.shape, dtype=wide) * wide(_SCALE)).astype(dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, parameter.shape, dtype=np.uint8).astype(dtype)
-    return rng.integers(0, _SMALL_INTEGERS, parameter.shape, dtype=np.uint8).astype(dtype)
+    return rng.integers(0, SMALL_INTEGERS, parameter.shape, dtype=np.uint8).astype(dtype)
+
+
+def random_arrays(parameters: Signature, seed: int, domains: Domains | None = None) -> tuple[Array, ...]:
+    """Random contents for all parameters."""
+    chosen = domains or (None,) * len(parameters)
+    return tuple(random_array(parameter, i, seed, chosen[i]) for i, parameter in enumerate(parameters))
+
+
+def whole_arrays(parameters: Signature, seed: int, domains: Domains, terms: int) -> tuple[Array, ...]:
+    """As :func:`random_arrays`, but floats that need no care are -1 or 1, or if ``terms`` are summed that are very many
+    also 0: such sums are exact in any order, even in bfloat16, so a lost term shows."""
+    found = []
+    for i, (parameter, array) in enumerate(zip(parameters, random_arrays(parameters, seed, domains), strict=True)):
+        if domains[i] is None and is_float(array.dtype):
+            rng = np.random.default_rng((seed, i))
+            drawn = 2 * rng.integers(0, 2, parameter.shape) - 1
+            if terms > _MANY_TERMS:
+                drawn *= rng.integers(0, 2, parameter.shape)
+            array = drawn.astype(array.dtype)
+        found.append(array)
+    return tuple(found)
+
+
+def positive_domains(parameters: Signature, domains: Domains) -> Domains:
+    """All floats positive, the rest as it was: for programs that compute nothing finite otherwise."""
+    chosen = zip(parameters, domains, strict=True)
+    return tuple(Domain(*POSITIVE) if is_float(numpy_dtype(p.dtype)) else domain for p, domain in chosen)
+
+
+def _within(domain: Domain, parameter: Parameter, rng: np.random.Generator) -> Array:
+    dtype = numpy_dtype(parameter.dtype)
+    if is_float(dtype):
+        return rng.uniform(domain.low, domain.high, parameter.shape).astype(dtype)
+    drawn = rng.integers(int(domain.low), int(domain.high) + 1, parameter.shape)
+    if domain.order and drawn.size:
+        drawn.sort(axis=-1)
+        drawn[..., 0], drawn[..., -1] = int(domain.low), int(domain.high)
+    return drawn.astype(dtype)
 
 
 def poisoned_array(parameter: Parameter) -> Array:
@@ -94,7 +138,8 @@ def to_device(array: Array) -> Any:
 
 
 class ArgumentCache:
-    """Argument tensors for timing, kept per signature within a memory budget; the least recently used go first.
+    """Argument tensors for timing, kept per signature and domains within a memory budget; the least recently used go
+    first.
 
     ``tensor`` copies an array to where the kernels run.
     """
@@ -102,25 +147,27 @@ class ArgumentCache:
     def __init__(self, limit_bytes: int, tensor: Callable[[Array], Any] = to_device) -> None:
         self._limit = limit_bytes
         self._tensor = tensor
-        self._kept: OrderedDict[Signature, _Arguments] = OrderedDict()
+        self._kept: OrderedDict[tuple[Signature, Domains | None], _Arguments] = OrderedDict()
 
-    def get(self, wanted: Signature, restore: frozenset[int]) -> list[Any]:
+    def get(self, wanted: Signature, restore: frozenset[int], domains: Domains | None = None) -> list[Any]:
         """The tensors for a signature. Those with an index in ``restore`` get their first contents back: a program
         that updates a parameter in place would find what the last candidate left."""
-        if wanted not in self._kept:
-            self._kept[wanted] = _Arguments(wanted, self._tensor)
-        self._kept.move_to_end(wanted)
+        key = wanted, domains
+        if key not in self._kept:
+            self._kept[key] = _Arguments(wanted, self._tensor, domains)
+        self._kept.move_to_end(key)
         while len(self._kept) > 1 and sum(kept.bytes for kept in self._kept.values()) > self._limit:
             self._kept.popitem(last=False)
-        self._kept[wanted].restore(restore)
-        return self._kept[wanted].tensors
+        self._kept[key].restore(restore)
+        return self._kept[key].tensors
 
 
 class _Arguments:
-    def __init__(self, parameters: Signature, tensor: Callable[[Array], Any]) -> None:
+    def __init__(self, parameters: Signature, tensor: Callable[[Array], Any], domains: Domains | None) -> None:
         self._parameters = parameters
+        self._domains = domains or (None,) * len(parameters)
         self._first_contents: dict[int, Array] = {}
-        self.tensors = [tensor(random_array(parameter, i, 0)) for i, parameter in enumerate(parameters)]
+        self.tensors = [tensor(self._contents(i)) for i in range(len(parameters))]
 
     @property
     def bytes(self) -> int:
@@ -129,5 +176,8 @@ class _Arguments:
     def restore(self, indices: frozenset[int]) -> None:
         for i in indices:
             if i not in self._first_contents:
-                self._first_contents[i] = random_array(self._parameters[i], i, 0)
+                self._first_contents[i] = self._contents(i)
             self.tensors[i].copyfrom(self._first_contents[i])
+
+    def _contents(self, i: int) -> Array:
+        return random_array(self._parameters[i], i, 0, self._domains[i])

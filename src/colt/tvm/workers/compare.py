@@ -11,11 +11,21 @@ import numpy as np
 
 from colt.measure.base import Verification
 from colt.tvm.workers.arguments import FLOAT_POISON, Array, is_float, raw_bytes
+from colt.tvm.workers.wide import NARROW, Sums, rounding
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
 """Error relative to the largest magnitude: schedules sum in other orders, and low-precision sums drift."""
 _NARROW_FLOATS = 0.25  # float8 and smaller
 _CHUNK = 1 << 20
+_ROUNDINGS = 8
+"""An output of few bits may be off by so many roundings: every step of the program rounds."""
+_SLACK = 1.5
+"""Two schedules that sum in as few bits, in other orders, differ so much in the largest error of many elements ..."""
+_EXACT = 0.25
+"""A quarter of one rounding of the largest element: nothing but 0, and far less than a term of a sum."""
+_FEW = 64
+"""... but not of so few."""
+_WIDENED = ("float16", "bfloat16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,9 @@ class Difference:
     max_rel: float
     tolerance: float
     problem: str = ""
+    untuned: float | None = None
+    """The untuned program's relative error, if the errors are those from the computation in float64."""
+    unwritten: bool = False
 
     @property
     def ok(self) -> bool:
@@ -49,7 +62,59 @@ def verdict(differences: Iterable[tuple[str, Difference]]) -> Verification:
     named = list(differences)
     worst = max((difference for _, difference in named), key=lambda d: (d.severity, d.max_rel, d.tolerance))
     problems = [f"{name}: {difference.problem}" for name, difference in named if not difference.ok]
-    return Verification(not problems, worst.max_abs, worst.max_rel, worst.tolerance, "; ".join(problems))
+    untuned = max((each.untuned for _, each in named if each.untuned is not None), default=None)
+    if worst.untuned is not None:
+        untuned = worst.untuned
+    return Verification(not problems, worst.max_abs, worst.max_rel, worst.tolerance, "; ".join(problems), untuned)
+
+
+def compare_with_wide(
+    wide: Array, untuned: Array, found: Array, plain: Difference, sums: Sums, whole: bool = False
+) -> Difference:
+    """Compare an output with the same computation in float64; ``plain`` is the difference from the untuned program.
+
+    The candidate may be as far off as rounding explains, or as the untuned program is, within the bound for so many
+    terms. If the untuned program itself is beyond that bound, to be no further off or to agree with it is enough. If
+    the inputs are ``whole`` numbers and the untuned program is exact, nothing has rounded, so the candidate must be
+    exact as well.
+    """
+    dtype = found.dtype.name
+    if dtype not in _WIDENED or plain.unwritten or (plain.ok and dtype not in NARROW):
+        return plain
+    floor = _ROUNDINGS * rounding(dtype) if dtype in NARROW else tolerance_of(found.dtype)
+    by_untuned, by_found = _error(wide, untuned), _error(wide, found)
+    limit = max(floor, _explained(by_untuned[1], found.size, sums))
+    if whole and by_untuned[1] == 0 and dtype in NARROW:
+        limit = _EXACT * rounding(dtype)
+    max_abs, max_rel = by_found
+    if max_rel <= limit:
+        return Difference(max_abs, max_rel, limit, "", by_untuned[1])
+    if plain.ok and by_untuned[1] > sums.bound:
+        return plain
+    problem = f"relative error {max_rel:.2g}, the untuned program's is {by_untuned[1]:.2g}, {limit:.2g} is allowed"
+    return Difference(max_abs, max_rel, limit, problem, by_untuned[1])
+
+
+def _explained(untuned: float, size: int, sums: Sums) -> float:
+    """The relative error that the untuned program's error and the number of terms explain."""
+    if size < _FEW:  # a single sum may be near 0, and any error large beside it
+        return max(sums.bound, _SLACK * untuned) if math.isfinite(untuned) else sums.bound
+    return min(untuned, sums.worst) if untuned > sums.bound else min(_SLACK * untuned, sums.bound)
+
+
+def _error(wide: Array, array: Array) -> tuple[float, float]:
+    """The largest error, absolute and relative; infinite if NaN and infinity are elsewhere."""
+    largest = max_abs = 0.0
+    for right, f in _chunks(wide, array):
+        with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
+            fits = right.astype(array.dtype).astype(np.float64)
+        other = f.astype(np.float64)
+        finite = np.isfinite(fits)
+        if _count(~np.where(finite, np.isfinite(other), (fits == other) | (np.isnan(fits) & np.isnan(other)))):
+            return math.inf, math.inf
+        largest = max(largest, float(abs(right[finite]).max(initial=0.0)))
+        max_abs = max(max_abs, float(abs(right[finite] - other[finite]).max(initial=0.0)))
+    return max_abs, max_abs / largest if largest else (math.inf if max_abs else 0.0)
 
 
 def same_bytes(expected: Array, found: Array) -> Difference:
@@ -64,7 +129,7 @@ def compare(expected: Array, found: Array) -> Difference:
     """Compare an output with the reference's. Both are contiguous, of one shape and data type.
 
     An element that only the candidate leaves poisoned counts as unwritten. NaN and infinity must be where the
-    reference has them.
+    reference has them; that there are finite elements is for the caller to see.
     """
     tolerance = tolerance_of(expected.dtype)
     if not expected.size:
@@ -90,22 +155,20 @@ def _compare_exactly(expected: Array, found: Array) -> Difference:
 
 def _compare_floats(expected: Array, found: Array, tolerance: float) -> Difference:
     largest = max_abs = 0.0
-    finite = unwritten = displaced = 0
+    unwritten = displaced = 0
     for e, f in _chunks(expected, found):
         unwritten += _count(_poisoned(f) & ~_poisoned(e))
         wide, other = e.astype(np.float64), f.astype(np.float64)
         both = np.isfinite(wide) & np.isfinite(other)
         displaced += _count(~both & (wide != other) & ~(np.isnan(wide) & np.isnan(other)))
-        finite += _count(both)
         largest = max(largest, float(abs(wide[np.isfinite(wide)]).max(initial=0.0)))
         max_abs = max(max_abs, float(abs(wide[both] - other[both]).max(initial=0.0)))
     if unwritten:
-        return Difference(math.inf, math.inf, tolerance, f"{unwritten} of {expected.size} elements are not written")
+        problem = f"{unwritten} of {expected.size} elements are not written"
+        return Difference(math.inf, math.inf, tolerance, problem, unwritten=True)
     if displaced:
         problem = f"{displaced} of {expected.size} elements are NaN or infinite on one side only"
         return Difference(math.inf, math.inf, tolerance, problem)
-    if not finite:
-        return Difference(math.inf, math.inf, tolerance, "the reference has no finite element to compare with")
     max_rel = max_abs / largest if largest else (math.inf if max_abs else 0.0)
     problem = "" if max_rel <= tolerance else f"relative error {max_rel:.2g}, tolerance {tolerance:.2g}"
     return Difference(max_abs, max_rel, tolerance, problem)

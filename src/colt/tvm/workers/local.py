@@ -21,12 +21,27 @@ from tvm.target import Target
 
 from colt.errors import MeasureError
 from colt.machine import detect
-from colt.measure.base import Build, ExportError, Fate, Job, Limits, Measurement, Measurer, Noise, Pace, Verification
+from colt.measure.base import (
+    INPUTS_TO_BLAME,
+    Build,
+    ExportError,
+    Fate,
+    Job,
+    Limits,
+    Measurement,
+    Measurer,
+    Noise,
+    Pace,
+    Verification,
+)
 from colt.tvm.devices.host import architecture_of, available_cores, is_foreign
+from colt.tvm.programs.domains import Domains, domains
 from colt.tvm.space.recent import Recent
+from colt.tvm.workers.arguments import Signature, signature
 from colt.tvm.workers.board import Board
 from colt.tvm.workers.code_size import BuildTime, code_size
 from colt.tvm.workers.conversation import Exchange
+from colt.tvm.workers.kernel import entry_function
 from colt.tvm.workers.messages import (
     Away,
     BuildRequest,
@@ -116,6 +131,8 @@ class LocalMeasurer(Measurer):
         self._board = board
         self._quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
         self._build_time = BuildTime()
+        self._domains: dict[Signature, Domains] = {}
+        """From where inputs are drawn, by the parameters of the untuned programs that were seen."""
         kept = self._limits.kernels * workers
         self._built_by: Recent[int, int] = Recent(kept)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -238,8 +255,11 @@ class LocalMeasurer(Measurer):
         if candidate.fate is not Fate.OK:
             return candidate.failed(candidate.fate, candidate.message)
         first_run = limits.first_run_seconds(best_us)
+        if candidate.job.id < 0:
+            self._learn_domains(candidate.job.module)
         allowed = _allowed(limits, limits.allowed_build_seconds(candidate.predicted), first_run)
-        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits))
+        drawn = self._domains_for(candidate.job.module)
+        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits), drawn)
         # Only one worker may talk to a board; it finds there what the others have built.
         timing = _FIRST if self._board is not None else candidate.worker or _FIRST
         outcome = self._request(timing, request, allowed)
@@ -270,6 +290,7 @@ class LocalMeasurer(Measurer):
         """See :meth:`Measurer.verify`; always the first worker, which keeps what the reference computes."""
         limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
+        self._learn_domains(reference)
         outcome = self._request(_FIRST, VerifyRequest(reference, candidate, seed), allowed)
         if isinstance(outcome.reply, VerifiedReply):
             found = outcome.reply
@@ -279,16 +300,19 @@ class LocalMeasurer(Measurer):
                 max_rel_error=math.inf if found.max_rel_error is None else found.max_rel_error,
                 tolerance=found.tolerance,
                 message=found.message,
+                untuned_error=found.untuned_error,
             )
         if outcome.stage is None or outcome.module == _REFERENCE:
-            raise MeasureError(f"the untuned program gives nothing to verify with: {outcome.describe()}")
+            blamed = f"; {INPUTS_TO_BLAME}" if outcome.stage is Stage.RUNNING else ""
+            raise MeasureError(f"the untuned program gives nothing to verify with: {outcome.describe()}{blamed}")
         return Verification(False, math.inf, math.inf, 0.0, outcome.describe())
 
     def interleave(self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None) -> list[list[float]]:
         """See :meth:`Measurer.interleave`; always the first worker, which has built those that were verified."""
         limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
-        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits))
+        drawn = self._domains_for(modules[0])
+        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits), drawn)
         outcome = self._request(_FIRST, request, allowed)
         if not isinstance(outcome.reply, TimedReply):
             raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
@@ -325,6 +349,19 @@ class LocalMeasurer(Measurer):
         self._builders.shutdown()
         if self._folder is not None:
             self._folder.cleanup()
+
+    # ---- inputs ----
+
+    def _learn_domains(self, module: IRModule) -> None:
+        """Remember from where an untuned program's inputs are to be drawn: a schedule may hide what indices mean."""
+        with suppress(TypeError, ValueError):  # the worker says what is wrong with it
+            self._domains[signature(module)] = domains(entry_function(module))
+
+    def _domains_for(self, module: IRModule) -> Domains | None:
+        try:
+            return self._domains.get(signature(module))
+        except (TypeError, ValueError):
+            return None
 
     # ---- requests ----
 

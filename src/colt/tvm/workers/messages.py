@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from colt.measure.base import Limits
+from colt.tvm.programs.domains import Domains
 from colt.tvm.workers.board import Board
 
 if TYPE_CHECKING:
@@ -105,13 +106,15 @@ class TimedReply:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedReply:
-    """A :class:`~colt.measure.base.Verification` on the wire; ``None`` stands for infinite."""
+    """A :class:`~colt.measure.base.Verification` on the wire; an error that is ``None`` stands for infinite, but
+    ``untuned_error`` for none."""
 
     ok: bool
     max_abs_error: float | None
     max_rel_error: float | None
     tolerance: float
     message: str
+    untuned_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,8 @@ class MeasureRequest:
     best_us: float | None
     quiet_us: float | None
     limits: Limits
+    domains: Domains | None = None
+    """From where the untuned program's inputs are drawn; derived from the module itself if it is not known."""
 
     @property
     def most_stages(self) -> int:
@@ -202,7 +207,7 @@ class VerifyRequest:
 
     @property
     def most_stages(self) -> int:
-        return 16
+        return 32
 
     def answered_by(self, reply: Reply) -> bool:
         return isinstance(reply, VerifiedReply)
@@ -216,6 +221,8 @@ class InterleaveRequest:
     rounds: int
     quiet_us: float | None
     limits: Limits
+    domains: Domains | None = None
+    """As those of a :class:`MeasureRequest`; if not known, derived from the first module."""
 
     @property
     def most_stages(self) -> int:

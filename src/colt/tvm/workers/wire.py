@@ -113,6 +113,7 @@ def _reply(fields: _Fields) -> Reply:
                 max_rel_error=fields.error("max_rel_error"),
                 tolerance=_number("tolerance", fields.take("tolerance")),
                 message=fields.text("message"),
+                untuned_error=fields.error("untuned_error"),
             )
         case "ExportedReply":
             reply = ExportedReply()

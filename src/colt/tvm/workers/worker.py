@@ -24,6 +24,7 @@ from tvm import IRModule
 from tvm.target import Target
 
 from colt.tvm.devices.host import cpu_intrinsics
+from colt.tvm.programs.domains import Domains, domains
 from colt.tvm.workers.access import analyse
 from colt.tvm.workers.arguments import signature
 from colt.tvm.workers.board import BoardLost
@@ -161,17 +162,19 @@ class WorkerSession:
         self._place.build(request.module)
         return Built()
 
-    def _prepare(self, module: IRModule, index: int) -> BoundKernel:
+    def _prepare(self, module: IRModule, index: int, drawn: Domains) -> BoundKernel:
         self._enter(Stage.BUILDING, index)
         kernel = self._place.build(module)
         self._enter(Stage.PREPARING, index)
-        return kernel.bind(self._place.arguments.get(signature(module), analyse(entry_function(module)).in_place))
+        in_place = analyse(entry_function(module)).in_place
+        return kernel.bind(self._place.arguments.get(signature(module), in_place, drawn))
 
     def _measure(self, request: MeasureRequest) -> TimedReply:
         limits, gauge = request.limits, self._ready_gauge(request.quiet_us)
+        drawn = request.domains or domains(entry_function(request.module))
 
         def timed(stretch: float) -> Timing:
-            bound = self._prepare(request.module, 0)  # anew each time: a program may update its arguments
+            bound = self._prepare(request.module, 0, drawn)  # anew each time: a program may update its arguments
             self._enter(Stage.RUNNING)
             best_us = None if request.best_us is None else request.best_us * stretch
             return time_candidate(bound, best_us, limits, lambda: self._enter(Stage.TIMING))
@@ -180,7 +183,8 @@ class WorkerSession:
         return _reply([timing], gauge)
 
     def _interleave(self, request: InterleaveRequest) -> TimedReply:
-        bound = [self._prepare(module, index) for index, module in enumerate(request.modules)]
+        drawn = request.domains or domains(entry_function(request.modules[0]))
+        bound = [self._prepare(module, index, drawn) for index, module in enumerate(request.modules)]
         gauge, limits = self._ready_gauge(request.quiet_us), request.limits
         waited = 0.0
 
@@ -211,6 +215,7 @@ class WorkerSession:
             max_rel_error=_finite(result.max_rel_error),
             tolerance=result.tolerance,
             message=result.message,
+            untuned_error=None if result.untuned_error is None else _finite(result.untuned_error),
         )
 
     def _export(self, request: ExportRequest) -> ExportedReply:

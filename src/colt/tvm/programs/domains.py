@@ -1,0 +1,404 @@
+"""From where random inputs must be drawn so that a program means something on them.
+
+read     the program's stores as :class:`~colt.tvm.programs.intervals.Expression`, with what each asks for: an index
+         within its axis, a divisor that is not 0, a logarithm of something positive
+violated which of these demands do not hold for inputs as they are drawn by default
+float    arguments of violated demands are drawn from (0.1, 0.9), if that helps
+integers that index are drawn from as many values as all demands allow; what bounds loops is drawn in ascending order
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.s_tir.stmt import SBlock, SBlockRealize
+
+from colt.tvm.programs.intervals import ANY, TINY, Expression, Interval, Known, interval, union
+
+SMALL_INTEGERS = 4
+"""By default integers are drawn below this: usable as indices into nearly any axis."""
+POSITIVE: Interval = (0.1, 0.9)
+"""Floats that need care: logarithms of them and of 1 minus them, roots and quotients are ordinary numbers."""
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_MOST = 1 << 30
+_FAR = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where the elements of an argument lie, ends included. Those in ``order`` ascend along the last axis, from end to
+    end: a row of a sparse matrix ends where the next begins."""
+
+    low: float
+    high: float
+    order: bool = False
+
+
+Domains = tuple[Domain | None, ...]
+"""By parameter; ``None`` for one that needs no care."""
+
+
+def domains(function: tirx.PrimFunc) -> Domains:
+    """Where each argument is to be drawn from."""
+    program = _Program(function)
+    numbers = range(len(function.params))
+    chosen = program.choose()
+    return tuple(chosen.get(number) for number in numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    value: Expression
+    low: float
+    high: float
+    index: bool
+
+    def holds(self, known: Known) -> bool:
+        found = interval(self.value, known)
+        return found is None or (self.low <= found[0] and found[1] <= self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    buffer: Any
+    value: Expression
+    initial: bool
+    own: Expression
+    """A load of what is stored to."""
+
+
+class _Program:
+    def __init__(self, function: Any) -> None:
+        self._dtypes = [str(parameter.dtype) for parameter in function.params]
+        reader = _Reader({parameter: number for number, parameter in enumerate(function.params)})
+        reader.read(function.body)
+        self._stores, self._demands, self._loops = reader.stores, reader.demands, reader.loops
+        self._sources: dict[Any, frozenset[int]] = {number: frozenset({number}) for number in range(len(self._dtypes))}
+        for store in self._stores:
+            before = self._sources.get(store.buffer, frozenset())
+            self._sources[store.buffer] = before | self._sources_of(store.value)
+
+    def choose(self) -> dict[int, Domain]:
+        """Domains of those parameters that need one."""
+        floats: dict[int, Interval] = {}
+        known = self._known(floats)
+        for demand in self._demands:
+            if demand.index or demand.holds(known):
+                continue
+            tried = {number: POSITIVE for number in self._sources_of(demand.value) if self._is_float(number)}
+            if tried and demand.holds(self._known(floats | tried, generous=True)):
+                floats |= tried
+        known = self._known(floats)
+        careful: set[int] = set()
+        for demand in self._demands:
+            numbers = {number for number in self._sources_of(demand.value) if self._is_integer(number)}
+            if demand.index or not demand.holds(known):
+                careful |= numbers
+        whole = self._search(sorted(careful), floats) if careful else {}
+        pointers = self._pointers() & careful
+        chosen = {number: Domain(*ends) for number, ends in floats.items()}
+        for number, (low, high) in whole.items():
+            if (low, high) != (0, SMALL_INTEGERS - 1) or number in pointers:
+                chosen[number] = Domain(low, high, number in pointers)
+        return chosen
+
+    # ---- what is known ----
+
+    def _known(self, given: Mapping[int, Interval], generous: bool = False) -> Known:
+        """Intervals of all buffers; ``generous`` has integers as anything that is positive."""
+        buffers: dict[Any, Interval] = {}
+        for number, dtype in enumerate(self._dtypes):
+            if self._is_float(number):
+                buffers[number] = ANY
+            elif dtype == "bool":
+                buffers[number] = (0.0, 1.0)
+            else:
+                buffers[number] = (1.0, math.inf) if generous else (0.0, SMALL_INTEGERS - 1.0)
+        buffers |= given
+        known = Known(buffers, self._loops)
+        for store in self._stores:
+            if not store.initial:
+                found = _stored(store, known)
+                joined = union(
+                    found, buffers.get(store.buffer) if store.buffer not in range(len(self._dtypes)) else None
+                )
+                if joined is not None:
+                    buffers[store.buffer] = joined
+        return known
+
+    def _sources_of(self, value: Expression) -> frozenset[int]:
+        """The parameters that a value is made of; not those by which it is only found."""
+        if value.op == "load":
+            return self._sources.get(value.what, frozenset())
+        found: frozenset[int] = frozenset()
+        if value.op == "loop" and value.what in self._loops:
+            for part in self._loops[value.what]:
+                found |= self._sources_of(part)
+        for part in value.parts:
+            found |= self._sources_of(part)
+        return found
+
+    def _is_float(self, number: int) -> bool:
+        return "float" in self._dtypes[number]
+
+    def _is_integer(self, number: int) -> bool:
+        return self._dtypes[number] in _INTEGERS
+
+    def _pointers(self) -> set[int]:
+        """Parameters of which two elements are where a loop begins and ends."""
+        found: set[int] = set()
+        for _, extent in self._loops.values():
+            if extent.op == "sub":
+                end, start = map(self._sources_of, extent.parts)
+                found |= end & start
+        return found
+
+    # ---- integers ----
+
+    def _search(self, numbers: list[int], floats: Mapping[int, Interval]) -> dict[int, tuple[int, int]]:
+        """The widest ranges, found one after the other, for which all demands on these parameters hold."""
+        wanted = set(numbers)
+        demands = [demand for demand in self._demands if self._sources_of(demand.value) & wanted]
+
+        def holds(ranges: Mapping[int, tuple[int, int]]) -> bool:
+            known = self._known({**floats, **ranges})
+            return all(demand.holds(known) for demand in demands)
+
+        def at(lows: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+            return {number: (low, low) for number, low in lows.items()}
+
+        lows = next(
+            (lows for lows in self._starts(numbers, floats, demands) if holds(at(lows))),
+            None,
+        )
+        if lows is None:
+            return {}
+        for number in numbers:
+            for low in range(min(lows[number], SMALL_INTEGERS)):
+                if holds(at({**lows, number: low})):
+                    lows[number] = low
+                    break
+        ranges = at(lows)
+        steps = {number: self._step(number, ranges, floats, demands) for number in numbers}
+        for number in sorted(numbers, key=lambda number: -steps[number]):
+            low = lows[number]
+            high = _largest(low, _MOST, lambda high: holds({**ranges, number: (low, high)}))  # noqa: B023
+            if high == _MOST:  # nothing limits it, such as where the program itself keeps indices within an axis
+                high = low + SMALL_INTEGERS - 1
+            ranges[number] = (low, min(high, int(np.iinfo(self._dtypes[number]).max)))
+        return ranges
+
+    def _starts(
+        self, numbers: list[int], floats: Mapping[int, Interval], demands: Iterable[_Demand]
+    ) -> Iterable[dict[int, int]]:
+        """Single values to begin from: small ones, and those from which an index is 0."""
+        yield from (dict.fromkeys(numbers, low) for low in range(SMALL_INTEGERS + 1))
+        zero, one = (self._known({**floats, **dict.fromkeys(numbers, (value, value))}) for value in (0.0, 1.0))
+        for demand in demands:
+            first, second = interval(demand.value, zero), interval(demand.value, one)
+            if first is not None and second is not None and second[0] != first[0] and math.isfinite(first[0]):
+                low = math.ceil((max(demand.low, -_FAR) - first[0]) / (second[0] - first[0]))
+                if 0 <= low < _MOST:
+                    yield dict.fromkeys(numbers, low)
+
+    def _step(
+        self, number: int, ranges: Mapping[int, tuple[int, int]], floats: Mapping[int, Interval], demands: list[_Demand]
+    ) -> float:
+        """By how much an index moves with the parameter: in ``page * 16 + slot`` pages come first."""
+        low = ranges[number][0]
+        before, after = (self._known({**floats, **ranges, number: (low, low + more)}) for more in (0, 1))
+        found = [(interval(demand.value, before), interval(demand.value, after)) for demand in demands]
+        widths = [b[1] - b[0] - (a[1] - a[0]) for a, b in found if a is not None and b is not None]
+        return max((width for width in widths if math.isfinite(width)), default=0.0)
+
+
+def _largest(low: int, most: int, holds: Callable[[int], bool]) -> int:
+    """The largest number up to ``most`` that holds; ``low`` does, and all up to the largest do."""
+    step = 1
+    while low + step <= most and holds(low + step):
+        step *= 2
+    good, bad = low + step // 2, min(low + step, most + 1)
+    if bad == most + 1 and holds(most):
+        return most
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if holds(middle) else (good, middle)
+    return good
+
+
+def _stored(store: _Store, known: Known) -> Interval | None:
+    """Where a stored value lies; sums, products and the like of one element with itself are reductions."""
+    value = store.value
+    if len(value.parts) == 2 and store.own in value.parts:
+        other = value.parts[1] if value.parts[0] == store.own else value.parts[0]
+        found = interval(other, known)
+        if found is None:
+            return None
+        if value.op in ("min", "max"):
+            return found
+        if value.op == "add":
+            return (found[0] if found[0] >= 0 else -math.inf), (found[1] if found[1] <= 0 else math.inf)
+        return (TINY, math.inf) if value.op == "mul" and found[0] > 0 else ANY
+    return interval(value, known)
+
+
+_NAMES: Mapping[Any, str] = {
+    tirx.Add: "add",
+    tirx.Sub: "sub",
+    tirx.Mul: "mul",
+    tirx.Div: "div",
+    tirx.Mod: "truncmod",
+    tirx.FloorDiv: "floordiv",
+    tirx.FloorMod: "floormod",
+    tirx.Min: "min",
+    tirx.Max: "max",
+}
+_ABOVE_ZERO = ("log", "log2", "log10", "rsqrt")
+_LOGARITHMS = ("log", "log2", "log10", "log1p")
+_UNIT = ("asin", "acos")
+
+
+class _Reader:
+    """Stores in the order of the program, what they demand, and loops."""
+
+    def __init__(self, parameters: Mapping[Any, int]) -> None:
+        self.stores: list[_Store] = []
+        self.demands: list[_Demand] = []
+        self.loops: dict[Any, tuple[Expression, Expression]] = {}
+        self._parameters = parameters
+        self._values: dict[Any, Expression] = {}
+        self._guarded = 0
+        self._seen: set[_Demand] = set()
+
+    def read(self, statement: Any, initial: bool = False) -> None:
+        def store(node: Any) -> None:
+            buffer = self._name(node.buffer)
+            indices = self._indices(node.buffer, node.indices)
+            own = Expression("load", indices, buffer, _is_float(node.buffer.dtype))
+            self.stores.append(_Store(buffer, self._expression(node.value), initial, own))
+
+        def loop(node: Any) -> None:
+            self.loops[node.loop_var] = self._expression(node.min), self._expression(node.extent)
+
+        def realize(node: Any) -> None:
+            for axis, value in zip(node.block.iter_vars, node.iter_values, strict=True):
+                self._values[axis.var] = self._expression(value)
+
+        def block(node: Any) -> tvm_ffi.WalkResult:
+            if node.init is not None:
+                self.read(node.init, initial=True)
+            self.read(node.body)
+            return tvm_ffi.WalkResult.SKIP
+
+        def branch(node: Any) -> tvm_ffi.WalkResult:
+            self._expression(node.condition)
+            with self._guard():
+                self.read(node.then_case, initial)
+                if node.else_case is not None:
+                    self.read(node.else_case, initial)
+            return tvm_ffi.WalkResult.SKIP
+
+        rules = (
+            (tirx.BufferStore, store),
+            (tirx.For, loop),
+            (SBlockRealize, realize),
+            (SBlock, block),
+            (tirx.IfThenElse, branch),
+        )
+        tvm_ffi.structural_walk(statement, rules, order="pre")
+
+    @contextmanager
+    def _guard(self) -> Any:
+        self._guarded += 1
+        yield
+        self._guarded -= 1
+
+    def _name(self, buffer: Any) -> Any:
+        return self._parameters.get(buffer, buffer)
+
+    def _indices(self, buffer: Any, indices: Any) -> tuple[Expression, ...]:
+        found = tuple(map(self._expression, indices))
+        for index, extent in zip(found, buffer.shape, strict=False):
+            if isinstance(extent, tirx.IntImm):
+                self._demand(index, 0.0, float(int(extent) - 1), index=True)
+        return found
+
+    def _demand(self, value: Expression, low: float, high: float = math.inf, index: bool = False) -> None:
+        """Ask for it; of what a condition guards only indices and whole divisors are asked for."""
+        if self._guarded and value.floats:
+            return
+        demand = _Demand(value, low, high, index)
+        if demand not in self._seen:
+            self._seen.add(demand)
+            self.demands.append(demand)
+
+    def _expression(self, node: Any) -> Expression:
+        if isinstance(node, tirx.IntImm | tirx.FloatImm):
+            return Expression("constant", what=float(node.value), floats=isinstance(node, tirx.FloatImm))
+        if isinstance(node, tvm.ir.TensorLoad):
+            indices = self._indices(node.source, node.indices)
+            return Expression("load", indices, self._name(node.source), _is_float(node.ty.dtype))
+        if isinstance(node, tvm.ir.Var):
+            return self._values.get(node, Expression("loop", what=node))
+        floats = _is_float(getattr(node.ty, "dtype", ""))
+        if isinstance(node, tirx.Cast):
+            value = self._expression(node.value)
+            return Expression("whole" if value.floats and not floats else "same", (value,), floats=floats)
+        if isinstance(node, tirx.Select):
+            return self._either(node.condition, node.true_value, node.false_value, floats)
+        if isinstance(node, tvm.ir.Call):
+            return self._call(node, floats)
+        name = next((name for kind, name in _NAMES.items() if isinstance(node, kind)), None)
+        if name is None:  # comparisons, logic, and what is rare
+            parts = [getattr(node, part) for part in ("a", "b") if hasattr(node, part)]
+            return Expression("truth" if parts else "unknown", tuple(map(self._expression, parts)))
+        name = "truncdiv" if name == "div" and not floats else name
+        one, other = self._expression(node.a), self._expression(node.b)
+        if name in ("div", "floordiv", "floormod", "truncdiv", "truncmod"):
+            self._demand(other, TINY if floats else 1.0)
+        return Expression(name, (one, other), floats=floats)
+
+    def _either(self, condition: Any, true: Any, false: Any, floats: bool) -> Expression:
+        asked = self._expression(condition)
+        with self._guard():
+            return Expression("either", (asked, self._expression(true), self._expression(false)), floats=floats)
+
+    def _call(self, node: Any, floats: bool) -> Expression:
+        name = str(getattr(node.op, "name", "")).rpartition(".")[2]
+        if name == "if_then_else":
+            condition, true, false = node.args
+            return self._either(condition, true, false, floats)
+        if name in ("address_of", "tvm_access_ptr"):
+            return Expression("unknown", floats=floats)
+        parts = tuple(self._expression(argument) for argument in node.args if isinstance(argument, tvm.ir.Expr))
+        if parts and parts[0].floats:
+            self._demand_of_call(name, parts)
+        return Expression("log" if name in _LOGARITHMS[1:3] else name, parts, floats=floats)
+
+    def _demand_of_call(self, name: str, parts: tuple[Expression, ...]) -> None:
+        if name in _ABOVE_ZERO:
+            self._demand(parts[0], TINY)
+        elif name == "log1p":
+            self._demand(parts[0], math.nextafter(-1.0, 0.0))
+        elif name == "sqrt":
+            self._demand(parts[0], 0.0)
+        elif name in _UNIT:
+            self._demand(parts[0], -1.0, 1.0)
+        elif name == "atanh":
+            self._demand(parts[0], math.nextafter(-1.0, 0.0), math.nextafter(1.0, 0.0))
+        elif name == "pow":
+            exponent = parts[1]
+            if exponent.op != "constant" or exponent.what % 1 or exponent.what < 0:
+                self._demand(parts[0], TINY)
+
+
+def _is_float(dtype: Any) -> bool:
+    return "float" in str(dtype)
