@@ -157,6 +157,38 @@ def a_block_called_root(A: T.Buffer((64,), "float32"), B: T.Buffer((64,), "float
             B[vi] = A[vi] * T.float32(2)
 
 
+@T.prim_func(s_tir=True)
+def beside_one_sum(
+    A: T.Buffer((64, 64), "float32"), total: T.Buffer((1,), "float32"), B: T.Buffer((64, 64), "float32")
+):
+    for i in range(64):
+        for j in range(i + 1):
+            with T.sblock("total"):
+                vo = T.axis.spatial(1, 0)
+                vi = T.axis.reduce(64, i)
+                vj = T.axis.reduce(i + 1, j)
+                with T.init():
+                    total[vo] = T.float32(0)
+                total[vo] = total[vo] + A[vi, vj]
+    for i, j in T.grid(64, 64):
+        with T.sblock("B"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = A[vi, vj] * T.float32(2)
+
+
+@T.prim_func(s_tir=True)
+def one_sum(A: T.Buffer((64, 64), "float32"), total: T.Buffer((1,), "float32")):
+    for i in range(64):
+        for j in range(i + 1):
+            with T.sblock("total"):
+                vo = T.axis.spatial(1, 0)
+                vi = T.axis.reduce(64, i)
+                vj = T.axis.reduce(i + 1, j)
+                with T.init():
+                    total[vo] = T.float32(0)
+                total[vo] = total[vo] + A[vi, vj]
+
+
 def placeholders_of_one_name() -> Any:
     a, b = te.placeholder((32, 48)), te.placeholder((48, 32))
     k = te.reduce_axis((0, 48))
@@ -182,6 +214,8 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "one_long_scan": (one_long_scan, lambda a, b: [a, np.cumsum(a)]),
     "triangle": (triangle, lambda a, x, y: [a, x, np.tril(a, -1) @ x]),
     "ragged": (ragged, _ragged),
+    "beside_one_sum": (beside_one_sum, lambda a, total, b: [a, np.tril(a).sum()[None], 2 * a]),
+    "one_sum": (one_sum, lambda a, total: [a, np.tril(a).sum()[None]]),
     "blocks_of_one_name": (blocks_of_one_name, lambda a, b: [a, 2 * a + 1]),
     "a_block_called_root": (a_block_called_root, lambda a, b: [a, 2 * a]),
     "placeholders_of_one_name": (placeholders_of_one_name(), lambda a, b, c: [a, b, a @ b]),

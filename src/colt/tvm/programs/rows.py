@@ -3,7 +3,8 @@
 The rows of a prefix sum, of a sparse matrix or of a triangle can run in parallel, whatever happens inside a row. TVM
 parallelises a loop only around blocks that read nothing of what they write. So a nest that it would refuse becomes one
 block: an axis for each independent loop, and inside it the rest as plain statements. What a row reads of its own
-results is left out of the block's reads, because no other row touches it.
+results is left out of the block's reads, because no other row touches it. A nest without independent loops becomes a
+block without axes, which is left as it is while the rest of the program is scheduled.
 """
 
 from __future__ import annotations
@@ -87,8 +88,6 @@ def _rewritten(part: Any) -> Any:
         return None
     loops = chain(plain)
     independent = [loop for loop in loops if is_plain_loop(loop) and accesses.separated_by(loop.loop_var)]
-    if not independent:
-        return None
     initial, rest = _initial(loops, independent, stmt)
     body = loops[-1].body if initial is None else rest
     for loop in reversed(loops):
