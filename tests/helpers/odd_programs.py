@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tvm import te
+from tvm import te, topi
 from tvm.script import tirx as T
 
 Array = NDArray[Any]
@@ -42,6 +42,14 @@ def over_nothing(A: T.Buffer((16,), "float32"), B: T.Buffer((16,), "float32")):
         with T.sblock("B"):
             vj = T.axis.spatial(16, j)
             B[vj] = A[vj] + T.float32(1)
+
+
+@T.prim_func(s_tir=True)
+def all_over_nothing(A: T.Buffer((16,), "float32"), B: T.Buffer((16,), "float32")):
+    for i in range(0):
+        with T.sblock("B"):
+            vi = T.axis.spatial(0, i)
+            B[vi] = A[vi]
 
 
 @T.prim_func(s_tir=True)
@@ -189,6 +197,27 @@ def one_sum(A: T.Buffer((64, 64), "float32"), total: T.Buffer((1,), "float32")):
                 total[vo] = total[vo] + A[vi, vj]
 
 
+@T.prim_func(s_tir=True)
+def updated_twice(
+    A: T.Buffer((32, 24), "float32"),
+    B: T.Buffer((24, 48), "float32"),
+    bias: T.Buffer((48,), "float32"),
+    C: T.Buffer((32, 48), "float32"),
+):
+    for i, j in T.grid(32, 48):
+        with T.sblock("bias"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            C[vi, vj] = bias[vj]
+    for i, j, k in T.grid(32, 48, 24):
+        with T.sblock("C"):
+            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
+            C[vi, vj] = C[vi, vj] + A[vi, vk] * B[vk, vj]
+    for i, j in T.grid(32, 48):
+        with T.sblock("relu"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            C[vi, vj] = T.max(C[vi, vj], T.float32(0))
+
+
 def placeholders_of_one_name() -> Any:
     a, b = te.placeholder((32, 48)), te.placeholder((48, 32))
     k = te.reduce_axis((0, 48))
@@ -199,6 +228,12 @@ def _ragged(start: Array, column: Array, value: Array, x: Array, y: Array) -> li
     rows = [slice(int(start[i]), int(start[i + 1])) for i in range(32)]
     sums = [np.sum(value[row] * x[column[row]]) for row in rows]
     return [start, column, value, x, np.array(sums, "float32")]
+
+
+def foreign() -> Any:
+    """A sort, which is a call of a library: no block says what it reads and writes."""
+    a = te.placeholder((16, 64), name="A")
+    return te.create_prim_func([a, topi.argsort(a, dtype="float32")])
 
 
 ODD: dict[str, tuple[Any, Reference]] = {
@@ -216,6 +251,8 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "ragged": (ragged, _ragged),
     "beside_one_sum": (beside_one_sum, lambda a, total, b: [a, np.tril(a).sum()[None], 2 * a]),
     "one_sum": (one_sum, lambda a, total: [a, np.tril(a).sum()[None]]),
+    "updated_twice": (updated_twice, lambda a, b, bias, c: [a, b, bias, np.maximum(a @ b + bias, 0)]),
+    "foreign": (foreign(), lambda a, b: [a, np.argsort(a, 1, kind="stable").astype("float32")]),
     "blocks_of_one_name": (blocks_of_one_name, lambda a, b: [a, 2 * a + 1]),
     "a_block_called_root": (a_block_called_root, lambda a, b: [a, 2 * a]),
     "placeholders_of_one_name": (placeholders_of_one_name(), lambda a, b, c: [a, b, a @ b]),

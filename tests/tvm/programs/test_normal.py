@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import tvm
 
+from colt.analysis.estimate import Machine, estimate_us
+from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Role
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
-from tests.helpers.odd_programs import ODD, arguments_for
+from tests.helpers.odd_programs import ODD, all_over_nothing, arguments_for
 
-SERIAL = {"one_long_scan", "one_sum"}
+SERIAL = {"one_long_scan", "one_sum", "foreign"}
 """Nothing of it can run in parallel."""
+MACHINE = Machine(512, 32, 2, 100.0, 1 << 15, 1 << 20, 1 << 25, 20.0)
 
 
 def computed(module: Any, name: str) -> list[np.ndarray]:
@@ -45,7 +48,7 @@ def test_every_sketch_computes_the_same_and_can_be_estimated(name):
     for sketch in space.sketches:
         schedule = space.sample(random.Random(0), sketch)
         assert_right(space.module(schedule), name)
-        space.skeleton(schedule)
+        assert estimate_us(space.skeleton(schedule), schedule.values, MACHINE) > 0
 
 
 @pytest.mark.parametrize("name", sorted(set(ODD) - SERIAL - {"sum_of_nothing"}))
@@ -70,6 +73,7 @@ def test_names_become_unique():
 @pytest.mark.parametrize(
     ("name", "roles"),
     {
+        "foreign": (Role.INOUT, Role.INOUT),
         "one_block": (Role.INPUT, Role.OUTPUT, Role.OUTPUT),
         "accumulated": (Role.INPUT, Role.INPUT, Role.INOUT),
         "initialised_apart": (Role.INPUT, Role.INPUT, Role.OUTPUT),
@@ -79,3 +83,8 @@ def test_names_become_unique():
 )
 def test_roles_are_what_is_accessed(name, roles):
     assert tuple(argument.role for argument in load_program(ODD[name][0]).arguments) == roles
+
+
+def test_a_program_over_nothing_is_refused():
+    with pytest.raises(InputError, match="computes nothing"):
+        load_program(all_over_nothing)

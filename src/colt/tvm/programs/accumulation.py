@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import Add, BufferStore, FloatImm, IntImm, IterVar, PrimFunc, decl_buffer
 
 from colt.tvm.programs.naming import buffers_of, substituted, with_block
-from colt.tvm.programs.nests import PlainNest, nests_of, with_nests
+from colt.tvm.programs.nests import PlainNest, covers, element, mentions, nests_of, with_nests
 from colt.util.text import distinct_names
 
 _SPATIAL, _REDUCE = 0, 2
@@ -54,30 +53,14 @@ def _term(nest: PlainNest) -> Any:
     if block.init is not None or not isinstance(store, BufferStore) or not isinstance(store.value, Add):
         return None
     axes = [var.var for var in block.iter_vars]
-    if not _covers(store, nest) or len(store.indices) == len(axes):
+    if not covers(store, nest) or len(store.indices) == len(axes):
         return None
     for own, term in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
         if isinstance(own, tvm.ir.TensorLoad) and own.source.same_as(store.buffer):
             same = all(a.same_as(b) for a, b in zip(own.indices, store.indices, strict=True))
-            if same and not _loads(term, store.buffer):
+            if same and not mentions(term, store.buffer):
                 return term
     return None
-
-
-def _covers(store: Any, nest: PlainNest) -> bool:
-    """Whether the store goes through its whole buffer, each dimension along an axis of its own."""
-    extents = {var.var: int(var.dom.extent) for var in nest.block.iter_vars}
-    indices = list(store.indices)
-    if not all(isinstance(index, tvm.ir.Var) and index in extents for index in indices):
-        return False
-    whole = [extents[index] for index in indices] == [int(extent) for extent in store.buffer.ty.shape]
-    return whole and len(set(indices)) == len(indices)
-
-
-def _loads(node: Any, buffer: Any) -> bool:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(node, (tvm.ir.Var, lambda var: found.append(var) if var.same_as(buffer) else None))
-    return bool(found)
 
 
 def _initial_value(before: Any, nest: PlainNest) -> Any:
@@ -89,7 +72,7 @@ def _initial_value(before: Any, nest: PlainNest) -> Any:
     constant = isinstance(store.value, FloatImm | IntImm)
     only = len(store.indices) == len(setting.block.iter_vars)
     same = store.buffer.same_as(nest.block.body.buffer)
-    return store.value if constant and only and same and _covers(store, setting) else None
+    return store.value if constant and only and same and covers(store, setting) else None
 
 
 def _reduction(nest: PlainNest, target: Any, term: Any, initial: Any) -> Any:
@@ -101,7 +84,7 @@ def _reduction(nest: PlainNest, target: Any, term: Any, initial: Any) -> Any:
         block,
         iter_vars=axes,
         reads=[region for region in block.reads if not region.source.same_as(store.buffer)],
-        writes=[_element(target, store.indices)],
+        writes=[element(target, store.indices)],
         name_hint=str(block.name_hint),
         body=BufferStore(target, load + term, store.indices),
         init=BufferStore(target, initial, store.indices),
@@ -122,17 +105,11 @@ def _addition(nest: PlainNest, total: Any) -> Any:
     new = with_block(
         block,
         iter_vars=[IterVar(var.dom, fresh[var.var], _SPATIAL) for var, _ in kept],
-        reads=[_element(total, indices)],
-        writes=[_element(store.buffer, indices)],
+        reads=[element(total, indices)],
+        writes=[element(store.buffer, indices)],
         name_hint=f"{block.name_hint}_add",
         body=BufferStore(store.buffer, value, indices),
         init=None,
     )
     nested = nest.around(SBlockRealize([value for _, value in kept], True, new), [value for _, value in kept])
     return substituted(nested, loops)
-
-
-def _element(buffer: Any, indices: Any) -> Any:
-    return tirx.BufferRegion(
-        buffer, [tvm.ir.Range.from_min_extent(index, IntImm(str(index.ty), 1)) for index in indices]
-    )

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tvm
+import tvm_ffi
+from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import Evaluate, For, ForKind, IntImm, PrimFunc, SeqStmt
 
@@ -89,3 +92,27 @@ def is_plain_loop(loop: Any) -> bool:
 def is_block(stmt: Any) -> bool:
     """Whether the statement is a block without axes."""
     return isinstance(stmt, SBlockRealize) and not list(stmt.iter_values) and isinstance(stmt.block, SBlock)
+
+
+def covers(store: Any, nest: PlainNest) -> bool:
+    """Whether the store goes through its whole buffer, each dimension along an axis of its own."""
+    extents = {var.var: int(var.dom.extent) for var in nest.block.iter_vars}
+    indices = list(store.indices)
+    if not all(isinstance(index, tvm.ir.Var) and index in extents for index in indices):
+        return False
+    whole = [extents[index] for index in indices] == [int(extent) for extent in store.buffer.ty.shape]
+    return whole and len(set(indices)) == len(indices)
+
+
+def mentions(node: Any, buffer: Any) -> bool:
+    """Whether the buffer occurs in the node."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(node, (tvm.ir.Var, lambda var: found.append(var) if var.same_as(buffer) else None))
+    return bool(found)
+
+
+def element(buffer: Any, indices: Any) -> Any:
+    """The region that is this one element."""
+    return tirx.BufferRegion(
+        buffer, [tvm.ir.Range.from_min_extent(index, IntImm(str(index.ty), 1)) for index in indices]
+    )

@@ -17,8 +17,16 @@ from colt.tvm.programs.accumulation import sums_apart
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.rows import rows_apart
+from colt.tvm.programs.versions import versions_apart
 
-_STEPS: tuple[Callable[[PrimFunc], PrimFunc], ...] = (without_nothing, named_apart, sums_apart, rows_apart, named_apart)
+_STEPS: tuple[Callable[[PrimFunc], PrimFunc], ...] = (
+    without_nothing,
+    named_apart,
+    sums_apart,
+    versions_apart,
+    rows_apart,
+    named_apart,
+)
 
 
 def normal_form(func: PrimFunc) -> Any:

@@ -16,7 +16,7 @@ from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.programs import workloads
-from colt.tvm.programs.arguments import Argument, min_bytes_of
+from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
@@ -126,6 +126,8 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     require_tunable(func, name)
     module = module_of_function(normal_form(func))
     arguments = arguments_of(module["main"])
+    if all(argument.role is Role.INPUT for argument in arguments):
+        raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
     return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments))
 
 
