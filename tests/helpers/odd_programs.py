@@ -218,6 +218,15 @@ def updated_twice(
             C[vi, vj] = T.max(C[vi, vj], T.float32(0))
 
 
+@T.prim_func(s_tir=True)
+def in_steps(A: T.Buffer((64, 48), "float32"), B: T.Buffer((64, 48), "float32")):
+    with T.sblock("B"):
+        for i in range(64):
+            for j in T.serial(0, 48, step=2):
+                B[i, j] = A[i, j]
+                B[i, j + 1] = B[i, j] + A[i, j + 1]
+
+
 def placeholders_of_one_name() -> Any:
     a, b = te.placeholder((32, 48)), te.placeholder((48, 32))
     k = te.reduce_axis((0, 48))
@@ -253,6 +262,7 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "one_sum": (one_sum, lambda a, total: [a, np.tril(a).sum()[None]]),
     "updated_twice": (updated_twice, lambda a, b, bias, c: [a, b, bias, np.maximum(a @ b + bias, 0)]),
     "foreign": (foreign(), lambda a, b: [a, np.argsort(a, 1, kind="stable").astype("float32")]),
+    "in_steps": (in_steps, lambda a, b: [a, np.cumsum(a.reshape(64, 24, 2), 2).reshape(64, 48)]),
     "blocks_of_one_name": (blocks_of_one_name, lambda a, b: [a, 2 * a + 1]),
     "a_block_called_root": (a_block_called_root, lambda a, b: [a, 2 * a]),
     "placeholders_of_one_name": (placeholders_of_one_name(), lambda a, b, c: [a, b, a @ b]),

@@ -9,6 +9,7 @@ from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, Evaluate, For, IntImm, PrimFunc, SeqStmt
 
 from colt.tvm.programs.naming import substituted, with_block
+from colt.tvm.programs.nests import around
 
 _REDUCE = 2
 
@@ -91,5 +92,5 @@ def _initial_value(loop: Any) -> Any:
     found: Any = SBlockRealize([value for _, value in kept], realize.predicate, bare)
     for one in reversed(loops):
         if one.loop_var not in over:
-            found = For(one.loop_var, one.min, one.extent, one.kind, found)
+            found = around(one, found)
     return found

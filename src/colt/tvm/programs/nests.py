@@ -70,7 +70,7 @@ class PlainNest:
         found = realize
         for loop in reversed(self.loops):
             if any(value.same_as(loop.loop_var) for value in kept):
-                found = For(loop.loop_var, loop.min, loop.extent, loop.kind, found)
+                found = around(loop, found)
         return found
 
 
@@ -83,8 +83,16 @@ def chain(stmt: Any) -> list[Any]:
     return loops
 
 
+def around(loop: Any, body: Any) -> Any:
+    """The loop with another body."""
+    start = (loop.loop_var, loop.min, loop.extent, loop.kind)
+    return For(*start, body, loop.thread_binding, loop.annotations, loop.step)
+
+
 def is_plain_loop(loop: Any) -> bool:
-    """Whether the loop is serial, from 0, of a constant extent."""
+    """Whether the loop is serial, from 0, in steps of 1, of a constant extent."""
+    if loop.step is not None and not (isinstance(loop.step, IntImm) and int(loop.step) == 1):
+        return False
     constant = isinstance(loop.extent, IntImm) and isinstance(loop.min, IntImm) and int(loop.min) == 0
     return constant and int(loop.kind) == int(ForKind.SERIAL)
 

@@ -21,7 +21,7 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, BufferType, For, IfThenElse, IntImm, IterVar, PrimFunc
 
 from colt.tvm.programs.naming import substituted
-from colt.tvm.programs.nests import chain, is_block, is_plain_loop, nests_of, sequence, statements, with_nests
+from colt.tvm.programs.nests import around, chain, is_block, is_plain_loop, nests_of, sequence, statements, with_nests
 
 _SPATIAL, _REDUCE = 0, 2
 
@@ -92,7 +92,7 @@ def _rewritten(part: Any) -> Any:
     body = loops[-1].body if initial is None else rest
     for loop in reversed(loops):
         if not any(loop.same_as(one) for one in independent):
-            body = For(loop.loop_var, loop.min, loop.extent, loop.kind, body)
+            body = around(loop, body)
     body = body if initial is None else sequence([initial, body])
     return _block(name or lowered.name or "rows", independent, accesses, lowered.buffers, body)
 
@@ -251,7 +251,7 @@ def _block(name: str, independent: Sequence[Any], accesses: _Accesses, buffers: 
     )
     found: Any = SBlockRealize([one.loop_var for one in independent], True, block)
     for one in reversed(independent):
-        found = For(one.loop_var, one.min, one.extent, one.kind, found)
+        found = around(one, found)
     return found
 
 
