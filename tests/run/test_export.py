@@ -10,7 +10,7 @@ import pytest
 
 from colt.errors import InputError
 from colt.run.export import export_kernel, loading_lines
-from colt.store.receipt import Receipt, load_receipt
+from colt.store.receipt import Receipt, TensorShape, load_receipt
 from colt.tvm.programs.export import is_loadable, load_module
 
 RECEIPT = Path(__file__).parents[1] / "store" / "receipts" / "schema-1-first.json"
@@ -51,3 +51,21 @@ def test_a_library_that_kills_whoever_loads_it_is_not_loadable(tmp_path: Path) -
 def test_what_is_no_module_is_refused(content: bytes) -> None:
     with pytest.raises(InputError):
         load_module(content)
+
+
+NAMES = ["model.layers.0.weight", "in", "np", "tvm", "print", "kernel", "x", "x", "x_1", "", "0a", "best.v0", "ﬁ", "fi"]
+
+
+def test_the_lines_have_names_of_their_own(receipt: Receipt) -> None:
+    """They run for every name that a program may have, and pass the arguments in order."""
+    arguments = tuple(TensorShape(name=name, shape=(2,), dtype="float32", role="inout") for name in NAMES)
+    odd = msgspec.structs.replace(receipt, workload=msgspec.structs.replace(receipt.workload, arguments=arguments))
+    lines = loading_lines(Path('a "b".so'), odd).splitlines()
+    assert 'load_module("a \\"b\\".so")' in "\n".join(lines)
+    passed: list[list[str]] = []
+    made = (f"{line.split(' = ')[0]} = {number}" for number, line in enumerate(lines[4:18]))
+    code = "\n".join([*made, *lines[18:]]).replace(".numpy()", "")
+    exec(code, {"kernel": lambda *given: passed.append(list(given)), "print": lambda value: None})
+    assert passed == [list(range(len(NAMES)))]
+    assert "model_layers_0_weight = tvm" in lines[4]
+    assert lines[4].endswith("# inout, model.layers.0.weight")

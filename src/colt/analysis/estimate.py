@@ -72,6 +72,8 @@ WAYS = 8
 """Lines of one set of a cache."""
 LAUNCH_US = 4.0
 """Microseconds to start a parallel loop on all threads."""
+LEAST_US = 1e-6
+"""The prediction for a program of which the model sees nothing, such as a call of foreign code."""
 OVERLAP = 0.07
 """The share of the smaller of compute and memory time that the larger does not hide."""
 
@@ -116,7 +118,7 @@ class Cost:
 
 def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
     """Predicted latency in microseconds of the sketch with these values."""
-    return sum(cost(nest, machine).total_us for nest in instantiate(skeleton, values))
+    return max(LEAST_US, sum(cost(nest, machine).total_us for nest in instantiate(skeleton, values)))
 
 
 def cost(nest: Nest, machine: Machine) -> Cost:

@@ -23,6 +23,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.store.receipt import load_receipt
 
     receipt = load_receipt(Path(given.run))
+    lines = loading_lines(Path(given.output), receipt)  # before anything is written
     output = export_kernel(Path(given.run), receipt, Path(given.output))
-    print(f"wrote {output}; load and call it so:\n\n{loading_lines(output, receipt)}")
+    print(f"wrote {output}; load and call it so:\n\n{lines}")
     return OK

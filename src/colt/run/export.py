@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from colt.errors import InputError
 from colt.store.directory import KERNEL, KERNEL_OBJECTS, WINNER, read_file
 from colt.store.receipt import Receipt
+from colt.util.text import variable_names
 
 
 def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
@@ -62,26 +64,40 @@ def _copy(source: Path, target: Path) -> None:
         raise InputError(f"{target} cannot be written: {error.strerror or error}") from None
 
 
+_OWN_NAMES = ("os", "np", "tvm", "ml_dtypes", "kernel", "print")
+"""What the printed lines call things of theirs."""
+
+
 def loading_lines(library: Path, receipt: Receipt) -> str:
-    """Python that loads the library and calls it with arrays of the right shapes."""
+    """Python that loads the library and calls it with arrays of the right shapes.
+
+    An argument whose name is not free for a Python variable goes by another; a comment has its own.
+
+    Raises
+    ------
+    InputError
+        The receipt is not one that a run writes.
+    """
+    arguments = receipt.workload.arguments
+    for argument in arguments:
+        if not argument.name.isprintable() or not argument.dtype.isidentifier() or not argument.role.isprintable():
+            raise InputError(f"the receipt's argument {argument.name!r} is not one that a run writes")
     lines = [
         "import os",
         f'os.environ.setdefault("TVM_NUM_THREADS", "{receipt.threads}")  # TVM would use half of the cores',
         "import numpy as np, tvm",
-        f'kernel = tvm.runtime.load_module("{library}")["main"]',
+        f'kernel = tvm.runtime.load_module({json.dumps(str(library), ensure_ascii=False)})["main"]',
     ]
-    names: list[str] = []
-    for argument in receipt.workload.arguments:
-        if not argument.name.isidentifier() or not argument.dtype.isidentifier() or not argument.role.isprintable():
-            raise InputError(f"the receipt's argument {argument.name!r} is not one that a run writes")
-        fill = f'np.zeros({argument.shape}, "{argument.dtype}")'
-        if argument.dtype == "bfloat16":
-            fill = f"np.zeros({argument.shape}, ml_dtypes.bfloat16)"
-        names.append(argument.name)
-        lines.append(f"{argument.name} = tvm.runtime.tensor({fill})  # {argument.role}")
-    if any(argument.dtype == "bfloat16" for argument in receipt.workload.arguments):
+    if any(argument.dtype == "bfloat16" for argument in arguments):
         lines.insert(2, "import ml_dtypes")
-    lines.append(f"kernel({', '.join(names)})")
-    outputs = [argument.name for argument in receipt.workload.arguments if argument.role != "input"]
-    lines += [f"print({name}.numpy())" for name in outputs]
+    variables = variable_names([argument.name for argument in arguments], _OWN_NAMES)
+    for argument, variable in zip(arguments, variables, strict=True):
+        dtype = "ml_dtypes.bfloat16" if argument.dtype == "bfloat16" else f'"{argument.dtype}"'
+        own = "" if variable == argument.name else f", {argument.name}"
+        zeros = f"np.zeros({argument.shape}, {dtype})"
+        lines.append(f"{variable} = tvm.runtime.tensor({zeros})  # {argument.role}{own}")
+    lines.append(f"kernel({', '.join(variables)})")
+    for argument, variable in zip(arguments, variables, strict=True):
+        if argument.role != "input":
+            lines.append(f"print({variable}.numpy())")
     return "\n".join(lines)

@@ -1,9 +1,12 @@
-"""Names that were misspelt, and errors of other libraries in one line."""
+"""Names that were misspelt, names for variables, and errors of other libraries in one line."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import keyword
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 80
 """Characters of a wrong name that are compared."""
@@ -23,3 +26,32 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def distinct_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """The names, in order; one that is taken or came before gets the first number that makes it new."""
+    used = set(taken)
+    kept = used.union(wanted)
+    found: list[str] = []
+    for name in wanted:
+        chosen, number = name, 0
+        while chosen in used or (number and chosen in kept):
+            number += 1
+            chosen = f"{name}_{number}"
+        used.add(chosen)
+        found.append(chosen)
+    return found
+
+
+def variable_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """Different Python variables that look like the names, in order; none is a keyword or ``taken``."""
+    return distinct_names(list(map(_variable, wanted)), taken)
+
+
+def _variable(name: str) -> str:
+    plain = re.sub(r"\W", "_", unicodedata.normalize("NFKC", name))  # as Python reads identifiers
+    if not plain.isidentifier():
+        plain = f"_{plain}"
+    if not plain.isidentifier():
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", plain)
+    return f"{plain}_" if keyword.iskeyword(plain) else plain

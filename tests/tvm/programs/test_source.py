@@ -265,6 +265,20 @@ def test_the_missing_s_tir_is_hinted_at(write):
     assert "lacks s_tir=True" in refusal(write(ADD.format(name="add").replace("(s_tir=True)", "")))
 
 
+@pytest.mark.parametrize(
+    ("body", "today"),
+    [
+        ("from tvm.script import tir", "from tvm.script import tirx as T"),
+        ("import tvm.tir", "from tvm import tirx"),
+        ("x = tvm.tir.const(1)", "from tvm import tirx"),
+        (ADD.format(name="add").replace("sblock", "block"), "T.sblock, under @T.prim_func(s_tir=True)"),
+        ("te.create_schedule(None)", "te.create_prim_func"),
+    ],
+)
+def test_old_spellings_are_hinted_at(write, body, today):
+    assert today in refusal(write(body))
+
+
 def test_an_error_in_the_function_is_shown(write):
     path = write("def broken():\n    return 1 / 0")
     message = refusal(f"{path}:broken")

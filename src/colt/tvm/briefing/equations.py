@@ -13,7 +13,7 @@ import tvm
 from tvm import s_tir, tirx
 from tvm_ffi import structural_walk
 
-from colt.tvm.programs.program import arguments_of
+from colt.tvm.programs.roles import arguments_of
 from colt.tvm.space.variables import variables
 
 _SYMBOLS: dict[str, tuple[str, int]] = {

@@ -1,4 +1,4 @@
-"""Programs as TVM holds them: making one from tensor expressions, and reading off its arguments."""
+"""Programs as TVM holds them: making one from tensor expressions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import tvm
-from tvm import s_tir, te
+from tvm import te
 from tvm.tirx import PrimFunc
-from tvm_ffi import structural_hash, structural_walk
-
-from colt.tvm.programs.arguments import Argument, Role
+from tvm_ffi import structural_hash
 
 
 def module_of_tensors(tensors: Sequence[Any]) -> tvm.IRModule:
@@ -26,36 +24,3 @@ def module_of_function(func: PrimFunc) -> tvm.IRModule:
 def fingerprint(module: tvm.IRModule) -> str:
     """Identifies a program by its structure: 16 hexadecimal digits, the same in every process."""
     return f"{int(structural_hash(module)):016x}"
-
-
-def arguments_of(func: PrimFunc) -> tuple[Argument, ...]:
-    """The arguments of a function made of blocks, all of whose parameters are tensors of constant shape.
-
-    An argument is INOUT if the first block that writes it, or one before, also reads it.
-    """
-    roles = _roles(func)
-    return tuple(
-        Argument(
-            name=str(param.name),
-            shape=tuple(int(extent) for extent in param.ty.shape),
-            dtype=str(param.ty.dtype),
-            role=roles.get(param, Role.INPUT),
-        )
-        for param in func.params
-    )
-
-
-def _roles(func: PrimFunc) -> dict[Any, Role]:
-    """The roles of the buffers that blocks touch, found in program order."""
-    roles: dict[Any, Role] = {}
-
-    def enter_block(block: Any) -> None:
-        for region in block.reads:  # a reduction that initialises its own sum does not list it here
-            roles.setdefault(region.source, Role.INPUT)
-        for region in block.writes:
-            role = roles.setdefault(region.source, Role.OUTPUT)
-            if role is Role.INPUT:
-                roles[region.source] = Role.INOUT
-
-    structural_walk(func.body, (s_tir.SBlock, enter_block), order="pre")
-    return roles

@@ -16,8 +16,10 @@ from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.programs import workloads
-from colt.tvm.programs.arguments import Argument, min_bytes_of
-from colt.tvm.programs.program import arguments_of, module_of_function
+from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
+from colt.tvm.programs.normal import normal_form
+from colt.tvm.programs.program import module_of_function
+from colt.tvm.programs.roles import arguments_of
 from colt.tvm.programs.user_file import load_from_file
 from colt.tvm.programs.workloads.base import Array, Workload
 from colt.tvm.space.tunable import require_tunable
@@ -122,8 +124,10 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     func = _only_function(source)
     name = name or str(func.attrs.get("global_symbol", "main"))
     require_tunable(func, name)
-    module = module_of_function(func)
+    module = module_of_function(normal_form(func))
     arguments = arguments_of(module["main"])
+    if all(argument.role is Role.INPUT for argument in arguments):
+        raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
     return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments))
 
 

@@ -25,6 +25,21 @@ from colt.util.streams import stdout_to_stderr
 _EXPECTED = "a PrimFunc, an IRModule, or a function without required arguments that returns one of these"
 _numbers = itertools.count()
 
+_HINTS = (
+    ("SBlockRealize", "Perhaps @T.prim_func lacks s_tir=True, which T.sblock needs"),
+    (
+        r"'tir'|tvm\.(script\.)?tir\b",
+        "That is the spelling of an older TVM. Today: from tvm.script import tirx as T, from tvm import tirx",
+    ),
+    (
+        r"no attribute '(block|block_attr)'",
+        "That is the spelling of an older TVM. Today: T.sblock, under @T.prim_func(s_tir=True)",
+    ),
+    ("'create_schedule'", "Older TVM's te schedules are gone. Give the program itself: te.create_prim_func([...])"),
+    ("'arith'", "That is the spelling of an older TVM. Today: tvm.sym"),
+)
+"""What to say about an error whose text has the pattern."""
+
 
 def load_from_file(path: Path, attribute: str | None) -> Any:
     """The PrimFunc or IRModule that ``attribute`` of the file is or returns; if not named, the only one it defines.
@@ -168,8 +183,8 @@ def _summary(error: BaseException, message: str) -> str:
     if isinstance(error, SyntaxError):
         return f"{_type_name(error)}: {error.msg}"
     first = re.split(r"\n\s*--> ", message)[0].removeprefix("error: ").strip()
-    hint = "\n    Perhaps @T.prim_func lacks s_tir=True, which T.sblock needs" if "SBlockRealize" in message else ""
-    return f"{_type_name(error)}: {first}{hint}"
+    hint = next((told for pattern, told in _HINTS if re.search(pattern, message)), None)
+    return f"{_type_name(error)}: {first}" + (f"\n    {hint}" if hint else "")
 
 
 def _line_of(path: Path, error: BaseException, message: str) -> int | None:

@@ -9,6 +9,8 @@ from typing import Any
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 from tvm.s_tir.schedule.analysis import has_block
+from tvm.tirx import For, IntImm
+from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.devices.host import cpu_intrinsics
@@ -16,6 +18,7 @@ from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
 from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
 
 _PLACING = "RandomComputeLocation"
+_NO_DYNAMIC_LOOPS = "DisallowDynamicLoop"
 
 Complete = Callable[[Any], tuple[Any, tuple[str, ...]]]
 
@@ -67,7 +70,19 @@ def _context(mod: Any, target: Any, seed: int, **rules: Any) -> Any:
 def _defaults(mod: Any, target: Any, seed: int) -> tuple[list[Any], tuple[Any, ...]]:
     """The target's schedule rules and post-processors. The context is not kept: it is a reference cycle in C++."""
     generator = _context(mod, target, seed).space_generator
-    return list(generator.sch_rules or ()), tuple(generator.postprocs or ())
+    postprocs = tuple(generator.postprocs or ())
+    if _has_dynamic_loops(mod):  # it is to refuse those that a schedule makes, not the program's own
+        postprocs = tuple(one for one in postprocs if type(one).__name__ != _NO_DYNAMIC_LOOPS)
+    return list(generator.sch_rules or ()), postprocs
+
+
+def _has_dynamic_loops(mod: Any) -> bool:
+    """Whether the program has loops that do not turn a constant number of times."""
+    found: list[Any] = []
+    structural_walk(
+        mod["main"].body, (For, lambda loop: None if isinstance(loop.extent, IntImm) else found.append(loop))
+    )
+    return bool(found)
 
 
 def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crashes) -> list[Any]:

@@ -10,7 +10,7 @@ from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.programs.arguments import DTYPE_BYTES, Role
-from colt.tvm.programs.program import arguments_of
+from colt.tvm.programs.roles import arguments_of
 
 _SCHEDULED_LOOPS = {
     int(ForKind.PARALLEL): "parallel",
@@ -75,5 +75,5 @@ def _require_unscheduled_blocks(func: PrimFunc, name: str) -> None:
     structural_walk(func.body, [(For, visit_loop), (s_tir.SBlock, visit_block)])
     if scheduled:
         raise InputError(f"{name} is already scheduled: {scheduled[0]}; give the program with plain loops")
-    if not set(blocks) - {"root"}:
+    if len(blocks) < 2 and not set(blocks) - {"root"}:
         raise InputError(f"{name} has no blocks to schedule; wrap each computation in T.sblock, or write it with te")

@@ -54,7 +54,7 @@ class Workload(Generic[ShapeT]):
 
     def arguments(self, size: str | ShapeT) -> tuple[Argument, ...]:
         """Inputs, then the output."""
-        from colt.tvm.programs.program import arguments_of  # this module stays free of TVM
+        from colt.tvm.programs.roles import arguments_of  # this module stays free of TVM
 
         return arguments_of(self.build(size)["main"])
 

@@ -1,0 +1,115 @@
+"""Sums added to what their result held before: ``C[i, j] = C[i, j] + A[i, k] * B[k, j]`` for all k.
+
+Schedule rules know a reduction by its initial value, which this has not. It is the same as a sum from zero, added to
+the result once: the order of the terms changes, as in every tiled sum. If a block before it sets the result to one
+value, the two are a plain reduction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import tirx
+from tvm.s_tir.stmt import SBlockRealize
+from tvm.tirx import Add, BufferStore, FloatImm, IntImm, IterVar, PrimFunc, decl_buffer
+
+from colt.tvm.programs.naming import buffers_of, substituted, with_block
+from colt.tvm.programs.nests import PlainNest, covers, element, mentions, nests_of, with_nests
+from colt.util.text import distinct_names
+
+_SPATIAL, _REDUCE = 0, 2
+
+
+def sums_apart(func: PrimFunc) -> PrimFunc:
+    """The function with such sums as a reduction and an addition; ``func`` itself if it has none."""
+    nests: list[Any] = []
+    sums: list[Any] = []
+    names = [str(buffer.name) for buffer in buffers_of(func)]
+    changed = False
+    for stmt in nests_of(func):
+        nest = PlainNest.of(stmt)
+        term = None if nest is None else _term(nest)
+        if nest is None or term is None:
+            nests.append(stmt)
+            continue
+        changed = True
+        initial = _initial_value(nests[-1], nest) if nests else None
+        if initial is not None:
+            nests[-1] = _reduction(nest, nest.block.body.buffer, term, initial)
+            continue
+        target = nest.block.body.buffer
+        name = distinct_names([f"{target.name}_sum"], [*names, *(str(one.name) for one in sums)])[0]
+        total = decl_buffer(target.ty.shape, str(target.ty.dtype), name)
+        sums.append(total)
+        zero = tirx.const(0, str(target.ty.dtype))
+        nests += [_reduction(nest, total, term, zero), _addition(nest, total)]
+    return with_nests(func, nests, sums) if changed else func
+
+
+def _term(nest: PlainNest) -> Any:
+    """What the block adds to its result; ``None`` if it does anything else."""
+    block, store = nest.block, nest.block.body
+    if block.init is not None or not isinstance(store, BufferStore) or not isinstance(store.value, Add):
+        return None
+    axes = [var.var for var in block.iter_vars]
+    if not covers(store, nest) or len(store.indices) == len(axes):
+        return None
+    for own, term in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
+        if isinstance(own, tvm.ir.TensorLoad) and own.source.same_as(store.buffer):
+            same = all(a.same_as(b) for a, b in zip(own.indices, store.indices, strict=True))
+            if same and not mentions(term, store.buffer):
+                return term
+    return None
+
+
+def _initial_value(before: Any, nest: PlainNest) -> Any:
+    """The one value that the statement before sets the whole result to; ``None`` if it does not."""
+    setting = PlainNest.of(before)
+    if setting is None or setting.block.init is not None or not isinstance(setting.block.body, BufferStore):
+        return None
+    store = setting.block.body
+    constant = isinstance(store.value, FloatImm | IntImm)
+    only = len(store.indices) == len(setting.block.iter_vars)
+    same = store.buffer.same_as(nest.block.body.buffer)
+    return store.value if constant and only and same and covers(store, setting) else None
+
+
+def _reduction(nest: PlainNest, target: Any, term: Any, initial: Any) -> Any:
+    block, store = nest.block, nest.block.body
+    kinds = [_SPATIAL if any(var.var.same_as(index) for index in store.indices) else _REDUCE for var in block.iter_vars]
+    axes = [IterVar(var.dom, var.var, kind) for var, kind in zip(block.iter_vars, kinds, strict=True)]
+    load = tirx.BufferLoad(target, store.indices)
+    new = with_block(
+        block,
+        iter_vars=axes,
+        reads=[region for region in block.reads if not region.source.same_as(store.buffer)],
+        writes=[element(target, store.indices)],
+        name_hint=str(block.name_hint),
+        body=BufferStore(target, load + term, store.indices),
+        init=BufferStore(target, initial, store.indices),
+    )
+    return nest.around(SBlockRealize(nest.realize.iter_values, True, new), list(nest.realize.iter_values))
+
+
+def _addition(nest: PlainNest, total: Any) -> Any:
+    """The block that adds the sum to the result. The result's old value is not among its reads: TVM would take the
+    block for one that depends on itself."""
+    block, store = nest.block, nest.block.body
+    pairs = list(zip(block.iter_vars, nest.realize.iter_values, strict=True))
+    kept = [(var, value) for var, value in pairs if any(var.var.same_as(index) for index in store.indices)]
+    fresh = {var.var: tvm.ir.Var(str(var.var.name), var.var.ty) for var, _ in kept}
+    loops = {value: tvm.ir.Var(str(value.name), value.ty) for _, value in kept}
+    indices = [fresh[index] for index in store.indices]
+    value = tirx.BufferLoad(store.buffer, indices) + tirx.BufferLoad(total, indices)
+    new = with_block(
+        block,
+        iter_vars=[IterVar(var.dom, fresh[var.var], _SPATIAL) for var, _ in kept],
+        reads=[element(total, indices)],
+        writes=[element(store.buffer, indices)],
+        name_hint=f"{block.name_hint}_add",
+        body=BufferStore(store.buffer, value, indices),
+        init=None,
+    )
+    nested = nest.around(SBlockRealize([value for _, value in kept], True, new), [value for _, value in kept])
+    return substituted(nested, loops)

@@ -1,0 +1,88 @@
+"""Names inside a program: knobs are named after blocks, and buffers are told apart by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm.s_tir.stmt import SBlock, SBlockRealize
+from tvm.tirx import AllocBuffer, BufferType, PrimFunc
+
+from colt.util.text import distinct_names
+
+_ROOT = "root"
+
+
+def named_apart(func: PrimFunc) -> PrimFunc:
+    """The function with every block and every buffer named differently; ``func`` itself if they are already.
+
+    The first of several keeps the name, the others get a number. No block but the outermost is called ``root``, which
+    TVM takes for its own.
+    """
+    renamed = _blocks_apart(func)
+    return _buffers_apart(renamed)
+
+
+def _blocks_apart(func: PrimFunc) -> PrimFunc:
+    if not isinstance(func.body, SBlockRealize):
+        return func
+    outer, blocks = func.body.block, list[Any]()
+    tvm_ffi.structural_walk(outer.body, (SBlock, lambda block: blocks.append(block)), order="pre")
+    names = [str(block.name_hint) for block in blocks]
+    chosen = distinct_names([_shown(name) or "block" for name in names], {_ROOT, str(outer.name_hint)})
+    if names == chosen:
+        return func
+    order = iter(chosen)
+
+    def rename(block: Any, mutator: Any) -> Any:
+        name = next(order)
+        return with_block(mutator.default_mutate(block), name_hint=name)
+
+    block = with_block(outer, body=tvm_ffi.structural_mutate(outer.body, (SBlock, rename)))
+    return func.with_body(SBlockRealize(func.body.iter_values, func.body.predicate, block))
+
+
+def _shown(name: str) -> str:
+    return "".join(character if character.isprintable() else "_" for character in name)
+
+
+def with_block(block: Any, **changes: Any) -> Any:
+    """The block with some of its fields replaced."""
+    fields = ("iter_vars", "reads", "writes", "name_hint", "body", "init", "alloc_buffers", "match_buffers")
+    given = {field: changes.get(field, getattr(block, field)) for field in (*fields, "annotations")}
+    return SBlock(**given)
+
+
+def buffers_of(func: PrimFunc) -> list[Any]:
+    """The parameters, then the buffers that are allocated or viewed, in program order."""
+    found: list[Any] = list(func.params)
+
+    def enter(block: Any) -> None:
+        found.extend(block.alloc_buffers)
+        found.extend(view.buffer for view in block.match_buffers)
+
+    def allocate(node: Any) -> None:
+        found.append(node.buffer)
+
+    tvm_ffi.structural_walk(func.body, ((SBlock, enter), (AllocBuffer, allocate)), order="pre")
+    return found
+
+
+def _buffers_apart(func: PrimFunc) -> PrimFunc:
+    buffers = [buffer for buffer in buffers_of(func) if isinstance(buffer.ty, BufferType)]
+    names = [str(buffer.name) for buffer in buffers]
+    chosen = distinct_names([_shown(name) or "buffer" for name in names])
+    if chosen == names:
+        return func
+    changed = {
+        buffer: tvm.ir.Var(name, buffer.ty)
+        for buffer, name in zip(buffers, chosen, strict=True)
+        if str(buffer.name) != name
+    }
+    return substituted(func, changed)
+
+
+def substituted(node: Any, changed: dict[Any, Any]) -> Any:
+    """``node`` with variables, buffers among them, replaced wherever they occur."""
+    return tvm_ffi.structural_map(node, (tvm.ir.Var, lambda var: changed.get(var, var)))

@@ -1,0 +1,90 @@
+"""Programs in odd forms: they compute the same in the form that is tuned, and every sketch of it does, too."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import tvm
+
+from colt.analysis.estimate import Machine, estimate_us
+from colt.errors import InputError
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.arguments import Role
+from colt.tvm.programs.normal import normal_form
+from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
+from tests.helpers.odd_programs import ODD, all_over_nothing, arguments_for
+
+SERIAL = {"one_long_scan", "one_sum", "foreign"}
+"""Nothing of it can run in parallel."""
+MACHINE = Machine(512, 32, 2, 100.0, 1 << 15, 1 << 20, 1 << 25, 20.0)
+
+
+def computed(module: Any, name: str) -> list[np.ndarray]:
+    given = [tvm.runtime.tensor(array) for array in arguments_for(name)]
+    tvm.tirx.build(module, target=resolve_target(None, 2))["main"](*given)
+    return [array.numpy() for array in given]
+
+
+def assert_right(module: Any, name: str) -> None:
+    for found, wanted in zip(computed(module, name), ODD[name][1](*arguments_for(name)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_normal_form_computes_the_same(name):
+    assert_right(load_program(ODD[name][0]).module, name)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_every_sketch_computes_the_same_and_can_be_estimated(name):
+    program = load_program(ODD[name][0])
+    space = TvmSpace.generated(program.module, resolve_target(None, 2))
+    assert len(space.sketches) >= 1
+    for sketch in space.sketches:
+        schedule = space.sample(random.Random(0), sketch)
+        assert_right(space.module(schedule), name)
+        assert estimate_us(space.skeleton(schedule), schedule.values, MACHINE) > 0
+
+
+@pytest.mark.parametrize("name", sorted(set(ODD) - SERIAL - {"sum_of_nothing"}))
+def test_the_first_sketch_runs_in_parallel(name):
+    program = load_program(ODD[name][0])
+    space = TvmSpace.generated(program.module, resolve_target(None, 2))
+    text = space.module(space.sample(random.Random(0), space.sketches[0])).script()
+    assert "T.parallel(" in text
+
+
+@pytest.mark.parametrize("name", sorted(workloads.names()))
+def test_programs_in_order_stay_as_they_are(name):
+    function = workloads.get(name).build("small")["main"]
+    assert normal_form(function).same_as(function)
+
+
+def test_names_become_unique():
+    program = load_program(ODD["placeholders_of_one_name"][0])
+    assert [argument.name for argument in program.arguments] == ["placeholder", "placeholder_1", "compute"]
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    {
+        "foreign": (Role.INOUT, Role.INOUT),
+        "one_block": (Role.INPUT, Role.OUTPUT, Role.OUTPUT),
+        "accumulated": (Role.INPUT, Role.INPUT, Role.INOUT),
+        "initialised_apart": (Role.INPUT, Role.INPUT, Role.OUTPUT),
+        "in_place": (Role.INPUT, Role.INOUT),
+        "triangle": (Role.INPUT, Role.INPUT, Role.OUTPUT),
+    }.items(),
+)
+def test_roles_are_what_is_accessed(name, roles):
+    assert tuple(argument.role for argument in load_program(ODD[name][0]).arguments) == roles
+
+
+def test_a_program_over_nothing_is_refused():
+    with pytest.raises(InputError, match="computes nothing"):
+        load_program(all_over_nothing)
