@@ -20,7 +20,7 @@ from colt.run.context import Run
 from colt.run.finish import Result, finish
 from colt.run.scheduler import next_task
 from colt.run.task import Task
-from colt.run.verify import check_leader, confirm_roofline
+from colt.run.verify import check_leader, confirm_roofline, form_to_tune
 from colt.search.types import Trial
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
@@ -66,7 +66,7 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
     with run.watch("starting"):
         tasks = [
-            Task(run, program, strategy, number, name)
+            Task(run, form_to_tune(run, program), strategy, number, name)
             for number, (name, program) in enumerate(zip(names, programs, strict=True))
         ]
     for task in tasks:

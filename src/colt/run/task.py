@@ -158,7 +158,7 @@ class Task:
         """Write the untuned program, and from here on MetaSchedule's database."""
         if (directory := run.directory_of(self.name)) is not None:
             with run.storing():
-                directory.write(PROGRAM, save_module(self.program.module))
+                directory.write(PROGRAM, save_module(self.program.given or self.program.module))
                 folder = directory.path
                 self._records = Records(folder / WORKLOADS, folder / RECORDS, self.program.module, run.plan.target)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from colt.measure.base import Limits, Measurement
 from colt.run.context import Run
 from colt.run.task import Task
 from colt.search.types import Trial
+from colt.tvm.programs.source import Program
 
 Candidate = TypeVar("Candidate")
 
@@ -35,6 +37,24 @@ def is_correct(run: Run, task: Task, trial: Trial) -> bool:
             task.tell_wrong(run, trial, found.message)
         trials.judge(trial.id, found)
     return found.ok
+
+
+def form_to_tune(run: Run, program: Program) -> Program:
+    """The program in its normal form, or as the user wrote it where that computes something else.
+
+    Schedules are compared with what is tuned, so that has to be compared with what the user wrote first. Raises
+    :class:`MeasureError` if the program does not run.
+    """
+    if program.given is None:
+        return program
+    found = run.measurer.verify(program.given, program.module, run.plan.seed, VERIFY_LIMITS)
+    if found.ok:
+        return program
+    run.note(
+        f"{program.name} is tuned as it is written: the form that more schedules can be made for computes something "
+        f"else on random inputs ({found.message})"
+    )
+    return replace(program, module=program.given, given=None)
 
 
 def check_leader(run: Run, task: Task, results: Sequence[Measurement]) -> None:

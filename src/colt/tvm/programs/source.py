@@ -46,6 +46,8 @@ class Program:
     size: str | None = None
     workload: Workload[Any] | None = field(default=None, repr=False)
     reference: Callable[[Sequence[Array]], Array] | None = field(default=None, repr=False)
+    given: Any = field(default=None, repr=False)
+    """The module as the user wrote it, if ``module`` is its normal form (:mod:`colt.tvm.programs.normal`)."""
 
 
 def why_no_roofline(program: Program) -> str | None:
@@ -124,11 +126,13 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     func = _only_function(source)
     name = name or str(func.attrs.get("global_symbol", "main"))
     require_tunable(func, name)
-    module = module_of_function(normal_form(func))
+    normal = normal_form(func)
+    module = module_of_function(normal)
     arguments = arguments_of(module["main"])
     if all(argument.role is Role.INPUT for argument in arguments):
         raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
-    return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments))
+    given = None if normal is func else module_of_function(func)
+    return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments), given=given)
 
 
 def _only_function(source: Any) -> PrimFunc:
