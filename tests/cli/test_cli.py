@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from colt.cli import main
+from colt.errors import Rejected
+from colt.tvm.space.space import TvmSpace
 from tests.helpers.command import colt, refused
 from tests.helpers.simulated_runs import measured_by, simulated
 
@@ -68,24 +71,20 @@ def test_a_receipt_of_another_schema_is_refused(run: Path, tmp_path: Path) -> No
 
 
 def test_a_program_that_no_rule_can_schedule_is_kept_and_the_reason_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "inplace.py").write_text(
-        "from tvm.script import tirx as T\n\n\n"
-        "@T.prim_func(s_tir=True)\n"
-        'def twice(A: T.Buffer((64, 64), "float32")):\n'
-        "    for i, j in T.grid(64, 64):\n"
-        '        with T.sblock("twice"):\n'
-        '            vi, vj = T.axis.remap("SS", [i, j])\n'
-        "            A[vi, vj] = A[vi, vj] * T.float32(2)\n"
-    )
+    def rejected(*rest: object) -> NoReturn:
+        raise Rejected("nothing fits")
+
+    for name in ("sample", "apply", "realise"):
+        monkeypatch.setattr(TvmSpace, name, rejected)
     monkeypatch.chdir(tmp_path)
     with measured_by(simulated()):
-        done = colt("tune", "inplace.py:twice", "--trials", "4", "--json")
+        done = colt("tune", own_program, "--trials", "4", "--json")
     assert done.returncode == 0, done.stderr
     receipt = json.loads(done.stdout)
     assert (receipt["best"], receipt["speedup"], receipt["trials"]["total"]) == (None, 1.0, 0)
-    assert any("no schedule of this program could be made" in message for message in receipt["messages"])
+    assert "no schedule of this program could be made: nothing fits" in receipt["messages"]
 
 
 def test_the_config_of_a_run_repeats_its_settings(
