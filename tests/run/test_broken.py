@@ -25,6 +25,8 @@ DIES = """
 import os, signal, sys
 from colt.world import recording
 from tests.helpers.simulated_runs import measured_by, simulated, tune_simulated
+
+pytestmark = pytest.mark.real  # runs are killed in processes of their own
 put, left = recording.RecordingWriter._put, int(sys.argv[3])
 
 def counted(self, *arguments):

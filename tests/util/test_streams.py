@@ -64,6 +64,8 @@ import atexit, ctypes, os, subprocess
 print("loaded")
 atexit.register(print, "at exit")
 from own import layer as inner
+
+pytestmark = pytest.mark.real  # terminals are those of processes of their own
 def layer():
     print("called")
     os.write(1, b"from a descriptor\\n")
