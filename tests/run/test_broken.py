@@ -21,12 +21,13 @@ from colt.util.files import LineFile
 from colt.world.parts import Parts, using
 from tests.helpers.simulated_runs import simulated
 
+pytestmark = pytest.mark.real  # runs are killed in processes of their own
+
 DIES = """
 import os, signal, sys
 from colt.world import recording
 from tests.helpers.simulated_runs import measured_by, simulated, tune_simulated
 
-pytestmark = pytest.mark.real  # runs are killed in processes of their own
 put, left = recording.RecordingWriter._put, int(sys.argv[3])
 
 def counted(self, *arguments):

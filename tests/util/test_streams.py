@@ -14,6 +14,8 @@ import pytest
 from colt.util.streams import ascii_json, stdout_to_stderr
 from tests.helpers.simulated_runs import tune_simulated
 
+pytestmark = pytest.mark.real  # terminals are those of processes of their own
+
 ASCII = {"PYTHONIOENCODING": "", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -65,7 +67,6 @@ print("loaded")
 atexit.register(print, "at exit")
 from own import layer as inner
 
-pytestmark = pytest.mark.real  # terminals are those of processes of their own
 def layer():
     print("called")
     os.write(1, b"from a descriptor\\n")
