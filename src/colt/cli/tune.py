@@ -15,6 +15,7 @@ from colt.cli.parser import add_declared
 from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
 from colt.util.declared import options_of
+from colt.util.files import read_file
 from colt.util.interrupt import PromptExit
 from colt.util.streams import print_json, stdout_to_stderr
 
@@ -86,7 +87,7 @@ def _search_table(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError

@@ -135,6 +135,8 @@ def test_what_is_probed_with_is_the_schema_of_real_replies(server: ChatServer) -
     assert server.asked[0].body["response_format"]["json_schema"]["schema"] == schema(COLOURS)
 
 
+@pytest.mark.alone
+@pytest.mark.real
 def test_an_interruption_waits_for_nobody(server: ChatServer) -> None:
     """Both servers' replies take longer than a test may."""
     server.always, server.slow_s = Part.SLOW, 600.0
