@@ -518,6 +518,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ch
 FAULTS = [Part.GARBAGE, Part.WELL, Part.NOT_FOUND, Part.WELL, Part.EMPTY, Part.UNKNOWN_KNOBS, Part.WELL, Part.NO_USAGE]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("parts", [[], FAULTS, [Part.UNAUTHORISED] * 50], ids=["well", "faults", "nobody"])
 def test_a_run_with_language_models_is_replayed_without_them(
     parts: list[Part],
@@ -543,6 +544,7 @@ def test_a_run_with_language_models_is_replayed_without_them(
         assert KEY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.real
 def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
     models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
 ) -> None:
