@@ -300,7 +300,7 @@ class _Reader:
 
 
 def _is_number(value: object) -> bool:
-    """Of those that TOML has: an integer or a finite decimal."""
+    """Whether it is a number that TOML has: an integer or a finite decimal."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (
         isinstance(value, Decimal) and value.is_finite()
     )

@@ -48,7 +48,7 @@ class _Line:
 
     def __init__(self, shared: SharedCalls) -> None:
         self.tickets: set[int] = set()
-        """Of calls under way."""
+        """The tickets of calls under way."""
         self.inbox: list[Call] = []
         self._shared = shared
 

@@ -27,7 +27,7 @@ ONCE_SECONDS = 15.0
 FAST_REPEAT_MS, SLOW_REPEAT_MS = 20.0, 200.0
 """How long either program runs at least for one figure: the latter beside an untuned program of a second or more."""
 RANKING_LIMITS = Limits(min_repeat_ms=5.0)
-"""Of timing the leaders in turn with each other. Many short rounds: each has a layout of memory of its own."""
+"""The limits of timing the leaders in turn. Many short rounds: each has a layout of memory of its own."""
 RANKING_ROUNDS = 5, 50
 """At least and at most."""
 COMPARISON_LIMITS = Limits(build_seconds=60.0)

@@ -58,7 +58,7 @@ class Replay:
     events: int
     """So many events are the same."""
     nodes: int
-    """Of the tree; 0 if the replay did not come to its end."""
+    """Nodes of the tree; 0 if the replay did not come to its end."""
     difference: str | None
     """The first one, in words."""
     warnings: tuple[str, ...]

@@ -86,7 +86,7 @@ def _loop(value: Expression, known: Known) -> Interval:
 
 
 def _within_range(value: Expression, known: Known) -> Interval | None:
-    """Of ``start + j`` where ``j`` counts from 0 to ``end - start``."""
+    """The interval of ``start + j``, where ``j`` counts from 0 to ``end - start``."""
     for start, counter in (value.parts, value.parts[::-1]):
         if counter.op == "loop" and counter.what in known.loops:
             least, extent = known.loops[counter.what]
