@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,27 +12,15 @@ import pytest
 
 import colt
 from colt import cli
+from tests.helpers.recorded import BENCH, RECORDINGS, RUNS, unpacked
 
 pytestmark = pytest.mark.real  # all of them take half a minute
-RECORDINGS = Path(__file__).parent / "recordings"
-BENCH = "bench"
-RUNS = sorted(
-    path.name.removesuffix(".tar.xz") for path in RECORDINGS.glob("*.tar.xz") if path.name != f"{BENCH}.tar.xz"
-)
-
 WORKLOADS = ("gemv", "column-logsumexp")
 BENCH_ARGUMENTS = ("--trials", "4", "--seeds", "1", "--threads", "1", "--peers", "numpy")
 """Those that the benchmark was run with."""
 TABLES = ("cells.csv", "trials.csv", "remeasured.csv")
 MACHINE = "## Machine and versions"
 """What the report ends with."""
-
-
-def unpacked(name: str, folder: Path) -> Path:
-    """The directory that an archive holds."""
-    with tarfile.open(RECORDINGS / f"{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder / name
 
 
 def assert_identical(run: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -15,103 +14,63 @@ from rich.text import Text
 
 from colt import events
 from colt.events import Event
+from colt.views.state import RunState, SeenMember, take
 
 
-@dataclass(slots=True)
-class CallsSoFar:
-    """What the calls of a language model cost so far."""
+class LiveState:
+    """A run's state with the clock of this process: what both displays say of it."""
 
-    requests: int = 0
-    tokens: int = 0
-    usd: float = 0.0
-
-    def add(self, event: events.Called) -> None:
-        """Count one more call."""
-        self.requests += event.requests
-        self.tokens += event.input + event.output
-        self.usd += event.usd
-
-    def __str__(self) -> str:
-        return f"${self.usd:.4f}, {self.requests} requests, {self.tokens:,} tokens"
-
-
-@dataclass(slots=True)
-class RunState:
-    """The part of a run's state that is displayed, kept up to date from the event stream."""
-
-    trials_total: int
-    started: float = field(default_factory=time.monotonic)
-    phase: str = "starting"
-    told: int = 0
-    failed: int = 0
-    best_us: float | None = None
-    baseline_us: float | None = None
-    last: str = ""
-    acting: str = ""
-    first_told: float | None = None
-    proposed_by: dict[int, str] = field(default_factory=dict)
-    called: dict[str, CallsSoFar] = field(default_factory=dict)
-    """The calls of each language model so far."""
+    def __init__(self, trials_total: int) -> None:
+        self.trials_total = trials_total
+        self.state = RunState()
+        self._started = time.monotonic()
 
     def update(self, event: Event) -> None:
-        """Take one event in."""
-        if isinstance(event, events.Began):
-            self.phase = event.phase
-        elif isinstance(event, events.Baseline):
-            self.baseline_us = event.latency_us
-        elif isinstance(event, events.Selected):
-            self.acting = event.acting
-        elif isinstance(event, events.Asked):
-            self.proposed_by[event.trial] = event.proposed_by
-        elif isinstance(event, events.Timed):
-            self._timed(event)
-        elif isinstance(event, events.Measured):
-            self._measured(event)
-        elif isinstance(event, events.Called):
-            self.called.setdefault(event.model, CallsSoFar()).add(event)
-
-    def _timed(self, event: events.Timed) -> None:
-        self.first_told = self.first_told or time.monotonic()
-        by = self.proposed_by.pop(event.trial, "")
-        self.told += 1
-        if event.latency_us is None:
-            self.failed += 1
-            self.last = f"{event.fate} by {by}"
-            return
-        self.last = f"{event.latency_us:,.1f} us by {by}"
-
-    def _measured(self, event: events.Measured) -> None:
-        """Only a result that the search was told can be the best: it was compared with the untuned program."""
-        if event.latency_us is None:
-            return
-        if self.best_us is None or event.latency_us < self.best_us:
-            self.best_us = event.latency_us
+        """Take one event in, which happens now."""
+        take(self.state, event, self.seconds)
 
     @property
     def seconds(self) -> float:
         """Seconds since the start of the run."""
-        return time.monotonic() - self.started
+        return time.monotonic() - self._started
 
     @property
     def seconds_left(self) -> float | None:
         """Seconds left at the pace of the trials so far; ``None`` before the first trial."""
-        if not self.told or self.first_told is None:
+        state = self.state
+        if not state.told or state.first_told_s is None:
             return None
-        pace = (time.monotonic() - self.first_told) / self.told
-        return max(0.0, pace * (self.trials_total - self.told))
+        pace = (self.seconds - state.first_told_s) / state.told
+        return max(0.0, pace * (self.trials_total - state.told))
 
+    @property
+    def left_text(self) -> str:
+        """The seconds left, after what was spent."""
+        return "" if self.seconds_left is None else f", about {self.seconds_left:.0f} s left"
+
+    @property
     def best_text(self) -> str:
         """The best latency, and its speed-up over the untuned program."""
-        if self.best_us is None:
+        task = self.state.task
+        if task.best_us is None:
             return "none yet"
-        times = f" ({self.baseline_us / self.best_us:.1f}x)" if self.baseline_us else ""
-        return f"{self.best_us:,.1f} us{times}"
+        times = f" ({task.baseline_us / task.best_us:.1f}x)" if task.baseline_us else ""
+        return f"{task.best_us:,.1f} us{times}"
 
+    @property
+    def last_text(self) -> str:
+        """The latest trial: its latency or what became of it, and by whom it is."""
+        last = self.state.last
+        if last is None:
+            return ""
+        return f"{last.fate if last.latency_us is None else f'{last.latency_us:,.1f} us'} by {last.by}"
+
+    @property
     def spent_text(self) -> str:
         """What all language models together cost so far; empty if none was called."""
-        called = self.called.values()
-        usd, requests = sum(one.usd for one in called), sum(one.requests for one in called)
-        return f"  ${usd:.4f} for {requests} requests" if called else ""
+        called = [one for one in self.state.members.values() if one.requests]
+        requests = sum(one.requests for one in called)
+        return f"  ${self.state.usd:.4f} for {requests} requests" if called else ""
 
 
 class ProgressView(Protocol):
@@ -130,27 +89,26 @@ class PlainProgress:
     """Prints one line per batch and every message, for logs and pipes."""
 
     def __init__(self, trials_total: int, stream: TextIO) -> None:
-        self._state = RunState(trials_total)
+        self._now = LiveState(trials_total)
         self._stream = stream
         self._shown = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event in; print a line for a phase, a message or a finished batch."""
-        self._state.update(event)
+        self._now.update(event)
         if isinstance(event, events.Began):
             self._print(f"{event.phase} ...")
         elif isinstance(event, events.Noted):
             self._print(f"note: {event.message}")
-        elif isinstance(event, events.Revalued) and self._state.told > self._shown:
-            self._shown = self._state.told
+        elif isinstance(event, events.Revalued) and self._now.state.told > self._shown:
+            self._shown = self._now.state.told
             self._print(self._line())
 
     def _line(self) -> str:
-        state = self._state
-        left = "" if state.seconds_left is None else f", about {state.seconds_left:.0f} s left"
+        now, state = self._now, self._now.state
         return (
-            f"trial {state.told}/{state.trials_total}  best {state.best_text()}  last {state.last}"
-            f"  next {state.acting}  {state.seconds:.0f} s{left}{state.spent_text()}"
+            f"trial {state.told}/{now.trials_total}  best {now.best_text}  last {now.last_text}"
+            f"  next {state.acting}  {now.seconds:.0f} s{now.left_text}{now.spent_text}"
         )
 
     def _print(self, text: str) -> None:
@@ -169,31 +127,31 @@ class LiveProgress:
     """Redraws a panel in place on a terminal."""
 
     def __init__(self, trials_total: int, console: Console) -> None:
-        self._state = RunState(trials_total)
+        self._now = LiveState(trials_total)
         self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
 
     def __call__(self, event: Event) -> None:
         """Take an event in; the panel redraws itself."""
-        self._state.update(event)
+        self._now.update(event)
         if isinstance(event, events.Noted):
             self._live.console.print(Text(f"note: {event.message}", style="yellow"))
 
     def _render(self) -> Group:
-        state = self._state
+        now, state = self._now, self._now.state
         grid = Table.grid(padding=(0, 2))
-        left = "" if state.seconds_left is None else f", about {state.seconds_left:.0f} s left"
+        failed = f", {state.failed} failed" if state.failed else ""
         rows = [
             ("phase", state.phase),
-            ("trials", f"{state.told} of {state.trials_total}" + (f", {state.failed} failed" if state.failed else "")),
-            ("best so far", state.best_text()),
-            ("last", state.last or "-"),
+            ("trials", f"{state.told} of {now.trials_total}{failed}"),
+            ("best so far", now.best_text),
+            ("last", now.last_text or "-"),
             ("next", state.acting or "-"),
-            ("time", f"{state.seconds:.0f} s{left}"),
+            ("time", f"{now.seconds:.0f} s{now.left_text}"),
         ]
-        rows += [(name, str(called)) for name, called in sorted(state.called.items())]
+        rows += [(name, _cost(member)) for name, member in sorted(state.members.items()) if member.requests]
         for name, value in rows:
             grid.add_row(Text(name, style="dim"), value)
-        return Group(ProgressBar(total=state.trials_total, completed=state.told, width=60), grid)
+        return Group(ProgressBar(total=now.trials_total, completed=state.told, width=60), grid)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -203,6 +161,11 @@ class LiveProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, traceback)
+
+
+def _cost(member: SeenMember) -> str:
+    """What the calls of a language model cost so far."""
+    return f"${member.usd:.4f}, {member.requests} requests, {member.tokens:,} tokens"
 
 
 class Silent:

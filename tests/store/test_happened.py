@@ -1,0 +1,94 @@
+"""Journals are read as events again, as far as they are sound and as far as they have been written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from colt import events
+from colt.errors import InputError
+from colt.events import Event, to_record
+from colt.store import happened
+from colt.store.happened import JournalReader
+from colt.store.journal import Journal, read_journal
+from tests.helpers.recorded import RUNS, unpacked
+from tests.test_events import ONE_OF_EACH
+
+
+def written(folder: Path, *happening: Event) -> Path:
+    """A journal of these events."""
+    path = folder / "journal.jsonl"
+    with Journal(path) as journal:
+        for event in happening:
+            journal(event)
+    return path
+
+
+def test_every_event_comes_back_as_it_was(tmp_path: Path) -> None:
+    reader = JournalReader(written(tmp_path, *ONE_OF_EACH))
+    assert [event for _, event in reader.read()] == ONE_OF_EACH
+    assert (reader.lines, reader.skipped, reader.torn) == (len(ONE_OF_EACH), 0, 0)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_journals_of_earlier_versions_come_back(name: str, tmp_path: Path) -> None:
+    path = unpacked(name, tmp_path) / "journal.jsonl"
+    reader = JournalReader(path)
+    assert [to_record(event) for _, event in reader.read()] == read_journal(path)
+    assert reader.skipped == 0
+
+
+def test_a_growing_journal_is_read_piece_by_piece(tmp_path: Path) -> None:
+    path = written(tmp_path, events.Began("a"), events.Began("b"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    reader = JournalReader(path)
+    assert [event for _, event in reader.read()] == [events.Began("a")]
+    assert reader.torn == len(whole.splitlines()[1]) + 1 - 9
+    assert list(reader.read()) == []
+    path.write_bytes(whole)
+    assert [event for _, event in reader.read()] == [events.Began("b")]
+    assert (reader.lines, reader.skipped, reader.torn) == (2, 0, 0)
+
+
+BAD = (
+    b"",
+    b"{",
+    b"[]",
+    b'{"t":0,"event":"unheard"}',
+    b'{"t":0,"event":"closed","node":"1"}',
+    b'{"t":1e999,"event":"closed","node":1}',
+    b'{"t":0,"event":"baseline","latency_us":1e999}',
+    b'{"t":0,"event":"noted","message":"\xff"}',
+    b'{"event":"closed","node":1}',
+    b"[" * 100_000,
+    b'{"t":0,"event":"noted","message":"' + b"x" * happened.LONGEST_LINE + b'"}',
+)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: repr(bad[:40]))
+def test_a_line_that_is_no_event_is_skipped_and_counted(bad: bytes, tmp_path: Path) -> None:
+    path = written(tmp_path, events.Began("a"), events.Began("b"))
+    first, second = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join((first, bad, second, b"")))
+    reader = JournalReader(path)
+    assert [event for _, event in reader.read()] == [events.Began("a"), events.Began("b")]
+    assert (reader.lines, reader.skipped, reader.first_skipped) == (3, 1, 2)
+
+
+def test_a_line_longer_than_what_is_read_at_a_time_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happened, "CHUNK", 100)
+    path = written(tmp_path, events.Began("a"), events.Noted("x" * 450), events.Began("b"), events.Began("c"))
+    reader = JournalReader(path)
+    assert [event for _, event in reader.read()] == [events.Began("a"), events.Began("b"), events.Began("c")]
+    assert reader.skipped >= 1
+
+
+def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="missing"):
+        list(JournalReader(tmp_path / "none.jsonl").read())
+    with pytest.raises(InputError, match="no file"):
+        list(JournalReader(tmp_path).read())
