@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from colt.util.streams import ascii_json, stdout_to_stderr
+from colt.util.streams import ascii_json, keeping_remarks, remarks_since, remarks_so_far, stdout_to_stderr
 from tests.helpers.simulated_runs import tune_simulated
 
 pytestmark = pytest.mark.real  # terminals are those of processes of their own
@@ -98,3 +98,70 @@ def test_diverted_by_several_threads_standard_output_comes_back(capfd: pytest.Ca
     os.write(1, b"ours\n")
     out, err = capfd.readouterr()
     assert (out, err.count("aside")) == ("ours\n", 200)
+
+
+WARNING = b"[12:34:56] /project/src/a.cc:7: Warning: it did not fit: the reason\nin several lines\n"
+UNKNOWN = b"'+nonsense' is not a recognized feature for this target (ignoring feature)\n"
+
+
+@pytest.mark.parametrize("remark", [WARNING, UNKNOWN])
+def test_remarks_of_tvm_are_kept_and_everything_else_is_printed(
+    remark: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = remarks_so_far()
+    with keeping_remarks():
+        os.write(2, b"from C\n")
+        with keeping_remarks():
+            os.write(2, remark)
+        assert remarks_since(place) == b""
+    assert remarks_since(place) == remark
+    assert capfd.readouterr().err == "from C\n"
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_what_python_prints_is_not_held_back() -> None:
+    code = "import sys, os; from colt.util.streams import keeping_remarks as k\n"
+    code += "with k(): print('now', file=sys.stderr); os.abort()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "now\n"
+
+
+def test_standard_error_may_be_closed() -> None:
+    code = "import os; from colt.util.streams import keeping_remarks as k\nos.close(2)\nwith k(): print('fine')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "fine\n"
+
+
+def test_remarks_of_many_threads_lose_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    place = remarks_so_far()
+
+    def remark(number: int) -> None:
+        for _ in range(20):
+            with keeping_remarks():
+                os.write(2, WARNING)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(remark, range(8)))
+    assert remarks_since(place) == WARNING * 160
+    assert capfd.readouterr().err == ""
+
+
+MIXED = """
+from tvm import te
+
+def product():
+    a, b = te.placeholder((64, 64), "uint8", name="A"), te.placeholder((64, 64), "int8", name="B")
+    k = te.reduce_axis((0, 64), name="k")
+    term = lambda i, j: te.sum(a[i, k].astype("int32") * b[k, j].astype("int32"), axis=k)
+    return te.create_prim_func([a, b, te.compute((64, 64), term, name="C")])
+"""
+
+
+def test_warnings_of_tvm_go_to_the_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "mixed.py").write_text(MIXED)
+    target = '{"kind": "llvm", "mcpu": "cascadelake"}'
+    done = command(
+        "tune", "mixed.py:product", "--trials", "8", "--json", "--run", "run", "--target", target, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Warning: Tensorize failed" in (tmp_path / "run" / "tvm.log").read_bytes()

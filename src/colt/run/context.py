@@ -18,12 +18,13 @@ from colt.proposers.language.findings import recall
 from colt.proposers.language.money import Ledger
 from colt.proposers.shared_calls import SharedCalls
 from colt.run.budget import StopRule
-from colt.store.directory import JOURNAL, RECORDING, RunDirectory
+from colt.store.directory import JOURNAL, RECORDING, REMARKS, RunDirectory
 from colt.store.journal import Journal
 from colt.store.receipt import FoundPart
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
 from colt.util.interrupt import Interrupt
+from colt.util.streams import remarks_since, remarks_so_far
 from colt.util.version import versions
 from colt.world.answers import Endpoints, Looked, Spent, StableText
 from colt.world.calls import RecordableCalls
@@ -62,6 +63,7 @@ class Run:
         """Events before there is a journal."""
         self._journal: Journal | None = None
         self._recorder: Recorder | None = None
+        self._remarks = remarks_so_far()
         self.world = world
         if plan.run_dir is not None:
             self.world = self._recorder = self._stack.enter_context(Recorder(world))
@@ -179,7 +181,14 @@ class Run:
                 for event in self._early:
                     journal(event)
                 self._listeners.append(journal)
+            self._stack.callback(self._keep_remarks, self.directory)
         self.world.live(lambda: self._stack.enter_context(self.interrupt))
+
+    def _keep_remarks(self, directory: RunDirectory) -> None:
+        """Write down what TVM has remarked, if anything."""
+        if remarks := remarks_since(self._remarks):
+            with self.storing():
+                directory.write(REMARKS, remarks)
 
     @contextmanager
     def storing(self) -> Iterator[None]:

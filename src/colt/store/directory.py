@@ -26,6 +26,8 @@ WINNER = "winner.json"
 """The winning module in TVM's JSON, from which the kernel can be built anew."""
 WORKLOADS = "database_workload.json"
 RECORDS = "database_tuning_record.json"
+REMARKS = "tvm.log"
+"""What TVM and LLVM have remarked on standard error, if anything."""
 
 
 class RunDirectory:

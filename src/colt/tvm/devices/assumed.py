@@ -20,6 +20,7 @@ from colt.tvm.devices.host import (
     resolve_target,
     target_config,
 )
+from colt.util.streams import keeping_remarks
 from colt.util.text import first_line
 
 _NEON_32 = Simd("NEON", 128, 16)
@@ -44,6 +45,7 @@ class ResolvedTarget:
     """What the user did not say, in words."""
 
 
+@keeping_remarks()
 def resolve_board_target(wanted: str | Mapping[str, Any] | Target | None, threads: int | None) -> ResolvedTarget:
     """The target of a board, of any architecture that TVM compiles for; ``wanted`` as for
     :func:`~colt.tvm.devices.host.resolve_target`.

@@ -17,6 +17,7 @@ import tvm
 from tvm.target import Target, codegen
 
 from colt.errors import InputError
+from colt.util.streams import keeping_remarks
 from colt.util.text import first_line
 
 _INTRINSICS = "tvm.s_tir.tensor_intrin"
@@ -114,6 +115,7 @@ class _StandIn:
 _STAND_IN = _StandIn()
 
 
+@keeping_remarks()
 def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int) -> Target:
     """The target to compile for, with ``mcpu`` and ``num-cores`` filled in for CPUs.
 

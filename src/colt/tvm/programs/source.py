@@ -17,6 +17,7 @@ from tvm_ffi import structural_walk
 from colt.errors import InputError
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
+from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
@@ -126,12 +127,13 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     func = _only_function(source)
     name = name or str(func.attrs.get("global_symbol", "main"))
     require_tunable(func, name)
-    normal = normal_form(func)
+    meant = without_nothing(func)  # TVM leaves a sum over nothing unwritten: nothing can be compared with that
+    normal = normal_form(meant)
     module = module_of_function(normal)
     arguments = arguments_of(module["main"])
     if all(argument.role is Role.INPUT for argument in arguments):
         raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
-    given = None if normal is func else module_of_function(func)
+    given = None if normal is meant else module_of_function(meant)
     return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments), given=given)
 
 

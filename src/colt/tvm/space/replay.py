@@ -8,6 +8,7 @@ from typing import Any
 from tvm import s_tir
 
 from colt.errors import Rejected
+from colt.util.streams import keeping_remarks
 from colt.util.text import first_line
 
 Decide = Callable[[int, Any, Any, Any], Any]
@@ -29,6 +30,7 @@ class Replayer:
         """The program as given: a schedule with an empty trace."""
         return self._untuned.copy()
 
+    @keeping_remarks()
     def replay(self, trace: Any, seed: int, decide: Decide) -> Any:
         """The schedule after all of the trace's instructions, before the post-processors.
 
@@ -48,6 +50,7 @@ class Replayer:
         provider.raise_failure()
         return schedule
 
+    @keeping_remarks()
     def finish(self, schedule: Any) -> None:
         """Run the post-processors on a replayed schedule. Raises :class:`Rejected` if one fails."""
         schedule.enter_postproc()

@@ -50,6 +50,7 @@ from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.skeleton import read_skeleton, read_structured
 from colt.tvm.vector_math import rewrite
+from colt.util.streams import keeping_remarks
 
 UNTUNED = Schedule("plain", "untuned", ())
 
@@ -82,6 +83,7 @@ class TvmSpace:
         self._sketches = LazySketches(self._sketch, len(self._plans))
 
     @classmethod
+    @keeping_remarks()
     def generated(
         cls, mod: Any, target: Any, kind: SpaceKind = SpaceKind.COLT, *, seed: int = 1, **options: Any
     ) -> TvmSpace:

@@ -1,0 +1,40 @@
+"""Programs of public operators: each computes what NumPy does, before it is tuned and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tvm
+
+import colt
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs.source import load_program
+from tests.helpers.operators import every_case
+
+CASES = every_case()
+TUNED = ("a_sum_of_nothing", "largest_and_where", "names_of_the_printed_lines")
+
+
+def assert_right(name: str, kernel: Any, module: Any) -> None:
+    _, case = CASES[name]
+    parameters = [(tuple(map(int, one.ty.shape)), str(one.ty.dtype)) for one in module["main"].params]
+    before = case.arguments(parameters)
+    tensors = [tvm.runtime.tensor(array) for array in before]
+    kernel(*tensors)
+    error, allowed = case.error(before, [tensor.numpy() for tensor in tensors])
+    assert error <= allowed
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_untuned_program_computes_what_numpy_does(name: str) -> None:
+    module = load_program(CASES[name][0]).module
+    assert_right(name, tvm.tirx.build(module, target=resolve_target(None, 1))["main"], module)
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_the_exported_kernel_computes_what_numpy_does(name: str, tmp_path: Path) -> None:
+    result = colt.tune(CASES[name][0], trials=2, pool=["scout"], config={"batch_size": 2, "constructed": 1})
+    library = result.export(tmp_path / "kernel.so")
+    assert_right(name, tvm.runtime.load_module(str(library))["main"], load_program(CASES[name][0]).module)
