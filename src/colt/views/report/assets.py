@@ -1,0 +1,180 @@
+"""All charts of a report as PNG, and their data as CSV.
+
+Matplotlib draws the pictures: Plotly's own way needs a browser, which a machine that measures rarely has.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from colt.errors import InputError
+from colt.util.files import write_atomically
+from colt.views.report.chart import AnyChart, Chart, Parallel, Series, colour_of, symbol_of
+from colt.views.report.content import RunContent
+from colt.views.report.panels.tree import FLAGS
+from colt.views.report.source import SeenRun
+
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "cross": "P",
+    "x": "X",
+    "star": "*",
+    "hexagon": "h",
+}
+SIZE = (9.0, 4.6)
+"""Inches; 1,350 pixels across."""
+
+
+def write_assets(folder: Path, runs: Sequence[SeenRun], contents: Sequence[RunContent]) -> int:
+    """Write ``RUN-CHART.png`` and ``.csv`` for every chart, and the tree as CSV. The number of charts.
+
+    Raises :class:`InputError` if the folder cannot be written, or Matplotlib is not installed.
+    """
+    count = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, (run, content) in enumerate(zip(runs, contents, strict=True), 1):
+            prefix = f"{number}-{_file_name(run.label)}"
+            for panel in content.panels:
+                if panel.tree is not None:
+                    write_atomically(folder / f"{prefix}-tree.csv", _csv(tree_rows(panel.tree)))
+                for chart in panel.charts:
+                    write_atomically(folder / f"{prefix}-{chart.id}.csv", _csv(chart.rows()))
+                    if not chart.is_empty:
+                        write_atomically(folder / f"{prefix}-{chart.id}.png", draw(chart))
+                        count += 1
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
+    return count
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", label).strip("._") or "run"
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out).writerows([[_cell(value) for value in row] for row in rows])
+    return out.getvalue().encode("utf-8", "replace")
+
+
+def _cell(value: object) -> object:
+    """A text that a spreadsheet would take for a formula gets a quotation mark."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def tree_rows(tree: dict[str, Any]) -> list[list[object]]:
+    """The tree, a node a row."""
+    head = [
+        "node",
+        "parent",
+        "by",
+        "next",
+        "predicted_us",
+        "measured_us",
+        "outcome",
+        "trial",
+        "sketch",
+        "change",
+        *FLAGS,
+    ]
+    texts, ids = tree["texts"], tree["id"]
+    rows: list[list[object]] = [[*head]]
+    for at, node in enumerate(ids):
+        by, parent, flags = tree["by"][at], tree["parent"][at], tree["flags"][at]
+        rows.append(
+            [
+                node,
+                ids[parent] if parent >= 0 else None,
+                tree["members"][by] if by >= 0 else "",
+                texts[tree["next"][at]],
+                tree["predicted"][at],
+                tree["measured"][at],
+                texts[tree["outcome"][at]],
+                tree["trial"][at] if tree["trial"][at] >= 0 else None,
+                texts[tree["sketch"][at]],
+                "; ".join(texts[step] for step in tree["steps"][at]),
+                *(bool(flags & (1 << bit)) for bit in range(len(FLAGS))),
+            ]
+        )
+    return rows
+
+
+def draw(chart: AnyChart) -> bytes:
+    """The chart as PNG. Raises :class:`InputError` if Matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("pictures need Matplotlib: pip install 'colt-tuner[report]'") from None
+    picture = Figure(figsize=SIZE, dpi=150, layout="constrained")
+    axes = picture.subplots()
+    axes.set_title(_plain(chart.title))
+    if isinstance(chart, Parallel):
+        _draw_parallel(axes, chart)
+    else:
+        _draw_series(axes, chart)
+    out = io.BytesIO()
+    picture.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Matplotlib reads what stands between dollars as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _draw_series(axes: Any, chart: Chart) -> None:
+    for one in chart.series:
+        _draw_one(axes, one)
+    axes.set_xlabel(_plain(chart.x_title))
+    axes.set_ylabel(_plain(chart.y_title))
+    if chart.log_x:
+        axes.set_xscale("log")
+    if chart.log_y:
+        axes.set_yscale("log")
+    if not chart.y_title:
+        axes.invert_yaxis()
+    axes.grid(alpha=0.3)
+    if chart.legend and len(chart.series) > 1:
+        axes.legend(frameon=False, ncols=4, fontsize="small")
+
+
+def _draw_one(axes: Any, one: Series) -> None:
+    colour, label = colour_of(one.place), _plain(one.name)
+    x = [_plain(value) if isinstance(value, str) else value for value in one.x]
+    y = [_plain(value) if isinstance(value, str) else value for value in one.y]
+    if one.kind == "bars":
+        axes.barh(y, x, color=colour, label=label)
+    elif one.kind == "spans":
+        lengths = [(end or 0) - start for start, end in zip(x, one.x_end, strict=True)]  # type: ignore[operator]
+        axes.barh(y, lengths, left=x, color=colour, label=label, height=0.7)
+    elif one.kind == "points":
+        axes.scatter(x, y, color=colour, marker=MARKERS[symbol_of(one.place)], s=22, label=label, alpha=0.8)
+    else:
+        style = {"drawstyle": "steps-post"} if one.kind == "steps" else {}
+        axes.plot(x, y, color=colour, label=label, linewidth=2, linestyle="--" if one.dashed else "-", **style)
+
+
+def _draw_parallel(axes: Any, chart: Parallel) -> None:
+    from matplotlib import colormaps
+
+    places = range(len(chart.dimensions))
+    spans = [(min(one.at), max(one.at)) for one in chart.dimensions]
+    scaled = [
+        [0.5 if high == low else (value - low) / (high - low) for value in one.at]
+        for one, (low, high) in zip(chart.dimensions, spans, strict=True)
+    ]
+    for line in sorted(range(len(chart.latency_us)), key=lambda at: -chart.latency_us[at]):
+        axes.plot(
+            places, [one[line] for one in scaled], color=colormaps["cividis"](1 - scaled[-1][line]), alpha=0.6, lw=1
+        )
+    axes.set_xticks(list(places), [_plain(one.label) for one in chart.dimensions], rotation=20, fontsize="small")
+    axes.set_yticks([])

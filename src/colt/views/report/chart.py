@@ -1,0 +1,121 @@
+"""What a chart shows, whoever draws it: series of points over two axes, or values of knobs side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Number = float | int | None
+Kind = Literal["points", "line", "steps", "bars", "spans"]
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8C6BB1", "#B8A900")
+"""Okabe and Ito's colours, which colour-blind readers tell apart; yellow is darkened, for white paper."""
+GREY = "#888888"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+"""What goes with the colours, for readers and printers without any."""
+
+
+def colour_of(place: int) -> str:
+    """The colour of the member at that place; grey for a negative one. Later ones begin anew."""
+    return PALETTE[place % len(PALETTE)] if place >= 0 else GREY
+
+
+def symbol_of(place: int) -> str:
+    """The marker that goes with :func:`colour_of`."""
+    return SYMBOLS[(place + place // len(PALETTE)) % len(SYMBOLS)] if place >= 0 else "circle"
+
+
+def figures(value: float) -> str:
+    """Four digits, without powers of ten."""
+    digits = 0 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True)
+class Series:
+    """One thing that a chart shows. ``spans`` are horizontal bars from ``x`` to ``x_end`` in the row ``y``."""
+
+    name: str
+    x: Sequence[Number | str]
+    y: Sequence[Number | str]
+    kind: Kind = "points"
+    place: int = -1
+    """Of its colour and marker in the palette."""
+    texts: Sequence[str] = ()
+    """What hovering over each point says."""
+    x_end: Sequence[Number] = ()
+    dashed: bool = False
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Series over two axes. ``empty`` is what is said where there is nothing to draw."""
+
+    id: str
+    title: str
+    x_title: str
+    y_title: str
+    series: Sequence[Series]
+    log_x: bool = False
+    log_y: bool = False
+    stacked: bool = False
+    empty: str = "nothing to draw"
+    height: int = 360
+    legend: bool = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no series has a point."""
+        return not any(len(one.x) for one in self.series)
+
+    def rows(self) -> list[list[object]]:
+        """The data as a table, the heading first."""
+        found: list[list[object]] = [["series", self.x_title, "until", self.y_title, "note"]]
+        for one in self.series:
+            for at, (x, y) in enumerate(zip(one.x, one.y, strict=True)):
+                until = one.x_end[at] if one.x_end else None
+                found.append([one.name, x, until, y, one.texts[at] if one.texts else ""])
+        return found
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One axis of a :class:`Parallel`: where each line crosses it, and the words at some places."""
+
+    label: str
+    at: Sequence[float]
+    ticks: Sequence[tuple[float, str]] = ()
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """A line for each trial across all knobs of a sketch, coloured by latency."""
+
+    id: str
+    title: str
+    dimensions: Sequence[Dimension]
+    latency_us: Sequence[float]
+    values: Sequence[Sequence[str]] = field(default_factory=list)
+    """The knobs' values of each trial, in words."""
+    empty: str = "nothing to draw"
+    height: int = 420
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no two lines to compare."""
+        return len(self.latency_us) < 2
+
+    def rows(self) -> list[list[object]]:
+        """The data as a table, the heading first."""
+        names: list[object] = [one.label for one in self.dimensions[: len(self.dimensions) - 1]]
+        return [
+            [*names, "latency_us"],
+            *([*row, latency] for row, latency in zip(self.values, self.latency_us, strict=True)),
+        ]
+
+
+AnyChart = Chart | Parallel

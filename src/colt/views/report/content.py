@@ -1,0 +1,224 @@
+"""What a page says about a run: panel after panel, as charts, tables and texts. Nothing here is HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from colt.store.directory import KERNEL, PROGRAM, WINNER
+from colt.store.receipt import Receipt, Verdict
+from colt.tvm.programs.listing import listings
+from colt.views.describe import speedup_text
+from colt.views.report.chart import AnyChart, figures
+from colt.views.report.disassembly import inner_loop
+from colt.views.report.panels.knobs import knob_charts
+from colt.views.report.panels.machine import roofline_chart, seconds_chart, timeline_chart
+from colt.views.report.panels.members import Table, members_chart, members_table
+from colt.views.report.panels.outcomes import alterations_table, fates_chart, reasons_table
+from colt.views.report.panels.progress import progress_charts
+from colt.views.report.panels.tree import tree_data
+from colt.views.report.source import SeenRun
+
+SPEED_UP_SMALL = 10
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text of fixed width under a heading."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the page. ``columns`` says how many charts stand side by side."""
+
+    id: str
+    title: str
+    charts: Sequence[AnyChart] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    blocks: Sequence[Excerpt] = ()
+    tree: dict[str, Any] | None = None
+    columns: int = 1
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What a run came to, in a few figures: (figure, what it is, what stands below it)."""
+
+    program: str
+    label: str
+    verdict: str
+    good: bool
+    figures: Sequence[tuple[str, str, str]]
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """All that a page says about one run."""
+
+    headline: Headline
+    panels: Sequence[Panel] = field(default_factory=list)
+
+
+def content_of(run: SeenRun, programs: bool = True) -> RunContent:
+    """Headline and panels. ``programs``: with the programs and their machine code, which takes seconds."""
+    return RunContent(
+        headline_of(run), [*live_panels(run), *([program_panel(run)] if programs else []), receipt_panel(run)]
+    )
+
+
+def headline_of(run: SeenRun) -> Headline:
+    """The result, or how far the run has come."""
+    task, receipt = run.task, run.receipt
+    figures: list[tuple[str, str, str]] = []
+    if receipt is not None:
+        verdict, good = _verdict(receipt)
+        figures += _result(receipt)
+    else:
+        verdict, good = f"not finished; at last: {run.state.phase}", False
+        if task.baseline_us:
+            figures.append((_us(task.baseline_us), "untuned", ""))
+        if task.best_us is not None:
+            times = f"{task.baseline_us / task.best_us:,.1f}x, not verified yet" if task.baseline_us else ""
+            figures.append((_us(task.best_us), "best so far", times))
+    asked = f" of {run.trials_asked:,}" if run.trials_asked else ""
+    failed = sum(1 for one in task.trials.values() if one.fate and one.latency_us is None)
+    figures.append((f"{task.told:,}{asked}", "trials", f"{failed:,} without a latency" if failed else ""))
+    figures.append((f"{len(task.nodes):,}", "nodes", f"{len(task.alterations):,} course alterations"))
+    figures.append((f"${run.state.usd:.4f}", "language models", "") if run.state.usd else ("$0", "language models", ""))
+    seconds = receipt.seconds.get("total", run.state.seconds) if receipt is not None else run.state.seconds
+    figures.append((_seconds(seconds), "took", f"stopped: {receipt.stop_reason}" if receipt is not None else ""))
+    return Headline(run.program, run.label, verdict, good, figures, run.problems)
+
+
+def _verdict(receipt: Receipt) -> tuple[str, bool]:
+    verdict = receipt.verdict or Verdict.NOT_COMPARED
+    if receipt.best is None:
+        return f"{verdict}; the untuned program is kept", False
+    text = f"{verdict}: {speedup_text(receipt.speedup, receipt.speedup_interval)}"
+    return text + (
+        "" if receipt.verified.ok else "; VERIFICATION FAILED"
+    ), verdict is Verdict.FASTER and receipt.verified.ok
+
+
+def _result(receipt: Receipt) -> list[tuple[str, str, str]]:
+    found = []
+    if receipt.best is not None:
+        interval = ""
+        if receipt.speedup_interval is not None:
+            low, high = receipt.speedup_interval
+            interval = f"{_times(low)} to {_times(high)}, 95 %"
+        found.append((_times(receipt.speedup), "speed-up", interval))
+    found.append((_us(receipt.baseline.latency_us), "untuned", _gflops(receipt.baseline.gflops)))
+    if receipt.best is not None:
+        best = receipt.best
+        found.append((_us(best.latency_us), f"tuned, by {best.proposed_by}", _gflops(best.gflops)))
+    if receipt.roofline is not None:
+        found.append((f"{receipt.roofline.share:.0%}", "of the roofline", f"bound by {receipt.roofline.bound}"))
+    return found
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.1f}x" if factor >= SPEED_UP_SMALL else f"{factor:.2f}x"
+
+
+def _us(latency_us: float) -> str:
+    return f"{figures(latency_us / 1e3)} ms" if latency_us >= 1e4 else f"{figures(latency_us)} µs"
+
+
+def _gflops(gflops: float | None) -> str:
+    return "" if gflops is None else f"{figures(gflops)} GFLOPS"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds / 60:,.1f} min" if seconds >= 600 else f"{seconds:,.3g} s"
+
+
+def live_panels(run: SeenRun) -> list[Panel]:
+    """What the events tell."""
+    alterations = alterations_table(run)
+    note = "" if alterations.rows else "No step was taken over by the largest member."
+    more = len(run.task.nodes) - 1
+    return [
+        Panel("progress", "Best so far", progress_charts(run), columns=2),
+        Panel("members", "Who found what", [members_chart(run)], [members_table(run)]),
+        Panel("tree", "The shared tree", tree=tree_data(run), notes=[] if more else ["The tree has only its root."]),
+        Panel(
+            "alterations", "Course alterations", (), [alterations] if alterations.rows else (), [note] if note else ()
+        ),
+        Panel("fates", "What became of trials", [fates_chart(run)], [reasons_table(run)]),
+        Panel("roofline", "Roofline", [roofline_chart(run)]),
+        Panel("time", "Where the time went", [timeline_chart(run), seconds_chart(run)]),
+        Panel("knobs", "Knobs against latency", knob_charts(run)),
+    ]
+
+
+def program_panel(run: SeenRun) -> Panel:
+    """The untuned program, the winner, and the winner's inner loop."""
+    untuned, tuned = listings([run.folder / PROGRAM, run.folder / WINNER])
+    loop = inner_loop(run.folder / KERNEL)
+    kept = run.receipt is not None and run.receipt.best is None
+    blocks = [
+        Excerpt("untuned", untuned.text or untuned.problem),
+        Excerpt("the untuned program is kept" if kept else "tuned", tuned.text or tuned.problem),
+    ]
+    title = f"inner loop: {len(loop.lines)} instructions, {loop.arithmetic} of them vector arithmetic"
+    blocks.append(Excerpt("inner loop" if loop.problem else title, loop.problem or "\n".join(loop.lines)))
+    notes = []
+    if run.receipt is not None and run.receipt.best is not None:
+        best = run.receipt.best
+        notes = [f"Sketch {best.sketch}: {best.sketch_summary}", f"How it is made: {best.transformation}"]
+    return Panel("program", "The winning program", notes=notes, blocks=blocks)
+
+
+def receipt_panel(run: SeenRun) -> Panel:
+    """Receipt, environment, settings and messages."""
+    rows: list[tuple[str, ...]] = []
+    blocks, receipt = [], run.receipt
+    if receipt is not None:
+        machine = receipt.hardware
+        rows += [
+            ("cpu", f"{machine.cpu}, {machine.cores} cores, {machine.simd}"),
+            ("threads", str(receipt.threads)),
+            ("target", msgspec.json.encode(receipt.target).decode()),
+            ("versions", ", ".join(f"{name} {version}" for name, version in receipt.versions.items())),
+            ("pool", ", ".join(f"{one.name} ({one.size_b:g})" for one in receipt.pool)),
+            ("verified", f"{'ok' if receipt.verified.ok else 'FAILED'} {receipt.verified.message}".strip()),
+            ("seed", str(receipt.seed)),
+            ("stopped", receipt.stop_reason),
+        ]
+        if machine.board is not None:
+            rows.insert(1, ("board", machine.board))
+        blocks.append(Excerpt("receipt.json", receipt.to_json().decode()))
+    if run.config:
+        blocks.append(
+            Excerpt("config.toml", msgspec.json.format(msgspec.json.encode(_plain(run.config)), indent=2).decode())
+        )
+    said = [f"{at_s:.1f} s: {message}" for at_s, message in run.state.notes]
+    if said:
+        blocks.append(Excerpt("messages", "\n".join(said)))
+    notes = [] if receipt is not None else ["There is no receipt: the run is not finished, or was killed."]
+    return Panel(
+        "receipt",
+        "Receipt and environment",
+        (),
+        [Table(("", ""), tuple(rows), figures=False)] if rows else (),
+        notes,
+        blocks,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """TOML's dates as texts."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, str | int | float | bool) else str(value)

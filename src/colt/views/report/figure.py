@@ -1,0 +1,172 @@
+"""Charts as Plotly's figures, in plain data.
+
+Plotly reads texts as a kind of HTML: all of them are escaped. Colours of text and grid are the page's, which knows
+whether it is dark.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from colt.views.report.chart import GREY, AnyChart, Chart, Dimension, Parallel, Series, colour_of, figures, symbol_of
+
+MANY = 2000
+"""Points from which marks get smaller."""
+
+
+def figure(chart: AnyChart) -> dict[str, Any]:
+    """Data and layout for ``Plotly.react``, and what is said instead if it is ``empty``."""
+    if isinstance(chart, Parallel):
+        return _parallel(chart)
+    points = sum(len(one.x) for one in chart.series)
+    many = points > MANY
+    return {
+        "data": [_trace(one, many) for one in chart.series],
+        "layout": _layout(chart),
+        "title": chart.title,
+        "empty": chart.empty if chart.is_empty else "",
+    }
+
+
+def plain(text: object) -> str:
+    """Any text so that Plotly shows it as it is, without control characters."""
+    return html.escape("".join(one if one.isprintable() else "\ufffd" for one in str(text)), quote=False)
+
+
+def _trace(one: Series, many: bool) -> dict[str, Any]:
+    colour = colour_of(one.place)
+    texts = [plain(text) for text in one.texts]
+    base: dict[str, Any] = {"name": plain(one.name), "x": _axis(one.x), "y": _axis(one.y)}
+    base |= {"hovertext": texts, "hoverinfo": "text"} if texts else {}
+    if one.kind == "bars":
+        return base | {"type": "bar", "orientation": "h", "marker": {"color": colour}}
+    if one.kind == "spans":
+        return base | _span_bars(one, colour)
+    if one.kind in ("line", "steps"):
+        line = {"color": colour, "width": 2.5, "dash": "dash" if one.dashed else "solid"}
+        shape = {"shape": "hv"} if one.kind == "steps" else {}
+        return base | {"type": "scatter", "mode": "lines", "line": line | shape}
+    size = 4 if many else 8
+    marker = {"color": colour, "symbol": symbol_of(one.place), "size": size, "opacity": 0.6 if many else 0.85}
+    return base | {"type": "scatter", "mode": "markers", "marker": marker}
+
+
+def _axis(values: Any) -> list[Any]:
+    return [plain(value) if isinstance(value, str) else value for value in values]
+
+
+def _span_bars(one: Series, colour: str) -> dict[str, Any]:
+    starts = [float(start or 0) for start in one.x]
+    lengths = [(end or 0) - start for start, end in zip(starts, one.x_end, strict=True)]
+    marker = {"color": colour, "opacity": 0.35 if colour == GREY else 0.9, "line": {"width": 0}}
+    return {"type": "bar", "orientation": "h", "base": starts, "x": lengths, "marker": marker, "width": 0.7}
+
+
+def _logarithmic(values: Sequence[object]) -> dict[str, Any]:
+    """A logarithmic axis with whole figures: at 1, 2 and 5 of each decade, or at its beginning if there are many."""
+    found = [value for value in values if isinstance(value, int | float) and value > 0]
+    decades = math.log10(max(found) / min(found)) if found else 1.0
+    return {"type": "log", "tickformat": ",~r", "dtick": "D2" if decades <= 4 else 1}
+
+
+def _layout(chart: Chart) -> dict[str, Any]:
+    rows = not chart.y_title
+    y: dict[str, Any] = {"automargin": True, "title": {"text": plain(chart.y_title), "standoff": 8}}
+    if rows:
+        y |= {"type": "category", "autorange": "reversed"}
+    elif chart.log_y:
+        y |= _logarithmic([value for one in chart.series for value in one.y])
+    x: dict[str, Any] = {"automargin": True, "title": {"text": plain(chart.x_title), "standoff": 8}}
+    if not chart.log_x:
+        x["rangemode"] = "tozero"
+    else:
+        x |= _logarithmic([value for one in chart.series for value in one.x])
+    return {
+        "height": chart.height,
+        "margin": {"l": 64, "r": 16, "t": 12, "b": 48},
+        "showlegend": chart.legend and len(chart.series) > 1,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "barmode": "stack" if chart.stacked else "overlay",
+        "hovermode": "closest",
+        "xaxis": x,
+        "yaxis": y,
+        "bargap": 0.3,
+    }
+
+
+GROUPS = (("the fastest tenth", 0.1, 0), ("the next 40 %", 0.5, 2), ("the slower half", 1.0, -1))
+"""Lines of a parallel chart by their share of the latencies, the fastest first, and the place of their colour."""
+SPREAD = 0.012
+"""How far lines through the same value stand apart, of the height of the chart."""
+
+
+def _parallel(chart: Parallel) -> dict[str, Any]:
+    """Lines over one axis for each knob; the slower groups are drawn first, so that the fastest lie on top."""
+    order = sorted(range(len(chart.latency_us)), key=lambda at: chart.latency_us[at])
+    scaled = [_scaled(one) for one in chart.dimensions]
+    traces, begin = [], 0
+    for name, share, place in GROUPS:
+        end = min(len(order), max(begin + 1, round(share * len(order))))
+        traces.append(_lines(chart, scaled, order[begin:end], name, place))
+        begin = end
+    count = len(chart.dimensions)
+    axis = {"tickvals": list(range(count)), "ticktext": [plain(one.label) for one in chart.dimensions], "side": "top"}
+    return {
+        "data": traces[::-1],
+        "layout": {
+            "height": chart.height,
+            "margin": {"l": 16, "r": 16, "t": 64, "b": 8},
+            "legend": {"orientation": "h", "y": -0.02, "yanchor": "top", "x": 0, "traceorder": "reversed"},
+            "hovermode": "closest",
+            "xaxis": {**axis, "range": [-0.3, count - 0.5], "automargin": True, "showgrid": False, "zeroline": False},
+            "yaxis": {"visible": False, "range": [-0.06, 1.06]},
+            "annotations": [note for at, one in enumerate(chart.dimensions) for note in _ticks(at, one)],
+            "shapes": [{"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1} for at in range(count)],
+        },
+        "title": chart.title,
+        "empty": chart.empty if chart.is_empty else "",
+    }
+
+
+def _place(value: float, one: Dimension) -> float:
+    low, high = min(one.at), max(one.at)
+    return 0.5 if low == high else (value - low) / (high - low)
+
+
+def _scaled(one: Dimension) -> list[float]:
+    return [_place(value, one) for value in one.at]
+
+
+def _ticks(at: int, one: Dimension) -> list[dict[str, Any]]:
+    style = {"showarrow": False, "xanchor": "left", "xshift": 5, "font": {"size": 11}}
+    return [{"x": at, "y": _place(value, one), "text": plain(text), **style} for value, text in one.ticks]
+
+
+def _lines(
+    chart: Parallel, scaled: Sequence[Sequence[float]], lines: Sequence[int], name: str, place: int
+) -> dict[str, Any]:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    texts = []
+    for line in lines:
+        apart = SPREAD * ((line * 0.618) % 1 * 2 - 1)
+        x += [*range(len(scaled)), None]
+        y += [*(round(one[line] + (apart if at < len(scaled) - 1 else 0), 4) for at, one in enumerate(scaled)), None]
+        words = [*chart.values[line], f"{figures(chart.latency_us[line])} µs"]
+        labels = [f"{one.label} = {word}" for one, word in zip(chart.dimensions, words, strict=False)]
+        texts += [plain(f"{label}; {words[-1]}") for label in labels] + [""]
+    width = 2.2 if place == 0 else 1.3
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": x,
+        "y": y,
+        "hovertext": texts,
+        "hoverinfo": "text",
+        "opacity": 0.9 if place == 0 else 0.55,
+        "line": {"color": colour_of(place), "width": width},
+    }

@@ -1,0 +1,183 @@
+"""Reports in a real browser: all charts are drawn, the tree can be walked, and no stranger's script runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.browser import Page, started
+from tests.helpers.command import colt
+from tests.helpers.hostile_runs import hostile_run
+from tests.helpers.large_runs import large_run
+from tests.helpers.recorded import unpacked
+
+pytest.importorskip("plotly", reason="pages come with the extra report")
+pytest.importorskip("jinja2", reason="pages come with the extra report")
+pytestmark = pytest.mark.real
+
+DRAWN = """
+return Object.fromEntries([...document.querySelectorAll(".chart")].map((one) => [one.id,
+  one.classList.contains("none") ? one.textContent :
+  one.querySelectorAll(".main-svg path, .main-svg .point").length > 0 && one.getBoundingClientRect().width > 200]))
+"""
+"""Of each chart whether something is drawn, or what it says instead."""
+TREE = "#r0-tree-chart"
+SHOWN = "trees['r0-tree-chart'].order.length"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with started(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+def report(run: Path) -> Path:
+    """The page about a run."""
+    out = run.parent / "page.html"
+    done = colt("report", str(run), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("name", ["models-faults", "builtin", "no-winner", "interrupted"])
+def test_every_chart_is_drawn_or_says_why_not(name: str, browser: Page, tmp_path: Path) -> None:
+    browser.open(report(unpacked(name, tmp_path)))
+    drawn = browser.run(DRAWN)
+    assert len(drawn) >= 9
+    assert all(drawn.values()), drawn
+    if name == "models-faults":
+        assert all(one is True for one in drawn.values()), drawn
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("lines", [0, 5])
+def test_a_run_that_has_hardly_begun_has_a_sensible_page(lines: int, browser: Page, tmp_path: Path) -> None:
+    run = unpacked("builtin", tmp_path)
+    (run / "receipt.json").unlink()
+    journal = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(journal[:lines]))
+    browser.open(report(run))
+    assert browser.run(DRAWN)["r0-best-trials-chart"] == "no trial has a latency"
+    assert browser.errors() == []
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with a tree of which not all is open at first."""
+    return report(large_run(tmp_path_factory.mktemp("large"), trials=60, nodes=1200, batch=20))
+
+
+@pytest.fixture
+def tree(browser: Page, large: Path) -> Page:
+    """That page, freshly opened."""
+    return browser.open(large)
+
+
+def test_the_tree_is_opened_and_closed_by_clicks(tree: Page) -> None:
+    before = tree.run(f"return {SHOWN}")
+    assert 100 < before < 1200
+    assert "nodes shown" in tree.text(".tree output")
+    root = tree.run(
+        """const tree = trees['r0-tree-chart'], plot = tree.place;
+        plot.scrollIntoView({block: "center"});
+        const box = plot.getBoundingClientRect(), layout = plot._fullLayout;
+        const across = layout._size.l + layout.xaxis.d2p(0), down = layout._size.t + layout.yaxis.d2p(tree.row.get(0));
+        return [box.left + across, box.top + down]"""
+    )
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        press = {"type": kind, "x": root[0], "y": root[1], "button": "left", "clickCount": 1}
+        tree.driver.execute_cdp_cmd(
+            "Input.dispatchMouseEvent", press if kind != "mouseMoved" else press | {"button": "none"}
+        )
+    tree.wait(f"{SHOWN} === 1")
+    assert "The untuned program" in tree.text(".tree aside")
+    tree.click(".tree button[data-do=more]")
+    tree.wait(f"{SHOWN} > 1")
+    tree.click(".tree button[data-do=less]")
+    tree.wait(f"{SHOWN} === 1 + trees['r0-tree-chart'].children[0].length")
+    tree.click(".tree button[data-do=best]")
+    tree.wait("trees['r0-tree-chart'].at !== 0")
+    assert "on the best path" in tree.text(".tree aside")
+    for word in ("made by", "predicted", "measured", "sketch"):
+        assert word in tree.text(".tree aside")
+    assert tree.errors() == []
+
+
+def test_the_tree_is_walked_by_the_keyboard(tree: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    tree.press(".tree input", Keys.TAB * 5)  # search, four buttons, the tree
+    assert tree.run("return document.activeElement.id") == "r0-tree-chart"
+    tree.press(TREE, Keys.ARROW_RIGHT)
+    first = tree.text(".tree aside h3")
+    assert first.startswith("Node ")
+    tree.press(TREE, Keys.ARROW_DOWN)
+    assert tree.text(".tree aside h3") != first
+    tree.press(TREE, Keys.ARROW_UP, Keys.ARROW_LEFT)
+    assert tree.text(".tree aside h3") == "The untuned program"
+    shown = tree.run(f"return {SHOWN}")
+    tree.press(TREE, Keys.ENTER)
+    tree.wait(f"{SHOWN} < {shown}")
+    tree.press(TREE, "b")
+    assert "on the best path" in tree.text(".tree aside h3")
+    tree.press(TREE, Keys.HOME)
+    assert tree.text(".tree aside h3") == "The untuned program"
+    assert tree.errors() == []
+
+
+def test_the_tree_is_searched(tree: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    last = tree.run("return trees['r0-tree-chart'].data.id.at(-1)")
+    tree.press(".tree input", str(last))
+    tree.wait(f"document.querySelector('.tree aside h3').textContent.startsWith('Node {last}')")
+    tree.press(".tree input", Keys.BACKSPACE * 8, "large")
+    tree.wait("document.querySelector('.tree output').textContent.startsWith('at least 100 found')")
+    first = tree.text(".tree aside h3")
+    tree.press(".tree input", Keys.ENTER)
+    tree.wait(f"document.querySelector('.tree aside h3').textContent !== '{first}'")
+    assert "large" in tree.text(".tree aside")
+    tree.press(".tree input", "no such thing")
+    tree.wait("document.querySelector('.tree output').textContent === 'nothing found'")
+    assert tree.errors() == []
+
+
+def test_no_script_of_a_stranger_runs_and_names_are_shown_as_they_are(browser: Page, tmp_path: Path) -> None:
+    browser.open(report(hostile_run(tmp_path / "evil")))
+    browser.run("trees['r0-tree-chart'].go(1)")
+    assert browser.run("return typeof window.hacked") == "undefined"
+    assert browser.run("return document.querySelectorAll('img').length") == 0
+    assert "<script>window.hacked = 3<script>" in browser.text("h1")
+    assert "</script><script>window.hacked = 1</script>" in browser.text(".tree aside")
+    legend = browser.run("return document.querySelector('#r0-best-trials-chart .legendtext').textContent")
+    assert "<script>window.hacked = 1</script>" in legend
+    assert browser.errors() == []
+
+
+def test_dark_and_light_follow_the_system_until_the_reader_chooses(browser: Page, tmp_path: Path) -> None:
+    paper = "return getComputedStyle(document.documentElement).backgroundColor"
+    page = report(unpacked("builtin", tmp_path))
+    browser.dark(True)
+    browser.open(page)
+    assert browser.run(paper) == "rgb(20, 23, 27)"
+    browser.click("#theme")
+    assert browser.run(paper) == "rgb(255, 255, 255)"
+    browser.dark(False)
+    browser.open(page)
+    assert browser.run(paper) == "rgb(255, 255, 255)"
+    assert browser.errors() == []
+
+
+def test_nothing_is_wider_than_the_page(browser: Page, tmp_path: Path) -> None:
+    page = report(unpacked("models", tmp_path))
+    for width in (1440, 400):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            browser.open(page)
+            wider = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        finally:
+            browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        assert wider <= 0
