@@ -147,8 +147,7 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     vector_work += BRANCH * work.branches if shape.found else 0.0
     scalar_work = CALL * work.calls + (0.0 if shape.found else BRANCH * work.branches)
     arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)
-    narrow = [access for access in nest.block.reads if access.element_bytes < nest.block.write.element_bytes]
-    arithmetic += sum(_widening(access, shape) for access in narrow)
+    arithmetic += sum(_preparing(access, nest.block.write, shape) for access in nest.block.reads)
     loads = sum(_transfers(access, shape) for access in nest.block.reads)
     accumulators = _transfers(nest.block.write, shape)
     reduces = any(iter_.reduce for iter_ in nest.block.iters)
@@ -277,10 +276,14 @@ def _transfers(access: MemoryAccess, shape: _Shape) -> float:
     return count * (shape.vectors if step == 1 else GATHER * shape.vector)
 
 
-def _widening(access: MemoryAccess, shape: _Shape) -> float:
-    """Slots of widening what one access loads in one step."""
+def _preparing(access: MemoryAccess, result: MemoryAccess, shape: _Shape) -> float:
+    """Slots of arithmetic on what one access loads in one step before it is used, such as widening it."""
+    if access.slots == 0 or (access.slots is None and access.element_bytes >= result.element_bytes):
+        return 0.0
     count = math.prod(loop.extent for loop in shape.tile if stride(access, loop) != 0)
     spread = shape.vector_loop is not None and stride(access, shape.vector_loop) == 0
+    if access.slots is not None:
+        return access.slots * count * (1.0 if spread else shape.vectors)
     return WIDEN * count * (2.0 if spread else shape.vectors)
 
 

@@ -33,6 +33,19 @@ class MemoryAccess:
     shape: tuple[int, ...]
     element_bytes: int
     index: tuple[tuple[tuple[int, float], ...] | None, ...]
+    slots: float | None = None
+    """Slots of arithmetic on each vector that is loaded; ``None``: those of widening, if elements are narrower than the
+    result's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a block sums up from zero, if that is a product of two loads: their numbers among the reads in the order of
+    the product, their types, and the type that they are cast to."""
+
+    factors: tuple[int, int]
+    dtypes: tuple[str, str]
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,7 @@ class Block:
     loop_names: tuple[str, ...] = ()
     local: bool = False
     """The block writes a local buffer, not an argument: LLVM can keep it in registers."""
+    product: Product | None = None
 
 
 @dataclass(frozen=True, slots=True)

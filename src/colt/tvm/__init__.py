@@ -7,6 +7,7 @@ For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=col
 - ``programs/``: where programs come from, and files of tuned ones
 - ``space/``: the schedules of a program; ``sketches/``: the structures that they start from; ``cost/``: predictions
 - ``vector_math/``: exp and the like, rewritten for vectors; ``briefing/``: what language models are told
+- ``dots/``: instructions that add up products, as tensor intrinsics; importing this package registers them in TVM
 - ``metaschedule/``: strategy, builder, runner and records for stock TVM
 """
 
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from colt.tvm.after_tvm import after_tvm
 
 if TYPE_CHECKING:
     from colt.tvm.metaschedule.builder import Builder
@@ -36,3 +39,6 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'colt.tvm' has no attribute {name!r}")
     return getattr(import_module(f"colt.tvm.{_MODULES[name]}"), name)
+
+
+after_tvm(lambda: import_module("colt.tvm.dots"))  # replaying a schedule that uses an intrinsic takes its name

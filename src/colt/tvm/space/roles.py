@@ -77,7 +77,8 @@ def roles(view: TraceView, facts: RoleFacts, tile: Step) -> tuple[str, ...]:
     else:
         phrases = [_position_phrase(view, facts, loops, part) for part in range(len(loops))]
     if (elements := whole_vectors(view, tile)) > 1:
-        phrases[-1] += f", vectors of {elements}"
+        summed = tiled_loop(view, tile) in facts.reduced
+        phrases[-1] += f", {elements} terms in each turn" if summed else f", vectors of {elements}"
     if others := _others(view, facts, tile):
         phrases[-1] += f", the same for {_listed(others)}"
     return tuple(", ".join((phrase, *_events(view, facts, loop))) for phrase, loop in zip(phrases, loops, strict=True))

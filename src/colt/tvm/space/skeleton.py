@@ -17,8 +17,21 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 
-from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, Iter, LoopKind, LoopSource, MemoryAccess, Skeleton
+from colt.analysis.skeleton import (
+    FIXED,
+    ROOT,
+    Block,
+    BlockWork,
+    Iter,
+    LoopKind,
+    LoopSource,
+    MemoryAccess,
+    Product,
+    Skeleton,
+)
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
+from colt.tvm.space.affine import linear
+from colt.tvm.space.dots import TENSORIZED, read_dot
 from colt.tvm.space.provenance import AxisPart, Provenance
 from colt.tvm.space.variables import variables
 from colt.tvm.vector_math import replaced_by
@@ -30,6 +43,8 @@ _REDUCE = 2
 _SPLIT_NAME = re.compile(r"(.*)_(\d+)")
 _ROUNDING = ("fabs", "floor", "ceil", "round", "trunc", "nearbyint")
 _BITS = ("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "reinterpret")
+_UPDATE, _INIT = "_update", "_init"
+"""What TVM adds to the name of a reduction without its initial value, and of that value's block."""
 _SUM = 0.5
 """Operations that a sum of integers counts as; a product counts as one."""
 _VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
@@ -45,20 +60,21 @@ def read_structured(
     ``vector_math``: :func:`colt.tvm.vector_math.rewrite` will replace calls.
     """
     program = _Program.of(mod, vector_math)
-    placed = list(_leaf_blocks(mod["main"].body, []))
-    numbers = {str(place.block.name_hint): number for number, place in enumerate(placed)}
+    placed = _without_initials(list(_leaf_blocks(mod["main"].body, [])))
+    numbers = {place.name: number for number, place in enumerate(placed)}
     own = [_own_pieces(place, loops) for place in placed]
     blocks = []
     for number, place in enumerate(placed):
         host, depth = _owner(number, place, own, numbers)
         sources = tuple(_explicit(place, piece, loop, knob_of) for loop, piece in own[number])
-        blocks.append(_block(place, sources, host, depth, program))
+        found = _block(place, sources, host, depth, program)
+        blocks.append(read_dot(place.block, found, program.arguments) if place.block.match_buffers else found)
     return Skeleton(tuple(blocks), max_parallel=0, max_vector=0, unroll_knob=FIXED, explicit=True)
 
 
 def _own_pieces(place: _Placed, loops: Provenance) -> list[tuple[Any, AxisPart]]:
     """The loops that belong to the block itself, one entry for each part of a fused loop."""
-    name = str(place.block.name_hint)
+    name = place.name
     drives = _drives(place)
     found = []
     for loop in place.loops:
@@ -74,7 +90,7 @@ def _drives(place: _Placed) -> dict[Any, str]:
     found: dict[Any, str] = {}
     for iter_, value in zip(place.block.iter_vars, place.realize.iter_values, strict=True):
         for var in variables(value):
-            found.setdefault(var, str(iter_.var.name))
+            found.setdefault(var, place.iter_name(iter_))
     return found
 
 
@@ -94,7 +110,7 @@ def _owner(
 
 
 def _explicit(place: _Placed, piece: AxisPart, loop: Any, knob_of: Mapping[int, int]) -> LoopSource:
-    names = [str(iter_.var.name) for iter_ in place.block.iter_vars]
+    names = [place.iter_name(iter_) for iter_ in place.block.iter_vars]
     iter_ = names.index(piece.iter) if piece.iter in names else 0
     kind = LoopKind(int(loop.kind)) if int(loop.kind) in list(LoopKind) else LoopKind.SERIAL
     if piece.tile is not None and piece.tile in knob_of:
@@ -145,6 +161,24 @@ class _Placed:
     @property
     def block(self) -> Any:
         return self.realize.block
+
+    @property
+    def name(self) -> str:
+        """The block's name before it was replaced by an intrinsic, if it was."""
+        return self._before(self.block.name_hint).removesuffix(_UPDATE if self.block.match_buffers else "")
+
+    def iter_name(self, iter_: Any) -> str:
+        """The name that the iter had before."""
+        return self._before(iter_.var.name)
+
+    def _before(self, name: Any) -> str:
+        return str(name).removesuffix(TENSORIZED if self.block.match_buffers else "")
+
+
+def _without_initials(placed: list[_Placed]) -> list[_Placed]:
+    """The blocks without those that only set to zero what an intrinsic adds to: the model counts it with the sum."""
+    initials = {f"{place.name}{_INIT}" for place in placed if place.block.match_buffers}
+    return [place for place in placed if str(place.block.name_hint) not in initials]
 
 
 def _leaf_blocks(stmt: Any, loops: list[Any]) -> Iterator[_Placed]:
@@ -205,7 +239,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
     body.visit(block.body)
     write = body.write or MemoryAccess("?", (1,), 4, ((),))
     return Block(
-        name=str(block.name_hint),
+        name=place.name,
         iters=iters,
         reads=tuple(body.reads),
         write=write,
@@ -215,6 +249,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
         depth=depth,
         loop_names=tuple(str(loop.loop_var.name) for loop in place.loops),
         local=write.buffer not in program.arguments,
+        product=body.product(block),
     )
 
 
@@ -313,6 +348,23 @@ class _Body:
         rest = self._multiplications + self._additions - 2 * fused
         return BlockWork(fused, self._simple + rest, self._divisions, self._calls, self._branches)
 
+    def product(self, block: Any) -> Product | None:
+        """The product that the block sums up from zero, if it does only that."""
+        store = block.body
+        if not isinstance(store, tirx.BufferStore) or not _starts_from_zero(block.init, store):
+            return None
+        terms = (store.value.a, store.value.b) if isinstance(store.value, tirx.Add) else ()
+        factors = next((term for term in terms if isinstance(term, tirx.Mul)), None)
+        if factors is None or not any(_is_load(term) and term.source.same_as(store.buffer) for term in terms):
+            return None
+        loads = [_cast_load(factor) for factor in (factors.a, factors.b)]
+        reads = [None if load is None else self._access(load.source, load.indices) for load in loads]
+        if any(read is None or read not in self.reads for read in reads) or reads[0] == reads[1]:
+            return None
+        first, second = (self.reads.index(read) for read in reads if read is not None)
+        left, right = (str(load.ty) for load in loads)
+        return Product((first, second), (left, right), str(factors.ty))
+
     def _expression(self, node: Any) -> None:
         same = tvm_ffi.structural_hash(node)
         if same in self._seen:
@@ -357,40 +409,28 @@ class _Body:
         return MemoryAccess(str(buffer.name), shape, max(1, _bits(buffer.dtype) // 8), index)
 
     def _affine(self, expression: Any) -> tuple[tuple[int, float], ...] | None:
-        terms = _linear(expression, self.numbers)
+        terms = linear(expression, self.numbers)
         if terms is None:
             return None
         return tuple((number, coefficient) for number, coefficient in terms.items() if coefficient)
 
 
-def _linear(node: Any, numbers: dict[Any, int]) -> dict[int, float] | None:
-    """The coefficients of the iters in an index; ``None`` if it is not (nearly) affine. A division scales them."""
-    if isinstance(node, tirx.IntImm):
-        return {}
-    if isinstance(node, tirx.Var):
-        return {numbers[node]: 1.0} if node in numbers else {}
-    if isinstance(node, tirx.Cast):
-        return _linear(node.value, numbers)
-    if isinstance(node, (tirx.Add, tirx.Sub)):
-        left, right = _linear(node.a, numbers), _linear(node.b, numbers)
-        if left is None or right is None:
-            return None
-        sign = 1.0 if isinstance(node, tirx.Add) else -1.0
-        return {n: left.get(n, 0.0) + sign * right.get(n, 0.0) for n in {**left, **right}}
-    if isinstance(node, tirx.Mul):
-        left, right = node.a, node.b
-        if isinstance(left, tirx.IntImm):
-            left, right = right, left
-        terms = _linear(left, numbers)
-        if terms is None or not isinstance(right, tirx.IntImm):
-            return None
-        return {n: c * int(right.value) for n, c in terms.items()}
-    if isinstance(node, tirx.FloorDiv) and isinstance(node.b, tirx.IntImm):
-        terms = _linear(node.a, numbers)
-        return None if terms is None else {n: c / int(node.b.value) for n, c in terms.items()}
-    if isinstance(node, tirx.FloorMod) and isinstance(node.b, tirx.IntImm):
-        return _linear(node.a, numbers)
-    return None
+def _starts_from_zero(init: Any, store: Any) -> bool:
+    """Whether the initial value of the buffer that is summed up in is zero."""
+    zero = isinstance(init, tirx.BufferStore) and isinstance(init.value, (tirx.IntImm, tirx.FloatImm))
+    return zero and init.value.value == 0 and init.buffer.same_as(store.buffer)
+
+
+def _is_load(node: Any) -> bool:
+    return isinstance(node, tvm.ir.TensorLoad)
+
+
+def _cast_load(factor: Any) -> Any:
+    """The load that a factor is; ``None`` if it is more than a load and a cast to a wider type."""
+    load = factor.value if isinstance(factor, tirx.Cast) else factor
+    if not _is_load(load):
+        return None
+    return load if load is factor or _bits(load.ty) < _bits(factor.ty) else None
 
 
 def _is_number(node: Any) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tvm import s_tir
 
 from colt.tvm.devices.host import vector_bits
+from colt.tvm.dots import find
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import RULE_ERRORS
+from colt.tvm.sketches.structured.dots import pack_for_dots, shape_with_dot
 from colt.tvm.sketches.structured.emit import emit
 from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
 from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
@@ -31,7 +34,7 @@ from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_
 from colt.tvm.sketches.structured.words import describe
 from colt.util.text import first_line
 
-PACKED, PADDED, TRANSPOSED, IN_LANES = "packed", "padded", "transposed", "in-lanes"
+PACKED, PADDED, TRANSPOSED, IN_LANES, DOT = "packed", "padded", "transposed", "in-lanes", "dot"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
 """Returns the shapes of a flow's blocks by name, for vectors of the given number of bits; ``None``: no design."""
 LONG = 1024
@@ -54,7 +57,7 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
-    for shapes in (_shapes, _better_shapes, _shapes_in_lanes):
+    for shapes in (partial(_shapes_with_dots, target), _shapes, _better_shapes, _shapes_in_lanes):
         try:
             prepared = _prepare(mod, bits, seed, shapes)
         except RULE_ERRORS as error:
@@ -82,14 +85,17 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
         return None
     packed = pack_operands(schedule, chosen)
     unpadded = pad_extents(schedule, chosen)
+    for_dots, copies = pack_for_dots(schedule, chosen)
     transpose_results(schedule, chosen)
     inline_pointwise(schedule, unpadded)
     lanes = split_rows(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None
-    shapes = _after_splitting(flow, bits, lanes)
+    dots = {name: shape for name, shape in chosen.items() if shape.dot is not None} | copies
+    found = _after_splitting(flow, bits, lanes)
+    shapes = [dots.get(block.name, shape) for block, shape in zip(flow.blocks, found, strict=True)]
     epilogues = find_epilogues(flow, shapes) | find_folds(flow, shapes)
-    return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, tuple(packed))
+    return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, (*packed, *for_dots))
 
 
 def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[BlockShape]:
@@ -111,6 +117,13 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
     return {block.name: shape_of(block, bits) for block in flow.blocks}
 
 
+def _shapes_with_dots(target: Any, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
+    """The shapes with contractions by dot instructions of the target; ``None`` if there are none."""
+    found = {block.name: shape_with_dot(block, partial(find, target)) for block in flow.blocks}
+    dots = {name: shape for name, shape in found.items() if shape is not None}
+    return _shapes(flow, bits) | dots if dots else None
+
+
 def _better_shapes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
     """The shapes with large contractions padded or transposed where that is faster; ``None`` if it never is."""
     shapes = _shapes(flow, bits)
@@ -128,6 +141,8 @@ def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
 
 
 def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) -> str:
+    if any(shape.dot is not None for shape in split):
+        return DOT
     if any(shape.total for shape in split):
         return IN_LANES
     if any(shape.padded for shape in shapes.values()):

@@ -12,6 +12,7 @@ from typing import Any
 
 from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
+from colt.tvm.sketches.structured.dots import DotStep, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
@@ -27,6 +28,7 @@ from colt.tvm.sketches.structured.tiles import (
     split_inner,
     split_rows,
     split_sum,
+    unroll_sum,
 )
 
 
@@ -61,13 +63,40 @@ class _Emitter:
     long_sums: bool
     tiles: dict[int, Tile] = field(default_factory=dict)
     """The tiles by outer iter of the anchor."""
+    steps: list[DotStep] = field(default_factory=list)
+    """What becomes dot instructions at the end: TVM moves and marks no loops around these."""
 
     def emit(self) -> None:
+        if self.shapes[self.group.anchor].packing is not None:
+            self._pack()
+            return
         parallel = self._anchor()
         for number in sorted(self.group.members, reverse=True):
             if number != self.group.kernel and number not in self._finishers(self.group.kernel):
                 self._member(number, parallel)
         self.schedule.parallel(parallel)
+        for step in self.steps:
+            use_instruction(self.schedule, step)
+
+    def _pack(self) -> None:
+        """Copy a dot's right operand, groups of rows of one vector's width at a time."""
+        _, shape, rv = self._look_up(self.group.anchor)
+        packing = shape.packing
+        assert packing is not None
+        loops = self._loops(rv)
+        groups, neighbours = self.schedule.split(loops[packing.rows], [None, packing.instruction.group])
+        vectors, lanes = self.schedule.split(loops[packing.columns], [None, packing.instruction.lanes])
+        others = [loop for number, loop in enumerate(loops) if number not in (packing.rows, packing.columns)]
+        outer = [*others, vectors]
+        if packing.columns == packing.iters - 1:
+            self._order(outer, [groups, neighbours, lanes])
+            self.schedule.parallel(self._fuse(outer))
+            use_intrinsic(self.schedule, neighbours, packing.instruction.packing)
+        else:
+            self._order(outer, [groups, lanes, neighbours])
+            self.schedule.parallel(self._fuse(outer))
+            if packing.rows == packing.iters - 1:
+                self.schedule.vectorize(neighbours)
 
     # ---- the anchor ----
 
@@ -275,19 +304,31 @@ class _Emitter:
         middle += [*rows[:1], *columns, *rows[1:]]
         tile = [loop for loop in (row, vectors) if loop is not None]
         copies = self._write_back(number, rv)
+        block = self.flow.blocks[number]
+        extents = [block.iters[n].extent for n in reduced(block)]
+        terms: list[Any] = []
+        if shape.dot is not None:
+            place, step = reduced(block).index(shape.dot.along), shape.dot.instruction.terms
+            sums[place], term = self.schedule.split(sums[place], [None, step])
+            extents[place] //= step
+            terms = [term]
         first: list[Any] = []
         if self.long_sums and outer:
-            block = self.flow.blocks[number]
-            longest = max(range(len(sums)), key=lambda n: block.iters[reduced(block)[n]].extent)
-            extent = block.iters[reduced(block)[longest]].extent
-            part, sums[longest] = split_sum(self.schedule, sums[longest], extent)
+            longest = max(range(len(sums)), key=lambda n: extents[n])
+            part, sums[longest] = split_sum(self.schedule, sums[longest], extents[longest])
             first = [part]
-        self._order(outer, [*first, *middle, *sums, *tile, *([] if lanes is None else [lanes])])
+        elif shape.dot is not None:
+            sums[place], unrolled = unroll_sum(self.schedule, sums[place], extents[place], step)
+            sums.append(sums.pop(place))
+            tile.insert(0, unrolled)
+        self._order(outer, [*first, *middle, *sums, *tile, *([] if lanes is None else [lanes]), *terms])
         fused = self._fuse(outer)
         around = [*([fused] if outer else []), *([] if first else middle)]
         for copy in copies if around else ():
             self.schedule.reverse_compute_at(copy, around[-1], preserve_unit_loops=True)
-        if lanes is not None:
+        if shape.dot is not None:
+            self.steps.append(DotStep(rv, (first or sums)[0], lanes, shape.dot))
+        elif lanes is not None:
             self.schedule.vectorize(lanes)
         for loop in tile:
             self.schedule.unroll(loop)

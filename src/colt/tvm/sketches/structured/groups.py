@@ -74,6 +74,8 @@ def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cu
     """Add the block to the group if computing it under the group's tiles is worthwhile; return whether it was added."""
     if not flow.blocks[number].local:
         return False  # a block that writes an argument cannot be computed in pieces
+    if shapes[number].packing is not None or shapes[home.anchor].packing is not None:
+        return False  # packed once, for all
     own = number == home.kernel
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False

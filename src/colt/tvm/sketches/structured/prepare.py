@@ -103,7 +103,7 @@ def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:
 def pack_operands(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Packed]:
     """Copy the operands that a kernel's vectors would gather, with the vectors' dimension last."""
     done = []
-    for block, shape in _with_shapes(schedule, shapes):
+    for block, shape in with_shapes(schedule, shapes):
         for read in shape.packed if shape.kind is BlockKind.KERNEL else ():
             access = block.reads[read]
             rv = schedule.get_sblock(block.name)
@@ -119,7 +119,7 @@ def transpose_results(schedule: Any, shapes: Mapping[str, BlockShape]) -> None:
 
     If the result is an argument, the kernel writes a copy in that layout, which is then written to the argument.
     """
-    for block, shape in _with_shapes(schedule, shapes):
+    for block, shape in with_shapes(schedule, shapes):
         if shape.transposed:
             rv = schedule.get_sblock(block.name)
             if not block.local:
@@ -132,7 +132,7 @@ def slot_of(schedule: Any, rv: Any, buffer: str) -> int:
     return [str(region.source.name) for region in schedule.get(rv).reads].index(buffer)
 
 
-def _with_shapes(schedule: Any, shapes: Mapping[str, BlockShape]) -> Iterator[tuple[Block, BlockShape]]:
+def with_shapes(schedule: Any, shapes: Mapping[str, BlockShape]) -> Iterator[tuple[Block, BlockShape]]:
     """The blocks that have a shape, in their present state."""
     flow = read_flow(schedule)
     assert flow is not None, "names stay distinct"
@@ -163,7 +163,7 @@ def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
     lane would take a quarter of the time.
     """
     done = []
-    for block, shape in _with_shapes(schedule, shapes):
+    for block, shape in with_shapes(schedule, shapes):
         if shape.kind is not BlockKind.ROWS or shape.vector is None:
             continue
         rv = schedule.get_sblock(block.name)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from colt.analysis.estimate import NEAR, vector_quality
 from colt.analysis.nests import LLVM_UNROLLS, footprint
 from colt.analysis.skeleton import Block, MemoryAccess
+from colt.tvm.dots import Dot
 from colt.tvm.sketches.structured.flow import extents_of, reduced, resized, spatial, step_of
 from colt.tvm.sketches.structured.tiles import MAX_ROWS, divisor
 
@@ -21,6 +22,27 @@ COPYING_IS_FREE = 64
 """The cost of copying an operand is negligible if each of its elements is used at least this often."""
 COPY = 0.9
 """A register tile's speed is multiplied by this for each copy of an operand or of the result that it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsesDot:
+    """How a kernel uses a dot instruction: it groups terms along the iter ``along``. ``swapped``: the operand that is
+    broadcast is the second factor."""
+
+    instruction: Dot
+    along: int
+    swapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How the copy of a dot's right operand is made: its iters over rows, which are grouped, and over columns, which
+    become lanes, of ``iters`` in all."""
+
+    instruction: Dot
+    rows: int
+    columns: int
+    iters: int
 
 
 class BlockKind(StrEnum):
@@ -43,7 +65,8 @@ class BlockShape:
     row reduction. ``square``: the iters along which a transposed operand is read and the result is written; small
     squares of them are best. ``columns``: a second iter that the register tile repeats over, if all that it loads are
     vectors; a ``ROWS`` block is to become such a kernel. ``total``: the block adds up partial results of a contraction;
-    if it leaves partial results itself, it is ``partial`` too.
+    if it leaves partial results itself, it is ``partial`` too. ``dot``: the kernel's step is a dot instruction.
+    ``packing``: the block packs an operand of one.
     """
 
     kind: BlockKind
@@ -57,6 +80,8 @@ class BlockShape:
     square: tuple[int, int] | None = None
     columns: int | None = None
     total: bool = False
+    dot: UsesDot | None = None
+    packing: Packing | None = None
 
     @property
     def is_fold(self) -> bool:
@@ -77,7 +102,7 @@ def shape_of(block: Block, vector_bits: int) -> BlockShape:
     kernels = [shape for shape in _kernels(block, lanes) if not shape.transposed]
     if kernels:
         return max(kernels, key=lambda shape: (-len(shape.packed), shape.width))
-    return _row_reduction(block, lanes) or _loop(block) or BlockShape(BlockKind.KERNEL, rows=_rows(block, None))
+    return _row_reduction(block, lanes) or _loop(block) or BlockShape(BlockKind.KERNEL, rows=rows_of(block, None))
 
 
 def better_shape(block: Block, shape: BlockShape, vector_bits: int) -> BlockShape:
@@ -154,25 +179,25 @@ def _kernels(block: Block, lanes: int) -> Iterator[BlockShape]:
         if width == 1 or not any(steps) or (transposed and not _can_be_transposed(block, column)):
             continue
         packed = tuple(n for n, step in enumerate(steps) if step not in (0, 1))
-        if all(_stands_alone(block.reads[n], column) and _copying_pays(block, block.reads[n]) for n in packed):
-            rows = _rows(block, column)
+        if all(stands_alone(block.reads[n], column) and copying_pays(block, block.reads[n]) for n in packed):
+            rows = rows_of(block, column)
             columns = None if rows is None else _columns(block, column, rows)
             yield BlockShape(BlockKind.KERNEL, column, width, rows, packed, transposed=transposed, columns=columns)
 
 
 def _can_be_transposed(block: Block, column: int) -> bool:
     terms = math.prod(block.iters[n].extent for n in reduced(block))
-    return _stands_alone(block.write, column) and terms >= COPYING_PAYS
+    return stands_alone(block.write, column) and terms >= COPYING_PAYS
 
 
-def _stands_alone(access: MemoryAccess, iter_: int) -> bool:
+def stands_alone(access: MemoryAccess, iter_: int) -> bool:
     """Whether the iter alone is the index of one dimension and occurs in no other."""
     if any(index is None for index in access.index):
         return False
     return [index for index in access.index if index and any(n == iter_ for n, _ in index)] == [((iter_, 1.0),)]
 
 
-def _copying_pays(block: Block, access: MemoryAccess) -> bool:
+def copying_pays(block: Block, access: MemoryAccess) -> bool:
     return _uses(block, access) >= COPYING_PAYS
 
 
@@ -182,7 +207,7 @@ def _uses(block: Block, access: MemoryAccess) -> int:
     return math.prod(block.iters[n].extent for n in spatial(block) if n not in moving)
 
 
-def _rows(block: Block, column: int | None) -> int | None:
+def rows_of(block: Block, column: int | None) -> int | None:
     """The largest spatial iter over which loaded vectors can be reused.
 
     Without such an iter, the one that loads the fewest elements because windows overlap.
@@ -229,23 +254,23 @@ def _paddings(block: Block, lanes: int) -> Iterator[BlockShape]:
     good divisors, then without padding."""
     for column in spatial(block):
         extents = list(extents_of(block))
-        if _can_be_padded(block, column):
+        if can_be_padded(block, column):
             extents[column] = _round_up(extents[column], lanes)
         for shape in _kernels(resized(block, extents), lanes):
             if shape.vector == column:
                 rows = shape.rows
-                whole = rows is None or not _can_be_padded(block, rows)
-                padded = [e if whole or n != rows else _rounded_rows(e) for n, e in enumerate(extents)]
+                whole = rows is None or not can_be_padded(block, rows)
+                padded = [e if whole or n != rows else rounded_rows(e) for n, e in enumerate(extents)]
                 yield replace(shape, padded=() if tuple(padded) == extents_of(block) else tuple(padded))
     yield from _kernels(block, lanes)
 
 
-def _can_be_padded(block: Block, iter_: int) -> bool:
+def can_be_padded(block: Block, iter_: int) -> bool:
     """Whether the iter can be padded beyond the arguments' extents: padded copies can replace operands, and pay."""
     touching = [access for access in (*block.reads, block.write) if mentions(access, iter_)]
-    paying = all(_copying_pays(block, read) for read in block.reads if mentions(read, iter_))
+    paying = all(copying_pays(block, read) for read in block.reads if mentions(read, iter_))
     once = len({read.buffer for read in block.reads}) == len(block.reads)
-    return once and paying and all(_stands_alone(access, iter_) for access in touching)
+    return once and paying and all(stands_alone(access, iter_) for access in touching)
 
 
 def _round_up(extent: int, lanes: int) -> int:
@@ -254,7 +279,7 @@ def _round_up(extent: int, lanes: int) -> int:
     return -(-extent // width) * width
 
 
-def _rounded_rows(extent: int) -> int:
+def rounded_rows(extent: int) -> int:
     """The extent padded to the best register tiles, padding counted as waste; unchanged if that gains too little."""
     best = max(range(extent, extent + MAX_ROWS), key=lambda padded: (_reuse(padded) * extent / padded, -padded))
     return best if _reuse(best) * extent / best >= BETTER * _reuse(extent) else extent
@@ -286,7 +311,7 @@ def _row_reduction(block: Block, lanes: int) -> BlockShape | None:
         width = width_of(block.iters[along].extent, lanes)
         contiguous = 1 in steps and all(step in (0, 1) for step in steps)
         if contiguous and 2 * width >= lanes and _is_power_of_two(width) and not block.work.branches:
-            rows = _rows(block, along)
+            rows = rows_of(block, along)
             columns = None if rows is None else _columns(block, along, rows)
             return BlockShape(BlockKind.ROWS, along, width, rows, columns=columns)
     return None

@@ -23,6 +23,8 @@ SQUARE = 8
 """The side, in elements, of the squares of a transposition."""
 TERMS = 256
 """The initial terms of one part of a long sum, at most."""
+UNROLLED_TERMS = 16
+"""The most terms of a sum that a turn of an innermost loop of dot instructions takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,13 @@ def split_sum(schedule: Any, loop: Any, extent: int) -> list[Any]:
     """Split a reduction into two loops."""
     inner = divisor(extent, TERMS)
     return list(schedule.split(loop, list(_sample(schedule, loop, -1, [extent // inner, inner]))))
+
+
+def unroll_sum(schedule: Any, loop: Any, extent: int, step: int) -> list[Any]:
+    """Split a reduction that takes ``step`` terms a turn into a loop and the turns to be unrolled."""
+    most = max(1, UNROLLED_TERMS // step)
+    first = divisor(extent, most)
+    return list(schedule.split(loop, list(_sample(schedule, loop, most, [extent // first, first]))))
 
 
 def split_inner(schedule: Any, loop: Any, tile: Tile | None, padded: bool) -> list[Any]:

@@ -61,6 +61,9 @@ def _register_tile(flow: Flow, shapes: Sequence[BlockShape], number: int) -> str
         names = " x ".join(loop_name(flow.blocks[total].iters[n].name) for n in tiled)
         return f"{flow.blocks[total].name} in tiles of {names}, each sum a vector of {shape.width}"
     vectors = f"vectors of {shape.width} along {loop_name(block.iters[shape.vector].name)}"
+    if shape.dot is not None:
+        dot, along = shape.dot.instruction, loop_name(block.iters[shape.dot.along].name)
+        vectors += f", each lane adding {dot.group} terms of {along} an instruction ({dot.instruction_set})"
     if shape.rows is None:
         return f"{block.name} in {vectors}"
     return f"{block.name} in rows of {loop_name(block.iters[shape.rows].name)} x {vectors}"

@@ -1,0 +1,231 @@
+"""Dot instructions and the packing of their right operands as tensor intrinsics.
+
+Every intrinsic says in plain loops what it computes, and computes exactly that: a schedule may use one wherever TVM
+finds it to fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import tvm
+from tvm import tirx
+from tvm.ir import Range
+from tvm.s_tir import TensorIntrin
+from tvm.s_tir.stmt import SBlock, SBlockRealize
+from tvm.tirx import BufferStore, For, ForKind, IterVar, PrimFunc, decl_buffer
+from tvm_ffi import structural_walk
+
+from colt.tvm.dots.shims import BF16_DOT
+from colt.tvm.dots.table import TABLE, Dot, Method, packing_name
+from colt.tvm.programs.nests import element
+
+_SPATIAL, _REDUCE = 0, 2
+_FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
+_VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
+_SAME = {"int8": "llvm.x86.avx2.vpdpbssd.256", "uint8": "llvm.x86.avx2.vpdpbuud.256"}
+_MADD = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}
+_PACKED = ((4, 8), (2, 8), (2, 16))
+"""The groups of the rows, and the bits of their elements."""
+
+
+@cache
+def register() -> None:
+    """Register every intrinsic in TVM; a second call does nothing."""
+    for row in TABLE:
+        for swapped in (False, True):
+            TensorIntrin.register(row.intrinsic(swapped), _meaning(row, swapped), _code(row, swapped), override=True)
+    for group, bits in _PACKED:
+        for lanes in (16, 8):
+            for dtype in _types(bits):
+                name = packing_name(dtype, group, lanes)
+                TensorIntrin.register(name, *_packing(dtype, bits, group, lanes), override=True)
+
+
+def _types(bits: int) -> tuple[str, ...]:
+    return ("uint8", "int8") if bits == 8 else ("uint16", "int16")
+
+
+# ---- dots ----
+
+
+def _operands(row: Dot) -> tuple[Any, Any, Any]:
+    """Buffers of a step: the sums, the left operand's terms, the right operand's vectors of groups."""
+    return (
+        _buffer("C", (row.lanes,), row.result),
+        _buffer("A", (row.terms,), row.left),
+        _buffer("B", (row.fold, row.lanes, row.group), row.right),
+    )
+
+
+def _meaning(row: Dot, swapped: bool) -> PrimFunc:
+    """The step in plain loops."""
+    sums, left, right = _operands(row)
+
+    def body(lane: Any, term: Any) -> Any:
+        one = tirx.Cast(row.result, tirx.BufferLoad(left, [term]))
+        group, place = tirx.floordiv(term, row.group), tirx.floormod(term, row.group)
+        if row.fold == 1:
+            group, place = tirx.const(0, "int32"), term
+        other = tirx.Cast(row.result, tirx.BufferLoad(right, [group, lane, place]))
+        product = tirx.Mul(other, one) if swapped else tirx.Mul(one, other)
+        return BufferStore(sums, tirx.Add(tirx.BufferLoad(sums, [lane]), product), [lane])
+
+    return _step(row, swapped, _loops((row.lanes, row.terms), (_SPATIAL, _REDUCE), body), (sums, left, right))
+
+
+def _code(row: Dot, swapped: bool) -> PrimFunc:
+    """The step in instructions."""
+    sums, left, right = _operands(row)
+    total = sums.vload([0], f"{row.result}x{row.lanes}")
+    correction: Any = None
+    for step in range(row.fold):
+        group = left.vload([step * row.group], f"{row.left}x{row.group}")
+        vector = right.vload([step, 0, 0], f"{row.right}x{row.lanes * row.group}")
+        total = _CODE[row.method](row, total, group, vector)
+        if row.corrected:
+            correction = _excess(row, correction, vector)
+    if correction is not None:
+        total = total - correction
+    store = BufferStore(sums, total, [tirx.Ramp(0, 1, row.lanes)])
+    return _step(row, swapped, store, (sums, left, right))
+
+
+def _step(row: Dot, swapped: bool, body: Any, operands: tuple[Any, Any, Any]) -> PrimFunc:
+    """A function of the operands in the order in which the product names them; the sums come last."""
+    sums, left, right = operands
+    factors = (right, left) if swapped else (left, right)
+    return _function((*factors, sums), (sums, *factors), body)
+
+
+def _vnni(row: Dot, total: Any, group: Any, vector: Any) -> Any:
+    """One instruction for unsigned by signed bytes."""
+    word = tirx.reinterpret("int32", group)
+    if row.corrected:  # LLVM does not end on vectors of bytes flipped after the broadcast
+        word = tirx.bitwise_xor(word, tirx.const(_FLIP, "int32"))
+    one = tirx.Broadcast(word, row.lanes)
+    unsigned_left = row.right == "int8"
+    pair = (one, vector) if unsigned_left else (vector, one)
+    return _unsigned_by_signed(row, total, *pair)
+
+
+def _excess(row: Dot, total: Any, vector: Any) -> Any:
+    """What flipping the left operand adds to the sums: 128 times the packed elements, or -128 times."""
+    flipped = tirx.Broadcast(tirx.const(_FLIP, "int32"), row.lanes)
+    total = tirx.Broadcast(tirx.const(0, "int32"), row.lanes) if total is None else total
+    pair = (flipped, vector) if row.right == "int8" else (vector, flipped)
+    return _unsigned_by_signed(row, total, *pair)
+
+
+def _unsigned_by_signed(row: Dot, total: Any, unsigned: Any, signed: Any) -> Any:
+    count = 4 * row.lanes
+    operands = [_as(f"uint8x{count}", unsigned), _as(f"int8x{count}", signed)]
+    return _llvm(f"int32x{row.lanes}", _VNNI[row.bits], total, *operands)
+
+
+def _same(row: Dot, total: Any, group: Any, vector: Any) -> Any:
+    """One instruction for bytes of equal signs."""
+    one = _as(f"{row.left}x{4 * row.lanes}", tirx.Broadcast(tirx.reinterpret("int32", group), row.lanes))
+    return _llvm(f"int32x{row.lanes}", _SAME[row.left], total, one, vector)
+
+
+def _madd(row: Dot, total: Any, group: Any, vector: Any) -> Any:
+    """Bytes widened to 16 bits, whose products are added by twos."""
+    count = 2 * row.lanes
+    word = tirx.reinterpret("int32", tirx.Cast("int16x2", group))
+    one = _as(f"int16x{count}", tirx.Broadcast(word, row.lanes))
+    other = tirx.Cast(f"int16x{count}", vector)
+    return total + _llvm(f"int32x{row.lanes}", _MADD[row.bits], one, other)
+
+
+def _bf16(row: Dot, total: Any, group: Any, vector: Any) -> Any:
+    one = tirx.Broadcast(tirx.reinterpret("int32", group), row.lanes)
+    return tirx.call_extern(f"float32x{row.lanes}", BF16_DOT, total, one, _as(f"int32x{row.lanes}", vector))
+
+
+_CODE: dict[Method, Callable[[Dot, Any, Any, Any], Any]] = {
+    Method.VNNI: _vnni,
+    Method.SAME: _same,
+    Method.MADD: _madd,
+    Method.BF16: _bf16,
+}
+
+
+# ---- packing ----
+
+
+def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, PrimFunc]:
+    """Meaning and code of interleaving ``group`` rows: each is widened and shifted to its place."""
+
+    def buffers() -> tuple[Any, Any]:
+        stride = tvm.ir.Var("s0", "int32")
+        source = decl_buffer((group, lanes), dtype, "B", strides=[stride, 1], offset_factor=1)
+        return _buffer("P", (lanes, group), dtype), source
+
+    packed, source = buffers()
+
+    def body(row: Any, lane: Any) -> Any:
+        return BufferStore(packed, tirx.BufferLoad(source, [row, lane]), [lane, row])
+
+    meaning = _function((source, packed), (source,), _loops((group, lanes), (_SPATIAL, _SPATIAL), body))
+    packed, source = buffers()
+    words: Any = None
+    wide = f"uint{bits * group}"
+    for row in range(group):
+        loaded = source.vload([row, 0], f"{dtype}x{lanes}")
+        word = tirx.Cast(f"{wide}x{lanes}", _as(f"uint{bits}x{lanes}", loaded))
+        if row:
+            word = tirx.shift_left(word, tirx.Broadcast(tirx.const(row * bits, wide), lanes))
+        words = word if words is None else tirx.bitwise_or(words, word)
+    store = packed.vstore([0, 0], _as(f"{dtype}x{lanes * group}", words))
+    return meaning, _function((source, packed), (source,), store)
+
+
+# ---- TensorIR by hand: parsing source text would take 20 times as long ----
+
+
+def _buffer(name: str, shape: Sequence[int], dtype: str) -> Any:
+    return decl_buffer(shape, dtype, name, offset_factor=1)
+
+
+def _as(dtype: str, value: Any) -> Any:
+    return value if str(value.ty) == dtype else tirx.reinterpret(dtype, value)
+
+
+def _llvm(dtype: str, name: str, *operands: Any) -> Any:
+    return tirx.call_llvm_pure_intrin(dtype, name, *operands)
+
+
+def _loops(extents: Sequence[int], kinds: Sequence[int], body: Callable[..., Any]) -> Any:
+    """Loops of these extents around a block that does what ``body`` makes of its axes: a store."""
+    axes = [
+        IterVar(Range(0, extent), tvm.ir.Var(f"v{number}", "int32"), kind)
+        for number, (extent, kind) in enumerate(zip(extents, kinds, strict=True))
+    ]
+    loops = [tvm.ir.Var(f"i{number}", "int32") for number in range(len(extents))]
+    store = body(*(axis.var for axis in axes))
+    loads: list[Any] = []
+    structural_walk(store.value, (tvm.ir.TensorLoad, loads.append))
+    block = SBlock(
+        axes,
+        [element(load.source, load.indices) for load in loads],
+        [element(store.buffer, store.indices)],
+        "update",
+        store,
+    )
+    stmt: Any = SBlockRealize(loops, True, block)
+    for loop, extent in zip(reversed(loops), reversed(extents), strict=True):
+        stmt = For(loop, 0, extent, ForKind.SERIAL, stmt)
+    return stmt
+
+
+def _function(params: Sequence[Any], reads: Sequence[Any], body: Any) -> PrimFunc:
+    """A function that writes all of its last parameter."""
+    root = SBlock([], [_whole(buffer) for buffer in reads], [_whole(params[-1])], "root", body)
+    return PrimFunc(list(params), SBlockRealize([], True, root))
+
+
+def _whole(buffer: Any) -> Any:
+    return tirx.BufferRegion(buffer, [Range(0, extent) for extent in buffer.shape])

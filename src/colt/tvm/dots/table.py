@@ -1,0 +1,137 @@
+"""The dot instructions of processors, one row for each instruction set and pair of types, the fastest first.
+
+The *left* operand of a contraction is broadcast: one group of neighbours for all lanes. The *right* one is packed so
+that a vector holds one group for each lane. A row applies where the target has all of its features; what the machine
+at hand has does not matter.
+
+An instruction that multiplies unsigned by signed bytes serves equal signs as well. With ``flipped`` meaning the top
+bit inverted, which adds 128 and changes the sign's meaning, the sum of ``a * b`` is that of ``flipped(a) * b`` less
+that of ``128 * b``. The second depends on the packed operand only, so one more instruction serves all rows of a
+register tile. It is subtracted once in ``fold`` steps. All of this is exact: a group's products are added in 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tvm.target import Target, codegen
+
+
+class Method(StrEnum):
+    """How a row adds a group's products. ``VNNI`` multiplies unsigned by signed bytes; ``SAME`` bytes of equal signs;
+    ``MADD`` adds products of two 16-bit integers, which bytes are widened to; ``BF16`` adds two products of bfloat16.
+    """
+
+    VNNI = "vnni"
+    SAME = "same"
+    MADD = "madd"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A row. ``left``, ``right`` and ``result`` are the types of the operands and of the sum.
+
+    ``slots``: how long one vector takes, in vector multiply-adds of float32. ``fold``: groups in one step of the tensor
+    intrinsic.
+    """
+
+    instruction_set: str
+    features: tuple[str, ...]
+    """LLVM's names."""
+    method: Method
+    bits: int
+    left: str
+    right: str
+    result: str
+    group: int
+    slots: float = 1.0
+    fold: int = 1
+
+    @property
+    def lanes(self) -> int:
+        """Sums in a vector; all are of 32 bits."""
+        return self.bits // 32
+
+    @property
+    def terms(self) -> int:
+        """The terms along the sum that one step of the tensor intrinsic adds up."""
+        return self.group * self.fold
+
+    @property
+    def corrected(self) -> bool:
+        """Whether signs are flipped and the sum corrected."""
+        return self.method is Method.VNNI and self.left == self.right
+
+    def intrinsic(self, swapped: bool) -> str:
+        """The name of the tensor intrinsic; ``swapped``: of the one for programs that multiply right by left."""
+        types = f"{_SHORT[self.left]}{_SHORT[self.right]}"
+        return f"colt.dot.{self.instruction_set}.{types}.x{self.terms}" + (".swapped" if swapped else "")
+
+    @property
+    def packing(self) -> str:
+        """The name of the intrinsic that packs rows of a right operand that are contiguous along its lanes."""
+        return packing_name(self.right, self.group, self.lanes)
+
+
+def packing_name(dtype: str, group: int, lanes: int) -> str:
+    """The intrinsic that brings ``group`` rows of ``lanes`` contiguous elements into the layout of a packed operand."""
+    return f"colt.pack.{dtype}.{group}x{lanes}"
+
+
+_SHORT = {"uint8": "u8", "int8": "s8", "bfloat16": "bf16"}
+_BYTES = ("uint8", "int8")
+_CORRECTED_STEPS = 4
+"""Steps between two corrections."""
+
+
+def _byte_rows(name: str, features: tuple[str, ...], bits: int) -> Iterator[Dot]:
+    """Rows of an instruction set that multiplies unsigned by signed bytes, by fours."""
+    for left in _BYTES:
+        for right in _BYTES:
+            row = Dot(name, features, Method.VNNI, bits, left, right, "int32", 4)
+            if row.corrected:
+                yield Dot(name, features, Method.VNNI, bits, left, right, "int32", 4, fold=_CORRECTED_STEPS)
+            yield row
+
+
+def _pair_rows(name: str, features: tuple[str, ...], bits: int) -> Iterator[Dot]:
+    """Rows of an instruction set that multiplies 16-bit integers, by twos; the sum is an addition of its own."""
+    for left in _BYTES:
+        for right in _BYTES:
+            yield Dot(name, features, Method.MADD, bits, left, right, "int32", 2, slots=2.0)
+
+
+_VNNI_INT8 = [Dot("avxvnniint8", ("avxvnniint8",), Method.SAME, 256, one, one, "int32", 4) for one in _BYTES]
+
+TABLE: tuple[Dot, ...] = (
+    *_byte_rows("avx512vnni", ("avx512vnni",), 512),
+    *_VNNI_INT8,
+    *_byte_rows("avxvnni", ("avxvnni",), 256),
+    *_pair_rows("avx512bw", ("avx512bw",), 512),
+    *_pair_rows("avx2", ("avx2",), 256),
+    Dot("avx512bf16", ("avx512bf16",), Method.BF16, 512, "bfloat16", "bfloat16", "float32", 2),
+)
+"""All rows; for the same types, those further up are better."""
+
+
+def find(target: Target, left: str, right: str, result: str, terms: int) -> Dot | None:
+    """The best row for these types that the target has, for a sum of ``terms`` terms; ``None`` if there is none.
+
+    A sum is padded to whole steps, so of rows that differ only in their steps a short sum takes the one with fewer.
+    """
+    rows = [row for row in TABLE if (row.left, row.right, row.result) == (left, right, result)]
+    for row in rows:
+        long_enough = terms % row.terms == 0 or terms >= _CORRECTED_STEPS * row.terms
+        if has(target, row) and (row.fold == 1 or long_enough):
+            return row
+    return None
+
+
+def has(target: Target, row: Dot) -> bool:
+    """Whether the target's processor has the instruction."""
+    if target.kind.name != "llvm":
+        return False
+    return all(bool(codegen.target_has_features(feature, target)) for feature in row.features)
