@@ -8,7 +8,20 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from colt.cli import bench, export, finish, hardware, pool, replay, report, show, tune, workloads
+from colt.cli import (
+    bench,
+    compare,
+    export,
+    finish,
+    hardware,
+    pool,
+    replay,
+    report,
+    show,
+    trace,
+    tune,
+    workloads,
+)
 from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.parser import Parser
 from colt.errors import ColtError
@@ -17,7 +30,7 @@ from colt.util.interrupt import Ended
 from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
-COMMANDS = (tune, show, report, finish, replay, export, bench, pool, workloads, hardware)
+COMMANDS = (tune, show, report, compare, trace, finish, replay, export, bench, pool, workloads, hardware)
 """In the order of the help."""
 
 

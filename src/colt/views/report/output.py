@@ -17,7 +17,11 @@ def require_writable(path: Path) -> Path:
 
 def write_page(path: Path, text: str) -> str:
     """Write a page, and say so. Raises :class:`InputError`."""
-    content = text.encode("utf-8", "replace")
+    return write_file(path, text.encode("utf-8", "replace"))
+
+
+def write_file(path: Path, content: bytes) -> str:
+    """Write a file completely or not at all, and say so. Raises :class:`InputError`."""
     try:
         write_atomically(path, content)
     except OSError as error:

@@ -46,8 +46,8 @@ const charts = {
 {
   const found = document.getElementById("data");
   const data = found && found.textContent ? JSON.parse(found.textContent) : { charts: {}, trees: {} };
-  charts.figures = data.charts;
-  charts.drawAll().then(async () => {
+  charts.figures = data.charts || {};
+  if (!data.live) charts.drawAll().then(async () => {
     for (const [id, tree] of Object.entries(data.trees || {})) await openTree(id, tree);
     document.body.dataset.ready = "yes";
   });
