@@ -16,10 +16,11 @@ from colt.options import Budget, SearchConfig
 from colt.util.version import __version__
 
 if TYPE_CHECKING:
-    from colt.api import Replay, Result, replay, tune
+    from colt.api import Replay, Result, replay, resume, tune
 
 __all__ = [
     "tune",
+    "resume",
     "Result",
     "replay",
     "Replay",
@@ -35,7 +36,7 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = ("tune", "Result", "replay", "Replay")
+_LAZY = ("tune", "resume", "Result", "replay", "Replay")
 
 
 def __getattr__(name: str) -> Any:

@@ -9,9 +9,10 @@ from colt.plan import checked
 from colt.run.finish import Result
 from colt.run.loop import run
 from colt.run.replay import Replay, replay
+from colt.run.resume import resume
 from colt.util.declared import takes
 
-__all__ = ["Replay", "Result", "replay", "tune"]
+__all__ = ["Replay", "Result", "replay", "resume", "tune"]
 
 
 @takes(TuneOptions)

@@ -203,6 +203,13 @@ class Measured(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WentOn(Event):
+    """The run had broken off or ended, and goes on here in another process; ``trials`` are its budget from here on."""
+
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
 class Revalued(Event):
     """The tree was valued anew by all results."""
 

@@ -218,6 +218,10 @@ class TuneOptions:
         check_all(self)
 
 
+BUDGET = ("trials", "seconds", "until_roofline", "max_usd", "max_calls", "max_tokens", "max_seconds")
+"""The options of :class:`TuneOptions` that a run may be given anew when it is resumed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """When a run stops: after ``trials`` distinct schedules, or sooner: after ``seconds`` of wall time, or when the

@@ -13,7 +13,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.measure.base import Pace
-from colt.options import MODELS, PRESETS, Budget, SearchConfig, SpaceKind, TuneOptions
+from colt.options import BUDGET, MODELS, PRESETS, Budget, SearchConfig, SpaceKind, TuneOptions
 from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
 from colt.proposers.members import TABLE, PoolSpec
@@ -22,9 +22,10 @@ from colt.store.directory import RunDirectory
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.host import available_cores
 from colt.tvm.devices.resolve import recorded_device, resolve_device
-from colt.tvm.programs.source import Program, load_program, saved_program, why_no_roofline
+from colt.tvm.programs.source import Program, load_program, saved_program, source_digest, why_no_roofline
 from colt.util.declared import OptionError, options_of, takes
 from colt.util.text import did_you_mean
+from colt.world.answers import Allowance
 
 DECLARED = options_of(TuneOptions)
 """The options of a run."""
@@ -32,7 +33,7 @@ STORED = {name: one for name, one in DECLARED.items() if one.stored}
 """Those that its config file has."""
 RUN, SEARCH, PACE, MADE_WITH = "run", "search", "pace", "made_with"
 """Tables of the config file, beside those of members."""
-BESIDE = ("program", "name", "method", "space")
+BESIDE = ("program", "source", "name", "method", "space")
 """What the table of the run has beside the options."""
 
 
@@ -53,6 +54,8 @@ class Plan:
     space: SpaceKind = SpaceKind.COLT
     pace: Pace = field(default_factory=Pace)
     """How long the end of the run takes; other than usual only in tests."""
+    source: str = ""
+    """A digest of the user's file, if the program is from one."""
 
     @property
     def program(self) -> Program:
@@ -81,6 +84,20 @@ class Plan:
         usd = self.options.max_usd
         exact = None if usd is None else Decimal(str(usd))
         return Ceilings(exact, self.options.max_calls, self.options.max_tokens, self.options.max_seconds)
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the run may take, as it is recorded."""
+        return Allowance.of({name: getattr(self.options, name) for name in BUDGET})
+
+    def allowing(self, allowance: Allowance) -> Plan:
+        """The same plan with another budget. Raises :class:`InputError` if it does not go with the rest of the plan."""
+        given = msgspec.structs.asdict(allowance)
+        options = replace(self.options, **given)
+        _require_use_of_models(options, self.pool)
+        for program in self.programs:
+            _require_roofline(options, program, self.device)
+        return replace(self, options=options)
 
     @property
     def calls_at_once(self) -> int:
@@ -119,6 +136,8 @@ class Plan:
         run |= {name: resolved.get(name, getattr(self.options, name)) for name in STORED}
         if self.space is not SpaceKind.COLT:
             run["space"] = str(self.space)
+        if self.source:
+            run["source"] = self.source
         given = {name: value for name, value in run.items() if value is not None}
         tables: dict[str, object] = {RUN: given, SEARCH: self.config.to_mapping(), TABLE: self.pool.to_tables()}
         return tables if self.pace == Pace() else {**tables, PACE: asdict(self.pace)}
@@ -141,6 +160,8 @@ class Plan:
         for name in ("program", "name", "method", "target"):
             if not isinstance(run[name], str):
                 raise InputError(f"{name} takes text")
+        if not isinstance(run.get("source", ""), str):
+            raise InputError("source takes text")
         space = run.get("space", SpaceKind.COLT)
         if space not in list(SpaceKind):
             raise InputError(f"space is {space!r}; it takes one of {', '.join(SpaceKind)}")
@@ -154,6 +175,7 @@ class Plan:
             config=SearchConfig.from_mapping(search),
             space=SpaceKind(space),
             pace=_pace(config.get(PACE, {})),
+            source=run.get("source", ""),
         )
 
 
@@ -177,6 +199,7 @@ def checked(program: Any, options: TuneOptions) -> Plan:
         pool=pool,
         config=config,
         run_dir=None if options.run_dir is None else Path(options.run_dir),
+        source=source_digest(program),
     )
 
 

@@ -15,9 +15,9 @@ import pytest
 import colt
 from colt.cli import main
 from colt.measure.base import Pace
-from colt.run.broken import finish_broken
 from colt.run.replay import replay
-from colt.util.files import LineFile
+from colt.run.resume import finish as finish_broken
+from colt.util.lock import FolderLock
 from colt.world.parts import Parts, using
 from tests.helpers.simulated_runs import simulated
 
@@ -95,8 +95,8 @@ def test_a_torn_last_line_is_dropped_and_a_torn_middle_is_refused(broken: Path, 
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("config.toml", 'apache-tvm = "', 'apache-tvm = "9', "made with apache-tvm 9"),
-        ("config.toml", 'colt = "', 'colt = "9', "made with colt 9"),
+        ("recording.jsonl", '"apache-tvm":"', '"apache-tvm":"9', "made with apache-tvm 9"),
+        ("recording.jsonl", '"colt":"', '"colt":"9', "made with colt 9"),
         ("recording.jsonl", '"cores":', '"cores":7', "cores was 7"),
     ],
 )
@@ -113,12 +113,13 @@ def test_another_machine_or_version_is_refused_by_name(
 
 def test_a_run_that_goes_on_is_left_alone(broken: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(broken, tmp_path / "run"))
-    with LineFile(folder / "recording.jsonl", new=False), pytest.raises(colt.InputError, match="a run that goes on"):
+    with FolderLock(folder), pytest.raises(colt.InputError, match=f"in use: process {os.getpid()} works on this run"):
         finish_broken(folder)
 
 
 def test_a_finish_that_fails_leaves_the_run_as_it_was(broken: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(broken, tmp_path / "run"))
+    (folder / ".lock").unlink()  # what is left of that of the process that was killed
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def fail(limits: object, peak_gflops: object) -> None:
@@ -130,9 +131,12 @@ def test_a_finish_that_fails_leaves_the_run_as_it_was(broken: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("command", [["show"], ["replay"], ["export", "-o", "k.so"]])
-def test_other_commands_name_colt_finish(command: list[str], broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_commands_name_those_that_help(
+    command: list[str], broken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*command, str(broken)]) == 2
-    assert f"colt finish {broken} makes it" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"colt resume {broken} goes on with the run, colt finish {broken} makes one" in said
 
 
 def test_the_command_prints_the_receipt(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def test_a_disk_that_fills_up_ends_a_run_with_the_best_so_far(disk: SmallDisk, o
 
 def test_the_command_shows_the_result_and_then_the_error(disk: SmallDisk, own_program: str) -> None:
     run = disk.path / "run"
-    disk.fill(leave=16)
+    disk.fill(leave=24)
     with measured_by(simulated()):
         done = colt("tune", own_program, "--trials", "60", "--pool", "scout", "--batch-size", "3", "--run", str(run))
     assert done.returncode == 2

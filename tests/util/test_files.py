@@ -117,9 +117,10 @@ def test_lines_are_kept_until_they_are_flushed_and_flushed_when_many(tmp_path: P
     assert read_file(tmp_path / "lines").endswith(b"\nlast\n")
     with pytest.raises(FileExistsError):
         LineFile(tmp_path / "lines")
-    with LineFile(tmp_path / "lines", new=False) as file:
+    with LineFile(tmp_path / "lines", keep=4) as file:
         file.write(b"after")
-    assert read_file(tmp_path / "lines").endswith(b"\nlast\nafter\n")
+        file.sync()
+        assert read_file(tmp_path / "lines") == b"one\nafter\n"
 
 
 def test_a_full_disk_leaves_whole_lines_and_is_told_each_time_that_something_is_written(disk: SmallDisk) -> None:

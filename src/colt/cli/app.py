@@ -17,6 +17,7 @@ from colt.cli import (
     pool,
     replay,
     report,
+    resume,
     show,
     trace,
     tune,
@@ -30,7 +31,7 @@ from colt.util.interrupt import Ended
 from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
-COMMANDS = (tune, show, report, compare, trace, finish, replay, export, bench, pool, workloads, hardware)
+COMMANDS = (tune, resume, show, report, compare, trace, finish, replay, export, bench, pool, workloads, hardware)
 """In the order of the help."""
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
-from colt.cli.output import progress, show
+from colt.cli.output import progress, show_result
 from colt.util.interrupt import PromptExit
-from colt.util.streams import print_json, stdout_to_stderr
+from colt.util.streams import stdout_to_stderr
 
 
 def add(commands: Any) -> None:
@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         help="make receipt and kernel of a run that broke off",
         description="Make receipt and kernel of a run that broke off, such as by kill -9, from what it had measured. "
         "Nothing new is tried and no language model is asked; the fastest are verified and compared as at the end of "
-        "any run, so that machine and versions have to be those of the run.",
+        "any run, so that machine and versions have to be those of the run. colt resume goes on with the search.",
     )
     command.add_argument("run", metavar="DIR", help="the directory of a run without a receipt")
     command.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
@@ -28,14 +28,9 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Finish the run, and print its receipt."""
-    from colt.run.broken import finish_broken
-    from colt.views.table import result_table
+    from colt.run.resume import finish
 
     with PromptExit(), progress(0, given.json) as view, stdout_to_stderr():
-        result = finish_broken(Path(given.run), [view])
-    if given.json:
-        print_json(result.receipt.to_json().decode())
-    else:
-        show(result_table(result.receipt))
-        print(f"run directory: {given.run}")
+        result = finish(Path(given.run), views=[view])
+    show_result(result, given.json)
     return OK

@@ -85,12 +85,15 @@ def integer(text: str) -> int:
         raise argparse.ArgumentTypeError(f"is {text!r}; it takes an integer") from None
 
 
-def add_declared(group: Any, options: Sequence[Option], dest: Callable[[str], str]) -> None:
-    """Add an argument for each option that has a name on the command line; absent from what is parsed unless given."""
+def add_declared(group: Any, options: Sequence[Option], dest: Callable[[str], str], default: str | None = None) -> None:
+    """Add an argument for each option that has a name on the command line; absent from what is parsed unless given.
+
+    ``default`` says what holds then, if it is not what is declared.
+    """
     for one in options:
         if not one.flag:
             continue
-        settings: dict[str, Any] = {"dest": dest(one.name), "default": argparse.SUPPRESS, "help": _help(one)}
+        settings: dict[str, Any] = {"dest": dest(one.name), "default": argparse.SUPPRESS, "help": _help(one, default)}
         if one.kind is Kind.FLAG:
             group.add_argument(one.flag, action="store_false" if one.default else "store_true", **settings)
         else:
@@ -99,7 +102,8 @@ def add_declared(group: Any, options: Sequence[Option], dest: Callable[[str], st
             group.add_argument(one.flag, type=one.parse, metavar=metavar or one.name.upper(), **settings)
 
 
-def _help(one: Option) -> str:
-    default = f"{one.default:.4g}" if isinstance(one.default, float) else one.default
-    stated = "" if one.default is None or one.kind is Kind.FLAG else f" (default: {default})"
+def _help(one: Option, default: str | None) -> str:
+    if default is None and one.default is not None and one.kind is not Kind.FLAG:
+        default = f"{one.default:.4g}" if isinstance(one.default, float) else str(one.default)
+    stated = "" if default is None else f" (default: {default})"
     return f"{one.meaning}{stated}".replace("%", "%%")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colt.cli.codes import OK
-from colt.cli.output import progress, show
+from colt.cli.output import progress, show, show_result
 from colt.cli.parser import add_declared
 from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
@@ -109,7 +109,6 @@ def _search_table(path: Path) -> dict[str, Any]:
 def _tune(made: Plan, json: bool) -> int:
     from colt.run.loop import run
     from colt.store.directory import RunDirectory
-    from colt.views.table import result_table
 
     with ExitStack() as stack:
         prompt = stack.enter_context(PromptExit())
@@ -123,13 +122,7 @@ def _tune(made: Plan, json: bool) -> int:
         view = stack.enter_context(progress(made.budget.trials, json))
         with stdout_to_stderr():  # threads of the user's file may still print
             (result,) = run(made, [view])
-    if json:
-        print_json(result.receipt.to_json().decode())
-    else:
-        show(result_table(result.receipt))
-        print(f"run directory: {made.run_dir}")
-    if result.storage_failure is not None:
-        raise result.storage_failure
+    show_result(result, json)
     return OK
 
 

@@ -93,6 +93,8 @@ class Desk:
         self._slots = slots
         self._watch = watch
         self._under_way: dict[int, _Question] = {}
+        self._late: list[Call] = []
+        """Calls that came back when the desk was closed, and have not taken effect."""
 
     # ---- questions ----
 
@@ -141,19 +143,28 @@ class Desk:
         self._bench(arrivals.benched)
         for call in arrivals.calls:
             self._keep(call)
-            question = self._under_way.pop(call.ticket)
-            model = self.models[call.model]
-            reply = reply_of(partial(model.read, call, question.observation))
-            yield ModelAnswer(question.ticket, reply, call)
+            yield self._read(call)
+
+    def _read(self, call: Call) -> ModelAnswer:
+        question = self._under_way.pop(call.ticket)
+        model = self.models[call.model]
+        return ModelAnswer(question.ticket, reply_of(partial(model.read, call, question.observation)), call)
 
     def close(self) -> list[Call]:
         """Give up what is under way; the calls that still came back."""
         if self._calls is None:
             return []
-        last = list(self._calls.close().calls)
-        for call in last:
+        arrivals = self._calls.close()
+        for call in arrivals.calls:
             self._keep(call)
-        return last
+        self._late += arrivals.calls
+        return list(arrivals.calls)
+
+    def reopen(self) -> Iterator[ModelAnswer]:
+        """Go on after :meth:`close`: the answers that came back then, each read when it is asked for."""
+        late, self._late = self._late, []
+        for call in late:
+            yield self._read(call)
 
     def _bench(self, benched: Mapping[str, str]) -> None:
         for name, why in benched.items():

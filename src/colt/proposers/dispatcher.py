@@ -19,7 +19,8 @@ from colt.events import Emit
 from colt.proposers.cooldown import IN_A_ROW, Cooldown
 from colt.proposers.desk import Desk, ModelAnswer
 from colt.proposers.language.calls import Call
-from colt.proposers.language.money import PICODOLLARS
+from colt.proposers.language.completion import ErrorKind
+from colt.proposers.language.money import PICODOLLARS, Spending
 from colt.search.search import Search
 from colt.search.types import NotAsked, Proposal, ProposalError, Proposer, Ticket, Trial
 from colt.util.clock import Stopwatch
@@ -117,10 +118,13 @@ class Dispatcher:
 
     def settle(self, wait_s: float = 0.0) -> None:
         """Let what has arrived take effect; wait so long for the first answer."""
+        calls = []
         for answer in self.desk.arrived(wait_s):
+            calls.append(answer.call)
             self._tell_of_call(answer.call)
             self._account(answer)
             self._commit(answer.ticket, answer.reply)
+        self._tell_if_lost(calls)
         self._tell_if_all_benched()
 
     def wait(self) -> None:
@@ -132,8 +136,17 @@ class Dispatcher:
 
     def close(self) -> None:
         """Ask no more. What is under way is given up, and paid for."""
-        for call in self.desk.close():
+        last = self.desk.close()
+        for call in last:
             self._tell_of_call(call)
+        self._tell_if_lost(last)
+
+    def reopen(self, trials_total: int) -> None:
+        """Go on after :meth:`close` or at any time, towards that many trials."""
+        self._trials_total = trials_total
+        for answer in self.desk.reopen():
+            self._account(answer)
+            self._commit(answer.ticket, answer.reply)
 
     def _account(self, answer: ModelAnswer) -> None:
         """Learn from an answer how long answers take, how fruitful they are, and whether the model is to be benched."""
@@ -177,6 +190,15 @@ class Dispatcher:
                 spent.picodollars / PICODOLLARS,
             )
         )
+
+    def _tell_if_lost(self, calls: Sequence[Call]) -> None:
+        lost = [call for call in calls if call.error is ErrorKind.LOST]
+        if lost:
+            spent = sum((call.spent.spending() for call in lost), Spending())
+            self._note(
+                f"{spent.calls} requests to language models were under way when the run broke off; they count as spent "
+                f"at their worst, ${spent.usd:.4f} and {spent.tokens:,} tokens"
+            )
 
     def _tell_if_all_benched(self) -> None:
         all_benched = self.all_benched

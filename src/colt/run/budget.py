@@ -1,16 +1,17 @@
-"""When a run stops. Nothing else decides that, and asking changes nothing but what the user is told."""
+"""When a run stops, and whether it goes on. Nothing else decides that, and asking changes nothing but what the user is
+told, unless the run went on here with another allowance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from colt import events
 from colt.events import Emit
 from colt.plan import Plan
 from colt.util.clock import Stopwatch
 from colt.util.interrupt import Interrupt
-from colt.world.answers import Stop
+from colt.world.answers import Allowance, Reason, Stop
 from colt.world.world import World
 
 
@@ -20,6 +21,10 @@ class Tuned(Protocol):
     @property
     def charged(self) -> int:
         """Trials that count against the budget."""
+        ...
+
+    def go_on(self, trials_total: int) -> None:
+        """Go on after the run had broken off or ended, towards that many trials."""
         ...
 
     @property
@@ -39,7 +44,11 @@ class Tuned(Protocol):
 
 
 class StopRule:
-    """Decides when the run of these tasks stops. ``storage_failed`` tells whether files can't be written any more."""
+    """Decides when the run of these tasks stops.
+
+    ``storage_failed`` tells whether files can't be written any more; ``go_on`` is called where the run goes on with
+    another allowance, and sets :attr:`plan`.
+    """
 
     def __init__(
         self,
@@ -49,14 +58,16 @@ class StopRule:
         interrupt: Interrupt,
         emit: Emit,
         storage_failed: Callable[[], bool],
+        go_on: Callable[[Allowance], None] = lambda allowance: None,
     ) -> None:
         self.tasks: Sequence[Tuned] = ()
-        self._plan = plan
+        self.plan = plan
         self._world = world
         self._watch = watch
         self._interrupt = interrupt
         self._emit = emit
         self._storage_failed = storage_failed
+        self._go_on = go_on
         self._told_of_interrupt = False
         self._broke_off = False
         """Whether the run is only finished: the last batch may lack trials that were charged."""
@@ -76,16 +87,19 @@ class StopRule:
     @property
     def trials_left(self) -> int:
         """Trials that may still be charged, of all tasks together."""
-        return max(0, self._plan.budget.trials - sum(task.charged for task in self.tasks))
+        return max(0, self.plan.budget.trials - sum(task.charged for task in self.tasks))
 
     @property
     def batch_size(self) -> int:
         """How many schedules to measure next."""
-        return min(self._plan.config.batch_size, self.trials_left)
+        return min(self.plan.config.batch_size, self.trials_left)
 
     def requested(self) -> str | None:
         """Why the run is to end right now: ``interrupted``, ``seconds``, ``broken off``, ``pool`` or ``storage``."""
-        reason: str | None = self._world.take("stop", Stop, self._ask, quiet=Stop()).reason
+        answer = self._world.take("stop", Stop, self._ask, quiet=Stop())
+        if answer.went_on is not None:
+            self._go_on(answer.went_on)
+        reason: str | None = answer.reason
         if reason == "interrupted" and not self._told_of_interrupt:
             self._told_of_interrupt = True
             self._emit(events.Began("stopping; finishing with the best so far (Ctrl-C again drops it)"))
@@ -98,8 +112,18 @@ class StopRule:
             return "storage"
         return reason
 
+    def goes_on(self, reason: str) -> bool:
+        """Whether the run goes on after it has ended, in another process and with another allowance."""
+        ended = Stop(reason=cast(Reason, reason))
+        answer = self._world.take("go on", Stop, lambda: ended, quiet=ended)
+        if answer.went_on is None:
+            return False
+        self._told_of_interrupt = self._broke_off = False
+        self._go_on(answer.went_on)
+        return True
+
     def _ask(self) -> Stop:
         if self._interrupt.requested:
             return Stop(reason="interrupted")
-        seconds = self._plan.budget.seconds
+        seconds = self.plan.budget.seconds
         return Stop(reason="seconds" if seconds is not None and self._watch.total >= seconds else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,10 +13,12 @@ from colt.errors import ReplayError, StorageError
 from colt.events import Emit, Event
 from colt.machine import Hardware
 from colt.measure.base import Limits, Measurer
-from colt.plan import MADE_WITH, Plan
+from colt.options import BUDGET
+from colt.plan import MADE_WITH, RUN, Plan
 from colt.proposers.desk import Calls
+from colt.proposers.language.calls import Charge
 from colt.proposers.language.findings import recall
-from colt.proposers.language.money import Ledger
+from colt.proposers.language.money import Ledger, Spending
 from colt.proposers.shared_calls import SharedCalls
 from colt.run.budget import StopRule
 from colt.store.directory import JOURNAL, RECORDING, REMARKS, RunDirectory
@@ -23,23 +26,40 @@ from colt.store.journal import Journal
 from colt.store.receipt import FoundPart
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
+from colt.util.files import sync
 from colt.util.interrupt import Interrupt
 from colt.util.streams import remarks_since, remarks_so_far
 from colt.util.version import versions
-from colt.world.answers import Endpoints, Looked, Spent, StableText
+from colt.world.answers import Allowance, Clock, Endpoints, Looked, Spent, StableText
 from colt.world.calls import RecordableCalls
 from colt.world.measurer import RecordableMeasurer
+from colt.world.recording import Header, Recording
 from colt.world.world import Recorder, World
 
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 
 
+def _header(plan: Plan) -> Header:
+    """Whose answers a recording has."""
+    return Header(
+        program=" ".join(fingerprint(program.given or program.module) for program in plan.programs),
+        target=str(plan.target),
+        allowance=plan.allowance,
+        versions=versions(),
+    )
+
+
 class Run:
     """A running job. Enter it to look at the hardware and start the workers; leaving closes everything."""
 
-    def __init__(self, plan: Plan, world: World, listeners: Sequence[Emit] = ()) -> None:
+    def __init__(
+        self, plan: Plan, world: World, listeners: Sequence[Emit] = (), after: Recording | None = None
+    ) -> None:
+        """``after`` is the recording of a run that goes on in its own directory."""
         self.plan = plan
+        self.resumed = after is not None
+        """Whether a run goes on in its own directory."""
         self.watch = Stopwatch()
         self.interrupt = Interrupt()
         self.messages: list[str] = []
@@ -64,10 +84,17 @@ class Run:
         self._journal: Journal | None = None
         self._recorder: Recorder | None = None
         self._remarks = remarks_so_far()
+        self._ledger = Ledger(plan.ceilings)
+        self._live = False
+        """Whether a resumed run has used its recording up."""
         self.world = world
         if plan.run_dir is not None:
-            self.world = self._recorder = self._stack.enter_context(Recorder(world))
-        self.stop = StopRule(plan, self.world, self.watch, self.interrupt, self.emit, self._check_storage)
+            recorder = Recorder(world, _header(plan), self._go_live)
+            self.world = self._recorder = self._stack.enter_context(recorder)
+            if after is not None:
+                recorder.follow(after)
+        self._after = after
+        self.stop = StopRule(plan, self.world, self.watch, self.interrupt, self.emit, self._check_storage, self._go_on)
 
     def __enter__(self) -> Self:
         try:
@@ -97,7 +124,14 @@ class Run:
                 return parts.measurer(TRIAL_LIMITS, peak)
             return device.measurer(TRIAL_LIMITS, peak_gflops=peak, pace=self.plan.pace)
 
-        self.measurer = self._stack.enter_context(RecordableMeasurer(self.world, make, fingerprint))
+        self.measurer = self._stack.enter_context(RecordableMeasurer(self.world, make, fingerprint, self._clock))
+
+    def _clock(self) -> Clock | None:
+        """Where the time has gone, for the recording; whoever keeps none has no use for it."""
+        if self._recorder is None:
+            return None
+        seconds = {name: round(value, 3) for name, value in self.watch.seconds.items()}
+        return Clock(total=round(self.watch.total, 3), activities=seconds)
 
     def _look(self) -> Looked:
         hardware, notes = self.plan.device.look()
@@ -126,7 +160,11 @@ class Run:
             recalled = self.world.take("endpoints", Endpoints, lambda: Endpoints(found=recall(models)))
             self.found = recalled.found
             calls = RecordableCalls(
-                self.world, self._make_calls, self.plan.calls_at_once, compare=self.world.same_words
+                self.world,
+                self._make_calls,
+                self.plan.calls_at_once,
+                compare=self.world.same_words,
+                charge=self._ledger.charge,
             )
             self._calls = SharedCalls(calls)
         return self._calls.line()
@@ -144,12 +182,15 @@ class Run:
         from colt.proposers.language.chat_calls import ChatCalls  # needs the extra ``models``
         from colt.proposers.language.client import CallTiming, ChatClient
 
-        ledger = Ledger(plan.ceilings)
         timing = CallTiming(grace_s=parts.grace_s)
         clients = [
-            ChatClient(one, ledger, retry=parts.retry, seed=plan.seed, timing=timing) for one in plan.pool.models
+            ChatClient(one, self._ledger, retry=parts.retry, seed=plan.seed, timing=timing) for one in plan.pool.models
         ]
-        return self._stack.enter_context(ChatCalls(clients, plan.calls_at_once))
+
+        def set_aside(ticket: int, worst: Spending) -> None:
+            self.world.set_aside(ticket, Charge.of(worst))
+
+        return self._stack.enter_context(ChatCalls(clients, plan.calls_at_once, set_aside))
 
     # ---- measuring ----
 
@@ -171,24 +212,60 @@ class Run:
 
         From here on Ctrl-C ends the run with what it has found; before, there is nothing to keep.
         """
-        plan = self.plan
-        if plan.run_dir is not None:
-            self.directory = RunDirectory.create(plan.run_dir, {**plan.to_config(strategy), MADE_WITH: versions()})
-            assert self._recorder is not None
-            with self.storing():
-                self._recorder.open(self.directory.path / RECORDING)
-                self._journal = journal = self._stack.enter_context(Journal(self.directory.path / JOURNAL))
-                for event in self._early:
-                    journal(event)
-                self._listeners.append(journal)
+        if self.plan.run_dir is not None:
+            self.directory = self._claim(self.plan.run_dir, strategy)
+            self._keep_files(self.directory.path)
             self._stack.callback(self._keep_remarks, self.directory)
         self.world.live(lambda: self._stack.enter_context(self.interrupt))
+
+    def _claim(self, path: Path, strategy: str) -> RunDirectory:
+        if self.resumed:
+            return RunDirectory(path)
+        directory = RunDirectory.create(path, {**self.plan.to_config(strategy), MADE_WITH: versions()})
+        self._stack.enter_context(RunDirectory.locked(path))
+        return directory
+
+    def _keep_files(self, folder: Path) -> None:
+        assert self._recorder is not None
+        with self.storing():
+            self._recorder.open(folder / RECORDING)
+            journal = self._stack.enter_context(Journal(folder / JOURNAL, follow=self.resumed))
+            sync(folder)
+            self._journal = journal
+            for event in self._early:
+                journal(event)
+            if self._live:
+                journal.go_live(self.watch.total)
+            self._listeners.append(journal)
 
     def _keep_remarks(self, directory: RunDirectory) -> None:
         """Write down what TVM has remarked, if anything."""
         if remarks := remarks_since(self._remarks):
             with self.storing():
                 directory.write(REMARKS, remarks)
+
+    # ---- going on ----
+
+    def _go_live(self) -> None:
+        """The recorded part of a resumed run is over: time goes on from where it was then."""
+        self._live = True
+        clock = self._after.clock if self._after is not None else None
+        if clock is not None:
+            self.watch.go_on(clock.total, clock.activities)
+        self._ledger.go_on(self.plan.ceilings, self.watch.total)
+        if self._journal is not None:
+            self._journal.go_live(self.watch.total)
+
+    def _go_on(self, allowance: Allowance) -> None:
+        """From here on the run may take something else."""
+        self.plan = self.stop.plan = self.plan.allowing(allowance)
+        self._ledger.go_on(self.plan.ceilings, self.watch.total)
+        if not self.world.recorded and self.directory is not None:
+            with self.storing():
+                self.directory.change(RUN, {name: getattr(self.plan.options, name) for name in BUDGET})
+        self.emit(events.WentOn(allowance.trials))
+        for task in self.stop.tasks:
+            task.go_on(allowance.trials)
 
     @contextmanager
     def storing(self) -> Iterator[None]:
@@ -206,7 +283,11 @@ class Run:
         return self.storage_failure is not None
 
     def _storage_failed(self, error: OSError) -> None:
+        """Write nothing more: what is there is that of a run that broke off here, and goes on as one."""
         if self.storage_failure is None:
+            for file in (self._journal, self._recorder):
+                if file is not None:
+                    file.stop(error)
             name = error.filename or self.plan.run_dir
             self.storage_failure = StorageError(f"{name} cannot be written: {error.strerror or error}")
             self.note(f"{self.storage_failure}; the run ends with the best so far")
@@ -219,6 +300,14 @@ class Run:
         with self.storing():
             path.mkdir(exist_ok=True)
         return RunDirectory(path)
+
+    def write(self, task: str, name: str, content: bytes) -> None:
+        """Write a file of a task completely or not at all, if files still are. What is recorded was written before."""
+        if self.resumed and self.world.recorded:
+            return
+        if (directory := self.directory_of(task)) is not None:
+            with self.storing():
+                directory.write(name, content)
 
     # ---- the end ----
 

@@ -73,15 +73,12 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     winner = decision.winner
     module = task.program.module if winner is None else task.tvm_space.module(winner.trial.schedule)
     if (directory := run.directory_of(task.name)) is not None:
-        with run.storing():
-            directory.write(WINNER, save_module(module))
+        run.write(task.name, WINNER, save_module(module))
         with run.watch("exporting"):
             _export(run, module, directory.path)
     task.dispatcher.close()
     receipt = make_receipt(run, task, decision, stop_reason)
-    if (directory := run.directory_of(task.name)) is not None:
-        with run.storing():
-            directory.write(RECEIPT, receipt.to_json())
+    run.write(task.name, RECEIPT, receipt.to_json())
     path = None if run.directory is None else run.directory.path / task.name
     return Result(receipt, module, run.plan.target, run.plan.threads, path, run.storage_failure)
 

@@ -6,6 +6,8 @@ measure   a worker builds and times the batch while language models think       
 check     a schedule that would lead is compared with the untuned program first                      verify.py
 tell      the tree is revalued, the scorer learns                                                    search/
 finish    leaders are verified, timed in turn with the untuned program, and exported                 finish.py
+
+A run that is resumed is the same job: it takes recorded answers as far as they reach, and goes on after its end.
 """
 
 from __future__ import annotations
@@ -24,13 +26,21 @@ from colt.run.verify import check_leader, confirm_roofline, form_to_tune
 from colt.search.types import Trial
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
+from colt.world.recording import Recording
 from colt.world.world import Live, World
 
 
 def run(
-    plan: Plan, listeners: Sequence[Emit] = (), *, strategy: StrategyMaker = TREE, world: World | None = None
+    plan: Plan,
+    listeners: Sequence[Emit] = (),
+    *,
+    strategy: StrategyMaker = TREE,
+    world: World | None = None,
+    after: Recording | None = None,
 ) -> list[Result]:
     """Tune all programs of the plan. Whatever the plan does not decide comes from ``world``, live if left out.
+
+    ``after`` is the recording of a run that goes on in its own directory, which the caller has locked.
 
     Raises
     ------
@@ -42,22 +52,25 @@ def run(
     world = world or Live()
     if not world.recorded:
         plan = replace(plan, pace=world.parts.pace)  # the config keeps it, so that a replay has the same
-    with Run(plan, world, listeners) as run:
+    with Run(plan, world, listeners, after) as run:
         tasks = run.stop.tasks = open_tasks(run, strategy)
         run.begin(strategy.name)
         for task in tasks:
             task.write_files(run)
-        run.emit(events.Began("searching"))
-        while (stop := run.stop.reason()) is None:
-            task = turn(run, next_task(tasks))
-            task.learn()
-            batch = next_batch(run, task)
-            results = list(task.measure(run, batch))
-            check_leader(run, task, results)
-            with run.watch("searching"):
-                task.search.tell(results)
-            confirm_roofline(run, task)
-        return [finish(run, turn(run, task), stop) for task in tasks]
+        while True:
+            run.emit(events.Began("searching"))
+            while (stop := run.stop.reason()) is None:
+                task = turn(run, next_task(tasks))
+                task.learn()
+                batch = task.take_left_over() or next_batch(run, task)
+                results = list(task.measure(run, batch))
+                check_leader(run, task, results)
+                with run.watch("searching"):
+                    task.search.tell(results)
+                confirm_roofline(run, task)
+            ended = [finish(run, turn(run, task), stop) for task in tasks]
+            if not run.stop.goes_on(stop):
+                return ended
 
 
 def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:

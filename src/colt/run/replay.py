@@ -32,7 +32,7 @@ from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program
 from colt.util.version import versions
-from colt.world.recording import SCHEMA, Recording, read_recording
+from colt.world.recording import SAME_WORDS, Recording, read_recording
 from colt.world.world import Recorded
 
 METHODS = {TREE.name: TREE}
@@ -135,7 +135,7 @@ def load(folder: Path) -> RecordedRun:
     receipt = load_receipt(folder)
     recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
-    plan = read_plan(folder)
+    plan = as_begun(read_plan(folder), recording)
     warnings = (*_other_versions(receipt), *_other_words(recording), *_other_workload(plan.program))
     return RecordedRun(plan, recording, journal, receipt, warnings)
 
@@ -161,6 +161,12 @@ def read_plan(folder: Path) -> Plan:
     if method not in METHODS:
         raise InputError(f"{path}: method {method!r} is not one of colt tune, which alone can be replayed")
     return plan
+
+
+def as_begun(plan: Plan, recording: Recording) -> Plan:
+    """The plan that the run began with: its budget may have been changed since, which the config has."""
+    allowance = recording.header.allowance
+    return plan if allowance is None else plan.allowing(allowance)
 
 
 def _saved_module(path: Path) -> Any:
@@ -189,7 +195,7 @@ def _other_versions(receipt: Receipt) -> list[str]:
 
 
 def _other_words(recording: Recording) -> list[str]:
-    if recording.schema == SCHEMA:
+    if recording.schema >= SAME_WORDS:
         return []
     return ["the run was made by a version that worded messages and prompts differently; words are not compared"]
 

@@ -83,6 +83,8 @@ class Task:
         """Whether a verified schedule reaches the share of the roofline at which the run is to stop."""
         self._target = plan.target
         self._stalled = 0
+        self._left_over: list[Trial] = []
+        """Trials that were asked for, and not measured since the run was to stop."""
         self._records: Records | None = None
         self._told_of_noise = False
 
@@ -158,9 +160,11 @@ class Task:
         """Write the untuned program, and from here on MetaSchedule's database."""
         if (directory := run.directory_of(self.name)) is not None:
             with run.storing():
-                directory.write(PROGRAM, save_module(self.program.given or self.program.module))
+                if not run.resumed:
+                    directory.write(PROGRAM, save_module(self.program.given or self.program.module))
                 folder = directory.path
-                self._records = Records(folder / WORKLOADS, folder / RECORDS, self.program.module, run.plan.target)
+                files = folder / WORKLOADS, folder / RECORDS
+                self._records = Records(*files, self.program.module, run.plan.target, follow=run.resumed)
 
     # ---- the main loop's steps ----
 
@@ -188,13 +192,25 @@ class Task:
         """Count batches in a row without a schedule."""
         self._stalled = 0 if batch else self._stalled + 1
 
+    def go_on(self, trials_total: int) -> None:
+        """Go on after the run had broken off or ended, towards that many trials."""
+        self.trials_total = trials_total
+        self.search.aim(trials_total)
+        self.dispatcher.reopen(trials_total)
+
+    def take_left_over(self) -> list[Trial]:
+        """The trials that a stop kept from being measured: the next batch if the run goes on."""
+        left, self._left_over = self._left_over, []
+        return left
+
     def measure(self, run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
         """Measure trials one by one, until the user or the clock stops the run."""
         jobs = (Job(trial.id, self.tvm_space.module(trial.schedule)) for trial in trials)
         best_us = self.search.trials.best_us
         measurements = run.measurer.measure(jobs, best_us if self.search.trials.latencies else None)
-        for trial in trials:
+        for number, trial in enumerate(trials):
             if run.stop.requested() is not None:
+                self._left_over = list(trials[number:])
                 return
             with run.measuring():
                 done = next(measurements)
@@ -204,7 +220,7 @@ class Task:
                     f"another load disturbs {run.plan.device.place} (at trial {done.trial}): timings wait for it to "
                     "pass, and are corrected as far as possible where it does not"
                 )
-            if self._records is not None and done.fate is not Fate.SKIPPED:
+            if self._records is not None and done.fate is not Fate.SKIPPED and not self._records.has(trial.id):
                 with run.storing():
                     self._records.add(trial.id, self.tvm_space.scheduled(trial.schedule), done.latency_us)
             seconds = done.seconds_building, done.seconds_timing

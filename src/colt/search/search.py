@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from colt.events import Emit
 from colt.knobs import Schedule
@@ -155,6 +156,10 @@ class Search:
             if not self.iterate(propose):
                 break
         return self.trials.pick(count)
+
+    def aim(self, trials_total: int) -> None:
+        """Tell members from now on that the run is to have so many trials."""
+        self.setup = replace(self.setup, trials_total=trials_total)
 
     def tell(self, results: Iterable[Measurement]) -> None:
         """Take measurements in. May be repeated, and the order within what one ``ask`` returned does not matter."""

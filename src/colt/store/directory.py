@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import tomli_w
 from colt.errors import InputError
 from colt.util.files import read_file as read_file
 from colt.util.files import write_atomically
+from colt.util.lock import Busy, FolderLock, holder
 
 CONFIG = "config.toml"
 JOURNAL = "journal.jsonl"
@@ -42,7 +45,9 @@ class RunDirectory:
         try:
             if path.exists() and any(path.iterdir()):
                 what = "another run" if (path / CONFIG).exists() else "other files"
-                raise InputError(f"{path} holds {what}; name a directory that is new or empty")
+                who = holder(path)
+                at_work = "" if who is None else f", which {who} works on"
+                raise InputError(f"{path} holds {what}{at_work}; name a directory that is new or empty")
             existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
             if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
                 raise InputError(f"{path} cannot be used as a run directory: {existing} is not a writable directory")
@@ -92,6 +97,23 @@ class RunDirectory:
         """Remove a directory that was reserved, if it is still empty."""
         with suppress(OSError):
             path.rmdir()
+
+    @staticmethod
+    def locked(path: Path) -> FolderLock:
+        """Lock other processes out for as long as this one lives. Raises :class:`InputError`, which names the other."""
+        try:
+            return FolderLock(path)
+        except Busy as busy:
+            raise InputError(f"{path} is in use: {busy} works on this run") from None
+        except OSError as error:
+            raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
+
+    def change(self, table: str, values: Mapping[str, object]) -> None:
+        """Set values of a table of the config; ``None`` removes one. Raises :class:`OSError`, which names the file."""
+        config = tomllib.loads(read_file(self.path / CONFIG).decode("utf-8"))
+        changed = {**config[table], **values}
+        config[table] = {name: value for name, value in changed.items() if value is not None}
+        self.write(CONFIG, tomli_w.dumps(config).encode())
 
     def write(self, name: str, content: bytes) -> Path:
         """Write a file completely or not at all. Raises :class:`OSError`, which names the file."""

@@ -330,7 +330,9 @@ def load_receipt(run: Path) -> Receipt:
     try:
         receipt = msgspec.json.decode(read_file(path), type=Receipt)
     except FileNotFoundError:
-        hint = f"; colt finish {run} makes it from what was measured" if (run / RECORDING).is_file() else ""
+        hint = ""
+        if (run / RECORDING).is_file():
+            hint = f"; colt resume {run} goes on with the run, colt finish {run} makes one of what was measured"
         raise InputError(f"{run} holds no finished run: there is no {RECEIPT}{hint}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -32,6 +32,13 @@ class Stopwatch:
     def total(self) -> float:
         """Seconds since the watch was made."""
         return time.perf_counter() - self._started
+
+    def go_on(self, total: float, seconds: Mapping[str, float]) -> None:
+        """Have so many seconds behind, in all and by activity, in place of those since the watch was made."""
+        self.seconds.clear()
+        self.seconds.update(seconds)
+        self._since = time.perf_counter()
+        self._started = self._since - total
 
     def _lap(self) -> None:
         now = time.perf_counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """A path, in a hidden folder beside ``path``, to write a file to; it takes the place of ``path`` on leaving.
 
     If anything is raised, nothing is left of the new file and ``path`` is as it was. ``durable`` waits until the disk
-    has the file.
+    has the file, under its name.
 
     Raises
     ------
@@ -33,8 +32,10 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
             written = Path(folder) / path.name
             yield written
             if durable:
-                _sync(written)
+                sync(written)
             os.replace(written, path)
+            if durable:
+                sync(path.parent)
     except OSError as error:
         ours = str(path.parent / beginning)
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
@@ -67,13 +68,21 @@ class LineFile:
     After a failure it holds the lines of all earlier flushes, and takes no more.
     """
 
-    def __init__(self, path: Path, new: bool = True) -> None:
-        """Create the file, which must not be there; unless ``new`` it is appended to. Raises :class:`OSError`."""
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        """Create the file, which must not be there; or append after the first ``keep`` bytes of one that is.
+
+        Raises :class:`OSError`, which names the file.
+        """
         self._path = path
-        self._file = path.open("xb" if new else "ab", buffering=0)
-        with suppress(OSError):  # not every file system has locks
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # see in_use
-        self._size = self._file.seek(0, os.SEEK_END)
+        self._file = path.open("xb" if keep is None else "rb+", buffering=0)
+        self._size = keep or 0
+        if keep is not None:
+            try:
+                self._file.truncate(keep)
+                self._file.seek(keep)
+            except OSError as error:
+                self._file.close()
+                raise named(error, path) from None
         self._pending = bytearray()
         self._failure: OSError | None = None
 
@@ -103,6 +112,15 @@ class LineFile:
                 raise named(error, self._path) from None
             raise
 
+    def sync(self) -> None:
+        """Flush, and wait until the disk has it all. Raises as :meth:`flush`."""
+        self.flush()
+        try:
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            self._failure = error
+            raise named(error, self._path) from None
+
     def close(self) -> None:
         """Flush and close. May be repeated; silent after a failure, which has been raised. Raises as :meth:`flush`."""
         if self._file.closed:
@@ -122,22 +140,8 @@ class LineFile:
         self.close()
 
 
-@contextmanager
-def in_use(path: Path) -> Iterator[bool]:
-    """Whether another process writes this file of lines; if not, it counts as in use by us within.
-
-    Raises :class:`OSError` if there is no such file.
-    """
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield True
-        else:
-            yield False
-
-
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder. Raises :class:`OSError`."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from colt.machine import Cache, Hardware
 
 
@@ -54,3 +56,15 @@ def speedup_text(speedup: float, interval: tuple[float, float] | None) -> str:
 
 def _times(factor: float) -> str:
     return f"{factor:,.1f}x" if factor >= 10 else f"{factor:.2f}x"
+
+
+def how_to_go_on(stop_reason: str, run_dir: str) -> str:
+    """What to do after a run that has stopped before its end; empty if it has come to it."""
+    stopped = {
+        "interrupted": "it was interrupted",
+        "broken off": "it broke off",
+        "storage": "its files could not be written any more",
+        "pool": "no language model could be asked",
+    }
+    why = stopped.get(stop_reason)
+    return "" if why is None else f"{why}; colt resume {shlex.quote(run_dir)} goes on from here"

@@ -24,10 +24,15 @@ class LiveState:
         self.trials_total = trials_total
         self.state = RunState()
         self._started = time.monotonic()
+        self._before: tuple[float, int] | None = None
+        """When the run went on, if it has, and the trials that it had then."""
 
     def update(self, event: Event) -> None:
         """Take one event in, which happens now."""
         take(self.state, event, self.seconds)
+        if isinstance(event, events.WentOn):
+            self.trials_total = event.trials
+            self._before = self.seconds, self.state.told
 
     @property
     def seconds(self) -> float:
@@ -38,9 +43,10 @@ class LiveState:
     def seconds_left(self) -> float | None:
         """Seconds left at the pace of the trials so far; ``None`` before the first trial."""
         state = self.state
-        if not state.told or state.first_told_s is None:
+        since, before = self._before or (state.first_told_s, 0)
+        if state.told == before or since is None:
             return None
-        pace = (self.seconds - state.first_told_s) / state.told
+        pace = (self.seconds - since) / (state.told - before)
         return max(0.0, pace * (self.trials_total - state.told))
 
     @property
@@ -74,7 +80,9 @@ class LiveState:
 
 
 class ProgressView(Protocol):
-    """A subscriber that displays the event stream; a context manager."""
+    """A subscriber that displays the event stream; a context manager. While it is muted it only keeps up."""
+
+    muted: bool
 
     def __call__(self, event: Event) -> None: ...
 
@@ -89,6 +97,7 @@ class PlainProgress:
     """Prints one line per batch and every message, for logs and pipes."""
 
     def __init__(self, trials_total: int, stream: TextIO) -> None:
+        self.muted = False
         self._now = LiveState(trials_total)
         self._stream = stream
         self._shown = 0
@@ -96,8 +105,12 @@ class PlainProgress:
     def __call__(self, event: Event) -> None:
         """Take an event in; print a line for a phase, a message or a finished batch."""
         self._now.update(event)
-        if isinstance(event, events.Began):
+        if self.muted:
+            self._shown = self._now.state.told
+        elif isinstance(event, events.Began):
             self._print(f"{event.phase} ...")
+        elif isinstance(event, events.WentOn):
+            self._print(f"went on after {self._now.state.told} trials, up to {event.trials}")
         elif isinstance(event, events.Noted):
             self._print(f"note: {event.message}")
         elif isinstance(event, events.Revalued) and self._now.state.told > self._shown:
@@ -127,13 +140,14 @@ class LiveProgress:
     """Redraws a panel in place on a terminal."""
 
     def __init__(self, trials_total: int, console: Console) -> None:
+        self.muted = False
         self._now = LiveState(trials_total)
         self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
 
     def __call__(self, event: Event) -> None:
         """Take an event in; the panel redraws itself."""
         self._now.update(event)
-        if isinstance(event, events.Noted):
+        if isinstance(event, events.Noted) and not self.muted:
             self._live.console.print(Text(f"note: {event.message}", style="yellow"))
 
     def _render(self) -> Group:
@@ -170,6 +184,8 @@ def _cost(member: SeenMember) -> str:
 
 class Silent:
     """Shows nothing."""
+
+    muted = False
 
     def __call__(self, event: Event) -> None:
         """Ignore the event."""

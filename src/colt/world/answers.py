@@ -7,15 +7,19 @@ when it is read again, so the types say all that an answer may hold. Latencies a
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from msgspec import Meta
 
 from colt.machine import Hardware
 from colt.measure.base import Fate
-from colt.proposers.language.calls import Call
+from colt.options import TuneOptions
+from colt.proposers.language.calls import Call, Charge
 from colt.store.receipt import FoundPart
+from colt.util.declared import OptionError, options_of
 
 Latency = Annotated[float, Meta(gt=0, le=1e15)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
@@ -23,10 +27,15 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Factor = Annotated[float, Meta(gt=0, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 _MOST = 10**18
+Reason = Literal["interrupted", "seconds", "broken off", "storage", "trials", "roofline", "exhausted", "pool"]
+"""Why a run stops."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """Base of all answers."""
+
+    dear: ClassVar[bool] = True
+    """Whether it cost money or machine time, so that it has to be on the disk before anything else is done."""
 
 
 class Looked(Answer, frozen=True, kw_only=True, tag="hardware"):
@@ -46,8 +55,16 @@ class Looked(Answer, frozen=True, kw_only=True, tag="hardware"):
             raise ValueError("cores, vectors, caches and peaks are described by numbers above 0")
 
 
+class Clock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a run's wall time has gone so far: all of it, and by activity."""
+
+    total: Seconds
+    activities: dict[str, Seconds]
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A measurer's accounts as they stand after an answer: wall seconds, and other loads on the machine."""
+    """A run's accounts as they stand after an answer: the measurer's wall seconds, other loads on the machine, and
+    where time went (``None`` in recordings of before)."""
 
     building: Seconds
     timing: Seconds
@@ -55,6 +72,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     disturbed: Count
     worst_slowdown: Factor
     waiting: Seconds
+    clock: Clock | None = None
 
 
 class MeasuredAnswer(Answer, frozen=True, kw_only=True, tag="measured"):
@@ -113,18 +131,21 @@ class ExportedAnswer(Answer, frozen=True, kw_only=True, tag="exported"):
 class Remarks(Answer, frozen=True, kw_only=True, tag="remarks"):
     """What the user is told about the board."""
 
+    dear: ClassVar[bool] = False
     texts: tuple[str, ...] = ()
 
 
 class StableText(Answer, frozen=True, kw_only=True, tag="stable text"):
     """What every prompt of the run begins with."""
 
+    dear: ClassVar[bool] = False
     text: str
 
 
 class Endpoints(Answer, frozen=True, kw_only=True, tag="endpoints"):
     """What was known of the endpoints of language models, by model."""
 
+    dear: ClassVar[bool] = False
     found: dict[str, FoundPart]
 
 
@@ -136,10 +157,54 @@ class Returned(Answer, frozen=True, kw_only=True, tag="calls"):
     benched: dict[str, str] | None = msgspec.field(default=None, name="out")
 
 
-class Stop(Answer, frozen=True, kw_only=True, tag="stop"):
-    """Whether the user or the clock ends the run, or it broke off here and is only finished."""
+class SetAside(Answer, frozen=True, kw_only=True, tag="set aside"):
+    """No answer, but what a call of a language model costs if nothing more is heard of it. It is written down before
+    each of the call's requests leaves; the last one counts."""
 
-    reason: Literal["interrupted", "seconds", "broken off"] | None = None
+    ticket: Count
+    charge: Charge
+
+
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a run may take: the options of its budget, by the names that they have in :mod:`colt.options`."""
+
+    trials: int
+    seconds: float | None = None
+    until_roofline: float | None = None
+    max_usd: Decimal | None = None
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_seconds: float | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """From the options of a run, by name; others are passed over. Raises :class:`ValueError`."""
+        given = {name: options[name] for name in cls.__struct_fields__ if options.get(name) is not None}
+        for name in ("seconds", "until_roofline", "max_seconds"):
+            if type(given.get(name)) is int:
+                given[name] = float(given[name])
+        if "max_usd" in given:
+            given["max_usd"] = Decimal(str(given["max_usd"]))
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ValueError` for what the options do not take."""
+        declared = options_of(TuneOptions)
+        for name in self.__struct_fields__:
+            try:
+                declared[name].check(getattr(self, name))
+            except OptionError as error:
+                raise ValueError(str(error)) from None
+
+
+class Stop(Answer, frozen=True, kw_only=True, tag="stop"):
+    """Whether the user, the clock or a full disk ends the run, or it broke off here and is only finished.
+
+    ``went_on``: it had broken off or ended, and went on here in another process, with that allowance.
+    """
+
+    reason: Reason | None = None
+    went_on: Allowance | None = None
 
 
 class Spent(Answer, frozen=True, kw_only=True, tag="spent"):
@@ -160,6 +225,7 @@ AnyAnswer = (
     | StableText
     | Endpoints
     | Returned
+    | SetAside
     | Stop
     | Spent
 )

@@ -13,7 +13,7 @@ import msgspec
 
 from colt.errors import ReplayError
 from colt.measure.base import ExportError, Job, Limits, Measurement, Measurer, Noise, Verification
-from colt.world.answers import ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
+from colt.world.answers import Clock, ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
 from colt.world.world import World
 
 A = TypeVar("A", MeasuredAnswer, VerifiedAnswer, TimedInTurn, ExportedAnswer)
@@ -26,13 +26,21 @@ class RecordableMeasurer(Measurer):
     Questions name programs by their ``fingerprint``, so that a replay that would measure another program ends there.
     """
 
-    def __init__(self, world: World, make: Callable[[], Measurer], fingerprint: Callable[[Any], str]) -> None:
+    def __init__(
+        self,
+        world: World,
+        make: Callable[[], Measurer],
+        fingerprint: Callable[[Any], str],
+        clock: Callable[[], Clock | None] = lambda: None,
+    ) -> None:
+        """``clock`` says where the run's time has gone; answers are recorded with it."""
         self.seconds_building = 0.0
         self.seconds_timing = 0.0
         self.noise = Noise()
         self._world = world
         self._made = world.live(make)
         self._fingerprint = fingerprint
+        self._clock = clock
         self._recorded = _NOTHING
         """The accounts of the recorded part of a resumed run."""
 
@@ -151,6 +159,7 @@ class RecordableMeasurer(Measurer):
             disturbed=before.disturbed + live.noise.disturbed,
             worst_slowdown=max(before.worst_slowdown, live.noise.worst_slowdown),
             waiting=before.waiting + live.noise.seconds_waiting,
+            clock=self._clock(),
         )
 
     def _taken(self, asked: str, kind: type[A], ask: Callable[[], A]) -> A:

@@ -1,29 +1,42 @@
 """The recording of a run: every answer that it got from outside, one JSON object a line, in the order of asking.
 
-The first line holds the version of the format. Every other one has its own number, the number of the question (those
-to which the answer is nothing new are left out), what was asked, and the answer. A recording is read as data from
+The first line holds the version of the format, and whose answers these are. Every other one has its own number, the
+number of the question (those to which the answer is nothing new are left out), what was asked, and the answer. An
+answer that cost money or machine time is on the disk before the run goes on. A recording is read as data from
 strangers: types and ranges are checked, and nothing in it is ever evaluated.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from colt.errors import InputError
+from colt.proposers.language.calls import Charge
 from colt.util.files import LineFile, read_file
-from colt.world.answers import AnyAnswer, Spent
+from colt.world.answers import Allowance, AnyAnswer, Clock, Returned, SetAside, Spent, Stop
 
-SCHEMA = 2
-"""1: texts for people and for language models were worded differently."""
+SCHEMA = 3
+"""1: texts for people and for language models were worded differently. 2: it did not say whose answers they are, nor
+what was set aside for requests under way."""
+SAME_WORDS = 2
+"""Since this version texts are worded as they are now."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The first line."""
+    """The first line: what the answers belong to. A run goes on only with the same."""
 
-    schema: int
+    schema: int = SCHEMA
+    program: str = ""
+    """The fingerprint of the untuned program."""
+    target: str = ""
+    allowance: Allowance | None = None
+    """What the run began with; it may have been changed since, as answers say."""
+    versions: dict[str, str] = {}
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,64 +48,121 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     answer: AnyAnswer
 
 
-class RecordingWriter:
-    """Writes answers as they come: into memory until there is a file, then each at once.
-
-    A write that fails raises nothing, since answers come in the middle of other work: ``failure`` has the error, which
-    names the file, and nothing more is written.
-    """
-
-    def __init__(self) -> None:
-        self.failure: OSError | None = None
-        self._early = [msgspec.json.encode(Header(schema=SCHEMA))]
-        self._file: LineFile | None = None
-        self._count = 1
-
-    def write(self, question: int, asked: str, answer: AnyAnswer) -> None:
-        """Append an answer."""
-        self._count += 1
-        line = msgspec.json.encode(Line(line=self._count, question=question, asked=asked, answer=answer))
-        if self._file is None:
-            self._early.append(line)
-        else:
-            self._put(self._file, line)
-
-    def open(self, path: Path) -> None:
-        """Write what there is, and from now on everything at once, into a new file. To be called once.
-
-        Raises :class:`OSError` if the file can't be made.
-        """
-        self._file = LineFile(path)
-        self._put(self._file, *self._early)
-        self._early.clear()
-
-    def close(self) -> None:
-        """End the file, if there is one."""
-        if self._file is not None:
-            self._file.close()
-
-    def _put(self, file: LineFile, *lines: bytes) -> None:
-        if self.failure is not None:
-            return
-        try:
-            for line in lines:
-                file.write(line)
-            file.flush()
-        except OSError as error:
-            self.failure = error
-
-
 @dataclass(frozen=True, slots=True)
 class Recording:
     """The answers of a run, in the order of asking."""
 
     schema: int
     lines: tuple[Line, ...]
+    header: Header = field(default_factory=Header)
+    set_aside: Mapping[int, Charge] = field(default_factory=dict)
+    """What the calls that never came back cost at worst, by ticket; those that never left are not there."""
+    written: int = 1
+    """Lines of the file, as far as it is whole."""
+    size: int = 0
+    """Bytes of these."""
+    torn: bool = False
+    """Whether more follows, which is not a whole line."""
 
     @property
     def finished(self) -> bool:
         """Whether the run came to its end: its last answer says where the time went."""
         return bool(self.lines) and isinstance(self.lines[-1].answer, Spent)
+
+    @property
+    def questions(self) -> int:
+        """The number of the last question."""
+        return self.lines[-1].question if self.lines else 0
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """What the run may take at last; ``None`` if the recording does not say."""
+        changes = (line.answer.went_on for line in reversed(self.lines) if isinstance(line.answer, Stop))
+        return next((change for change in changes if change is not None), self.header.allowance)
+
+    @property
+    def clock(self) -> Clock | None:
+        """Where the wall time had gone when the last answer came that says so."""
+        for line in reversed(self.lines):
+            if isinstance(line.answer, Spent):
+                return Clock(total=line.answer.total, activities=line.answer.activities)
+            clock = getattr(getattr(line.answer, "totals", None), "clock", None)
+            if isinstance(clock, Clock):
+                return clock
+        return None
+
+
+class RecordingWriter:
+    """Writes answers as they come: into memory until there is a file, then each at once. For any thread.
+
+    A write that fails raises nothing, since answers come in the middle of other work: ``failure`` has the error, which
+    names the file, and nothing more is written.
+    """
+
+    def __init__(self, header: Header | None = None) -> None:
+        self.failure: OSError | None = None
+        self._header = header or Header()
+        self._early: list[tuple[int, str, AnyAnswer]] = []
+        self._file: LineFile | None = None
+        self._count = 1
+        self._question = 0
+        self._lock = threading.Lock()
+
+    def write(self, question: int, asked: str, answer: AnyAnswer) -> None:
+        """Append an answer."""
+        with self._lock:
+            self._question = question
+            if self._file is None:
+                self._early.append((question, asked, answer))
+            else:
+                self._put(self._file, (question, asked, answer))
+
+    def set_aside(self, ticket: int, charge: Charge) -> None:
+        """Append what a call costs at worst. Raises :class:`OSError` if that can't be written: then it is not made."""
+        with self._lock:
+            if self._file is not None:
+                self._put(self._file, (self._question, "set aside", SetAside(ticket=ticket, charge=charge)))
+            if self.failure is not None:
+                raise self.failure
+
+    def open(self, path: Path, after: Recording | None = None) -> None:
+        """Write what there is, and from now on everything at once, into a new file; or ``after`` what is in one.
+
+        To be called once. Raises :class:`OSError` if the file can't be made or opened.
+        """
+        with self._lock:
+            self._file = LineFile(path, keep=None if after is None else after.size)
+            if after is None:
+                self._file.write(msgspec.json.encode(self._header))
+            else:
+                self._count = after.written
+                self._question = max(self._question, after.questions)
+            self._put(self._file, *self._early)
+            self._early.clear()
+
+    def stop(self, why: OSError) -> None:
+        """Write nothing more: something else of the run is not there any more."""
+        with self._lock:
+            self.failure = self.failure or why
+
+    def close(self) -> None:
+        """End the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def _put(self, file: LineFile, *answers: tuple[int, str, AnyAnswer]) -> None:
+        if self.failure is not None:
+            return
+        try:
+            for question, asked, answer in answers:
+                self._count += 1
+                file.write(msgspec.json.encode(Line(line=self._count, question=question, asked=asked, answer=answer)))
+            if all(not answer.dear for _, _, answer in answers):
+                file.flush()
+            else:
+                file.sync()
+        except OSError as error:
+            self.failure = error
 
 
 def read_recording(path: Path, *, unfinished: bool = False) -> Recording:
@@ -104,33 +174,69 @@ def read_recording(path: Path, *, unfinished: bool = False) -> Recording:
         There is no such file, it is damaged or cut short (the message names the line), or it is of another version.
     """
     try:
-        rows = read_file(path).split(b"\n")
+        content = read_file(path)
     except FileNotFoundError:
         raise InputError(f"{path.parent} holds no recording: there is no {path.name}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    schema = _read_header(path, rows[0])
-    decoder = msgspec.json.Decoder(Line)
-    lines: list[Line] = []
-    for number, row in enumerate(rows[1:-1], 2):
-        try:
-            line = decoder.decode(row)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}, is damaged: {error}") from None
-        if line.line != number or line.question <= (lines[-1].question if lines else 0):
-            raise InputError(f"{path}, line {number}, is not where it was written: lines before it are missing or new")
-        lines.append(line)
-    recording = Recording(schema, tuple(lines))
-    if not unfinished and (rows[-1] or not recording.finished):
+    rows = content.split(b"\n")
+    header = _read_header(path, rows[0])
+    lines = _read_lines(path, rows[1:-1])
+    answers = tuple(line for line in lines if not isinstance(line.answer, SetAside))
+    recording = Recording(
+        header.schema,
+        answers,
+        header,
+        _lost(lines),
+        written=len(lines) + 1,
+        size=len(content) - len(rows[-1]),
+        torn=bool(rows[-1]),
+    )
+    if not unfinished and (recording.torn or not recording.finished):
         raise InputError(f"{path} is cut short after line {len(lines) + 1}: it does not end as that of a finished run")
     return recording
 
 
-def _read_header(path: Path, row: bytes) -> int:
+def _read_header(path: Path, row: bytes) -> Header:
     try:
-        header = msgspec.json.decode(row, type=Header)
+        schema = msgspec.json.decode(row, type=_Schema).schema
+        if not 1 <= schema <= SCHEMA:
+            raise InputError(f"{path} has schema {schema}; this version of COLT reads 1 to {SCHEMA}")
+        return msgspec.json.decode(row, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}, line 1, is not the head of a recording: {error}") from None
-    if not 1 <= header.schema <= SCHEMA:
-        raise InputError(f"{path} has schema {header.schema}; this version of COLT reads 1 to {SCHEMA}")
-    return header.schema
+
+
+class _Schema(msgspec.Struct):
+    """What the first line has in every version."""
+
+    schema: int
+
+
+def _read_lines(path: Path, rows: list[bytes]) -> list[Line]:
+    decoder = msgspec.json.Decoder(Line)
+    lines: list[Line] = []
+    before = 0
+    for number, row in enumerate(rows, 2):
+        try:
+            line = decoder.decode(row)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"{path}, line {number}, is damaged: {error}") from None
+        beside = isinstance(line.answer, SetAside)
+        if line.line != number or line.question < before + (not beside):
+            raise InputError(f"{path}, line {number}, is not where it was written: lines before it are missing or new")
+        before = line.question
+        lines.append(line)
+    return lines
+
+
+def _lost(lines: list[Line]) -> dict[int, Charge]:
+    """What was set aside last for each call that never came back."""
+    found: dict[int, Charge] = {}
+    for line in lines:
+        if isinstance(line.answer, SetAside):
+            found[line.answer.ticket] = line.answer.charge
+        elif isinstance(line.answer, Returned):
+            for call in line.answer.calls:
+                found.pop(call.ticket, None)
+    return found

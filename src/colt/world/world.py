@@ -5,9 +5,13 @@ know where they come from:
 
     Live       asks
     Recorded   reads a recording, which is a replay
-    Resumed    reads what a run that broke off has recorded, and then asks
+    Resumed    reads what a run has recorded that broke off or ended, and then asks
     Finishing  the same, but measures nothing new: the search stops there
     Recorder   any of them, written down as answers come
+
+Calls of language models cost money and are under way for long, so two more things are said here. Before a request
+leaves, its worst case is set aside (:meth:`World.set_aside`): it is on the disk whatever becomes of the process. And a
+call that had left when the run broke off is known (:meth:`World.left`): it is paid for, and not made again.
 """
 
 from __future__ import annotations
@@ -18,12 +22,15 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from colt.errors import ReplayError
-from colt.world.answers import AnyAnswer, Stop
+from colt.proposers.language.calls import Charge
+from colt.world.answers import Allowance, AnyAnswer, Stop
 from colt.world.parts import Parts, current
-from colt.world.recording import SCHEMA, Recording, RecordingWriter
+from colt.world.recording import SAME_WORDS, Header, Recording, RecordingWriter
 
 A = TypeVar("A", bound=AnyAnswer)
 T = TypeVar("T")
+ENDED_EARLY = (None, "interrupted", "broken off", "pool", "storage")
+"""Reasons to stop after which something is left to do."""
 
 
 class World(Protocol):
@@ -61,8 +68,31 @@ class World(Protocol):
         """What ``make`` returns, unless this is a replay: for what acts on the world or exists only to be asked."""
         ...
 
+    def left(self, ticket: int) -> Charge | None:
+        """To be asked whenever a call of a language model is due: what it costs at worst, if it had left when the run
+        broke off and nothing was heard of it since."""
+        ...
 
-class Live:
+    def set_aside(self, ticket: int, charge: Charge) -> None:
+        """Write down what a call costs if nothing more is heard of it, before each of its requests. For any thread.
+
+        Raises :class:`OSError` if it cannot be written down; then the request must not leave.
+        """
+        ...
+
+
+class NothingUnderWay:
+    """Worlds in which no call has left before, and that write nothing down."""
+
+    def left(self, ticket: int) -> Charge | None:
+        """See :meth:`World.left`."""
+        return None
+
+    def set_aside(self, ticket: int, charge: Charge) -> None:
+        """See :meth:`World.set_aside`."""
+
+
+class Live(NothingUnderWay):
     """Asks."""
 
     recorded = False
@@ -80,12 +110,12 @@ class Live:
         return make()
 
 
-class Recorded:
+class Recorded(NothingUnderWay):
     """Answers from a recording."""
 
     def __init__(self, recording: Recording, parts: Parts | None = None) -> None:
         self.parts = parts or current()
-        self.same_words = recording.schema == SCHEMA
+        self.same_words = recording.schema >= SAME_WORDS
         self._left = iter(recording.lines)
         self._next = next(self._left, None)
         self._questions = 0
@@ -120,26 +150,56 @@ class Recorded:
 
 
 class Resumed(Recorded):
-    """Answers from the recording of a run that broke off, and asks once that is used up."""
+    """Answers from the recording of a run that broke off or ended, and asks once that is used up.
+
+    With an ``allowance`` the search goes on with that: at the first safe point after the recording, or after the end of
+    a run that was ended, or is given more than it had. Without one the run ends as it would have.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        parts: Parts | None = None,
+        allowance: Allowance | None = None,
+        *,
+        more: bool = False,
+    ) -> None:
+        super().__init__(recording, parts)
+        self._allowance = allowance
+        self._more = more
+        self._set_aside = recording.set_aside
+        self._awaited = set(recording.set_aside)
+        """Calls that had left when the run broke off and are not due yet: as long as there are any, what is asked
+        before them was answered as usual, or the recording would say so."""
 
     @property
     def recorded(self) -> bool:
         """See :attr:`World.recorded`."""
-        return self._next is not None
+        return self._next is not None or bool(self._awaited)
 
     def live(self, make: Callable[[], T]) -> T | None:
         """See :meth:`World.live`: whatever acts is needed sooner or later."""
         return make()
 
+    def left(self, ticket: int) -> Charge | None:
+        """See :meth:`World.left`."""
+        self._awaited.discard(ticket)
+        return self._set_aside.get(ticket)
+
     def _unrecorded(self, asked: str, ask: Callable[[], A], quiet: A | None) -> A:
-        return super()._unrecorded(asked, ask, quiet) if self.recorded else ask()
+        if self.recorded:
+            return super()._unrecorded(asked, ask, quiet)
+        if isinstance(quiet, Stop) and self._allowance is not None and (self._more or quiet.reason in ENDED_EARLY):
+            allowance, self._allowance = self._allowance, None
+            return Stop(went_on=allowance)  # type: ignore[return-value]  # A is Stop, as ``quiet`` is
+        return ask()
 
 
 class Finishing(Resumed):
     """As :class:`Resumed`, but the search ends where the recording does: asked whether to stop, it says so."""
 
     def _unrecorded(self, asked: str, ask: Callable[[], A], quiet: A | None) -> A:
-        if not self.recorded and isinstance(quiet, Stop):
+        if not self.recorded and isinstance(quiet, Stop) and quiet.reason is None:
             return Stop(reason="broken off")  # type: ignore[return-value]  # A is Stop, as ``quiet`` is
         return super()._unrecorded(asked, ask, quiet)
 
@@ -147,10 +207,13 @@ class Finishing(Resumed):
 class Recorder:
     """Passes questions on to another world and writes the answers down; into a file from :meth:`open` on."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, header: Header | None = None, went_live: Callable[[], None] | None = None) -> None:
+        """``went_live`` is called before the first question of a resumed run that is asked anew."""
         self._world = world
-        self._writer = RecordingWriter()
+        self._writer = RecordingWriter(header)
         self._questions = 0
+        self._after: Recording | None = None
+        self._went_live = went_live
 
     @property
     def parts(self) -> Parts:
@@ -175,8 +238,12 @@ class Recorder:
     def take(self, asked: str, kind: type[A], ask: Callable[[], A], quiet: A | None = None) -> A:
         """See :meth:`World.take`."""
         self._questions += 1
+        known = self._after is not None and self._world.recorded
+        if self._after is not None and not known and self._went_live is not None:
+            went_live, self._went_live = self._went_live, None
+            went_live()
         answer = self._world.take(asked, kind, ask, quiet)
-        if answer != quiet:
+        if answer != quiet and not known:
             self._writer.write(self._questions, asked, answer)
         return answer
 
@@ -184,9 +251,25 @@ class Recorder:
         """See :meth:`World.live`."""
         return self._world.live(make)
 
+    def left(self, ticket: int) -> Charge | None:
+        """See :meth:`World.left`."""
+        return self._world.left(ticket)
+
+    def set_aside(self, ticket: int, charge: Charge) -> None:
+        """See :meth:`World.set_aside`."""
+        self._writer.set_aside(ticket, charge)
+
+    def follow(self, recording: Recording) -> None:
+        """Write down only what comes after that. To be called before anything is taken."""
+        self._after = recording
+
     def open(self, path: Path) -> None:
-        """Write to that new file."""
-        self._writer.open(path)
+        """Write to that file, which is new unless it is followed."""
+        self._writer.open(path, self._after)
+
+    def stop(self, why: OSError) -> None:
+        """Write nothing more."""
+        self._writer.stop(why)
 
     def __enter__(self) -> Self:
         return self

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from colt.proposers.desk import BENCHED, Arrivals
 from colt.proposers.language.calls import Call
 from colt.proposers.language.client import ChatClient
 from colt.proposers.language.completion import ChatError, ChatRequest, Completion, ErrorKind
+from colt.proposers.language.money import Spending
 
 
 @dataclass(slots=True)
@@ -43,8 +45,15 @@ class _Flight:
 class ChatCalls:
     """Asks over the network, in threads. A context manager; leaving it gives up all calls under way."""
 
-    def __init__(self, clients: Sequence[ChatClient], most: int) -> None:
+    def __init__(
+        self,
+        clients: Sequence[ChatClient],
+        most: int,
+        set_aside: Callable[[int, Spending], None] = lambda ticket, spending: None,
+    ) -> None:
+        """``set_aside`` is told, before each request, what its ticket costs if nothing more is heard of it."""
         self.most = most
+        self._set_aside = set_aside
         self._clients = {client.member.name: client for client in clients}
         self._threads = ThreadPoolExecutor(self.most, thread_name_prefix="colt-ask")
         self._back: SimpleQueue[_Flight] = SimpleQueue()
@@ -68,7 +77,7 @@ class ChatCalls:
         """See :meth:`Calls.send`."""
         self._under_way += 1
         flight = _Flight(ticket, model, request)
-        flight.answer = self._threads.submit(self._clients[model].complete, request)
+        flight.answer = self._threads.submit(self._clients[model].complete, request, partial(self._set_aside, ticket))
         flight.answer.add_done_callback(lambda _: self._landed(flight))
 
     def arrived(self, wait_s: float = 0.0) -> Arrivals:

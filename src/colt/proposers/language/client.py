@@ -76,6 +76,9 @@ HEADERS = frozenset(
 OPENAI_HEADERS = HEADERS | {"openai-organization", "openai-project"}
 OPENROUTER = "openrouter.ai"
 
+SettingAside = Callable[[Spending], None]
+"""Is told what a call will have cost if nothing more is heard of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallTiming:
@@ -132,13 +135,17 @@ class ChatClient:
     def __repr__(self) -> str:
         return f"ChatClient({self.member.name!r})"
 
-    def complete(self, request: ChatRequest) -> Completion:
-        """Ask, with retries. Raises :class:`ChatError`, whose ``kind`` says why."""
+    def complete(self, request: ChatRequest, set_aside: SettingAside = lambda spending: None) -> Completion:
+        """Ask, with retries. Raises :class:`ChatError`, whose ``kind`` says why.
+
+        Before each request ``set_aside`` is told what the call will have cost if nothing more is heard of it. If it
+        raises :class:`OSError`, the request is not made.
+        """
         trial = self.breaker.enter()
         if trial is None:
             wait = self.breaker.wait_s()
             raise self._error(ErrorKind.BENCHED, f"benched for {wait:.0f} s after failures", retry_after_s=wait)
-        call = _Call()
+        call = _Call(set_aside)
         try:
             completion = self._attempts(request, call)
         except ChatError as error:
@@ -195,6 +202,11 @@ class ChatClient:
                 reservation = self._ledger.reserve(self.member.name, self.member.prices, self._worst(body))
             except BudgetRefused as refused:
                 return self._error(ErrorKind.BUDGET, str(refused), final=refused.final)
+            try:
+                call.set_aside(call.spent + reservation.worst)
+            except OSError as error:
+                reservation.unsent()
+                return self._error(ErrorKind.CLOSED, f"what it may cost cannot be written down: {error.strerror}")
             call.attempts += 1
             started = self._timing.monotonic()
             try:
@@ -406,6 +418,7 @@ class ChatClient:
 class _Call:
     """What the attempts of a call used so far."""
 
+    set_aside: SettingAside
     attempts: int = 0
     spent: Spending = field(default_factory=Spending)
     retried: list[ErrorKind] = field(default_factory=list)

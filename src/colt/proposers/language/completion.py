@@ -37,6 +37,7 @@ class ErrorKind(StrEnum):
     BUDGET = "refused-by-budget"  # not sent: it might exceed a ceiling
     BENCHED = "benched"  # not sent: the model is benched after failures
     CLOSED = "closed"  # the client was closed: not sent, not retried, or not waited for
+    LOST = "lost"  # under way when the run's process died
 
     @property
     def worth_retrying(self) -> bool:
@@ -51,7 +52,7 @@ class ErrorKind(StrEnum):
     @property
     def blameless(self) -> bool:
         """Whether the failure says nothing about the model."""
-        return self in (ErrorKind.BUDGET, ErrorKind.BENCHED, ErrorKind.CLOSED)
+        return self in (ErrorKind.BUDGET, ErrorKind.BENCHED, ErrorKind.CLOSED, ErrorKind.LOST)
 
 
 class ChatError(ColtError):

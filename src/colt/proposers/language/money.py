@@ -162,12 +162,10 @@ class Ledger:
         self._lock = threading.Lock()
         self._spent: dict[str, Spending] = {}
         self._reserved = Spending()
-        usd = self.ceilings.usd
-        self._picodollars = None if usd is None else int(usd * PICODOLLARS)
 
     def reserve(self, model: str, prices: Prices | None, worst: Usage) -> Reservation:
         """Set aside a call's worst case. Raises :class:`BudgetRefused` if that exceeds a ceiling."""
-        if prices is None and self._picodollars is not None:
+        if prices is None and self.ceilings.usd is not None:
             raise BudgetRefused(Limit.NO_PRICE, f"the prices of {model} are not known, which max-usd requires", True)
         cost = prices.worst_cost(worst) if prices else 0
         asked = Spending(calls=1, input=worst.input, output=worst.output, picodollars=cost)
@@ -175,6 +173,17 @@ class Ledger:
             self._require_room(asked)
             self._reserved += asked
         return Reservation(self, model, prices, asked)
+
+    def charge(self, model: str, spending: Spending) -> None:
+        """Count what another process has spent, which this one goes on for."""
+        with self._lock:
+            self._spent[model] = self._spent.get(model, Spending()) + spending
+
+    def go_on(self, ceilings: Ceilings, elapsed_s: float) -> None:
+        """Have other ceilings from now on, ``elapsed_s`` seconds after the ledger was opened."""
+        with self._lock:
+            self.ceilings = ceilings
+            self._opened = self._clock() - elapsed_s
 
     def remaining_s(self) -> float | None:
         """Seconds left in which a call may begin, at least 0; ``None`` without such a ceiling."""
@@ -204,7 +213,7 @@ class Ledger:
             raise BudgetRefused(Limit.SECONDS, f"the {self.ceilings.seconds:g} seconds for calls are over", True)
         spent, reserved = self._total(), self._reserved
         for limit, ceiling in (
-            (Limit.USD, self._picodollars),
+            (Limit.USD, None if self.ceilings.usd is None else int(self.ceilings.usd * PICODOLLARS)),
             (Limit.CALLS, self.ceilings.calls),
             (Limit.TOKENS, self.ceilings.tokens),
         ):
@@ -234,6 +243,11 @@ class Reservation:
         self._prices = prices
         self._asked = asked
         self._open = True
+
+    @property
+    def worst(self) -> Spending:
+        """What was set aside."""
+        return self._asked
 
     def used(self, usage: Usage) -> Spending:
         """Charge what the server reported, even if that is more than was reserved."""

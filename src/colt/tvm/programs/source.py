@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -24,9 +25,11 @@ from colt.tvm.programs.roles import arguments_of
 from colt.tvm.programs.user_file import load_from_file
 from colt.tvm.programs.workloads.base import Array, Workload
 from colt.tvm.space.tunable import require_tunable
+from colt.util.files import read_file
 
 _OWN = "a program of your own is path/to/file.py:name, where name is a PrimFunc, an IRModule, or a function giving one"
 _DEFAULT_SIZE = "small"
+_FILE = re.compile(r"(?P<path>.*\.py)(?P<named>:(?P<attribute>.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,28 @@ def load_program(spec: str | os.PathLike[str] | Any, size: str | None = None) ->
     if not isinstance(spec, str | os.PathLike):
         raise InputError(f"a program cannot be a {type(spec).__name__}; give a workload's name, or {_OWN}")
     text = os.fspath(spec).strip()
-    file = re.fullmatch(r"(?P<path>.*\.py)(?P<named>:(?P<attribute>.*))?", text, re.DOTALL)
+    file = _FILE.fullmatch(text)
     if file is None:
         return _workload_program(text, size)
     if file["named"] and not file["attribute"]:
         raise InputError(f"{text!r} names nothing after the colon; {_OWN}")
     path = Path(file["path"]).expanduser()
     return _own_program(load_from_file(path, file["attribute"]), file["attribute"] or path.stem, size)
+
+
+def source_digest(spec: object) -> str:
+    """A digest of the Python file that ``spec`` names a program in; empty if it names none, or none that is there.
+
+    The file is not run.
+    """
+    file = _FILE.fullmatch(os.fspath(spec).strip()) if isinstance(spec, str | os.PathLike) else None
+    if file is None:
+        return ""
+    try:
+        content = read_file(Path(file["path"]).expanduser())
+    except OSError:
+        return ""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:

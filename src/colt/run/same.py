@@ -1,0 +1,80 @@
+"""What a run that goes on has to have in common with the run that it was: program, target, versions, machine.
+
+What is measured now would not belong to what was measured then otherwise. Everything that differs is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from colt.errors import InputError
+from colt.machine import Hardware, detect
+from colt.plan import Plan
+from colt.store.directory import CONFIG, PROGRAM, RECORDING
+from colt.tvm.programs.program import fingerprint
+from colt.tvm.programs.source import load_program, source_digest
+from colt.util.version import versions
+from colt.world.answers import Looked
+from colt.world.recording import SCHEMA, Recording
+
+_SAME = ("cpu", "cpu_identity", "architecture", "cores", "simd", "l1d", "l2", "l3", "flags")
+"""Fields of :class:`Hardware` that schedules depend on."""
+_ANY = ("python",)
+"""Versions that nothing depends on here."""
+
+
+def require_same(folder: Path, plan: Plan, recording: Recording, program: Any = None) -> None:
+    """Raise :class:`InputError` unless the run of that folder can go on here.
+
+    ``program`` is what the user names as its program. It is loaded, which runs a Python file. Otherwise none is run: a
+    file that the config names has to be the same to the letter if it is there.
+    """
+    header = recording.header
+    if recording.schema < SCHEMA:
+        raise InputError(
+            f"{folder} cannot go on: it was recorded by an earlier version of COLT (schema {recording.schema}, now "
+            f"{SCHEMA}), which did not write down all that this takes; colt replay and colt show work"
+        )
+    differences = list(_other_versions(header.versions))
+    if header.target != str(plan.target):
+        differences.append(f"the target in {CONFIG} is {plan.target}, in {RECORDING} it is {header.target}")
+    if header.program != _identity(plan.program):
+        differences.append(f"{PROGRAM} holds another program than was measured")
+    differences += _other_source(plan, header.program, program)
+    seen = recording.lines[0].answer if recording.lines else None
+    if isinstance(seen, Looked) and plan.device.address is None:
+        differences += _other_machine(seen.hardware, detect())
+    if differences:
+        raise InputError(f"{folder} cannot go on here: {'; '.join(differences)}")
+
+
+def _identity(program: Any) -> str:
+    return fingerprint(program.given or program.module)
+
+
+def _other_source(plan: Plan, identity: str, program: Any) -> Iterator[str]:
+    if program is not None:
+        if _identity(load_program(program, plan.options.size)) != identity:
+            yield f"{program} is another program than that of the run, which is in {PROGRAM}"
+        return
+    now = source_digest(plan.spec)
+    if now and plan.source and now != plan.source:
+        yield (
+            f"{plan.spec.rpartition(':')[0] or plan.spec} has changed since the run began; if the program is still the "
+            f"same, name it ({plan.spec}), so that it is compared with that of the run"
+        )
+
+
+def _other_versions(then: Mapping[str, str]) -> Iterator[str]:
+    for name, version in versions().items():
+        if name not in _ANY and then.get(name) != version:
+            yield f"it was made with {name} {then.get(name, 'of unknown version')}, this is {version}"
+
+
+def _other_machine(then: Hardware, now: Hardware) -> Iterator[str]:
+    for name in _SAME:
+        was, is_now = getattr(then, name), getattr(now, name)
+        if was != is_now:
+            yield "the machine's flags differ" if name == "flags" else f"{name} was {was}, here it is {is_now}"

@@ -1,0 +1,56 @@
+"""A lock on a folder has one holder, and dies with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from colt.util.lock import Busy, FolderLock, holder
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from colt.util.lock import FolderLock
+lock = FolderLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_lock_names_its_holder_and_leaves_nothing(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    with FolderLock(tmp_path):
+        assert holder(tmp_path) == f"process {os.getpid()}"
+        with pytest.raises(Busy, match=f"^process {os.getpid()}$"):
+            FolderLock(tmp_path)
+    assert holder(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    FolderLock(tmp_path).close()
+
+
+@pytest.mark.real
+def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(Busy, match=f"^process {process.pid}$"):
+            FolderLock(tmp_path)
+        process.send_signal(signal.SIGKILL)
+    with FolderLock(tmp_path):
+        assert holder(tmp_path) == f"process {os.getpid()}"
+
+
+def test_what_a_lock_says_is_not_trusted(tmp_path: Path) -> None:
+    with FolderLock(tmp_path):
+        for said in (b"\x1b[2J\xff", b"", b"1 elsewhere\x1b"):
+            (tmp_path / ".lock").write_bytes(said)
+            found = holder(tmp_path)
+            assert found is not None
+            assert found.isprintable()
