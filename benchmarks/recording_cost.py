@@ -1,8 +1,8 @@
 """What keeping a run's answers costs: a tuning job with and without a run directory, alternating.
 
-``python benchmarks/recording_cost.py --pairs 3`` prints the wall seconds of each, how much of them went into writing the
-recording (each answer that cost machine time is synced to the disk), and the median share. That share is counted inside
-the run, since two jobs differ by more than it, whatever they write.
+``python benchmarks/recording_cost.py --pairs 3`` prints the wall seconds of each, how much of them went into writing
+the recording (each answer that cost machine time is synced to the disk), and the median share. That share is counted
+inside the run, since two jobs differ by more than it, whatever they write.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def main() -> None:
                 share = counted.seconds / wall[True]
                 shares.append(share)
                 spent = f"{counted.seconds * 1e3:.0f} ms in {counted.syncs} writes"
-        print(f"recorded {wall[True]:.2f} s, of which {spent} ({share:.2%}); not recorded {wall[False]:.2f} s", flush=True)
+        print(
+            f"recorded {wall[True]:.2f} s, of which {spent} ({share:.2%}); not recorded {wall[False]:.2f} s", flush=True
+        )
     print(f"median share of the recording: {statistics.median(shares):.2%}")
 
 

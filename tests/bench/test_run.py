@@ -179,15 +179,13 @@ def test_a_benchmark_goes_on_where_it_was_interrupted_or_killed(tmp_path: Path) 
     process.communicate(timeout=30)
     await_end(everyone)
     assert not (random / "result.json").exists()
-    (random / "half").write_text("done")
 
     done = colt(*interruptible(out))
     assert done.returncode == 0, done.stderr
     assert "architect seed 0 ..." not in done.stderr
-    assert "2/2: random seed 0 ..." in done.stderr
+    assert "2/2: random seed 0 " in done.stderr
     assert (architect / "result.json").stat().st_mtime_ns == written
     assert (random / "result.json").exists()
-    assert not (random / "half").exists()
     assert "| gemv |" in done.stdout
     assert "FAILED" not in done.stderr
 

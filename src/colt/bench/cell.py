@@ -51,7 +51,7 @@ def run_cell(directory: BenchDirectory, cell: Cell) -> CellRecord:
         strategy=cell.strategy,
         seed=cell.seed,
         best_us=found.best_us,
-        wall_seconds=seconds_since_start(),
+        wall_seconds=found.seconds_before + seconds_since_start(),
         search_seconds=max((trial.seconds for trial in found.trials), default=0.0),
         build_seconds=found.build_seconds,
         timing_seconds=found.timing_seconds,

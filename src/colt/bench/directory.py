@@ -11,7 +11,6 @@ A cell is done when it has its ``result.json``, which is written last and in one
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,14 +23,16 @@ import tomli_w
 from colt.bench.config import BenchConfig, Cell
 from colt.bench.records import CellRecord, RemeasureRecord, load_record
 from colt.errors import InputError
-from colt.store.directory import RunDirectory
+from colt.store.directory import RECORDING, RunDirectory
+from colt.util.lock import Busy, FolderLock
 
 CONFIG = "bench.toml"
 RESULT = "result.json"
 WINNER = "winner.json"
 LOG = "log.txt"
 REPORT = "report.md"
-_LOCK = ".lock"
+RUN = "run"
+"""The folder of a cell's run, for searches of COLT's own."""
 
 
 class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,13 +98,18 @@ class BenchDirectory:
         """The record of a cell; ``None`` if it is not done."""
         return load_record(self.folder(cell) / RESULT, CellRecord)
 
+    def goes_on(self, cell: Cell) -> bool:
+        """Whether a cell was under way when the benchmark broke off, and its search can be resumed."""
+        return (self.folder(cell) / RUN / RECORDING).is_file()
+
     def begin(self, cell: Cell) -> Path:
-        """Make an empty folder for a cell; delete what an unfinished one left, and the workload's re-measurement."""
+        """Make a folder for a cell, and delete the workload's re-measurement. The folder is empty unless the cell goes
+        on: other files that an unfinished one left are deleted."""
         folder = self.folder(cell)
-        if folder.exists():
+        if folder.exists() and not self.goes_on(cell):
             shutil.rmtree(folder)
         self._remeasured(cell.workload).unlink(missing_ok=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def finish(self, cell: Cell, record: CellRecord) -> None:
@@ -162,12 +168,10 @@ def _locked(path: Path) -> Iterator[None]:
     """Make the directory if it does not exist, and lock other benchmarks out."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = (path / _LOCK).open("w")
+        lock = FolderLock(path)
+    except Busy as busy:
+        raise InputError(f"another colt bench works in {path}: {busy}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be used: {error.strerror or error}") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another colt bench works in {path}") from None
         yield

@@ -23,9 +23,9 @@ _LAST_WORDS = 500
 
 
 def run_isolated(directory: BenchDirectory, cell: Cell) -> CellRecord:
-    """Run a cell from the beginning and return its record, which exists however the cell's process ends.
+    """Run a cell and return its record, which exists however the cell's process ends.
 
-    If this process is interrupted meanwhile, the cell is killed and has no record.
+    If this process is interrupted meanwhile, the cell is killed and has no record; next time it goes on.
     """
     log = directory.begin(cell) / LOG
     started = time.monotonic()
@@ -54,7 +54,7 @@ def _environment(directory: BenchDirectory, cell: Cell) -> dict[str, str]:
     """The environment, with the cell's own copy of the peaks: a run may raise them, which would change the schedules
     that the next run constructs."""
     own = directory.folder(cell) / "peaks"
-    if directory.peaks.exists():
+    if directory.peaks.exists() and not own.exists():
         shutil.copytree(directory.peaks, own)
     return os.environ | {CACHE_VARIABLE: str(own.resolve())}
 

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from colt import events
+from colt.bench.directory import RUN
 from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, Search, seconds_since_start
+from colt.errors import InputError
 from colt.events import Event
 from colt.measure.base import Fate
 from colt.options import SearchConfig
+from colt.plan import Plan
 from colt.proposers.members import PoolSpec
+from colt.run.finish import Result
 from colt.run.loop import run
+from colt.run.resume import to_the_end
+from colt.store.directory import RECORDING
 from colt.strategies.base import StrategyMaker
+from colt.world.answers import MeasuredAnswer
+from colt.world.recording import read_recording
 
 
 @dataclass(slots=True)
@@ -35,10 +47,16 @@ class TrialLog:
         elif isinstance(event, events.Measured) and event.fate == Fate.WRONG:
             self._kept[event.trial] = self._kept[event.trial].failed(event.fate)
 
-    @property
-    def records(self) -> tuple[TrialRecord, ...]:
-        """All of them."""
-        return tuple(self._kept.values())
+    def timed_by(self, clocks: Mapping[int, float], started: float) -> tuple[TrialRecord, ...]:
+        """All of them, each with the seconds that the run's own clock states, which began at ``started``."""
+        return tuple(
+            msgspec.structs.replace(record, seconds=started + clocks[trial]) if trial in clocks else record
+            for trial, record in self._kept.items()
+        )
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._kept.clear()
 
 
 def of_ours(
@@ -49,20 +67,47 @@ def of_ours(
     """A strategy by that pool and strategy, with these settings of the search."""
 
     def search(task: CellTask) -> Found:
-        trials = TrialLog(seconds_since_start)
         config = SearchConfig.preset("default", **settings(task))
-        plan = replace(task.plan(), pool=PoolSpec.built_in(pool), config=config, run_dir=task.folder / "run")
-        (result,) = run(plan, [trials], strategy=strategy(task))
+        plan = replace(task.plan(), pool=PoolSpec.built_in(pool), config=config, run_dir=task.folder / RUN)
+        started, trials = seconds_since_start(), TrialLog(seconds_since_start)
+        result, why_anew = _searched(plan, strategy(task), trials)
         receipt = result.receipt
         latency = receipt.best or receipt.baseline
+        seconds = receipt.seconds
         return Found(
             result.module,
             latency.latency_us,
-            trials.records,
-            receipt.seconds["building"],
-            receipt.seconds["timing"],
+            trials.timed_by(_clocks(task.folder / RUN), started),
+            seconds["building"],
+            seconds["timing"],
             receipt.stop_reason,
-            receipt.messages,
+            (*why_anew, *receipt.messages),
+            max(0.0, seconds["total"] - (seconds_since_start() - started)),
         )
 
     return search
+
+
+def _searched(plan: Plan, strategy: StrategyMaker, trials: TrialLog) -> tuple[Result, tuple[str, ...]]:
+    """The result of the run that was under way, or of a new one; and why it is a new one though there was another."""
+    folder = plan.run_dir
+    assert folder is not None
+    if not folder.exists():
+        (result,) = run(plan, [trials], strategy=strategy)
+        return result, ()
+    try:
+        return to_the_end(plan, strategy, [trials]), ()
+    except InputError as error:
+        shutil.rmtree(folder)
+        trials.forget()
+        return _searched(plan, strategy, trials)[0], (f"the search began anew: {error}",)
+
+
+def _clocks(folder: Path) -> dict[int, float]:
+    """When each trial was measured, in seconds since its run began, those of earlier processes included."""
+    found = {}
+    for line in read_recording(folder / RECORDING, unfinished=True).lines:
+        if isinstance(line.answer, MeasuredAnswer) and line.answer.totals.clock is not None:
+            number = int(line.asked.removeprefix("measure ").partition(":")[0])
+            found[number] = line.answer.totals.clock.total
+    return found

@@ -1,7 +1,8 @@
 """The main job of a benchmark, on one screen.
 
 claim       the directory: new, or left by an interrupted benchmark                        directory.py
-search      each cell in its own process; finished cells are kept, failures are recorded  isolation.py
+search      each cell in its own process; finished cells are kept, one that was under way
+            goes on, failures are recorded                                                 isolation.py
 remeasure   the winners of a workload and the peers, in turn                               remeasure.py
 report      after each workload, from the records so far                                   report.py, tables.py
 """
@@ -85,7 +86,8 @@ def _search(directory: BenchDirectory, workload: str, say: Say) -> None:
     everything = list(directory.config.cells(workload))
     for number, cell in enumerate(everything, 1):
         if directory.result(cell) is None:
-            say(f"{workload} {number}/{len(everything)}: {cell.strategy} seed {cell.seed} ...")
+            how = "goes on" if directory.goes_on(cell) else "..."
+            say(f"{workload} {number}/{len(everything)}: {cell.strategy} seed {cell.seed} {how}")
             say(f"    {_outcome(run_isolated(directory, cell))}")
 
 

@@ -42,6 +42,8 @@ class Found:
     timing_seconds: float
     stop_reason: str
     messages: tuple[str, ...] = ()
+    seconds_before: float = 0.0
+    """What earlier processes took for it, if the search has gone on."""
 
 
 Search = Callable[[CellTask], Found]

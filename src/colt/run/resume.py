@@ -107,21 +107,29 @@ def go_on(
     program: Any = None,
     on_event: Sequence[Emit] = (),
     views: Sequence[View] = (),
-    strategy: StrategyMaker = TREE,
-    plan: Plan | None = None,
 ) -> Result:
-    """See :func:`resume`.
-
-    ``views`` are muted as far as the recording reaches. A benchmark has a ``strategy`` of its own, and its ``plan``.
-    """
+    """See :func:`resume`. ``views`` are muted as far as the recording reaches."""
     with ExitStack() as stack:
-        asked, recording = _opened(folder, program, stack, plan)
+        asked, recording = _opened(folder, program, stack)
         before = recording.allowance or asked.allowance
         allowance = _changed(before, changes)
         asked.allowing(allowance)  # it has to go with the rest of the plan
         more = _require_something_to_do(folder, recording, before, allowance)
         world = Resumed(recording, allowance=allowance, more=more)
-        return _run(folder, asked, recording, world, on_event, views, strategy)
+        return _run(folder, asked, recording, world, on_event, views)
+
+
+def to_the_end(plan: Plan, strategy: StrategyMaker, on_event: Sequence[Emit] = ()) -> Result:
+    """Go on, if anything is left to do, with a run whose plan and strategy are known, in the plan's directory.
+
+    Raises as :func:`resume`.
+    """
+    folder = plan.run_dir
+    assert folder is not None
+    with ExitStack() as stack:
+        asked, recording = _opened(folder, None, stack, plan)
+        world = Resumed(recording, allowance=recording.allowance)
+        return _run(folder, asked, recording, world, on_event, strategy=strategy)
 
 
 def finish(folder: Path, on_event: Sequence[Emit] = (), views: Sequence[View] = ()) -> Result:
@@ -186,7 +194,7 @@ def _run(
     recording: Recording,
     world: Resumed,
     on_event: Sequence[Emit],
-    views: Sequence[View],
+    views: Sequence[View] = (),
     strategy: StrategyMaker = TREE,
 ) -> Result:
     listeners = [*on_event, *(_muted(view, world) for view in views)]
