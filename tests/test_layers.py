@@ -23,6 +23,7 @@ LOOSE = {"__init__", "api", "errors", "events", "knobs", "options", "plan"}
 SOCKETS = {
     "colt.tvm.workers.rpc": {"socket"},  # boards
     "colt.proposers.language.client": {"httpx2", "openai"},  # language models
+    "colt.views.dashboard.serve": {"socket"},  # only listens
 }
 """Modules that may connect, and with what."""
 NETWORK = ("socket", "http", "urllib.request", "requests", "httpx", "httpx2", "openai")

@@ -66,7 +66,7 @@ def test_unlike_runs_are_not_compared_without_saying_so(
     assert said in " ".join(done.stdout.split())
     panel = overlay(load_runs(list(pair)))
     assert said in panel.notes[0]
-    assert panel.charts[0].y_title == "speed-up over the own untuned program"  # type: ignore[union-attr]
+    assert panel.charts[0].y_title == "speed-up over untuned"  # type: ignore[union-attr]
     assert said in (pair[0].parent / "page.html").read_text()
 
 

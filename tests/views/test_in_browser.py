@@ -181,3 +181,76 @@ def test_nothing_is_wider_than_the_page(browser: Page, tmp_path: Path) -> None:
         finally:
             browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         assert wider <= 0
+
+
+# ---- the dashboard ----
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs for a dashboard: two finished ones, one by somebody who means harm, one that has just begun."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("builtin", "models"):
+        unpacked(name, folder)
+    hostile_run(folder / "evil")
+    live = unpacked("models-not-worth-it", folder)
+    (live / "receipt.json").unlink()
+    lines = (live / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (live / "journal.jsonl").write_bytes(b"".join(lines[:80]))
+    (folder / "rest").write_bytes(b"".join(lines[80:]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dashboard(runs: Path) -> Iterator[str]:
+    pytest.importorskip("uvicorn", reason="the dashboard comes with the extra dashboard")
+    from tests.helpers.running_dashboard import running_dashboard
+
+    with running_dashboard(runs) as address:
+        yield address
+
+
+def test_runs_are_listed_filtered_opened_and_compared(browser: Page, dashboard: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser.open(f"{dashboard}/")
+    browser.wait("document.querySelector('#count').textContent === '4 of 4 runs'")
+    browser.press("#filter", "matmul")
+    browser.wait("document.querySelector('#count').textContent === '1 of 4 runs'")
+    browser.press("#filter", Keys.BACKSPACE * 6)
+    for name in ("builtin", "models"):
+        browser.click(f"input[value='{name}']")
+    browser.click("#compare")
+    browser.wait("document.body.dataset.ready === 'yes' && document.querySelector('#o-over-trials-chart .main-svg')")
+    assert "Latencies are not compared" in browser.text()
+    browser.click(".top a")
+    browser.wait("document.querySelector('.runs tbody a')")
+    browser.click("a[href$='=models']")
+    browser.wait("document.querySelector('#r0-tree-chart .main-svg') && document.body.dataset.ready === 'yes'")
+    assert all(browser.run(DRAWN).values())
+    assert "faster: 85.2x" in browser.text()
+    assert browser.errors() == []
+
+
+def test_a_run_in_progress_is_pushed(browser: Page, dashboard: str, runs: Path) -> None:
+    browser.open(f"{dashboard}/run?run=models-not-worth-it")
+    before = browser.run("return trees['r0-tree-chart'].data.parent.length")
+    first = browser.run("return document.querySelector('#r0-best-trials-chart').data.length")
+    assert first >= 1
+    with (runs / "models-not-worth-it" / "journal.jsonl").open("ab") as journal:
+        journal.write((runs / "rest").read_bytes())
+    browser.wait(f"trees['r0-tree-chart']?.data.parent.length > {before}")
+    browser.wait("document.querySelector('#r0-headline')?.innerText.includes('56')")
+    assert browser.errors() == []
+
+
+def test_no_script_of_a_stranger_runs_in_the_dashboard(browser: Page, dashboard: str) -> None:
+    browser.open(f"{dashboard}/")
+    browser.wait("document.querySelectorAll('.runs tbody tr').length === 4")
+    browser.run(
+        "[...document.querySelectorAll('.runs tbody a')].find((one) => one.textContent.includes('script')).click()"
+    )
+    browser.wait("document.querySelector('#r0-tree-chart .main-svg') && document.body.dataset.ready === 'yes'")
+    assert browser.run("return typeof window.hacked") == "undefined"
+    assert browser.run("return document.querySelectorAll('img').length") == 0
+    assert browser.errors() == []

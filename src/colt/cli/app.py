@@ -11,6 +11,7 @@ from typing import NoReturn
 from colt.cli import (
     bench,
     compare,
+    dashboard,
     export,
     finish,
     hardware,
@@ -31,7 +32,22 @@ from colt.util.interrupt import Ended
 from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
-COMMANDS = (tune, resume, show, report, compare, trace, finish, replay, export, bench, pool, workloads, hardware)
+COMMANDS = (
+    tune,
+    resume,
+    show,
+    report,
+    compare,
+    trace,
+    dashboard,
+    finish,
+    replay,
+    export,
+    bench,
+    pool,
+    workloads,
+    hardware,
+)
 """In the order of the help."""
 
 

@@ -127,7 +127,7 @@ def overlay(runs: Sequence[SeenRun]) -> Panel:
         charts.append(
             _chart("dollars", runs, lambda run: best_so_far(run, lambda one: one.usd, run.state.usd), against)
         )
-    return Panel("compare", "Best so far", charts, [comparison(runs)], notes_of(runs), columns=2)
+    return Panel("compare", "Best so far", charts, [comparison(runs)], notes_of(runs), columns=2, text_first=True)
 
 
 def notes_of(runs: Sequence[SeenRun]) -> list[str]:
@@ -146,5 +146,5 @@ def _chart(name: str, runs: Sequence[SeenRun], series_of: Callable[[SeenRun], Se
             one = replace(one, y=[untuned / float(value) for value in one.y if value])
         if one.x and (untuned or not against):
             series.append(one)
-    y_title = "speed-up over the own untuned program" if against else "latency in µs"
+    y_title = "speed-up over untuned" if against else "latency in µs"
     return Chart(f"over-{name}", f"Against {name}", name, y_title, series, log_y=True, empty="no trial has a latency")

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from colt.measure.base import Fate
 from colt.store.directory import KERNEL, PROGRAM, WINNER
 from colt.store.receipt import Receipt, Verdict
 from colt.tvm.programs.listing import listings
@@ -45,6 +46,8 @@ class Panel:
     blocks: Sequence[Excerpt] = ()
     tree: dict[str, Any] | None = None
     columns: int = 1
+    text_first: bool = False
+    """Whether notes and tables stand above the charts."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def headline_of(run: SeenRun) -> Headline:
             figures.append((_us(task.best_us), "best so far", times))
     asked = f" of {run.trials_asked:,}" if run.trials_asked else ""
     failed = sum(1 for one in task.trials.values() if one.fate and one.latency_us is None)
-    figures.append((f"{task.told:,}{asked}", "trials", f"{failed:,} without a latency" if failed else ""))
+    skipped = sum(one.fate == Fate.SKIPPED for one in task.trials.values())  # never went to the hardware
+    figures.append((f"{task.told - skipped:,}{asked}", "trials", f"{failed:,} without a latency" if failed else ""))
     figures.append((f"{len(task.nodes):,}", "nodes", f"{len(task.alterations):,} course alterations"))
     figures.append((f"${run.state.usd:.4f}", "language models", "") if run.state.usd else ("$0", "language models", ""))
     seconds = receipt.seconds.get("total", run.state.seconds) if receipt is not None else run.state.seconds

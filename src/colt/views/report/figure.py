@@ -66,10 +66,12 @@ def _span_bars(one: Series, colour: str) -> dict[str, Any]:
 
 
 def _logarithmic(values: Sequence[object]) -> dict[str, Any]:
-    """A logarithmic axis with whole figures: at 1, 2 and 5 of each decade, or at its beginning if there are many."""
+    """A logarithmic axis with whole figures: at 1, 2 and 5 of each decade, or at its beginning if
+    there are many, or as Plotly has it within one."""
     found = [value for value in values if isinstance(value, int | float) and value > 0]
     decades = math.log10(max(found) / min(found)) if found else 1.0
-    return {"type": "log", "tickformat": ",~r", "dtick": "D2" if decades <= 4 else 1}
+    ticks = {} if decades < 1 else {"dtick": "D2" if decades <= 4 else 1}
+    return {"type": "log", "tickformat": ",~r", **ticks}
 
 
 def _layout(chart: Chart) -> dict[str, Any]:

@@ -1,0 +1,209 @@
+"""The runs below a folder, and what was read of them so far.
+
+A run is asked for by its place below the folder, and found among those that a scan found: a name from a request never
+becomes a path. Links are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from colt.errors import InputError
+from colt.store.directory import CONFIG, JOURNAL, RECEIPT
+from colt.store.receipt import Receipt, load_receipt
+from colt.views.report.chart import figures
+from colt.views.report.content import RunContent, content_of, program_panel
+from colt.views.report.page import page_data, render_part
+from colt.views.report.source import LARGEST_RECEIPT, RunFiles, SeenRun, read_config
+
+DEEPEST = 4
+"""Folders below the one that is shown."""
+MOST_RUNS = 2000
+FRESH_S = 60.0
+"""A run without a receipt counts as in progress if its journal has grown this recently."""
+MOST_KEPT = 8
+"""Runs whose events are kept in memory; of others they are read again when they are looked at."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in the list."""
+
+    id: str
+    program: str
+    status: str
+    best: str
+    speedup: str
+    trials: str
+    seconds: str
+    changed: float
+    """When its journal last grew, in seconds since 1970."""
+
+
+class Runs:
+    """All runs below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._found: dict[str, Path] = {}
+        self._receipts: dict[Path, tuple[int, Receipt | None]] = {}
+        self._watched: dict[str, WatchedRun] = {}
+        self._lock = threading.Lock()
+
+    def rows(self) -> list[RunRow]:
+        """The list, the latest first."""
+        found = {str(path.relative_to(self.folder)): path for path in _run_directories(self.folder)}
+        with self._lock:
+            self._found = found
+        rows = [row for name, path in found.items() if (row := self._row(name, path)) is not None]
+        return sorted(rows, key=lambda row: -row.changed)
+
+    def _row(self, name: str, path: Path) -> RunRow | None:
+        try:
+            changed = (path / JOURNAL).stat().st_mtime
+        except OSError:
+            return None  # removed meanwhile
+        receipt = self._receipt(path)
+        if receipt is not None:
+            work = receipt.workload
+            program = f"{work.name} ({work.size})" if work.size else work.name
+            best = "-" if receipt.best is None else f"{figures(receipt.best.latency_us)} µs"
+            times = "-" if receipt.best is None else f"{figures(receipt.speedup)}x"
+            seconds = f"{receipt.seconds.get('total', 0):,.1f}"
+            verdict = str(receipt.verdict or "finished")
+            return RunRow(name, program, verdict, best, times, f"{receipt.trials.total:,}", seconds, changed)
+        asked = read_config(path)[0].get("run", {})
+        program = str(asked.get("name") or asked.get("program") or "unknown program")
+        status = "in progress" if time.time() - changed < FRESH_S else "not finished"
+        return RunRow(name, program, status, "-", "-", f"of {asked.get('trials', '?')}", "-", changed)
+
+    def _receipt(self, path: Path) -> Receipt | None:
+        try:
+            status = (path / RECEIPT).stat()
+        except OSError:
+            return None
+        kept = self._receipts.get(path)
+        if kept is None or kept[0] != status.st_mtime_ns:
+            try:
+                receipt = load_receipt(path) if status.st_size <= LARGEST_RECEIPT else None
+            except (InputError, RecursionError):
+                receipt = None
+            kept = self._receipts[path] = (status.st_mtime_ns, receipt)
+        return kept[1]
+
+    def get(self, name: str) -> WatchedRun | None:
+        """The run at that place, if a scan finds one there."""
+        if name not in self._found:
+            self.rows()
+        with self._lock:
+            path = self._found.get(name)
+            if path is None:
+                return None
+            run = self._watched.pop(name, None) or WatchedRun(name, path)
+            self._watched[name] = run  # the latest stands last
+            for old in list(self._watched)[:-MOST_KEPT]:
+                del self._watched[old]
+            return run
+
+
+def _run_directories(folder: Path) -> Iterator[Path]:
+    """Folders with a journal, the given one included."""
+    count = 0
+    for place, names, files in os.walk(folder, followlinks=False):
+        path = Path(place)
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        if len(path.relative_to(folder).parts) >= DEEPEST:
+            names.clear()
+        if JOURNAL in files and CONFIG in files:
+            yield path
+            count += 1
+            names.clear()  # the folders of a run's tasks are part of it
+        if count >= MOST_RUNS:
+            return
+
+
+class WatchedRun:
+    """One run that is being looked at: read on as it grows, its page made anew when it has."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.version = 0
+        self.made_in_s = 0.0
+        """How long it took to make the content last."""
+        self._files = RunFiles(folder)
+        self._finished = 0
+        self._content: tuple[int, dict[str, Any]] | None = None
+        self._programs: list[Any] | None = None
+        self._lock = threading.Lock()
+
+    def update(self) -> int:
+        """Read on; the version, which grows with what can be seen. Raises :class:`InputError`."""
+        with self._lock:
+            grew = self._files.update()
+            receipts = sum((folder / RECEIPT).exists() for folder in {one.folder for one in self._seen()})
+            if grew or receipts != self._finished or not self.version:
+                self._finished = receipts
+                self.version += 1
+            return self.version
+
+    def _seen(self) -> list[SeenRun]:
+        return self._files.seen(self.name)
+
+    def read_programs(self) -> None:
+        """Have TVM read the programs of a finished run, once; the version grows by it."""
+        with self._lock:
+            seen = self._seen()
+            wanted = self._programs is None and all(one.receipt is not None for one in seen)
+        if not wanted:
+            return
+        panels = [program_panel(one) for one in seen]
+        with self._lock:
+            self._programs = panels
+            self.version += 1
+
+    def content(self) -> dict[str, Any]:
+        """The page's content as plain data: HTML for the run, charts and trees."""
+        with self._lock:
+            if self._content is None or self._content[0] != self.version:
+                began = time.monotonic()
+                self._content = (self.version, self._make())
+                self.made_in_s = time.monotonic() - began
+            return self._content[1]
+
+    def _make(self) -> dict[str, Any]:
+        contents = []
+        for number, one in enumerate(self._seen()):
+            content = content_of(one, programs=False)
+            panels = list(content.panels)
+            if self._programs is not None and number < len(self._programs):
+                panels.insert(-1, self._programs[number])
+            contents.append(RunContent(content.headline, panels))
+        return {
+            "version": self.version,
+            "runs": [parts_of(content, f"r{number}-") for number, content in enumerate(contents)],
+            **page_data(contents),
+        }
+
+    def seen(self) -> list[SeenRun]:
+        """The run for a comparison. Raises :class:`InputError`."""
+        self.update()
+        return self._seen()
+
+
+def parts_of(content: RunContent, prefix: str) -> dict[str, Any]:
+    """The run's article, and those parts of it that change while the same charts stay."""
+    ids = [f"{prefix}{panel.id}/{chart.id}" for panel in content.panels for chart in panel.charts]
+    return {
+        "shape": ids + [panel.id for panel in content.panels],
+        "html": render_part("parts.html.jinja", "run", content, prefix),
+        "parts": {
+            f"{prefix}headline": render_part("parts.html.jinja", "headline", content.headline),
+            **{f"{prefix}{panel.id}-text": render_part("parts.html.jinja", "text", panel) for panel in content.panels},
+        },
+    }

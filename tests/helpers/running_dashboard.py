@@ -1,0 +1,33 @@
+"""A dashboard that answers on this machine, in a thread of the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from colt.views.dashboard.app import dashboard
+from colt.views.dashboard.runs import Runs
+from colt.views.dashboard.serve import LOOPBACK, listen
+
+
+@contextmanager
+def running_dashboard(folder: Path, token: str | None = None, hosts: Sequence[str] = LOOPBACK) -> Iterator[str]:
+    """Its address, without a slash at the end."""
+    place = listen("127.0.0.1", 0)
+    config = uvicorn.Config(dashboard(Runs(folder), token, hosts), log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [place.listening]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{place.port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        place.listening.close()
