@@ -189,6 +189,14 @@ class TuneOptions:
         metavar="DIR",
         stored=False,
     )
+    inputs: Any = option(
+        None,
+        "what the program is called with: an .npz file, arrays or (low, high) ranges by name, or a function of a "
+        "numpy.random.Generator that returns these; what is not given is drawn at random, from where the program needs "
+        "it; colt_inputs in the program's file if left out",
+        metavar="FILE.npz",
+        stored=False,
+    )
     exact_math: bool = option(
         False, "leave exp, tanh, erf and the like to the C library, instead of computing them in vectors to a few ulp"
     )

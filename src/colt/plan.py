@@ -22,7 +22,15 @@ from colt.store.directory import RunDirectory
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.host import available_cores
 from colt.tvm.devices.resolve import recorded_device, resolve_device
-from colt.tvm.programs.source import Program, load_program, saved_program, source_digest, why_no_roofline
+from colt.tvm.programs.inputs import recorded_inputs
+from colt.tvm.programs.source import (
+    Program,
+    load_program,
+    saved_program,
+    source_digest,
+    why_no_roofline,
+    with_inputs,
+)
 from colt.util.declared import OptionError, options_of, takes
 from colt.util.text import did_you_mean
 from colt.world.answers import Allowance
@@ -31,8 +39,9 @@ DECLARED = options_of(TuneOptions)
 """The options of a run."""
 STORED = {name: one for name, one in DECLARED.items() if one.stored}
 """Those that its config file has."""
-RUN, SEARCH, PACE, MADE_WITH = "run", "search", "pace", "made_with"
+RUN, SEARCH, PACE, INPUTS, MADE_WITH = "run", "search", "pace", "inputs", "made_with"
 """Tables of the config file, beside those of members."""
+HERE = Path()
 BESIDE = ("program", "source", "name", "method", "space")
 """What the table of the run has beside the options."""
 
@@ -140,16 +149,20 @@ class Plan:
             run["source"] = self.source
         given = {name: value for name, value in run.items() if value is not None}
         tables: dict[str, object] = {RUN: given, SEARCH: self.config.to_mapping(), TABLE: self.pool.to_tables()}
+        for one in self.programs:
+            if one.inputs is not None:
+                tables[INPUTS] = one.inputs.to_config(one.arguments)
         return tables if self.pace == Pace() else {**tables, PACE: asdict(self.pace)}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], module: Any) -> Plan:
-        """The plan of a finished run, without its directory; ``module`` is the untuned program as it was saved.
+    def from_config(cls, config: Mapping[str, Any], module: Any, folder: Path = HERE) -> Plan:
+        """The plan of a finished run, without its directory; ``module`` is the untuned program as it was saved, and
+        ``folder`` has the arrays that the user gave.
 
         All of it may be a stranger's. Nothing of this machine has a say in it. Raises :class:`InputError`.
         """
         tables = {RUN: config.get(RUN), SEARCH: config.get(SEARCH), TABLE: config.get(TABLE)}
-        _require_known("table", config, [*tables, PACE, MADE_WITH])
+        _require_known("table", config, [*tables, PACE, INPUTS, MADE_WITH])
         run, search, members = tables.values()
         if not isinstance(run, dict) or not isinstance(search, dict) or not _are_tables(members):
             raise InputError(f"it needs the tables {RUN} and {SEARCH}, and a list of {TABLE} tables")
@@ -166,9 +179,12 @@ class Plan:
         if space not in list(SpaceKind):
             raise InputError(f"space is {space!r}; it takes one of {', '.join(SpaceKind)}")
         options = TuneOptions(**{name: run[name] for name in STORED if name in run})
+        program = saved_program(module, run["name"], options.size)
+        arguments, function = program.arguments, program.module["main"]
+        inputs = recorded_inputs(config.get(INPUTS), folder, arguments, function)
         return cls(
             spec=run["program"],
-            programs=(saved_program(module, run["name"], options.size),),
+            programs=(replace(program, inputs=inputs),),
             options=options,
             device=recorded_device(run["target"], run["threads"], options.rpc, options.key),
             pool=PoolSpec.from_tables(members),
@@ -189,7 +205,7 @@ def checked(program: Any, options: TuneOptions) -> Plan:
         if not str(options.run_dir):
             raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(options.run_dir))
-    loaded = load_program(program, options.size)
+    loaded = with_inputs(load_program(program, options.size), options.inputs, options.seed)
     _require_roofline(options, loaded, device)
     return Plan(
         spec=program if isinstance(program, str) else loaded.name,

@@ -14,7 +14,7 @@ import pytest
 
 import colt
 from colt.machine import Hardware, Peaks, detect
-from colt.measure.base import Limits, Measurer, Verification
+from colt.measure.base import Inputs, Limits, Measurer, Verification
 from colt.measure.simulated import SimulatedMeasurer
 from colt.plan import plan
 from colt.proposers.experts import architect
@@ -110,16 +110,20 @@ class Watched(SimulatedMeasurer):
         self._is_right = right
         self._in_turn = in_turn
 
-    def verify(self, reference: Any, candidate: Any, seed: int = 0, limits: Limits | None = None) -> Verification:
+    def verify(
+        self, reference: Any, candidate: Any, seed: int = 0, limits: Limits | None = None, given: Any = None
+    ) -> Verification:
         self.calls.append("verify")
         right = self._is_right(len(self.right) + len(self.wrong))
         (self.right if right else self.wrong).append(candidate)
-        return super().verify(reference, candidate, seed, limits) if right else WRONG
+        return super().verify(reference, candidate, seed, limits, given) if right else WRONG
 
-    def interleave(self, modules: Sequence[Any], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+    def interleave(
+        self, modules: Sequence[Any], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
+    ) -> list[list[float]]:
         self.calls.append("interleave")
         self.timed.extend(modules)
         if self._in_turn is not None and len(modules) == 3 and fingerprint(modules[0]) == fingerprint(modules[2]):
             tuned, untuned = self._in_turn
             return [list(tuned), list(untuned), list(tuned)]
-        return super().interleave(modules, rounds, limits)
+        return super().interleave(modules, rounds, limits, inputs)

@@ -24,7 +24,7 @@ class Timings:
         self.now = 0.0
         self.asked: list[tuple[list[str], int, Limits]] = []
 
-    def interleave(self, modules: Sequence[str], rounds: int, limits: Limits) -> list[list[float]]:
+    def interleave(self, modules: Sequence[str], rounds: int, limits: Limits, inputs: Any) -> list[list[float]]:
         self.asked.append((list(modules), rounds, limits))
         series: list[list[float]] = [[] for _ in modules]
         for turn in range(rounds):

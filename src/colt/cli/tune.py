@@ -92,7 +92,7 @@ def _search_table(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits is no TOMLDecodeError
         raise InputError(f"{path} is not TOML: {error}") from None
-    unknown = [name for name in tables if name not in ("run", "search", "member", "pace", "made_with")]
+    unknown = [name for name in tables if name not in ("run", "search", "member", "pace", "inputs", "made_with")]
     table = tables.get("search")
     if unknown or not isinstance(table, dict):
         found = ", ".join(tables) or "nothing"

@@ -37,8 +37,8 @@ class Fate(StrEnum):
 
 INPUTS_TO_BLAME = (
     "no schedule is to blame, but the random inputs may be: COLT draws indices, divisors and the arguments of "
-    "logarithms and roots from where the program needs them, as far as it can tell; where it cannot, have the program "
-    "keep an index within its axis, or a divisor above 0, by min and max"
+    "logarithms and roots from where the program needs them, as far as it can tell; where it cannot, give inputs of "
+    "your own: --inputs FILE.npz, inputs= in Python, or colt_inputs(rng) beside the program in its file"
 )
 """What to say of an untuned program that crashes, or computes nothing finite, on the inputs that were drawn."""
 
@@ -48,12 +48,26 @@ class ExportError(ColtError):
 
 
 @dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a program and its schedules are called with: random contents, from where the program needs them, but for
+    what the user gave."""
+
+    untuned: IRModule
+    """The program, from whose code it follows what it needs: a schedule may hide that."""
+    seed: int = 0
+    given: Any = None
+    """The user's (:class:`colt.tvm.programs.inputs.UserInputs`); nothing here looks into it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One candidate, built and timed as it is given. ``module`` is post-processed and has one PrimFunc ``main`` over
     buffers of fixed shape."""
 
     id: int
     module: IRModule
+    inputs: Inputs | None = None
+    """What it is called with; what its own code tells if left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +281,16 @@ class Measurer(Protocol):
         ...
 
     def verify(
-        self, reference: IRModule, candidate: IRModule, seed: int = 0, limits: Limits | None = None
+        self,
+        reference: IRModule,
+        candidate: IRModule,
+        seed: int = 0,
+        limits: Limits | None = None,
+        given: Any = None,
     ) -> Verification:
-        """Run both on the same random inputs and compare everything that they leave in their parameters.
+        """Run both on the same inputs and compare everything that they leave in their parameters.
+
+        The inputs are random, but for what the user has ``given`` (see :class:`Inputs`).
 
         A candidate that fails to build or run is not ok.
 
@@ -280,8 +301,12 @@ class Measurer(Protocol):
         """
         ...
 
-    def interleave(self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+    def interleave(
+        self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
+    ) -> list[list[float]]:
         """Time the modules in turn, ``rounds`` times over; latencies in microseconds per module.
+
+        All are called with the same ``inputs``; with what the code of the first one tells if left out.
 
         Raises
         ------

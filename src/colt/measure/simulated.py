@@ -20,6 +20,7 @@ from colt.errors import MeasureError
 from colt.measure.base import (
     ExportError,
     Fate,
+    Inputs,
     IRModule,
     Job,
     Limits,
@@ -165,7 +166,12 @@ class SimulatedMeasurer(Measurer):
         return Measurement(job.id, Fate.OK, us, self._trial_s, runs_us=(us,) * limits.min_repeats)
 
     def verify(
-        self, reference: IRModule, candidate: IRModule, seed: int = 0, limits: Limits | None = None
+        self,
+        reference: IRModule,
+        candidate: IRModule,
+        seed: int = 0,
+        limits: Limits | None = None,
+        given: Any = None,
     ) -> Verification:
         """See :meth:`Measurer.verify`; what runs is right, unless it is stated or recorded to be wrong."""
         if self._fails(self._fingerprint(reference)):
@@ -179,7 +185,9 @@ class SimulatedMeasurer(Measurer):
             return Verification(False, 1.0, 1.0, TOLERANCE, "it differs")
         return Verification(True, 0.0, 0.0, TOLERANCE)
 
-    def interleave(self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+    def interleave(
+        self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
+    ) -> list[list[float]]:
         """See :meth:`Measurer.interleave`; every round is like the others, unless it is recorded."""
         programs = tuple(self._fingerprint(module) for module in modules)
         for number, program in enumerate(programs):

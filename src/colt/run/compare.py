@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from colt.measure.base import Limits, Measurer, Pace
+from colt.measure.base import Inputs, Limits, Measurer, Pace
 from colt.store.receipt import Verdict
 from colt.util.stats import FEWEST_FOR_ORDER, Estimate, estimate, paired_ratio
 
@@ -53,8 +53,16 @@ class Comparison:
         return Verdict.FASTER if interval.low > 1.0 else Verdict.SLOWER
 
 
-def compare(measurer: Measurer, untuned: Any, tuned: Any, untuned_us: float, tuned_us: float, pace: Pace) -> Comparison:
-    """Time two modules in turn; ``untuned_us`` and ``tuned_us`` are what they take at a guess.
+def compare(
+    measurer: Measurer,
+    untuned: Any,
+    tuned: Any,
+    untuned_us: float,
+    tuned_us: float,
+    pace: Pace,
+    inputs: Inputs | None = None,
+) -> Comparison:
+    """Time two modules in turn, called with ``inputs``; ``untuned_us`` and ``tuned_us`` are what they take at a guess.
 
     Raises
     ------
@@ -65,19 +73,21 @@ def compare(measurer: Measurer, untuned: Any, tuned: Any, untuned_us: float, tun
     round_us = max(untuned_us, repeat_ms * 1e3) + 2 * max(tuned_us, repeat_ms * 1e3)
     limits = replace(COMPARISON_LIMITS, min_repeat_ms=repeat_ms)
     rounds = rounds_for(untuned_us, round_us, pace)
-    before, between, after = measurer.interleave([tuned, untuned, tuned], rounds, limits)
+    before, between, after = measurer.interleave([tuned, untuned, tuned], rounds, limits, inputs)
     around = [(one + other) / 2 for one, other in zip(before, after, strict=True)]
     return Comparison(estimate(between), estimate(around), paired_ratio(between, around))
 
 
-def rank_in_turn(measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace) -> list[float]:
+def rank_in_turn(
+    measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace, inputs: Inputs | None = None
+) -> list[float]:
     """Time contenders in turn with each other; the median of each, in microseconds. Raises :class:`MeasureError`."""
     if len(modules) == 1:
         return list(guesses_us)
     round_us = sum(max(us, RANKING_LIMITS.min_repeat_ms * 1e3) for us in guesses_us)
     fewest, most = RANKING_ROUNDS
     rounds = max(fewest, min(most, int(pace.ranking_seconds * 1e6 / round_us)))
-    return [statistics.median(times) for times in measurer.interleave(modules, rounds, RANKING_LIMITS)]
+    return [statistics.median(times) for times in measurer.interleave(modules, rounds, RANKING_LIMITS, inputs)]
 
 
 def repeat_milliseconds(untuned_us: float) -> float:

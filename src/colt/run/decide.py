@@ -45,7 +45,7 @@ def decide(run: Run, task: Task) -> Decision:
         return Decision(Estimate(task.baseline_us, None, 1))
     tuned_us, trial = fastest(run, task, leaders)
     untuned, tuned = task.program.module, task.tvm_space.module(trial.schedule)
-    found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace)
+    found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace, task.inputs)
     winner = Winner(trial, found) if found.speedup.median > 1.0 else None
     _explain(run, found, winner)
     return Decision(found.untuned, found, winner)
@@ -54,7 +54,7 @@ def decide(run: Run, task: Task) -> Decision:
 def fastest(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> tuple[float, Trial]:
     """Time the leaders in turn with each other; the one with the best median, and that, in microseconds."""
     modules = [task.tvm_space.module(trial.schedule) for _, trial in leaders]
-    medians = rank_in_turn(run.measurer, modules, [us for us, _ in leaders], run.plan.pace)
+    medians = rank_in_turn(run.measurer, modules, [us for us, _ in leaders], run.plan.pace, task.inputs)
     trials = [trial for _, trial in leaders]
     return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
 

@@ -87,7 +87,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
         rounds=compared.speedup.samples if compared is not None else 0,
         roofline=_roofline_part(task.ceiling, best or baseline),
         math=_math_part(plan.exact_math, space, winner),
-        verified=_verified_part(search.trials.verifications, winner),
+        verified=_verified_part(search.trials.verifications, winner, task.program),
         proposers=_proposer_parts(search, spent),
         course_alterations=sum(record.alterations for record in search.pool.records.values()),
         models=_model_parts(plan, task) if plan.pool.models else None,
@@ -284,8 +284,9 @@ def _math_part(exact: bool, space: TvmSpace, winner: Winner | None) -> MathPart:
     return MathPart(exact=exact, replaced=replaced)
 
 
-def _verified_part(compared: Mapping[int, Verification], winner: Winner | None) -> VerifiedPart:
+def _verified_part(compared: Mapping[int, Verification], winner: Winner | None, program: Program) -> VerifiedPart:
     wrong = sum(not verification.ok for verification in compared.values())
+    given = () if program.inputs is None else program.inputs.names
     if winner is None:
         return VerifiedPart(
             ok=True,
@@ -295,6 +296,7 @@ def _verified_part(compared: Mapping[int, Verification], winner: Winner | None) 
             message="the untuned program is kept, there is nothing to verify",
             leaders=len(compared),
             wrong=wrong,
+            given=given,
         )
     found = compared[winner.trial.id]
     return VerifiedPart(
@@ -306,6 +308,7 @@ def _verified_part(compared: Mapping[int, Verification], winner: Winner | None) 
         leaders=len(compared),
         wrong=wrong,
         untuned_error=found.untuned_error,
+        given=given,
     )
 
 

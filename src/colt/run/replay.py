@@ -154,7 +154,7 @@ def read_plan(folder: Path) -> Plan:
         raise InputError(f"{path} is not the config of a run: {error}") from None
     module = _saved_module(folder / PROGRAM)
     try:
-        plan = Plan.from_config(config, module)
+        plan = Plan.from_config(config, module, folder)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     method = config[RUN]["method"]

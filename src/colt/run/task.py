@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from colt import events
 from colt.errors import MeasureError
 from colt.knobs import Schedule
-from colt.measure.base import INPUTS_TO_BLAME, Fate, Job, Limits, Measurement
+from colt.measure.base import INPUTS_TO_BLAME, Fate, Inputs, Job, Limits, Measurement
 from colt.proposers.desk import Desk
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.experts import builtin
@@ -18,12 +18,13 @@ from colt.run.context import Run
 from colt.run.roofline import Ceiling
 from colt.search.search import Search
 from colt.search.types import Proposer, Trial
-from colt.store.directory import PROGRAM, RECORDS, WORKLOADS
+from colt.store.directory import INPUTS, PROGRAM, RECORDS, WORKLOADS, RunDirectory
 from colt.strategies.base import StrategyMaker
 from colt.tvm.briefing import brief
 from colt.tvm.cost.learned import CostModel
 from colt.tvm.cost.scorer import AnalyticalScorer, TrustedScorer, machine_of
 from colt.tvm.metaschedule.records import Records, arguments_info
+from colt.tvm.programs.arrays import write_numbered
 from colt.tvm.programs.export import save_module
 from colt.tvm.programs.source import Program
 from colt.tvm.space.space import TvmSpace
@@ -77,6 +78,8 @@ class Task:
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
         self.dispatcher = self._make_dispatcher(run, TimedScorer(estimate, watch))
         self.strategy = strategy.make(self)
+        self.inputs = Inputs(program.module, plan.seed, program.inputs)
+        """What the program and its schedules are timed with, which is what they are verified with."""
         self.baseline_us = 0.0
         """The untuned program's latency in microseconds, as measured at the start."""
         self.roofline_reached = False
@@ -144,7 +147,7 @@ class Task:
         """Time the untuned program. Raises :class:`MeasureError` if it does not run."""
         run.emit(events.Began("measuring the untuned program"))
         with run.measuring():
-            (result,) = run.measurer.measure([Job(-1, self.program.module)], limits=BASELINE_LIMITS)
+            (result,) = run.measurer.measure([Job(-1, self.program.module, self.inputs)], limits=BASELINE_LIMITS)
         if result.latency_us is None:
             blamed = f"; {INPUTS_TO_BLAME}" if result.fate is Fate.CRASH else ""
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}{blamed}")
@@ -161,10 +164,15 @@ class Task:
         if (directory := run.directory_of(self.name)) is not None:
             with run.storing():
                 if not run.resumed:
-                    directory.write(PROGRAM, save_module(self.program.given or self.program.module))
+                    self._write_program(directory)
                 folder = directory.path
                 files = folder / WORKLOADS, folder / RECORDS
                 self._records = Records(*files, self.program.module, run.plan.target, follow=run.resumed)
+
+    def _write_program(self, directory: RunDirectory) -> None:
+        directory.write(PROGRAM, save_module(self.program.given or self.program.module))
+        if self.program.inputs is not None and self.program.inputs.arrays:
+            write_numbered(directory.path / INPUTS, self.program.inputs.arrays)
 
     # ---- the main loop's steps ----
 
@@ -205,7 +213,7 @@ class Task:
 
     def measure(self, run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
         """Measure trials one by one, until the user or the clock stops the run."""
-        jobs = (Job(trial.id, self.tvm_space.module(trial.schedule)) for trial in trials)
+        jobs = (Job(trial.id, self.tvm_space.module(trial.schedule), self.inputs) for trial in trials)
         best_us = self.search.trials.best_us
         measurements = run.measurer.measure(jobs, best_us if self.search.trials.latencies else None)
         for number, trial in enumerate(trials):

@@ -32,7 +32,7 @@ def is_correct(run: Run, task: Task, trial: Trial) -> bool:
     found = trials.verification(trial.id)
     if found is None:
         candidate = task.tvm_space.module(trial.schedule)
-        found = run.measurer.verify(task.program.module, candidate, run.plan.seed, VERIFY_LIMITS)
+        found = run.measurer.verify(task.program.module, candidate, run.plan.seed, VERIFY_LIMITS, task.program.inputs)
         if not found.ok:
             task.tell_wrong(run, trial, found.message)
         trials.judge(trial.id, found)
@@ -47,7 +47,7 @@ def form_to_tune(run: Run, program: Program) -> Program:
     """
     if program.given is None:
         return program
-    found = run.measurer.verify(program.given, program.module, run.plan.seed, VERIFY_LIMITS)
+    found = run.measurer.verify(program.given, program.module, run.plan.seed, VERIFY_LIMITS, program.inputs)
     if found.ok:
         return program
     run.note(

@@ -177,6 +177,8 @@ class VerifiedPart(_Record, frozen=True):
     leaders: int | None = None
     wrong: int | None = None
     untuned_error: float | None = None
+    given: tuple[str, ...] = ()
+    """Arguments whose contents, or their range, the user gave."""
 
 
 class FunctionPart(_Record, frozen=True):

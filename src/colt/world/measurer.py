@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from colt.errors import ReplayError
-from colt.measure.base import ExportError, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.measure.base import ExportError, Inputs, Job, Limits, Measurement, Measurer, Noise, Verification
 from colt.world.answers import Clock, ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
 from colt.world.world import World
 
@@ -77,11 +77,13 @@ class RecordableMeasurer(Measurer):
         del fields["totals"]
         return Measurement(trial=job.id, **fields)
 
-    def verify(self, reference: Any, candidate: Any, seed: int = 0, limits: Limits | None = None) -> Verification:
+    def verify(
+        self, reference: Any, candidate: Any, seed: int = 0, limits: Limits | None = None, given: Any = None
+    ) -> Verification:
         """See :meth:`Measurer.verify`."""
 
         def answer() -> VerifiedAnswer:
-            done = self._live.verify(reference, candidate, seed, limits)
+            done = self._live.verify(reference, candidate, seed, limits, given)
             return VerifiedAnswer(
                 ok=done.ok,
                 max_abs_error=_finite(done.max_abs_error),
@@ -103,11 +105,13 @@ class RecordableMeasurer(Measurer):
             found.untuned_error,
         )
 
-    def interleave(self, modules: Sequence[Any], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+    def interleave(
+        self, modules: Sequence[Any], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
+    ) -> list[list[float]]:
         """See :meth:`Measurer.interleave`."""
 
         def answer() -> TimedInTurn:
-            done = self._live.interleave(modules, rounds, limits)
+            done = self._live.interleave(modules, rounds, limits, inputs)
             return TimedInTurn(latencies_us=tuple(map(tuple, done)), totals=self._live_totals())
 
         programs = ", ".join(self._fingerprint(module) for module in modules)

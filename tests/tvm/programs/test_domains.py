@@ -5,6 +5,7 @@ from tvm import te, tirx, topi
 from tvm.script import tirx as T
 
 from colt.tvm.programs.domains import POSITIVE, Domain, domains
+from tests.helpers.sparse_programs import sparse_rows, sparse_rows_from_0
 
 CARE = Domain(*POSITIVE)
 
@@ -136,38 +137,6 @@ def test_floats_are_positive_where_they_must_be(arguments, expected):
 )
 def test_programs_that_need_no_care(arguments):
     assert set(of(*arguments)) == {None}
-
-
-@T.prim_func(s_tir=True)
-def sparse_rows(
-    indptr: T.Buffer((17,), "int32"),
-    indices: T.Buffer((100,), "int32"),
-    data: T.Buffer((100,), "float32"),
-    x: T.Buffer((30,), "float32"),
-    y: T.Buffer((16,), "float32"),
-):
-    for i in range(16):
-        with T.sblock("row"):
-            v = T.axis.spatial(16, i)
-            y[v] = T.float32(0)
-            for j in range(indptr[v], indptr[v + 1]):
-                y[v] = y[v] + data[j] * x[indices[j]]
-
-
-@T.prim_func(s_tir=True)
-def sparse_rows_from_0(
-    indptr: T.Buffer((17,), "int32"),
-    indices: T.Buffer((100,), "int32"),
-    data: T.Buffer((100,), "float32"),
-    x: T.Buffer((30,), "float32"),
-    y: T.Buffer((16,), "float32"),
-):
-    for i in range(16):
-        with T.sblock("row"):
-            v = T.axis.spatial(16, i)
-            y[v] = T.float32(0)
-            for j in range(indptr[v + 1] - indptr[v]):
-                y[v] = y[v] + data[indptr[v] + j] * x[indices[indptr[v] + j]]
 
 
 @T.prim_func(s_tir=True)

@@ -1,19 +1,24 @@
 """What programs are called with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from colt.tvm.programs.arrays import write_numbered
 from colt.tvm.programs.domains import Domain
 from colt.tvm.workers.arguments import (
     ArgumentCache,
+    Drawing,
     Parameter,
+    contents,
     is_float,
     numpy_dtype,
     poisoned_array,
+    positive,
     random_array,
-    random_arrays,
     signature,
-    whole_arrays,
+    whole_contents,
 )
 from tests.helpers import measure_programs as programs
 
@@ -59,11 +64,30 @@ def test_domains_are_drawn_from_end_to_end():
 
 def test_whole_numbers_are_for_floats_that_need_no_care():
     parameters = (Parameter((64,), "float16"), Parameter((64,), "float16"), Parameter((64,), "int32"))
-    domains = (None, Domain(0.1, 0.9), Domain(0, 9))
-    found, usual = whole_arrays(parameters, 0, domains, 64), random_arrays(parameters, 0, domains)
+    drawing = Drawing((None, Domain(0.1, 0.9), Domain(0, 9)))
+    found, usual = whole_contents(parameters, drawing, 64, turn=1), contents(parameters, drawing)
     assert set(found[0].tolist()) == {-1.0, 1.0}
     assert [array.tobytes() for array in found[1:]] == [array.tobytes() for array in usual[1:]]
-    assert set(whole_arrays(parameters, 0, domains, 1 << 16)[0].tolist()) == {-1.0, 0.0, 1.0}
+    assert found[0].tobytes() != whole_contents(parameters, drawing, 64, turn=2)[0].tobytes()
+    assert set(whole_contents(parameters, drawing, 1 << 16, turn=1)[0].tolist()) == {-1.0, 0.0, 1.0}
+    given = replace(drawing, given=frozenset({0}))
+    assert whole_contents(parameters, given, 64, turn=1)[0].tobytes() == usual[0].tobytes()
+
+
+def test_what_the_user_gave_is_read_from_a_file(tmp_path):
+    parameters = (Parameter((3,), "bfloat16"), Parameter((2,), "int32"))
+    array = np.array([1, 2, 3], numpy_dtype("bfloat16"))
+    write_numbered(tmp_path / "given.npz", {0: array})
+    found = contents(parameters, Drawing(file=str(tmp_path / "given.npz"), stored=frozenset({0})))
+    assert found[0].dtype == array.dtype
+    assert found[0].tobytes() == array.tobytes()
+    assert found[1].tobytes() == random_array(parameters[1], 1, 0).tobytes()
+
+
+def test_positive_floats_leave_the_rest_as_it_was():
+    parameters = (Parameter((64,), "float32"), Parameter((64,), "float32"), Parameter((64,), "int32"))
+    drawing = Drawing((None, Domain(-2, -1), Domain(0, 9)), given=frozenset({1}))
+    assert positive(parameters, drawing).domains == (Domain(0.1, 0.9), Domain(-2, -1), Domain(0, 9))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -101,13 +125,13 @@ def test_arguments_are_reused():
 def test_parameters_that_are_updated_in_place_get_their_contents_back():
     cache = ArgumentCache(1 << 20)
     tensors = cache.get(SMALL, frozenset())
-    contents = [tensor.numpy() for tensor in tensors]
+    before = [tensor.numpy() for tensor in tensors]
     for tensor in tensors:
         tensor.copyfrom(np.zeros(256, tensor.dtype))
     cache.get(SMALL, frozenset({1}))
     assert not tensors[0].numpy().any()
-    np.testing.assert_array_equal(tensors[1].numpy(), contents[1])
-    assert contents[1].any()
+    np.testing.assert_array_equal(tensors[1].numpy(), before[1])
+    assert before[1].any()
 
 
 def test_the_least_recently_used_arguments_make_room():

@@ -116,6 +116,15 @@ def test_a_single_sum_may_be_near_0():
     assert not summed([6e4], [np.inf], [3e4], np.float16).ok
 
 
+def test_few_sums_are_measured_by_what_such_sums_usually_are():
+    right, untuned, found = (np.array([value]) for value in (0.001, 0.004, 0.01))
+    arrays = untuned.astype(ml_dtypes.bfloat16), found.astype(ml_dtypes.bfloat16)
+    plain, terms = compare(*arrays), Sums("bfloat16", 1024)
+    assert not compare_with_wide(right, *arrays, plain, terms).ok
+    assert compare_with_wide(right, *arrays, plain, terms, scale=1.0).ok
+    assert not compare_with_wide(right, *arrays, plain, terms, scale=0.02).ok
+
+
 def test_sums_of_whole_numbers_are_exact():
     whole = np.arange(100)
     assert summed(whole, whole, whole, whole=True).ok
@@ -132,7 +141,13 @@ def test_what_is_finite_in_float64_may_overflow_in_the_untuned_program_only():
 
 
 def test_float32_is_compared_with_float64_only_where_it_differs():
-    assert summed(RIGHT, RIGHT * 1.00005, RIGHT, np.float32).untuned is None
+    assert summed(RIGHT, RIGHT * 1.000001, RIGHT, np.float32).untuned is None
+    doubtful = summed(RIGHT, RIGHT * 1.00005, RIGHT, np.float32)
+    assert doubtful.ok
+    assert doubtful.untuned == pytest.approx(5e-5, rel=0.01)
+    in_fewer_bits = summed(RIGHT, RIGHT, RIGHT * 1.00005, np.float32)
+    assert not in_fewer_bits.ok
+    assert "the untuned program's is 3e-08" in in_fewer_bits.problem
     rescued = summed(RIGHT, RIGHT * 1.0002, RIGHT, np.float32, terms=1 << 24)
     assert rescued.ok
     assert rescued.untuned == pytest.approx(2e-4, rel=0.01)

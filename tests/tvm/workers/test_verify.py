@@ -1,12 +1,17 @@
 """A candidate passes only if it leaves in its parameters what the untuned program leaves there."""
 
+import numpy as np
 import pytest
 from tvm import IRModule, s_tir, te, tirx, topi
-from tvm.script import tirx as T
 
 from colt.errors import MeasureError
-from colt.measure.base import Fate, Job, Limits
+from colt.measure.base import Fate, Inputs, Job, Limits
+from colt.tvm.programs.inputs import user_inputs
+from colt.tvm.programs.roles import arguments_of
 from tests.helpers import measure_programs as programs
+from tests.helpers.mutants import KINDS
+from tests.helpers.sparse_programs import sparse_rows, sparse_rows_without_their_last
+from tests.helpers.verified_programs import VERIFIED
 
 
 def test_a_correct_schedule_passes(measurer):
@@ -214,38 +219,6 @@ def quotients(more):
     return program(total, count, te.compute((64,), lambda i: te.floordiv(total[i] + more, count[i])))
 
 
-@T.prim_func(s_tir=True)
-def _sparse_rows(
-    indptr: T.Buffer((17,), "int32"),
-    indices: T.Buffer((100,), "int32"),
-    data: T.Buffer((100,), "float32"),
-    x: T.Buffer((30,), "float32"),
-    y: T.Buffer((16,), "float32"),
-):
-    for i in range(16):
-        with T.sblock("row"):
-            v = T.axis.spatial(16, i)
-            y[v] = T.float32(0)
-            for j in range(indptr[v], indptr[v + 1]):
-                y[v] = y[v] + data[j] * x[indices[j]]
-
-
-@T.prim_func(s_tir=True)
-def _sparse_rows_without_their_last(
-    indptr: T.Buffer((17,), "int32"),
-    indices: T.Buffer((100,), "int32"),
-    data: T.Buffer((100,), "float32"),
-    x: T.Buffer((30,), "float32"),
-    y: T.Buffer((16,), "float32"),
-):
-    for i in range(16):
-        with T.sblock("row"):
-            v = T.axis.spatial(16, i)
-            y[v] = T.float32(0)
-            for j in range(indptr[v], indptr[v + 1] - 1):
-                y[v] = y[v] + data[j] * x[indices[j]]
-
-
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -254,7 +227,7 @@ def _sparse_rows_without_their_last(
         (rows_of(lambda v: v), rows_of(lambda v: 1 - v)),
         (pages(0), pages(1)),
         (quotients(0), quotients(1)),
-        (programs.module(_sparse_rows), programs.module(_sparse_rows_without_their_last)),
+        (programs.module(sparse_rows), programs.module(sparse_rows_without_their_last)),
     ],
     ids=["logs", "divergence", "small-table", "pages-from-1", "quotients", "sparse-rows"],
 )
@@ -262,16 +235,15 @@ def test_programs_that_need_care_are_verified_and_timed(measurer, right, wrong):
     found = measurer.verify(right, right)
     assert found.ok, found
     assert not measurer.verify(right, wrong).ok
-    (timed,) = measurer.measure([Job(-1, right)])
+    (timed,) = measurer.measure([Job(-1, right, Inputs(right))])
     assert timed.fate is Fate.OK, timed
 
 
 def test_schedules_are_timed_on_what_the_untuned_program_needs(measurer):
     """Of a schedule alone it could not be told that what it copies is a divisor."""
-    assert measurer.verify(quotients(0), quotients(0)).ok
     total, count = te.placeholder((64,), "int32"), te.placeholder((64,), "int32")
     hidden = te.compute((64,), lambda i: te.floordiv(total[i], tirx.bitwise_and(count[i], 7)))
-    (timed,) = measurer.measure([Job(5, program(total, count, hidden))])
+    (timed,) = measurer.measure([Job(5, program(total, count, hidden), Inputs(quotients(0)))])
     assert timed.fate is Fate.OK, timed
 
 
@@ -284,3 +256,71 @@ def test_nothing_finite_is_the_inputs_fault(measurer):
 def test_a_crash_of_the_untuned_program_is_the_inputs_fault(measurer):
     with pytest.raises(MeasureError, match=r"SIGFPE.*no schedule is to blame, but the random inputs may be"):
         measurer.verify(programs.divides_by_zero, programs.divides_by_zero)
+
+
+def test_inputs_that_turn_out_to_need_care_are_timed_as_they_are_verified(measurer):
+    """That a logarithm is taken of them only shows when the program runs."""
+    x = te.placeholder((8, 16), "float32", name="x")
+    logs = te.compute((8, 16), lambda i, j: tirx.if_then_else(x[i, j] > -9, te.log(te.min(0.0, x[i, j])), 0.0))
+    hidden = program(x, logs)
+    with pytest.raises(MeasureError, match="no finite number"):
+        list(measurer.measure([Job(-1, hidden, Inputs(hidden))]))
+
+
+# ---- inputs of the user's ----
+
+
+def embedding(index):
+    table, ids = te.placeholder((50, 8), "float32", name="table"), te.placeholder((64,), "int32", name="ids")
+    return program(table, ids, te.compute((64, 8), lambda i, j: table[index(ids[i]), j]))
+
+
+def test_what_the_user_gives_is_what_is_verified_with(measurer):
+    """The two differ at index 49 alone, which small random numbers leave out."""
+    right, other = embedding(lambda v: v), embedding(lambda v: tirx.Min(v, tirx.const(48, "int32")))
+    function = right["main"]
+    for given, same in (({"ids": (0, 48)}, True), ({"ids": np.full(64, 49, "int32")}, False)):
+        inputs = user_inputs(given, arguments_of(function), function, 0)
+        found = measurer.verify(right, other, given=inputs)
+        assert found.ok == same, found
+        (timed,) = measurer.measure([Job(3, other, Inputs(right, 0, inputs))])
+        assert timed.fate is Fate.OK
+        assert len(measurer.interleave([right, other], 2, inputs=Inputs(right, 0, inputs))) == 2
+
+
+# ---- faults of kernels ----
+
+
+@pytest.mark.parametrize("parts", [16, 32, 64])
+def test_a_part_of_a_sum_without_terms_is_not_initialised(measurer, parts):
+    """TVM's rfactor leaves it to chance what memory holds there: 97 terms in 16 parts of 7 leave two parts empty."""
+    untuned = VERIFIED["matmul-f32-prime"].module
+    assert not measurer.verify(untuned, in_parts(untuned, parts)).ok
+    assert measurer.verify(untuned, in_parts(untuned, 13)).ok
+
+
+@pytest.mark.parametrize(
+    "name", ["matmul-f32-prime", "total-bf16", "dot-f16", "sums-f16", "softmax-f32", "embedding-bag", "max-pool"]
+)
+def test_faults_are_caught(measurer, name):
+    verified = VERIFIED[name]
+    untuned = verified.module
+    assert measurer.verify(untuned, untuned).ok
+    found = {
+        (kind, place): measurer.verify(untuned, mutant)
+        for kind, make in KINDS.items()
+        for place, mutant in make(untuned, verified.shift)
+    }
+    assert found
+    assert not [where for where, verification in found.items() if verification.ok]
+
+
+def test_without_a_reference_in_float64_that_is_said(measurer):
+    x = te.placeholder((8, 64), "bfloat16", name="x")
+    k = te.reduce_axis((0, 64), "k")
+    doubled = te.compute((8, 64), lambda i, j: tirx.reinterpret("bfloat16", tirx.reinterpret("uint16", x[i, j])))
+    bits = program(x, te.compute((8,), lambda i: te.sum(doubled[i, k], axis=k)))
+    found = measurer.verify(bits, bits)
+    assert found.ok, found
+    assert found.untuned_error is None
+    assert "not compared with float64" in found.message

@@ -10,7 +10,7 @@ integers that index are drawn from as many values as all demands allow; what bou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,11 +55,30 @@ def domains(function: tirx.PrimFunc) -> Domains:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """A parameter whose contents lead outside of what they index, and from where to where they would not."""
+
+    parameter: int
+    accepted: Interval
+
+
+def outside(function: tirx.PrimFunc, given: Mapping[int, Interval], ascending: Collection[int]) -> Outside | None:
+    """The first parameter whose contents, given their least and their largest, are certain to lead outside.
+
+    Conditions of the program may keep indices inside, so what they guard is left alone, as are indices that are made of
+    several parameters. ``ascending`` are those that ascend along the last axis.
+    """
+    return _Program(function).outside(given, ascending)
+
+
+@dataclass(frozen=True, slots=True)
 class _Demand:
     value: Expression
     low: float
     high: float
     index: bool
+    guarded: bool = False
+    """Whether a condition of the program decides if it is needed."""
 
     def holds(self, known: Known) -> bool:
         found = interval(self.value, known)
@@ -109,6 +128,30 @@ class _Program:
             if (low, high) != (0, SMALL_INTEGERS - 1) or number in pointers:
                 chosen[number] = Domain(low, high, number in pointers)
         return chosen
+
+    def outside(self, given: Mapping[int, Interval], ascending: Collection[int]) -> Outside | None:
+        """See :func:`outside`."""
+        derived = {number: (domain.low, domain.high) for number, domain in self.choose().items()}
+        known = self._known({**derived, **given})
+        pointers = self._pointers() & set(ascending)
+        for demand in self._demands:
+            if not demand.index or demand.guarded or demand.holds(known):
+                continue
+            whole = {number for number in self._sources_of(demand.value) if self._is_integer(number)}
+            if len(whole) != 1 or not whole <= given.keys():
+                continue
+            (number,) = whole
+            if number in pointers or self._loads(demand.value) == 1:
+                others = {other: ends for other, ends in {**derived, **given}.items() if other != number}
+                accepted = self._search([number], others).get(number)
+                if accepted is not None and not accepted[0] <= given[number][0] <= given[number][1] <= accepted[1]:
+                    return Outside(number, accepted)
+        return None
+
+    def _loads(self, value: Expression) -> int:
+        """How many loads a value is made of, as a loop's ends make its counter."""
+        parts = (*value.parts, *self._loops.get(value.what, ())) if value.op == "loop" else value.parts
+        return (value.op == "load") + (0 if value.op == "load" else sum(map(self._loads, parts)))
 
     # ---- what is known ----
 
@@ -335,7 +378,7 @@ class _Reader:
         """Ask for it; of what a condition guards only indices and whole divisors are asked for."""
         if self._guarded and value.floats:
             return
-        demand = _Demand(value, low, high, index)
+        demand = _Demand(value, low, high, index, self._guarded > 0)
         if demand not in self._seen:
             self._seen.add(demand)
             self.demands.append(demand)

@@ -19,6 +19,7 @@ from colt.errors import InputError
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
 from colt.tvm.programs.emptiness import without_nothing
+from colt.tvm.programs.inputs import UserInputs, user_inputs
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
@@ -52,6 +53,10 @@ class Program:
     reference: Callable[[Sequence[Array]], Array] | None = field(default=None, repr=False)
     given: Any = field(default=None, repr=False)
     """The module as the user wrote it, if ``module`` is its normal form (:mod:`colt.tvm.programs.normal`)."""
+    own_inputs: Any = field(default=None, repr=False)
+    """What the user's file says of inputs, not checked yet."""
+    inputs: UserInputs | None = field(default=None, repr=False)
+    """What the user says of inputs; all others are drawn."""
 
 
 def why_no_roofline(program: Program) -> str | None:
@@ -84,7 +89,19 @@ def load_program(spec: str | os.PathLike[str] | Any, size: str | None = None) ->
     if file["named"] and not file["attribute"]:
         raise InputError(f"{text!r} names nothing after the colon; {_OWN}")
     path = Path(file["path"]).expanduser()
-    return _own_program(load_from_file(path, file["attribute"]), file["attribute"] or path.stem, size)
+    loaded = load_from_file(path, file["attribute"])
+    return replace(_own_program(loaded.program, file["attribute"] or path.stem, size), own_inputs=loaded.inputs)
+
+
+def with_inputs(program: Program, given: Any, seed: int) -> Program:
+    """The program with what the user says of its inputs: ``given``, or else what the file has that it is from.
+
+    Raises :class:`InputError` if that does not fit it.
+    """
+    chosen = program.own_inputs if given is None else given
+    if chosen is None:
+        return program
+    return replace(program, inputs=user_inputs(chosen, program.arguments, program.module["main"], seed))
 
 
 def source_digest(spec: object) -> str:

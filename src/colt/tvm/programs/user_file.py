@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -41,8 +42,24 @@ _HINTS = (
 """What to say about an error whose text has the pattern."""
 
 
-def load_from_file(path: Path, attribute: str | None) -> Any:
+INPUTS = "colt_inputs"
+"""What a file may define beside its program: ranges or arrays by name, or a function of a random generator that returns
+these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a file has."""
+
+    program: Any
+    """A PrimFunc or an IRModule."""
+    inputs: Any
+    """What it says of inputs, see :mod:`colt.tvm.programs.inputs`; ``None`` if nothing."""
+
+
+def load_from_file(path: Path, attribute: str | None) -> Loaded:
     """The PrimFunc or IRModule that ``attribute`` of the file is or returns; if not named, the only one it defines.
+    With it what the file says of inputs.
 
     The file is run each time. While it runs, and while a function of it is called, its folder is on ``sys.path``, and
     what it prints goes to standard error: standard output is ours.
@@ -60,7 +77,8 @@ def load_from_file(path: Path, attribute: str | None) -> Any:
         name = attribute or _only_program(path, module)
         if name not in vars(module):
             raise InputError(f"{path} does not define {name}; {_offer(module)}")
-        return _program(path, name, vars(module)[name])
+        program = _program(path, name, vars(module)[name])
+        return Loaded(program, _inputs(path, vars(module).get(INPUTS)))
 
 
 class _FreshLoader(SourceFileLoader):
@@ -119,7 +137,10 @@ def _functions(module: ModuleType) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+        and name != INPUTS
     ]
 
 
@@ -161,6 +182,21 @@ def _program(path: Path, name: str, value: Any) -> Any:
     if not _is_program(result):
         raise InputError(f"{where}() returns {_type_name(result)}; accepted is {_EXPECTED}")
     return result
+
+
+def _inputs(path: Path, value: Any) -> Any:
+    """A function of the file's fails as the file does."""
+    if not callable(value):
+        return value
+
+    def called(rng: Any) -> Any:
+        with _import_folder(path.parent), stdout_to_stderr():
+            try:
+                return value(rng)
+            except (Exception, SystemExit) as error:
+                raise _refusal(path, f"{INPUTS}(rng) fails", error) from error
+
+    return called
 
 
 def _type_name(value: Any) -> str:

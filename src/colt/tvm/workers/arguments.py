@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -13,6 +14,7 @@ import tvm
 from numpy.typing import NDArray
 from tvm.s_tir.meta_schedule.arg_info import ArgInfo, TensorInfo
 
+from colt.tvm.programs.arrays import numbered
 from colt.tvm.programs.domains import POSITIVE, SMALL_INTEGERS, Domain, Domains
 
 Array = NDArray[Any]
@@ -22,6 +24,25 @@ OTHER_POISON = 0xA5
 _MANY_TERMS = 4096
 """So many terms of -1 and 1 hardly ever add up to more than 256, from where on bfloat16 skips numbers."""
 _SCALE = 0.5  # softmax inputs still differ enough to matter, and float16 does not overflow in long reductions
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How the contents of arguments come about. Equal drawings give equal contents."""
+
+    domains: Domains | None = None
+    """From where random contents are drawn, by parameter."""
+    seed: int = 0
+    file: str | None = None
+    """An .npz file with arrays that the user gave."""
+    stored: frozenset[int] = frozenset()
+    """The numbers of the parameters whose contents it has."""
+    given: frozenset[int] = frozenset()
+    """Those, and the numbers of the parameters whose range the user gave."""
+
+    def domain(self, number: int) -> Domain | None:
+        """From where the parameter is drawn; ``None`` if it needs no care."""
+        return None if self.domains is None else self.domains[number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +102,25 @@ def random_array(parameter: Parameter, index: int, seed: int, domain: Domain | N
     return rng.integers(0, SMALL_INTEGERS, parameter.shape, dtype=np.uint8).astype(dtype)
 
 
-def random_arrays(parameters: Signature, seed: int, domains: Domains | None = None) -> tuple[Array, ...]:
-    """Random contents for all parameters."""
-    chosen = domains or (None,) * len(parameters)
-    return tuple(random_array(parameter, i, seed, chosen[i]) for i, parameter in enumerate(parameters))
+def contents(parameters: Signature, drawing: Drawing) -> tuple[Array, ...]:
+    """What the parameters hold at first."""
+    return tuple(_content(parameter, i, drawing) for i, parameter in enumerate(parameters))
 
 
-def whole_arrays(parameters: Signature, seed: int, domains: Domains, terms: int) -> tuple[Array, ...]:
-    """As :func:`random_arrays`, but floats that need no care are -1 or 1, or if ``terms`` are summed that are very many
-    also 0: such sums are exact in any order, even in bfloat16, so a lost term shows."""
+def _content(parameter: Parameter, number: int, drawing: Drawing) -> Array:
+    if drawing.file is None or number not in drawing.stored:
+        return random_array(parameter, number, drawing.seed, drawing.domain(number))
+    return numbered(Path(drawing.file), number).view(numpy_dtype(parameter.dtype))
+
+
+def whole_contents(parameters: Signature, drawing: Drawing, terms: int, turn: int) -> tuple[Array, ...]:
+    """As :func:`contents`, but floats that need no care are -1 or 1, or if ``terms`` are summed that are very many
+    also 0: such sums are exact in any order, even in bfloat16, so a lost term shows. Each ``turn`` has others."""
     found = []
-    for i, (parameter, array) in enumerate(zip(parameters, random_arrays(parameters, seed, domains), strict=True)):
-        if domains[i] is None and is_float(array.dtype):
-            rng = np.random.default_rng((seed, i))
+    for i, (parameter, array) in enumerate(zip(parameters, contents(parameters, drawing), strict=True)):
+        free = i not in drawing.given and drawing.domain(i) is None
+        if free and is_float(array.dtype):
+            rng = np.random.default_rng((drawing.seed, i, turn))
             drawn = 2 * rng.integers(0, 2, parameter.shape) - 1
             if terms > _MANY_TERMS:
                 drawn *= rng.integers(0, 2, parameter.shape)
@@ -102,10 +129,14 @@ def whole_arrays(parameters: Signature, seed: int, domains: Domains, terms: int)
     return tuple(found)
 
 
-def positive_domains(parameters: Signature, domains: Domains) -> Domains:
-    """All floats positive, the rest as it was: for programs that compute nothing finite otherwise."""
-    chosen = zip(parameters, domains, strict=True)
-    return tuple(Domain(*POSITIVE) if is_float(numpy_dtype(p.dtype)) else domain for p, domain in chosen)
+def positive(parameters: Signature, drawing: Drawing) -> Drawing:
+    """All floats positive that the user does not give, the rest as it was: for programs that compute nothing finite
+    otherwise."""
+    care = tuple(
+        Domain(*POSITIVE) if is_float(numpy_dtype(parameter.dtype)) and i not in drawing.given else drawing.domain(i)
+        for i, parameter in enumerate(parameters)
+    )
+    return replace(drawing, domains=care)
 
 
 def _within(domain: Domain, parameter: Parameter, rng: np.random.Generator) -> Array:
@@ -138,7 +169,7 @@ def to_device(array: Array) -> Any:
 
 
 class ArgumentCache:
-    """Argument tensors for timing, kept per signature and domains within a memory budget; the least recently used go
+    """Argument tensors for timing, kept per signature and drawing within a memory budget; the least recently used go
     first.
 
     ``tensor`` copies an array to where the kernels run.
@@ -147,14 +178,14 @@ class ArgumentCache:
     def __init__(self, limit_bytes: int, tensor: Callable[[Array], Any] = to_device) -> None:
         self._limit = limit_bytes
         self._tensor = tensor
-        self._kept: OrderedDict[tuple[Signature, Domains | None], _Arguments] = OrderedDict()
+        self._kept: OrderedDict[tuple[Signature, Drawing], _Arguments] = OrderedDict()
 
-    def get(self, wanted: Signature, restore: frozenset[int], domains: Domains | None = None) -> list[Any]:
+    def get(self, wanted: Signature, restore: frozenset[int], drawing: Drawing | None = None) -> list[Any]:
         """The tensors for a signature. Those with an index in ``restore`` get their first contents back: a program
         that updates a parameter in place would find what the last candidate left."""
-        key = wanted, domains
+        key = wanted, drawing or Drawing()
         if key not in self._kept:
-            self._kept[key] = _Arguments(wanted, self._tensor, domains)
+            self._kept[key] = _Arguments(wanted, self._tensor, key[1])
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and sum(kept.bytes for kept in self._kept.values()) > self._limit:
             self._kept.popitem(last=False)
@@ -163,11 +194,11 @@ class ArgumentCache:
 
 
 class _Arguments:
-    def __init__(self, parameters: Signature, tensor: Callable[[Array], Any], domains: Domains | None) -> None:
+    def __init__(self, parameters: Signature, tensor: Callable[[Array], Any], drawing: Drawing) -> None:
         self._parameters = parameters
-        self._domains = domains or (None,) * len(parameters)
+        self._drawing = drawing
         self._first_contents: dict[int, Array] = {}
-        self.tensors = [tensor(self._contents(i)) for i in range(len(parameters))]
+        self.tensors = [tensor(array) for array in contents(parameters, drawing)]
 
     @property
     def bytes(self) -> int:
@@ -176,8 +207,5 @@ class _Arguments:
     def restore(self, indices: frozenset[int]) -> None:
         for i in indices:
             if i not in self._first_contents:
-                self._first_contents[i] = self._contents(i)
+                self._first_contents[i] = _content(self._parameters[i], i, self._drawing)
             self.tensors[i].copyfrom(self._first_contents[i])
-
-    def _contents(self, i: int) -> Array:
-        return random_array(self._parameters[i], i, 0, self._domains[i])

@@ -26,6 +26,11 @@ _EXACT = 0.25
 _FEW = 64
 """... but not of so few."""
 _WIDENED = ("float16", "bfloat16", "float32")
+_DOUBT = 32
+"""Roundings of float32 that schedules of one program may be apart. What is further apart, though within the tolerance,
+must be about as close to float64 as the untuned program is ..."""
+_SIMILAR = 16
+"""... within this factor: vector math is off by 3 units of the last place, the C library by half of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class Difference:
     @property
     def ok(self) -> bool:
         return not self.problem
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether only float64 can tell who is right."""
+        return not self.ok or (self.tolerance == TOLERANCES["float32"] and self.max_rel > _DOUBT * rounding("float32"))
 
     @property
     def severity(self) -> float:
@@ -69,7 +79,13 @@ def verdict(differences: Iterable[tuple[str, Difference]]) -> Verification:
 
 
 def compare_with_wide(
-    wide: Array, untuned: Array, found: Array, plain: Difference, sums: Sums, whole: bool = False
+    wide: Array,
+    untuned: Array,
+    found: Array,
+    plain: Difference,
+    sums: Sums | None,
+    whole: bool = False,
+    scale: float = 0.0,
 ) -> Difference:
     """Compare an output with the same computation in float64; ``plain`` is the difference from the untuned program.
 
@@ -77,34 +93,52 @@ def compare_with_wide(
     terms. If the untuned program itself is beyond that bound, to be no further off or to agree with it is enough. If
     the inputs are ``whole`` numbers and the untuned program is exact, nothing has rounded, so the candidate must be
     exact as well.
+
+    Errors are relative to the largest element, or to ``scale`` if that is larger.
     """
     dtype = found.dtype.name
-    if dtype not in _WIDENED or plain.unwritten or (plain.ok and dtype not in NARROW):
+    if dtype not in _WIDENED or plain.unwritten or (dtype not in NARROW and not (whole or plain.doubtful)):
         return plain
-    floor = _ROUNDINGS * rounding(dtype) if dtype in NARROW else tolerance_of(found.dtype)
-    by_untuned, by_found = _error(wide, untuned), _error(wide, found)
-    limit = max(floor, _explained(by_untuned[1], found.size, sums))
-    if whole and by_untuned[1] == 0 and dtype in NARROW:
+    by_untuned, by_found = _error(wide, untuned, scale), _error(wide, found, scale)
+    limit = _limit(dtype, by_untuned[1], found.size, plain, sums)
+    if whole and by_untuned[1] == 0:
         limit = _EXACT * rounding(dtype)
     max_abs, max_rel = by_found
     if max_rel <= limit:
         return Difference(max_abs, max_rel, limit, "", by_untuned[1])
-    if plain.ok and by_untuned[1] > sums.bound:
+    if plain.ok and dtype in NARROW and sums is not None and by_untuned[1] > sums.bound and not whole:
         return plain
     problem = f"relative error {max_rel:.2g}, the untuned program's is {by_untuned[1]:.2g}, {limit:.2g} is allowed"
     return Difference(max_abs, max_rel, limit, problem, by_untuned[1])
 
 
+def _limit(dtype: str, untuned: float, size: int, plain: Difference, sums: Sums | None) -> float:
+    """How far from float64 the candidate may be, given how far the untuned program is."""
+    explained = 0.0 if sums is None else _explained(untuned, size, sums)
+    if dtype in NARROW:
+        return max(_ROUNDINGS * rounding(dtype), explained)
+    tolerance = TOLERANCES[dtype]
+    if not plain.ok or few(size):
+        return max(tolerance, explained)
+    random_walk = 0.0 if sums is None else sums.bound
+    return min(tolerance, max(_DOUBT * rounding(dtype), _SIMILAR * untuned, random_walk))
+
+
 def _explained(untuned: float, size: int, sums: Sums) -> float:
     """The relative error that the untuned program's error and the number of terms explain."""
-    if size < _FEW:  # a single sum may be near 0, and any error large beside it
+    if few(size):  # a single sum may be near 0, and any error large beside it
         return max(sums.bound, _SLACK * untuned) if math.isfinite(untuned) else sums.bound
     return min(untuned, sums.worst) if untuned > sums.bound else min(_SLACK * untuned, sums.bound)
 
 
-def _error(wide: Array, array: Array) -> tuple[float, float]:
+def few(size: int) -> bool:
+    """Whether an output has so few elements that all may be near 0 by chance."""
+    return size < _FEW
+
+
+def _error(wide: Array, array: Array, scale: float = 0.0) -> tuple[float, float]:
     """The largest error, absolute and relative; infinite if NaN and infinity are elsewhere."""
-    largest = max_abs = 0.0
+    largest, max_abs = scale, 0.0
     for right, f in _chunks(wide, array):
         with np.errstate(over="ignore"):  # what is too large for the type is infinite in it
             fits = right.astype(array.dtype).astype(np.float64)

@@ -21,7 +21,7 @@ class BoundKernel(Runnable, Protocol):
     """A kernel with arguments."""
 
     def run(self) -> None:
-        """Exactly one run, not timed."""
+        """Exactly one run, not timed; where memory can be had anew, in new workspaces."""
         ...
 
 
@@ -55,7 +55,7 @@ class LocalBoundKernel:
 
     def run(self) -> None:
         """See :meth:`BoundKernel.run`."""
-        self._kernel.layouts.run(self._call)
+        self._kernel.layouts.run_in_fresh_memory(self._call)
 
     def once(self) -> float:
         """One run, timed from here; the call itself costs a few microseconds."""

@@ -11,13 +11,15 @@ new thread gets new ones, and mappings of random sizes beforehand see to it that
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import tvm
@@ -30,6 +32,9 @@ _GAPS = 6
 _MOST_PAGES = 200
 _END_SECONDS = 0.1
 _POLL_SECONDS = 1e-4
+_M_PERTURB = -6
+_PATTERN = 0x01
+"""Its complement, 0xFE, is what memory is filled with."""
 _REMEMBERED = 256
 """Ended layouts: more than the timing of one candidate takes."""
 
@@ -90,6 +95,18 @@ def _make_pool() -> int:
     return threading.get_native_id()
 
 
+@contextmanager
+def _scribbled_memory() -> Iterator[None]:
+    """Have new memory filled with a pattern, where the C library can do that (glibc, see mallopt(3)). As a number of
+    any float type the pattern is vast."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)
+    set_option(_M_PERTURB, _PATTERN)
+    try:
+        yield
+    finally:
+        set_option(_M_PERTURB, 0)
+
+
 class Layouts:
     """Runs calls in one layout until another is wanted."""
 
@@ -105,6 +122,13 @@ class Layouts:
             self._layout = Layout(self._rng)
             self._drawn += 1
         return self._layout.run(call)
+
+    def run_in_fresh_memory(self, call: Callable[[], T]) -> T:
+        """Call in a new layout whose workspaces hold nothing that a kernel may have left there: what a kernel reads
+        without having written it is neither 0 nor a right value by chance."""
+        self.change()
+        with _scribbled_memory():
+            return self.run(call)
 
     def change(self) -> None:
         """Later calls run in another layout."""

@@ -13,19 +13,21 @@ from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import perf_counter
+from typing import Any
 
 import tvm_ffi
 from tvm import IRModule
 from tvm.support import cc
 from tvm.target import Target
 
-from colt.errors import MeasureError
+from colt.errors import MeasureError, StorageError
 from colt.machine import detect
 from colt.measure.base import (
     INPUTS_TO_BLAME,
     Build,
     ExportError,
     Fate,
+    Inputs,
     Job,
     Limits,
     Measurement,
@@ -35,9 +37,11 @@ from colt.measure.base import (
     Verification,
 )
 from colt.tvm.devices.host import architecture_of, available_cores, is_foreign
-from colt.tvm.programs.domains import Domains, domains
+from colt.tvm.programs.arrays import write_numbered
+from colt.tvm.programs.domains import domains
+from colt.tvm.programs.inputs import UserInputs
 from colt.tvm.space.recent import Recent
-from colt.tvm.workers.arguments import Signature, signature
+from colt.tvm.workers.arguments import Drawing, positive, signature
 from colt.tvm.workers.board import Board
 from colt.tvm.workers.code_size import BuildTime, code_size
 from colt.tvm.workers.conversation import Exchange
@@ -50,6 +54,8 @@ from colt.tvm.workers.messages import (
     InterleaveRequest,
     MeasureRequest,
     Request,
+    Settled,
+    SettleRequest,
     Stage,
     TimedReply,
     VerifiedReply,
@@ -131,8 +137,10 @@ class LocalMeasurer(Measurer):
         self._board = board
         self._quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
         self._build_time = BuildTime()
-        self._domains: dict[Signature, Domains] = {}
-        """From where inputs are drawn, by the parameters of the untuned programs that were seen."""
+        self._drawings: dict[tuple[int, int, int], tuple[Inputs, Drawing]] = {}
+        """How inputs come about, by program, seed and what the user gave."""
+        self._stored: list[UserInputs] = []
+        """Inputs whose arrays are in the folder."""
         kept = self._limits.kernels * workers
         self._built_by: Recent[int, int] = Recent(kept)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -255,11 +263,9 @@ class LocalMeasurer(Measurer):
         if candidate.fate is not Fate.OK:
             return candidate.failed(candidate.fate, candidate.message)
         first_run = limits.first_run_seconds(best_us)
-        if candidate.job.id < 0:
-            self._learn_domains(candidate.job.module)
         allowed = _allowed(limits, limits.allowed_build_seconds(candidate.predicted), first_run)
-        drawn = self._domains_for(candidate.job.module)
-        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits), drawn)
+        drawing = None if candidate.job.inputs is None else self._drawing(candidate.job.inputs, limits)
+        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits), drawing)
         # Only one worker may talk to a board; it finds there what the others have built.
         timing = _FIRST if self._board is not None else candidate.worker or _FIRST
         outcome = self._request(timing, request, allowed)
@@ -285,13 +291,18 @@ class LocalMeasurer(Measurer):
     # ---- programs ----
 
     def verify(
-        self, reference: IRModule, candidate: IRModule, seed: int = 0, limits: Limits | None = None
+        self,
+        reference: IRModule,
+        candidate: IRModule,
+        seed: int = 0,
+        limits: Limits | None = None,
+        given: Any = None,
     ) -> Verification:
         """See :meth:`Measurer.verify`; always the first worker, which keeps what the reference computes."""
         limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
-        self._learn_domains(reference)
-        outcome = self._request(_FIRST, VerifyRequest(reference, candidate, seed), allowed)
+        request = VerifyRequest(reference, candidate, self._unsettled(Inputs(reference, seed, given)))
+        outcome = self._request(_FIRST, request, allowed)
         if isinstance(outcome.reply, VerifiedReply):
             found = outcome.reply
             return Verification(
@@ -307,12 +318,14 @@ class LocalMeasurer(Measurer):
             raise MeasureError(f"the untuned program gives nothing to verify with: {outcome.describe()}{blamed}")
         return Verification(False, math.inf, math.inf, 0.0, outcome.describe())
 
-    def interleave(self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None) -> list[list[float]]:
+    def interleave(
+        self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
+    ) -> list[list[float]]:
         """See :meth:`Measurer.interleave`; always the first worker, which has built those that were verified."""
         limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
-        drawn = self._domains_for(modules[0])
-        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits), drawn)
+        drawing = None if inputs is None else self._drawing(inputs, limits)
+        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits), drawing)
         outcome = self._request(_FIRST, request, allowed)
         if not isinstance(outcome.reply, TimedReply):
             raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
@@ -352,16 +365,50 @@ class LocalMeasurer(Measurer):
 
     # ---- inputs ----
 
-    def _learn_domains(self, module: IRModule) -> None:
-        """Remember from where an untuned program's inputs are to be drawn: a schedule may hide what indices mean."""
-        with suppress(TypeError, ValueError):  # the worker says what is wrong with it
-            self._domains[signature(module)] = domains(entry_function(module))
+    def _drawing(self, inputs: Inputs, limits: Limits) -> Drawing:
+        """How the inputs come about. They are tried out on the untuned program once: where it computes nothing finite,
+        floats are drawn positive. Raises :class:`MeasureError` if that does not help either."""
+        key = _key(inputs)
+        if key in self._drawings:
+            return self._drawings[key][1]
+        drawing = self._unsettled(inputs)
+        allowed = _allowed(limits, first_run=limits.reference_seconds)
+        settled = self._request(_FIRST, SettleRequest(inputs.untuned, drawing), allowed).reply
+        if isinstance(settled, Settled):  # else timing will say what is wrong with the program
+            if not settled.finite:
+                raise MeasureError(f"the untuned program computes no finite number; {INPUTS_TO_BLAME}")
+            if settled.positive:
+                drawing = positive(signature(inputs.untuned), drawing)
+        self._drawings[key] = inputs, drawing
+        return drawing
 
-    def _domains_for(self, module: IRModule) -> Domains | None:
+    def _unsettled(self, inputs: Inputs) -> Drawing:
+        """The same before the program was run."""
         try:
-            return self._domains.get(signature(module))
-        except (TypeError, ValueError):
+            derived = domains(entry_function(inputs.untuned))
+        except (TypeError, ValueError):  # the worker says what is wrong with it
+            return Drawing(seed=inputs.seed)
+        if inputs.given is None:
+            return Drawing(derived, inputs.seed)
+        given: UserInputs = inputs.given
+        chosen = tuple(given.ranges.get(number, domain) for number, domain in enumerate(derived))
+        stored = frozenset(given.arrays)
+        return Drawing(chosen, inputs.seed, self._file(given), stored, stored | frozenset(given.ranges))
+
+    def _file(self, given: UserInputs) -> str | None:
+        """Where the workers find the user's arrays. Raises :class:`StorageError`."""
+        if not given.arrays:
             return None
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="colt-inputs-")
+        path = Path(self._folder.name) / f".inputs-{id(given)}.npz"
+        if given not in self._stored:
+            try:
+                write_numbered(path, given.arrays)
+            except OSError as error:
+                raise StorageError(f"{path} cannot be written: {error.strerror or error}") from None
+            self._stored.append(given)
+        return str(path)
 
     # ---- requests ----
 
@@ -390,6 +437,10 @@ class LocalMeasurer(Measurer):
         allowed = self._pace.patience_seconds + self._pace.patience_share * (perf_counter() - self._started)
         left = allowed - self.noise.seconds_waiting
         return replace(limits, noise_wait_seconds=max(1e-9, min(limits.noise_wait_seconds, left)))
+
+
+def _key(inputs: Inputs) -> tuple[int, int, int]:
+    return int(tvm_ffi.structural_hash(inputs.untuned)), inputs.seed, id(inputs.given)
 
 
 def _allowed(limits: Limits, building: float | None = None, first_run: float = 0.0) -> dict[Stage, float]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from colt.measure.base import Limits
-from colt.tvm.programs.domains import Domains
+from colt.tvm.workers.arguments import Drawing
 from colt.tvm.workers.board import Board
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ class TimedReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Whether an untuned program computes anything finite, and whether its floats have to be positive for that."""
+
+    finite: bool
+    positive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedReply:
     """A :class:`~colt.measure.base.Verification` on the wire; an error that is ``None`` stands for infinite, but
     ``untuned_error`` for none."""
@@ -151,7 +159,17 @@ class Remark:
 
 
 Reply = (
-    Ready | Entered | Built | TimedReply | VerifiedReply | ExportedReply | FailedReply | Crashed | LostReply | Remark
+    Ready
+    | Entered
+    | Built
+    | Settled
+    | TimedReply
+    | VerifiedReply
+    | ExportedReply
+    | FailedReply
+    | Crashed
+    | LostReply
+    | Remark
 )
 
 
@@ -186,8 +204,8 @@ class MeasureRequest:
     best_us: float | None
     quiet_us: float | None
     limits: Limits
-    domains: Domains | None = None
-    """From where the untuned program's inputs are drawn; derived from the module itself if it is not known."""
+    drawing: Drawing | None = None
+    """How the untuned program's inputs come about; derived from the module itself if it is not known."""
 
     @property
     def most_stages(self) -> int:
@@ -198,16 +216,31 @@ class MeasureRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleRequest:
+    """Run an untuned program and see whether it can do anything with the inputs."""
+
+    reference: IRModule
+    drawing: Drawing
+
+    @property
+    def most_stages(self) -> int:
+        return 16
+
+    def answered_by(self, reply: Reply) -> bool:
+        return isinstance(reply, Settled)
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyRequest:
     """Run both on the same inputs and compare."""
 
     reference: IRModule
     candidate: IRModule
-    seed: int
+    drawing: Drawing
 
     @property
     def most_stages(self) -> int:
-        return 32
+        return 256
 
     def answered_by(self, reply: Reply) -> bool:
         return isinstance(reply, VerifiedReply)
@@ -221,7 +254,7 @@ class InterleaveRequest:
     rounds: int
     quiet_us: float | None
     limits: Limits
-    domains: Domains | None = None
+    drawing: Drawing | None = None
     """As those of a :class:`MeasureRequest`; if not known, derived from the first module."""
 
     @property

@@ -17,26 +17,36 @@ import tvm_ffi
 from tvm.tirx import PrimFunc
 
 from colt.measure.base import INPUTS_TO_BLAME, Verification
-from colt.tvm.programs.domains import domains
 from colt.tvm.workers.access import ParameterAccess, analyse
 from colt.tvm.workers.arguments import (
     Array,
+    Drawing,
     Signature,
+    contents,
     is_float,
     poisoned_array,
-    positive_domains,
-    random_arrays,
+    positive,
     signature,
-    whole_arrays,
+    whole_contents,
 )
-from colt.tvm.workers.compare import Difference, compare, compare_with_wide, same_bytes, verdict
+from colt.tvm.workers.compare import Difference, compare, compare_with_wide, few, same_bytes, verdict
 from colt.tvm.workers.kernel import entry_function
 from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.place import Place
+from colt.tvm.workers.races import race
 from colt.tvm.workers.wide import NoWideProgram, Sums, sums, wide_array, wide_module
+from colt.util.text import first_line
 
 _REFERENCE, _CANDIDATE = 0, 1
+_RANDOM = 0
+"""The turn whose inputs are random; later ones have whole numbers."""
 _KEPT = 4
+_KEPT_BYTES = 256 << 20
+"""So many references are kept at least, and more of them up to that many bytes."""
+_MANY_TERMS = 4096
+"""A term of so many may be less than what float32 allows."""
+_MANY_ELEMENTS = 64
+_MOST_TURNS = 8
 
 Announce = Callable[[Stage, int], None]
 
@@ -53,8 +63,31 @@ class Expected:
     sums: Sums | None
     whole: bool
     """Whether it starts from whole numbers."""
+    positive: bool
+    """Whether it starts from positive floats, since it computes nothing finite otherwise."""
     wide: tuple[Array, ...] | None = None
     """What the same computation in float64 leaves, once that was asked for; empty if it is not to be had."""
+    scales: tuple[float, ...] = ()
+    """For each parameter how large a sum like those in it usually is, if it has so few that all may be near 0."""
+    why_not_wide: str = ""
+    """Why it is not to be had."""
+
+    @property
+    def whole_turns(self) -> int:
+        """How often to compare on whole numbers: fewer elements have fewer chances to show a fault."""
+        if self.sums is None or not (self.sums.narrow or self.sums.terms > _MANY_TERMS):
+            return 0
+        most = max(self.after[i].size for i in self.access.written)
+        return max(1, min(_MOST_TURNS, _MANY_ELEMENTS // max(1, most)))
+
+    @property
+    def bytes(self) -> int:
+        """Memory that is held."""
+        return sum(array.nbytes for array in (*self.before, *self.after, *(self.wide or ())))
+
+
+class NothingFinite(ValueError):
+    """The untuned program computes no finite number, whatever it is called with."""
 
 
 class Verifier:
@@ -62,42 +95,58 @@ class Verifier:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._kept: OrderedDict[tuple[int, int, bool], Expected] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Drawing, int], Expected] = OrderedDict()
 
-    def verify(self, reference: tvm.IRModule, candidate: tvm.IRModule, seed: int, announce: Announce) -> Verification:
+    def verify(
+        self, reference: tvm.IRModule, candidate: tvm.IRModule, drawing: Drawing, announce: Announce
+    ) -> Verification:
         """Compare. ``announce`` is called with each stage and the program's index. Passes on what building and running
         raise.
 
-        Sums in few bits are compared a second time, on whole numbers: what rounds away in the first comparison, such as
-        a lost term, shows in the second.
+        Sums in few bits, and very long ones, are compared on whole numbers as well: what rounds away in the first
+        comparison, such as a lost term, shows there. If few elements can show it, that is done several times.
         """
-        expected = self._expected(reference, seed, False, announce)
+        expected = self._expected(reference, drawing, _RANDOM, announce)
         if signature(candidate) != expected.signature:
             return Verification(False, math.inf, math.inf, 0.0, "the parameters are not those of the reference")
+        if (found := race(entry_function(candidate))) is not None and race(expected.function) is None:
+            return Verification(False, math.inf, math.inf, 0.0, found)
         result = self._compared(expected, candidate, announce)
-        if not result.ok or expected.sums is None or not expected.sums.narrow:
-            return result
-        whole = self._compared(self._expected(reference, seed, True, announce), candidate, announce)
-        return result if whole.ok else replace(whole, message=f"{whole.message} (inputs -1, 0 and 1)")
+        for turn in range(1, expected.whole_turns + 1) if result.ok else ():
+            whole = self._compared(self._expected(reference, drawing, turn, announce), candidate, announce)
+            if not whole.ok:
+                return replace(whole, message=f"{whole.message} (inputs -1, 0 and 1)")
+        return result
+
+    def settle(self, reference: tvm.IRModule, drawing: Drawing, announce: Announce) -> bool | None:
+        """Whether inputs have to be positive for the program to compute anything finite; ``None`` if nothing helps."""
+        try:
+            expected = self._expected(reference, drawing, _RANDOM, announce)
+        except NothingFinite:
+            return None
+        return expected.positive
 
     def _compared(self, expected: Expected, candidate: tvm.IRModule, announce: Announce) -> Verification:
-        if expected.sums is not None and expected.sums.narrow:
+        if expected.sums is not None and (expected.sums.narrow or expected.whole):
             self._widen(expected, announce)
         found = self._run(candidate, expected.before, _CANDIDATE, announce)
         announce(Stage.COMPARING, _CANDIDATE)
         differences = list(_differences(expected, found))
-        if expected.sums is not None and expected.wide is None and not all(each.ok for _, each in differences):
+        if expected.wide is None and any(each.doubtful for _, each in differences):
             self._widen(expected, announce)
             announce(Stage.COMPARING, _CANDIDATE)
             differences = list(_differences(expected, found))
-        return verdict(differences)
+        result = verdict(differences)
+        if result.ok and expected.why_not_wide:
+            return replace(result, message=f"not compared with float64, where {expected.why_not_wide}")
+        return result
 
-    def _expected(self, reference: tvm.IRModule, seed: int, whole: bool, announce: Announce) -> Expected:
-        key = (tvm_ffi.structural_hash(reference), seed, whole)
+    def _expected(self, reference: tvm.IRModule, drawing: Drawing, turn: int, announce: Announce) -> Expected:
+        key = (tvm_ffi.structural_hash(reference), drawing, turn)
         if key not in self._kept:
-            while len(self._kept) >= _KEPT:
+            while len(self._kept) >= _KEPT and sum(kept.bytes for kept in self._kept.values()) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
-            self._kept[key] = self._run_reference(reference, seed, whole, announce)
+            self._kept[key] = self._run_reference(reference, drawing, turn, announce)
         self._kept.move_to_end(key)
         return self._kept[key]
 
@@ -107,32 +156,38 @@ class Verifier:
             return
         try:
             module = wide_module(expected.function)
-            expected.wide = self._run(module, tuple(map(wide_array, expected.before)), _REFERENCE, announce)
-        except (NoWideProgram, tvm.error.InternalError):
-            expected.wide = ()
+            before = tuple(map(wide_array, expected.before))
+            expected.wide = self._run(module, before, _REFERENCE, announce)
+            if expected.sums is not None and any(few(expected.wide[i].size) for i in expected.access.written):
+                sums_of_sizes = self._run(module, tuple(map(abs, before)), _REFERENCE, announce)
+                expected.scales = tuple(_scale(array, expected.sums) for array in sums_of_sizes)
+        except NoWideProgram as error:
+            expected.wide, expected.why_not_wide = (), first_line(error)
+        except tvm.error.InternalError as error:
+            expected.wide, expected.why_not_wide = (), f"it does not build: {first_line(error)}"
 
-    def _run_reference(self, reference: tvm.IRModule, seed: int, whole: bool, announce: Announce) -> Expected:
+    def _run_reference(self, reference: tvm.IRModule, drawing: Drawing, turn: int, announce: Announce) -> Expected:
         """Inputs that the program can do nothing finite with are drawn once more: all floats positive, but if they were
         whole numbers as usual before that."""
         announce(Stage.PREPARING, _REFERENCE)
         function = entry_function(reference)
-        parameters, access, drawn = signature(reference), analyse(function), domains(function)
+        parameters, access = signature(reference), analyse(function)
         if not access.written:
             raise ValueError("the reference writes none of its parameters")
         summed = sums(function)
-        usual = partial(random_arrays, parameters, seed)
-        tries = [partial(usual, drawn), partial(usual, positive_domains(parameters, drawn))]
-        if whole and summed is not None:
-            tries = [partial(whole_arrays, parameters, seed, drawn, summed.terms), *tries]
-        for draw in tries:
+        care = positive(parameters, drawing)
+        tries = [(partial(contents, parameters, one), False, one is care) for one in (drawing, care)]
+        if turn != _RANDOM and summed is not None:
+            tries.insert(0, (partial(whole_contents, parameters, drawing, summed.terms, turn), True, False))
+        for draw, whole, careful in tries:
             announce(Stage.PREPARING, _REFERENCE)
             arrays = draw()
             poison = access.poisonable
             before = tuple(poisoned_array(parameters[i]) if i in poison else array for i, array in enumerate(arrays))
             after = self._run(reference, before, _REFERENCE, announce)
             if any(_has_finite(after[i]) for i in access.written):
-                return Expected(parameters, access, before, after, function, summed, whole)
-        raise ValueError(f"it computes no finite number; {INPUTS_TO_BLAME}")
+                return Expected(parameters, access, before, after, function, summed, whole, careful)
+        raise NothingFinite(f"it computes no finite number; {INPUTS_TO_BLAME}")
 
     def _run(
         self, module: tvm.IRModule, before: tuple[Array, ...], which: int, announce: Announce
@@ -151,11 +206,20 @@ def _differences(expected: Expected, found: tuple[Array, ...]) -> Iterator[tuple
     for i, (before, after, array) in enumerate(zip(expected.before, expected.after, found, strict=True)):
         if i in expected.access.written:
             plain = compare(after, array)
-            if expected.wide and expected.sums is not None:
-                plain = compare_with_wide(expected.wide[i], after, array, plain, expected.sums, expected.whole)
+            if expected.wide:
+                scale = expected.scales[i] if expected.scales else 0.0
+                plain = compare_with_wide(expected.wide[i], after, array, plain, expected.sums, expected.whole, scale)
             yield f"parameter {i} (written)", plain
         else:
             yield f"parameter {i} (input)", same_bytes(before, array)
+
+
+def _scale(sums_of_sizes: Array, sums: Sums) -> float:
+    """How large a sum of random signs usually is whose terms' sizes add up to that; 0 if it is no such sum."""
+    if not few(sums_of_sizes.size) or not is_float(sums_of_sizes.dtype):
+        return 0.0
+    largest = float(abs(sums_of_sizes).max(initial=0.0))
+    return largest / math.sqrt(sums.terms) if math.isfinite(largest) else 0.0
 
 
 def _has_finite(array: Array) -> bool:

@@ -23,6 +23,7 @@ from colt.tvm.workers.messages import (
     Ready,
     Remark,
     Reply,
+    Settled,
     Stage,
     TimedReply,
     VerifiedReply,
@@ -106,6 +107,8 @@ def _reply(fields: _Fields) -> Reply:
                 quiet_us=_latency("quiet_us", fields.take("quiet_us")),
                 dropped=fields.flag("dropped"),
             )
+        case "Settled":
+            reply = Settled(fields.flag("finite"), fields.flag("positive"))
         case "VerifiedReply":
             reply = VerifiedReply(
                 ok=fields.flag("ok"),

@@ -24,9 +24,9 @@ from tvm import IRModule
 from tvm.target import Target
 
 from colt.tvm.devices.host import cpu_intrinsics
-from colt.tvm.programs.domains import Domains, domains
+from colt.tvm.programs.domains import domains
 from colt.tvm.workers.access import analyse
-from colt.tvm.workers.arguments import signature
+from colt.tvm.workers.arguments import Drawing, signature
 from colt.tvm.workers.board import BoardLost
 from colt.tvm.workers.kernel import BoundKernel, entry_function
 from colt.tvm.workers.messages import (
@@ -44,6 +44,8 @@ from colt.tvm.workers.messages import (
     Remark,
     Reply,
     Request,
+    Settled,
+    SettleRequest,
     Stage,
     TimedReply,
     VerifiedReply,
@@ -149,6 +151,8 @@ class WorkerSession:
                 return self._build(request)
             case MeasureRequest():
                 return self._measure(request)
+            case SettleRequest():
+                return self._settle(request)
             case VerifyRequest():
                 return self._verify(request)
             case InterleaveRequest():
@@ -162,19 +166,19 @@ class WorkerSession:
         self._place.build(request.module)
         return Built()
 
-    def _prepare(self, module: IRModule, index: int, drawn: Domains) -> BoundKernel:
+    def _prepare(self, module: IRModule, index: int, drawing: Drawing) -> BoundKernel:
         self._enter(Stage.BUILDING, index)
         kernel = self._place.build(module)
         self._enter(Stage.PREPARING, index)
         in_place = analyse(entry_function(module)).in_place
-        return kernel.bind(self._place.arguments.get(signature(module), in_place, drawn))
+        return kernel.bind(self._place.arguments.get(signature(module), in_place, drawing))
 
     def _measure(self, request: MeasureRequest) -> TimedReply:
         limits, gauge = request.limits, self._ready_gauge(request.quiet_us)
-        drawn = request.domains or domains(entry_function(request.module))
+        drawing = request.drawing or _drawing_for(request.module)
 
         def timed(stretch: float) -> Timing:
-            bound = self._prepare(request.module, 0, drawn)  # anew each time: a program may update its arguments
+            bound = self._prepare(request.module, 0, drawing)  # anew each time: a program may update its arguments
             self._enter(Stage.RUNNING)
             best_us = None if request.best_us is None else request.best_us * stretch
             return time_candidate(bound, best_us, limits, lambda: self._enter(Stage.TIMING))
@@ -183,8 +187,8 @@ class WorkerSession:
         return _reply([timing], gauge)
 
     def _interleave(self, request: InterleaveRequest) -> TimedReply:
-        drawn = request.domains or domains(entry_function(request.modules[0]))
-        bound = [self._prepare(module, index, drawn) for index, module in enumerate(request.modules)]
+        drawing = request.drawing or _drawing_for(request.modules[0])
+        bound = [self._prepare(module, index, drawing) for index, module in enumerate(request.modules)]
         gauge, limits = self._ready_gauge(request.quiet_us), request.limits
         waited = 0.0
 
@@ -207,8 +211,12 @@ class WorkerSession:
         gauge.expect(quiet_us)
         return gauge
 
+    def _settle(self, request: SettleRequest) -> Settled:
+        positive = self._verifier.settle(request.reference, request.drawing, self._enter)
+        return Settled(finite=positive is not None, positive=bool(positive))
+
     def _verify(self, request: VerifyRequest) -> VerifiedReply:
-        result = self._verifier.verify(request.reference, request.candidate, request.seed, self._enter)
+        result = self._verifier.verify(request.reference, request.candidate, request.drawing, self._enter)
         return VerifiedReply(
             ok=result.ok,
             max_abs_error=_finite(result.max_abs_error),
@@ -222,6 +230,11 @@ class WorkerSession:
         self._announce(Stage.LINKING)
         self._place.export(request.module, Path(request.path))
         return ExportedReply()
+
+
+def _drawing_for(module: IRModule) -> Drawing:
+    """For a program of which nothing else is known."""
+    return Drawing(domains(entry_function(module)))
 
 
 def _place(settings: WorkerSettings) -> Place:
