@@ -14,7 +14,20 @@ import colt
 
 SOURCE = Path(colt.__file__).parent
 LAYERS = (
-    *("errors", "util", "knobs", "events", "options", "machine", "analysis", "measure", "search", "testing", "store"),
+    *(
+        "errors",
+        "util",
+        "knobs",
+        "events",
+        "options",
+        "machine",
+        "analysis",
+        "measure",
+        "search",
+        "testing",
+        "store",
+        "records",
+    ),
     *("proposers", "strategies", "world", "tvm", "views", "plan", "run", "bench", "api", "colt", "cli"),
 )
 """Top-level modules and packages, lowest first; each imports only what stands before it. ``colt`` is the API itself."""

@@ -1,0 +1,165 @@
+"""Putting records in, looking them up, pruning.
+
+A store is a path: each call opens the file, does one short transaction and closes it, so that many processes share it
+and nothing is held while kernels are timed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from colt.records.file import PATIENCE_S, make, opened, transaction
+from colt.records.record import MOST_MODULE, Key, RecordsError, StoredRecord, digest
+
+MOST_PER_KEY = 16
+"""Records of one program on one kind of machine; the slowest make room."""
+MOST_LOOKED_AT = 500
+"""Of a family, so many of the fastest records are looked at."""
+_ORDER = "verified DESC, latency_us"
+_PUT = """
+INSERT INTO records (structure, family, machine_key, versions, schedule, program, latency_us, verified, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (structure, machine_key, versions, schedule) DO UPDATE SET
+    family = excluded.family, program = excluded.program, latency_us = excluded.latency_us,
+    verified = excluded.verified, body = excluded.body
+WHERE excluded.verified >= records.verified
+"""
+_TRIM = """
+DELETE FROM records WHERE structure = ? AND machine_key = ? AND versions = ? AND id NOT IN (
+    SELECT id FROM records WHERE structure = ? AND machine_key = ? AND versions = ?
+    ORDER BY verified DESC, latency_us LIMIT ?
+)
+"""
+_FORGET = """
+DELETE FROM programs WHERE hash NOT IN (SELECT program FROM records WHERE program IS NOT NULL)
+"""
+_DECODER = msgspec.json.Decoder(StoredRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A record by its number in the file."""
+
+    number: int
+    record: StoredRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What was looked up, best first. ``unreadable`` records are damaged or a stranger's, and left out."""
+
+    records: tuple[Numbered, ...]
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The records in a file. All methods raise :class:`~colt.records.record.RecordsError`."""
+
+    path: Path
+    patience_s: float = PATIENCE_S
+    """How long to wait for others who write."""
+
+    def put(self, records: Sequence[StoredRecord], programs: Mapping[str, str], *, create: bool = True) -> None:
+        """Add records, all or none; ``programs`` has those of their stock forms, in base64, by hash.
+
+        A schedule that is known gets its newest figures, except that an unverified record replaces no verified one.
+        With ``create`` the file is made if there is none.
+        """
+        imported = any(record.origin.imported for record in records)
+        if create:
+            make(self.path)
+        with opened(self.path, self.patience_s) as connection, transaction(connection):
+            for name, module in programs.items():
+                if len(module) > MOST_MODULE:
+                    raise RecordsError(f"a program of more than {MOST_MODULE} characters is not kept")
+                connection.execute(
+                    f"INSERT OR {'IGNORE' if imported else 'REPLACE'} INTO programs VALUES (?, ?)", (name, module)
+                )
+            for record in records:
+                connection.execute(_PUT, _columns(record))
+            for key in {(r.key.program.structure, digest(r.key.machine), digest(r.key.versions)) for r in records}:
+                connection.execute(_TRIM, (*key, *key, MOST_PER_KEY))
+
+    def known(self, key: Key) -> Matches:
+        """The records of exactly that key, verified ones first, then by latency."""
+        names = key.program.structure, digest(key.machine), digest(key.versions)
+        return self._found("structure = ? AND machine_key = ? AND versions = ?", names, MOST_PER_KEY)
+
+    def relatives(self, key: Key) -> Matches:
+        """Records of the same family for the same target and processor, those of the same program first, then the
+        nearest by extents; those of :meth:`known` left out."""
+        found = self._found("family = ?", (key.program.family,), MOST_LOOKED_AT)
+        usable = [one for one in found.records if _is_relative(one.record.key, key)]
+        nearest = sorted(usable, key=lambda one: (_distance(one.record.key, key), not one.record.verified))
+        return Matches(tuple(nearest), found.unreadable)
+
+    def all(self) -> Matches:
+        """Every record."""
+        return self._found("1", (), -1, "id")
+
+    def __getitem__(self, number: int) -> StoredRecord:
+        found = self._found("id = ?", (number,), 1)
+        if not found.records:
+            raise RecordsError(f"{self.path} has no record {number}" + (" that can be read" * found.unreadable))
+        return found.records[0].record
+
+    def programs(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of these programs that are known, in base64, by hash."""
+        with opened(self.path, self.patience_s) as connection:
+            rows = (connection.execute("SELECT hash, module FROM programs WHERE hash = ?", (n,)) for n in set(names))
+            return {name: module for row in rows for name, module in row}
+
+    def remove(self, numbers: Sequence[int]) -> int:
+        """Remove records, and programs that none is left of; returns how many records are gone."""
+        with opened(self.path, self.patience_s) as connection, transaction(connection):
+            before = connection.total_changes
+            connection.executemany("DELETE FROM records WHERE id = ?", [(number,) for number in numbers])
+            gone = connection.total_changes - before
+            connection.execute(_FORGET)
+        return gone
+
+    def _found(self, condition: str, values: Sequence[object], limit: int, order: str = _ORDER) -> Matches:
+        if not self.path.exists():
+            return Matches(())
+        with opened(self.path, self.patience_s) as connection:
+            query = f"SELECT id, body FROM records WHERE {condition} ORDER BY {order} LIMIT {limit}"
+            rows = connection.execute(query, values).fetchall()
+        read = list(_read(rows))
+        return Matches(tuple(one for one in read if one is not None), sum(one is None for one in read))
+
+
+def _read(rows: Sequence[tuple[int, bytes]]) -> Iterator[Numbered | None]:
+    for number, body in rows:
+        try:
+            yield Numbered(number, _DECODER.decode(body))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+            yield None
+
+
+def _columns(record: StoredRecord) -> tuple[object, ...]:
+    key, stock = record.key, record.stock
+    names = key.program.structure, key.program.family, digest(key.machine), digest(key.versions)
+    program = None if stock is None else stock.program
+    body = msgspec.json.encode(record)
+    return (*names, record.schedule_id, program, record.latency_us, record.verified, body)
+
+
+def _is_relative(found: Key, wanted: Key) -> bool:
+    same_processor = found.machine.target == wanted.machine.target and found.machine.features == wanted.machine.features
+    return same_processor and found != wanted
+
+
+def _distance(found: Key, wanted: Key) -> tuple[bool, float]:
+    """First whether it is another program, then how far the extents are apart, as logarithms."""
+    one, other = found.program, wanted.program
+    if one.structure == other.structure:
+        return False, float(found.machine != wanted.machine)
+    pairs = zip(one.extents, other.extents, strict=False)
+    apart = sum(abs(math.log((a + 1) / (b + 1))) for a, b in pairs)
+    return True, apart + abs(len(one.extents) - len(other.extents))
