@@ -97,8 +97,8 @@ def tuned(name: str, program: ByHand, options: argparse.Namespace) -> colt.Resul
     try:
         workloads.get(workload).shape(size)
     except InputError:
-        return colt.tune(program.module, trials=options.trials, seed=options.seed)
-    return colt.tune(workload, size=size, trials=options.trials, seed=options.seed)
+        return colt.tune(program.module, trials=options.trials, seed=options.seed, use_records=False)
+    return colt.tune(workload, size=size, trials=options.trials, seed=options.seed, use_records=False)
 
 
 def best(measurer: LocalMeasurer, program: ByHand) -> tuple[tuple[int, int, int], Any]:

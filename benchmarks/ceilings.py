@@ -90,7 +90,7 @@ def tuned(name: str, seed: int, options: argparse.Namespace) -> Path:
     if not (run / RECEIPT).exists():
         shutil.rmtree(run, ignore_errors=True)
         print(f"{name}, seed {seed} ...", file=sys.stderr, flush=True)
-        colt.tune(name, size=options.size, trials=options.trials, seed=seed, run_dir=run)
+        colt.tune(name, size=options.size, trials=options.trials, seed=seed, run_dir=run, use_records=False)
     return run
 
 

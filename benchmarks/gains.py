@@ -26,7 +26,7 @@ def main() -> None:
     gains: dict[bool, list[float]] = {True: [], False: []}
     for name in options.names:
         started = time.perf_counter()
-        result = colt.tune(name, trials=options.trials, seed=options.seed)
+        result = colt.tune(name, trials=options.trials, seed=options.seed, use_records=False)
         seconds = time.perf_counter() - started
         gains[name in HELD_OUT].append(result.speedup)
         gflops = f"{result.best.gflops:6.1f}" if result.best and result.best.gflops else "     -"

@@ -66,7 +66,7 @@ def measure(workload: str, trials: int, seconds: float) -> str:
     with models(seconds) as pool, tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pool.toml")
         file.write_text(pool)
-        receipt = colt.tune(workload, pool=file, trials=trials).receipt
+        receipt = colt.tune(workload, pool=file, trials=trials, use_records=False).receipt
     total, idle = receipt.seconds["total"], receipt.seconds["idle"]
     searching = total - receipt.seconds["starting"] - receipt.seconds["verifying"]
     by_models = sum(receipt.proposers[name].trials for name in ("small", "large"))

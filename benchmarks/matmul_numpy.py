@@ -41,7 +41,7 @@ def main() -> None:
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
-            colt.tune("matmul", trials=options.trials, seed=seed, run_dir=run)
+            colt.tune("matmul", trials=options.trials, seed=seed, run_dir=run, use_records=False)
             this = [sys.executable, __file__, "--contender"]
             us = in_turn({name: [*this, what] for name, what in contenders(run)})
         burst = measure_peaks(THREADS).fma_gflops_all_threads or float("nan")

@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=64)
     options = parser.parse_args()
     for name in options.workloads:
-        seconds = colt.tune(name, trials=options.trials).receipt.seconds
+        seconds = colt.tune(name, trials=options.trials, use_records=False).receipt.seconds
         total = seconds["total"]
         named = sum(seconds[key] for key in ("building", "timing", "proposing", "scoring"))
         print(f"{name}: {total:.1f} s; the tree {seconds['searching'] / total:.2%}; outside building, timing, ", end="")

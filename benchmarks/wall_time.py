@@ -65,7 +65,7 @@ def timed(command: list[str], log: Path) -> float:
 
 def colt_command(options: argparse.Namespace, run: Path) -> list[str]:
     command = [sys.executable, "-m", "colt.cli", "tune", options.workload, "--trials", str(options.trials)]
-    return [*command, "--run", str(run)]
+    return [*command, "--run", str(run), "--no-records"]
 
 
 def stock_command(options: argparse.Namespace, run: Path, folder: str) -> list[str]:

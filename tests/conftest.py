@@ -1,4 +1,5 @@
-"""Shared by all tests: no sockets but to this machine, peaks that need no measuring, runs in haste, and two tiers.
+"""Shared by all tests: no sockets but to this machine, peaks that need no measuring, no records, runs in
+haste, and two tiers.
 
 Measuring peaks takes seconds and is tested on its own; everywhere else the machine's cache file is a prepared one.
 A test is *fast* unless it or its module is marked as *real*, as all in ``tests/tvm`` are; a fast one that starts a
@@ -39,6 +40,14 @@ def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         hardware = detect()
         for threads in {1, 2, hardware.cores}:
             save_peaks(hardware, Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", False))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_records() -> Iterator[None]:
+    """Neither tests nor what they start use the records of whoever runs them; tests of records name a file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLT_RECORDS", "off")
         yield
 
 

@@ -157,7 +157,7 @@ class TuneOptions:
         "(docs/pool.md)",
         stored=False,
     )
-    trials: int = option(64, "distinct schedules to measure", low=1)
+    trials: int = option(64, "distinct schedules to measure; 0 compiles from records alone", low=0)
     seconds: float | None = option(None, "stop measuring after so many seconds of wall time", above=0)
     until_roofline: float | None = option(
         None,
@@ -196,6 +196,21 @@ class TuneOptions:
         "it; colt_inputs in the program's file if left out",
         metavar="FILE.npz",
         stored=False,
+    )
+    records: str | Path | None = option(
+        None,
+        "the file of records, to begin from and to add to (docs/records.md); if left out, $COLT_RECORDS, or else "
+        "~/.local/share/colt/records.db",
+        metavar="PATH",
+    )
+    use_records: bool = option(True, "neither begin from records nor add to them", flag="--no-records", stored=False)
+    fresh: bool = option(False, "do not begin from records; what is found is still added")
+    begin_from: str | Path | None = option(
+        None,
+        "begin from this too: a run directory, another file of records, records as JSON lines, or the folder of a "
+        "MetaSchedule JSONDatabase",
+        flag="--from",
+        metavar="RUN_OR_DATABASE",
     )
     exact_math: bool = option(
         False, "leave exp, tanh, erf and the like to the C library, instead of computing them in vectors to a few ulp"

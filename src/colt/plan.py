@@ -18,6 +18,9 @@ from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
 from colt.proposers.members import TABLE, PoolSpec
 from colt.proposers.poolfile import read_pool
+from colt.records.file import require_ours
+from colt.records.place import records_path
+from colt.records.sources import require_source
 from colt.store.directory import RunDirectory
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.host import available_cores
@@ -60,6 +63,10 @@ class Plan:
     pool: PoolSpec
     config: SearchConfig
     run_dir: Path | None = None
+    records: Path | None = None
+    """The file of records to begin from and to add to."""
+    may_make_records: bool = True
+    """Whether that file is made if there is none: not for the plan of a stranger's run, which may name any path."""
     space: SpaceKind = SpaceKind.COLT
     pace: Pace = field(default_factory=Pace)
     """How long the end of the run takes; other than usual only in tests."""
@@ -119,6 +126,11 @@ class Plan:
         return self.options.seed
 
     @property
+    def recalls(self) -> bool:
+        """Whether the run looks for something to begin from."""
+        return self.options.begin_from is not None or (self.records is not None and not self.options.fresh)
+
+    @property
     def exact_math(self) -> bool:
         """Whether schedules keep the untuned program's calls of exp and the like, see :mod:`colt.tvm.vector_math`."""
         return self.options.exact_math
@@ -140,6 +152,9 @@ class Plan:
         """
         resolved = {"size": self.programs[0].size, "target": str(self.target), "threads": self.threads}
         resolved |= self.device.to_config()
+        begin_from = self.options.begin_from
+        resolved["records"] = None if self.records is None else str(self.records)
+        resolved["begin_from"] = None if begin_from is None else str(begin_from)
         names = ", ".join(program.name for program in self.programs)
         run: dict[str, object] = {"program": self.spec, "name": names, "method": method}
         run |= {name: resolved.get(name, getattr(self.options, name)) for name in STORED}
@@ -178,10 +193,14 @@ class Plan:
         space = run.get("space", SpaceKind.COLT)
         if space not in list(SpaceKind):
             raise InputError(f"space is {space!r}; it takes one of {', '.join(SpaceKind)}")
+        for name in ("records", "begin_from"):
+            if not isinstance(run.get(name, ""), str):
+                raise InputError(f"{name} takes text")
         options = TuneOptions(**{name: run[name] for name in STORED if name in run})
         program = saved_program(module, run["name"], options.size)
         arguments, function = program.arguments, program.module["main"]
         inputs = recorded_inputs(config.get(INPUTS), folder, arguments, function)
+        records = Path(run["records"]) if "records" in run else None
         return cls(
             spec=run["program"],
             programs=(replace(program, inputs=inputs),),
@@ -189,6 +208,8 @@ class Plan:
             device=recorded_device(run["target"], run["threads"], options.rpc, options.key),
             pool=PoolSpec.from_tables(members),
             config=SearchConfig.from_mapping(search),
+            records=records,
+            may_make_records=records == records_path(),
             space=SpaceKind(space),
             pace=_pace(config.get(PACE, {})),
             source=run.get("source", ""),
@@ -205,6 +226,7 @@ def checked(program: Any, options: TuneOptions) -> Plan:
         if not str(options.run_dir):
             raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(options.run_dir))
+    records = _records(options)
     loaded = with_inputs(load_program(program, options.size), options.inputs, options.seed)
     _require_roofline(options, loaded, device)
     return Plan(
@@ -216,6 +238,7 @@ def checked(program: Any, options: TuneOptions) -> Plan:
         config=config,
         run_dir=None if options.run_dir is None else Path(options.run_dir),
         source=source_digest(program),
+        records=records,
     )
 
 
@@ -233,6 +256,29 @@ def _device(options: TuneOptions) -> Device:
             f"is {options.threads}; it takes an integer from 1 to {most}, the cores of this machine"
         )
     return resolve_device(options.target, options.threads, options.rpc, options.key)
+
+
+def _records(options: TuneOptions) -> Path | None:
+    """The file of records of the run. What the user names has to be usable; their usual one may turn out not to be."""
+    for name in ("records", "begin_from"):
+        given = getattr(options, name)
+        if given is not None and (not isinstance(given, str | Path) or not str(given)):
+            raise DECLARED[name].error(f"is {given!r}; it takes a path")
+    if options.begin_from is not None:
+        require_source(Path(options.begin_from))
+    if not options.use_records:
+        if options.records is not None:
+            raise OptionError((DECLARED["records"], DECLARED["use_records"]), "exclude each other")
+        found = None
+    elif options.records is not None:
+        found = Path(options.records)
+        if found.exists():
+            require_ours(found)
+    else:
+        found = records_path()
+    if not options.trials and options.begin_from is None and (found is None or options.fresh):
+        raise DECLARED["trials"].error("is 0, which compiles from records alone, but none are to be used")
+    return found
 
 
 def _pace(table: object) -> Pace:

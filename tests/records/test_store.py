@@ -184,3 +184,5 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert records_path() == Path("/data/colt/records.db")
     monkeypatch.setenv("COLT_RECORDS", "mine.db")
     assert records_path() == Path("mine.db")
+    monkeypatch.setenv("COLT_RECORDS", "off")
+    assert records_path() is None

@@ -432,7 +432,7 @@ def cut(name: str, size: int) -> Callable[[Path], object]:
         (changed("recording.jsonl", '"schema":3', '"schema":4'), "has schema 4; this version of COLT reads 1 to 3"),
         (changed("config.toml", "seed = 3", "seed = -3"), "config.toml: seed is -3; it takes an integer"),
         (changed("config.toml", "seed = 3", "seeds = 3"), "config.toml: unknown option 'seeds'; did you mean seed"),
-        (changed("config.toml", "trials = 12", "trials = 0"), "config.toml: trials is 0"),
+        (changed("config.toml", "trials = 12", "trials = -1"), "config.toml: trials is -1"),
         (changed("config.toml", '"scout"', '"nobody"'), "config.toml: there is no built-in expert 'nobody'"),
         (changed("config.toml", "batch_size = 3", "batch_size = 0"), "config.toml: batch_size is 0"),
         (changed("config.toml", '\\"llvm\\"', '\\"cuda\\"'), "config.toml: target"),

@@ -25,10 +25,13 @@ class CellTask:
     """The folder for the search's own files."""
 
     def plan(self) -> Plan:
-        """The plan of a COLT run of this cell: program, target, budget, seed. Raises :class:`InputError`."""
+        """The plan of a COLT run of this cell: program, target, budget, seed. Raises :class:`InputError`.
+
+        It neither begins from records nor adds to them: what earlier runs have found would favour whoever reads it.
+        """
         config, cell = self.config, self.cell
         made = plan(cell.workload, size=config.size, trials=config.trials, seed=cell.seed, threads=config.threads)
-        return replace(made, space=config.space_of(cell.strategy))
+        return replace(made, space=config.space_of(cell.strategy), records=None)
 
 
 @dataclass(frozen=True, slots=True)

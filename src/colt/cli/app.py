@@ -16,6 +16,7 @@ from colt.cli import (
     finish,
     hardware,
     pool,
+    records,
     replay,
     report,
     resume,
@@ -33,20 +34,8 @@ from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
 COMMANDS = (
-    tune,
-    resume,
-    show,
-    report,
-    compare,
-    trace,
-    dashboard,
-    finish,
-    replay,
-    export,
-    bench,
-    pool,
-    workloads,
-    hardware,
+    *(tune, resume, show, report, compare, trace, dashboard, finish, replay, export),
+    *(records, bench, pool, workloads, hardware),
 )
 """In the order of the help."""
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from colt.machine.cpuinfo import Cache, Processor, Simd, parse_cpuinfo, parse_ge
 from colt.machine.peaks import Peaks
 
 # Assumed where Linux does not say, and then listed in ``Hardware.assumed``: every processor of interest has as much.
+_VECTORS = re.compile("sse|avx|fma|f16c|amx|vnni|bf16|neon|asimd|sve|sme|i8mm|fphp")
 ASSUMED_SIMD = Simd("unknown", 128, 16)
 ASSUMED_L1D = Cache(32 * 2**10, 1)
 ASSUMED_L2 = Cache(256 * 2**10, 1)
@@ -41,6 +43,11 @@ class Hardware:
     def last_level_cache(self) -> Cache:
         """L3, or L2 on a machine without one."""
         return self.l3 or self.l2
+
+    @property
+    def vector_flags(self) -> tuple[str, ...]:
+        """Those of the processor's flags that say which vector and matrix instructions it has."""
+        return tuple(flag for flag in self.flags if _VECTORS.search(flag))
 
     def fingerprint(self) -> str:
         """Identifies the machine by processor, flags, cores and caches: 16 hexadecimal digits."""

@@ -7,13 +7,17 @@ from pathlib import Path
 
 VARIABLE = "COLT_RECORDS"
 NAME = "records.db"
+OFF = "off"
+"""The value of the variable for which no records are kept."""
 
 
 def records_path() -> Path | None:
     """``$COLT_RECORDS``, else ``$XDG_DATA_HOME/colt/records.db``, else ``~/.local/share/colt/records.db``.
 
-    It need not exist. ``None`` if none of the variables is set and there is no home folder.
+    It need not exist. ``None`` if ``$COLT_RECORDS`` is ``off``, or nothing of this is set and there is no home folder.
     """
+    if os.environ.get(VARIABLE) == OFF:
+        return None
     if own := os.environ.get(VARIABLE):
         return Path(own)
     xdg = os.environ.get("XDG_DATA_HOME", "")

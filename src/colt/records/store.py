@@ -95,9 +95,7 @@ class Store:
         """Records of the same family for the same target and processor, those of the same program first, then the
         nearest by extents; those of :meth:`known` left out."""
         found = self._found("family = ?", (key.program.family,), MOST_LOOKED_AT)
-        usable = [one for one in found.records if _is_relative(one.record.key, key)]
-        nearest = sorted(usable, key=lambda one: (_distance(one.record.key, key), not one.record.verified))
-        return Matches(tuple(nearest), found.unreadable)
+        return Matches(tuple(nearest(found.records, key)), found.unreadable)
 
     def all(self) -> Matches:
         """Every record."""
@@ -134,6 +132,13 @@ class Store:
         return Matches(tuple(one for one in read if one is not None), sum(one is None for one in read))
 
 
+def nearest(records: Sequence[Numbered], key: Key) -> list[Numbered]:
+    """Those of relatives of ``key``, the nearest first, those of one program by what they promise."""
+    usable = [one for one in records if one.record.key.program.family == key.program.family]
+    usable = [one for one in usable if _is_relative(one.record.key, key)]
+    return sorted(usable, key=lambda one: (*_distance(one.record.key, key), not one.record.verified, one.number))
+
+
 def _read(rows: Sequence[tuple[int, bytes]]) -> Iterator[Numbered | None]:
     for number, body in rows:
         try:
@@ -147,12 +152,17 @@ def _columns(record: StoredRecord) -> tuple[object, ...]:
     names = key.program.structure, key.program.family, digest(key.machine), digest(key.versions)
     program = None if stock is None else stock.program
     body = msgspec.json.encode(record)
+    try:
+        _DECODER.decode(body)  # nothing is written that would be refused when it is read
+    except msgspec.MsgspecError as error:
+        raise RecordsError(f"this is not a record: {error}") from None
     return (*names, record.schedule_id, program, record.latency_us, record.verified, body)
 
 
 def _is_relative(found: Key, wanted: Key) -> bool:
-    same_processor = found.machine.target == wanted.machine.target and found.machine.features == wanted.machine.features
-    return same_processor and found != wanted
+    """Records from MetaSchedule's databases do not say which processor they are of."""
+    same_features = found.machine.features in ("", wanted.machine.features)
+    return same_features and found.machine.target == wanted.machine.target and found != wanted
 
 
 def _distance(found: Key, wanted: Key) -> tuple[bool, float]:

@@ -73,13 +73,16 @@ class StopRule:
         """Whether the run is only finished: the last batch may lack trials that were charged."""
 
     def reason(self) -> str | None:
-        """Why no further batch is measured: ``roofline``, ``trials``, ``exhausted``, or as :meth:`requested`."""
+        """Why no further batch is measured: ``roofline``, ``trials``, ``exhausted``, or as :meth:`requested`.
+
+        It is ``records`` if nothing new was to be tried.
+        """
         if self._broke_off:
             return "broken off"
         if all(task.roofline_reached for task in self.tasks):
             return "roofline"
         if not self.trials_left:
-            return "trials"
+            return "trials" if self.plan.budget.trials else "records"
         if all(task.exhausted or task.roofline_reached for task in self.tasks):
             return "exhausted"
         return self.requested()

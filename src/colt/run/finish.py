@@ -12,6 +12,7 @@ from colt.measure.base import ExportError
 from colt.run.context import Run
 from colt.run.decide import Decision, decide
 from colt.run.receipt import make_receipt
+from colt.run.remember import remember
 from colt.run.task import Task
 from colt.store.directory import KERNEL, RECEIPT, WINNER
 from colt.store.receipt import BestPart, Receipt, Verdict
@@ -77,6 +78,7 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
         with run.watch("exporting"):
             _export(run, module, directory.path)
     task.dispatcher.close()
+    remember(run, task, winner)
     receipt = make_receipt(run, task, decision, stop_reason)
     run.write(task.name, RECEIPT, receipt.to_json())
     path = None if run.directory is None else run.directory.path / task.name

@@ -1,11 +1,12 @@
 """The main job, on one screen.
 
 open      look at the hardware; generate each program's space, time it untuned, construct openings   task.py
+recall    what is known of the program, or of relatives, is measured first                           recall.py
 ask       language models get questions about the shared tree, experts answer at once                strategies/
 measure   a worker builds and times the batch while language models think                            measure/
 check     a schedule that would lead is compared with the untuned program first                      verify.py
 tell      the tree is revalued, the scorer learns                                                    search/
-finish    leaders are verified, timed in turn with the untuned program, and exported                 finish.py
+finish    leaders are verified, timed in turn with the untuned program, exported and remembered      finish.py
 
 A run that is resumed is the same job: it takes recorded answers as far as they reach, and goes on after its end.
 """
@@ -20,6 +21,7 @@ from colt.events import Emit
 from colt.plan import Plan
 from colt.run.context import Run
 from colt.run.finish import Result, finish
+from colt.run.recall import measure_leads, recall
 from colt.run.scheduler import next_task
 from colt.run.task import Task
 from colt.run.verify import check_leader, confirm_roofline, form_to_tune
@@ -57,6 +59,8 @@ def run(
         run.begin(strategy.name)
         for task in tasks:
             task.write_files(run)
+        for task in tasks:
+            measure_leads(run, turn(run, task))
         while True:
             run.emit(events.Began("searching"))
             while (stop := run.stop.reason()) is None:
@@ -86,6 +90,7 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
         turn(run, task).measure_baseline(run)
     for task in tasks:
         turn(run, task).open(run)
+        recall(run, task)
     return tasks
 
 

@@ -34,6 +34,7 @@ from colt.store.receipt import (
     PricesPart,
     ProposerPart,
     Receipt,
+    RecordsPart,
     RooflinePart,
     ScorerPart,
     SpacePart,
@@ -96,6 +97,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
         space=SpacePart(
             sketches=len(space.sketches), nodes=len(search.tree.nodes), distinct_schedules=len(search.tree.known)
         ),
+        records=_records_part(plan, task),
         seconds=_seconds(run, spent),
         stop_reason=stop_reason,
         messages=tuple(run.messages),
@@ -171,6 +173,19 @@ def _spending_part(plan: Plan, dispatcher: Dispatcher) -> SpendingPart:
         max_tokens=ceilings.tokens,
         max_seconds=ceilings.seconds,
         ended=dispatcher.calls_ended,
+    )
+
+
+def _records_part(plan: Plan, task: Task) -> RecordsPart | None:
+    if plan.records is None and not plan.recalls:
+        return None
+    begun, remembered = task.begun, task.remembered
+    return RecordsPart(
+        known=begun.known,
+        relatives=begun.relatives,
+        unusable=begun.unusable,
+        added=remembered.count,
+        failure=remembered.failure,
     )
 
 

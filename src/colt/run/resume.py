@@ -38,7 +38,7 @@ from colt.world.parts import current
 from colt.world.recording import Recording, read_recording
 from colt.world.world import ENDED_EARLY, Finishing, Resumed
 
-_HELPS = {"trials": "trials", "seconds": "seconds", "roofline": "until_roofline"}
+_HELPS = {"trials": "trials", "records": "trials", "seconds": "seconds", "roofline": "until_roofline"}
 """For each reason why a run comes to its end, the option that makes it go on."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from colt import events
 from colt.errors import MeasureError
@@ -30,6 +31,7 @@ from colt.tvm.programs.source import Program
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.space.timed import TimedScorer, TimedSpace
 from colt.tvm.workers.code_size import predicted_build_seconds
+from colt.world.answers import Remembered
 
 BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0)
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
@@ -37,6 +39,19 @@ TICKETS = 10**9
 """Tickets are numbered apart by so many, so that an answer tells which task has asked."""
 STALLED = 20
 """Batches in a row without a new schedule after which a space counts as exhausted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a task begins from: schedules in the order of measuring, how many of them are ``known`` ones of this very
+    program and how many of ``relatives``, and how many records were ``unusable`` here."""
+
+    schedules: tuple[Schedule, ...] = ()
+    known: int = 0
+    relatives: int = 0
+    unusable: int = 0
+    finders: Mapping[Schedule, str] = field(default_factory=dict)
+    """Who found the known ones, in an earlier run."""
 
 
 class Task:
@@ -80,6 +95,9 @@ class Task:
         self.strategy = strategy.make(self)
         self.inputs = Inputs(program.module, plan.seed, program.inputs)
         """What the program and its schedules are timed with, which is what they are verified with."""
+        self.begun = Begun()
+        self.remembered = Remembered(count=0)
+        """What was added to the records at the end."""
         self.baseline_us = 0.0
         """The untuned program's latency in microseconds, as measured at the start."""
         self.roofline_reached = False

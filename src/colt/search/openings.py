@@ -23,14 +23,28 @@ def open_root(tree: Tree, setup: Setup, openings: Iterable[tuple[Schedule, str]]
     made_by.pop(tree.root.facts.schedule, None)
     if not made_by:
         return []
-    config, pool, rng = setup.config, setup.pool, random.Random(setup.seed + 2)
     predicted = setup.scorer.predict(list(made_by))
     ranked = [schedule for _, _, schedule in sorted(zip(predicted, range(len(predicted)), made_by, strict=True))]
+    chosen = most_diverse(ranked, setup.config.root_width)
+    return _add_children(tree, setup, [(schedule, made_by[schedule]) for schedule in chosen], 2)
+
+
+def open_leads(tree: Tree, setup: Setup, leads: Iterable[tuple[Schedule, str]]) -> list[Node]:
+    """Make children of the root from all of these ``(schedule, made by)`` that are not there yet."""
+    made_by: dict[Schedule, str] = {}
+    for schedule, by in leads:
+        if not tree.repeats(tree.root, schedule):
+            made_by.setdefault(schedule, by)
+    return _add_children(tree, setup, list(made_by.items()), 3)
+
+
+def _add_children(tree: Tree, setup: Setup, openings: Sequence[tuple[Schedule, str]], salt: int) -> list[Node]:
+    config, pool, rng = setup.config, setup.pool, random.Random(setup.seed + salt)
     dealt = [spec.name for spec in sorted(pool.specs.values(), key=lambda spec: spec.size_b)]
     nodes = []
-    for index, schedule in enumerate(most_diverse(ranked, config.root_width)):
+    for index, (schedule, by) in enumerate(openings):
         next_member = pool.largest if config.deal == "largest" else dealt[index % len(dealt)]
-        node = tree.add(tree.root, schedule, made_by[schedule], next_member)
+        node = tree.add(tree.root, schedule, by, next_member)
         score(setup, node, rng)
         setup.emit(events.Opened(node.id, schedule, node.by, next_member, node.facts.predicted_us))
         nodes.append(node)

@@ -27,7 +27,7 @@ from colt.events import Emit
 from colt.knobs import Schedule
 from colt.measure.base import Measurement
 from colt.options import SearchConfig
-from colt.search.openings import open_root
+from colt.search.openings import open_leads, open_root
 from colt.search.pool import Pool
 from colt.search.setup import Setup
 from colt.search.steps import (
@@ -149,6 +149,15 @@ class Search:
             self.trials.baseline_us = baseline_us
         self.trials.refresh()
         return nodes
+
+    def lead(self, leads: Sequence[tuple[Schedule, str]]) -> list[Schedule]:
+        """Make children of the root from all of ``(schedule, made by)``; returns them without repetition, in order.
+
+        They are to be measured first (:meth:`~colt.search.trials.Trials.take`), since somebody else found them good.
+        """
+        open_leads(self.tree, self.setup, leads)
+        self.trials.refresh()
+        return list(dict.fromkeys(schedule for schedule, _ in leads if schedule in self.tree.facts))
 
     def ask(self, count: int, propose: Propose) -> list[Trial]:
         """Run ``iterations_per_trial * count`` iterations and return up to ``count`` distinct unmeasured schedules."""

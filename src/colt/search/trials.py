@@ -138,12 +138,21 @@ class Trials:
             facts = self._random(by) if by_chance else self._best(by)
             if facts is None:
                 break
-            facts.trial = len(self._asked)
-            self._asked.append(facts)
-            trial = self.trial(facts.trial)
-            self._setup.emit(events.Asked(trial.id, trial.node, trial.proposed_by, facts.predicted_us))
-            trials.append(trial)
+            trials.append(self._ask(facts))
         return trials
+
+    def take(self, schedules: Iterable[Schedule]) -> list[Trial]:
+        """Trials of these very schedules of the tree, in their order; of those that were never asked for."""
+        self._absorb()
+        fresh = (self._tree.facts[schedule] for schedule in schedules)
+        return [self._ask(facts) for facts in fresh if facts.trial < 0]
+
+    def _ask(self, facts: Facts) -> Trial:
+        facts.trial = len(self._asked)
+        self._asked.append(facts)
+        trial = self.trial(facts.trial)
+        self._setup.emit(events.Asked(trial.id, trial.node, trial.proposed_by, facts.predicted_us))
+        return trial
 
     def _absorb(self) -> None:
         """Take in the schedules that have become known since last time; rank all anew if estimates have changed."""

@@ -268,6 +268,19 @@ class SpacePart(_Record, frozen=True):
     distinct_schedules: int
 
 
+class RecordsPart(_Record, frozen=True):
+    """What the run began from, and added to the records.
+
+    Schedules of this very program (``known``) and of ``relatives`` were measured first; other records were ``unusable``
+    here. ``failure`` says why nothing could be ``added``."""
+
+    known: int
+    relatives: int
+    unusable: int
+    added: int
+    failure: str | None = None
+
+
 class Receipt(_Record, frozen=True, kw_only=True):
     """Everything that a reader needs in order to judge a run."""
 
@@ -302,6 +315,8 @@ class Receipt(_Record, frozen=True, kw_only=True):
     spending: SpendingPart | None = None
     scorer: ScorerPart
     space: SpacePart
+    records: RecordsPart | None = None
+    """``None`` if the run neither began from records nor added to them."""
     seconds: dict[str, float]
     stop_reason: str
     messages: tuple[str, ...]

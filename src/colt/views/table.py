@@ -15,6 +15,7 @@ from colt.store.receipt import (
     NoisePart,
     ProposerPart,
     Receipt,
+    RecordsPart,
     SpendingPart,
     Verdict,
 )
@@ -107,11 +108,19 @@ def _spending(part: SpendingPart) -> str:
     return text + (f"; calls ended: {part.ended}" if part.ended else "")
 
 
+def _records(part: RecordsPart) -> str:
+    counts = {"of this program": part.known, "of relatives": part.relatives}
+    begun = [f"{count} {whose}" for whose, count in counts.items() if count]
+    unusable = f"; {part.unusable} could not be carried out here" if part.unusable else ""
+    return f"records: began from {' and '.join(begun) or 'none'}{unusable}; {part.added} added"
+
+
 def _footer(receipt: Receipt) -> Text:
     fates = ", ".join(f"{count} {fate}" for fate, count in receipt.trials.fates.items() if count)
     seconds = receipt.seconds
     spent = ", ".join(f"{name} {seconds[name]:.1f}" for name in seconds if name != "total")
     lines = [f"trials: {receipt.trials.total} ({fates or 'none'}); stopped: {receipt.stop_reason}"]
+    lines += [_records(receipt.records)] if receipt.records is not None else []
     if receipt.best is not None:
         best = receipt.best
         lines.append(f"winner: trial {best.trial} by {best.proposed_by}, sketch {best.sketch}: {best.sketch_summary}")

@@ -18,6 +18,7 @@ from colt.machine import Hardware
 from colt.measure.base import Fate
 from colt.options import TuneOptions
 from colt.proposers.language.calls import Call, Charge
+from colt.records.record import Words
 from colt.store.receipt import FoundPart
 from colt.util.declared import OptionError, options_of
 
@@ -27,7 +28,8 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Factor = Annotated[float, Meta(gt=0, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 _MOST = 10**18
-Reason = Literal["interrupted", "seconds", "broken off", "storage", "trials", "roofline", "exhausted", "pool"]
+_Ended = Literal["trials", "records", "roofline", "exhausted"]
+Reason = Literal["interrupted", "seconds", "broken off", "storage", "pool"] | _Ended
 """Why a run stops."""
 
 
@@ -215,6 +217,37 @@ class Spent(Answer, frozen=True, kw_only=True, tag="spent"):
     proposers: dict[str, Seconds]
 
 
+class Lead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A schedule to begin from: of the same program (``known``) or of a relative, in words, as a trace, or both.
+
+    ``same_machine``: its latency was measured on this very machine."""
+
+    known: bool
+    program: str
+    by: str
+    when: str
+    run: str
+    latency_us: Latency
+    verified: bool
+    same_machine: bool
+    words: Words | None = None
+    trace: str | None = None
+
+
+class Recalled(Answer, frozen=True, kw_only=True, tag="recalled"):
+    """What was found to begin from, in the order of measuring, and what there is to say about it."""
+
+    leads: tuple[Lead, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Remembered(Answer, frozen=True, kw_only=True, tag="recorded"):
+    """How many schedules were added to the records; ``failure`` says why none could be."""
+
+    count: Count
+    failure: str | None = None
+
+
 AnyAnswer = (
     Looked
     | MeasuredAnswer
@@ -227,5 +260,7 @@ AnyAnswer = (
     | Returned
     | SetAside
     | Stop
+    | Recalled
+    | Remembered
     | Spent
 )

@@ -37,7 +37,14 @@ class Other:
     value: str | None = None
 
 
-Wish = Take | Keep | Other
+@dataclass(frozen=True, slots=True)
+class At:
+    """Take the location of this number of TVM's if it is legal; otherwise any legal one."""
+
+    index: int
+
+
+Wish = Take | Keep | Other | At
 
 Edits = dict[str, Value | None]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from colt.errors import Rejected
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, CategoryKnob, Knob, LocationKnob, TileKnob, Value, show_value
-from colt.tvm.space.edits import Keep, Other, Take, Wish
+from colt.tvm.space.edits import At, Keep, Other, Take, Wish
 from colt.tvm.space.extract import KnobDecision, realised_values
 from colt.tvm.space.locations import INLINE, ROOT, LoopNest, consumer_nest, is_legal, legal_indices
 from colt.tvm.space.replay import Replayer
@@ -113,6 +113,9 @@ class _Chooser:
             self.legal[number] = _legal_names(schedule, block, nest)
         if wish == Other(None):
             return None
+        if isinstance(wish, At):
+            known = INLINE <= wish.index < len(nest.loops)
+            return wish.index if known and is_legal(schedule, block, wish.index) else None
         index = nest.index(str(wish.value))
         if isinstance(wish, Other):
             return self._other(number, str(wish.value), schedule, block, nest)

@@ -150,7 +150,7 @@ class TvmSpace:
         wishes: list[Wish] = [
             Other() if isinstance(knob, LocationKnob) else Take(knob.sample(rng)) for knob in plan.knobs
         ]
-        return self._carry_out(plan, wishes, rng).schedule
+        return self.carry_out(plan, wishes, rng).schedule
 
     def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
         """See :meth:`colt.search.types.Space.apply`. A jump is carried out first, wherever it stands.
@@ -164,7 +164,7 @@ class TvmSpace:
         if schedule != UNTUNED:
             plan, values = self._read(schedule)
             require_known(edits, plan.knobs)
-            return self._carry_out(plan, edited(plan.knobs, values, edits, rng), rng, before=values)
+            return self.carry_out(plan, edited(plan.knobs, values, edits, rng), rng, before=values)
         if edits:
             raise IllegalEdit("the untuned program has no knobs; jump to a sketch first")
         return AppliedSchedule(UNTUNED)
@@ -174,7 +174,7 @@ class TvmSpace:
         if schedule == UNTUNED:
             return AppliedSchedule(UNTUNED)
         plan, values = self._read(schedule)
-        return self._carry_out(plan, [Take(value) for value in values], random.Random(0))
+        return self.carry_out(plan, [Take(value) for value in values], random.Random(0))
 
     def perturb(self, schedule: Schedule, rng: random.Random) -> Schedule:
         """See :meth:`colt.search.types.Space.perturb`. Locations, whose legality costs a replay, are left alone."""
@@ -271,12 +271,15 @@ class TvmSpace:
             old = {knob.name: value for knob, value in zip(origin.knobs, values, strict=True)}
         target = self._plans.find(jump.variant, jump.sketch)
         require_known(edits, target.knobs)
-        return self._carry_out(target, carried(target.knobs, old, edits, rng), rng)
+        return self.carry_out(target, carried(target.knobs, old, edits, rng), rng)
 
-    def _carry_out(
+    def carry_out(
         self, plan: SketchPlan, wishes: Sequence[Wish], rng: random.Random, before: tuple[Value, ...] | None = None
     ) -> AppliedSchedule:
-        """Replay, check, post-process. ``before`` holds the values before the edit, if this is one."""
+        """Replay, check, post-process: one wish for each knob. ``before`` holds the values before an edit.
+
+        Raises :class:`IllegalEdit` or :class:`Rejected`, as :meth:`apply`.
+        """
         wanted = Schedule(plan.variant, plan.name, tuple(w.value if isinstance(w, Take) else "" for w in wishes))
         if self._realised.get(wanted) is not None:
             return AppliedSchedule(wanted)

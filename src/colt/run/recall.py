@@ -1,0 +1,191 @@
+"""What is known of a program before it is tuned, and how a run begins from it.
+
+look up    records of this program on this kind of machine; or of relatives, the nearest first   colt.records
+adopt      as schedules of this run's space, with the nearest legal values                       tvm/space/adopt.py
+measure    before anything else: a record is never believed
+
+What was looked up is an answer of the world, so that a replay needs no store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from colt import events
+from colt.errors import IllegalEdit, InputError, Rejected
+from colt.knobs import Schedule
+from colt.plan import Plan
+from colt.records.record import Key, MachineKey, RecordsError, StoredRecord, Versions
+from colt.records.store import Matches, Store, nearest
+from colt.run.context import Run
+from colt.run.task import Begun, Task
+from colt.run.verify import check_leader, confirm_roofline
+from colt.tvm.metaschedule.imports import read_source
+from colt.tvm.programs.identity import program_key
+from colt.tvm.space.adopt import Adopter
+from colt.util.version import versions
+from colt.world.answers import Lead, Recalled
+
+BY_RECORDS, BY_RELATIVE = "records", "relative"
+"""Who trials of what was known, and of relatives, are credited to."""
+MOST_KNOWN = 4
+"""Of the records of a program, so many of the best are measured again."""
+MOST_RELATIVES, MOST_OF_ONE = 6, 3
+"""So many schedules of relatives are measured, of one program at most the latter: a bad one costs no more than that."""
+
+
+def record_key(run: Run, task: Task) -> Key:
+    """What records of the task are found by."""
+    plan = run.plan
+    target = json.loads(str(plan.target))
+    target.pop("num-cores", None)  # kernels use as many threads as the key says
+    machine = MachineKey(
+        target=json.dumps(target, sort_keys=True),
+        features=" ".join(run.hardware.vector_flags) or "those of the target",
+        threads=plan.threads,
+        exact_math=plan.exact_math,
+    )
+    return Key(
+        program=program_key(task.program.module), machine=machine, versions=Versions(tvm=versions()["apache-tvm"])
+    )
+
+
+def recall(run: Run, task: Task) -> None:
+    """Look up what is known and open the tree with it.
+
+    Raises :class:`InputError` if the run is to compile from records alone and there are none.
+    """
+    if run.plan.recalls:
+        run.emit(events.Began("looking for what is known"))
+        key, machine = record_key(run, task), run.hardware.fingerprint()
+        asked = f"what is known of {key.program.structure}"
+        found = run.world.take(asked, Recalled, lambda: _look_up(run.plan, key, machine))
+        for note in found.notes:
+            run.note(note)
+        leads = found.leads if run.plan.budget.trials else tuple(lead for lead in found.leads if lead.known)
+        task.begun = _adopt(run, task, leads)
+    if not run.plan.budget.trials and not task.begun.schedules:
+        raise InputError(
+            f"trials is 0, which compiles from records alone, but none is known of {task.program.name} on "
+            f"{run.plan.device.place}; give trials to tune it"
+        )
+
+
+def measure_leads(run: Run, task: Task) -> None:
+    """Measure what the task begins from. These are trials like any other."""
+    schedules = task.begun.schedules
+    if run.plan.budget.trials:
+        schedules = schedules[: run.stop.trials_left]
+    if not schedules:
+        return
+    run.emit(events.Began("measuring what is known again"))
+    results = list(task.measure(run, task.search.trials.take(schedules)))
+    check_leader(run, task, results)
+    with run.watch("searching"):
+        task.search.tell(results)
+    confirm_roofline(run, task)
+
+
+def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
+    adopter = Adopter(task.tvm_space)
+    adopted: list[tuple[Schedule, str]] = []
+    finders: dict[Schedule, str] = {}
+    refused: list[str] = []
+    with run.watch("realising"):
+        for lead in leads:
+            try:
+                schedule = adopter.adopt(lead.words, lead.trace)
+            except (IllegalEdit, Rejected) as error:
+                refused.append(str(error))
+            else:
+                adopted.append((schedule, BY_RECORDS if lead.known else BY_RELATIVE))
+                if lead.known:
+                    finders.setdefault(schedule, lead.by)
+    if refused:
+        run.note(f"{len(refused)} of {len(leads)} recorded schedules cannot be carried out here, such as: {refused[0]}")
+    schedules = task.search.lead(adopted)
+    count = sum(schedule in finders for schedule in schedules)
+    return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders)
+
+
+def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:
+    notes: list[str] = []
+    known: list[StoredRecord] = []
+    relatives: list[StoredRecord] = []
+    if plan.options.begin_from is not None:
+        source = Path(str(plan.options.begin_from))
+        read = read_source(source)
+        notes += [f"of {source} something is left out: {why}" for why in read.refused[:1]]
+        theirs = read.matches()
+        of_program = [one.record for one in theirs if _is_of_program(one.record, key)]
+        of_others = [one.record for one in nearest(theirs, key) if not _is_of_program(one.record, key)]
+        if not of_program and not of_others:
+            notes.append(f"{source} knows nothing of this program, nor of a relative")
+        known += sorted(of_program, key=lambda record: (not record.verified, record.latency_us))
+        relatives += of_others
+    if plan.records is not None and not plan.options.fresh:
+        try:
+            store = Store(plan.records)
+            for matches, records in ((store.known(key), known), (store.relatives(key), relatives)):
+                records += [one.record for one in matches.records]
+                notes += _unreadable(plan.records, matches)
+        except RecordsError as error:
+            notes.append(f"records are not used: {error}")
+    leads = [_lead(record, machine, True) for record in known[:MOST_KNOWN]]
+    if not leads:
+        leads = [_lead(record, machine, _is_of_program(record, key)) for record in _dealt(relatives)]
+    return Recalled(leads=tuple(leads), notes=(*notes, *_told(leads, len(known))))
+
+
+def _is_of_program(record: StoredRecord, key: Key) -> bool:
+    """Whether the record has that very key, or is of the program and does not say what machine it is of."""
+    if record.key == key:
+        return True
+    return record.key.program.structure == key.program.structure and not record.key.machine.features
+
+
+def _dealt(relatives: Sequence[StoredRecord]) -> Iterator[StoredRecord]:
+    """The first few of each relative, the nearest relative first."""
+    counts: dict[str, int] = {}
+    total = 0
+    for record in relatives:
+        structure = record.key.program.structure
+        counts[structure] = counts.get(structure, 0) + 1
+        if counts[structure] <= MOST_OF_ONE and total < MOST_RELATIVES:
+            total += 1
+            yield record
+
+
+def _lead(record: StoredRecord, machine: str, known: bool) -> Lead:
+    return Lead(
+        known=known,
+        program=record.name,
+        by=record.origin.by,
+        when=record.origin.when,
+        run=record.origin.run,
+        latency_us=record.latency_us,
+        verified=record.verified,
+        same_machine=record.machine == machine,
+        words=record.words,
+        trace=None if record.stock is None else record.stock.trace,
+    )
+
+
+def _told(leads: Sequence[Lead], known: int) -> Iterator[str]:
+    if not leads:
+        return
+    best = leads[0]
+    where = "" if best.same_machine else " on another machine"
+    proven = "" if best.verified else ", not verified"
+    said = f"{best.latency_us:,.1f} us{where}{proven}, by {best.by} on {best.when[:10]}"
+    if known:
+        yield f"this program is known: {known} records, the best {said}; it is measured again first"
+    else:
+        names = ", ".join(dict.fromkeys(lead.program for lead in leads))
+        yield f"relatives of this program are known ({names}): {len(leads)} of their schedules are measured first"
+
+
+def _unreadable(path: Path, matches: Matches) -> list[str]:
+    return [f"{matches.unreadable} records in {path} cannot be read"] if matches.unreadable else []
