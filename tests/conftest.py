@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tvm
 
-from colt.machine import Peaks, detect, save_peaks
+from colt.machine import Peaks, Rates, detect, save_peaks
 from colt.tvm.devices import peaks
 from colt.tvm.workers import process
 from colt.world.parts import using
@@ -27,19 +27,35 @@ from tests.helpers.loopback_board import LoopbackBoard
 if TYPE_CHECKING:
     from tests.helpers.pool_runs import PoolRuns
 
+RATES = Rates(
+    latency=4.0,
+    add_latency=3.0,
+    window=150.0,
+    store=2.0,
+    broadcast=1.0,
+    division=10.0,
+    loop=0.3,
+    l2_gbs=100.0,
+    l3_gbs=24.0,
+    l2_jump=1.0,
+    l3_jump=5.0,
+    dram_jump=5.0,
+    launch_us=4.0,
+)
 LOOPBACK = ("127.", "::1", "localhost")
 REAL_FOLDER = Path(__file__).parent / "tvm"
 
 
 @pytest.fixture(autouse=True, scope="session")
 def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache folder of the tests' own, with plausible peaks for the thread counts in use."""
+    """A cache folder of the tests' own, with plausible peaks and rates for the thread counts in use."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLT_CACHE_DIR", str(folder))
         hardware = detect()
         for threads in {1, 2, hardware.cores}:
-            save_peaks(hardware, Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", False))
+            measured = Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", rates=RATES)
+            save_peaks(hardware, measured)
         yield
 
 

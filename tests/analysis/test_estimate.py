@@ -221,3 +221,21 @@ def test_a_block_at_the_root_keeps_its_loops_and_its_own_threads() -> None:
 def test_a_guest_ends_the_loops_that_are_fused_for_threads() -> None:
     _, consumer = instantiate(two_blocks(), (*GOOD, "j_0"))
     assert consumer.parallel == 8
+
+
+def test_short_chains_overlap_with_those_after_them_where_the_processor_looks_far_ahead() -> None:
+    short, long = ((1, 64, 8, 1), (32, 1, 1, 16), (128, 4), 16), ((1, 512, 1, 1), (32, 1, 1, 16), (1, 512), 16)
+    far = replace(MACHINE, window=200.0)
+    assert estimate_us(matmul(), short, far) < 0.7 * estimate_us(matmul(), short, MACHINE)
+    assert estimate_us(matmul(), long, far) == estimate_us(matmul(), long, MACHINE)
+
+
+@pytest.mark.parametrize("field", ["l2_jump", "l3_jump"])
+def test_loads_that_go_on_elsewhere_wait(field: str) -> None:
+    """A panel of 32 columns of B is read row by row, 2 KB apart: it leaves L1, and all of B leaves a small L2."""
+    small = replace(MACHINE, l2_bytes=2**18, peak_gflops=1000.0)
+    assert us_on(replace(small, **{field: 20.0})) > us_on(replace(small, **{field: 0.0}))
+
+
+def us_on(machine: Machine) -> float:
+    return estimate_us(matmul(), ((1, 64, 1, 8), (16, 1, 1, 32), (1, 512), 64), machine)

@@ -3,9 +3,11 @@
 The model counts *slots*: a slot is the time in which one thread does one vector multiply-add at its measured peak.
 For every step of the innermost reduction it takes the tightest of four limits (arithmetic, loads, stores, the latency
 of the accumulation), then adds the time that cache misses of each level cost. It knows which accumulators stay in
-registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs. The constants below are
-fitted to measured schedules, so they cover a little more than their names say. The model is meant to rank schedules of
-one program; ``benchmarks/estimate_rank.py`` measures how well it does.
+registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs.
+
+What depends on the processor is a field of :class:`Machine`. The constants below describe LLVM's code, and what all
+processors of interest share; they are fitted to measured schedules, so they cover a little more than their names say.
+The model is meant to rank schedules of one program; ``benchmarks/estimate_rank.py`` measures how well it does.
 """
 
 from __future__ import annotations
@@ -18,12 +20,6 @@ from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, str
 from colt.analysis.skeleton import MemoryAccess, Skeleton
 from colt.knobs import Value
 
-LATENCY = 7.0
-"""Slots from one accumulation to the next into the same register."""
-STORE = 1.8
-"""Slots of a vector store."""
-BROADCAST = 0.85
-"""Slots of loading one element into all lanes."""
 WIDEN = 1.0
 """Slots of widening a vector of elements narrower than the result's; twice that for a broadcast element."""
 SPARE = 9
@@ -36,12 +32,6 @@ CALL = 8.0
 """Slots of a scalar libm call, for each element."""
 BRANCH = 2.1
 """Slots of a conditional load, for each element."""
-DIVISION = 10.0
-"""Slots of a vector division."""
-LOOP = 0.35
-"""Slots that one turn of a loop that is not unrolled costs besides its body."""
-FORWARDING = 20.0
-"""Slots from storing an accumulator to loading it again."""
 AUTO_VECTOR = 1.65
 """How much slower LLVM's own vectorisation is than vectorised statements."""
 NEAR = 4
@@ -58,8 +48,6 @@ CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
 """The share that each doubling beyond that adds: instruction caches, spills, and time in LLVM."""
-JUMP = 5.0
-"""The cost of starting a stream of loads elsewhere, in lines: prefetching, address translation."""
 STREAMS = 32
 """How many streams of loads are prefetched side by side."""
 ABREAST = 6
@@ -70,8 +58,6 @@ PAGE = 4096
 """Bytes of a page."""
 WAYS = 8
 """Lines of one set of a cache."""
-LAUNCH_US = 4.0
-"""Microseconds to start a parallel loop on all threads."""
 LEAST_US = 1e-6
 """The prediction for a program of which the model sees nothing, such as a call of foreign code."""
 OVERLAP = 0.07
@@ -80,8 +66,12 @@ OVERLAP = 0.07
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The hardware as the model sees it. ``l2``, ``l3`` and ``dram`` are bandwidths in bytes per nanosecond, ``dram``
-    for all threads together."""
+    """The hardware as the model sees it. The defaults are assumptions, for machines on which nothing was measured.
+
+    ``l2``, ``l3`` and ``dram`` are bandwidths of contiguous loads in bytes per nanosecond, ``dram`` for all threads
+    together, the others for each. A load that starts elsewhere costs as much as that many further lines of its level:
+    ``l2_jump``, ``l3_jump``, ``dram_jump``.
+    """
 
     vector_bits: int
     registers: int
@@ -94,6 +84,27 @@ class Machine:
     dram: float
     l2: float = 100.0
     l3: float = 24.0
+    l2_jump: float = 0.0
+    l3_jump: float = 5.0
+    dram_jump: float = 5.0
+    latency: float = 7.0
+    """Slots from one multiply-add to the next into the same register."""
+    add_latency: float = 7.0
+    """The same of sums, maxima and minima."""
+    window: float = 0.0
+    """Vector multiply-adds among which the processor finds some that need not wait for each other; 0: only the next."""
+    store: float = 1.8
+    """Slots of a vector store."""
+    broadcast: float = 0.85
+    """Slots of loading one element into all lanes."""
+    division: float = 10.0
+    """Slots of a vector division."""
+    loop: float = 0.35
+    """Slots that one turn of a loop that is not unrolled costs besides its body."""
+    forwarding: float = 20.0
+    """Slots from storing an accumulator to loading it again."""
+    launch_us: float = 4.0
+    """Microseconds to start a parallel loop on all threads."""
 
     @property
     def slot_ns(self) -> float:
@@ -127,7 +138,7 @@ def cost(nest: Nest, machine: Machine) -> Cost:
     compute = _compute_slots(nest, machine) * machine.slot_ns / threads
     caches, dram = _memory_ns(nest, machine)
     memory = max(caches / threads, dram)
-    launches = LAUNCH_US if nest.parallel > 1 and nest.times == 1 else 0.0
+    launches = machine.launch_us if nest.parallel > 1 and nest.times == 1 else 0.0
     return Cost(compute * nest.times / 1000.0, memory * nest.times / 1000.0, launches)
 
 
@@ -143,26 +154,36 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     """Slots of one execution of the nest on one thread."""
     shape = _shape(nest, machine)
     work = nest.work
-    vector_work = work.fused + work.simple + DIVISION * work.divisions
+    vector_work = work.fused + work.simple + machine.division * work.divisions
     vector_work += BRANCH * work.branches if shape.found else 0.0
     scalar_work = CALL * work.calls + (0.0 if shape.found else BRANCH * work.branches)
     arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)
     arithmetic += sum(_preparing(access, nest.block.write, shape) for access in nest.block.reads)
-    loads = sum(_transfers(access, shape) for access in nest.block.reads)
-    accumulators = _transfers(nest.block.write, shape)
+    loads = sum(_transfers(access, shape, machine.broadcast) for access in nest.block.reads)
+    accumulators = _transfers(nest.block.write, shape, machine.broadcast)
     reduces = any(iter_.reduce for iter_ in nest.block.iters)
     spilled = max(0.0, accumulators + SPARE - machine.registers) if shape.run > 1 else 0.0
     loads += (accumulators / shape.run if reduces else 0.0) + SPILL * spilled
-    stores = STORE * accumulators / shape.run + SPILL * spilled
+    stores = machine.store * accumulators / shape.run + SPILL * spilled
     latency = 0.0
     if shape.chained and shape.unrolled_run < math.prod(loop.extent for loop in nest.loops if loop.reduce):
-        latency = (LATENCY if shape.run > 1 else 0.0) + FORWARDING / (shape.run * shape.looped)
-    turns = LOOP / shape.unrolled_run
+        waits = _waits(shape, arithmetic, work.fused > 0, machine) if shape.run > 1 else 0.0
+        latency = waits + machine.forwarding / (shape.run * shape.looped)
+    turns = machine.loop / shape.unrolled_run
     points = math.prod(loop.extent for loop in nest.loops)
     steps = points / (shape.tile_points * shape.vector)
     instructions = shape.tile_points * shape.vectors * shape.unrolled_run
     bulk = CODE_GROWTH * max(0.0, math.log2(instructions / CODE_FREE))
     return steps * (max(arithmetic, loads, stores, latency) + turns) * (1.0 + bulk)
+
+
+def _waits(shape: _Shape, arithmetic: float, fused: bool, machine: Machine) -> float:
+    """Slots from one step to the next that adds to the same accumulators.
+
+    A run that is short beside the processor's window overlaps with the runs after it, which add to other accumulators.
+    """
+    latency = machine.latency if fused else machine.add_latency
+    return latency / max(1.0, machine.window / (shape.run * max(1.0, arithmetic)))
 
 
 def vector_quality(elements: int, lanes: int) -> float:
@@ -260,7 +281,7 @@ def _next_is_reduction(body: Sequence[Loop], tile: int) -> bool:
     return False
 
 
-def _transfers(access: MemoryAccess, shape: _Shape) -> float:
+def _transfers(access: MemoryAccess, shape: _Shape, broadcast: float) -> float:
     """Loads (or stores) of one access in one step: vectors, broadcasts, or single elements of a gather."""
     count = 1.0
     for loop in shape.tile:
@@ -270,7 +291,7 @@ def _transfers(access: MemoryAccess, shape: _Shape) -> float:
         return count
     step = stride(access, shape.vector_loop)
     if step == 0:
-        return count * BROADCAST
+        return count * broadcast
     if shape.found:
         return count * step * shape.vectors
     return count * (shape.vectors if step == 1 else GATHER * shape.vector)
@@ -322,12 +343,12 @@ def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
     loops = nest.loops
     depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
     memory = _Memory(nest, depths, [_lines(access, nest, depths) for access in (*nest.block.reads, nest.block.write)])
-    l1 = memory.misses(machine.l1_bytes, 0.0, LATE)
-    l2 = memory.misses(machine.l2_bytes, JUMP)
+    l1 = memory.misses(machine.l1_bytes, machine.l2_jump, LATE)
+    l2 = memory.misses(machine.l2_bytes, machine.l3_jump)
     caches = l1 / machine.l2 + l2 / machine.l3
     if memory.total(len(depths) - 1) * LINE <= machine.l3_bytes:
         return caches, 0.0  # repeated runs find their data in L3
-    return caches, memory.misses(machine.l3_bytes, JUMP) / machine.dram
+    return caches, memory.misses(machine.l3_bytes, machine.dram_jump) / machine.dram
 
 
 @dataclass(frozen=True, slots=True)

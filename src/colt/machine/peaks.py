@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from colt.machine.rates import Rates
+
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
@@ -26,10 +28,12 @@ class Peaks:
     """Other programs took processor time meanwhile, so that the true peaks may be higher."""
     fma_pattern: str = "FMA loop"
     """What reached ``fma_gflops_all_threads``."""
+    rates: Rates | None = None
+    """What instructions and caches take; ``None`` until measured."""
 
     @property
     def measured(self) -> bool:
-        """Whether all three figures are known."""
+        """Whether all three peaks are known."""
         return None not in (self.fma_gflops_1_thread, self.fma_gflops_all_threads, self.bandwidth_gbs)
 
     def at_least(self, seen: Peaks) -> Peaks:
@@ -46,7 +50,7 @@ class Peaks:
 
     @classmethod
     def from_record(cls, record: object) -> Peaks:
-        """Measured peaks from JSON. Without ``fma_pattern`` the FMA loop reached them.
+        """Measured peaks from JSON. Without ``fma_pattern`` the FMA loop reached them; ``rates`` may be missing.
 
         Raises
         ------
@@ -54,9 +58,11 @@ class Peaks:
             A field is missing, unknown, or not plausible.
         """
         names = {item.name for item in fields(cls)}
-        if not isinstance(record, dict) or set(record) | {"fma_pattern"} != names:
+        if not isinstance(record, dict) or set(record) | _LATER != names:
             raise ValueError(f"peaks are not an object with the fields {', '.join(sorted(names))}")
-        values: dict[str, Any] = {"fma_pattern": cls().fma_pattern, **record}
+        values: dict[str, Any] = {"fma_pattern": cls().fma_pattern, "rates": None, **record}
+        if values["rates"] is not None:
+            values["rates"] = Rates.from_record(values["rates"])
         for name in ("fma_gflops_1_thread", "fma_gflops_all_threads", "bandwidth_gbs"):
             value = values[name]
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -70,3 +76,7 @@ class Peaks:
         if not isinstance(values["disturbed"], bool):
             raise ValueError(f"disturbed is {values['disturbed']!r}, not true or false")
         return cls(**values)
+
+
+_LATER = {"fma_pattern", "rates"}
+"""Fields that files of earlier versions do not have."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from colt.machine import Cache, Hardware
+from colt.machine import Cache, Hardware, Rates
 
 
 def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
@@ -24,11 +24,28 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
             _figure(peaks.fma_gflops_all_threads, f"GFLOPS ({peaks.fma_pattern})"),
         ),
         ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),
+        *(_rate_rows(peaks.rates) if peaks.rates else ()),
         ("measured", _when(peaks.measured_at)),
     ]
     if hardware.assumed:
         rows.append(("assumed, not known", ", ".join(hardware.assumed)))
     return rows
+
+
+def _rate_rows(rates: Rates) -> list[tuple[str, str]]:
+    """A line is the time in which 64 contiguous bytes arrive."""
+    return [
+        ("L2 bandwidth, a thread", f"{rates.l2_gbs:.0f} GB/s; {rates.l2_jump:.1f} lines lost by going on elsewhere"),
+        (
+            "L3 bandwidth, a thread",
+            f"{rates.l3_gbs:.0f} GB/s; {rates.l3_jump:.1f} lines, from memory {rates.dram_jump:.1f}",
+        ),
+        ("FMA waits for an FMA", f"{rates.latency:.1f} FMAs long, a sum for a sum {rates.add_latency:.1f}"),
+        ("FMAs looked ahead", f"{rates.window:.0f}"),
+        ("store, broadcast, division", f"{rates.store:.1f}, {rates.broadcast:.1f}, {rates.division:.1f} FMAs long"),
+        ("turn of a loop", f"{rates.loop:.1f} FMAs long"),
+        ("start of a parallel loop", f"{rates.launch_us:.1f} us"),
+    ]
 
 
 def _cache(cache: Cache | None) -> str:

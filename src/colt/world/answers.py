@@ -8,13 +8,14 @@ when it is read again, so the types say all that an answer may hold. Latencies a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from msgspec import Meta
 
-from colt.machine import Hardware
+from colt.machine import Hardware, Rates
 from colt.measure.base import Fate
 from colt.options import TuneOptions
 from colt.proposers.language.calls import Call, Charge
@@ -55,6 +56,8 @@ class Looked(Answer, frozen=True, kw_only=True, tag="hardware"):
         figures = [peaks.fma_gflops_1_thread, peaks.fma_gflops_all_threads, peaks.bandwidth_gbs]
         if not all(0 < number < _MOST for number in [*numbers, *(f for f in figures if f is not None)]):
             raise ValueError("cores, vectors, caches and peaks are described by numbers above 0")
+        if peaks.rates is not None:
+            Rates.from_record(asdict(peaks.rates))
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

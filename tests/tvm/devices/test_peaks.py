@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.machine import Peaks, detect, load_peaks
-from colt.tvm.devices import peak_kernels, peaks
+from colt.machine import Peaks, Rates, detect, load_peaks, save_peaks
+from colt.tvm.devices import peak_kernels, peaks, rate_kernels
 from colt.tvm.devices.host import available_cores
 
 PEAKS = Peaks(100.0, 190.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 ANSWER = json.dumps(asdict(PEAKS))
+RATES = Rates(8.0, 4.0, 200.0, 2.0, 1.0, 5.0, 0.1, 250.0, 100.0, 5.0, 4.0, 2.0, 1.0)
+MEASURED = replace(PEAKS, rates=RATES)
+RATES_ANSWER = {"rates": asdict(RATES), "disturbed": False}
 
 
 @pytest.fixture(autouse=True)
@@ -29,15 +32,16 @@ def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Let the measuring process be one that runs the given Python code; counts how often it is started."""
+    """Let the process that measures peaks be one that runs the given Python code, the other one print ``rates``; gives
+    the list of what was measured."""
     started = []
+    real = subprocess.run
 
-    def answer(code: str) -> list[str]:
-        real = subprocess.run
-
+    def answer(code: str, rates: object = RATES_ANSWER) -> list[str]:
         def run(command, **options):
-            started.append(options["env"]["TVM_NUM_THREADS"])
-            return real([sys.executable, "-c", code], **options)
+            started.append(command[-2].rpartition(".")[2] + " " + options["env"]["TVM_NUM_THREADS"])
+            of_peaks = started[-1].startswith("peak")
+            return real([sys.executable, "-c", code if of_peaks else f"print({json.dumps(rates)!r})"], **options)
 
         monkeypatch.setattr(subprocess, "run", run)
         return started
@@ -60,31 +64,70 @@ def test_measured_peaks_are_plausible():
     assert load_peaks(detect(), threads) == (None if measured.disturbed else measured)
 
 
+@pytest.mark.alone
+def test_measured_rates_are_plausible():
+    rates, _ = peaks.measure_rates(available_cores())
+    assert 2 < rates.latency < 40
+    assert 1 < rates.add_latency < 40
+    assert 8 < rates.window < 5000
+    assert all(0.2 < slots < 60 for slots in (rates.store, rates.broadcast, rates.division))
+    assert rates.l3_gbs < rates.l2_gbs
+    assert 0 < rates.launch_us < 1000
+
+
 def test_the_cache_saves_measuring_until_refreshed(answers):
     started = answers(f"print({ANSWER!r})")
-    assert peaks.hardware_with_peaks(2).peaks == PEAKS
-    assert peaks.hardware_with_peaks(2).peaks == PEAKS
-    assert len(started) == 1
+    assert peaks.hardware_with_peaks(2).peaks == MEASURED
+    assert peaks.hardware_with_peaks(2).peaks == MEASURED
+    assert started == ["peak_kernels 2", "rate_kernels 2"]
     peaks.hardware_with_peaks(2, refresh=True)
-    assert started == ["2", "2"]
+    assert started == ["peak_kernels 2", "rate_kernels 2"] * 2
+
+
+def test_only_what_the_cache_lacks_is_measured(answers):
+    save_peaks(detect(), PEAKS)  # as an earlier version left it
+    started = answers("raise SystemExit('known')")
+    assert peaks.hardware_with_peaks(2).peaks == MEASURED
+    assert load_peaks(detect(), 2) == MEASURED
+    assert started == ["rate_kernels 2"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "does not say whether it was disturbed"),
+        ({"rates": asdict(RATES)}, "does not say whether it was disturbed"),
+        ({"rates": {}, "disturbed": False}, "rates are not an object with the fields latency, add_latency"),
+        ({"rates": asdict(RATES) | {"store": -1}, "disturbed": False}, "store is -1, not a number from 0"),
+        ({"rates": asdict(RATES) | {"l3_gbs": 0}, "disturbed": False}, "l3_gbs is 0"),
+        ({"rates": asdict(RATES) | {"loop": True}, "disturbed": False}, "loop is True"),
+    ],
+)
+def test_rates_that_make_no_sense_are_an_error(answers, answer, message):
+    answers(f"print({ANSWER!r})", answer)
+    with pytest.raises(MeasureError, match=message):
+        peaks.hardware_with_peaks(2)
+    assert load_peaks(detect(), 2) is None
 
 
 def test_peaks_measured_again_do_not_fall_and_are_kept(answers):
     started = answers(f"print({ANSWER!r})")
-    before = replace(PEAKS, fma_gflops_all_threads=150.0, bandwidth_gbs=25.0, bandwidth_pattern="triad")
+    before = replace(MEASURED, fma_gflops_all_threads=150.0, bandwidth_gbs=25.0, bandwidth_pattern="triad")
     again = peaks.measured_again(replace(detect(), peaks=before), 2).peaks
-    assert again == replace(PEAKS, bandwidth_gbs=25.0, bandwidth_pattern="triad")
+    assert again == replace(MEASURED, bandwidth_gbs=25.0, bandwidth_pattern="triad")
     assert load_peaks(detect(), 2) == again
     assert len(started) == 1
 
 
 def test_disturbed_peaks_are_used_but_not_kept(answers):
-    disturbed = replace(PEAKS, disturbed=True)
-    started = answers(f"print({json.dumps(asdict(disturbed))!r})")
-    for _ in range(2):
-        with pytest.warns(UserWarning, match="kept the processor busy"):
-            assert peaks.hardware_with_peaks(2).peaks == disturbed
-    assert len(started) == 2
+    disturbed = replace(MEASURED, disturbed=True)
+    for of_peaks, of_rates in ((True, False), (False, True)):
+        answer = json.dumps(asdict(replace(PEAKS, disturbed=of_peaks)))
+        started = answers(f"print({answer!r})", RATES_ANSWER | {"disturbed": of_rates})
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="kept the processor busy"):
+                assert peaks.hardware_with_peaks(2).peaks == disturbed
+    assert len(started) == 8
 
 
 def test_what_tvm_prints_before_the_answer_does_not_matter(answers):
@@ -152,3 +195,31 @@ def test_kernels_compute_what_they_claim():
     start, factor = peak_kernels.filled((3, 4), 3.0), peak_kernels.filled((4,), 1.0)
     peak_kernels.build(peak_kernels.fma_kernel(1, 3, 4, 5), 1)["main"](start, factor, acc)
     np.testing.assert_array_equal(acc, 3.0 * 2**5)
+
+
+def test_rate_kernels_compute_what_they_say():
+    filled = rate_kernels.filled
+    run = rate_kernels.build
+    x, f, out = filled((3, 4), 2.0), filled((5, 4), 0.5), filled((3, 4), 0.0)
+    run(rate_kernels.chain_kernel(5, 4, 3, 2), 1)["main"](x, f, out)
+    expected = 2.0
+    for _ in range(5):
+        expected = expected * 0.5 + 2.0
+    np.testing.assert_allclose(out, expected)
+    total = filled((1, 4), 0.0)
+    run(rate_kernels.sum_kernel(4, 3, 2), 1)["main"](x, total)
+    np.testing.assert_allclose(total, 12.0)
+    stored = filled((16, 4), 0.0)
+    run(rate_kernels.store_kernel(4, 16, 3), 1)["main"](filled((4,), 7.0), stored)
+    np.testing.assert_allclose(stored, 9.0)
+    run(rate_kernels.division_kernel(4, 3, 2), 1)["main"](x, filled((3, 4), 1.0), out)
+    np.testing.assert_allclose(out, 1.0)
+    sums = filled((2, 4), 0.0)
+    run(rate_kernels.broadcast_kernel(2, 3, 4, 2), 1)["main"](filled((3, 2), 2.0), filled((4,), 3.0), sums)
+    np.testing.assert_allclose(sums, 36.0)
+    tile = filled((2, 2, 4), 0.0)
+    run(rate_kernels.tile_kernel(2, 16, 4, 8, 2), 1)["main"](filled((16, 2), 2.0), filled((16, 2, 4), 3.0), tile)
+    np.testing.assert_allclose(tile, 96.0)
+    walked = filled((2, 2, 4), 0.0)
+    run(rate_kernels.walk_kernel(2, 3, 5, 2, 4, 2), 2)["main"](filled((2, 3, 5, 2, 4)), walked)
+    np.testing.assert_allclose(walked, 30.0)

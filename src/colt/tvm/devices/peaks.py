@@ -1,7 +1,7 @@
-"""The FMA peak and the memory bandwidth of this machine, measured with TVM kernels in a separate process.
+"""The peaks and the rates of this machine, measured with TVM kernels in separate processes.
 
-The process (:mod:`colt.tvm.devices.peak_kernels`) is new each time, since TVM's number of threads is fixed once it has
-run a parallel kernel. This module does not import TVM.
+The processes (:mod:`colt.tvm.devices.peak_kernels` and :mod:`colt.tvm.devices.rate_kernels`) are new each time, since
+TVM's number of threads is fixed once it has run a parallel kernel. This module does not import TVM.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ import warnings
 from dataclasses import replace
 
 from colt.errors import InputError, MeasureError
-from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
+from colt.machine import Hardware, Peaks, Rates, detect, load_peaks, save_peaks
 
 _TIMEOUT_S = 90.0  # it takes 5 s on an idle machine, 17 s on one where two others compete for each core
 
 
 def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
-    """This machine with its peaks for ``threads`` threads, from the cache or measured now and cached.
+    """This machine with its peaks and rates for ``threads`` threads, from the cache; what is missing there is measured
+    now, and cached.
 
     ``refresh`` measures in any case. Peaks measured while other programs kept the processor busy come with a warning
     and are not cached. Raises as :func:`measure_peaks`.
     """
     hardware = detect()
-    peaks = None if refresh else load_peaks(hardware, threads)
-    if peaks is None:
-        peaks = measure_peaks(threads)
-        if peaks.disturbed:
-            warnings.warn("other programs kept the processor busy: the measured peaks may be too low", stacklevel=2)
-        else:
-            save_peaks(hardware, peaks)
+    known = None if refresh else load_peaks(hardware, threads)
+    peaks = known or measure_peaks(threads)
+    if peaks.rates is None:
+        rates, disturbed = measure_rates(threads)
+        peaks = replace(peaks, rates=rates, disturbed=peaks.disturbed or disturbed)
+    if peaks.disturbed:
+        warnings.warn("other programs kept the processor busy: the measured peaks may be too low", stacklevel=2)
+    elif peaks != known:
+        save_peaks(hardware, peaks)
     return replace(hardware, peaks=peaks)
 
 
@@ -43,7 +46,7 @@ def measured_again(hardware: Hardware, threads: int) -> Hardware:
     """
     measured = measure_peaks(threads)
     disturbed = measured.disturbed and hardware.peaks.disturbed
-    peaks = replace(measured.at_least(hardware.peaks), disturbed=disturbed)
+    peaks = replace(measured.at_least(hardware.peaks), disturbed=disturbed, rates=hardware.peaks.rates)
     if not disturbed:
         save_peaks(hardware, peaks)
     return replace(hardware, peaks=peaks)
@@ -59,9 +62,33 @@ def measure_peaks(threads: int) -> Peaks:
     MeasureError
         The process died, took too long, or did not answer with peaks.
     """
+    answer = _answer("peak_kernels", threads, "the peaks")
+    try:
+        peaks = Peaks.from_record(answer)
+    except ValueError as error:
+        raise MeasureError(f"measuring the peaks gave no result: {error}") from error
+    if peaks.threads != threads:
+        raise MeasureError(f"the peaks were measured with {peaks.threads} threads instead of {threads}")
+    return peaks
+
+
+def measure_rates(threads: int) -> tuple[Rates, bool]:
+    """Measure now; also whether other programs took processor time meanwhile. This takes some seconds. Raises as
+    :func:`measure_peaks`."""
+    answer = _answer("rate_kernels", threads, "the rates")
+    try:
+        if not isinstance(answer, dict) or not isinstance(answer.get("disturbed"), bool):
+            raise ValueError("it does not say whether it was disturbed")
+        return Rates.from_record(answer.get("rates")), answer["disturbed"]
+    except ValueError as error:
+        raise MeasureError(f"measuring the rates gave no result: {error}") from error
+
+
+def _answer(module: str, threads: int, what: str) -> object:
+    """What a measuring process prints, as JSON."""
     if threads < 1:
         raise InputError(f"threads is {threads}; it takes an integer of at least 1")
-    command = [sys.executable, "-P", "-m", "colt.tvm.devices.peak_kernels", str(threads)]
+    command = [sys.executable, "-P", "-m", f"colt.tvm.devices.{module}", str(threads)]
     try:
         done = subprocess.run(
             command,
@@ -73,16 +100,14 @@ def measure_peaks(threads: int) -> Peaks:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise MeasureError(f"the peaks of this machine could not be measured: {error}") from error
+        raise MeasureError(f"{what} of this machine could not be measured: {error}") from error
     if done.returncode != 0:
-        raise MeasureError(f"measuring the peaks ended with status {done.returncode}: {_last_line(done.stderr)}")
+        raise MeasureError(f"measuring {what} ended with status {done.returncode}: {_last_line(done.stderr)}")
     try:
-        peaks = Peaks.from_record(json.loads(_last_line(done.stdout)))
+        answer: object = json.loads(_last_line(done.stdout))
     except ValueError as error:
-        raise MeasureError(f"measuring the peaks gave no result: {error}") from error
-    if peaks.threads != threads:
-        raise MeasureError(f"the peaks were measured with {peaks.threads} threads instead of {threads}")
-    return peaks
+        raise MeasureError(f"measuring {what} gave no result: {error}") from error
+    return answer
 
 
 def _last_line(text: str) -> str:
