@@ -61,6 +61,33 @@ def matmul(m: int, n: int, k: int, left: str, right: str, layout: str = "NN", *,
     return module_of_tensors([a, b, te.compute((m, n), product, name="C")])
 
 
+def linear_with_zero_points(m: int, n: int, k: int, kind: str) -> Any:
+    """A product of bytes less zero points, scaled in a block ``Y``. ``kind`` says where the zero points come from."""
+    x = te.placeholder((m, k), dtype="uint8", name="X")
+    w = te.placeholder((n, k), dtype="int8", name="W")
+    zeros = te.placeholder((n,), dtype="int32", name="Z")
+    t = te.reduce_axis((0, k), name="k")
+    left = {"constants": 117, "channels": 3, "left only": 255, "right only": 0}[kind]
+    right = {"constants": lambda j: -5, "channels": lambda j: zeros[j], "right only": lambda j: zeros[j]}.get(kind)
+
+    def product(i: Any, j: Any) -> Any:
+        one = x[i, t].astype("int32")
+        other = w[j, t].astype("int32")
+        one = one - left if left else one
+        return te.sum(one * (other - right(j) if right else other), axis=t)
+
+    p = te.compute((m, n), product, name="P")
+    return module_of_tensors([x, w, zeros, te.compute((m, n), lambda i, j: p[i, j] * 3, name="Y")])
+
+
+def with_zero_points(x: NDArray[Any], w: NDArray[Any], zeros: NDArray[Any], kind: str) -> NDArray[np.int32]:
+    """The same in 64 bits."""
+    left = {"constants": 117, "channels": 3, "left only": 255, "right only": 0}[kind]
+    right = zeros if kind in ("channels", "right only") else np.full_like(zeros, -5 if kind == "constants" else 0)
+    product = (x.astype(np.int64) - left) @ (w.astype(np.int64) - right[:, None]).T
+    return (3 * product).astype(np.int32)
+
+
 def operands(m: int, n: int, k: int, left: str, right: str, layout: str = "NN") -> tuple[NDArray[Any], NDArray[Any]]:
     """Operands for :func:`matmul`, the types' extremes among them."""
     rng = np.random.default_rng(m + n + k)

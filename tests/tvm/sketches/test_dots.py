@@ -6,6 +6,7 @@ import random
 from functools import cache
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tvm
@@ -136,3 +137,45 @@ def test_only_products_of_widened_loads_are_dots() -> None:
 
 def test_a_single_row_does_not_pay_for_packing() -> None:
     assert len(dots_of(matmul(1, 256, 256, "uint8", "int8")).plans) == 0
+
+
+# ---- bfloat16 ----
+
+
+def bf16(m: int, n: int, k: int, layout: str = "NN") -> Any:
+    return matmul(m, n, k, "bfloat16", "bfloat16", layout)
+
+
+def test_bfloat16_is_summed_in_float32_two_terms_an_instruction() -> None:
+    if not runs_here("avx512bf16"):
+        pytest.skip("this machine has no avx512bf16")
+    target = Target(target_with("avx512bf16"))
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(ml_dtypes.bfloat16) for shape in ((13, 66), (66, 48)))
+    space = dots_of(bf16(13, 48, 66), target)
+    for schedule in schedules(space, 3):
+        result = run(space, schedule, target, a, b, shape=(13, 48), dtype=np.float32)
+        np.testing.assert_allclose(result, a.astype(np.float64) @ b.astype(np.float64), rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_in_the_code_of_a_processor_that_has_it() -> None:
+    target = Target(target_with("avx512bf16"))
+    space = dots_of(bf16(16, 32, 64), target)
+    library = tvm.tirx.build(space.module(schedules(space, 1)[0]), target=target)
+    assert "vdpbf16ps" in library.inspect_source("asm")
+
+
+@pytest.mark.parametrize(("n", "k", "layout"), [(47, 66, "NN"), (48, 65, "NN"), (48, 66, "NT"), (48, 66, "TN")])
+def test_bfloat16_is_no_dot_where_it_would_be_copied(n: int, k: int, layout: str) -> None:
+    """TVM makes every buffer of bfloat16 between blocks one of float32: the instruction would read garbage."""
+    assert len(dots_of(bf16(16, n, k, layout), Target(target_with("avx512bf16"))).plans) == 0
+
+
+def test_what_a_block_computes_in_bfloat16_is_no_operand_of_a_dot() -> None:
+    a, b = (te.placeholder((32, 32), dtype="bfloat16", name=name) for name in "AB")
+    k = te.reduce_axis((0, 32), name="k")
+    twice = te.compute((32, 32), lambda i, j: a[i, j] + a[j, i], name="D")
+    body = lambda i, j: te.sum(twice[i, k].astype("float32") * b[k, j].astype("float32"), axis=k)  # noqa: E731
+    mod = module_of_tensors([a, b, te.compute((32, 32), body, name="C")])
+    designs, _ = derive(mod, Target(target_with("avx512bf16")))
+    assert not [one for one in designs if one.variant == "dot"]

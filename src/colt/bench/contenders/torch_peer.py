@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from colt.bench.config import Peer
 from colt.bench.contenders.contender import Array, Contender, Maker, NotApplicable
 from colt.bench.contenders.messages import Settings
+from colt.tvm.programs.workloads.quantised_linear import SCALE, ZERO
 
 Tensor = Any
 Function = Callable[..., Tensor]
@@ -47,6 +48,28 @@ def experts(x: Tensor, wr: Tensor, wg: Tensor, wu: Tensor, wd: Tensor) -> Tensor
     prob = torch.softmax(x @ wr, dim=-1)
     act = F.silu(x @ wg) * (x @ wu) * prob.T[:, :, None]
     return torch.bmm(act, wd).sum(dim=0)
+
+
+# ---- low-precision ----
+
+
+def quantised_linear(x: Tensor, w: Tensor, scales: Tensor) -> Tensor:
+    """oneDNN's layer, as PyTorch's quantiser exports it for x86; like a model's, its weights are packed once."""
+    packed, zeros = _packed(w, x.shape[0])
+    shift = (SCALE, ZERO)
+    return torch.ops.onednn.qlinear_pointwise(
+        x, *shift, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+
+
+@cache
+def _packed(w: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    packed = torch.ops.onednn.qlinear_prepack(w, [rows, w.shape[1]])
+    return packed, torch.zeros(w.shape[0], dtype=torch.int32)
+
+
+def bf16_matmul(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b).float()  # PyTorch rounds the product to bfloat16
 
 
 # ---- held-out ----
@@ -102,6 +125,8 @@ EAGER: dict[str, Function] = {
     "flux-attention": attention,
     "flux-conv": conv,
     "llama4-scout-mlp": mlp,
+    "quantised-linear": quantised_linear,
+    "bf16-matmul": bf16_matmul,
     "matmul-nt": matmul_nt,
     "matmul-tn": matmul_tn,
     "matmul-prime": matmul,
@@ -123,9 +148,15 @@ FUSED: dict[str, Function] = {"llama3-attention": fused_attention, "flux-attenti
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
     """The makers of PyTorch's contenders for the workload."""
     torch.set_num_threads(settings.threads)
-    tensors = [torch.from_numpy(array) for array in inputs]
+    tensors = [_tensor(array) for array in inputs]
     for member in settings.members:
         yield member.name, partial(_make, Peer(member.name), settings.workload, tensors)
+
+
+def _tensor(array: Array) -> Tensor:
+    if array.dtype.name == "bfloat16":  # PyTorch does not know NumPy's
+        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 def _make(peer: Peer, workload: str, tensors: Sequence[Tensor]) -> Contender:

@@ -27,7 +27,7 @@ _FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
 _VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
 _SAME = {"int8": "llvm.x86.avx2.vpdpbssd.256", "uint8": "llvm.x86.avx2.vpdpbuud.256"}
 _MADD = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}
-_PACKED = ((4, 8), (2, 8), (2, 16))
+_PACKED = ((4, 8), (2, 8))
 """The groups of the rows, and the bits of their elements."""
 
 
@@ -39,13 +39,9 @@ def register() -> None:
             TensorIntrin.register(row.intrinsic(swapped), _meaning(row, swapped), _code(row, swapped), override=True)
     for group, bits in _PACKED:
         for lanes in (16, 8):
-            for dtype in _types(bits):
+            for dtype in ("uint8", "int8"):
                 name = packing_name(dtype, group, lanes)
                 TensorIntrin.register(name, *_packing(dtype, bits, group, lanes), override=True)
-
-
-def _types(bits: int) -> tuple[str, ...]:
-    return ("uint8", "int8") if bits == 8 else ("uint16", "int16")
 
 
 # ---- dots ----
@@ -53,10 +49,11 @@ def _types(bits: int) -> tuple[str, ...]:
 
 def _operands(row: Dot) -> tuple[Any, Any, Any]:
     """Buffers of a step: the sums, the left operand's terms, the right operand's vectors of groups."""
+    right = _buffer if row.packed else _rows
     return (
         _buffer("C", (row.lanes,), row.result),
         _buffer("A", (row.terms,), row.left),
-        _buffer("B", (row.fold, row.lanes, row.group), row.right),
+        right("B", row.right_shape, row.right),
     )
 
 
@@ -69,7 +66,8 @@ def _meaning(row: Dot, swapped: bool) -> PrimFunc:
         group, place = tirx.floordiv(term, row.group), tirx.floormod(term, row.group)
         if row.fold == 1:
             group, place = tirx.const(0, "int32"), term
-        other = tirx.Cast(row.result, tirx.BufferLoad(right, [group, lane, place]))
+        index = [group, lane, place] if row.packed else [term, lane]
+        other = tirx.Cast(row.result, tirx.BufferLoad(right, index))
         product = tirx.Mul(other, one) if swapped else tirx.Mul(one, other)
         return BufferStore(sums, tirx.Add(tirx.BufferLoad(sums, [lane]), product), [lane])
 
@@ -83,7 +81,7 @@ def _code(row: Dot, swapped: bool) -> PrimFunc:
     correction: Any = None
     for step in range(row.fold):
         group = left.vload([step * row.group], f"{row.left}x{row.group}")
-        vector = right.vload([step, 0, 0], f"{row.right}x{row.lanes * row.group}")
+        vector = _vector(row, right, step)
         total = _CODE[row.method](row, total, group, vector)
         if row.corrected:
             correction = _excess(row, correction, vector)
@@ -98,6 +96,13 @@ def _step(row: Dot, swapped: bool, body: Any, operands: tuple[Any, Any, Any]) ->
     sums, left, right = operands
     factors = (right, left) if swapped else (left, right)
     return _function((*factors, sums), (sums, *factors), body)
+
+
+def _vector(row: Dot, right: Any, step: int) -> Any:
+    """The right operand's groups for all lanes."""
+    if row.packed:
+        return right.vload([step, 0, 0], f"{row.right}x{row.lanes * row.group}")
+    return _interleaved(right, row.right, 16, row.group, row.lanes)
 
 
 def _vnni(row: Dot, total: Any, group: Any, vector: Any) -> Any:
@@ -142,7 +147,9 @@ def _madd(row: Dot, total: Any, group: Any, vector: Any) -> Any:
 
 def _bf16(row: Dot, total: Any, group: Any, vector: Any) -> Any:
     one = tirx.Broadcast(tirx.reinterpret("int32", group), row.lanes)
-    return tirx.call_extern(f"float32x{row.lanes}", BF16_DOT, total, one, _as(f"int32x{row.lanes}", vector))
+    return tirx.call_extern(
+        f"float32x{row.lanes}", BF16_DOT, total, one, tirx.reinterpret(f"int32x{row.lanes}", vector)
+    )
 
 
 _CODE: dict[Method, Callable[[Dot, Any, Any, Any], Any]] = {
@@ -160,9 +167,7 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
     """Meaning and code of interleaving ``group`` rows: each is widened and shifted to its place."""
 
     def buffers() -> tuple[Any, Any]:
-        stride = tvm.ir.Var("s0", "int32")
-        source = decl_buffer((group, lanes), dtype, "B", strides=[stride, 1], offset_factor=1)
-        return _buffer("P", (lanes, group), dtype), source
+        return _buffer("P", (lanes, group), dtype), _rows("B", (group, lanes), dtype)
 
     packed, source = buffers()
 
@@ -171,6 +176,13 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
 
     meaning = _function((source, packed), (source,), _loops((group, lanes), (_SPATIAL, _SPATIAL), body))
     packed, source = buffers()
+    words = _interleaved(source, dtype, bits, group, lanes)
+    store = packed.vstore([0, 0], _as(f"{dtype}x{lanes * group}", words))
+    return meaning, _function((source, packed), (source,), store)
+
+
+def _interleaved(source: Any, dtype: str, bits: int, group: int, lanes: int) -> Any:
+    """Rows of a group as one vector with a group for each lane."""
     words: Any = None
     wide = f"uint{bits * group}"
     for row in range(group):
@@ -179,8 +191,7 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
         if row:
             word = tirx.shift_left(word, tirx.Broadcast(tirx.const(row * bits, wide), lanes))
         words = word if words is None else tirx.bitwise_or(words, word)
-    store = packed.vstore([0, 0], _as(f"{dtype}x{lanes * group}", words))
-    return meaning, _function((source, packed), (source,), store)
+    return words
 
 
 # ---- TensorIR by hand: parsing source text would take 20 times as long ----
@@ -188,6 +199,11 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
 
 def _buffer(name: str, shape: Sequence[int], dtype: str) -> Any:
     return decl_buffer(shape, dtype, name, offset_factor=1)
+
+
+def _rows(name: str, shape: Sequence[int], dtype: str) -> Any:
+    """Contiguous rows, anywhere in a matrix."""
+    return decl_buffer(shape, dtype, name, strides=[tvm.ir.Var("s0", "int32"), 1], offset_factor=1)
 
 
 def _as(dtype: str, value: Any) -> Any:

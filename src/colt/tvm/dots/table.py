@@ -61,6 +61,17 @@ class Dot:
         return self.group * self.fold
 
     @property
+    def packed(self) -> bool:
+        """Whether the right operand is packed beforehand. Otherwise rows of a group are interleaved in registers: TVM
+        keeps no buffers of bfloat16 between blocks, it makes them float32."""
+        return self.method is not Method.BF16
+
+    @property
+    def right_shape(self) -> tuple[int, ...]:
+        """The extents of a step's right operand."""
+        return (self.fold, self.lanes, self.group) if self.packed else (self.group, self.lanes)
+
+    @property
     def corrected(self) -> bool:
         """Whether signs are flipped and the sum corrected."""
         return self.method is Method.VNNI and self.left == self.right

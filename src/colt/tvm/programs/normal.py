@@ -1,7 +1,8 @@
 """Programs in the form that sketches are made for.
 
 A program of the user's may be written in ways that no schedule rule can take: two blocks or buffers of one name, loops
-over nothing, a sum added to what its result held before, blocks without axes, rows of a prefix sum. The same
+over nothing, a sum added to what its result held before, blocks without axes, rows of a prefix sum, zero
+points inside a product of bytes. The same
 computation is written here in a way that they can. A program that needs none of this comes back as it is, so its
 sketches, its knobs and its recorded runs stay.
 """
@@ -18,6 +19,7 @@ from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.rows import rows_apart
 from colt.tvm.programs.versions import versions_apart
+from colt.tvm.programs.zero_points import zero_points_apart
 
 _STEPS: tuple[Callable[[PrimFunc], PrimFunc], ...] = (
     without_nothing,
@@ -25,6 +27,7 @@ _STEPS: tuple[Callable[[PrimFunc], PrimFunc], ...] = (
     sums_apart,
     versions_apart,
     rows_apart,
+    zero_points_apart,
     named_apart,
 )
 

@@ -142,9 +142,14 @@ def _workload_program(name: str, size: str | None) -> Program:
     except InputError as error:
         raise InputError(f"{error}; {_OWN}") from None
     size = size or _DEFAULT_SIZE
+    written = workload.build(size)
+    func = written["main"]
+    normal = normal_form(func)
+    changed = normal is not func
     return Program(
         name=workload.name,
-        module=workload.build(size),
+        module=module_of_function(normal) if changed else written,
+        given=written if changed else None,
         arguments=workload.arguments(size),
         flops=workload.flops(size),
         min_bytes=workload.min_bytes(size),

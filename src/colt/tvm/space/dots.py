@@ -20,6 +20,8 @@ TENSORIZED = "_o"
 """What TVM adds to the names of a block, and of its iters, that it replaces."""
 _FLIP, _WIDEN = 1.0, 1.0
 """Slots of flipping the signs of a group that is broadcast, and of widening a vector."""
+_INTERLEAVE = 3.0
+"""Slots of joining two rows into one vector."""
 _SUBTRACT = 0.5
 """Slots of subtracting a vector."""
 
@@ -88,11 +90,11 @@ def _packing(stmt: Any, found: Block) -> Block:
 
 def _dot_of(reads: Sequence[Any], right: Any) -> Dot | None:
     """The row whose right operand this region is."""
-    shape = [int(one.extent) for one in right.region][-3:]
+    shape = tuple(int(one.extent) for one in right.region)
     for other in reads:
         types = str(other.source.ty.dtype), str(right.source.ty.dtype)
         for row in TABLE:
-            known = (row.left, row.right) == types and [row.fold, row.lanes, row.group] == shape
+            known = (row.left, row.right) == types and row.right_shape == shape[-len(row.right_shape) :]
             if known and other is not right and int(other.region[-1].extent) == row.terms:
                 return row
     return None
@@ -107,6 +109,9 @@ def _left(stmt: Any, region: Any, dot: Dot, fold: int) -> MemoryAccess:
 
 def _right(stmt: Any, region: Any, dot: Dot, lanes: int, fold: int) -> MemoryAccess:
     """The packed operand, in groups. Flipped signs take one more instruction for each vector."""
+    if not dot.packed:
+        *index, rows, columns = _index(stmt, region)
+        return _access(region, (*index, rows, (*columns, (lanes, 1.0))), _bytes(region), _INTERLEAVE)
     *index, groups, _, _ = _index(stmt, region)
     slots = _WIDEN if dot.method is Method.MADD else dot.slots if dot.corrected else 0.0
     found = _access(region, (*index, (*groups, (fold, 1.0)), ((lanes, 1.0),)), dot.group * _bytes(region), slots)

@@ -9,7 +9,7 @@ from colt.errors import InputError
 from colt.tvm.programs.workloads.base import Workload
 from colt.util.text import nearest
 
-Group = Literal["main", "held-out"]
+Group = Literal["main", "low-precision", "held-out"]
 
 # A name is also the file's, with underscores; files are imported when asked for, since that imports TVM.
 _NAMES: dict[Group, tuple[str, ...]] = {
@@ -22,6 +22,7 @@ _NAMES: dict[Group, tuple[str, ...]] = {
         "flux-conv",
         "llama4-scout-mlp",
     ),
+    "low-precision": ("quantised-linear", "bf16-matmul"),
     "held-out": (
         "matmul-nt",
         "matmul-tn",
@@ -37,10 +38,15 @@ _NAMES: dict[Group, tuple[str, ...]] = {
         "matmul-int8",
     ),
 }
-_PACKAGES: dict[Group, str] = {"main": __package__, "held-out": f"{__package__}.held_out"}
+_PACKAGES: dict[Group, str] = {
+    "main": __package__,
+    "low-precision": __package__,
+    "held-out": f"{__package__}.held_out",
+}
 
 GROUPS: dict[Group, str] = {
     "main": "layers that stand in for model serving, and a matrix product",
+    "low-precision": "layers in fewer bits, as they are served",
     "held-out": "programs of other kinds, which COLT was not made for",
 }
 """The groups of workloads, and what they hold."""

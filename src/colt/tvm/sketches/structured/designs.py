@@ -119,8 +119,12 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
 
 def _shapes_with_dots(target: Any, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
     """The shapes with contractions by dot instructions of the target; ``None`` if there are none."""
-    found = {block.name: shape_with_dot(block, partial(find, target)) for block in flow.blocks}
-    dots = {name: shape for name, shape in found.items() if shape is not None}
+    found = [shape_with_dot(block, partial(find, target)) for block in flow.blocks]
+    dots = {
+        block.name: shape
+        for number, (block, shape) in enumerate(zip(flow.blocks, found, strict=True))
+        if shape is not None and shape.dot is not None and (shape.dot.instruction.packed or not flow.producers(number))
+    }
     return _shapes(flow, bits) | dots if dots else None
 
 

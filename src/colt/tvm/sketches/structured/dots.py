@@ -6,7 +6,7 @@ contiguous along the sum. Extents are padded to whole vectors and whole steps. S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from tvm import tirx
 
 from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.dots import Dot
+from colt.tvm.dots.shims import BF16_IR, IMPORT
+from colt.tvm.dots.table import Method
 from colt.tvm.sketches.structured.flow import extents_of, reduced, spatial, step_of
 from colt.tvm.sketches.structured.prepare import Packed, slot_of, with_shapes
 from colt.tvm.sketches.structured.shapes import (
@@ -50,6 +52,9 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
                 continue
             dot = find(*types, block.product.result, block.iters[along].extent)
             padded = None if dot is None else _padded(block, dot, column, along)
+            copied = padded != extents_of(block) or step_of(left, along) != 1 or step_of(right, column) != 1
+            if dot is not None and not dot.packed and copied:
+                continue
             if dot is not None and padded is not None:
                 yield BlockShape(
                     BlockKind.KERNEL,
@@ -91,7 +96,7 @@ def _padded(block: Block, dot: Dot, column: int, along: int) -> tuple[int, ...] 
             return None
     rows = rows_of(block, column)
     if rows is not None and can_be_padded(block, rows):
-        extents[rows] = rounded_rows(extents[rows])
+        extents[rows] = rounded_rows(extents[rows]) if dot.packed else extents[rows]
     return tuple(extents)
 
 
@@ -104,7 +109,7 @@ def pack_for_dots(schedule: Any, shapes: Mapping[str, BlockShape]) -> tuple[list
     done: list[Packed] = []
     copies: dict[str, BlockShape] = {}
     for block, shape in with_shapes(schedule, shapes):
-        if shape.dot is None:
+        if shape.dot is None or not shape.dot.instruction.packed:
             continue
         left, right = _operands(block, shape.dot.swapped)
         if step_of(left, shape.dot.along) != 1:
@@ -164,6 +169,12 @@ class DotStep:
     sums: Any
     lanes: Any
     dot: UsesDot
+
+
+def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
+    """Bring along what the steps under the loop call."""
+    if any(step.dot.instruction.method is Method.BF16 for step in steps):
+        schedule.annotate(loop, IMPORT, BF16_IR)
 
 
 def use_instruction(schedule: Any, step: DotStep) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
-from colt.tvm.sketches.structured.dots import DotStep, use_instruction, use_intrinsic
+from colt.tvm.sketches.structured.dots import DotStep, import_shims, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
@@ -75,6 +75,7 @@ class _Emitter:
             if number != self.group.kernel and number not in self._finishers(self.group.kernel):
                 self._member(number, parallel)
         self.schedule.parallel(parallel)
+        import_shims(self.schedule, parallel, self.steps)
         for step in self.steps:
             use_instruction(self.schedule, step)
 

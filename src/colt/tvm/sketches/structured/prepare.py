@@ -74,10 +74,9 @@ def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
         if shape.kind is not BlockKind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
             continue
         (consumer,) = flow.consumers(number)
-        reductions = [n for n in flow.producers(consumer) if shapes[n].kind is BlockKind.KERNEL]
         if (
             shapes[consumer].kind is BlockKind.POINTWISE
-            and reductions == [number]
+            and flow.producers(consumer) == [number]  # TVM takes nothing along that reads what is made elsewhere
             and _pointwise(flow, number, consumer)
         ):
             found[consumer] = number

@@ -1,0 +1,70 @@
+"""The workloads in few bits compute what their numpy references say, and have sketches with dot instructions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tvm
+from tvm.target import Target
+
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.source import load_program
+from colt.tvm.programs.workloads.matmul import MatmulShape
+from colt.tvm.programs.workloads.quantised_linear import QuantisedLinearShape
+from colt.tvm.sketches import derive
+
+TINY: dict[str, Any] = {
+    "quantised-linear": QuantisedLinearShape(tokens=5, inputs=19, outputs=7),
+    "bf16-matmul": MatmulShape(5, 7, 19),
+}
+
+
+def inputs_of(workload: workloads.Workload[Any], size: Any) -> list[Any]:
+    rng = np.random.default_rng(0)
+    drawn: list[Any] = []
+    for argument in workload.arguments(size)[:-1]:
+        if argument.dtype in ("uint8", "int8"):
+            info = np.iinfo(argument.dtype)
+            drawn.append(rng.integers(info.min, info.max + 1, argument.shape).astype(argument.dtype))
+        else:
+            dtype = ml_dtypes.bfloat16 if argument.dtype == "bfloat16" else argument.dtype
+            drawn.append(rng.standard_normal(argument.shape).astype(dtype))
+    return drawn
+
+
+def test_the_group_holds_them() -> None:
+    assert sorted(workloads.names("low-precision")) == sorted(TINY)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_program_is_its_reference(name: str) -> None:
+    workload = workloads.get(name)
+    inputs = inputs_of(workload, TINY[name])
+    expected = workload.reference(inputs)
+    output = tvm.runtime.tensor(np.zeros(expected.shape, np.float32))
+    library = tvm.tirx.build(workload.build(TINY[name]), target=resolve_target(None, 1))
+    library["main"](*map(tvm.runtime.tensor, inputs), output)
+    np.testing.assert_allclose(output.numpy(), expected, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_it_has_sketches_with_dots(name: str) -> None:
+    designs, messages = derive(load_program(name).module, Target({"kind": "llvm", "mcpu": "znver5", "num-cores": 2}))
+    assert messages == []
+    assert any(design.variant == "dot" for design in designs)
+
+
+def test_zero_points_are_compared_with_the_program_as_it_is_written() -> None:
+    program = load_program("quantised-linear")
+    assert program.given is not None
+    assert [str(block.name_hint) for block in _blocks(program.given)] == ["P", "Y"]
+    assert "P_zero_points" in [str(block.name_hint) for block in _blocks(program.module)]
+
+
+def _blocks(module: Any) -> list[Any]:
+    schedule = tvm.s_tir.Schedule(module)
+    return [schedule.get(block) for block in schedule.get_child_blocks(schedule.get_sblock("root"))]
