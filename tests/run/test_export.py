@@ -63,9 +63,23 @@ def test_the_lines_have_names_of_their_own(receipt: Receipt) -> None:
     lines = loading_lines(Path('a "b".so'), odd).splitlines()
     assert 'load_module("a \\"b\\".so")' in "\n".join(lines)
     passed: list[list[str]] = []
-    made = (f"{line.split(' = ')[0]} = {number}" for number, line in enumerate(lines[4:18]))
-    code = "\n".join([*made, *lines[18:]]).replace(".numpy()", "")
+    lines = lines[next(n for n, line in enumerate(lines) if "np.zeros" in line) :]
+    made = (f"{line.split(' = ')[0]} = {number}" for number, line in enumerate(lines[:14]))
+    code = "\n".join([*made, *lines[14:]]).replace(".numpy()", "")
     exec(code, {"kernel": lambda *given: passed.append(list(given)), "print": lambda value: None})
     assert passed == [list(range(len(NAMES)))]
-    assert "model_layers_0_weight = tvm" in lines[4]
-    assert lines[4].endswith("# inout, model.layers.0.weight")
+    assert "model_layers_0_weight = tvm" in lines[0]
+    assert lines[0].endswith("# inout, model.layers.0.weight")
+
+
+def test_a_processor_without_the_instructions_is_refused_before_loading(receipt: Receipt, tmp_path: Path) -> None:
+    target = {"kind": "llvm", "mcpu": "znver5", "num-cores": 2}
+    lines = loading_lines(Path("kernel.so"), msgspec.structs.replace(receipt, target=target)).splitlines()
+    (loads,) = [number for number, line in enumerate(lines) if "load_module" in line]
+    check = "\n".join(lines[loads - 2 : loads])
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags : fma avx avx2 avx512f avx512bw avx512vl avx_vnni avx512_bf16\n")
+    with pytest.raises(AssertionError, match=r"a processor with \['avx512_vnni'\]"):
+        exec(check.replace("/proc/cpuinfo", str(info)), {})
+    info.write_text(info.read_text() + "avx512_vnni\n")
+    exec(check.replace("/proc/cpuinfo", str(info)), {})

@@ -64,7 +64,21 @@ def _copy(source: Path, target: Path) -> None:
         raise InputError(f"{target} cannot be written: {error.strerror or error}") from None
 
 
-_OWN_NAMES = ("os", "np", "tvm", "ml_dtypes", "kernel", "print")
+def _check(receipt: Receipt) -> list[str]:
+    """Lines that refuse a processor without the instructions that the kernel may use, before it is loaded: it would die
+    of one."""
+    from colt.tvm.devices.host import flags_needed, resolve_target
+
+    needed = flags_needed(resolve_target(receipt.target, receipt.threads)) if receipt.hardware.board is None else ()
+    if not needed:
+        return []
+    return [
+        f'missing = set("{" ".join(needed)}".split()) - set(open("/proc/cpuinfo").read().split())',
+        'assert not missing, f"the kernel needs a processor with {sorted(missing)}"',
+    ]
+
+
+_OWN_NAMES = ("os", "np", "tvm", "ml_dtypes", "kernel", "missing", "open", "set", "sorted", "print")
 """What the printed lines call things of theirs."""
 
 
@@ -86,6 +100,7 @@ def loading_lines(library: Path, receipt: Receipt) -> str:
         "import os",
         f'os.environ.setdefault("TVM_NUM_THREADS", "{receipt.threads}")  # TVM would use half of the cores',
         "import numpy as np, tvm",
+        *_check(receipt),
         f'kernel = tvm.runtime.load_module({json.dumps(str(library), ensure_ascii=False)})["main"]',
     ]
     if any(argument.dtype == "bfloat16" for argument in arguments):

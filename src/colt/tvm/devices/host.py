@@ -166,6 +166,29 @@ def vector_bits(target: Target) -> int:
 _VECTORS = (("avx512f", 512), ("avx", 256))
 
 
+def flags_needed(target: Target) -> tuple[str, ...]:
+    """What Linux calls the vector instructions that code for the target may use; nothing for others than x86."""
+    if architecture_of(target) != "x86_64":
+        return ()
+    return tuple(flag for feature, flag in _FLAGS.items() if codegen.target_has_features(feature, target))
+
+
+_FLAGS = {
+    "avx": "avx",
+    "avx2": "avx2",
+    "fma": "fma",
+    "avxvnni": "avx_vnni",
+    "avxvnniint8": "avx_vnni_int8",
+    "avx512f": "avx512f",
+    "avx512bw": "avx512bw",
+    "avx512vl": "avx512vl",
+    "avx512vnni": "avx512_vnni",
+    "avx512bf16": "avx512_bf16",
+    "avx512fp16": "avx512_fp16",
+}
+"""Linux's names of LLVM's features."""
+
+
 def target_config(wanted: str | Mapping[str, Any] | Target | None) -> dict[str, Any]:
     """The target as TVM's JSON has it, nothing filled in. Raises ValueError, TypeError and TVM's InternalError."""
     if wanted is None:
