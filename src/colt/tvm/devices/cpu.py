@@ -15,6 +15,7 @@ from colt.measure.base import Limits, Measurer, Pace
 from colt.store.directory import KERNEL
 from colt.tvm.devices.base import USUAL_PACE, require_threads
 from colt.tvm.devices.host import available_cores, resolve_target
+from colt.tvm.devices.host_cpu import host_cpu
 from colt.tvm.devices.peaks import hardware_with_peaks, measured_again
 from colt.tvm.workers import LocalMeasurer
 
@@ -49,7 +50,9 @@ class CpuDevice:
         """See :meth:`Device.look`; peaks come from the machine's cache, or are measured now."""
         with warnings.catch_warnings(record=True) as warned:
             hardware = hardware_with_peaks(self.threads)
-        return hardware, tuple(str(warning.message) for warning in warned)
+        cpu = host_cpu(hardware.flags)
+        remarks = [cpu.remark] if cpu.remark and self.target.attrs.get("mattr") is not None else []
+        return hardware, (*remarks, *(str(warning.message) for warning in warned))
 
     def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`Device.look_again`."""

@@ -17,6 +17,8 @@ import tvm
 from tvm.target import Target, codegen
 
 from colt.errors import InputError
+from colt.machine import detect
+from colt.tvm.devices.host_cpu import host_cpu
 from colt.util.streams import keeping_remarks
 from colt.util.text import first_line
 
@@ -132,7 +134,10 @@ def resolve_target(wanted: str | Mapping[str, Any] | Target | None, threads: int
         if config.get("kind") == "llvm":
             _require_this_architecture(config.get("mtriple"))
             if config.get("mcpu") in (None, "native"):
-                config["mcpu"] = codegen.llvm_get_system_cpu()
+                cpu = host_cpu(detect().flags)
+                config["mcpu"] = cpu.name
+                if cpu.corrections:
+                    config.setdefault("mattr", list(cpu.corrections))
             config.setdefault("num-cores", threads)
         target = Target(config)
     except (ValueError, TypeError, tvm.error.InternalError) as error:
