@@ -4,7 +4,7 @@ import pytest
 from tvm import te, tirx, topi
 from tvm.script import tirx as T
 
-from colt.tvm.programs.domains import POSITIVE, Domain, domains
+from colt.tvm.programs.domains import ABOVE_ONE, POSITIVE, Domain, domains
 from tests.helpers.sparse_programs import sparse_rows, sparse_rows_from_0
 
 CARE = Domain(*POSITIVE)
@@ -157,3 +157,14 @@ def test_pointers_of_sparse_rows_ascend(function):
 
 def test_lengths_of_rows():
     assert domains(ragged_means)[:2] == (Domain(1, 100), None)
+
+
+def test_shifts_are_by_less_than_a_number_has_bits():
+    x, by = tensor(8, dtype="int32"), tensor(8, dtype="int32", name="by")
+    found = of(x, by, te.compute((8,), lambda i: tirx.shift_right(x[i], by[i] - 1)))
+    assert found == (None, Domain(1, 32))
+
+
+def test_what_is_defined_from_1_on_is_drawn_from_there():
+    x = tensor(8)
+    assert of(x, te.compute((8,), lambda i: te.log(x[i] + te.sqrt(x[i] * x[i] - 1.0)))) == (Domain(*ABOVE_ONE),)

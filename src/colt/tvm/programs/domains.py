@@ -1,9 +1,9 @@
 """From where random inputs must be drawn so that a program means something on them.
 
 read     the program's stores as :class:`~colt.tvm.programs.intervals.Expression`, with what each asks for: an index
-         within its axis, a divisor that is not 0, a logarithm of something positive
+         within its axis, a divisor that is not 0, a logarithm of something positive, a shift that is not too far
 violated which of these demands do not hold for inputs as they are drawn by default
-float    arguments of violated demands are drawn from (0.1, 0.9), if that helps
+float    arguments of violated demands are drawn from (0.1, 0.9) or from (1.1, 4), if that helps
 integers that index are drawn from as many values as all demands allow; what bounds loops is drawn in ascending order
 """
 
@@ -27,6 +27,8 @@ SMALL_INTEGERS = 4
 """By default integers are drawn below this: usable as indices into nearly any axis."""
 POSITIVE: Interval = (0.1, 0.9)
 """Floats that need care: logarithms of them and of 1 minus them, roots and quotients are ordinary numbers."""
+ABOVE_ONE: Interval = (1.1, 4.0)
+"""For what is defined from 1 on only."""
 _INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _MOST = 1 << 30
 _FAR = 1 << 40
@@ -112,9 +114,7 @@ class _Program:
         for demand in self._demands:
             if demand.index or demand.holds(known):
                 continue
-            tried = {number: POSITIVE for number in self._sources_of(demand.value) if self._is_float(number)}
-            if tried and demand.holds(self._known(floats | tried, generous=True)):
-                floats |= tried
+            floats |= self._suitable(demand, floats)
         known = self._known(floats)
         careful: set[int] = set()
         for demand in self._demands:
@@ -152,6 +152,19 @@ class _Program:
         """How many loads a value is made of, as a loop's ends make its counter."""
         parts = (*value.parts, *self._loops.get(value.what, ())) if value.op == "loop" else value.parts
         return (value.op == "load") + (0 if value.op == "load" else sum(map(self._loads, parts)))
+
+    def _suitable(self, demand: _Demand, floats: Mapping[int, Interval]) -> dict[int, Interval]:
+        """Where the floats of a violated demand are drawn from: where all else that is asked of them holds too, if COLT
+        knows such a place, else where this demand holds; empty if it knows neither."""
+        numbers = {number for number in self._sources_of(demand.value) if self._is_float(number)}
+        others = [one for one in self._demands if not one.index and self._sources_of(one.value) & numbers]
+        for demands in (others, [demand]):
+            for ends in (POSITIVE, ABOVE_ONE):
+                tried = dict.fromkeys(numbers, ends)
+                known = self._known({**floats, **tried}, generous=True)
+                if tried and all(one.holds(known) for one in demands):
+                    return tried
+        return {}
 
     # ---- what is known ----
 
@@ -401,8 +414,11 @@ class _Reader:
             return self._call(node, floats)
         name = next((name for kind, name in _NAMES.items() if isinstance(node, kind)), None)
         if name is None:  # comparisons, logic, and what is rare
-            parts = [getattr(node, part) for part in ("a", "b") if hasattr(node, part)]
-            return Expression("truth" if parts else "unknown", tuple(map(self._expression, parts)))
+            parts = tuple(self._expression(getattr(node, part)) for part in ("a", "b") if hasattr(node, part))
+            if isinstance(node, tirx.LShift | tirx.RShift):
+                self._demand(parts[1], 0.0, float(np.iinfo(str(node.ty.dtype)).bits - 1))
+            is_truth = parts and str(node.ty.dtype) == "bool"
+            return Expression("truth" if is_truth else "unknown", parts)
         name = "truncdiv" if name == "div" and not floats else name
         one, other = self._expression(node.a), self._expression(node.b)
         if name in ("div", "floordiv", "floormod", "truncdiv", "truncmod"):
