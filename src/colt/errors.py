@@ -11,6 +11,19 @@ class InputError(ColtError):
     """The user's input is not usable: the message says what is wrong, where, and what is accepted."""
 
 
+class ArgumentError(InputError):
+    """An argument cannot be used; the message begins with its name, as a keyword of Python."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name = name
+        self.problem = problem
+
+    def with_flags(self) -> str:
+        """The message with the argument's name on the command line."""
+        return f"--{self.name.replace('_', '-')} {self.problem}"
+
+
 class IllegalEdit(ColtError):
     """An edit names no knob of the schedule, or a value that its knob does not take."""
 

@@ -10,7 +10,10 @@ from typing import NoReturn
 import pytest
 
 from colt.cli import main
-from colt.errors import Rejected
+from colt.errors import MeasureError, Rejected
+from colt.machine import Peaks
+from colt.run.context import Run
+from colt.tvm.devices import peaks
 from colt.tvm.space.space import TvmSpace
 from tests.helpers.command import colt, refused
 from tests.helpers.simulated_runs import measured_by, simulated
@@ -199,3 +202,47 @@ def test_what_does_not_fit_together_is_said_in_the_words_of_the_command_line(
     assert said("--preset", "papers") == "colt: unknown preset 'papers'; did you mean paper?\n"
     (tmp_path / "bad.toml").write_text("[search]\nbatch_size = 0\n")
     assert said("--config", f"{tmp_path}/bad.toml").startswith(f"colt: {tmp_path}/bad.toml: batch_size is 0; it takes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tune", "matmul", "--rpc", "nowhere", "--key", "k"), "colt: --rpc is 'nowhere'"),
+        (("tune", "matmul", "--rpc", "here:9190"), "colt: --key is None"),
+        (("tune", "matmul", "--key", "pi"), "colt: --rpc is missing"),
+        (("tune", "matmul", "--max-usd", "-1"), "--max-usd is -1; it takes"),
+        (("bench", "--out", "o", "--seeds", "0"), "colt: --seeds is 0"),
+        (("bench", "--out", "o", "--warm-start", "-1"), "colt: --warm-start is -1"),
+        (("bench", "--out", "o", "--space", "all"), "colt: --space is 'all'"),
+        (("tune", "matmul", "--run", "/proc/nowhere/run"), "cannot be used as a run directory"),
+    ],
+)
+def test_options_have_the_names_that_they_have_on_the_command_line(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_warnings_about_peaks_are_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def disturbed(threads: int) -> Peaks:
+        return Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", True)
+
+    monkeypatch.setattr(peaks, "measure_peaks", disturbed)
+    done = colt("hardware", "--refresh")
+    assert done.returncode == 0
+    assert done.stderr == "note: other programs kept the processor busy: the measured peaks may be too low\n"
+
+
+def test_a_refused_run_leaves_no_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_program: str
+) -> None:
+    def broken(*rest: object) -> NoReturn:
+        raise MeasureError("no worker starts")
+
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Run, "_start", broken)
+    assert "no worker starts" in refused("tune", own_program)
+    assert sorted(tmp_path.iterdir()) == before

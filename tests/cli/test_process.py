@@ -191,4 +191,14 @@ def test_a_signal_before_the_search_ends_the_process_at_once_and_leaves_no_files
     child.send_signal(number)
     assert child.wait(timeout=60) == 128 + number
     assert time.monotonic() - began < 5  # usually 0.3 s
-    assert [path for path in tmp_path.rglob("*") if path.name != "runs"] == []
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("delay_s", [0.1, 0.2, 0.4])
+def test_a_very_early_interruption_prints_no_traceback_of_ours(delay_s: float, tmp_path: Path) -> None:
+    child = subprocess.Popen([*AS_INSTALLED, "workloads"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(delay_s)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert "colt/cli" not in said
+    assert "colt/tvm" not in said

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import tvm
 
 from colt.errors import InputError
 from colt.run.export import export_kernel, loading_lines
 from colt.store.receipt import Receipt, TensorShape, load_receipt
-from colt.tvm.programs.export import is_loadable, load_module
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs import workloads
+from colt.tvm.programs.export import load_module, takes_arguments
 
 RECEIPT = Path(__file__).parents[1] / "store" / "receipts" / "schema-1-first.json"
 
@@ -44,13 +47,30 @@ def test_a_library_that_kills_whoever_loads_it_is_not_loadable(tmp_path: Path) -
     source = tmp_path / "kernel.c"
     source.write_text("#include <stdlib.h>\n__attribute__((constructor)) void begin(void) { abort(); }\n")
     assert os.system(f"cc -shared -fPIC -o {library} {source}") == 0
-    assert not is_loadable(library)
+    assert not takes_arguments(library, [])
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{}", b"3", b"null", b"\xff", b""])
 def test_what_is_no_module_is_refused(content: bytes) -> None:
     with pytest.raises(InputError):
         load_module(content)
+
+
+@pytest.mark.real
+def test_the_kernel_of_another_program_is_not_taken_for_this_ones(tmp_path: Path) -> None:
+    library = tmp_path / "kernel.so"
+    built = tvm.tirx.build(workloads.get("matmul").build("small"), target=resolve_target(None, 1))
+    built.export_library(str(library))
+    square = ((512, 512), "float32")
+    assert takes_arguments(library, [square] * 3)
+    for other in ([square] * 2, [((512, 511), "float32"), square, square], [((512, 512), "float64"), square, square]):
+        assert not takes_arguments(library, other)
+
+
+@pytest.mark.parametrize("name", ["kernel.txt", "kernel", "kernel.so.old"])
+def test_the_suffix_says_what_a_kernel_becomes(name: str, receipt: Receipt, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"does not end in \.so or \.tar"):
+        export_kernel(tmp_path, receipt, tmp_path / name)
 
 
 NAMES = ["model.layers.0.weight", "in", "np", "tvm", "print", "kernel", "x", "x", "x_1", "", "0a", "best.v0", "ﬁ", "fi"]

@@ -27,7 +27,7 @@ from colt import events
 from colt.errors import InputError
 from colt.events import Event
 from colt.machine import Peaks
-from colt.measure.base import ExportError, Fate, Measurement, Measurer, Verification
+from colt.measure.base import Fate, Measurement, Measurer, NoLinker, Verification
 from colt.measure.simulated import SimulatedMeasurer
 from colt.options import SpaceKind
 from colt.plan import plan
@@ -243,7 +243,7 @@ class Failing(Watched):
         return found if found.ok else replace(found, max_abs_error=math.inf, max_rel_error=math.inf)
 
     def export(self, *rest: Any, **options: Any) -> None:
-        raise ExportError("no compiler")
+        raise NoLinker("no compiler")
 
     def take_remarks(self) -> list[str]:
         return ["said each time"]

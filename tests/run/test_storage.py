@@ -10,7 +10,10 @@ import pytest
 
 from colt import events
 from colt.events import Event
+from colt.measure.base import ExportError, Limits
+from colt.measure.simulated import SimulatedMeasurer
 from colt.store.journal import read_journal
+from colt.tvm.programs.program import fingerprint
 from colt.world.recording import read_recording
 from tests.helpers.command import colt
 from tests.helpers.simulated_runs import measured_by, simulated, tune_simulated
@@ -57,3 +60,16 @@ def test_the_command_shows_the_result_and_then_the_error(disk: SmallDisk, own_pr
     assert "speed-up" in done.stdout
     assert done.stderr.splitlines()[-1].startswith(f"colt: {run}/")
     assert "No space left on device" in done.stderr
+
+
+def test_a_kernel_that_cannot_be_linked_fails_the_command_after_the_result(own_program: str, tmp_path: Path) -> None:
+    class Unlinked(SimulatedMeasurer):
+        def export(self, module: object, path: Path, limits: Limits | None = None) -> None:
+            raise ExportError(f"{path} is not written: ld: final link failed: No space left on device")
+
+    with measured_by(Unlinked(fingerprint)):
+        done = colt("tune", own_program, "--trials", "3", "--pool", "scout", "--run", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "speed-up" in done.stdout
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert (tmp_path / "run" / "receipt.json").exists()

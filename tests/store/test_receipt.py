@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -28,8 +29,11 @@ def shown(receipt: Receipt) -> str:
 @pytest.fixture
 def receipt() -> Receipt:
     """One with everything that is new."""
+    old = load_receipt(OLD)
+    assert old.best is not None
     return msgspec.structs.replace(
-        load_receipt(OLD),
+        old,
+        best=msgspec.structs.replace(old.best, latency_us=old.baseline.latency_us / 1.07),
         speedup=1.07,
         speedup_interval=(1.02, 1.11),
         verdict=Verdict.FASTER,
@@ -52,6 +56,24 @@ def test_an_old_receipt_is_read_and_shown_and_claims_nothing_new() -> None:
 def test_a_receipt_survives_a_round_trip(receipt: Receipt, tmp_path: Path) -> None:
     (tmp_path / "receipt.json").write_bytes(receipt.to_json())
     assert load_receipt(tmp_path) == receipt
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"speedup": 1070.0}, "the speed-up is 1070, but the latencies are 1.07 apart"),
+        ({"speedup": 1.5}, "outside of its interval, 1.02 to 1.11"),
+        ({"trials": {"total": 40, "fates": {"ok": 4}}}, "it counts 40 trials, but fates of 4"),
+        ({"baseline": {"latency_us": -1.0, "gflops": None, "roofline_share": None}}, "a latency is -1.0 us"),
+        ({"best": None, "speedup": 9.0}, "the latencies are 1 apart"),
+    ],
+)
+def test_figures_that_contradict_each_other_are_refused(
+    changes: dict[str, object], problem: str, receipt: Receipt, tmp_path: Path
+) -> None:
+    (tmp_path / "receipt.json").write_bytes(msgspec.json.encode(msgspec.to_builtins(receipt) | changes))
+    with pytest.raises(InputError, match="not a receipt that a run writes.*" + re.escape(problem)):
+        load_receipt(tmp_path)
 
 
 def test_a_verdict_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -106,3 +106,20 @@ def test_everything_that_is_written_there_names_itself_when_the_disk_is_full(dis
     recording.close()
     assert (directory.path / "recording.jsonl").read_bytes() == before
     assert read_journal(directory.path / JOURNAL) == [events.to_record(events.Noted("kept"))]
+
+
+def test_a_working_directory_that_is_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match="cannot be used as a run directory"):
+        RunDirectory.reserve_next(Path("runs"), "x")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_trying_a_place_out_leaves_nothing(before: bool, tmp_path: Path) -> None:
+    if before:
+        (tmp_path / "a").mkdir()
+    RunDirectory.require_free(tmp_path / "a" / "b")
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "a"] if before else [])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from colt.errors import InputError
+from colt.errors import ArgumentError, InputError
 from colt.options import Budget, SpaceKind
 
 OWN_SPACE = "own"
@@ -115,7 +115,7 @@ def checked(
     if threads is not None:
         _require_whole("threads", threads, 1, cores)
     if space not in SPACES:
-        raise InputError(f"space is {space!r}; it takes one of {', '.join(SPACES)}")
+        raise ArgumentError("space", f"is {space!r}; it takes one of {', '.join(SPACES)}")
     return BenchConfig(
         workloads=_workloads(workloads, size),
         size=size,
@@ -170,4 +170,4 @@ def _members(what: str, wanted: Sequence[str], known: Sequence[str], more: str =
 
 def _require_whole(what: str, value: int, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise InputError(f"{what} is {value!r}; it takes an integer from {low} to {high}")
+        raise ArgumentError(what, f"is {value!r}; it takes an integer from {low} to {high}")

@@ -27,7 +27,7 @@ from colt.cli import (
 )
 from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.parser import Parser
-from colt.errors import ColtError
+from colt.errors import ArgumentError, ColtError
 from colt.util.declared import OptionError
 from colt.util.interrupt import Ended
 from colt.util.streams import degrade, divert_stdout
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except ColtError as error:
-        print(f"colt: {error.with_flags() if isinstance(error, OptionError) else error}", file=sys.stderr)
+        told = error.with_flags() if isinstance(error, OptionError | ArgumentError) else str(error)
+        print(f"colt: {told}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone

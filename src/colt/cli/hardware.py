@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any
 
 from colt.cli.codes import OK
@@ -24,11 +25,16 @@ def run_command(given: argparse.Namespace) -> int:
     from rich.table import Table
 
     from colt.tvm.devices.peaks import hardware_with_peaks
+    from colt.util.caught import caught_warnings
     from colt.views.describe import hardware_rows
 
     threads = given.threads if given.threads is not None else len(os.sched_getaffinity(0))
+    with caught_warnings() as notes:
+        hardware = hardware_with_peaks(threads, given.refresh)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     table = Table(show_header=False)
-    for name, value in hardware_rows(hardware_with_peaks(threads, given.refresh)):
+    for name, value in hardware_rows(hardware):
         table.add_row(name, value)
     show(table)
     return OK

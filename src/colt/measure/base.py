@@ -47,6 +47,10 @@ class ExportError(ColtError):
     """A kernel could not be written as a shared library: no compiler, or it did not build."""
 
 
+class NoLinker(ExportError):
+    """Nothing can be linked here for the target: that is no fault of the kernel's, and the run's result stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What a program and its schedules are called with: random contents, from where the program needs them, but for

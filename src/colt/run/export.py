@@ -28,14 +28,15 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     """
     if not output.parent.is_dir() or (output.exists() and not output.is_file()):
         raise InputError(f"{output} cannot be written: its folder must exist, and only a file is replaced")
+    require_suffix(output)
     from colt.tvm.devices.assumed import resolve_board_target
     from colt.tvm.devices.host import resolve_target
-    from colt.tvm.programs.export import export_module, is_loadable, load_module
+    from colt.tvm.programs.export import export_module, load_module, takes_arguments
     from colt.tvm.workers import OBJECTS
 
     linked = output.suffix != OBJECTS
     kernel = run / (KERNEL if linked else KERNEL_OBJECTS)
-    if kernel.is_file() and (not linked or is_loadable(kernel)):
+    if kernel.is_file() and (not linked or takes_arguments(kernel, _shapes(receipt))):
         _copy(kernel, output)
         return output
     try:
@@ -51,6 +52,20 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     else:
         target = resolve_target(receipt.target, receipt.threads)
     return export_module(module, target, receipt.threads, output)
+
+
+def require_suffix(output: Path) -> None:
+    """Raise :class:`InputError` unless the name says what kind of file a kernel is to become."""
+    from colt.tvm.workers import OBJECTS
+
+    if output.suffix not in (".so", OBJECTS):
+        raise InputError(
+            f"{output} does not end in .so or {OBJECTS}: a kernel is a shared library, or objects that TVM links"
+        )
+
+
+def _shapes(receipt: Receipt) -> list[tuple[tuple[int, ...], str]]:
+    return [(argument.shape, argument.dtype) for argument in receipt.workload.arguments]
 
 
 def _copy(source: Path, target: Path) -> None:

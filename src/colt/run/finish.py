@@ -8,9 +8,10 @@ from typing import Any
 
 from colt import events
 from colt.errors import StorageError
-from colt.measure.base import ExportError
+from colt.measure.base import ExportError, NoLinker
 from colt.run.context import Run
 from colt.run.decide import Decision, decide
+from colt.run.export import require_suffix
 from colt.run.receipt import make_receipt
 from colt.run.remember import remember
 from colt.run.task import Task
@@ -57,9 +58,12 @@ class Result:
 
         Raises
         ------
+        InputError
+            ``path`` ends neither in ``.so`` nor in ``.tar``.
         ExportError
             No C compiler is found, or building or linking fails.
         """
+        require_suffix(Path(path))
         return export_module(self.module, self.target, self.threads, Path(path))
 
 
@@ -73,16 +77,17 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     task.ceiling.admit(min(estimate.median for estimate in _latencies(decision)))
     winner = decision.winner
     module = task.program.module if winner is None else task.tvm_space.module(winner.trial.schedule)
+    failure = None
     if (directory := run.directory_of(task.name)) is not None:
         run.write(task.name, WINNER, save_module(module))
         with run.watch("exporting"):
-            _export(run, module, directory.path)
+            failure = _export(run, module, directory.path)
     task.dispatcher.close()
     remember(run, task, winner)
     receipt = make_receipt(run, task, decision, stop_reason)
     run.write(task.name, RECEIPT, receipt.to_json())
     path = None if run.directory is None else run.directory.path / task.name
-    return Result(receipt, module, run.plan.target, run.plan.threads, path, run.storage_failure)
+    return Result(receipt, module, run.plan.target, run.plan.threads, path, run.storage_failure or failure)
 
 
 def _latencies(decision: Decision) -> list[Estimate]:
@@ -90,12 +95,14 @@ def _latencies(decision: Decision) -> list[Estimate]:
     return [decision.untuned] if compared is None else [compared.untuned, compared.tuned]
 
 
-def _export(run: Run, module: Any, folder: Path) -> None:
+def _export(run: Run, module: Any, folder: Path) -> StorageError | None:
+    """Write the kernel; the error, which is told already, if it should have been possible."""
     device = run.plan.device
     try:
         run.measurer.export(module, folder / device.kernel_name)
     except ExportError as error:
         run.note(f"no {device.kernel_name}: {error}")
-        return
+        return None if isinstance(error, NoLinker) else StorageError(str(error))
     if device.why_not_linked is not None:
         run.note(f"{device.kernel_name}, not {KERNEL}: {device.why_not_linked}")
+    return None

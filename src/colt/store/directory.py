@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,10 @@ REMARKS = "tvm.log"
 """What TVM and LLVM have remarked on standard error, if anything."""
 
 
+_LOST = 100
+"""How often in a row a folder may be gone that was there."""
+
+
 class RunDirectory:
     """A directory that belongs to one run."""
 
@@ -53,6 +58,7 @@ class RunDirectory:
             existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
             if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
                 raise InputError(f"{path} cannot be used as a run directory: {existing} is not a writable directory")
+            _try_out(path, existing)
         except OSError as error:
             raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
 
@@ -79,7 +85,7 @@ class RunDirectory:
 
         :meth:`create` claims it later; :meth:`release` gives the number back. Raises :class:`InputError`.
         """
-        number = 1
+        number, lost = 1, 0
         while True:
             path = parent / f"{name}-{number}"
             try:
@@ -90,15 +96,19 @@ class RunDirectory:
                     raise InputError(f"{parent} cannot hold run directories: it is no directory") from None
                 number += 1
             except OSError as error:
+                lost += 1
+                if isinstance(error, FileNotFoundError) and lost < _LOST:
+                    continue  # another run has given the last number back, and removed the folder
                 raise InputError(f"{path} cannot be used as a run directory: {error.strerror or error}") from None
             else:
                 return path
 
     @staticmethod
     def release(path: Path) -> None:
-        """Remove a directory that was reserved, if it is still empty."""
+        """Remove a directory that was reserved, and the one that it is in, as far as they are still empty."""
         with suppress(OSError):
             path.rmdir()
+            path.parent.rmdir()
 
     @staticmethod
     def locked(path: Path) -> FolderLock:
@@ -130,3 +140,19 @@ def next_free(parent: Path, name: str) -> Path:
     while (parent / f"{name}-{number}").exists():
         number += 1
     return parent / f"{name}-{number}"
+
+
+def _try_out(path: Path, existing: Path) -> None:
+    """Write a file there, and leave nothing: not every place takes files, whatever its permissions say.
+
+    Raises :class:`OSError`.
+    """
+    new = [one for one in (path.absolute(), *path.absolute().parents) if existing in one.parents]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    finally:
+        with suppress(OSError):  # they may not have been made, and another run may have come to use them
+            for one in new:
+                one.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from colt.store.directory import RECEIPT, RECORDING
 from colt.util.files import read_file
 
 SCHEMA = 1
+_FAR = 3.0
+"""The speed-up is the median of ratios; the ratio of medians is never so far from it."""
 
 
 class Verdict(StrEnum):
@@ -357,4 +360,22 @@ def load_receipt(run: Path) -> Receipt:
         raise InputError(f"{path} is not a receipt: {error}") from None
     if receipt.schema != SCHEMA:
         raise InputError(f"{path} has schema {receipt.schema}; this version of COLT reads {SCHEMA}")
+    for problem in _inconsistencies(receipt):
+        raise InputError(f"{path} is not a receipt that a run writes: {problem}")
     return receipt
+
+
+def _inconsistencies(receipt: Receipt) -> Iterator[str]:
+    """What no run can have found, but an edited receipt may say."""
+    counted, fates = receipt.trials.total, receipt.trials.fates
+    if min((counted, *fates.values())) < 0 or sum(fates.values()) - fates.get("skipped", 0) != counted:
+        yield f"it counts {counted} trials, but fates of {sum(fates.values())}"
+    latencies = [receipt.baseline.latency_us, (receipt.best or receipt.baseline).latency_us]
+    if min(latencies) <= 0:
+        yield f"a latency is {min(latencies)} us"
+        return
+    ratio, interval = latencies[0] / latencies[1], receipt.speedup_interval
+    if not ratio / _FAR < receipt.speedup < ratio * _FAR:
+        yield f"the speed-up is {receipt.speedup:.4g}, but the latencies are {ratio:.4g} apart"
+    if receipt.best and interval and not interval[0] <= receipt.speedup <= interval[1]:
+        yield f"the speed-up is {receipt.speedup:.4g}, outside of its interval, {interval[0]:.4g} to {interval[1]:.4g}"

@@ -255,7 +255,7 @@ def sentence(one: Option) -> str:
 def _shown(value: object) -> str:
     """A wrong value, cut if it is long; one from a file may be of any size."""
     try:
-        text = repr(cast(Any, value))
+        text = str(value) if isinstance(value, Decimal) else repr(cast(Any, value))
     except ValueError:  # an integer of thousands of digits
         return "a vast integer"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -25,6 +26,19 @@ class Ended(KeyboardInterrupt):
 def exit_code(number: int) -> int:
     """The exit code of a process that a signal has ended, as shells count."""
     return 128 + number
+
+
+def end_quietly() -> None:
+    """Have a Ctrl-C that nobody handles end this process in one line; other exceptions as before."""
+    before = sys.excepthook
+
+    def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            os.write(2, b"colt: interrupted\n")
+        else:
+            before(kind, error, traceback)
+
+    sys.excepthook = tell
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -127,9 +127,10 @@ class TimedInTurn(Answer, frozen=True, kw_only=True, tag="timed in turn"):
 
 
 class ExportedAnswer(Answer, frozen=True, kw_only=True, tag="exported"):
-    """``error`` says why a kernel was not written."""
+    """``error`` says why a kernel was not written, ``failed`` whether that is a fault: it could have been linked."""
 
     error: str | None
+    failed: bool = False
     totals: Totals
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from colt.errors import ReplayError
-from colt.measure.base import ExportError, Inputs, Job, Limits, Measurement, Measurer, Noise, Verification
+from colt.measure.base import ExportError, Inputs, Job, Limits, Measurement, Measurer, Noise, NoLinker, Verification
 from colt.world.answers import Clock, ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
 from colt.world.world import World
 
@@ -124,16 +124,16 @@ class RecordableMeasurer(Measurer):
         """See :meth:`Measurer.export`. A replay writes nothing."""
 
         def answer() -> ExportedAnswer:
-            error = None
+            error, failed = None, False
             try:
                 self._live.export(module, path, limits)
             except ExportError as refused:
-                error = str(refused)
-            return ExportedAnswer(error=error, totals=self._live_totals())
+                error, failed = str(refused), not isinstance(refused, NoLinker)
+            return ExportedAnswer(error=error, failed=failed, totals=self._live_totals())
 
         found = self._taken(f"export {path.name}: {self._fingerprint(module)}", ExportedAnswer, answer)
         if found.error is not None:
-            raise ExportError(found.error)
+            raise (ExportError if found.failed else NoLinker)(found.error)
 
     def take_remarks(self) -> list[str]:
         """See :meth:`Measurer.take_remarks`."""

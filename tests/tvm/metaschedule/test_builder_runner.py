@@ -18,7 +18,6 @@ import tvm
 import tvm_ffi
 from tvm import te
 from tvm.s_tir import meta_schedule as ms
-from tvm.script import tirx as T
 
 import colt.tvm
 from colt.errors import InputError
@@ -31,38 +30,12 @@ from colt.tvm.metaschedule.records import arguments_info
 from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.space import shared
 from colt.tvm.workers import LocalMeasurer, process
+from tests.helpers import measure_programs as measured
 from tests.helpers import space_programs as programs
 
 TARGET = resolve_target(None, 2)
 QUICK = Limits(run_seconds=1.0, total_ms=10.0, min_repeat_ms=1.0, noise_wait_seconds=0.001)
 CORES = available_cores()
-
-
-@T.prim_func(s_tir=True)
-def _divides_by_zero(A: T.Buffer((256,), "int32"), B: T.Buffer((256,), "int32")):
-    for i in range(256):
-        with T.sblock("B"):
-            v = T.axis.spatial(256, i)
-            B[v] = T.truncdiv(7, T.bitwise_and(A[v], 3))  # nobody sees that 0 must not be drawn
-
-
-@T.prim_func(s_tir=True)
-def _never_ends(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
-    with T.sblock("B"):
-        while T.int32(1) > 0:
-            B[0] = B[0] + A[0]
-
-
-@T.prim_func(s_tir=True)
-def _cannot_be_built(A: T.Buffer((64,), "int32"), B: T.Buffer((64,), "int32")):
-    for i in range(64):
-        with T.sblock("B"):
-            v = T.axis.spatial(64, i)
-            B[v] = T.truncdiv(7, A[v] - A[v])
-
-
-def module(function: Any) -> Any:
-    return tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
 
 
 def added(n: int = 64) -> Any:
@@ -71,7 +44,7 @@ def added(n: int = 64) -> Any:
     return module_of_tensors([a, b, te.compute((n, n), lambda i, j: a[i, j] + b[i, j], name="C")])
 
 
-CRASHES, HANGS, UNBUILDABLE = map(module, (_divides_by_zero, _never_ends, _cannot_be_built))
+CRASHES, HANGS, UNBUILDABLE = measured.divides_by_zero, measured.never_ends, measured.cannot_be_built
 GOOD = programs.matmul(64, 64, 64)
 
 

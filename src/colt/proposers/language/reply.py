@@ -7,7 +7,6 @@ data: nothing in it is evaluated, and reading it raises only :class:`ReplyError`
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from colt.errors import IllegalEdit
 from colt.knobs import CategoryKnob, Edit, Jump, Knob, LocationKnob, TileKnob, Transformation, Value
 from colt.proposers.language.salvage import json_pieces, printable
 from colt.search.types import Observation, Proposal, ProposalError
+from colt.util.text import nearest
 
 MAX_PROPOSALS = 16
 MAX_EDITS = 64
@@ -316,7 +316,7 @@ def _location(knob: LocationKnob, raw: object) -> str:
 
 
 def _no_such_sketch(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name[:_NAME], known[:NEAR], cutoff=0.5)
+    near = nearest(name, known[:NEAR])
     return (
         f"there is no sketch {_brief(name)}; {'similar ones' if near else 'there are'}: {', '.join(near or known[:6])}"
     )
@@ -326,7 +326,7 @@ def _no_such_knob(name: object, knobs: Sequence[Knob]) -> str:
     if not isinstance(name, str):
         return f"`knob` takes the name of a knob, not {_brief(name)}"
     names = [knob.name for knob in knobs]
-    near = difflib.get_close_matches(name[:_NAME], names, cutoff=0.5)
+    near = nearest(name, names)
     if near:
         return f"there is no knob {_brief(name)} in that sketch; similar ones: {', '.join(near)}"
     return f"there is no knob {_brief(name)} in that sketch; its knobs: {', '.join(names[:20]) or 'none'}"

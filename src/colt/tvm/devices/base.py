@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tvm.target import Target
 
-from colt.errors import InputError
+from colt.errors import ArgumentError
 from colt.machine import Hardware, Peaks
 from colt.measure.base import Limits, Measurer, Pace
 
@@ -94,4 +94,4 @@ class Device(Protocol):
 def require_threads(threads: int | None, most: int, whose: str = "") -> None:
     """See that ``threads``, if it is given, is a number of threads that a device has. Raises :class:`InputError`."""
     if threads is not None and (type(threads) is not int or not 1 <= threads <= most):
-        raise InputError(f"threads is {threads!r}; it takes an integer from 1 to {most}{whose}")
+        raise ArgumentError("threads", f"is {threads!r}; it takes an integer from 1 to {most}{whose}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from colt.tvm.devices.host import available_cores, resolve_target
 from colt.tvm.devices.host_cpu import host_cpu
 from colt.tvm.devices.peaks import hardware_with_peaks, measured_again
 from colt.tvm.workers import LocalMeasurer
+from colt.util.caught import caught_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,20 @@ class CpuDevice:
 
     def look(self) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`Device.look`; peaks come from the machine's cache, or are measured now."""
-        with warnings.catch_warnings(record=True) as warned:
+        with caught_warnings() as notes:
             hardware = hardware_with_peaks(self.threads)
         cpu = host_cpu(hardware.flags)
         remarks = [cpu.remark] if cpu.remark and self.target.attrs.get("mattr") is not None else []
-        return hardware, (*remarks, *(str(warning.message) for warning in warned))
+        return hardware, (*remarks, *notes)
 
     def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`Device.look_again`."""
-        notes: list[str] = []
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
+        with caught_warnings() as notes:
             try:
                 hardware = measured_again(hardware, self.threads)
             except MeasureError as error:
                 notes.append(str(error))
-        return hardware, (*notes, *(str(warning.message) for warning in warned))
+        return hardware, tuple(notes)
 
     def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
         """See :meth:`Device.keep_peaks`; they go to the machine's cache."""

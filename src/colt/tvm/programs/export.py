@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,28 @@ def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
     return path
 
 
-def is_loadable(library: Path) -> bool:
-    """Whether TVM loads the shared library and finds the kernel in it.
+_TRY = """
+import json, sys, numpy, tvm
+kernel = tvm.runtime.load_module(sys.argv[1])["main"]
+arguments = [tvm.runtime.empty(tuple(shape), dtype) for shape, dtype in json.loads(sys.argv[2])]
+for argument in arguments:
+    argument.copyfrom(numpy.zeros_like(argument.numpy()))
+kernel(*arguments)
+"""
+_TRY_SECONDS = 60.0
 
-    It is tried in a process of its own: a library that is cut short can kill the process that loads it.
+
+def takes_arguments(library: Path, arguments: Sequence[tuple[Sequence[int], str]]) -> bool:
+    """Whether TVM loads the shared library, finds the kernel in it, and runs it on zeros of these shapes and types.
+
+    The kernel of another program checks its arguments and refuses them. It is tried in a process of its own: a library
+    that is cut short can kill the process that loads it, and so can a kernel that zeros are no input for.
     """
-    code = 'import sys, tvm; sys.exit(tvm.runtime.load_module(sys.argv[1])["main"] is None)'
-    tried = subprocess.run([sys.executable, "-P", "-c", code, str(library)], capture_output=True, check=False)
+    command = [sys.executable, "-P", "-c", _TRY, str(library), json.dumps(list(arguments))]
+    try:
+        tried = subprocess.run(command, capture_output=True, check=False, timeout=_TRY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
     return tried.returncode == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from colt.errors import InputError, MeasureError
+from colt.errors import ArgumentError, MeasureError
 
 
 class BoardLost(MeasureError):
@@ -30,17 +30,17 @@ class Board:
         if address is None and key is None:
             return None
         if address is None:
-            raise InputError(f"a key is for a board; rpc takes {_ADDRESS}")
+            raise ArgumentError("rpc", f"is missing: a key is for a board; it takes {_ADDRESS}")
         if not isinstance(address, str):
-            raise InputError(f"rpc is {address!r}; with a key it takes {_ADDRESS}")
+            raise ArgumentError("rpc", f"is {address!r}; with a key it takes {_ADDRESS}")
         host, separator, digits = address.strip().rpartition(":")
         host = host.removeprefix("[").removesuffix("]")  # of an IPv6 address
         port = int(digits) if digits.isdecimal() and digits.isascii() else 0
         if not separator or not host or not 1 <= port <= _MAX_PORT:
-            raise InputError(f"rpc is {address!r}; it takes {_ADDRESS}")
+            raise ArgumentError("rpc", f"is {address!r}; it takes {_ADDRESS}")
         # The server splits the request at blanks.
         if not isinstance(key, str) or not key or key.split() != [key]:
-            raise InputError(f"key is {key!r}; with rpc it takes {_KEY}, without blanks")
+            raise ArgumentError("key", f"is {key!r}; with rpc it takes {_KEY}, without blanks")
         return cls(host, port, key)
 
     @property

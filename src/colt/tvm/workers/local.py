@@ -33,6 +33,7 @@ from colt.measure.base import (
     Measurement,
     Measurer,
     Noise,
+    NoLinker,
     Pace,
     Verification,
 )
@@ -337,12 +338,12 @@ class LocalMeasurer(Measurer):
         """See :meth:`Measurer.export`. A worker builds, since LLVM may crash there as with any candidate."""
         suffix = OBJECTS if path.suffix == OBJECTS else ".so"
         if suffix != OBJECTS and is_foreign(self._target):
-            raise ExportError(
+            raise NoLinker(
                 f"a kernel for {architecture_of(self._target)} cannot be linked here; write it as a {OBJECTS} file, "
                 "which TVM links where it is loaded"
             )
         if suffix != OBJECTS and cc.get_cc() is None:
-            raise ExportError("a C compiler is needed to write a kernel library; install gcc or clang, or set CXX")
+            raise NoLinker("a C compiler is needed to write a kernel library; install gcc or clang, or set CXX")
         limits = limits or self._limits
         allowed = _allowed(limits, building=limits.export_seconds)
         try:
