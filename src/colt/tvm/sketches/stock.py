@@ -16,6 +16,7 @@ from colt.errors import InputError
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
 from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
+from colt.util.text import first_line
 
 _PLACING = "RandomComputeLocation"
 _NO_DYNAMIC_LOOPS = "DisallowDynamicLoop"
@@ -94,7 +95,8 @@ def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crash
         schedules = list(_context(mod, target, seed, sch_rules=guarded(rules, crashes)).generate_design_space())
     except RULE_ERRORS as error:
         raise InputError(
-            f"MetaSchedule finds no sketch for this workload, even without the rules that crash on it: {error}"
+            "MetaSchedule finds no sketch for this workload, even without the rules that crash on it: "
+            f"{first_line(error)}"
         ) from error
     if not schedules:
         raise InputError("MetaSchedule finds no sketch for this workload")
