@@ -5,6 +5,7 @@
 #   make test                        all tests
 #   make test-fast                   those that start no worker of TVM and build no kernel: a minute
 #   make lint                        ruff and mypy
+#   make pictures                    those of the documents, from a run that it makes
 
 WORKLOAD ?= matmul
 TRIALS ?= 64
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tune test test-fast lint format clean
+.PHONY: tune test test-fast lint format pictures clean
 
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
@@ -40,6 +41,11 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pictures: $(VENV)/.test
+	rm -rf runs/pictures
+	$(BIN)/colt tune matmul --trials 64 --run runs/pictures
+	$(BIN)/python docs/pictures/make.py runs/pictures
 
 clean:
 	rm -rf $(VENV)

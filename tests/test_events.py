@@ -37,12 +37,21 @@ ONE_OF_EACH: list[Event] = [
     events.Asked(0, 2, "small", 140.0),
     events.Timed(0, Fate.OK, 139.5, 0.5, 0.1),
     events.Measured(0, Fate.CRASH, None, "boom"),
+    events.WentOn(96),
     events.Revalued(None, 3, "v1"),
     events.Noted("worker restarted"),
 ]
 
 
-OF_THE_MAIN_LOOP = {events.Began, events.Turn, events.Baseline, events.Called, events.Timed, events.Noted}
+OF_THE_MAIN_LOOP = {
+    events.Began,
+    events.Turn,
+    events.Baseline,
+    events.Called,
+    events.Timed,
+    events.Noted,
+    events.WentOn,
+}
 
 
 def one(kind: type[Event]) -> Event:

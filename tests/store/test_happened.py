@@ -87,6 +87,23 @@ def test_a_line_longer_than_what_is_read_at_a_time_is_passed_over(
     assert reader.skipped >= 1
 
 
+def test_a_journal_whose_end_was_replaced_is_noticed(tmp_path: Path) -> None:
+    path = written(tmp_path, events.Began("a"), events.Began("b"))
+    reader = JournalReader(path)
+    assert not reader.is_another()
+    assert len(list(reader.read())) == 2
+    assert not reader.is_another()
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second + second)
+    assert not reader.is_another()
+    path.write_bytes(first + second.replace(b'"b"', b'"c"') + second)
+    assert reader.is_another()
+    path.write_bytes(first)
+    assert reader.is_another()
+    path.unlink()
+    assert reader.is_another()
+
+
 def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="missing"):
         list(JournalReader(tmp_path / "none.jsonl").read())

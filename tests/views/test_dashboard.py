@@ -18,6 +18,7 @@ pytest.importorskip("starlette", reason="the dashboard comes with the extra dash
 
 from colt.views.dashboard.app import COOKIE
 from colt.views.dashboard.serve import listen
+from colt.views.report.source import RunFiles
 from tests.helpers.command import refused
 from tests.helpers.recorded import unpacked
 from tests.helpers.running_dashboard import running_dashboard
@@ -166,6 +167,20 @@ def test_the_stream_tells_of_what_a_run_has_written_since(tmp_path: Path) -> Non
         (run / "receipt.json").write_bytes(receipt)
         assert next(told) > second
         assert "faster" in ask(address + query("/content", run="models"))[2]
+
+
+def test_a_resumed_run_is_read_anew_where_it_went_another_way(tmp_path: Path) -> None:
+    run = unpacked("models", tmp_path)
+    whole = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    files = RunFiles(run)
+    assert files.update()
+    many = len(files.state.task.nodes)
+    (run / "journal.jsonl").write_bytes(b"".join(whole[:60]) + b'{"t":9,"event":"wenton","trials":99}\n')
+    assert files.update()
+    assert 1 < len(files.state.task.nodes) < many
+    (seen,) = files.seen()
+    assert seen.trials_asked == 99
+    assert files.state.stray == 0
 
 
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:

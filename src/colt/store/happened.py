@@ -24,6 +24,7 @@ from colt.events import Event
 from colt.knobs import Edit, Jump, Schedule, Transformation, Value
 from colt.store.journal import RENAMED
 
+MARK = 512
 LONGEST_LINE = 1 << 20
 """Bytes of one event; a longer line is skipped."""
 CHUNK = 1 << 24
@@ -42,6 +43,8 @@ class JournalReader:
         self.first_skipped: int | None = None
         """The number of the first such line."""
         self._offset = 0
+        self._mark = b""
+        """The bytes before ``_offset``: they tell whether the journal is still the one that was read."""
         self._passing = False
         """Whether the rest of a line that is too long is being passed over."""
 
@@ -52,6 +55,15 @@ class JournalReader:
             return max(0, self.path.stat().st_size - self._offset)
         except OSError:
             return 0
+
+    def is_another(self) -> bool:
+        """Whether what was read is no longer there: a resumed run replaces the end of its journal."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset - len(self._mark))
+                return file.read(len(self._mark)) != self._mark
+        except OSError:
+            return bool(self._mark)
 
     def read(self) -> Iterator[tuple[float, Event]]:
         """The new events, each with the seconds since the journal was opened.
@@ -64,6 +76,7 @@ class JournalReader:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 while lines := self._whole_lines(file.read(CHUNK)):
+                    self._mark = lines[-MARK:] if not self._passing else b""
                     for line in lines.splitlines():
                         self.lines += 1
                         if (found := event_of(line)) is not None:

@@ -191,8 +191,10 @@ class RunState:
     members: dict[str, SeenMember] = field(default_factory=dict)
     calls: list[SeenCall] = field(default_factory=list)
     notes: list[tuple[float, str]] = field(default_factory=list)
-    fallbacks: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """What was replaced, by member and kind."""
+    went_on: list[tuple[float, int]] = field(default_factory=list)
+    """When the run went on after it had broken off or ended, and its trials from there on."""
+    fallbacks: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """What was replaced or withdrawn: the member, the kind, the reason."""
     acting: str = ""
     told: int = 0
     """Trials of all tasks that are back from the hardware."""
@@ -255,6 +257,10 @@ def _baseline(state: RunState, event: events.Baseline, at_s: float) -> None:
     state.task.baseline_us = event.latency_us
 
 
+def _went_on(state: RunState, event: events.WentOn, at_s: float) -> None:
+    state.went_on.append((at_s, event.trials))
+
+
 def _noted(state: RunState, event: events.Noted, at_s: float) -> None:
     state.notes.append((at_s, event.message))
 
@@ -295,11 +301,11 @@ def _fell_back(state: RunState, event: events.FellBack, at_s: float) -> None:
     member = state.member(event.by)
     member.fallbacks += 1
     member.errors += event.what != "model"
-    state.fallbacks[event.by, event.what] += 1
+    state.fallbacks[event.by, event.what, event.reason] += 1
 
 
 def _withdrawn(state: RunState, event: events.Withdrawn, at_s: float) -> None:
-    state.fallbacks[event.by, "withdrawn"] += 1
+    state.fallbacks[event.by, "ticket withdrawn", event.reason] += 1
     if (asking := state.task.tickets.get(event.ticket)) is not None:
         asking.withdrawn = True
 
@@ -421,6 +427,7 @@ _TAKERS: dict[type[Event], Callable[[RunState, Any, float], None]] = {
     events.Began: _began,
     events.Turn: _turn,
     events.Baseline: _baseline,
+    events.WentOn: _went_on,
     events.Noted: _noted,
     events.Selected: _selected,
     events.Called: _called,

@@ -98,7 +98,9 @@ def headline_of(run: SeenRun) -> Headline:
     figures.append((f"{len(task.nodes):,}", "nodes", f"{len(task.alterations):,} course alterations"))
     figures.append((f"${run.state.usd:.4f}", "language models", "") if run.state.usd else ("$0", "language models", ""))
     seconds = receipt.seconds.get("total", run.state.seconds) if receipt is not None else run.state.seconds
-    figures.append((_seconds(seconds), "took", f"stopped: {receipt.stop_reason}" if receipt is not None else ""))
+    ended = [f"stopped: {receipt.stop_reason}"] if receipt is not None else []
+    ended += [f"resumed {len(run.state.went_on)}x"] if run.state.went_on else []
+    figures.append((_seconds(seconds), "took", ", ".join(ended)))
     return Headline(run.program, run.label, verdict, good, figures, run.problems)
 
 

@@ -44,6 +44,8 @@ class SeenRun:
     @property
     def trials_asked(self) -> int | None:
         """How many trials the run was given."""
+        if self.state.went_on:
+            return self.state.went_on[-1][1]
         asked = self.config.get("run", {}).get("trials")
         return asked if isinstance(asked, int) else None
 
@@ -75,6 +77,8 @@ class RunFiles:
 
     def update(self) -> bool:
         """Take in what is new in the journal; whether there was anything. Raises :class:`InputError`."""
+        if self.journal.is_another():
+            self.journal, self.state = JournalReader(self.folder / JOURNAL), RunState()
         before = self.state.events
         fold(self.state, self.journal.read())
         return self.state.events > before

@@ -39,8 +39,8 @@ def reasons_table(run: SeenRun) -> Table:
             found[f"trial: {trial.fate}", trial.message] += 1
     for reason, count in run.task.failures.items():
         found["expansion: no child", reason] += count
-    for (member, what), count in run.state.fallbacks.items():
-        found[f"replaced: {what}", f"of {member}"] += count
+    for (member, what, reason), count in run.state.fallbacks.items():
+        found[f"replaced: {what} of {member}", reason] += count
     most = found.most_common(MOST_REASONS)
     rows = [(what, reason, f"{count:,}") for (what, reason), count in most]
     if len(found) > MOST_REASONS:
