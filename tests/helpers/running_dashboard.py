@@ -12,15 +12,16 @@ import uvicorn
 
 from colt.views.dashboard.app import dashboard
 from colt.views.dashboard.runs import Runs
-from colt.views.dashboard.serve import LOOPBACK, listen
+from colt.views.dashboard.serve import LOOPBACK, PATIENCE_S, listen
 
 
 @contextmanager
 def running_dashboard(folder: Path, token: str | None = None, hosts: Sequence[str] = LOOPBACK) -> Iterator[str]:
     """Its address, without a slash at the end."""
     place = listen("127.0.0.1", 0)
-    config = uvicorn.Config(dashboard(Runs(folder), token, hosts), log_level="warning", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server: uvicorn.Server
+    app = dashboard(Runs(folder), token, hosts, lambda: server.should_exit)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE_S))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [place.listening]}, daemon=True)
     thread.start()
     try:

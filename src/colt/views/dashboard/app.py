@@ -53,9 +53,17 @@ OWN = {"report.css": "text/css", "theme.js": "text/javascript", "tree.js": "text
 OWN |= {"charts.js": "text/javascript", "live.js": "text/javascript", "runs.js": "text/javascript"}
 
 
-def dashboard(runs: Runs, token: str | None = None, hosts: Sequence[str] = ("localhost", "127.0.0.1")) -> Starlette:
-    """The application. ``token``: what strangers need; ``hosts``: the names under which it may be asked for."""
-    pages = Pages(runs)
+def dashboard(
+    runs: Runs,
+    token: str | None = None,
+    hosts: Sequence[str] = ("localhost", "127.0.0.1"),
+    ending: Callable[[], bool] = lambda: False,
+) -> Starlette:
+    """The application. ``token``: what strangers need; ``hosts``: the names under which it may be asked for.
+
+    Streams end when ``ending`` says so.
+    """
+    pages = Pages(runs, ending)
     routes = [
         Route("/", pages.list),
         Route("/list", pages.rows),
@@ -135,8 +143,9 @@ async def static(request: Request) -> Response:
 class Pages:
     """What is answered to each address."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, ending: Callable[[], bool]) -> None:
         self._runs = runs
+        self._ending = ending
         self._streams = 0
 
     async def list(self, request: Request) -> Response:
@@ -224,7 +233,7 @@ class Pages:
 
     async def _run_changes(self, name: str) -> AsyncIterator[str]:
         told = 0
-        while (run := await in_thread(self._runs.get, name)) is not None:
+        while not self._ending() and (run := await in_thread(self._runs.get, name)) is not None:
             try:
                 version = await in_thread(run.update)
             except InputError:
@@ -232,22 +241,27 @@ class Pages:
             if version != told:
                 told = version
                 yield f"data: {version}\n\n"
-                await anyio.sleep(REST * run.made_in_s)
+                await self._rest(REST * run.made_in_s)
                 await in_thread(run.read_programs)
             else:
                 yield ": still here\n\n"  # writing is how a reader that has gone is noticed
-            await anyio.sleep(LOOK_S)
+            await self._rest(LOOK_S)
 
     async def _list_changes(self) -> AsyncIterator[str]:
         told: list[Any] = []
-        while True:
+        while not self._ending():
             rows = await in_thread(self._runs.rows)
             if rows != told:
                 told = rows
                 yield f"data: {data_json([asdict(row) for row in rows])}\n\n"
             else:
                 yield ": still here\n\n"
-            await anyio.sleep(4 * LOOK_S)
+            await self._rest(4 * LOOK_S)
+
+    async def _rest(self, seconds: float) -> None:
+        end = anyio.current_time() + seconds
+        while not self._ending() and (left := end - anyio.current_time()) > 0:
+            await anyio.sleep(min(left, LOOK_S / 2))
 
 
 async def in_thread(work: Callable[..., Any], *given: Any) -> Any:

@@ -11,6 +11,8 @@ from pathlib import Path
 from colt.errors import InputError
 
 MISSING = "the dashboard needs Starlette and uvicorn: pip install 'colt-tuner[dashboard]'"
+PATIENCE_S = 5
+"""For answers that are under way at the end."""
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -59,6 +61,8 @@ def serve(folder: Path, place: ListeningPlace) -> None:
 
     plotly_js()
     hosts = [*LOOPBACK, place.host] if place.token is None else ["*"]
-    app = dashboard(Runs(folder), place.token, hosts)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, server_header=False)
-    uvicorn.Server(config).run(sockets=[place.listening])
+    server: uvicorn.Server
+    app = dashboard(Runs(folder), place.token, hosts, lambda: server.should_exit)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=PATIENCE_S, server_header=False)
+    server = uvicorn.Server(config)
+    server.run(sockets=[place.listening])
