@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from colt.views.report import page
-from colt.views.report.chart import figures
+from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.disassembly import find_inner_loop, inner_loop
+from colt.views.report.figure import figure
 from colt.views.report.panels.knobs import knob_names
 from colt.views.report.source import load_run
 from tests.helpers.command import colt, refused
@@ -90,16 +91,16 @@ def test_every_kind_of_run_has_every_panel(name: str, tmp_path: Path) -> None:
     assert len([one for one in found.elements if one[1].get("id")]) == len(ids - {None})  # no id twice
     assert set(found.data["charts"]) <= ids
     assert set(found.data["trees"]) <= ids
-    for figure in found.data["charts"].values():
-        assert figure["empty"] or any(trace["x"] for trace in figure["data"])
+    for drawn in found.data["charts"].values():
+        assert drawn["empty"] or any(trace["x"] for trace in drawn["data"])
 
 
 def test_figures_are_what_plotly_takes(tmp_path: Path) -> None:
     import plotly.graph_objects as go
 
     data = reported(unpacked("models-faults", tmp_path), out=tmp_path).data
-    for figure in data["charts"].values():
-        go.Figure({"data": figure["data"], "layout": figure["layout"]})
+    for drawn in data["charts"].values():
+        go.Figure({"data": drawn["data"], "layout": drawn["layout"]})
 
 
 def test_the_headline_has_verdict_and_interval(tmp_path: Path) -> None:
@@ -253,6 +254,18 @@ def test_two_thousand_trials_make_a_small_page(tmp_path: Path) -> None:
     found = reported(run, out=tmp_path)
     assert sum(len(one["x"]) for one in found.data["charts"]["r0-best-trials-chart"]["data"]) > 1900
     assert (tmp_path / "page.html").stat().st_size < 8e6
+
+
+def test_of_very_many_trials_some_are_drawn_and_that_is_said() -> None:
+    y = [1000.0 - at % 7 for at in range(9000)]
+    y[4321], y[4322] = 1.0, 9999.0
+    chart = Chart("c", "t", "trials", "latency in µs", [Series("a", list(range(9000)), y, texts=["x"] * 9000)])
+    drawn = figure(chart)
+    (trace,) = drawn["data"]
+    assert 2000 < len(trace["x"]) == len(trace["y"]) == len(trace["hovertext"]) < 2600
+    assert {1.0, 9999.0} <= set(trace["y"])
+    assert "one of 4 trials is drawn" in drawn["layout"]["xaxis"]["title"]["text"]
+    assert len(chart.rows()) == 9001
 
 
 # ---- programs ----

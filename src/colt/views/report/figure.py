@@ -9,10 +9,13 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from colt.views.report.chart import GREY, AnyChart, Chart, Dimension, Parallel, Series, colour_of, figures, symbol_of
 
+MOST_POINTS = 2500
+"""Points that a chart draws, so that it pans smoothly; its CSV has all of them."""
 MANY = 2000
 """Points from which marks get smaller."""
 
@@ -23,12 +26,30 @@ def figure(chart: AnyChart) -> dict[str, Any]:
         return _parallel(chart)
     points = sum(len(one.x) for one in chart.series)
     many = points > MANY
+    step = math.ceil(sum(len(one.x) for one in chart.series if one.kind == "points") / MOST_POINTS)
+    if step > 1:
+        chart = replace(
+            chart,
+            series=[_thinned(one, step) if one.kind == "points" else one for one in chart.series],
+            x_title=f"{chart.x_title}; one of {step} trials is drawn, and each member's fastest and slowest",
+        )
     return {
         "data": [_trace(one, many) for one in chart.series],
         "layout": _layout(chart),
         "title": chart.title,
         "empty": chart.empty if chart.is_empty else "",
     }
+
+
+def _thinned(one: Series, step: int) -> Series:
+    """One of ``step`` points, and those at the ends of both axes."""
+    kept = set(range(0, len(one.x), step))
+    for values in (one.x, one.y):
+        numbers = [(value, at) for at, value in enumerate(values) if isinstance(value, int | float)]
+        kept |= {min(numbers)[1], max(numbers)[1]} if numbers else set()
+    places = sorted(kept)
+    texts = [one.texts[at] for at in places] if one.texts else ()
+    return replace(one, x=[one.x[at] for at in places], y=[one.y[at] for at in places], texts=texts)
 
 
 def plain(text: object) -> str:
