@@ -6,6 +6,7 @@ iterations that are not independent run in parallel. Works on untuned programs a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,10 +45,11 @@ def shifted_indices(module: Any, shift: str = "") -> Mutants:
 
         def load(found: Any) -> None:
             own = found.source.same_as(node.body.buffer)
-            if not own and not (shift and shift in str(found.source.name)) and _long(found) is not None:
+            place = f"{node.body.buffer.name}<{found.source.name}"
+            if not own and not _cancels(shift, place) and _long(found) is not None:
                 loads.append(found)
 
-        if not (shift and shift in str(node.body.buffer.name)):
+        if not _cancels(shift, str(node.body.buffer.name)):
             tvm_ffi.structural_walk(node.body.value, (tvm.ir.TensorLoad, load))
 
     tvm_ffi.structural_walk(function.body, (SBlock, block), order="pre")
@@ -88,7 +90,7 @@ def fewer_bits(module: Any, shift: str = "") -> Mutants:
         yield f"load {parameter.name}", _with_body(module, body)
     wide = [node for node in stored if str(node.buffer.dtype) == "float32"]
     for number, chosen in enumerate(wide):
-        if shift and shift in str(chosen.buffer.name):
+        if _cancels(shift, str(chosen.buffer.name)):
             continue
         if isinstance(chosen.value, tirx.FloatImm):
             continue
@@ -130,12 +132,16 @@ KINDS: dict[str, Callable[..., Mutants]] = {
 }
 
 
+def _cancels(shift: str, place: str) -> bool:
+    return bool(shift and re.search(shift, place))
+
+
 def _sums(module: Any, shift: str) -> list[str]:
     found: list[str] = []
 
     def block(node: Any) -> None:
         reduces = any(axis.iter_type == tirx.IterVar.CommReduce for axis in node.iter_vars)
-        if reduces and not (shift and shift in node.name_hint):
+        if reduces and not _cancels(shift, str(node.name_hint)):
             found.append(str(node.name_hint))
 
     tvm_ffi.structural_walk(module["main"].body, (SBlock, block), order="pre")
@@ -166,7 +172,7 @@ def _loops(module: Any, kind: int, shift: str) -> list[tuple[str, Any]]:
 
     def _chosen(node: Any) -> Any:
         block = node.block
-        if shift and shift in str(block.name_hint):
+        if _cancels(shift, str(block.name_hint)):
             return None
         values = [v for axis, v in zip(block.iter_vars, node.iter_values, strict=True) if axis.iter_type == kind]
         for loop in reversed(around):

@@ -28,7 +28,8 @@ class Verified:
     terms: int
     """The longest sum."""
     shift: str = ""
-    """Part of the name of a buffer whose values cancel out, such as the largest of a row in softmax."""
+    """A pattern of where values cancel out, so that a fault changes nothing: a buffer, such as the largest of a row in
+    softmax, or ``into<from`` for loads."""
 
     @property
     def module(self) -> Any:
@@ -200,7 +201,7 @@ VERIFIED: dict[str, Verified] = {
     "squares-f16": Verified(_squares, lambda x: (x * x).sum(1), 257),
     "softmax-f32": softmax(32, 64, "float32"),
     "softmax-bf16": softmax(16, 256, "bfloat16"),
-    "layer-norm": Verified(_layer_norm, _layer_norm_reference, 96),
+    "layer-norm": Verified(_layer_norm, _layer_norm_reference, 96, "X_var_sum.*<X_(mean|sum)"),
     "conv": Verified(_conv, _conv_reference, 72),
     "max-pool": Verified(_max_pool, lambda x: x.reshape(6, 8, 2, 8, 2).max((2, 4)), 1),
     "embedding-bag": Verified(_embedding_bag, lambda table, ids: table[ids].sum(1), 12),

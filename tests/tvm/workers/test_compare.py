@@ -125,6 +125,14 @@ def test_few_sums_are_measured_by_what_such_sums_usually_are():
     assert not compare_with_wide(right, *arrays, plain, terms, scale=0.02).ok
 
 
+def test_few_sums_in_float32_are_held_to_float64_if_it_is_known_how_large_they_usually_are():
+    right, found = np.array([1.0], np.float32), np.array([1.00005], np.float32)
+    arrays = right.astype(np.float64), right, found, compare(right, found), Sums("float32", 64)
+    assert compare_with_wide(*arrays).ok
+    assert not compare_with_wide(*arrays, scale=1.0).ok
+    assert compare_with_wide(*arrays, scale=100.0).ok
+
+
 def test_sums_of_whole_numbers_are_exact():
     whole = np.arange(100)
     assert summed(whole, whole, whole, whole=True).ok

@@ -100,7 +100,7 @@ def compare_with_wide(
     if dtype not in _WIDENED or plain.unwritten or (dtype not in NARROW and not (whole or plain.doubtful)):
         return plain
     by_untuned, by_found = _error(wide, untuned, scale), _error(wide, found, scale)
-    limit = _limit(dtype, by_untuned[1], found.size, plain, sums)
+    limit = _limit(dtype, by_untuned[1], found.size, plain, sums, scale)
     if whole and by_untuned[1] == 0:
         limit = _EXACT * rounding(dtype)
     max_abs, max_rel = by_found
@@ -112,13 +112,13 @@ def compare_with_wide(
     return Difference(max_abs, max_rel, limit, problem, by_untuned[1])
 
 
-def _limit(dtype: str, untuned: float, size: int, plain: Difference, sums: Sums | None) -> float:
+def _limit(dtype: str, untuned: float, size: int, plain: Difference, sums: Sums | None, scale: float) -> float:
     """How far from float64 the candidate may be, given how far the untuned program is."""
     explained = 0.0 if sums is None else _explained(untuned, size, sums)
     if dtype in NARROW:
         return max(_ROUNDINGS * rounding(dtype), explained)
     tolerance = TOLERANCES[dtype]
-    if not plain.ok or few(size):
+    if not plain.ok or (few(size) and not scale):
         return max(tolerance, explained)
     random_walk = 0.0 if sums is None else sums.bound
     return min(tolerance, max(_DOUBT * rounding(dtype), _SIMILAR * untuned, random_walk))
