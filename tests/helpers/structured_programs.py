@@ -166,6 +166,12 @@ def total(rows: int = 64, columns: int = 128) -> Any:
     return module_of_tensors([a, te.compute((1,), lambda _: te.sum(a[i, j], axis=[i, j]), name="S")])
 
 
+def few_rows(rows: int = 3, columns: int = 1531) -> Any:
+    (a,) = placeholders(A=(rows, columns))
+    k = reduction(columns, "k")
+    return module_of_tensors([a, te.compute((rows,), lambda i: te.sum(a[i, k] * a[i, k], axis=k), name="S")])
+
+
 def transpose(rows: int = 64, columns: int = 80) -> Any:
     (a,) = placeholders(A=(rows, columns))
     return module_of_tensors([a, te.compute((columns, rows), lambda i, j: a[j, i], name="T")])
@@ -271,6 +277,12 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "gru-cell": gru_cell,
     "column-sum": column_sum,
     "total": total,
+    "total-prime": lambda: total(1, 2003),
+    "total-of-rows-prime": lambda: total(37, 41),
+    "few-rows": few_rows,
+    "few-columns": lambda: column_sum(1531, 3),
+    "softmax-of-one-row": lambda: programs.softmax(1, 2003),
+    "rms-norm-of-few-rows": lambda: rms_norm(3, 1531),
     "matmul-prime": lambda: programs.matmul(37, 41, 43),
     "matmul-nt-prime": lambda: programs.matmul(37, 41, 43, nt=True),
     "matmul-tn-prime": lambda: matmul_tn(37, 41, 43),
@@ -296,6 +308,7 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "gram": gram,
     "min-plus-prime": min_plus,
     "arg-max": arg_max,
+    "arg-max-of-one-row": lambda: arg_max(1, 2003),
     "transpose": transpose,
     "mlp": mlp,
 }

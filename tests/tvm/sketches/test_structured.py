@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tvm
 from tvm import s_tir, te, tirx
 from tvm.s_tir import meta_schedule as ms
 from tvm_ffi import structural_equal
@@ -268,10 +270,40 @@ def test_the_large_workloads_have_few_structures() -> None:
 
 
 def test_a_program_that_fits_no_rule_gets_no_sketch() -> None:
-    assert derived(structured_programs.total()) == {}
+    assert derived(structured_programs.total(8, 100)) == {}
     scheduled = s_tir.Schedule(programs.matmul())
     scheduled.split(scheduled.get_loops("C")[0], [None, 4])
     assert derived(scheduled.mod) == {}
+
+
+def test_a_long_sum_with_few_results_is_cut_into_parts_whatever_its_length() -> None:
+    (sum_,) = derived(structured_programs.total(1, 2003)).values()
+    assert sum_ == ["S in parts of 32 lanes for the threads, added up at the end"]
+    few = derived(structured_programs.few_rows(3, 1531))
+    assert few["in-parts/fused"] == ["S in parts of 32 lanes for the threads, added up at the end"]
+    few = derived(structured_programs.column_sum(1531, 3))
+    assert few["in-parts/fused"] == ["S in parts of 8 rows for the threads, added up at the end"]
+    assert "in-parts/fused" not in derived(structured_programs.few_rows(64, 1531)), "enough rows for the threads"
+    assert "in-parts/fused" not in derived(structured_programs.few_rows(3, 1021)), "too short"
+
+
+def test_only_one_sum_of_a_program_has_conditional_turns() -> None:
+    """TVM knows the others for sums no more once it has given this one its first values."""
+    softmax = derived(programs.softmax(1, 2003))["in-parts/fused"]
+    assert [part for part in softmax if "in parts" in part] == [
+        "rowsum in parts of 32 lanes for the threads, added up at the end"
+    ]
+    assert len([part for part in derived(programs.softmax(1, 4096))["in-parts/fused"] if "in parts" in part]) == 2
+
+
+@pytest.mark.parametrize("length", [1024, 1025, 1055, 1087, 2048, 2080, 4097])
+def test_a_sum_in_parts_adds_every_term_once(length: int) -> None:
+    """Whole numbers, so that the order of the terms does not matter."""
+    space = space_of(structured_programs.total(1, length))
+    terms = tvm.runtime.tensor(np.arange(length, dtype="float32").reshape(1, length) % 512)
+    total = tvm.runtime.tensor(np.full(1, np.nan, "float32"))
+    tvm.tirx.build(space.module(space.sample(random.Random(length))), target=TARGET)["main"](terms, total)
+    assert total.numpy()[0] == terms.numpy().sum(dtype="float64")
 
 
 # ---- dataflow ----

@@ -334,6 +334,8 @@ class _Body:
             if self.write is None:
                 self.write = self._access(stmt.buffer, stmt.indices)
             tvm_ffi.structural_walk(stmt.value, (tvm.ir.Expr, self._expression))
+        elif isinstance(stmt, tirx.Bind):
+            tvm_ffi.structural_walk(stmt.value, (tvm.ir.Expr, self._expression))
         elif isinstance(stmt, tirx.SeqStmt):
             for part in stmt:
                 self.visit(part)

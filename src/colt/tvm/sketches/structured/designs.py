@@ -14,11 +14,12 @@ from colt.tvm.dots import find
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import RULE_ERRORS
 from colt.tvm.sketches.structured.dots import pack_for_dots, shape_with_dot
-from colt.tvm.sketches.structured.emit import emit
+from colt.tvm.sketches.structured.emit import emit, set_apart
 from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
 from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
 from colt.tvm.sketches.structured.nest import is_plain
 from colt.tvm.sketches.structured.padding import pad_extents
+from colt.tvm.sketches.structured.parts import LONG, shapes_in_parts, split_parts, with_parts
 from colt.tvm.sketches.structured.prepare import (
     Lanes,
     Packed,
@@ -34,11 +35,10 @@ from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_
 from colt.tvm.sketches.structured.words import describe
 from colt.util.text import first_line
 
-PACKED, PADDED, TRANSPOSED, IN_LANES, DOT = "packed", "padded", "transposed", "in-lanes", "dot"
+PACKED, PADDED, TRANSPOSED, DOT = "packed", "padded", "transposed", "dot"
+IN_LANES, IN_PARTS = "in-lanes", "in-parts"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
 """Returns the shapes of a flow's blocks by name, for vectors of the given number of bits; ``None``: no design."""
-LONG = 1024
-"""A contraction with at least this many terms is also summed in parts."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -57,7 +57,8 @@ def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
-    for shapes in (partial(_shapes_with_dots, target), _shapes, _better_shapes, _shapes_in_lanes):
+    with_dots, in_parts = partial(_shapes_with_dots, target), partial(_shapes_in_parts, threads)
+    for shapes in (with_dots, _shapes, _better_shapes, _shapes_in_lanes, in_parts):
         try:
             prepared = _prepare(mod, bits, seed, shapes)
         except RULE_ERRORS as error:
@@ -88,11 +89,11 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
     for_dots, copies = pack_for_dots(schedule, chosen)
     transpose_results(schedule, chosen)
     inline_pointwise(schedule, unpadded)
-    lanes = split_rows(schedule, chosen)
+    lanes, parts = split_rows(schedule, chosen), split_parts(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None
     dots = {name: shape for name, shape in chosen.items() if shape.dot is not None} | copies
-    found = _after_splitting(flow, bits, lanes)
+    found = with_parts(flow, _after_splitting(flow, bits, lanes), parts, bits)
     shapes = [dots.get(block.name, shape) for block, shape in zip(flow.blocks, found, strict=True)]
     epilogues = find_epilogues(flow, shapes) | find_folds(flow, shapes)
     return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, (*packed, *for_dots))
@@ -144,9 +145,18 @@ def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
     return None if in_lanes == shapes else in_lanes
 
 
+def _shapes_in_parts(threads: int, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
+    """The shapes with long sums of few results cut into parts; ``None`` if there are none."""
+    shapes = _shapes(flow, bits)
+    found = shapes_in_parts(flow, shapes, bits, threads)
+    return None if found == shapes else found
+
+
 def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) -> str:
     if any(shape.dot is not None for shape in split):
         return DOT
+    if any(shape.alone for shape in split):
+        return IN_PARTS
     if any(shape.total for shape in split):
         return IN_LANES
     if any(shape.padded for shape in shapes.values()):
@@ -159,26 +169,30 @@ def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) ->
 def _structures(prepared: _Prepared, threads: int) -> Iterator[tuple[str, list[Group], bool]]:
     """The different groupings by name; each again with long sums in parts, if it has any long sums."""
     seen: set[tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]] = set()
+    in_parts = any(shape.alone for shape in prepared.shapes)
     for cut, name in _NAMES.items():
         groups = group(prepared.flow, prepared.shapes, prepared.epilogues, cut, threads)
         form = tuple((one.anchor, tuple(one.outer), tuple(one.members)) for one in groups)
-        if form in seen or not all(one.outer for one in groups):
+        if form in seen or not (in_parts or all(one.outer for one in groups)):
             continue
         seen.add(form)
         yield name, groups, False
-        if any(_is_long(prepared.flow, one) for one in groups):
+        if any(_is_long(prepared, one) for one in groups):
             yield f"{name}-parts", groups, True
 
 
-def _is_long(flow: Flow, one: Group) -> bool:
-    block = None if one.kernel is None else flow.blocks[one.kernel]
-    return block is not None and max(block.iters[n].extent for n in reduced(block)) >= LONG
+def _is_long(prepared: _Prepared, one: Group) -> bool:
+    if one.kernel is None or prepared.shapes[one.kernel].alone:
+        return False
+    block = prepared.flow.blocks[one.kernel]
+    return max(block.iters[n].extent for n in reduced(block)) >= LONG
 
 
 def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool) -> Design:
     schedule = prepared.schedule.copy()
     for one in groups:
-        parts = long_sums and _is_long(prepared.flow, one)
+        parts = long_sums and _is_long(prepared, one)
         emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts)
+    set_apart(schedule, prepared.flow, prepared.shapes)
     summary = describe(prepared.flow, prepared.shapes, groups, prepared.packed, long_sums)
     return Design(prepared.variant, schedule.trace, name, summary)

@@ -20,6 +20,8 @@ from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import (
     FIRST_ROWS,
     FIRST_SIDE,
+    FIRST_VECTORS,
+    MAX_VECTORS,
     SCALARS,
     SQUARE,
     Tile,
@@ -30,6 +32,9 @@ from colt.tvm.sketches.structured.tiles import (
     split_sum,
     unroll_sum,
 )
+
+_SPLIT_OFF = "pragma_loop_partition_hint"
+"""TVM's mark of a loop whose conditional turns are to be split off."""
 
 
 def emit(
@@ -49,6 +54,18 @@ def emit(
     for number, kernel in sorted(epilogues.items()):
         finishers.setdefault(kernel, []).append(number)
     _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums).emit()
+
+
+def set_apart(schedule: Any, flow: Flow, shapes: Sequence[BlockShape]) -> None:
+    """Give the sum with conditional turns its first values in a block of their own, when all groups are scheduled.
+
+    TVM checks every block again when it does this for one, and would not know this one for a sum any more.
+    """
+    for number, shape in enumerate(shapes):
+        if shape.rest:
+            rv = schedule.get_sblock(flow.blocks[number].name)
+            loops = [loop for loop in schedule.get_loops(rv) if _SPLIT_OFF in schedule.get(loop).annotations]
+            schedule.decompose_reduction(rv, loops[0])
 
 
 @dataclass(slots=True)
@@ -74,8 +91,9 @@ class _Emitter:
         for number in sorted(self.group.members, reverse=True):
             if number != self.group.kernel and number not in self._finishers(self.group.kernel):
                 self._member(number, parallel)
-        self.schedule.parallel(parallel)
-        import_shims(self.schedule, parallel, self.steps)
+        if parallel is not None:
+            self.schedule.parallel(parallel)
+            import_shims(self.schedule, parallel, self.steps)
         for step in self.steps:
             use_instruction(self.schedule, step)
 
@@ -118,7 +136,8 @@ class _Emitter:
             tile = None
             if origin in columns or (shape.kind is BlockKind.KERNEL and iter_ == shape.vector):
                 width = columns.get(origin, shape.width)
-                parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces)
+                first = MAX_VECTORS if shape.alone else FIRST_VECTORS
+                parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces, first=first)
             elif origin in rows or (shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns)):
                 first = rows.get(origin, _first_rows(shape))
                 over = self._longest(origin, loop, extent)
@@ -172,7 +191,7 @@ class _Emitter:
         for outer in scalars:
             if outer not in rows:
                 columns.setdefault(outer, SCALARS)
-        if not rows and not columns and self.shapes[group.anchor].square is None:
+        if group.outer and not rows and not columns and self.shapes[group.anchor].square is None:
             self._tile_anchor(rows, columns)
         return {outer: first for outer, first in rows.items() if outer not in columns}, columns
 
@@ -263,6 +282,8 @@ class _Emitter:
             return self._kernel(number, rv, parts, sums, outer)
         if shape.square is not None:
             return self._square(number, parts, outer)
+        if shape.alone:
+            return self._add_up(parts, sums, shape.vector)
         vector = parts.pop(shape.vector, None) if shape.vector is not None else None
         loops = [loop for iter_ in parts for loop in parts[iter_]]
         if vector is not None and shape.kind is BlockKind.POINTWISE:
@@ -276,6 +297,13 @@ class _Emitter:
         else:
             self._order(outer, [*loops[:-1], *sums, *loops[-1:]])
         return self._fuse(outer)
+
+    def _add_up(self, parts: dict[int, list[Any]], sums: list[Any], vector: int | None) -> None:
+        """Add up what the parts of a sum leave, on one thread."""
+        (lanes,) = parts.pop(vector) if vector is not None else [None]
+        self._order([loop for iter_ in parts for loop in parts[iter_]], [*sums, *([] if lanes is None else [lanes])])
+        if lanes is not None:
+            self.schedule.vectorize(lanes)
 
     def _square(self, number: int, parts: dict[int, list[Any]], outer: list[Any]) -> Any:
         """Nest a transposition: in each square, elements that are contiguous in the source are loaded together."""
@@ -323,6 +351,9 @@ class _Emitter:
             sums.append(sums.pop(place))
             tile.insert(0, unrolled)
         self._order(outer, [*first, *middle, *sums, *tile, *([] if lanes is None else [lanes]), *terms])
+        if shape.rest:
+            for loop in sums:
+                self.schedule.annotate(loop, _SPLIT_OFF, 1)
         fused = self._fuse(outer)
         around = [*([fused] if outer else []), *([] if first else middle)]
         for copy in copies if around else ():

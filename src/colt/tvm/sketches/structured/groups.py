@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from colt.tvm.sketches.structured.flow import Flow, spatial
+from colt.tvm.sketches.structured.flow import Flow, spatial, step_of
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 
 SMALL = 1 / 16
@@ -57,9 +57,13 @@ def group(flow: Flow, shapes: Sequence[BlockShape], epilogues: dict[int, int], c
 
 def _outer(flow: Flow, shape: BlockShape, number: int, threads: int) -> list[int]:
     """The iters of an anchor whose tiles may run in parallel: all of them, unless LLVM should find vectors along one.
-    That one is better left whole if the others give enough tiles and the anchor is not a contraction's total."""
+    That one is better left whole if the others give enough tiles and the anchor is not a contraction's total. Of the
+    blocks of a sum in parts, only the parts are worth a thread each."""
     iters = flow.blocks[number].iters
     outer = [n for n in spatial(flow.blocks[number]) if iters[n].extent > 1]
+    if shape.alone:
+        dealt = [n for n in outer if n not in (shape.vector, shape.rows)] if shape.partial else []
+        return sorted(dealt, key=lambda n: step_of(flow.blocks[number].write, n), reverse=True)
     others = [n for n in outer if n != shape.vector]
     if (
         shape.kind is BlockKind.LOOP
@@ -76,6 +80,8 @@ def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cu
         return False  # a block that writes an argument cannot be computed in pieces
     if shapes[number].packing is not None or shapes[home.anchor].packing is not None:
         return False  # packed once, for all
+    if shapes[number].alone or shapes[home.anchor].alone:
+        return False
     own = number == home.kernel
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False

@@ -163,7 +163,7 @@ def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
     """
     done = []
     for block, shape in with_shapes(schedule, shapes):
-        if shape.kind is not BlockKind.ROWS or shape.vector is None:
+        if shape.kind is not BlockKind.ROWS or shape.vector is None or shape.parts:
             continue
         rv = schedule.get_sblock(block.name)
         if shape.columns is not None and shape.width > FOLDED:

@@ -66,7 +66,9 @@ class BlockShape:
     squares of them are best. ``columns``: a second iter that the register tile repeats over, if all that it loads are
     vectors; a ``ROWS`` block is to become such a kernel. ``total``: the block adds up partial results of a contraction;
     if it leaves partial results itself, it is ``partial`` too. ``dot``: the kernel's step is a dot instruction.
-    ``packing``: the block packs an operand of one.
+    ``packing``: the block packs an operand of one. ``parts``: the sum is to be cut into so many, and its terms dealt to
+    lanes or rows; 0 if it is not. ``alone``: the block is one of those that this leaves, each a nest of its own.
+    ``rest``: its last turns are conditional.
     """
 
     kind: BlockKind
@@ -82,6 +84,9 @@ class BlockShape:
     total: bool = False
     dot: UsesDot | None = None
     packing: Packing | None = None
+    parts: int = 0
+    alone: bool = False
+    rest: bool = False
 
     @property
     def is_fold(self) -> bool:

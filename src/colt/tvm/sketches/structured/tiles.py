@@ -12,8 +12,8 @@ MAX_ROWS = 16
 """The most rows of a register tile."""
 FIRST_SIDE, FIRST_ROWS = 4, 8
 """The initial rows of a register tile that has several columns too, and of any other."""
-MAX_VECTORS = 4
-"""The most vectors in each row of a register tile."""
+MAX_VECTORS, FIRST_VECTORS = 4, 2
+"""The most vectors in each row of a register tile, and initially."""
 MIDDLE = 64
 """The initial elements of a tile between the parallel loop and the register tile."""
 
@@ -69,18 +69,19 @@ def split_rows(schedule: Any, loop: Any, tile: Tile) -> list[Any]:
 
 
 def sample_columns(
-    schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True
+    schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True, first: int = FIRST_VECTORS
 ) -> tuple[list[Any], Tile]:
     """A tile of (a parallel part,) a middle part and vectors of ``width``; the loops it splits into, and the tile.
 
     The last vector may exceed the loop. Without ``split``, the loops are only that over vectors and that over a
-    vector's lanes; the parts are used after the block has been moved. See :func:`sample_rows`.
+    vector's lanes; the parts are used after the block has been moved. ``first``: the most initial vectors of a row.
+    See :func:`sample_rows`.
     """
     count = -(-extent // width)
     if count == 1 and not jobs:
         return [loop], Tile((), width, False)
     blocks, lanes = schedule.split(loop, [None, width])
-    vectors = divisor(count, 2)
+    vectors = divisor(count, first)
     rest = count // vectors
     inside = _inside(rest, width * vectors, jobs)
     decision = [rest // inside, inside, vectors] if jobs else [rest, vectors]

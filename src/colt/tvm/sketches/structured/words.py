@@ -17,16 +17,36 @@ def describe(
     """One line: what runs in parallel, what is computed under it, and the register tiles."""
     copies = {one.copy for one in packed} | {flow.blocks[n].name for n in _padded(flow) if not shapes[n].is_contraction}
     shown = [one for one in groups if one.members or flow.blocks[one.anchor].name not in copies]
+    shown = [one for one in shown if one.outer and not shapes[one.anchor].alone]
     nests = [_nest(flow, shapes, one) for one in shown]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
     notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
-    split = [n for n, shape in enumerate(shapes) if shape.partial and not shape.is_fold and shape.columns is None]
+    split = [n for n, shape in enumerate(shapes) if _is_in_lanes(shape)]
     rows = [flow.blocks[n].name for number in split for n in flow.consumers(number)]
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
+    notes += [_parts(flow, shapes, n) for n, shape in enumerate(shapes) if shape.alone and shape.partial]
     if long_sums:
         notes.append("long sums in parts")
     return "; ".join([*nests, *notes])
+
+
+def _is_in_lanes(shape: BlockShape) -> bool:
+    return shape.partial and not shape.is_fold and shape.columns is None and not shape.alone
+
+
+def _parts(flow: Flow, shapes: Sequence[BlockShape], number: int) -> str:
+    """How the terms of a sum in parts are dealt."""
+    block, shape = flow.blocks[number], shapes[number]
+    last = number
+    while consumers := [n for n in flow.consumers(last) if shapes[n].alone]:
+        (last,) = consumers
+    beside = shape.vector if shape.rows is None else shape.rows
+    assert beside is not None
+    what = "lanes" if shape.rows is None else "rows"
+    return (
+        f"{flow.blocks[last].name} in parts of {block.iters[beside].extent} {what} for the threads, added up at the end"
+    )
 
 
 def _padded(flow: Flow) -> list[int]:
