@@ -39,14 +39,14 @@ from tests.helpers.chat_server import ChatServer
 from tests.helpers.simulated_model import simulated_reply
 
 import colt
-from colt.store.directory import JOURNAL, RECEIPT, RECORDING
+from colt.store.directory import JOURNAL, PROGRAM, RECEIPT, RECORDING
 from colt.store.receipt import load_receipt
 from colt.world.answers import MeasuredAnswer, Returned
 from colt.world.recording import Recording, read_recording
 
 ROOT = Path(__file__).parents[1]
 KEY_VARIABLE = "COLT_TEST_KEY"
-PROGRAM = """
+OWN_PROGRAM = """
 from tvm import te
 
 
@@ -190,12 +190,12 @@ def kill_tune(
     again = [*command, "resume", str(run)]
 
     def begun() -> bool:
-        recorded = (run / RECORDING).is_file() and b"\n" in (run / RECORDING).read_bytes()
+        recorded = (run / PROGRAM).is_file()  # it is written last of what a run needs to go on
         if not recorded and run.exists():
             shutil.rmtree(run)  # it was killed while it claimed the directory: nothing was measured that is kept
         return recorded
 
-    (folder / "own.py").write_text(PROGRAM)
+    (folder / "own.py").write_text(OWN_PROGRAM)
     rng = random.Random(str(folder.name))
     kill_until_done(kind, begin, again, folder, begun, mean_s, most, tally, rng, watched)
     return check(kind, run, trials, watched, tally), watched
@@ -248,7 +248,7 @@ def kill_bench(folder: Path, most: int, tally: Tally) -> None:
 
     def killed() -> None:
         for run, watch in watched.items():
-            if (run / RECORDING).is_file() and b"\n" in (run / RECORDING).read_bytes():
+            if (run / PROGRAM).is_file():
                 watch()
 
     rng = random.Random(folder.name)

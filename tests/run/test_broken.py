@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.real  # runs are killed in processes of their own
 
 DIES = """
 import os, signal, sys
+import colt
 from colt.world import recording
 from tests.helpers.simulated_runs import measured_by, simulated, tune_simulated
 
@@ -38,9 +40,13 @@ def counted(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 recording.RecordingWriter._put = counted
-tune_simulated(sys.argv[1], run_dir=sys.argv[2], trials=6)
+if os.path.exists(sys.argv[2]):
+    with measured_by(simulated()):
+        colt.resume(sys.argv[2])
+else:
+    tune_simulated(sys.argv[1], run_dir=sys.argv[2], trials=6)
 """
-"""A run of six trials that is killed after so many answers."""
+"""A run of six trials, begun or resumed, that is killed after so many answers."""
 PARTS = Parts(measurer=lambda limits, peak_gflops: simulated(), pace=Pace.hasty())
 
 
@@ -76,6 +82,23 @@ def test_a_killed_run_is_finished_and_replays(answers: int, broken: Path, tmp_pa
     assert replay(folder).identical
     with pytest.raises(colt.InputError, match="holds a finished run"):
         finish_broken(folder)
+
+
+def test_a_run_that_is_killed_again_and_again_is_resumed_to_its_end(broken: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(broken, tmp_path / "run"))
+    before = b""
+    for answers in (2, 1, 3):
+        killed(f"{broken.parent}/own.py:layer", folder, answers)
+        content = (folder / "recording.jsonl").read_bytes()
+        assert content.startswith(before)
+        assert len(content) > len(before)
+        before = content
+    with using(PARTS):
+        result = colt.resume(folder)
+    assert (result.receipt.trials.total, result.receipt.stop_reason) == (6, "trials")
+    measured = re.findall(r'"asked":"measure (-?[0-9]+):', (folder / "recording.jsonl").read_text())
+    assert measured == [str(number) for number in range(-1, 6)]
+    assert replay(folder).identical
 
 
 def test_a_torn_last_line_is_dropped_and_a_torn_middle_is_refused(broken: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from colt.store.journal import Journal
 from colt.store.receipt import FoundPart
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
-from colt.util.files import sync
+from colt.util.files import read_file, sync
 from colt.util.interrupt import Interrupt
 from colt.util.streams import remarks_since, remarks_so_far
 from colt.util.version import versions
@@ -241,8 +241,10 @@ class Run:
     def _keep_remarks(self, directory: RunDirectory) -> None:
         """Write down what TVM has remarked, if anything."""
         if remarks := remarks_since(self._remarks):
+            path = directory.path / REMARKS
             with self.storing():
-                directory.write(REMARKS, remarks)
+                before = read_file(path) if self.resumed and path.is_file() else b""
+                directory.write(REMARKS, before + remarks)
 
     # ---- going on ----
 
