@@ -19,8 +19,11 @@ from colt.errors import InputError
 from colt.events import Event
 from colt.measure.base import Measurement, Pace
 from colt.measure.simulated import SimulatedMeasurer
+from colt.proposers.experts.scout import Scout
+from colt.proposers.experts.tuner import Tuner
 from colt.run import same
 from colt.run.resume import finish
+from colt.search.types import Observation, Proposal
 from colt.store.receipt import load_receipt
 from colt.tvm.programs.program import fingerprint
 from colt.util.lock import FolderLock
@@ -120,6 +123,29 @@ def test_journal_and_database_that_lag_behind_are_made_up_for(whole: Path, tmp_p
     assert events_of(folder) == events_of(whole)
     for name in ("database_workload.json", "database_tuning_record.json"):
         assert (folder / name).read_text() == (whole / name).read_text()
+
+
+def test_experts_need_not_think_again(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they said is in the journal; what is damaged there they say again."""
+    lines = (whole / "recording.jsonl").read_bytes().count(b"\n")
+    asked: list[int] = []
+
+    def think(expert: Tuner | Scout, observation: Observation) -> Proposal:
+        asked.append(observation.seed)
+        return thinking[type(expert)](expert, observation)
+
+    thinking = {kind: kind.propose for kind in (Tuner, Scout)}
+    for kind in thinking:
+        monkeypatch.setattr(kind, "propose", think)
+    resumed(broken(whole, tmp_path / "whole", lines - 2))
+    assert asked == []
+    folder = broken(whole, tmp_path / "damaged", lines - 2)
+    rows = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    number = max(index for index, row in enumerate(rows) if b'"event":"proposed"' in row)
+    (folder / "journal.jsonl").write_bytes(b"".join([*rows[:number], rows[number][:50]]))
+    resumed(folder)
+    assert len(asked) >= 1
+    assert events_of(folder) == events_of(whole)
 
 
 def test_times_go_on_from_where_they_were(whole: Path, tmp_path: Path) -> None:
@@ -404,7 +430,7 @@ def test_requests_that_were_under_way_count_as_spent_and_nothing_is_asked_twice(
         answered = sum(len(line.answer.calls) for line in recording.lines if hasattr(line.answer, "calls"))
         assert sum(part.requests for part in receipt.models.values()) == answered + lost + len(server.asked) - had
         worst = sum(charge.picodollars for charge in recording.set_aside.values()) / 1e12
-        assert any("were under way when the run broke off" in m and f"${worst:.4f}" in m for m in receipt.messages)
+        assert any("under way when the run broke off" in m and f"${worst:.4f}" in m for m in receipt.messages)
         assert receipt.spending is not None
         assert receipt.spending.usd <= 1
         assert_replays(folder)

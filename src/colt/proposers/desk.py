@@ -53,6 +53,10 @@ class Calls(Protocol):
         ...
 
 
+SaidBefore = Callable[[int, str], Proposal | ProposalError | None]
+"""What a member is known to have answered to a ticket."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
     """A language model's answer to a ticket, and the call that brought it."""
@@ -78,7 +82,10 @@ class Desk:
         calls: Calls | None,
         slots: Mapping[str, int],
         watch: Stopwatch,
+        said_before: SaidBefore = lambda ticket, name: None,
     ) -> None:
+        """``said_before`` is what an expert has answered to a ticket in the part of a run that is only repeated."""
+        self._said_before = said_before
         self.experts = experts
         self.models = models
         self.calls: list[Call] = []
@@ -102,14 +109,17 @@ class Desk:
         """An expert's answer, or ``None`` for a model's, which arrives later."""
         expert = self.experts.get(ticket.acting)
         if expert is not None:
-            return self.ask_expert(expert, observation)
+            return self.ask_expert(expert, ticket, observation)
         assert self._calls is not None
         self._under_way[ticket.id] = _Question(ticket, observation)
         self._calls.send(ticket.id, ticket.acting, self.models[ticket.acting].request(observation))
         return None
 
-    def ask_expert(self, expert: Proposer, observation: Observation) -> Proposal | ProposalError:
+    def ask_expert(self, expert: Proposer, ticket: Ticket, observation: Observation) -> Proposal | ProposalError:
         """What that expert answers, in the pool or not. Having no proposal is an answer too."""
+        said = self._said_before(ticket.id, expert.spec.name)
+        if said is not None:
+            return said
         before = self._watch.total
         with self._watch("proposing"):
             reply = reply_of(partial(expert.propose, observation))

@@ -195,9 +195,10 @@ class Dispatcher:
         lost = [call for call in calls if call.error is ErrorKind.LOST]
         if lost:
             spent = sum((call.spent.spending() for call in lost), Spending())
+            what = "1 request to a language model was" if spent.calls == 1 else f"{spent.calls} requests to models were"
             self._note(
-                f"{spent.calls} requests to language models were under way when the run broke off; they count as spent "
-                f"at their worst, ${spent.usd:.4f} and {spent.tokens:,} tokens"
+                f"{what} under way when the run broke off; counted as spent at the worst: ${spent.usd:.4f}, "
+                f"{spent.tokens:,} tokens"
             )
 
     def _tell_if_all_benched(self) -> None:
@@ -290,4 +291,4 @@ class Dispatcher:
         feeder = next(self._feeders)
         ticket = self._search.select(feeder=feeder.spec.name)
         if ticket is not None:
-            self._search.commit(ticket, self.desk.ask_expert(feeder, self._search.observe(ticket)))
+            self._search.commit(ticket, self.desk.ask_expert(feeder, ticket, self._search.observe(ticket)))

@@ -21,8 +21,9 @@ from colt.proposers.language.findings import recall
 from colt.proposers.language.money import Ledger, Spending
 from colt.proposers.shared_calls import SharedCalls
 from colt.run.budget import StopRule
+from colt.search.types import Proposal, ProposalError
 from colt.store.directory import JOURNAL, RECORDING, REMARKS, RunDirectory
-from colt.store.journal import Journal
+from colt.store.journal import Journal, said_before
 from colt.store.receipt import FoundPart
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
@@ -94,6 +95,7 @@ class Run:
             if after is not None:
                 recorder.follow(after)
         self._after = after
+        self._said = said_before(plan.run_dir / JOURNAL) if plan.run_dir is not None and after is not None else {}
         self.stop = StopRule(plan, self.world, self.watch, self.interrupt, self.emit, self._check_storage, self._go_on)
 
     def __enter__(self) -> Self:
@@ -247,6 +249,10 @@ class Run:
                 directory.write(REMARKS, before + remarks)
 
     # ---- going on ----
+
+    def said_before(self, ticket: int, name: str) -> Proposal | ProposalError | None:
+        """What an expert has answered to a ticket in the recorded part of a resumed run: it need not think again."""
+        return self._said.get((ticket, name)) if self.world.recorded else None
 
     def _go_live(self) -> None:
         """The recorded part of a resumed run is over: time goes on from where it was then."""

@@ -122,6 +122,7 @@ class Task:
             calls,
             {member.name: member.concurrency for member in pool.models},
             run.watch,
+            run.said_before,
         )
         paid = [member.name for member in pool.models if not member.is_free]
 

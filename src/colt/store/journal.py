@@ -13,6 +13,8 @@ import msgspec
 
 from colt.errors import InputError, ReplayError
 from colt.events import Event, to_record
+from colt.knobs import Edit, Jump
+from colt.search.types import Proposal, ProposalError
 from colt.util.files import LineFile, read_file
 
 RENAMED = {"next_model": "next_member"}
@@ -38,6 +40,52 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"{path}, line {number}, is no event: {error}") from None
         records.append({RENAMED.get(key, key): value for key, value in record.items()})
     return records
+
+
+def said_before(path: Path) -> dict[tuple[int, str], Proposal | ProposalError]:
+    """What members have answered according to a journal, by ticket and member, so that nobody has to think it again.
+
+    A run that goes on compares all of it with what follows. What can't be read is left out: it is thought again.
+    """
+    found: dict[tuple[int, str], Proposal | ProposalError] = {}
+    decoder = msgspec.json.Decoder(_Said)
+    for row in read_file(path).splitlines() if path.is_file() else ():
+        if b'"event":"proposed"' not in row:
+            continue
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            said = decoder.decode(row)
+            steps = tuple(tuple(_step(one) for one in each) for each in said.transformations)
+            answer = ProposalError(said.error) if said.error else Proposal(steps, said.next_member, said.why)
+            found[said.ticket, said.by] = answer
+    return found
+
+
+class _EditSaid(msgspec.Struct, forbid_unknown_fields=True):
+    knob: str
+    value: int | str | tuple[int, ...] | None
+
+
+class _JumpSaid(msgspec.Struct, forbid_unknown_fields=True):
+    jump: tuple[str, str]
+
+
+class _Said(msgspec.Struct):
+    """The record of a member's answer."""
+
+    ticket: int
+    by: str
+    transformations: tuple[tuple[dict[str, Any], ...], ...]
+    next_member: str
+    why: str
+    error: str
+
+
+def _step(said: dict[str, Any]) -> Edit | Jump:
+    """Raises :class:`msgspec.ValidationError`."""
+    if "jump" in said:
+        return Jump(*msgspec.convert(said, _JumpSaid).jump)
+    edit = msgspec.convert(said, _EditSaid)
+    return Edit(edit.knob, edit.value)
 
 
 class Journal:
