@@ -146,6 +146,7 @@ def kill_until_done(
             return
         time.sleep(0.1)  # workers die with their parents
     tally.runs[kind] += 1
+    print(f"{kind}: came to its end after {kills} kills", flush=True)
 
 
 class Watched:

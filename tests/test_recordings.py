@@ -46,9 +46,9 @@ def test_a_recording_is_replayed_identically(name: str, tmp_path: Path) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """A receipt without fields that are null: those that did not exist then are null when it is read today."""
+    """A receipt without fields that are null or empty: those that did not exist then are when it is read today."""
     if isinstance(value, dict):
-        return {name: without_nulls(part) for name, part in value.items() if part is not None}
+        return {name: without_nulls(part) for name, part in value.items() if part not in (None, [])}
     return [without_nulls(part) for part in value] if isinstance(value, list) else value
 
 
