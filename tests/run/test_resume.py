@@ -251,7 +251,7 @@ def test_a_budget_that_was_changed_survives_that_the_run_breaks_off(whole: Path,
         ({}, r"it stopped at its 8 trials; to go on, give it more \(--trials above 8\)"),
         ({"trials": 8}, "has come to its end"),
         ({"seconds": 900.0}, "has come to its end"),
-        ({"trials": 0}, "trials is 0; it takes an integer"),
+        ({"trials": -1}, "trials is -1; it takes an integer"),
         ({"trials": 20, "max_usd": 1.0}, "max_usd is for pools with language models"),
     ],
 )
