@@ -15,6 +15,8 @@ from tvm import te
 
 import colt
 from colt import events
+from colt.bench.config import OWN_SPACE, BenchConfig, Cell, StrategyName
+from colt.bench.task import CellTask
 from colt.plan import Plan, plan
 from colt.records.file import opened, transaction
 from colt.records.lines import write_lines
@@ -26,7 +28,7 @@ from colt.store.directory import CONFIG
 from colt.store.receipt import load_receipt
 from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import module_of_tensors
-from tests.helpers.simulated_runs import THINK_LESS, tune_simulated
+from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, tune_simulated
 
 
 def matmul(m: int = 64, n: int = 64, k: int = 64, names: str = "ABC") -> Any:
@@ -231,3 +233,33 @@ def test_the_plan_of_a_strangers_run_makes_no_file_wherever_it_likes(store: Stor
     assert "records" not in plan(matmul(), use_records=False).to_config("tree")["run"]  # type: ignore[operator]
     assert load_receipt(tmp_path / "run").records is not None
     assert (tmp_path / "run" / CONFIG).exists()
+
+
+def test_a_run_that_goes_on_needs_no_store_for_what_it_began_from_and_adds_again(store: Store, tmp_path: Path) -> None:
+    tune(store)
+    tune(store, run_dir=tmp_path / "run", seed=3)
+    with measured_by(simulated()):
+        result = colt.resume(tmp_path / "run", trials=9)
+    assert result.receipt.trials.total == 9
+    assert result.receipt.records.known > 0
+    assert result.receipt.records.added > 0
+    assert {record.origin.run for record in records(store)} == {"", "run"}
+    assert str(replay(tmp_path / "run")).startswith("identical")
+
+
+def test_methods_that_are_compared_use_no_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLT_RECORDS", str(tmp_path / "usual.db"))
+    config = BenchConfig(
+        workloads=("gemv",),
+        size="small",
+        strategies=(StrategyName.COLT,),
+        trials=4,
+        seeds=1,
+        space=OWN_SPACE,
+        warm_start=0,
+        peers=(),
+        threads=1,
+    )
+    cell = CellTask(config, Cell("gemv", StrategyName.COLT, 0), tmp_path)
+    assert plan("gemv").records == tmp_path / "usual.db"
+    assert (cell.plan().records, cell.plan().recalls) == (None, False)
