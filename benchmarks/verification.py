@@ -25,10 +25,11 @@ from tests.helpers.verified_programs import VERIFIED, Verified
 
 from colt.measure.base import Limits, Verification
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs.arrays import is_float
 from colt.tvm.programs.domains import domains
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
-from colt.tvm.workers.arguments import Drawing, contents, is_float, signature
+from colt.tvm.workers.arguments import Drawing, contents, signature
 from colt.tvm.workers.wide import rounding
 
 THREADS = len(os.sched_getaffinity(0))

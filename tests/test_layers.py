@@ -61,7 +61,20 @@ def _imported(module: str) -> Iterator[str]:
                 yield full if full in TREES or not str(node.module).startswith("colt") else str(node.module)
 
 
-GRAPH = {module: {name for name in _imported(module) if name in TREES} - {module} for module in TREES}
+def _packages(name: str) -> Iterator[str]:
+    """The packages around a module, whose ``__init__`` runs first."""
+    parts = name.split(".")
+    yield from (".".join(parts[:length]) for length in range(1, len(parts)))
+
+
+def _needed(module: str) -> set[str]:
+    """The modules of COLT that run when a module is imported, besides the packages around itself."""
+    named = {name for name in _imported(module) if name in TREES}
+    around = {package for name in named for package in _packages(name)} - set(_packages(module))
+    return (named | around) - {module}
+
+
+GRAPH = {module: _needed(module) for module in TREES}
 
 
 def _layer(module: str) -> str:

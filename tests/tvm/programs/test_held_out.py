@@ -11,9 +11,10 @@ import tvm
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
+from colt.tvm.programs.arrays import numpy_dtype
 from colt.tvm.programs.workloads import Role
 from colt.tvm.programs.workloads.held_out import gru_cell, l1_distance, layer_norm, separable_conv
-from colt.tvm.workers.arguments import Parameter, numpy_dtype, random_array
+from colt.tvm.workers.arguments import Parameter, random_array
 from colt.tvm.workers.compare import compare
 
 NAMES = workloads.names("held-out")

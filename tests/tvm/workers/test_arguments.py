@@ -5,15 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from colt.tvm.programs.arrays import write_numbered
+from colt.tvm.programs.arrays import is_float, numpy_dtype, write_numbered
 from colt.tvm.programs.domains import Domain
 from colt.tvm.workers.arguments import (
     ArgumentCache,
     Drawing,
     Parameter,
     contents,
-    is_float,
-    numpy_dtype,
     poisoned_array,
     positive,
     random_array,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,3 +82,19 @@ def write_numbered(path: Path, arrays: Mapping[int, Array]) -> None:
     """Write arrays by number, completely or not at all. Raises :class:`OSError`, which names the file."""
     with replacing(path) as written, written.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **{str(number): array for number, array in arrays.items()})
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy type of a TVM data type; ml_dtypes has those that NumPy lacks. Raises TypeError."""
+    return np.dtype(getattr(ml_dtypes, name, name))
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether the type is a floating-point type, those of ml_dtypes included."""
+    if dtype.kind == "f":
+        return True
+    try:
+        ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return False
+    return True

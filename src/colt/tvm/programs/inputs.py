@@ -19,10 +19,9 @@ from tvm.tirx import PrimFunc
 from colt.errors import InputError
 from colt.store.directory import INPUTS
 from colt.tvm.programs.arguments import Argument, Role
-from colt.tvm.programs.arrays import Array, ArrayFile, numbered
+from colt.tvm.programs.arrays import Array, ArrayFile, is_float, numbered, numpy_dtype
 from colt.tvm.programs.domains import Domain, outside
 from colt.tvm.programs.intervals import Interval
-from colt.tvm.workers.arguments import is_float, numpy_dtype
 from colt.util.text import did_you_mean
 
 WANTED = "an array, or a range as a pair (low, high), both included"

@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import tvm
 from numpy.typing import NDArray
 from tvm.s_tir.meta_schedule.arg_info import ArgInfo, TensorInfo
 
-from colt.tvm.programs.arrays import numbered
+from colt.tvm.programs.arrays import Array, is_float, numbered, numpy_dtype
 from colt.tvm.programs.domains import POSITIVE, SMALL_INTEGERS, Domain, Domains
-
-Array = NDArray[Any]
 
 FLOAT_POISON = 0xFF  # in every byte, this is NaN in all IEEE-like formats
 OTHER_POISON = 0xA5
@@ -69,22 +66,6 @@ def signature(module: tvm.IRModule) -> Signature:
             raise TypeError(f"parameter {len(parameters)} is no buffer but {info}")
         parameters.append(Parameter(tuple(int(extent) for extent in info.shape), str(info.dtype)))
     return tuple(parameters)
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy type of a TVM data type; ml_dtypes has those that NumPy lacks. Raises TypeError."""
-    return np.dtype(getattr(ml_dtypes, name, name))
-
-
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether the type is a floating-point type, those of ml_dtypes included."""
-    if dtype.kind == "f":
-        return True
-    try:
-        ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-    except ValueError:
-        return False
-    return True
 
 
 def random_array(parameter: Parameter, index: int, seed: int, domain: Domain | None = None) -> Array:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from colt.measure.base import Verification
-from colt.tvm.workers.arguments import FLOAT_POISON, Array, is_float, raw_bytes
+from colt.tvm.programs.arrays import Array, is_float
+from colt.tvm.workers.arguments import FLOAT_POISON, raw_bytes
 from colt.tvm.workers.wide import NARROW, Sums, rounding
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}

@@ -15,8 +15,9 @@ from tvm.target import Target
 
 from colt.machine.queueing import NotWatched
 from colt.tvm.devices.assumed import simd_of_target
+from colt.tvm.programs.arrays import Array
 from colt.tvm.space.recent import Recent
-from colt.tvm.workers.arguments import ArgumentCache, Array
+from colt.tvm.workers.arguments import ArgumentCache
 from colt.tvm.workers.board import Board, BoardLost
 from colt.tvm.workers.kernel import build_library, evaluate
 from colt.tvm.workers.messages import Stage

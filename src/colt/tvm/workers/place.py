@@ -12,7 +12,8 @@ from tvm.target import Target
 
 from colt.machine import detect
 from colt.machine.queueing import QueueWatch
-from colt.tvm.workers.arguments import ArgumentCache, Array, to_device
+from colt.tvm.programs.arrays import Array
+from colt.tvm.workers.arguments import ArgumentCache, to_device
 from colt.tvm.workers.kernel import Kernel, KernelCache, LocalKernel, build_library
 from colt.tvm.workers.layout import Layouts
 from colt.tvm.workers.messages import Stage

@@ -7,8 +7,8 @@ import tvm
 
 from colt.machine import Simd
 from colt.tvm.devices.peak_kernels import fma_kernel
+from colt.tvm.programs.arrays import Array
 from colt.tvm.programs.program import module_of_function
-from colt.tvm.workers.arguments import Array
 
 STEPS = 100_000
 """Multiply-adds of each accumulator: half a millisecond."""

@@ -17,18 +17,9 @@ import tvm_ffi
 from tvm.tirx import PrimFunc
 
 from colt.measure.base import INPUTS_TO_BLAME, Verification
+from colt.tvm.programs.arrays import Array, is_float
 from colt.tvm.workers.access import ParameterAccess, analyse
-from colt.tvm.workers.arguments import (
-    Array,
-    Drawing,
-    Signature,
-    contents,
-    is_float,
-    poisoned_array,
-    positive,
-    signature,
-    whole_contents,
-)
+from colt.tvm.workers.arguments import Drawing, Signature, contents, poisoned_array, positive, signature, whole_contents
 from colt.tvm.workers.compare import Difference, compare, compare_with_wide, few, same_bytes, verdict
 from colt.tvm.workers.kernel import entry_function
 from colt.tvm.workers.messages import Stage

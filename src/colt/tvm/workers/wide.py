@@ -17,8 +17,8 @@ from tvm import tirx
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx.buffer import is_buffer_var
 
+from colt.tvm.programs.arrays import Array, is_float
 from colt.tvm.programs.program import module_of_function
-from colt.tvm.workers.arguments import Array, is_float
 
 WIDE = "float64"
 NARROW = ("float16", "bfloat16")
