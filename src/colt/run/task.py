@@ -71,7 +71,9 @@ class Task:
         self.watch = watch
         self.ceiling = Ceiling(program, plan.device, run)
         run.emit(events.Began("generating the design space"))
-        self.tvm_space = TvmSpace.generated(program.module, plan.target, plan.space, vector_math=not plan.exact_math)
+        self.tvm_space = TvmSpace.generated(
+            program.module, plan.target, plan.space, vector_math=not plan.exact_math, edition=run.world.edition
+        )
         for message in self.tvm_space.messages:
             run.note(message)
         self.space = TimedSpace(self.tvm_space, watch)
@@ -189,9 +191,10 @@ class Task:
                 self._records = Records(*files, self.program.module, run.plan.target, follow=run.resumed)
 
     def _write_program(self, directory: RunDirectory) -> None:
-        directory.write(PROGRAM, save_module(self.program.given or self.program.module))
+        """The program goes last: a directory that has it can be resumed."""
         if self.program.inputs is not None and self.program.inputs.arrays:
             write_numbered(directory.path / INPUTS, self.program.inputs.arrays)
+        directory.write(PROGRAM, save_module(self.program.given or self.program.module))
 
     # ---- the main loop's steps ----
 

@@ -12,10 +12,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from colt.errors import InputError
+from colt.knobs import EDITION
 from colt.proposers.language.calls import Charge
 from colt.util.files import LineFile, read_file
 from colt.world.answers import Allowance, AnyAnswer, Clock, Returned, SetAside, Spent, Stop
@@ -25,6 +27,8 @@ SCHEMA = 3
 what was set aside for requests under way."""
 SAME_WORDS = 2
 """Since this version texts are worded as they are now."""
+TELLS_EDITION = 3
+"""Since this version a recording tells the edition of its design space; before, there was only the first."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +41,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowance: Allowance | None = None
     """What the run began with; it may have been changed since, as answers say."""
     versions: dict[str, str] = {}
+    edition: Annotated[int, msgspec.Meta(ge=1, le=EDITION)] = EDITION
+    """Of the design space."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +69,11 @@ class Recording:
     """Bytes of these."""
     torn: bool = False
     """Whether more follows, which is not a whole line."""
+
+    @property
+    def edition(self) -> int:
+        """The edition of the design space."""
+        return self.header.edition if self.schema >= TELLS_EDITION else 1
 
     @property
     def finished(self) -> bool:

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from colt.errors import ReplayError
+from colt.knobs import EDITION
 from colt.proposers.language.calls import Charge
 from colt.world.answers import Allowance, AnyAnswer, Stop
 from colt.world.parts import Parts, current
@@ -49,6 +50,11 @@ class World(Protocol):
     @property
     def same_words(self) -> bool:
         """Whether texts for people and prompts may be compared: earlier versions worded theirs differently."""
+        ...
+
+    @property
+    def edition(self) -> int:
+        """The edition of the design space that the run has: later ones derive more from a program."""
         ...
 
     def take(self, asked: str, kind: type[A], ask: Callable[[], A], quiet: A | None = None) -> A:
@@ -97,6 +103,7 @@ class Live(NothingUnderWay):
 
     recorded = False
     same_words = True
+    edition = EDITION
 
     def __init__(self, parts: Parts | None = None) -> None:
         self.parts = parts or current()
@@ -116,6 +123,7 @@ class Recorded(NothingUnderWay):
     def __init__(self, recording: Recording, parts: Parts | None = None) -> None:
         self.parts = parts or current()
         self.same_words = recording.schema >= SAME_WORDS
+        self.edition = recording.edition
         self._left = iter(recording.lines)
         self._next = next(self._left, None)
         self._questions = 0
@@ -229,6 +237,11 @@ class Recorder:
     def same_words(self) -> bool:
         """See :attr:`World.same_words`."""
         return self._world.same_words
+
+    @property
+    def edition(self) -> int:
+        """See :attr:`World.edition`."""
+        return self._world.edition
 
     @property
     def failure(self) -> OSError | None:

@@ -179,3 +179,10 @@ def test_what_a_block_computes_in_bfloat16_is_no_operand_of_a_dot() -> None:
     mod = module_of_tensors([a, b, te.compute((32, 32), body, name="C")])
     designs, _ = derive(mod, Target(target_with("avx512bf16")))
     assert not [one for one in designs if one.variant == "dot"]
+
+
+def test_the_first_edition_of_the_design_space_had_none() -> None:
+    mod = matmul(16, 32, 64, "uint8", "int8")
+    variants = [{design.variant for design in derive(mod, VNNI, edition=edition)[0]} for edition in (1, 2)]
+    assert "dot" not in variants[0]
+    assert "dot" in variants[1]

@@ -14,6 +14,7 @@ from typing import Any
 from colt.analysis.skeleton import Skeleton
 from colt.errors import IllegalEdit
 from colt.knobs import (
+    EDITION,
     ROOT_LOCATION,
     Edit,
     Jump,
@@ -85,13 +86,21 @@ class TvmSpace:
     @classmethod
     @keeping_remarks()
     def generated(
-        cls, mod: Any, target: Any, kind: SpaceKind = SpaceKind.COLT, *, seed: int = 1, **options: Any
+        cls,
+        mod: Any,
+        target: Any,
+        kind: SpaceKind = SpaceKind.COLT,
+        *,
+        seed: int = 1,
+        edition: int = EDITION,
+        **options: Any,
     ) -> TvmSpace:
-        """The space of structured sketches and MetaSchedule's own, or of the latter alone.
+        """The space of structured sketches and MetaSchedule's own, or of the latter alone; ``edition`` is that of the
+        structured ones.
 
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
-        return cls(mod, design_space(mod, target, kind, seed), **options)
+        return cls(mod, design_space(mod, target, kind, seed, edition), **options)
 
     @classmethod
     def given(
@@ -318,15 +327,15 @@ class TvmSpace:
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
 
 
-def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1) -> DesignSpace:
+def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1, edition: int = EDITION) -> DesignSpace:
     """The designs of a space of that kind. Raises :class:`~colt.errors.InputError` if MetaSchedule has none."""
     theirs = generate(mod, target, seed)
-    return theirs if kind is SpaceKind.METASCHEDULE else _with_structured(mod, target, theirs, seed)
+    return theirs if kind is SpaceKind.METASCHEDULE else _with_structured(mod, target, theirs, seed, edition)
 
 
-def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1) -> DesignSpace:
+def _with_structured(mod: Any, target: Any, theirs: DesignSpace, seed: int = 1, edition: int = EDITION) -> DesignSpace:
     """Put structured sketches first: the front of a list of hundreds is always looked at."""
-    designs, messages = derive(mod, target, seed)
+    designs, messages = derive(mod, target, seed, edition)
     return DesignSpace((*designs, *theirs.designs), theirs.postprocs, (*messages, *theirs.messages))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tvm import s_tir
 
+from colt.knobs import EDITION
 from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import find
 from colt.tvm.sketches.design import PLAIN, Design
@@ -52,13 +53,16 @@ class _Prepared:
     packed: tuple[Packed, ...]
 
 
-def derive(mod: Any, target: Any, seed: int = 1) -> tuple[list[Design], list[str]]:
-    """The structured designs of ``mod``, and a message for each that TVM's primitives refused."""
+def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tuple[list[Design], list[str]]:
+    """The structured designs of ``mod``, and a message for each that TVM's primitives refused. The first edition had
+    neither dot instructions nor long sums in parts."""
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     messages: list[str] = []
-    with_dots, in_parts = partial(_shapes_with_dots, target), partial(_shapes_in_parts, threads)
-    for shapes in (with_dots, _shapes, _better_shapes, _shapes_in_lanes, in_parts):
+    rules: list[Choose] = [_shapes, _better_shapes, _shapes_in_lanes]
+    if edition > 1:
+        rules = [partial(_shapes_with_dots, target), *rules, partial(_shapes_in_parts, threads)]
+    for shapes in rules:
         try:
             prepared = _prepare(mod, bits, seed, shapes)
         except RULE_ERRORS as error:
