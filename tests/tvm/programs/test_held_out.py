@@ -42,7 +42,7 @@ def inputs_of(name: str) -> list[Any]:
 def test_there_are_twelve_and_none_is_a_main_workload() -> None:
     assert len(NAMES) == 12
     assert not set(NAMES) & set(workloads.names())
-    assert set(workloads.GROUPS) == {"main", "held-out"}
+    assert set(workloads.GROUPS) == {"main", "low-precision", "held-out"}
 
 
 @pytest.mark.parametrize("name", NAMES)
