@@ -129,6 +129,19 @@ def triangle(A: T.Buffer((64, 64), "float32"), x: T.Buffer((64,), "float32"), y:
 
 
 @T.prim_func(s_tir=True)
+def triangles(A: T.Buffer((4, 64, 64), "float32"), B: T.Buffer((4, 64), "float32"), y: T.Buffer((64,), "float32")):
+    for k, i in T.grid(4, 64):
+        for j in range(i, 63):
+            with T.sblock("y"):
+                vi = T.axis.spatial(64, i)
+                vk = T.axis.reduce(4, k)
+                vj = T.axis.reduce((i, 63), j)
+                with T.init():
+                    y[vi] = T.float32(0)
+                y[vi] = y[vi] + A[vk, vi, vj] * B[vk, vj]
+
+
+@T.prim_func(s_tir=True)
 def ragged(
     start: T.Buffer((33,), "int32"),
     column: T.Buffer((256,), "int32"),
@@ -257,6 +270,7 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "columns_of_sums": (columns_of_sums, lambda a, b: [a, np.cumsum(a, 0)]),
     "one_long_scan": (one_long_scan, lambda a, b: [a, np.cumsum(a)]),
     "triangle": (triangle, lambda a, x, y: [a, x, np.tril(a, -1) @ x]),
+    "triangles": (triangles, lambda a, b, y: [a, b, np.einsum("kij,kj->i", np.triu(a)[:, :, :63], b[:, :63])]),
     "ragged": (ragged, _ragged),
     "beside_one_sum": (beside_one_sum, lambda a, total, b: [a, np.tril(a).sum()[None], 2 * a]),
     "one_sum": (one_sum, lambda a, total: [a, np.tril(a).sum()[None]]),

@@ -24,7 +24,8 @@ from colt.plan import plan
 from colt.proposers.experts import builtin
 from colt.run.finish import Result
 from colt.run.loop import run
-from tests.helpers.simulated_runs import Watched, measured_by, simulated, tune_simulated
+from tests.helpers.odd_programs import ODD
+from tests.helpers.simulated_runs import THINK_LESS, Watched, measured_by, simulated, tune_simulated
 
 
 def test_ctrl_c_ends_the_run_cleanly_with_the_best_so_far(own_program: str) -> None:
@@ -64,6 +65,19 @@ def test_a_run_may_search_metaschedules_space_alone(own_program: str, tmp_path: 
     assert result.best is not None
     assert result.best.sketch.startswith("plain/ms")
     assert 'space = "metaschedule"' in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_a_program_that_no_schedule_changes_is_kept_with_a_sentence_that_says_so() -> None:
+    result = tune_simulated(ODD["foreign"][0], trials=4)
+    assert result.best is None
+    assert any("leaves it as it is" in note for note in result.receipt.messages)
+
+
+@pytest.mark.real
+def test_a_triangle_is_tuned_in_its_normal_form() -> None:
+    result = colt.tune(ODD["triangle"][0], trials=2, pool=["scout"], config=THINK_LESS)
+    assert not any("as it is written" in note for note in result.receipt.messages)
+    assert result.receipt.trials.fates["ok"]
 
 
 def test_a_space_with_nothing_more_to_try_ends_the_run(tmp_path: Path) -> None:

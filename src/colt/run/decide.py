@@ -17,6 +17,7 @@ from colt.run.task import Task
 from colt.run.verify import correct_leaders
 from colt.search.types import Trial
 from colt.store.receipt import Verdict
+from colt.tvm.programs.program import fingerprint
 from colt.util.stats import Estimate
 from colt.views.describe import speedup_text
 
@@ -47,7 +48,7 @@ def decide(run: Run, task: Task) -> Decision:
     untuned, tuned = task.program.module, task.tvm_space.module(trial.schedule)
     found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace, task.inputs)
     winner = Winner(trial, found) if found.speedup.median > 1.0 else None
-    _explain(run, found, winner)
+    _explain(run, found, winner, fingerprint(tuned) == fingerprint(untuned))
     return Decision(found.untuned, found, winner)
 
 
@@ -59,8 +60,8 @@ def fastest(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> tuple[f
     return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
 
 
-def _explain(run: Run, found: Comparison, winner: Winner | None) -> None:
-    """Say what a figure alone would not."""
+def _explain(run: Run, found: Comparison, winner: Winner | None, unchanged: bool) -> None:
+    """Say what a figure alone would not. ``unchanged``: the fastest schedule leaves the program as it is."""
     interval = found.speedup.interval
     text = speedup_text(found.speedup.median, None if interval is None else (interval.low, interval.high))
     if found.verdict is Verdict.UNDECIDED:
@@ -68,7 +69,12 @@ def _explain(run: Run, found: Comparison, winner: Winner | None) -> None:
             f"the untuned program takes {found.untuned.median / 1e6:.0f} s, more than {ONCE_SECONDS:g}, "
             "and is timed in turn only once: the speed-up has no interval"
         )
-    if winner is None:
+    if winner is None and unchanged:
+        run.note(
+            "the untuned program is kept: the fastest schedule leaves it as it is, because its loops depend on each "
+            "other, or what they do is hidden in a call, or it is better so"
+        )
+    elif winner is None:
         run.note(f"no schedule is faster than the untuned program, which is kept; the fastest reaches {text}")
     elif found.verdict is Verdict.NO_DIFFERENCE:
         run.note(f"the winner is kept, but is not significantly faster than the untuned program: {text}")

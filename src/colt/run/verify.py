@@ -107,7 +107,9 @@ def correct_leaders(run: Run, task: Task) -> list[tuple[float, Trial]]:
     """Up to :data:`LEADERS` correct trials, fastest first, with their latencies in microseconds."""
     trials = task.search.trials
     correct = first_correct(trials.ranked(), lambda trial: is_correct(run, task, trial))
-    if trials.verifications and not correct:
+    if not correct and not trials.ranked() and not trials.verifications:
+        run.note("no schedule could be timed; the untuned program is kept")
+    elif trials.verifications and not correct:
         compared = len(trials.verifications)
         run.note(f"all {compared} schedules that were compared compute something else; the untuned program is kept")
     return correct

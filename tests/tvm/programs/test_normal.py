@@ -14,6 +14,7 @@ from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Role
+from colt.tvm.programs.emptiness import with_sums_set
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
@@ -38,6 +39,23 @@ def assert_right(module: Any, name: str) -> None:
 @pytest.mark.parametrize("name", ODD)
 def test_the_normal_form_computes_the_same(name):
     assert_right(load_program(ODD[name][0]).module, name)
+
+
+WRITTEN = {name: load_program(program).given for name, (program, _) in ODD.items()}
+"""The programs as they are written, where that isn't their normal form."""
+
+
+@pytest.mark.parametrize("name", [name for name, written in WRITTEN.items() if written is not None])
+def test_the_form_as_written_computes_the_same_and_has_sketches(name):
+    assert_right(WRITTEN[name], name)
+    assert TvmSpace.generated(WRITTEN[name], resolve_target(None, 2)).sketches
+
+
+def test_sums_are_set_before_they_begin():
+    """Not once for each of several loops around the rows: that would lose terms."""
+    function = load_program(ODD["triangles"][0]).given["main"]
+    assert function.script().count("y[vi] = T.float32(0.0)") == 2
+    assert with_sums_set(ODD["accumulated"][0]).same_as(ODD["accumulated"][0])
 
 
 @pytest.mark.parametrize("name", ODD)

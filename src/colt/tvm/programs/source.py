@@ -18,8 +18,9 @@ from tvm_ffi import structural_walk
 from colt.errors import InputError
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
-from colt.tvm.programs.emptiness import without_nothing
+from colt.tvm.programs.emptiness import with_sums_set, without_nothing
 from colt.tvm.programs.inputs import UserInputs, user_inputs
+from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
@@ -52,7 +53,8 @@ class Program:
     workload: Workload[Any] | None = field(default=None, repr=False)
     reference: Callable[[Sequence[Array]], Array] | None = field(default=None, repr=False)
     given: Any = field(default=None, repr=False)
-    """The module as the user wrote it, if ``module`` is its normal form (:mod:`colt.tvm.programs.normal`)."""
+    """The module as the user wrote it, if ``module`` is its normal form (:mod:`colt.tvm.programs.normal`). Only its
+    names are unique, and sums over nothing are set to their initial value."""
     own_inputs: Any = field(default=None, repr=False)
     """What the user's file says of inputs, not checked yet."""
     inputs: UserInputs | None = field(default=None, repr=False)
@@ -173,7 +175,7 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     arguments = arguments_of(module["main"])
     if all(argument.role is Role.INPUT for argument in arguments):
         raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
-    given = None if normal is meant else module_of_function(meant)
+    given = None if normal is meant else module_of_function(named_apart(with_sums_set(meant)))
     return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments), given=given)
 
 

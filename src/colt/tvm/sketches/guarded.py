@@ -2,8 +2,8 @@
 
 Some of MetaSchedule's rules throw on some programs, and one throw ends the generation of the whole space. (In SwiGLU as
 one PrimFunc, multi-level tiling moves a consumer that another block has taken already.) A guarded rule is tried block
-by block. If it throws, its substitutes schedule that block; without substitutes, the block is left as it is. Either
-way the crash is recorded.
+by block. If it throws, its substitutes schedule that block; where none can, the block is left as it is, for the rules
+after it: the last makes its outer loops parallel and its inner ones vectors. Either way the crash is recorded.
 """
 
 from __future__ import annotations
@@ -60,12 +60,21 @@ class _Guarded(PyScheduleRule):  # type: ignore[misc]
         try:
             return list(self.rule.apply(sch.copy(), block))
         except RULE_ERRORS as error:
+            results = [result for rule in self.substitutes for result in _tried(rule, sch, block)]
             block_name = str(sch.get(block).name_hint)
-            self.crashes.add(type(self.rule).__name__, block_name, error, bool(self.substitutes))
-        return [result for rule in self.substitutes for result in rule.apply(sch.copy(), block)] or [sch]
+            self.crashes.add(type(self.rule).__name__, block_name, error, bool(results))
+            return results or [sch]
 
     def clone(self) -> Any:
         return _Guarded(self.rule.clone(), [rule.clone() for rule in self.substitutes], self.crashes)
+
+
+def _tried(rule: Any, sch: Any, block: Any) -> list[Any]:
+    """What the rule makes of the schedule; nothing if it crashes, too."""
+    try:
+        return list(rule.apply(sch.copy(), block))
+    except RULE_ERRORS:
+        return []
 
 
 def _substitutes(rule: Any) -> list[Any]:

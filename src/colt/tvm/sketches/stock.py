@@ -33,7 +33,7 @@ def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
     Raises
     ------
     InputError
-        MetaSchedule finds no sketch, even without the crashing rules.
+        MetaSchedule makes no sketch, even without the crashing rules.
     """
     with cpu_intrinsics(target):
         rules, postprocs = _defaults(mod, target, seed)
@@ -94,12 +94,9 @@ def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crash
     try:
         schedules = list(_context(mod, target, seed, sch_rules=guarded(rules, crashes)).generate_design_space())
     except RULE_ERRORS as error:
-        raise InputError(
-            "MetaSchedule finds no sketch for this workload, even without the rules that crash on it: "
-            f"{first_line(error)}"
-        ) from error
+        raise InputError(f"TVM can make no schedule for this program: {first_line(error)}") from error
     if not schedules:
-        raise InputError("MetaSchedule finds no sketch for this workload")
+        raise InputError("TVM can make no schedule for this program")
     return schedules
 
 
