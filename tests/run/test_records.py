@@ -110,7 +110,8 @@ def test_fresh_looks_nothing_up_and_still_adds(store: Store) -> None:
 def test_no_trials_compile_from_records_alone(store: Store, tmp_path: Path) -> None:
     first, _, _ = tune(store)
     made, _, asked = tune(store, trials=0, run_dir=tmp_path / "made")
-    assert set(asked) == {"records"}
+    assert len(asked) == made.receipt.records.known > 0  # one of them may have been drawn again beforehand
+    assert "records" in asked
     assert made.receipt.stop_reason == "records"
     assert made.receipt.best.values == first.receipt.best.values
     assert made.receipt.verified.ok
@@ -200,7 +201,8 @@ def test_a_run_begins_from_a_named_source_for_once(store: Store, tmp_path: Path,
     lines.write_bytes(write_lines(records(store), {}))
     source = {"run": tmp_path / "run", "store": store.path, "lines": lines}[kind]
     made, _, asked = tune(None, trials=0, begin_from=source, use_records=False)
-    assert set(asked) == {"records"}
+    assert len(asked) == made.receipt.records.known > 0  # one of them may have been drawn again beforehand
+    assert "records" in asked
     assert made.receipt.best.values == first.receipt.best.values
 
 

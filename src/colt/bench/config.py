@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from colt.errors import ArgumentError, InputError
-from colt.options import Budget, SpaceKind
+from colt.options import SpaceKind
 
 OWN_SPACE = "own"
 SPACES = (OWN_SPACE, *SpaceKind)
@@ -108,7 +108,7 @@ def checked(
     """
     from colt.tvm.devices.host import available_cores
 
-    Budget(trials)
+    _require_trials(trials)
     _require_whole("seeds", seeds, 1, MOST_SEEDS)
     _require_whole("warm-start", warm_start, 0, min(trials, MOST_FIRST))
     cores = available_cores()
@@ -139,7 +139,8 @@ def _workloads(wanted: Sequence[str], size: str) -> tuple[str, ...]:
         try:
             workload = workloads.get(name)
         except InputError as error:
-            raise InputError(f"{error}; or the groups {' and '.join(workloads.GROUPS)}") from None
+            *most, last = workloads.GROUPS
+            raise InputError(f"{error}; or the groups {', '.join(most)} and {last}") from None
         workload.shape(size)
     return tuple(dict.fromkeys(found))
 
@@ -166,6 +167,12 @@ def _members(what: str, wanted: Sequence[str], known: Sequence[str], more: str =
         if list(wanted).count(name) > 1:
             raise InputError(f"{what} {name!r} is named twice")
     return list(wanted)
+
+
+def _require_trials(trials: int) -> None:
+    """A run may have none and take what is known from records; there would be nothing to compare."""
+    if type(trials) is not int or trials < 1:
+        raise ArgumentError("trials", f"is {trials!r}; it takes an integer of at least 1")
 
 
 def _require_whole(what: str, value: int, low: int, high: int) -> None:
