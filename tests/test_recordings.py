@@ -45,6 +45,12 @@ def test_a_recording_is_replayed_identically(name: str, tmp_path: Path) -> None:
     assert_identical(unpacked(name, tmp_path))
 
 
+def test_a_replay_of_an_earlier_edition_can_be_replayed_in_turn(tmp_path: Path) -> None:
+    """Today's version derives other sketches of this program."""
+    assert colt.replay(unpacked("matmul-int8", tmp_path), run_dir=tmp_path / "again").identical
+    assert_identical(tmp_path / "again")
+
+
 def without_nulls(value: Any) -> Any:
     """A receipt without fields that are null or empty: those that did not exist then are when it is read today."""
     if isinstance(value, dict):

@@ -41,13 +41,14 @@ TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 
 
-def _header(plan: Plan) -> Header:
+def _header(plan: Plan, edition: int) -> Header:
     """Whose answers a recording has."""
     return Header(
         program=" ".join(fingerprint(program.given or program.module) for program in plan.programs),
         target=str(plan.target),
         allowance=plan.allowance,
         versions=versions(),
+        edition=edition,
     )
 
 
@@ -90,7 +91,7 @@ class Run:
         """Whether a resumed run has used its recording up."""
         self.world = world
         if plan.run_dir is not None:
-            recorder = Recorder(world, _header(plan), self._go_live)
+            recorder = Recorder(world, _header(plan, world.edition), self._go_live)
             self.world = self._recorder = self._stack.enter_context(recorder)
             if after is not None:
                 recorder.follow(after)
