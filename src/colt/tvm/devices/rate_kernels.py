@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from statistics import geometric_mean
+from statistics import fmean, geometric_mean
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ ROWS_APART = (2048, 4096)  # bytes between the rows of a walk
 _DEPTH, _UNROLLED = 128, 8  # values of k of a register tile with operands in L1, and how many of them in a row
 _CHAIN = 64  # dependent multiply-adds: more than hide behind each other anywhere, fewer than fill any window
 _STEPS = 20_000
+_shares: list[float] = []
 _MOVED = 16 << 20  # bytes of one run of a walk that goes through a small array again and again
 
 
@@ -206,15 +207,16 @@ def launch_kernel(threads: int) -> Any:
 
 
 def fastest_ns(kernel: Any, arrays: Sequence[NDArray[np.float32]], threads: int = 1) -> float:
-    """Nanoseconds of the fastest of many runs."""
+    """Nanoseconds of the fastest of many runs. How much of its threads' processor time it got goes to ``_shares``."""
     function = build(kernel, threads)["main"]
     function(*arrays)
     best = float("inf")
-    deadline = time.perf_counter() + KERNEL_SECONDS
-    while time.perf_counter() < deadline:
+    started, used = time.perf_counter(), time.process_time()
+    while time.perf_counter() < started + KERNEL_SECONDS:
         begin = time.perf_counter_ns()
         function(*arrays)
         best = min(best, time.perf_counter_ns() - begin)
+    _shares.append((time.process_time() - used) / (time.perf_counter() - started) / threads)
     return best
 
 
@@ -315,12 +317,11 @@ def of_memory(hardware: Hardware, threads: int) -> dict[str, float]:
 def measure(threads: int) -> tuple[Rates, bool]:
     """All rates, and whether other programs took processor time meanwhile."""
     hardware = detect()
-    begin, used = time.perf_counter(), time.process_time()
+    _shares.clear()
     instructions = in_slots(hardware.simd.fp32_lanes, hardware.simd.registers, slot_ns(hardware))
-    disturbed = (time.process_time() - used) / (time.perf_counter() - begin) < MIN_OCCUPIED
     launch = fastest_ns(launch_kernel(threads), (filled((threads, 16)),), threads) / 1000 if threads > 1 else 0.0
     values = {**instructions, **of_memory(hardware, threads), "launch_us": launch}
-    return Rates(**{name: round(value, 3) for name, value in values.items()}), disturbed
+    return Rates(**{name: round(value, 3) for name, value in values.items()}), fmean(_shares) < MIN_OCCUPIED
 
 
 if __name__ == "__main__":
