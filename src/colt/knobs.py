@@ -17,8 +17,8 @@ from functools import lru_cache
 from colt.errors import IllegalEdit
 
 EDITION = 2
-"""Of what is derived from a program: sketches and their knobs. A change of it is another edition, and recorded runs
-keep theirs. The first had neither dot instructions nor long sums in parts."""
+"""The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
+runs keep theirs. The first had neither dot instructions nor long sums in parts."""
 
 Value = tuple[int, ...] | int | str
 """A tile's parts (outermost first), a category's candidate, or the name of a compute location."""

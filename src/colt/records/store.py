@@ -19,7 +19,7 @@ from colt.records.record import MOST_MODULE, Key, RecordsError, StoredRecord, di
 MOST_PER_KEY = 16
 """Records of one program on one kind of machine; the slowest make room."""
 MOST_LOOKED_AT = 500
-"""Of a family, so many of the fastest records are looked at."""
+"""How many records of a family are looked at: the fastest."""
 _ORDER = "verified DESC, latency_us"
 _PUT = """
 INSERT INTO records (structure, family, machine_key, versions, schedule, program, latency_us, verified, body)

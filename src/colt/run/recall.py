@@ -31,7 +31,7 @@ from colt.world.answers import Lead, Recalled
 BY_RECORDS, BY_RELATIVE = "records", "relative"
 """Who trials of what was known, and of relatives, are credited to."""
 MOST_KNOWN = 4
-"""Of the records of a program, so many of the best are measured again."""
+"""How many records of a program are measured again: the best."""
 MOST_RELATIVES, MOST_OF_ONE = 6, 3
 """So many schedules of relatives are measured, of one program at most the latter: a bad one costs no more than that."""
 

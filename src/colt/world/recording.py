@@ -42,7 +42,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the run began with; it may have been changed since, as answers say."""
     versions: dict[str, str] = {}
     edition: Annotated[int, msgspec.Meta(ge=1, le=EDITION)] = EDITION
-    """Of the design space."""
+    """The edition of the design space."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

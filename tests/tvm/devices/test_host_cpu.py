@@ -6,8 +6,8 @@ import pytest
 from tvm.target import Target, codegen
 
 from colt.machine import detect
-from colt.tvm.devices import host, host_cpu
-from colt.tvm.devices.host_cpu import EXTENSIONS, corrections, features_of
+from colt.tvm.devices import cpu, host, host_cpu
+from colt.tvm.devices.host_cpu import EXTENSIONS, HostCpu, corrections, features_of
 
 LINUX = {"sse3": "pni", "sse4.1": "sse4_1", "sse4.2": "sse4_2", "amx-tile": "amx_tile", "amx-int8": "amx_int8"}
 LATER = (
@@ -67,6 +67,16 @@ def test_the_target_has_the_corrections_and_the_user_is_told(monkeypatch: pytest
     )
     given = host.resolve_target({"kind": "llvm", "mcpu": "native", "mattr": ["+avx2"]}, 1)
     assert list(given.attrs["mattr"]) == ["+avx2"]
+
+
+@needs_x86
+@pytest.mark.parametrize(("given", "told"), [(["+avxvnni"], True), (["+avx2"], False), (None, False)])
+def test_only_corrections_that_are_used_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, given: list[str] | None, told: bool
+) -> None:
+    target = Target({"kind": "llvm", "mcpu": "haswell", "num-cores": 1} | ({"mattr": given} if given else {}))
+    monkeypatch.setattr(cpu, "host_cpu", lambda _: HostCpu("haswell", ("+avxvnni",)))
+    assert any("contradict" in note for note in cpu.CpuDevice(target, 1).look()[1]) is told
 
 
 def test_this_machine_is_compiled_for_with_what_it_has() -> None:

@@ -3,5 +3,7 @@
 - ``base``: the contract of a device; ``cpu``: this machine; ``board``: a board behind TVM's RPC tracker
 - ``resolve``: from what a user names to a device
 - ``host``: brings TVM up here, and completes targets for this machine; ``assumed``: targets for machines elsewhere
-- ``peaks``: what this machine can do at most, measured by ``peak_kernels`` in a process of its own
+- ``host_cpu``: what LLVM takes this machine's processor for, corrected by the processor's flags
+- ``peaks``: what this machine can do at most and what instructions and caches take there, measured by ``peak_kernels``
+  and ``rate_kernels`` in processes of their own
 """

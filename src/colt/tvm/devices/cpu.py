@@ -51,7 +51,8 @@ class CpuDevice:
         with caught_warnings() as notes:
             hardware = hardware_with_peaks(self.threads)
         cpu = host_cpu(hardware.flags)
-        remarks = [cpu.remark] if cpu.remark and self.target.attrs.get("mattr") is not None else []
+        used = tuple(map(str, self.target.attrs.get("mattr") or ())) == cpu.corrections
+        remarks = [cpu.remark] if cpu.remark and used else []
         return hardware, (*remarks, *notes)
 
     def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:

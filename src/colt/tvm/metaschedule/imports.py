@@ -25,7 +25,7 @@ from colt.util.version import versions
 MOST_FILE = 2**30
 """Bytes of a file of JSON lines."""
 MOST_OF_DATABASE = 64
-"""Of a database, so many of the fastest records of each program are read."""
+"""How many records of each program of a database are read: the fastest."""
 _UNDATED = "1970-01-01T00:00:00Z"
 
 

@@ -35,7 +35,7 @@ class UserInputs:
     """By the argument's number."""
     ranges: Mapping[int, Domain]
     names: tuple[str, ...]
-    """Of the arguments that there is something said of."""
+    """The arguments that something is said of."""
 
     def to_config(self, arguments: Sequence[Argument]) -> dict[str, object]:
         """For a run's config, by the argument's name: a range, or the file that has the array."""

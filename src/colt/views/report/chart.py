@@ -43,7 +43,7 @@ class Series:
     y: Sequence[Number | str]
     kind: Kind = "points"
     place: int = -1
-    """Of its colour and marker in the palette."""
+    """The place of its colour and marker in the palette."""
     texts: Sequence[str] = ()
     """What hovering over each point says."""
     x_end: Sequence[Number] = ()
