@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 from colt.errors import Rejected
-from colt.measure.base import Fate, Job, Limits
+from colt.measure.base import Fate, Job, Limits, Pace
 from colt.run.compare import rank_in_turn
 from colt.run.context import TRIAL_LIMITS
 from colt.tvm.cost.learned import rank_correlation
@@ -184,7 +184,7 @@ def whole(modules: Sequence[Any], beside: list[float]) -> Round:
     with measurer() as made:
         results = list(made.measure(Job(i, module) for i, module in enumerate(modules)))
         ran = sorted((r.latency_us, r.trial) for r in results if r.latency_us is not None)
-        in_turn = rank_in_turn(made, [modules[job] for _, job in ran[:5]], [us for us, _ in ran[:5]])
+        in_turn = rank_in_turn(made, [modules[job] for _, job in ran[:5]], [us for us, _ in ran[:5]], Pace.usual())
     called_best = ran[in_turn.index(min(in_turn))][1]
     return Round([float("nan") if r.latency_us is None else r.latency_us for r in results], called_best, beside)
 

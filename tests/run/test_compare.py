@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from colt.measure.base import Limits, Pace
-from colt.run.compare import Comparison, compare, repeat_milliseconds, rounds_for
+from colt.run.compare import Comparison, compare, rank_in_turn, repeat_milliseconds, rounds_for
 from colt.store.receipt import Verdict
 from colt.util.stats import estimate, paired_ratio
 
@@ -125,3 +127,51 @@ def test_an_interval_that_touches_1_is_no_difference() -> None:
     ones, more = [1.0] * 6, [1.0, 1.1, 1.1, 1.1, 1.1, 1.1]
     assert Comparison(estimate(more), estimate(ones), paired_ratio(more, ones)).verdict is Verdict.NO_DIFFERENCE
     assert Comparison(estimate(ones), estimate(more), paired_ratio(ones, more)).verdict is Verdict.NO_DIFFERENCE
+
+
+# ---- the race of the leaders ----
+
+RACE = Pace(ranking_seconds=1.5, race_rounds=8)
+
+
+def raced(latencies: Sequence[float], pace: Pace = RACE, noise: float = 0.02, seed: int = 0) -> tuple[list[float], Any]:
+    rng = random.Random(seed)
+    timings: Any = Timings(lambda program, now: latencies[int(program)] * rng.uniform(1 - noise, 1 + noise))
+    names = [str(number) for number in range(len(latencies))]
+    return rank_in_turn(timings, names, latencies, pace), timings
+
+
+def test_leaders_that_are_slower_for_certain_leave_the_race() -> None:
+    medians, timings = raced([104.0, 100.0, 150.0, 100.5])
+    assert [modules for modules, _, _ in timings.asked] == [["0", "1", "2", "3"], ["1", "3"]]
+    assert medians[0] == medians[2] == math.inf
+    assert medians[1] == pytest.approx(100.0, rel=0.01)
+
+
+def test_the_race_ends_when_nobody_can_be_ahead_by_much() -> None:
+    medians, timings = raced([100.0, 100.0], noise=0.001)
+    assert [rounds for _, rounds, _ in timings.asked] == [8]
+    assert sorted(map(math.isinf, medians)) == [False, True]
+
+
+def test_a_race_that_nobody_wins_takes_as_many_rounds_as_there_is_time_for() -> None:
+    _, timings = raced([100.0, 100.0], noise=0.3, seed=1)
+    assert [rounds for _, rounds, _ in timings.asked] == [8] * 6 + [2]
+    assert [rounds for _, rounds, _ in raced([100.0, 100.0], Pace(), noise=0.3)[1].asked] == [50]
+
+
+def test_the_race_is_won_by_one_of_the_fastest() -> None:
+    latencies = [103.0, 100.0, 100.3, 101.0, 110.0]
+    lost = []
+    for seed in range(200):
+        medians, _ = raced(latencies, noise=0.07, seed=seed)
+        lost.append(latencies[medians.index(min(medians))] / 100.0 - 1)
+    assert statistics.fmean(lost) < 0.005
+    assert max(lost) < 0.04
+
+
+@pytest.mark.parametrize(("tuned_us", "rounds"), [(50.0, 12), (49.0, 12), (51.0, 25), (99.0, 25)])
+def test_what_is_plainly_faster_is_timed_in_turn_for_half_as_long(tuned_us: float, rounds: int) -> None:
+    timings: Any = Timings(noisy(tuned_us))
+    compare(timings, "untuned", "tuned", 100.0, tuned_us, Pace(plain_ratio=1.99))
+    assert timings.asked[0][1] == rounds

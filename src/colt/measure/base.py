@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -242,16 +243,30 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long a run takes over its final figures, and how long it waits for a quiet machine."""
+    """How long a run takes over its final figures, and how long it waits for a quiet machine.
+
+    The defaults are the pace of runs whose configuration names none; runs begin with :meth:`usual`.
+    """
 
     turn_seconds: float = 1.5
     """Timing the fastest schedule in turn with the untuned program takes about so long if both are fast."""
     ranking_seconds: float = 1.5
-    """Timing the leaders in turn with each other takes about so long."""
+    """Timing the leaders in turn with each other takes about so long at most."""
     patience_seconds: float = 5.0
     """A measurer may wait for a quiet machine for so long in all, and for a share of its life more."""
     patience_share: float = 0.2
     """That share."""
+    race_rounds: int = 0
+    """After so many rounds of timing in turn leaders that are slower for certain leave, and the rest go on; 0 keeps
+    all of them to the end."""
+    plain_ratio: float = math.inf
+    """A schedule that seems to be so many times faster than the untuned program is plainly faster: the two are timed in
+    turn for half as long, and for four rounds at least instead of six."""
+
+    @classmethod
+    def usual(cls) -> Pace:
+        """The pace of a run that begins now."""
+        return cls(race_rounds=8, plain_ratio=2.0)
 
     @classmethod
     def hasty(cls) -> Pace:

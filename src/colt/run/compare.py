@@ -9,6 +9,7 @@ interval is as wide as the number of runs of the *untuned* program warrants.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ SLOW_SECONDS = 10.0
 """As long as this rounds go on for slow programs, until there are :data:`FEWEST_FOR_ORDER`."""
 MOST_ROUNDS = 25
 """More would narrow the interval by little."""
+PLAIN_ROUNDS = 4
+"""As many show that a program is faster which is plainly so; Student's interval is wider, and says so."""
 ONCE_SECONDS = 15.0
 """An untuned program that takes longer has one round, others at least two."""
 FAST_REPEAT_MS, SLOW_REPEAT_MS = 20.0, 200.0
@@ -30,6 +33,8 @@ RANKING_LIMITS = Limits(min_repeat_ms=5.0)
 """The limits of timing the leaders in turn. Many short rounds: each has a layout of memory of its own."""
 RANKING_ROUNDS = 5, 50
 """At least and at most."""
+CLOSE = 0.02
+"""Contenders that cannot be further apart than this share are as good as each other."""
 COMPARISON_LIMITS = Limits(build_seconds=60.0)
 """The untuned program may take longer to build than a candidate may."""
 
@@ -72,7 +77,7 @@ def compare(
     repeat_ms = repeat_milliseconds(untuned_us)
     round_us = max(untuned_us, repeat_ms * 1e3) + 2 * max(tuned_us, repeat_ms * 1e3)
     limits = replace(COMPARISON_LIMITS, min_repeat_ms=repeat_ms)
-    rounds = rounds_for(untuned_us, round_us, pace)
+    rounds = rounds_for(untuned_us, round_us, pace, plain=untuned_us > pace.plain_ratio * tuned_us)
     before, between, after = measurer.interleave([tuned, untuned, tuned], rounds, limits, inputs)
     around = [(one + other) / 2 for one, other in zip(before, after, strict=True)]
     return Comparison(estimate(between), estimate(around), paired_ratio(between, around))
@@ -81,13 +86,37 @@ def compare(
 def rank_in_turn(
     measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace, inputs: Inputs | None = None
 ) -> list[float]:
-    """Time contenders in turn with each other; the median of each, in microseconds. Raises :class:`MeasureError`."""
+    """Time contenders in turn with each other; the median of each, in microseconds, infinite if it left the race.
+
+    Those that are slower for certain leave every :attr:`Pace.race_rounds`. The race ends with one contender, when no
+    other can be ahead of the best by more than :data:`CLOSE`, or when the time is up. Raises :class:`MeasureError`.
+    """
     if len(modules) == 1:
         return list(guesses_us)
     round_us = sum(max(us, RANKING_LIMITS.min_repeat_ms * 1e3) for us in guesses_us)
     fewest, most = RANKING_ROUNDS
     rounds = max(fewest, min(most, int(pace.ranking_seconds * 1e6 / round_us)))
-    return [statistics.median(times) for times in measurer.interleave(modules, rounds, RANKING_LIMITS, inputs)]
+    times: list[list[float]] = [[] for _ in modules]
+    racing = list(range(len(modules)))
+    while rounds > 0 and len(racing) > 1:
+        leg = min(rounds, pace.race_rounds or rounds)
+        found = measurer.interleave([modules[index] for index in racing], leg, RANKING_LIMITS, inputs)
+        for index, more in zip(racing, found, strict=True):
+            times[index] += more
+        racing = still_racing(times, racing)
+        rounds -= leg
+    return [statistics.median(series) if index in racing else math.inf for index, series in enumerate(times)]
+
+
+def still_racing(times: Sequence[Sequence[float]], racing: Sequence[int]) -> list[int]:
+    """Those of ``racing`` that may be the fastest; the best so far alone if no other can be ahead of it by more than
+    :data:`CLOSE`. ``times`` has the latencies of each contender, of those that race from the same rounds."""
+    best = min(racing, key=lambda index: (statistics.median(times[index]), index))
+    ratios = {index: paired_ratio(times[index], times[best]).interval for index in racing}
+    least = {index: 0.0 if interval is None else interval.low for index, interval in ratios.items()}
+    if all(low >= 1 - CLOSE for index, low in least.items() if index != best):
+        return [best]
+    return [index for index in racing if index == best or least[index] <= 1]
 
 
 def repeat_milliseconds(untuned_us: float) -> float:
@@ -95,9 +124,10 @@ def repeat_milliseconds(untuned_us: float) -> float:
     return min(max(untuned_us / 5e3, FAST_REPEAT_MS), SLOW_REPEAT_MS)
 
 
-def rounds_for(untuned_us: float, round_us: float, pace: Pace) -> int:
-    """How many rounds there is time for, when one takes ``round_us``."""
-    fast = min(MOST_ROUNDS, int(pace.turn_seconds * 1e6 / round_us))
-    slow = min(FEWEST_FOR_ORDER, int(SLOW_SECONDS * 1e6 / round_us))
+def rounds_for(untuned_us: float, round_us: float, pace: Pace, plain: bool = False) -> int:
+    """How many rounds there is time for, when one takes ``round_us``; fewer if one program is ``plain`` faster."""
+    seconds = pace.turn_seconds / 2 if plain else pace.turn_seconds
+    fast = min(MOST_ROUNDS, int(seconds * 1e6 / round_us))
+    slow = min(PLAIN_ROUNDS if plain else FEWEST_FOR_ORDER, int(SLOW_SECONDS * 1e6 / round_us))
     fewest = 1 if untuned_us > ONCE_SECONDS * 1e6 else 2
     return max(fast, slow, fewest)

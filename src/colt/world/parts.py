@@ -26,7 +26,7 @@ class Parts:
     """``None`` is the device's own."""
     calls: Callable[[], Calls] | None = None
     """Makes the calls of language models; ``None`` asks the endpoints."""
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = field(default_factory=Pace.usual)
     """How long the end of a run takes, and how long a timing waits for a quiet machine."""
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(total_s=60.0))
     """When a request to a language model is made again. A run has better things to do than to wait a minute longer."""
