@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tvm
 
-from colt.machine import Peaks, Rates, detect, save_peaks
+from colt.machine import Peaks, Quiet, Rates, detect, save_peaks
 from colt.tvm.devices import peaks
 from colt.tvm.workers import process
 from colt.world.parts import using
@@ -54,7 +54,9 @@ def prepared_peaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("COLT_CACHE_DIR", str(folder))
         hardware = detect()
         for threads in {1, 2, hardware.cores}:
-            measured = Peaks(125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", rates=RATES)
+            measured = Peaks(
+                125.0, 125.0 * threads, 30.0, "copy", threads, "2026-01-01T00:00:00", rates=RATES, quiet=Quiet(1.1, 0.0)
+            )
             save_peaks(hardware, measured)
         yield
 

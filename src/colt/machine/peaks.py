@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from colt.machine.quiet import Quiet
 from colt.machine.rates import Rates
 
 
@@ -30,6 +31,8 @@ class Peaks:
     """What reached ``fma_gflops_all_threads``."""
     rates: Rates | None = None
     """What instructions and caches take; ``None`` until measured."""
+    quiet: Quiet | None = None
+    """How steady the machine is while nothing else runs; ``None`` until measured."""
 
     @property
     def measured(self) -> bool:
@@ -50,7 +53,8 @@ class Peaks:
 
     @classmethod
     def from_record(cls, record: object) -> Peaks:
-        """Measured peaks from JSON. Without ``fma_pattern`` the FMA loop reached them; ``rates`` may be missing.
+        """Measured peaks from JSON. Without ``fma_pattern`` the FMA loop reached them. ``rates`` and ``quiet`` may be
+        missing.
 
         Raises
         ------
@@ -60,9 +64,11 @@ class Peaks:
         names = {item.name for item in fields(cls)}
         if not isinstance(record, dict) or set(record) | _LATER != names:
             raise ValueError(f"peaks are not an object with the fields {', '.join(sorted(names))}")
-        values: dict[str, Any] = {"fma_pattern": cls().fma_pattern, "rates": None, **record}
+        values: dict[str, Any] = {"fma_pattern": cls().fma_pattern, "rates": None, "quiet": None, **record}
         if values["rates"] is not None:
             values["rates"] = Rates.from_record(values["rates"])
+        if values["quiet"] is not None:
+            values["quiet"] = Quiet.from_record(values["quiet"])
         for name in ("fma_gflops_1_thread", "fma_gflops_all_threads", "bandwidth_gbs"):
             value = values[name]
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -78,5 +84,5 @@ class Peaks:
         return cls(**values)
 
 
-_LATER = {"fma_pattern", "rates"}
+_LATER = {"fma_pattern", "rates", "quiet"}
 """Fields that files of earlier versions do not have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from typing import Self
 from colt import events
 from colt.errors import ReplayError, StorageError
 from colt.events import Emit, Event
-from colt.machine import Hardware
+from colt.machine import Hardware, Quiet
 from colt.measure.base import Limits, Measurer
 from colt.options import BUDGET
 from colt.plan import MADE_WITH, RUN, Plan
@@ -39,6 +40,13 @@ from colt.world.world import Recorder, World
 
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
+
+
+def limits_on(quiet: Quiet | None) -> Limits:
+    """The limits of trials on a machine that is known to be so steady; the usual ones if that is not known."""
+    if quiet is None:
+        return TRIAL_LIMITS
+    return replace(TRIAL_LIMITS, noise_threshold=quiet.slowdown_threshold, noise_queued=quiet.queued_threshold)
 
 
 def _header(plan: Plan, edition: int) -> Header:
@@ -120,12 +128,13 @@ class Run:
         self.hardware = seen.hardware
         for message in seen.notes:
             self.note(message)
-        parts, peak = self.world.parts, self.hardware.peaks.fma_gflops_all_threads
+        parts, peaks = self.world.parts, self.hardware.peaks
+        limits, peak = limits_on(peaks.quiet), peaks.fma_gflops_all_threads
 
         def make() -> Measurer:
             if parts.measurer is not None:
-                return parts.measurer(TRIAL_LIMITS, peak)
-            return device.measurer(TRIAL_LIMITS, peak_gflops=peak, pace=self.plan.pace)
+                return parts.measurer(limits, peak)
+            return device.measurer(limits, peak_gflops=peak, pace=self.plan.pace)
 
         self.measurer = self._stack.enter_context(RecordableMeasurer(self.world, make, fingerprint, self._clock))
 

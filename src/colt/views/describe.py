@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from colt.machine import Cache, Hardware, Rates
+from colt.machine import Cache, Hardware, Quiet, Rates
 
 
 def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
@@ -25,6 +25,7 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
         ),
         ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),
         *(_rate_rows(peaks.rates) if peaks.rates else ()),
+        *(_quiet_rows(peaks.quiet) if peaks.quiet else ()),
         ("measured", _when(peaks.measured_at)),
     ]
     if hardware.assumed:
@@ -45,6 +46,14 @@ def _rate_rows(rates: Rates) -> list[tuple[str, str]]:
         ("store, broadcast, division", f"{rates.store:.1f}, {rates.broadcast:.1f}, {rates.division:.1f} FMAs long"),
         ("turn of a loop", f"{rates.loop:.1f} FMAs long"),
         ("start of a parallel loop", f"{rates.launch_us:.1f} us"),
+    ]
+
+
+def _quiet_rows(quiet: Quiet) -> list[tuple[str, str]]:
+    slower, queued = quiet.slowdown_threshold, quiet.queued_threshold
+    return [
+        ("steady within", f"{quiet.slowdown:.2f}x; threads wait for {quiet.queued:.1%} of the time"),
+        ("another load is", f"what slows the machine down by {slower:.2f}x, or has threads wait for {queued:.0%}"),
     ]
 
 

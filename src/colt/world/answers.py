@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import msgspec
 from msgspec import Meta
 
-from colt.machine import Hardware, Rates
+from colt.machine import Hardware, Quiet, Rates
 from colt.measure.base import Fate
 from colt.options import TuneOptions
 from colt.proposers.language.calls import Call, Charge
@@ -58,6 +58,8 @@ class Looked(Answer, frozen=True, kw_only=True, tag="hardware"):
             raise ValueError("cores, vectors, caches and peaks are described by numbers above 0")
         if peaks.rates is not None:
             Rates.from_record(asdict(peaks.rates))
+        if peaks.quiet is not None:
+            Quiet.from_record(asdict(peaks.quiet))
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.machine import Peaks, Rates, detect, load_peaks, save_peaks
+from colt.machine import Peaks, Quiet, Rates, detect, load_peaks, save_peaks
 from colt.tvm.devices import peak_kernels, peaks, rate_kernels
 from colt.tvm.devices.host import available_cores
 
 PEAKS = Peaks(100.0, 190.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 ANSWER = json.dumps(asdict(PEAKS))
 RATES = Rates(8.0, 4.0, 200.0, 2.0, 1.0, 5.0, 0.1, 250.0, 100.0, 5.0, 4.0, 2.0, 1.0)
-MEASURED = replace(PEAKS, rates=RATES)
+QUIET = Quiet(1.1, 0.01)
+MEASURED = replace(PEAKS, rates=RATES, quiet=QUIET)
 RATES_ANSWER = {"rates": asdict(RATES), "disturbed": False}
+QUIET_ANSWER = {"quiet": asdict(QUIET)}
 
 
 @pytest.fixture(autouse=True)
@@ -32,16 +34,19 @@ def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Let the process that measures peaks be one that runs the given Python code, the other one print ``rates``; gives
-    the list of what was measured."""
+    """Let the process that measures peaks be one that runs the given Python code, the others print ``rates`` and
+    ``quiet``; gives the list of what was measured."""
     started = []
     real = subprocess.run
 
-    def answer(code: str, rates: object = RATES_ANSWER) -> list[str]:
+    def answer(code: str, rates: object = RATES_ANSWER, quiet: object = QUIET_ANSWER) -> list[str]:
         def run(command, **options):
-            started.append(command[-2].rpartition(".")[2] + " " + options["env"]["TVM_NUM_THREADS"])
-            of_peaks = started[-1].startswith("peak")
-            return real([sys.executable, "-c", code if of_peaks else f"print({json.dumps(rates)!r})"], **options)
+            module, threads, *_ = command[command.index("-m") + 1 :]
+            name = module.rpartition(".")[2]
+            started.append(f"{name} {threads}")
+            others = {"rate_kernels": rates, "quiet_looks": quiet}
+            ran = f"print({json.dumps(others[name])!r})" if name in others else code
+            return real([sys.executable, "-c", ran], **options)
 
         monkeypatch.setattr(subprocess, "run", run)
         return started
@@ -79,9 +84,9 @@ def test_the_cache_saves_measuring_until_refreshed(answers):
     started = answers(f"print({ANSWER!r})")
     assert peaks.hardware_with_peaks(2).peaks == MEASURED
     assert peaks.hardware_with_peaks(2).peaks == MEASURED
-    assert started == ["peak_kernels 2", "rate_kernels 2"]
+    assert started == ["peak_kernels 2", "rate_kernels 2", "quiet_looks 2"]
     peaks.hardware_with_peaks(2, refresh=True)
-    assert started == ["peak_kernels 2", "rate_kernels 2"] * 2
+    assert started == ["peak_kernels 2", "rate_kernels 2", "quiet_looks 2"] * 2
 
 
 def test_only_what_the_cache_lacks_is_measured(answers):
@@ -89,7 +94,7 @@ def test_only_what_the_cache_lacks_is_measured(answers):
     started = answers("raise SystemExit('known')")
     assert peaks.hardware_with_peaks(2).peaks == MEASURED
     assert load_peaks(detect(), 2) == MEASURED
-    assert started == ["rate_kernels 2"]
+    assert started == ["rate_kernels 2", "quiet_looks 2"]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +115,27 @@ def test_rates_that_make_no_sense_are_an_error(answers, answer, message):
     assert load_peaks(detect(), 2) is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([], "does not say what was seen"),
+        ({"quiet": {}}, "not an object with the fields"),
+        ({"quiet": 1}, "not an object"),
+    ],
+)
+def test_looks_that_make_no_sense_are_an_error(answers, answer, message):
+    answers(f"print({ANSWER!r})", quiet=answer)
+    with pytest.raises(MeasureError, match=message):
+        peaks.hardware_with_peaks(2)
+
+
+def test_a_machine_that_is_never_quiet_is_looked_at_again_next_time(answers):
+    started = answers(f"print({ANSWER!r})", quiet={"quiet": None})
+    for _ in range(2):
+        assert peaks.hardware_with_peaks(2).peaks == replace(MEASURED, quiet=None)
+    assert started == ["peak_kernels 2", "rate_kernels 2", "quiet_looks 2", "quiet_looks 2"]
+
+
 def test_peaks_measured_again_do_not_fall_and_are_kept(answers):
     started = answers(f"print({ANSWER!r})")
     before = replace(MEASURED, fma_gflops_all_threads=150.0, bandwidth_gbs=25.0, bandwidth_pattern="triad")
@@ -120,7 +146,7 @@ def test_peaks_measured_again_do_not_fall_and_are_kept(answers):
 
 
 def test_disturbed_peaks_are_used_but_not_kept(answers):
-    disturbed = replace(MEASURED, disturbed=True)
+    disturbed = replace(MEASURED, disturbed=True, quiet=None)
     for of_peaks, of_rates in ((True, False), (False, True)):
         answer = json.dumps(asdict(replace(PEAKS, disturbed=of_peaks)))
         started = answers(f"print({answer!r})", RATES_ANSWER | {"disturbed": of_rates})

@@ -1,7 +1,8 @@
 """The peaks and the rates of this machine, measured with TVM kernels in separate processes.
 
-The processes (:mod:`colt.tvm.devices.peak_kernels` and :mod:`colt.tvm.devices.rate_kernels`) are new each time, since
-TVM's number of threads is fixed once it has run a parallel kernel. This module does not import TVM.
+The processes (:mod:`colt.tvm.devices.peak_kernels`, :mod:`~colt.tvm.devices.rate_kernels` and
+:mod:`~colt.tvm.devices.quiet_looks`) are new each time, since TVM's number of threads is fixed once it has run a
+parallel kernel. This module does not import TVM.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import warnings
 from dataclasses import replace
 
 from colt.errors import InputError, MeasureError
-from colt.machine import Hardware, Peaks, Rates, detect, load_peaks, save_peaks
+from colt.machine import Hardware, Peaks, Quiet, Rates, detect, load_peaks, save_peaks
 
 _TIMEOUT_S = 90.0  # it takes 5 s on an idle machine, 17 s on one where two others compete for each core
 
@@ -32,6 +33,8 @@ def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
     if peaks.rates is None:
         rates, disturbed = measure_rates(threads)
         peaks = replace(peaks, rates=rates, disturbed=peaks.disturbed or disturbed)
+    if peaks.quiet is None and not peaks.disturbed:
+        peaks = replace(peaks, quiet=measure_quiet(peaks))
     if peaks.disturbed:
         warnings.warn("other programs kept the processor busy: the measured peaks may be too low", stacklevel=2)
     elif peaks != known:
@@ -46,7 +49,9 @@ def measured_again(hardware: Hardware, threads: int) -> Hardware:
     """
     measured = measure_peaks(threads)
     disturbed = measured.disturbed and hardware.peaks.disturbed
-    peaks = replace(measured.at_least(hardware.peaks), disturbed=disturbed, rates=hardware.peaks.rates)
+    peaks = replace(
+        measured.at_least(hardware.peaks), disturbed=disturbed, rates=hardware.peaks.rates, quiet=hardware.peaks.quiet
+    )
     if not disturbed:
         save_peaks(hardware, peaks)
     return replace(hardware, peaks=peaks)
@@ -84,11 +89,25 @@ def measure_rates(threads: int) -> tuple[Rates, bool]:
         raise MeasureError(f"measuring the rates gave no result: {error}") from error
 
 
-def _answer(module: str, threads: int, what: str) -> object:
+def measure_quiet(peaks: Peaks) -> Quiet | None:
+    """Measure now how steady the machine is for the peaks' number of threads; ``None`` while other programs keep it
+    busy. This takes some seconds. Raises as :func:`measure_peaks`."""
+    assert peaks.threads is not None
+    what = "how quiet the machine is"
+    answer = _answer("quiet_looks", peaks.threads, what, str(peaks.fma_gflops_all_threads))
+    try:
+        if not isinstance(answer, dict) or "quiet" not in answer:
+            raise ValueError("it does not say what was seen")
+        return None if answer["quiet"] is None else Quiet.from_record(answer["quiet"])
+    except ValueError as error:
+        raise MeasureError(f"measuring {what} gave no result: {error}") from error
+
+
+def _answer(module: str, threads: int, what: str, *arguments: str) -> object:
     """What a measuring process prints, as JSON."""
     if threads < 1:
         raise InputError(f"threads is {threads}; it takes an integer of at least 1")
-    command = [sys.executable, "-P", "-m", f"colt.tvm.devices.{module}", str(threads)]
+    command = [sys.executable, "-P", "-m", f"colt.tvm.devices.{module}", str(threads), *arguments]
     try:
         done = subprocess.run(
             command,

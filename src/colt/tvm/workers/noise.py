@@ -58,11 +58,13 @@ class Gauge:
         if quiet_us is not None:
             self.quiet_us = quiet_us if self.quiet_us is None else min(self.quiet_us, quiet_us)
 
-    def look(self) -> Look:
-        """Run the reference a few times."""
+    def look(self, stretch_seconds: float = 0.0) -> Look:
+        """Run the reference a few times; go on running it, to see whether threads queue, for so long."""
         self._reference()  # wakes the threads
-        watch = self.watch()
+        watch, started = self.watch(), time.monotonic()
         times_us = [self._reference() for _ in range(_RUNS)]
+        while time.monotonic() - started < stretch_seconds:
+            self._reference()
         queued = watch.shares()
         self.expect(statistics.median(times_us))
         assert self.quiet_us is not None
