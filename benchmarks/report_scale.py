@@ -1,11 +1,12 @@
-"""Whether pages stay usable at 10,000 trials and 100,000 nodes: seconds, megabytes, frames while the tree is panned.
+"""Whether pages stay usable at 10,000 trials and 100,000 nodes: seconds, megabytes, frames while a reader moves about.
 
 The run is made by the real search over a toy space, with its real events in a real journal. Prints
 
     report      wall seconds of ``colt report``, and the size of its page
-    browser     until every chart is drawn, and the frames while the tree and the trials are dragged to and fro
-    dashboard   until the page of that run stands, and until its charts are drawn; the list of runs; both for the
-                first time and again
+    browser     until every chart is drawn, and the frames while charts are dragged, the tree is zoomed and the page is
+                scrolled from its top to its end
+    dashboard   until the list stands; until the first charts of that run are drawn, until all of it is, and until its
+                tree is, which is fetched when the reader comes to it; all for the first time and again
 
     python benchmarks/report_scale.py [--trials 10000] [--nodes 100000]
 
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -29,26 +31,40 @@ from tests.helpers.browser import Page, started, why_none
 from tests.helpers.large_runs import large_run
 from tests.helpers.running_dashboard import running_dashboard
 
-DRAG = """
-const done = arguments[arguments.length - 1], place = document.getElementById(arguments[0]);
-place.scrollIntoView({block: "center"});
-const drag = place.querySelector(".nsewdrag"), box = drag.getBoundingClientRect();
-const x = box.left + box.width / 2, y = box.top + box.height / 2, frames = [];
-const at = (dx) => ({clientX: x + dx, clientY: y, bubbles: true, buttons: 1});
-const send = (kind, dx, target) => target.dispatchEvent(new MouseEvent(kind, at(dx)));
-Plotly.relayout(place, {dragmode: "pan"}).then(() => {
-  send("mousedown", 0, drag);
-  let last = performance.now(), step = 0;
-  requestAnimationFrame(function next(now) {
-    if (step > 0) frames.push(now - last);
-    last = now;
-    send("mousemove", 120 * Math.sin(step / 8), document);
-    if (++step < 90) requestAnimationFrame(next);
-    else { send("mouseup", 0, document); done(frames); }
-  });
+FRAMES = """
+const done = arguments[arguments.length - 1], kind = arguments[1], place = document.getElementById(arguments[0]);
+const steps = 90, frames = [], end = document.documentElement.scrollHeight - innerHeight;
+let send = () => {}, step = (at) => scrollTo(0, end * at / steps), finish = () => {};
+if (kind !== "scrolled") {
+  place.scrollIntoView({block: "center"});
+  const drag = place.querySelector(".nsewdrag"), box = drag.getBoundingClientRect();
+  const x = box.left + box.width / 2, y = box.top + box.height / 2;
+  const at = (dx) => ({clientX: x + dx, clientY: y, bubbles: true, cancelable: true});
+  send = (name, dx, target) => target.dispatchEvent(new MouseEvent(name, {...at(dx), buttons: 1}));
+  step = (one) => send("mousemove", 120 * Math.sin(one / 8), document);
+  finish = () => send("mouseup", 0, document);
+  const turn = (by) => drag.dispatchEvent(new WheelEvent("wheel", {...at(0), deltaY: by}));
+  if (kind === "zoomed") step = (one) => turn(one < 45 ? -40 : 40);
+  else send("mousedown", 0, drag);
+}
+let last = performance.now(), count = 0;
+requestAnimationFrame(function next(now) {
+  if (count > 0) frames.push(now - last);
+  last = now;
+  step(count);
+  if (++count < steps) requestAnimationFrame(next);
+  else { finish(); setTimeout(() => done(frames), 300); }
 });
 """
-"""Milliseconds between frames while a chart is dragged by the mouse."""
+"""Milliseconds between frames while a chart is dragged or zoomed by the mouse, or the page is scrolled."""
+MOVES = (
+    ("r0-tree-chart", "dragged"),
+    ("r0-tree-chart", "zoomed"),
+    ("r0-best-trials-chart", "dragged"),
+    ("r0-knobs-1-chart", "dragged"),
+    ("r0-timeline-chart", "dragged"),
+    ("page", "scrolled"),
+)
 
 
 def main() -> None:
@@ -84,29 +100,42 @@ def report(run: Path, folder: Path) -> Path:
 
 
 def look(browser: Page, page: Path) -> None:
-    """Open the page, and drag its largest charts."""
+    """Open the page, and move through it."""
     began = time.perf_counter()
     browser.open(page)
     print(f"browser     all drawn after {time.perf_counter() - began:.1f} s")
-    for chart in ("r0-tree-chart", "r0-best-trials-chart"):
-        frames = browser.driver.execute_async_script(DRAG, chart)
-        slow = sorted(frames)[round(0.95 * (len(frames) - 1))]
-        print(f"            {chart}: frames of {statistics.median(frames):.0f} ms, 95 % under {slow:.0f} ms")
+    for chart, kind in MOVES:
+        if chart != "page":
+            browser.run("return Plotly.relayout(arguments[0], {dragmode: 'pan'}).then(() => 0)", chart)
+        frames = sorted(browser.driver.execute_async_script(FRAMES, chart, kind))
+        slow = frames[round(0.95 * (len(frames) - 1))]
+        print(f"            {chart} {kind}: frames of {statistics.median(frames):.0f} ms, 95 % under {slow:.0f} ms")
 
 
 def visit(browser: Page, run: Path) -> None:
     """Open the dashboard's pages, for the first time and again."""
     with running_dashboard(run.parent) as address:
         for again in ("for the first time", "again"):
-            began = time.perf_counter()
-            browser.open(f"{address}/")
-            listed = time.perf_counter() - began
+            listed = seconds(lambda: browser.open(f"{address}/"))
             began = time.perf_counter()
             browser.driver.get(f"{address}/run?run={run.name}")
-            stands = time.perf_counter() - began
+            browser.wait("document.querySelector('#r0-best-trials-chart .main-svg')")
+            first = time.perf_counter() - began
             browser.wait("document.body.dataset.ready === 'yes'")
             drawn = time.perf_counter() - began
-            print(f"dashboard   {again}: the list {listed:.2f} s, the page {stands:.2f} s, its charts {drawn:.1f} s")
+            browser.run("document.getElementById('r0-tree-chart').scrollIntoView()")
+            tree = seconds(lambda: browser.wait("document.querySelector('#r0-tree-chart .main-svg')"))
+            print(
+                f"dashboard   {again}: the list {listed:.2f} s, first charts {first:.2f} s, "
+                f"all charts {drawn:.2f} s, the tree {tree:.2f} s more"
+            )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long something takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

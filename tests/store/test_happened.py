@@ -60,6 +60,8 @@ BAD = (
     b'{"t":0,"event":"closed","node":"1"}',
     b'{"t":1e999,"event":"closed","node":1}',
     b'{"t":0,"event":"baseline","latency_us":1e999}',
+    b'{"t":0,"event":"baseline","latency_us":' + b"1" * 400 + b"}",
+    b'{"t":0,"event":"baseline","latency_us":NaN}',
     b'{"t":0,"event":"noted","message":"\xff"}',
     b'{"event":"closed","node":1}',
     b"[" * 100_000,
@@ -85,6 +87,29 @@ def test_a_line_longer_than_what_is_read_at_a_time_is_passed_over(
     reader = JournalReader(path)
     assert [event for _, event in reader.read()] == [events.Began("a"), events.Began("b"), events.Began("c")]
     assert reader.skipped >= 1
+
+
+def test_a_long_journal_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(happened, "CHUNK", 100)
+    phases = [events.Began(f"phase {number}") for number in range(20)]
+    reader, read = JournalReader(written(tmp_path, *phases)), list[Event]()
+    while not reader.at_end:
+        assert (reader.unread > 0, reader.torn) == (True, 0) or not read
+        piece = [event for _, event in reader.read(most=200)]
+        assert len(piece) < 10
+        read += piece
+    assert read == phases
+    assert (reader.unread, reader.torn) == (0, 0)
+
+
+def test_only_events_of_some_kinds_are_given(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, events.Began("closed"), events.Closed(1), events.Noted('"event":"closed"'), events.Closed(2)
+    )
+    path.write_bytes(path.read_bytes() + b'{"t":0,"event":"closed"}\n{"t":0,"event":"began"}\nnonsense\n')
+    reader = JournalReader(path, only=(events.Closed,))
+    assert [event for _, event in reader.read()] == [events.Closed(1), events.Closed(2)]
+    assert (reader.lines, reader.skipped) == (7, 1)
 
 
 def test_a_journal_whose_end_was_replaced_is_noticed(tmp_path: Path) -> None:

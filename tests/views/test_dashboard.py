@@ -16,9 +16,12 @@ import pytest
 pytest.importorskip("uvicorn", reason="the dashboard comes with the extra dashboard")
 pytest.importorskip("starlette", reason="the dashboard comes with the extra dashboard")
 
+from colt.store import happened
+from colt.views.dashboard import runs
 from colt.views.dashboard.app import COOKIE
+from colt.views.dashboard.runs import WatchedRun
 from colt.views.dashboard.serve import listen
-from colt.views.report.source import RunFiles
+from colt.views.report.source import RunFiles, load_run
 from tests.helpers.command import refused
 from tests.helpers.recorded import unpacked
 from tests.helpers.running_dashboard import running_dashboard
@@ -46,6 +49,11 @@ def ask(address: str, headers: dict[str, str] | None = None, method: str = "GET"
 def query(path: str, **values: str) -> str:
     """A path with a query."""
     return f"{path}?{urllib.parse.urlencode(values)}"
+
+
+def tree_of(address: str, run: str) -> dict[str, Any]:
+    """The tree of a run's first program."""
+    return dict(json.loads(ask(address + query("/tree", run=run, program="0"))[2]))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,8 @@ def test_the_content_of_a_run_is_that_of_a_report(address: str) -> None:
     content = json.loads(text)
     assert status == 200
     assert "faster: 85.2x" in content["runs"][0]["html"]
-    assert len(content["trees"]["r0-tree-chart"]["parent"]) == 39
+    assert content["trees"] == {"r0-tree-chart": 0}
+    assert len(tree_of(address, "models")["parent"]) == 39
     assert content["charts"]["r0-best-dollars-chart"]["data"]
 
 
@@ -88,8 +97,13 @@ def test_the_content_of_a_run_is_that_of_a_report(address: str) -> None:
     "name", ["none", "../builtin", "/etc", "older", "builtin/../models", "elsewhere", "builtin\0", ""]
 )
 def test_what_no_scan_finds_is_not_there(name: str, address: str) -> None:
-    for path in ("/run", "/content", "/events", "/compare"):
+    for path in ("/run", "/content", "/tree", "/events", "/compare"):
         assert ask(address + query(path, run=name))[0] == 404
+
+
+@pytest.mark.parametrize("program", ["1", "-1", "x", "", "9" * 5000, "²"])
+def test_a_run_has_a_tree_for_each_of_its_programs_and_no_other(program: str, address: str) -> None:
+    assert ask(address + query("/tree", run="models", program=program))[0] == 404
 
 
 def test_links_are_not_followed(tmp_path: Path, folder: Path) -> None:
@@ -149,8 +163,7 @@ def test_the_stream_tells_of_what_a_run_has_written_since(tmp_path: Path) -> Non
     (run / "journal.jsonl").write_bytes(b"".join(whole[:60]))
 
     def nodes(address: str) -> int:
-        content = json.loads(ask(address + query("/content", run="models"))[2])
-        return len(content["trees"]["r0-tree-chart"]["parent"])
+        return len(tree_of(address, "models")["parent"])
 
     with (
         running_dashboard(tmp_path) as address,
@@ -167,6 +180,28 @@ def test_the_stream_tells_of_what_a_run_has_written_since(tmp_path: Path) -> Non
         (run / "receipt.json").write_bytes(receipt)
         assert next(told) > second
         assert "faster" in ask(address + query("/content", run="models"))[2]
+
+
+def test_of_a_long_journal_trials_are_shown_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = unpacked("models", tmp_path)
+    monkeypatch.setattr(happened, "CHUNK", 4096)
+    monkeypatch.setattr(runs, "PIECE", 4096)
+    (whole,) = load_run(run)
+    watched = WatchedRun("models", run)
+    first, content = watched.update(), watched.content()
+    (seen,) = watched.seen()
+    assert (watched.is_reading, content["reading"], content["trees"], watched.tree(0)) == (True, True, {}, None)
+    assert seen.task.trials.keys() == whole.task.trials.keys()
+    assert seen.task.improvements == whole.task.improvements
+    assert (seen.state.usd, seen.problems) == (whole.state.usd, ())
+    assert "nodes</span>" not in content["runs"][0]["html"]  # how many is not known yet
+    while watched.is_reading:
+        assert watched.update() == first or not watched.is_reading
+    assert watched.update() == first + 1
+    content = watched.content()
+    assert (content["reading"], content["trees"]) == (False, {"r0-tree-chart": 0})
+    (seen,) = watched.seen()
+    assert seen.state == whole.state
 
 
 def test_a_resumed_run_is_read_anew_where_it_went_another_way(tmp_path: Path) -> None:

@@ -186,6 +186,13 @@ def test_nothing_is_wider_than_the_page(browser: Page, tmp_path: Path) -> None:
 # ---- the dashboard ----
 
 
+def go_to_tree(browser: Page) -> None:
+    """Scroll to the tree, which is only fetched then."""
+    browser.wait("document.body.dataset.ready === 'yes' && document.querySelector('#r0-tree-chart')")
+    browser.run("document.querySelector('#r0-tree-chart').scrollIntoView()")
+    browser.wait("document.querySelector('#r0-tree-chart .main-svg')")
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs for a dashboard: two finished ones, one by somebody who means harm, one that has just begun."""
@@ -226,7 +233,7 @@ def test_runs_are_listed_filtered_opened_and_compared(browser: Page, dashboard: 
     browser.click(".top a")
     browser.wait("document.querySelector('.runs tbody a')")
     browser.click("a[href$='=models']")
-    browser.wait("document.querySelector('#r0-tree-chart .main-svg') && document.body.dataset.ready === 'yes'")
+    go_to_tree(browser)
     assert all(browser.run(DRAWN).values())
     assert "faster: 85.2x" in browser.text()
     assert browser.errors() == []
@@ -234,6 +241,7 @@ def test_runs_are_listed_filtered_opened_and_compared(browser: Page, dashboard: 
 
 def test_a_run_in_progress_is_pushed(browser: Page, dashboard: str, runs: Path) -> None:
     browser.open(f"{dashboard}/run?run=models-not-worth-it")
+    go_to_tree(browser)
     before = browser.run("return trees['r0-tree-chart'].data.parent.length")
     first = browser.run("return document.querySelector('#r0-best-trials-chart').data.length")
     assert first >= 1
@@ -250,7 +258,7 @@ def test_no_script_of_a_stranger_runs_in_the_dashboard(browser: Page, dashboard:
     browser.run(
         "[...document.querySelectorAll('.runs tbody a')].find((one) => one.textContent.includes('script')).click()"
     )
-    browser.wait("document.querySelector('#r0-tree-chart .main-svg') && document.body.dataset.ready === 'yes'")
+    go_to_tree(browser)
     assert browser.run("return typeof window.hacked") == "undefined"
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.errors() == []

@@ -13,7 +13,9 @@ from colt import events
 from colt.events import Event
 from colt.knobs import Edit, Schedule
 from colt.store.happened import JournalReader
-from colt.views.state import ROOT, RunState, fold, take
+from colt.views.fold import fold, take
+from colt.views.seen import ROOT
+from colt.views.state import RunState
 from tests.helpers.recorded import RUNS, unpacked
 
 

@@ -25,14 +25,14 @@ def add(commands: Any) -> None:
 def run_command(given: argparse.Namespace) -> int:
     """Write the page."""
     from colt.views.report.assets import write_assets
-    from colt.views.report.content import content_of
+    from colt.views.report.content import contents_of
     from colt.views.report.output import require_writable, write_page
     from colt.views.report.page import report_page
     from colt.views.report.source import load_runs
 
     output = require_writable(Path(given.output))
     runs = load_runs([Path(name) for name in given.runs])
-    contents = [content_of(run) for run in runs]
+    contents = contents_of(runs)
     written = write_page(output, report_page(contents))
     if given.assets is not None:
         count = write_assets(Path(given.assets), runs, contents)

@@ -12,7 +12,7 @@ import functools
 import math
 import operator
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,33 @@ import msgspec
 from colt import events
 from colt.errors import InputError
 from colt.events import Event
-from colt.knobs import Edit, Jump, Schedule, Transformation, Value
+from colt.knobs import Edit, Jump, Transformation, Value
 from colt.store.journal import RENAMED
 
 MARK = 512
 LONGEST_LINE = 1 << 20
 """Bytes of one event; a longer line is skipped."""
-CHUNK = 1 << 24
+CHUNK = 1 << 22
 """Bytes that are read at a time."""
 
 
 class JournalReader:
-    """Reads a journal that may still be growing: each :meth:`read` gives what is new since the last."""
+    """Reads a journal that may still be growing: each :meth:`read` gives what is new since the last.
 
-    def __init__(self, path: Path) -> None:
+    ``only``: the kinds of events to give. Lines of others are passed over, many times faster than they are read.
+    """
+
+    def __init__(self, path: Path, only: Collection[type[Event]] = ()) -> None:
         self.path = path
+        self.at_end = False
+        """Whether the last :meth:`read` got to the end of what was written."""
         self.lines = 0
         """Whole lines so far."""
         self.skipped = 0
         """Those of them that are no event of this version."""
         self.first_skipped: int | None = None
         """The number of the first such line."""
+        self._only = {kind.__name__.lower().encode() for kind in only}
         self._offset = 0
         self._mark = b""
         """The bytes before ``_offset``: they tell whether the journal is still the one that was read."""
@@ -51,6 +57,11 @@ class JournalReader:
     @property
     def torn(self) -> int:
         """Bytes after the last whole line: an event that is being written, or was when the run died."""
+        return self.unread if self.at_end else 0
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have not been read."""
         try:
             return max(0, self.path.stat().st_size - self._offset)
         except OSError:
@@ -65,28 +76,40 @@ class JournalReader:
         except OSError:
             return bool(self._mark)
 
-    def read(self) -> Iterator[tuple[float, Event]]:
-        """The new events, each with the seconds since the journal was opened.
+    def read(self, most: float = math.inf) -> Iterator[tuple[float, Event]]:
+        """The new events, each with the seconds since the journal was opened; ends after about ``most`` bytes.
 
         Raises :class:`InputError` if the journal cannot be read.
         """
+        begin, self.at_end = self._offset, False
         try:
             if not self.path.is_file():
                 raise InputError(f"{self.path} is no journal: it is {'no file' if self.path.exists() else 'missing'}")
             with self.path.open("rb") as file:
                 file.seek(self._offset)
-                while lines := self._whole_lines(file.read(CHUNK)):
+                while self._offset - begin < most and (lines := self._whole_lines(file.read(CHUNK))):
                     self._mark = lines[-MARK:] if not self._passing else b""
-                    for line in lines.splitlines():
-                        self.lines += 1
-                        if (found := event_of(line)) is not None:
-                            yield found
-                        else:
-                            self.skipped += 1
-                            self.first_skipped = self.first_skipped or self.lines
+                    yield from self._events(lines)
                     file.seek(self._offset)
+                self.at_end = self._offset - begin < most
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
+
+    def _events(self, lines: bytes) -> Iterator[tuple[float, Event]]:
+        for line in lines.splitlines():
+            self.lines += 1
+            if self._only and not self._is_wanted(line):
+                continue
+            if (found := event_of(line)) is not None:
+                yield found
+            else:
+                self.skipped += 1
+                self.first_skipped = self.first_skipped or self.lines
+
+    def _is_wanted(self, line: bytes) -> bool:
+        """Whether a line ``{"t":0.1,"event":"KIND",...`` is of a kind to give, which is seen without decoding it."""
+        parts = line.split(b'"', 6)
+        return len(parts) > 5 and parts[5] in self._only
 
     def _whole_lines(self, chunk: bytes) -> bytes:
         """The part of the chunk up to its last whole line; moves on by it."""
@@ -111,7 +134,7 @@ def event_of(line: bytes) -> tuple[float, Event] | None:
         read = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         read = _earlier(line)
-    return None if read is None or not _finite(read) else (read.t, _event(read))
+    return None if read is None else (read.t, _MAKERS[type(read)](read))
 
 
 def _earlier(line: bytes) -> Any:
@@ -119,7 +142,7 @@ def _earlier(line: bytes) -> Any:
     try:
         record = msgspec.json.decode(line, type=dict[str, Any])
         return msgspec.convert({RENAMED.get(key, key): value for key, value in record.items()}, _LINE)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
 
 
@@ -131,18 +154,9 @@ class _Step(msgspec.Struct, frozen=True):
     jump: tuple[str, str] | None = None
 
 
-class _ScheduleLine(msgspec.Struct, frozen=True):
-    variant: str
-    sketch: str
-    values: tuple[Value, ...]
-
-
-_WRITTEN: dict[Any, Any] = {
-    Schedule: _ScheduleLine,
-    Transformation: tuple[_Step, ...],
-    tuple[Transformation, ...]: tuple[tuple[_Step, ...], ...],
-}
-"""How fields of events that are no plain data are written."""
+_Steps = tuple[_Step, ...]
+_WRITTEN: dict[Any, Any] = {Transformation: _Steps, tuple[Transformation, ...]: tuple[_Steps, ...]}
+"""How fields of events that msgspec cannot read as they are, since an edit and a jump have no tag, are written."""
 
 
 def _struct_of(kind: type[Event]) -> type[msgspec.Struct]:
@@ -156,28 +170,40 @@ def _struct_of(kind: type[Event]) -> type[msgspec.Struct]:
     return msgspec.defstruct(kind.__name__, fields, tag_field="event", tag=kind.__name__.lower(), frozen=True)
 
 
+def _transformation(steps: _Steps) -> Transformation:
+    return tuple(Jump(*one.jump) if one.jump is not None else Edit(one.knob or "", one.value) for one in steps)
+
+
+_FROM_WRITTEN: dict[Any, Callable[[Any], Any]] = {
+    Transformation: _transformation,
+    tuple[Transformation, ...]: lambda alternatives: tuple(_transformation(steps) for steps in alternatives),
+}
+
+
+def _maker_of(kind: type[Event]) -> Callable[[Any], Event]:
+    """What makes the event of a line that was read. Which fields need more than passing on is looked up once, not for
+    each of the hundreds of thousands of lines of a long run."""
+    hints, make_event = typing.get_type_hints(kind), typing.cast(Callable[..., Event], kind)
+    names = [spec.name for spec in dataclasses.fields(kind)]
+    fields: Callable[[Any], Any] = operator.attrgetter(*names)
+    written = [(place, _FROM_WRITTEN[hints[name]]) for place, name in enumerate(names) if hints[name] in _WRITTEN]
+    if len(names) == 1:
+        return lambda read: make_event(fields(read))
+    if not written:
+        return lambda read: make_event(*fields(read))
+
+    def make(read: Any) -> Event:
+        values = [*fields(read)]
+        for place, convert in written:
+            values[place] = convert(values[place])
+        return make_event(*values)
+
+    return make
+
+
 _EVENTS = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)]
-_KINDS: dict[type[msgspec.Struct], type[Event]] = {_struct_of(kind): kind for kind in _EVENTS if kind is not Event}
-_FIELDS = {struct: tuple(spec.name for spec in dataclasses.fields(kind)) for struct, kind in _KINDS.items()}
-_LINE: Any = functools.reduce(operator.or_, _KINDS)
+_MAKERS: dict[type[msgspec.Struct], Callable[[Any], Event]] = {
+    _struct_of(kind): _maker_of(kind) for kind in _EVENTS if kind is not Event
+}
+_LINE: Any = functools.reduce(operator.or_, _MAKERS)
 _DECODER = msgspec.json.Decoder(_LINE)
-
-
-def _finite(read: Any) -> bool:
-    values = (getattr(read, name) for name in ("t", *_FIELDS[type(read)]))
-    return all(math.isfinite(value) for value in values if isinstance(value, float))
-
-
-def _event(read: Any) -> Event:
-    kind = type(read)
-    return _KINDS[kind](*[_value(getattr(read, name)) for name in _FIELDS[kind]])
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, _ScheduleLine):
-        return Schedule(value.variant, value.sketch, value.values)
-    if isinstance(value, _Step):
-        return Jump(*value.jump) if value.jump is not None else Edit(value.knob or "", value.value)
-    if isinstance(value, tuple):
-        return tuple(_value(item) for item in value)
-    return value

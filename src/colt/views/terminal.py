@@ -14,7 +14,9 @@ from rich.text import Text
 
 from colt import events
 from colt.events import Event
-from colt.views.state import RunState, SeenMember, take
+from colt.views.fold import take
+from colt.views.seen import SeenMember
+from colt.views.state import RunState
 
 
 class LiveState:

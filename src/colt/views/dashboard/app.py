@@ -50,7 +50,12 @@ STREAMS = 64
 """Pages that are kept up to date at a time; others are told to come again."""
 MOST_COMPARED = 40
 OWN = {"report.css": "text/css", "theme.js": "text/javascript", "tree.js": "text/javascript"}
-OWN |= {"charts.js": "text/javascript", "live.js": "text/javascript", "runs.js": "text/javascript"}
+OWN |= {
+    "charts.js": "text/javascript",
+    "ask.js": "text/javascript",
+    "live.js": "text/javascript",
+    "runs.js": "text/javascript",
+}
 
 
 def dashboard(
@@ -69,6 +74,7 @@ def dashboard(
         Route("/list", pages.rows),
         Route("/run", pages.run),
         Route("/content", pages.content),
+        Route("/tree", pages.tree),
         Route("/compare", pages.compare),
         Route("/events", pages.events),
         Route("/static/{name}", static),
@@ -175,7 +181,7 @@ class Pages:
             root="/",
             data=safe(data_json({"live": name})),
             scripts=(),
-            sources=_sources("plotly.js", *SCRIPTS, "live.js"),
+            sources=_sources("ask.js", "plotly.js", *SCRIPTS, "live.js"),
         )
 
     async def content(self, request: Request) -> Response:
@@ -188,6 +194,17 @@ class Pages:
             return json(await in_thread(run.content))
         except InputError as error:
             return PlainTextResponse(str(error), 409)
+
+    async def tree(self, request: Request) -> Response:
+        """The tree of one of a run's programs; pages ask for it when a reader comes to it."""
+        run = await in_thread(self._runs.get, request.query_params.get("run", ""))
+        number = request.query_params.get("program", "0")
+        found = (
+            None
+            if run is None or not (number.isascii() and number.isdecimal())
+            else await in_thread(run.tree, int(number[:9]))
+        )
+        return missing() if found is None else Response(found, media_type="application/json")
 
     async def compare(self, request: Request) -> Response:
         """Several runs in the same charts."""
@@ -242,10 +259,11 @@ class Pages:
                 told = version
                 yield f"data: {version}\n\n"
                 await self._rest(REST * run.made_in_s)
-                await in_thread(run.read_programs)
             else:
                 yield ": still here\n\n"  # writing is how a reader that has gone is noticed
-            await self._rest(LOOK_S)
+            if not run.is_reading:
+                await in_thread(run.read_programs)
+                await self._rest(LOOK_S)
 
     async def _list_changes(self) -> AsyncIterator[str]:
         told: list[Any] = []

@@ -14,12 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from colt.errors import InputError
 from colt.store.directory import CONFIG, JOURNAL, RECEIPT
 from colt.store.receipt import Receipt, load_receipt
+from colt.util.collecting import no_collecting
 from colt.views.report.chart import figures
-from colt.views.report.content import RunContent, content_of, program_panel
+from colt.views.report.content import (
+    Panel,
+    RunContent,
+    headline_of,
+    live_panels,
+    program_panel,
+    receipt_panel,
+    tree_of,
+    trial_panels,
+)
 from colt.views.report.page import page_data, render_part
+from colt.views.report.panels.tree import compact
 from colt.views.report.source import LARGEST_RECEIPT, RunFiles, SeenRun, read_config
 
 DEEPEST = 4
@@ -27,6 +40,8 @@ DEEPEST = 4
 MOST_RUNS = 2000
 FRESH_S = 60.0
 """A run without a receipt counts as in progress if its journal has grown this recently."""
+PIECE = 1 << 23
+"""Bytes of a journal that are read before others have their turn."""
 MOST_KEPT = 8
 """Runs whose events are kept in memory; of others they are read again when they are looked at."""
 
@@ -129,31 +144,45 @@ def _run_directories(folder: Path) -> Iterator[Path]:
 
 
 class WatchedRun:
-    """One run that is being looked at: read on as it grows, its page made anew when it has."""
+    """One run that is being looked at: read on as it grows, its page made anew when it has.
+
+    A long journal is read piece by piece. Until that is done the page shows what is about trials, which is read first.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.version = 0
+        """Grows with what can be seen."""
         self.made_in_s = 0.0
-        """How long it took to make the content last."""
+        """How long it took to make the content and the trees last."""
         self._files = RunFiles(folder)
+        self._trials = RunFiles(folder, only_trials=True)
+        self._grew = False
         self._finished = 0
         self._content: tuple[int, dict[str, Any]] | None = None
-        self._programs: list[Any] | None = None
+        self._trees: dict[int, tuple[int, bytes]] = {}
+        self._programs: list[Panel] | None = None
         self._lock = threading.Lock()
 
     def update(self) -> int:
-        """Read on; the version, which grows with what can be seen. Raises :class:`InputError`."""
+        """Read on, about ``PIECE`` bytes; the version. Raises :class:`InputError`."""
         with self._lock:
-            grew = self._files.update()
+            self._grew |= self._files.update(PIECE)
+            if self.is_reading:
+                self._trials.update()
             receipts = sum((folder / RECEIPT).exists() for folder in {one.folder for one in self._seen()})
-            if grew or receipts != self._finished or not self.version:
-                self._finished = receipts
+            if not self.version or (not self.is_reading and (self._grew or receipts != self._finished)):
+                self._grew, self._finished = self.is_reading, receipts
                 self.version += 1
             return self.version
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether there is more to be read."""
+        return not self._files.journal.at_end
+
     def _seen(self) -> list[SeenRun]:
-        return self._files.seen(self.name)
+        return (self._trials if self.is_reading else self._files).seen(self.name)
 
     def read_programs(self) -> None:
         """Have TVM read the programs of a finished run, once; the version grows by it."""
@@ -168,27 +197,44 @@ class WatchedRun:
             self.version += 1
 
     def content(self) -> dict[str, Any]:
-        """The page's content as plain data: HTML for the run, charts and trees."""
+        """The page's content as plain data: HTML for the run, charts, and the versions of the trees."""
         with self._lock:
             if self._content is None or self._content[0] != self.version:
                 began = time.monotonic()
-                self._content = (self.version, self._make())
+                with no_collecting():
+                    self._content = (self.version, self._make())
                 self.made_in_s = time.monotonic() - began
             return self._content[1]
 
     def _make(self) -> dict[str, Any]:
+        seen = self._seen()
         contents = []
-        for number, one in enumerate(self._seen()):
-            content = content_of(one, programs=False)
-            panels = list(content.panels)
+        for number, one in enumerate(seen):
+            panels = trial_panels(one) if one.only_trials else live_panels(one)
             if self._programs is not None and number < len(self._programs):
-                panels.insert(-1, self._programs[number])
-            contents.append(RunContent(content.headline, panels))
+                panels.append(self._programs[number])
+            contents.append(RunContent(headline_of(one), [*panels, receipt_panel(one)]))
         return {
             "version": self.version,
+            "reading": self.is_reading,
             "runs": [parts_of(content, f"r{number}-") for number, content in enumerate(contents)],
-            **page_data(contents),
+            "trees": {f"r{number}-tree-chart": number for number, one in enumerate(seen) if not one.only_trials},
+            "charts": page_data(contents)["charts"],
         }
+
+    def tree(self, number: int) -> bytes | None:
+        """The tree of one of the run's programs as JSON; ``None`` if there is none, or it is not read yet."""
+        with self._lock:
+            seen = self._seen()
+            if self.is_reading or not 0 <= number < len(seen):
+                return None
+            kept = self._trees.get(number)
+            if kept is None or kept[0] != self.version:
+                began = time.monotonic()
+                with no_collecting():
+                    kept = self._trees[number] = (self.version, msgspec.json.encode(compact(tree_of(seen[number]))))
+                self.made_in_s += time.monotonic() - began
+            return kept[1]
 
     def seen(self) -> list[SeenRun]:
         """The run for a comparison. Raises :class:`InputError`."""

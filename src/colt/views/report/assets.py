@@ -43,9 +43,11 @@ def write_assets(folder: Path, runs: Sequence[SeenRun], contents: Sequence[RunCo
         folder.mkdir(parents=True, exist_ok=True)
         for number, (run, content) in enumerate(zip(runs, contents, strict=True), 1):
             prefix = f"{number}-{_file_name(run.label)}"
+            if content.tree is not None:
+                write_atomically(folder / f"{prefix}-tree.csv", _csv(tree_rows(content.tree)))
             for panel in content.panels:
-                if panel.tree is not None:
-                    write_atomically(folder / f"{prefix}-tree.csv", _csv(tree_rows(panel.tree)))
+                for table in panel.tables:
+                    write_atomically(folder / f"{prefix}-{panel.id}-table.csv", _csv([table.head, *table.rows]))
                 for chart in panel.charts:
                     write_atomically(folder / f"{prefix}-{chart.id}.csv", _csv(chart.rows()))
                     if not chart.is_empty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +16,18 @@ from colt.tvm.programs.listing import listings
 from colt.views.describe import speedup_text
 from colt.views.report.chart import AnyChart, figures
 from colt.views.report.disassembly import inner_loop
-from colt.views.report.panels.knobs import knob_charts
+from colt.views.report.panels.alterations import alterations_note, alterations_table, taken_over
+from colt.views.report.panels.knobs import knob_charts, knob_names
 from colt.views.report.panels.machine import roofline_chart, seconds_chart, timeline_chart
 from colt.views.report.panels.members import Table, members_chart, members_table
-from colt.views.report.panels.outcomes import alterations_table, fates_chart, reasons_table
+from colt.views.report.panels.outcomes import fates_chart, reasons_table
 from colt.views.report.panels.progress import progress_charts
 from colt.views.report.panels.tree import tree_data
 from colt.views.report.source import SeenRun
 
 SPEED_UP_SMALL = 10
+READERS = 2
+"""Runs whose programs are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Panel:
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
     blocks: Sequence[Excerpt] = ()
-    tree: dict[str, Any] | None = None
+    tree: bool = False
+    """Whether the shared tree is shown here."""
     columns: int = 1
     text_first: bool = False
     """Whether notes and tables stand above the charts."""
@@ -68,13 +73,19 @@ class RunContent:
 
     headline: Headline
     panels: Sequence[Panel] = field(default_factory=list)
+    tree: dict[str, Any] | None = None
+    """The shared tree in columns; ``None`` if the page asks for it."""
 
 
-def content_of(run: SeenRun, programs: bool = True) -> RunContent:
-    """Headline and panels. ``programs``: with the programs and their machine code, which takes seconds."""
-    return RunContent(
-        headline_of(run), [*live_panels(run), *([program_panel(run)] if programs else []), receipt_panel(run)]
-    )
+def contents_of(runs: Sequence[SeenRun]) -> list[RunContent]:
+    """All that pages say about runs. Programs are read by other processes meanwhile, which takes seconds."""
+    with ThreadPoolExecutor(READERS) as readers:
+        programs = [readers.submit(program_panel, run) for run in runs]
+        made = [(headline_of(run), live_panels(run), tree_of(run)) for run in runs]
+        return [
+            RunContent(headline, [*panels, program.result(), receipt_panel(run)], tree)
+            for run, (headline, panels, tree), program in zip(runs, made, programs, strict=True)
+        ]
 
 
 def headline_of(run: SeenRun) -> Headline:
@@ -95,7 +106,8 @@ def headline_of(run: SeenRun) -> Headline:
     failed = sum(1 for one in task.trials.values() if one.fate and one.latency_us is None)
     skipped = sum(one.fate == Fate.SKIPPED for one in task.trials.values())  # never went to the hardware
     figures.append((f"{task.told - skipped:,}{asked}", "trials", f"{failed:,} without a latency" if failed else ""))
-    figures.append((f"{len(task.nodes):,}", "nodes", f"{len(task.alterations):,} course alterations"))
+    if not run.only_trials:
+        figures.append((f"{len(task.nodes):,}", "nodes", f"{len(task.alterations):,} course alterations"))
     figures.append((f"${run.state.usd:.4f}", "language models", "") if run.state.usd else ("$0", "language models", ""))
     seconds = receipt.seconds.get("total", run.state.seconds) if receipt is not None else run.state.seconds
     ended = [f"stopped: {receipt.stop_reason}"] if receipt is not None else []
@@ -149,21 +161,38 @@ def _seconds(seconds: float) -> str:
 
 def live_panels(run: SeenRun) -> list[Panel]:
     """What the events tell."""
-    alterations = alterations_table(run)
-    note = "" if alterations.rows else "No step was taken over by the largest member."
+    alterations = taken_over(run)
     more = len(run.task.nodes) - 1
     return [
         Panel("progress", "Best so far", progress_charts(run), columns=2),
         Panel("members", "Who found what", [members_chart(run)], [members_table(run)]),
-        Panel("tree", "The shared tree", tree=tree_data(run), notes=[] if more else ["The tree has only its root."]),
+        Panel("tree", "The shared tree", tree=True, notes=[] if more else ["The tree has only its root."]),
         Panel(
-            "alterations", "Course alterations", (), [alterations] if alterations.rows else (), [note] if note else ()
+            "alterations",
+            "Course alterations",
+            tables=[alterations_table(run, alterations)],
+            notes=[alterations_note(run, alterations)],
         ),
         Panel("fates", "What became of trials", [fates_chart(run)], [reasons_table(run)]),
         Panel("roofline", "Roofline", [roofline_chart(run)]),
         Panel("time", "Where the time went", [timeline_chart(run), seconds_chart(run)]),
-        Panel("knobs", "Knobs against latency", knob_charts(run)),
+        Panel("knobs", "Knobs against latency", knob_charts(run, knob_names(run))),
     ]
+
+
+def trial_panels(run: SeenRun) -> list[Panel]:
+    """What trials tell, while the rest of a long journal is being read."""
+    return [
+        Panel("progress", "Best so far", progress_charts(run), columns=2),
+        Panel("fates", "What became of trials", [fates_chart(run)]),
+        Panel("roofline", "Roofline", [roofline_chart(run)]),
+        Panel("rest", "More", notes=["The journal is long. What else there is to see follows when it has been read."]),
+    ]
+
+
+def tree_of(run: SeenRun) -> dict[str, Any]:
+    """The shared tree in columns."""
+    return tree_data(run, knob_names(run))
 
 
 def program_panel(run: SeenRun) -> Panel:

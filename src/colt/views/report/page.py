@@ -51,8 +51,9 @@ def page_data(runs: Sequence[RunContent], overlay: Panel | None = None) -> dict[
     charts, trees = {}, {}
     for prefix, panel in _panels(runs, overlay):
         charts.update({f"{prefix}{chart.id}-chart": figure(chart) for chart in panel.charts})
-        if panel.tree is not None:
-            trees[f"{prefix}tree-chart"] = compact(panel.tree)
+    for number, run in enumerate(runs):
+        if run.tree is not None:
+            trees[f"r{number}-tree-chart"] = compact(run.tree)
     return {"charts": charts, "trees": trees}
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from colt import events
 from colt.errors import InputError
 from colt.store.directory import CONFIG, JOURNAL, read_file
 from colt.store.happened import JournalReader
 from colt.store.receipt import Receipt, load_receipt
+from colt.util.collecting import no_collecting
 from colt.util.text import first_line
-from colt.views.state import RunState, TaskState, fold
+from colt.views.fold import fold
+from colt.views.state import RunState, TaskState
 
 LARGEST_RECEIPT = 1 << 24
 """Bytes of a receipt or a config; a larger one is not read."""
@@ -31,6 +35,8 @@ class SeenRun:
     config: dict[str, Any]
     problems: tuple[str, ...] = ()
     """What could not be read, in words."""
+    only_trials: bool = False
+    """Whether of the journal only what is about trials was read."""
 
     @property
     def program(self) -> str:
@@ -60,9 +66,15 @@ class SeenRun:
     def members(self) -> list[str]:
         """All who proposed anything, those of the pool first, in its order."""
         pool = [one.name for one in self.receipt.pool] if self.receipt is not None else []
-        seen = {node.by for node in self.task.nodes.values() if node.by}
-        seen |= {trial.by for trial in self.task.trials.values()} | set(self.state.members)
-        return [name for name in pool if name in seen] + sorted(seen - set(pool))
+        seen = self.state.members
+        return [name for name in pool if name in seen] + sorted(seen.keys() - set(pool))
+
+
+OF_TRIALS = (
+    *(events.Began, events.Turn, events.Baseline, events.WentOn),
+    *(events.Called, events.Asked, events.Timed, events.Measured),
+)
+"""Events that tell of trials, and of what was paid: one in ten of a long run."""
 
 
 @dataclass
@@ -70,17 +82,26 @@ class RunFiles:
     """The files of one run, read again and again as they grow."""
 
     folder: Path
-    state: RunState = field(default_factory=RunState)
+    only_trials: bool = False
+    """Whether of the journal only what is about trials is read."""
 
     def __post_init__(self) -> None:
-        self.journal = JournalReader(self.folder / JOURNAL)
+        self._begin()
 
-    def update(self) -> bool:
-        """Take in what is new in the journal; whether there was anything. Raises :class:`InputError`."""
+    def _begin(self) -> None:
+        self.journal = JournalReader(self.folder / JOURNAL, OF_TRIALS if self.only_trials else ())
+        self.state = RunState()
+
+    def update(self, most: float = math.inf) -> bool:
+        """Take in what is new in the journal, about ``most`` bytes of it; whether there was anything.
+
+        Raises :class:`InputError`.
+        """
         if self.journal.is_another():
-            self.journal, self.state = JournalReader(self.folder / JOURNAL), RunState()
+            self._begin()
         before = self.state.events
-        fold(self.state, self.journal.read())
+        with no_collecting():
+            fold(self.state, self.journal.read(most))
         return self.state.events > before
 
     def seen(self, label: str = "") -> list[SeenRun]:
@@ -96,7 +117,7 @@ class RunFiles:
         folder = self.folder / Path(name).name if name else self.folder  # a name is no way out of the directory
         receipt, missing = _receipt(folder)
         said = [*problems, *missing, *self._damage()]
-        return SeenRun(folder, label, self.state, task, receipt, config, tuple(said))
+        return SeenRun(folder, label, self.state, task, receipt, config, tuple(said), self.only_trials)
 
     def _damage(self) -> list[str]:
         journal, found = self.journal, []
@@ -107,7 +128,7 @@ class RunFiles:
             )
         if journal.torn:
             found.append(f"the last line of {JOURNAL} is not complete: {journal.torn} bytes were left out")
-        if self.state.stray:
+        if self.state.stray and not self.only_trials:
             found.append(f"{self.state.stray} events are about nodes or trials that {JOURNAL} does not introduce")
         return found
 

@@ -8,35 +8,42 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from colt.knobs import Edit, Schedule, Value, show_value
 from colt.views.report.chart import Dimension, Parallel, figures
 from colt.views.report.source import SeenRun
-from colt.views.state import TaskState
 
 MOST_SKETCHES = 3
 """Sketches that get a chart: those with the most trials."""
 MOST_LINES = 1000
 """Lines of one chart: those of the fastest trials."""
 MOST_TICKS = 12
+ENOUGH = 50
+"""Edits of a knob that are looked at to find its place; trees have very many."""
 
 SketchKey = tuple[str, str]
 
 
 def knob_names(run: SeenRun) -> dict[SketchKey, list[str]]:
     """The names of each sketch's knobs in their order; ``knob 3`` where nothing tells."""
-    votes: dict[tuple[SketchKey, int], Counter[str]] = defaultdict(Counter)
+    nodes = run.task.nodes
+    votes: dict[SketchKey, dict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
     sizes: dict[SketchKey, int] = {}
-    for node in run.task.nodes.values():
+    for node in nodes.values():
         if node.schedule is None:
             continue
         key = (node.schedule.variant, node.schedule.sketch)
         sizes[key] = len(node.schedule.values)
-        for place, name in _told(run.task, node.parent, node.schedule, node.transformation):
-            votes[key, place][name] += 1
-    names = {key: [_winner(votes[key, place], place) for place in range(size)] for key, size in sizes.items()}
+        before = nodes[node.parent].schedule if node.parent in nodes else None
+        if before is None or (before.variant, before.sketch) != key:
+            continue
+        told = votes[key]
+        for step in node.transformation:
+            if isinstance(step, Edit) and told[step.knob].total() < ENOUGH:
+                told[step.knob].update(_places(step, before, node.schedule))
+    names = {key: _named(votes[key], size) for key, size in sizes.items()}
     best = run.receipt.best if run.receipt is not None else None
     if best is not None:
         variant, _, sketch = best.sketch.partition("/")
@@ -45,27 +52,21 @@ def knob_names(run: SeenRun) -> dict[SketchKey, list[str]]:
     return names
 
 
-def _winner(votes: Counter[str], place: int) -> str:
-    return votes.most_common(1)[0][0] if votes else f"knob {place + 1}"
+def _places(edit: Edit, before: Schedule, after: Schedule) -> list[int]:
+    """The place of the knob that the edit names: the only one where its value stands, and another stood before."""
+    pairs = zip(before.values, after.values, strict=False)
+    found = [at for at, (old, new) in enumerate(pairs) if old != new and new == edit.value]
+    return found if len(found) == 1 else []
 
 
-def _told(task: TaskState, parent: int, schedule: Schedule, steps: Sequence[Any]) -> list[tuple[int, str]]:
-    """The places of the knobs that the edits name: where the new value stands, and another stood before."""
-    before = task.nodes[parent].schedule if parent in task.nodes else None
-    if before is None or (before.variant, before.sketch) != (schedule.variant, schedule.sketch):
-        return []
-    changed = [at for at, pair in enumerate(zip(before.values, schedule.values, strict=False)) if pair[0] != pair[1]]
-    found = []
-    for step in steps:
-        places = [at for at in changed if isinstance(step, Edit) and schedule.values[at] == step.value]
-        if len(places) == 1:
-            found.append((places[0], step.knob))
-    return found
+def _named(told: Mapping[str, Counter[int]], size: int) -> list[str]:
+    """For each place the name with the most votes."""
+    votes = [Counter({name: places[at] for name, places in told.items() if places[at]}) for at in range(size)]
+    return [one.most_common(1)[0][0] if one else f"knob {at}" for at, one in enumerate(votes, 1)]
 
 
-def knob_charts(run: SeenRun) -> list[Parallel]:
-    """A chart for each of the sketches with the most measured trials."""
-    names = knob_names(run)
+def knob_charts(run: SeenRun, names: Mapping[SketchKey, list[str]]) -> list[Parallel]:
+    """A chart for each of the sketches with the most measured trials; ``names`` are those of :func:`knob_names`."""
     by_sketch: dict[SketchKey, list[tuple[float, Schedule]]] = defaultdict(list)
     for trial in run.task.trials.values():
         node = run.task.nodes.get(trial.node)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from colt.store.receipt import Receipt
 from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.source import SeenRun
-from colt.views.state import SeenTrial
+from colt.views.seen import SeenCall, SeenTrial
+
+Thing = TypeVar("Thing")
 
 
 def roofline_chart(run: SeenRun) -> Chart:
@@ -67,36 +72,25 @@ def spans(trial: SeenTrial) -> tuple[tuple[float, float], tuple[float, float], t
 MOST_SPANS = 400
 """Spans of one row from which neighbours are drawn as one: those with less between them than the eye can see."""
 
-
-@dataclass(frozen=True)
-class Span:
-    """A time from ``start`` to ``end``, and what is said about it; ``count`` things happened in it."""
-
-    start: float
-    end: float
-    text: str
-    count: int = 1
+Span = tuple[float, float, str]
+"""From when to when, and what is said about it."""
 
 
 def timeline_chart(run: SeenRun) -> Chart:
     """When whom was asked, and when what was built and timed."""
-    rows: list[tuple[str, int, list[Span]]] = []
+    end = run.state.seconds
+    rows: list[Series] = []
+    calls: dict[str, list[SeenCall]] = defaultdict(list)
+    for call in run.state.calls:
+        calls[call.by].append(call)
     for place, member in enumerate(run.members):
-        calls = [call for call in run.state.calls if call.by == member]
-        texts = [f"{call.end_s - call.start_s:.3g} s{f', {call.error}' if call.error else ''}" for call in calls]
-        asked = [Span(call.start_s, call.end_s, text) for call, text in zip(calls, texts, strict=True)]
-        rows.append((f"{ASKING} {member}", place, asked))
+        rows.append(_row(f"{ASKING} {member}", place, merged(calls[member], _asked, _answer, end)))
     back = [trial for trial in run.task.trials.values() if trial.timed_s is not None]
     for place, name, part in ((-1, WAITING, 0), (1, BUILDING, 1), (2, TIMING, 2)):
-        found = [(spans(trial)[part], trial) for trial in back]
-        rows.append(
-            (
-                name,
-                place,
-                [Span(*span, f"trial {one.id}: {span[1] - span[0]:.3g} s") for span, one in found if span[1] > span[0]],
-            )
-        )
-    series = [_row(name, place, merged(found, run.state.seconds)) for name, place, found in rows if found]
+        between = partial(_part, part)
+        lasting = [one for one in back if between(one)[1] > between(one)[0]]
+        rows.append(_row(name, place, merged(lasting, between, partial(_trial, part), end)))
+    series = [row for row in rows if row.x]
     return Chart(
         "timeline",
         "When whom was asked, and what was built and timed",
@@ -109,23 +103,47 @@ def timeline_chart(run: SeenRun) -> Chart:
     )
 
 
-def merged(found: Sequence[Span], seconds: float) -> list[Span]:
-    """At most about ``MOST_SPANS`` spans: neighbours become one if there are more."""
-    if len(found) <= MOST_SPANS:
-        return list(found)
+def _asked(call: SeenCall) -> tuple[float, float]:
+    return call.start_s, call.end_s
+
+
+def _answer(call: SeenCall) -> str:
+    return f"{call.end_s - call.start_s:.3g} s{f', {call.error}' if call.error else ''}"
+
+
+def _part(part: int, trial: SeenTrial) -> tuple[float, float]:
+    return spans(trial)[part]
+
+
+def _trial(part: int, trial: SeenTrial) -> str:
+    start, end = spans(trial)[part]
+    return f"trial {trial.id}: {end - start:.3g} s"
+
+
+def merged(
+    things: Sequence[Thing],
+    between: Callable[[Thing], tuple[float, float]],
+    text: Callable[[Thing], str],
+    seconds: float,
+) -> list[Span]:
+    """The span of each thing, with its text; at most about ``MOST_SPANS``: neighbours become one if there are more."""
+    if len(things) <= MOST_SPANS:
+        return [(*between(one), text(one)) for one in things]
     apart, kept = seconds / MOST_SPANS, list[Span]()
-    for span in sorted(found, key=lambda one: one.start):
-        last = kept[-1] if kept else None
-        if last is not None and span.start - last.end < apart:
-            count = last.count + span.count
-            kept[-1] = Span(last.start, max(last.end, span.end), f"{count:,} together", count)
-        else:
-            kept.append(span)
+    ordered = sorted([(*between(one), at) for at, one in enumerate(things)])
+    start, end, first = ordered[0]
+    count = 0
+    for begin, until, at in [*ordered, (math.inf, math.inf, 0)]:
+        if begin - end < apart:
+            end, count = max(end, until), count + 1
+            continue
+        kept.append((start, end, text(things[first]) if count == 1 else f"{count:,} together"))
+        start, end, first, count = begin, until, at, 1
     return kept
 
 
 def _row(name: str, place: int, found: Sequence[Span]) -> Series:
-    starts, ends, texts = [one.start for one in found], [one.end for one in found], [one.text for one in found]
+    starts, ends, texts = zip(*found, strict=True) if found else ((), (), ())
     return Series(name, starts, [name] * len(found), "spans", place, texts, ends)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.source import SeenRun
-from colt.views.state import ROOT, SeenMember
+from colt.views.seen import ROOT, SeenMember
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     figures: bool = True
     """Whether all columns but the first hold figures."""
+    most: int = 200
+    """Rows that a page shows; of more it says how many there are."""
 
 
 def members_table(run: SeenRun) -> Table:

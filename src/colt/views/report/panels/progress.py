@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.source import SeenRun
-from colt.views.state import Improvement, SeenTrial
+from colt.views.seen import Improvement, SeenTrial
 
 Measure = Callable[[Improvement], float]
 

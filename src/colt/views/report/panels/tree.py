@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
-from colt.views.report.panels.knobs import SketchKey, knob_names
+from colt.views.report.panels.knobs import SketchKey
 from colt.views.report.source import SeenRun
-from colt.views.state import ROOT, SeenNode
+from colt.views.seen import ROOT, SeenNode
 
 MOST_NODES = 200_000
 """Nodes that a page holds; later ones are counted."""
@@ -16,19 +18,37 @@ FLAGS = ("alias", "opening", "alteration", "pruned", "closed")
 """Bits of ``flags``, the lowest first."""
 
 
-def tree_data(run: SeenRun) -> dict[str, Any]:
+def tree_data(run: SeenRun, names: Mapping[SketchKey, list[str]]) -> dict[str, Any]:
     """The tree in columns, a parent always before its children; texts and names stand once, and are referred to.
 
-    ``parent`` holds places in the columns, ``steps`` and ``by`` places in ``texts`` and ``members``.
+    ``names`` are those of :func:`colt.views.report.panels.knobs.knob_names`. ``parent`` holds places in the columns,
+    ``steps`` and ``by`` places in ``texts`` and ``members``.
     """
-    task, columns = run.task, _Columns(run)
-    for node in list(task.nodes.values())[:MOST_NODES]:
-        columns.add(node)
-    return columns.data | {
-        "members": columns.members,
-        "texts": list(columns.texts),
-        "best": [columns.places[node] for node in run.best_path if node in columns.places],
-        "left_out": max(0, len(task.nodes) - MOST_NODES),
+    task, members = run.task, run.members
+    nodes = list(islice(task.nodes.values(), MOST_NODES))
+    places = {node.id: place for place, node in enumerate(nodes)}
+    trials = [task.trial_of(node) for node in nodes]
+    by = {name: place for place, name in enumerate(members)}
+    texts = _Texts(("", "hit", "even", "regression", *members))  # short numbers for these
+    return {
+        "id": [node.id for node in nodes],
+        "parent": [places.get(node.parent, -1) for node in nodes],
+        "by": [by.get(node.by, -1) for node in nodes],
+        "next": [texts.place_of(node.next_member) for node in nodes],
+        "predicted": [rounded(node.predicted_us) for node in nodes],
+        "measured": [
+            rounded(task.baseline_us if node.id == ROOT else None if trial is None else trial.latency_us)
+            for node, trial in zip(nodes, trials, strict=True)
+        ],
+        "outcome": [texts.place_of(node.outcome) for node in nodes],
+        "steps": [[texts.place_of_step(step) for step in _steps(node, names)] for node in nodes],
+        "sketch": [texts.place_of(_sketch(node)) for node in nodes],
+        "trial": [-1 if trial is None else trial.id for trial in trials],
+        "flags": [sum(1 << bit for bit, flag in enumerate(FLAGS) if getattr(node, flag)) for node in nodes],
+        "members": members,
+        "texts": list(texts.places),
+        "best": [places[node] for node in run.best_path if node in places],
+        "left_out": len(task.nodes) - len(nodes),
     }
 
 
@@ -48,66 +68,36 @@ def compact(tree: dict[str, Any]) -> dict[str, Any]:
     return kept | {"timed": timed}
 
 
-class _Columns:
-    def __init__(self, run: SeenRun) -> None:
-        self.members = run.members
-        frequent = dict.fromkeys(word[:LONGEST_STEP] for word in ("", "hit", "even", "regression", *self.members))
-        self.texts: dict[str, int] = {word: number for number, word in enumerate(frequent)}  # short numbers for these
-        self.places: dict[int, int] = {}
-        columns = (
-            "id",
-            "parent",
-            "by",
-            "next",
-            "predicted",
-            "measured",
-            "outcome",
-            "steps",
-            "sketch",
-            "trial",
-            "flags",
-        )
-        self.data: dict[str, list[Any]] = {name: [] for name in columns}
-        self._run = run
-        self._by = {name: place for place, name in enumerate(self.members)}
-        self._names = knob_names(run)
+class _Texts:
+    """Texts, each of them once, and the place of each."""
 
-    def add(self, node: SeenNode) -> None:
-        """Add a row."""
-        self.places[node.id] = len(self.places)
-        schedule, trial = node.schedule, self._run.task.trial_of(node)
-        sketch = "" if schedule is None else f"{schedule.variant}/{schedule.sketch}"
-        row = {
-            "id": node.id,
-            "parent": self.places.get(node.parent, -1),
-            "by": self._by.get(node.by, -1),
-            "next": self._text(node.next_member),
-            "predicted": rounded(node.predicted_us),
-            "measured": rounded(self._run.task.latency_of(node)),
-            "outcome": self._text(node.outcome),
-            "steps": [self._text(step) for step in self._steps(node)],
-            "sketch": self._text(sketch),
-            "trial": -1 if trial is None else trial.id,
-            "flags": sum(1 << bit for bit, name in enumerate(FLAGS) if getattr(node, name)),
-        }
-        for name, value in row.items():
-            self.data[name].append(value)
+    def __init__(self, first: Iterable[str]) -> None:
+        self.places: dict[str, int] = {}
+        self._steps: dict[Edit | Jump, int] = {}
+        for text in first:
+            self.place_of(text)
 
-    def _text(self, text: str) -> int:
-        return self.texts.setdefault(text[:LONGEST_STEP], len(self.texts))
+    def place_of(self, text: str) -> int:
+        return self.places.setdefault(text[:LONGEST_STEP], len(self.places))
 
-    def _steps(self, node: SeenNode) -> list[str]:
-        steps = node.transformation
-        if node.id != ROOT and not steps and node.schedule is not None:
-            key: SketchKey = (node.schedule.variant, node.schedule.sketch)
-            edits = (Edit(name, value) for name, value in zip(self._names[key], node.schedule.values, strict=False))
-            steps = (Jump(*key), *edits)
-        return step_texts(steps)
+    def place_of_step(self, step: Edit | Jump) -> int:
+        place = self._steps.get(step)
+        if place is None:
+            place = self._steps[step] = self.place_of(describe_transformation((step,)))
+        return place
 
 
-def step_texts(steps: Transformation) -> list[str]:
-    """Each step in words."""
-    return [describe_transformation((step,)) for step in steps]
+def _steps(node: SeenNode, names: Mapping[SketchKey, list[str]]) -> Transformation:
+    """The node's transformation; for an opening, which has none, all that its schedule sets."""
+    schedule = node.schedule
+    if node.transformation or schedule is None or node.id == ROOT:
+        return node.transformation
+    key: SketchKey = (schedule.variant, schedule.sketch)
+    return (Jump(*key), *map(Edit, names[key], schedule.values))
+
+
+def _sketch(node: SeenNode) -> str:
+    return "" if node.schedule is None else f"{node.schedule.variant}/{node.schedule.sketch}"
 
 
 def rounded(value: float | None) -> float | None:

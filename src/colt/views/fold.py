@@ -1,0 +1,240 @@
+"""Events taken into the state of a run: one fold, which the terminal, the report and the dashboard share.
+
+The state depends on nothing but the events that were taken in and the seconds given with them: no clock, no file, no
+object of the run. :func:`fold` may be called with more events at any time. Events from a damaged journal may speak of
+nodes and trials that nobody has introduced; they are taken as far as they make sense, and counted in ``stray``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from colt import events
+from colt.events import Event
+from colt.views.seen import ROOT, Asking, Improvement, SeenAlteration, SeenCall, SeenNode, SeenTrial
+from colt.views.state import RunState, TaskState
+
+
+def fold(state: RunState, happened: Iterable[tuple[float, Event]]) -> RunState:
+    """Take events in, each with the seconds since the start of the run, and return the same state."""
+    for at_s, event in happened:
+        take(state, event, at_s)
+    return state
+
+
+def take(state: RunState, event: Event, at_s: float) -> None:
+    """Take one event in."""
+    state.events += 1
+    state.seconds = max(state.seconds, at_s)
+    if (taker := _TAKERS.get(type(event))) is not None:
+        taker(state, event, at_s)
+
+
+# ---- the run ----
+
+
+def _began(state: RunState, event: events.Began, at_s: float) -> None:
+    state.phases.append((at_s, event.phase))
+
+
+def _turn(state: RunState, event: events.Turn, at_s: float) -> None:
+    if set(state.tasks) == {""} and not state.tasks[""].trials:
+        state.tasks = {}
+    state.tasks.setdefault(event.task, TaskState())
+    state.turn = event.task
+
+
+def _baseline(state: RunState, event: events.Baseline, at_s: float) -> None:
+    state.task.baseline_us = event.latency_us
+
+
+def _went_on(state: RunState, event: events.WentOn, at_s: float) -> None:
+    state.went_on.append((at_s, event.trials))
+
+
+def _noted(state: RunState, event: events.Noted, at_s: float) -> None:
+    state.notes.append((at_s, event.message))
+
+
+# ---- who is asked ----
+
+
+def _selected(state: RunState, event: events.Selected, at_s: float) -> None:
+    state.acting = event.acting
+    state.task.tickets[event.ticket] = Asking(event.node, event.acting, event.alteration, at_s)
+    if event.alteration:
+        state.task.made_by_alteration.add(event.ticket)
+
+
+def _called(state: RunState, event: events.Called, at_s: float) -> None:
+    member = state.member(event.model)
+    member.requests += event.requests
+    member.tokens += event.input + event.output
+    member.usd += event.usd
+    member.seconds += event.seconds
+    state.usd += event.usd
+    start_s = max(0.0, at_s - event.seconds)
+    state.calls.append(SeenCall(event.ticket, event.model, start_s, at_s, True, event.error, event.usd))
+
+
+def _proposed(state: RunState, event: events.Proposed, at_s: float) -> None:
+    member = state.member(event.by)
+    member.calls += 1
+    asking = state.task.tickets.get(event.ticket)
+    if asking is None:
+        state.stray += 1
+    elif not (state.calls and state.calls[-1].paid and state.calls[-1].ticket == event.ticket):
+        member.seconds += at_s - asking.at_s
+        state.calls.append(SeenCall(event.ticket, event.by, asking.at_s, at_s, False, event.error))
+
+
+def _fell_back(state: RunState, event: events.FellBack, at_s: float) -> None:
+    member = state.member(event.by)
+    member.fallbacks += 1
+    member.errors += event.what != "model"
+    state.fallbacks[event.by, event.what, event.reason] += 1
+
+
+def _withdrawn(state: RunState, event: events.Withdrawn, at_s: float) -> None:
+    state.fallbacks[event.by, "ticket withdrawn", event.reason] += 1
+    if (asking := state.task.tickets.get(event.ticket)) is not None:
+        asking.withdrawn = True
+
+
+# ---- the tree ----
+
+
+def _opened(state: RunState, event: events.Opened, at_s: float) -> None:
+    node = SeenNode(event.node, ROOT, event.by, event.next_member, (), event.schedule, event.predicted_us, opening=True)
+    _add(state, node)
+
+
+def _applied(state: RunState, event: events.Applied, at_s: float) -> None:
+    task = state.task
+    node = SeenNode(event.node, event.parent, event.by, event.next_member, event.transformation, event.schedule)
+    node.alias = event.alias
+    node.alteration = event.ticket in task.made_by_alteration
+    _add(state, node)
+
+
+def _add(state: RunState, node: SeenNode) -> None:
+    nodes = state.task.nodes
+    if node.id in nodes:
+        state.stray += 1
+        return
+    if node.parent not in nodes:
+        state.stray += 1
+        node.parent = ROOT
+    nodes[node.id] = node
+    state.member(node.by).nodes += 1
+
+
+def _scored(state: RunState, event: events.Scored, at_s: float) -> None:
+    node = state.task.nodes.get(event.node)
+    if node is None:
+        state.stray += 1
+        return
+    node.predicted_us, node.value, node.outcome = event.predicted_us, event.value, event.outcome
+    member = state.member(node.by)
+    member.hits += event.outcome == "hit"
+    member.regressions += event.outcome == "regression"
+
+
+def _altered(state: RunState, event: events.Altered, at_s: float) -> None:
+    task = state.task
+    asking = task.tickets.get(event.ticket)
+    if asking is None:
+        state.stray += 1
+        return
+    if asking.withdrawn:
+        return  # nobody took the step over
+    task.alterations.append(SeenAlteration(asking.node, asking.acting, event.kept, event.pruned, at_s))
+    if event.pruned in task.nodes:
+        task.nodes[event.pruned].pruned = True
+
+
+def _failed(state: RunState, event: events.Failed, at_s: float) -> None:
+    state.task.failures[event.reason] += 1
+
+
+def _closed(state: RunState, event: events.Closed, at_s: float) -> None:
+    if (node := state.task.nodes.get(event.node)) is not None:
+        node.closed = True
+    else:
+        state.stray += 1
+
+
+# ---- trials ----
+
+
+def _asked(state: RunState, event: events.Asked, at_s: float) -> None:
+    task = state.task
+    if event.trial in task.trials:
+        state.stray += 1
+        return
+    task.trials[event.trial] = SeenTrial(event.trial, event.node, event.proposed_by, event.predicted_us, at_s)
+    state.member(event.proposed_by).trials += 1
+    node = task.nodes.get(event.node)
+    if node is None:
+        state.stray += 1
+    elif node.schedule is not None:
+        task.measured_as.setdefault(node.schedule, event.trial)
+
+
+def _timed(state: RunState, event: events.Timed, at_s: float) -> None:
+    state.told += 1
+    state.task.told += 1
+    state.failed += event.latency_us is None
+    if state.first_told_s is None:
+        state.first_told_s = at_s
+    trial = state.task.trials.get(event.trial)
+    if trial is None:
+        state.stray += 1
+        return
+    trial.timed_s, trial.fate, trial.latency_us = at_s, event.fate, event.latency_us
+    trial.seconds_building, trial.seconds_timing = event.seconds_building, event.seconds_timing
+    trial.slowdown = event.slowdown
+    state.last = trial
+
+
+def _measured(state: RunState, event: events.Measured, at_s: float) -> None:
+    """Only a result that the search was told can be the best: it was compared with the untuned program."""
+    task = state.task
+    trial = task.trials.get(event.trial)
+    if trial is None:
+        state.stray += 1
+        return
+    trial.fate, trial.latency_us, trial.message, trial.told = event.fate, event.latency_us, event.message, True
+    if event.latency_us is not None and (task.best_us is None or event.latency_us < task.best_us):
+        task.improvements.append(Improvement(event.trial, task.told, at_s, state.usd, event.latency_us))
+        task.best_trial = event.trial
+
+
+def _revalued(state: RunState, event: events.Revalued, at_s: float) -> None:
+    state.task.scorer = event.scorer
+
+
+_TAKERS: dict[type[Event], Callable[[RunState, Any, float], None]] = {
+    events.Began: _began,
+    events.Turn: _turn,
+    events.Baseline: _baseline,
+    events.WentOn: _went_on,
+    events.Noted: _noted,
+    events.Selected: _selected,
+    events.Called: _called,
+    events.Proposed: _proposed,
+    events.FellBack: _fell_back,
+    events.Withdrawn: _withdrawn,
+    events.Opened: _opened,
+    events.Applied: _applied,
+    events.Scored: _scored,
+    events.Altered: _altered,
+    events.Failed: _failed,
+    events.Closed: _closed,
+    events.Asked: _asked,
+    events.Timed: _timed,
+    events.Measured: _measured,
+    events.Revalued: _revalued,
+}
+"""What takes each event in; those of other kinds change nothing but the count."""

@@ -1,0 +1,119 @@
+"""What is seen of a run, thing by thing: nodes, trials, calls, course alterations, members, and each new best.
+
+Plain data, filled in by :mod:`colt.views.fold` as events come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from colt.knobs import Schedule, Transformation
+
+ROOT = 0
+"""The node of the untuned program."""
+
+
+@dataclass(slots=True)
+class SeenNode:
+    """A node of the shared tree. ``by`` is empty for the root."""
+
+    id: int
+    parent: int
+    by: str
+    next_member: str = ""
+    transformation: Transformation = ()
+    schedule: Schedule | None = None
+    predicted_us: float | None = None
+    value: float | None = None
+    outcome: str = ""
+    alias: bool = False
+    opening: bool = False
+    alteration: bool = False
+    """Whether it was made by a course alteration."""
+    pruned: bool = False
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class SeenTrial:
+    """A schedule that went to the hardware. ``fate`` is empty until it is back."""
+
+    id: int
+    node: int
+    by: str
+    predicted_us: float
+    asked_s: float
+    timed_s: float | None = None
+    fate: str = ""
+    latency_us: float | None = None
+    seconds_building: float = 0.0
+    seconds_timing: float = 0.0
+    slowdown: float = 1.0
+    message: str = ""
+    told: bool = False
+    """Whether the tree has taken the result in; it may have become ``wrong`` by then."""
+
+
+@dataclass(slots=True)
+class SeenCall:
+    """A question to a member, from ``start_s`` to ``end_s``; ``usd`` is 0 for a built-in expert."""
+
+    ticket: int
+    by: str
+    start_s: float
+    end_s: float
+    paid: bool
+    error: str = ""
+    usd: float = 0.0
+
+
+@dataclass(slots=True)
+class SeenAlteration:
+    """A step that the largest member took over at ``node``; ``pruned`` is -1 if it had nothing better to offer."""
+
+    node: int
+    by: str
+    kept: int
+    pruned: int
+    at_s: float
+
+
+@dataclass(slots=True)
+class SeenMember:
+    """What one member of the pool did, and what its calls cost."""
+
+    calls: int = 0
+    errors: int = 0
+    """Transformations, and names of who is to be asked next, that are not usable."""
+    fallbacks: int = 0
+    nodes: int = 0
+    trials: int = 0
+    hits: int = 0
+    regressions: int = 0
+    requests: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+    """Spent answering; several calls of a language model may be under way at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """A new best: at which trial (how many were back), after how many seconds and dollars."""
+
+    trial: int
+    told: int
+    at_s: float
+    usd: float
+    latency_us: float
+
+
+@dataclass(slots=True)
+class Asking:
+    """A ticket that was handed out."""
+
+    node: int
+    acting: str
+    alteration: bool
+    at_s: float
+    withdrawn: bool = False
