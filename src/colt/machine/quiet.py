@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 _MARGIN = 1.1
 _LEAST_SLOWDOWN, _LEAST_QUEUED = 1.1, 0.05
-_MOST_SLOWDOWN, _MOST_QUEUED = 1.5, 0.25
+_MOST_SLOWDOWN, _MOST_QUEUED = 1.5, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,19 @@ class Quiet:
         return cls(round(slowdown, 4), round(queued, 4))
 
     @property
+    def credible(self) -> bool:
+        """Whether that can be a quiet machine. If not, something else was running on it, or on its host."""
+        return self.slowdown <= _MOST_SLOWDOWN and self.queued <= _MOST_QUEUED
+
+    @property
     def slowdown_threshold(self) -> float:
         """A look that sees more of a slowdown sees another load."""
-        return min(_MOST_SLOWDOWN, max(_LEAST_SLOWDOWN, _MARGIN * self.slowdown))
+        return max(_LEAST_SLOWDOWN, _MARGIN * self.slowdown)
 
     @property
     def queued_threshold(self) -> float:
         """The same of the share of the time that a thread waits."""
-        return min(_MOST_QUEUED, max(_LEAST_QUEUED, _MARGIN * self.queued))
+        return max(_LEAST_QUEUED, _MARGIN * self.queued)
 
     @classmethod
     def from_record(cls, record: object) -> Quiet:
@@ -47,9 +52,9 @@ class Quiet:
         names = [item.name for item in fields(cls)]
         if not isinstance(record, Mapping) or set(record) != set(names):
             raise ValueError(f"the quiet machine is not an object with the fields {', '.join(names)}")
-        for name, least, most in (("slowdown", 1.0, math.inf), ("queued", 0.0, 1.0)):
+        for name, least, most in (("slowdown", 1.0, _MOST_SLOWDOWN), ("queued", 0.0, _MOST_QUEUED)):
             value = record[name]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < most:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
                 raise ValueError(f"{name} of the quiet machine is {value!r}, not a number from {least:g} to {most:g}")
         return cls(float(record["slowdown"]), float(record["queued"]))
 
