@@ -239,3 +239,12 @@ def test_loads_that_go_on_elsewhere_wait(field: str) -> None:
 
 def us_on(machine: Machine) -> float:
     return estimate_us(matmul(), ((1, 64, 1, 8), (16, 1, 1, 32), (1, 512), 64), machine)
+
+
+def test_a_dot_instruction_takes_what_was_measured() -> None:
+    block = replace(matmul().blocks[0], instruction="avx512bf16")
+    dots = replace(matmul(), blocks=(block,))
+    values = ((8, 8, 1, 8), (8, 2, 1, 32), (128, 4), 512)
+    slow = replace(MACHINE, dots={"avx512bf16": 2.0})
+    assert estimate_us(dots, values, MACHINE) == estimate_us(matmul(), values, slow)
+    assert estimate_us(dots, values, slow) > 1.5 * estimate_us(dots, values, MACHINE)

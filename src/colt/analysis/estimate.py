@@ -13,8 +13,9 @@ The model is meant to rank schedules of one program; ``benchmarks/estimate_rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, stride
 from colt.analysis.skeleton import MemoryAccess, Skeleton
@@ -64,6 +65,10 @@ OVERLAP = 0.07
 """The share of the smaller of compute and memory time that the larger does not hide."""
 
 
+ASSUMED_DOTS: Mapping[str, float] = MappingProxyType({"avx512bw": 2.0, "avx2": 2.0})
+"""Two instructions where the processor has none that also adds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The hardware as the model sees it. The defaults are assumptions, for machines on which nothing was measured.
@@ -105,6 +110,8 @@ class Machine:
     """Slots from storing an accumulator to loading it again."""
     launch_us: float = 4.0
     """Microseconds to start a parallel loop on all threads."""
+    dots: Mapping[str, float] = field(default_factory=lambda: ASSUMED_DOTS)
+    """Slots of a vector dot instruction, by instruction set; 1 for those that it does not name."""
 
     @property
     def slot_ns(self) -> float:
@@ -154,7 +161,8 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     """Slots of one execution of the nest on one thread."""
     shape = _shape(nest, machine)
     work = nest.work
-    vector_work = work.fused + work.simple + machine.division * work.divisions
+    fused = machine.dots.get(nest.block.instruction, 1.0) * work.fused
+    vector_work = fused + work.simple + machine.division * work.divisions
     vector_work += BRANCH * work.branches if shape.found else 0.0
     scalar_work = CALL * work.calls + (0.0 if shape.found else BRANCH * work.branches)
     arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)

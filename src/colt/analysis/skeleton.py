@@ -116,6 +116,8 @@ class Block:
     local: bool = False
     """The block writes a local buffer, not an argument: LLVM can keep it in registers."""
     product: Product | None = None
+    instruction: str = ""
+    """The instruction set of the dots that take the place of multiply-adds; empty if none do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from colt.machine.cpuinfo import Cache, Simd
 from colt.machine.machine import Hardware, detect
 from colt.machine.peaks import Peaks
 from colt.machine.quiet import Quiet
-from colt.machine.rates import Rates
+from colt.machine.rates import DOT_INSTRUCTIONS, Rates, read_dots
 from colt.machine.roofline import Bound, Roofline, Work
 from colt.machine.store import CACHE_VARIABLE, cache_folder, load_peaks, save_peaks
 
 __all__ = [
     "CACHE_VARIABLE",
+    "DOT_INSTRUCTIONS",
     "Bound",
     "Cache",
     "Hardware",
@@ -27,5 +28,6 @@ __all__ = [
     "cache_folder",
     "detect",
     "load_peaks",
+    "read_dots",
     "save_peaks",
 ]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+DOT_INSTRUCTIONS = ("avx512vnni", "avxvnniint8", "avxvnni", "avx512bw", "avx2", "avx512bf16")
+"""The instruction sets whose dot instructions are measured, by LLVM's names of their features."""
 _MOST = 1e6
 """No rate of a real machine is larger, in any of the units below."""
 
@@ -41,20 +43,40 @@ class Rates:
     """The same from memory."""
     launch_us: float
     """Microseconds to start and end a parallel loop on all threads."""
+    dots: tuple[tuple[str, float | None], ...] = ()
+    """Slots of one vector dot instruction, by instruction set; ``None`` if the machine lacks it. Those of earlier
+    versions' files are not known."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every dot instruction is known."""
+        return {name for name, _ in self.dots} >= set(DOT_INSTRUCTIONS)
 
     @classmethod
     def from_record(cls, record: object) -> Rates:
-        """Rates from JSON.
+        """Rates from JSON; ``dots`` may be missing.
 
         Raises
         ------
         ValueError
             A field is missing, unknown, or not plausible.
         """
-        names = [item.name for item in fields(cls)]
-        if not isinstance(record, Mapping) or set(record) != set(names):
+        names = [item.name for item in fields(cls) if item.name != "dots"]
+        if not isinstance(record, Mapping) or set(record) - {"dots"} != set(names):
             raise ValueError(f"rates are not an object with the fields {', '.join(names)}")
-        return cls(**{name: _plausible(name, record[name]) for name in names})
+        return cls(**{name: _plausible(name, record[name]) for name in names}, dots=read_dots(record.get("dots", ())))
+
+
+def read_dots(record: object) -> tuple[tuple[str, float | None], ...]:
+    """Rates of dot instructions from JSON. Raises ``ValueError`` as :meth:`Rates.from_record`."""
+    if not isinstance(record, list | tuple):
+        raise ValueError(f"dots are {record!r}, not a list of pairs")
+    found: list[tuple[str, float | None]] = []
+    for pair in record:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or pair[0] not in DOT_INSTRUCTIONS:
+            raise ValueError(f"dots hold {pair!r}, not a pair of one of {', '.join(DOT_INSTRUCTIONS)} and a number")
+        found.append((pair[0], None if pair[1] is None else _plausible(pair[0], pair[1])))
+    return tuple(found)
 
 
 def _plausible(name: str, value: Any) -> float:

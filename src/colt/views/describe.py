@@ -44,6 +44,7 @@ def _rate_rows(rates: Rates) -> list[tuple[str, str]]:
         ("FMA waits for an FMA", f"{rates.latency:.1f} FMAs long, a sum for a sum {rates.add_latency:.1f}"),
         ("FMAs looked ahead", f"{rates.window:.0f}"),
         ("store, broadcast, division", f"{rates.store:.1f}, {rates.broadcast:.1f}, {rates.division:.1f} FMAs long"),
+        *([("dot instructions", _dots(rates))] if rates.dots else []),
         ("turn of a loop", f"{rates.loop:.1f} FMAs long"),
         ("start of a parallel loop", f"{rates.launch_us:.1f} us"),
     ]
@@ -55,6 +56,11 @@ def _quiet_rows(quiet: Quiet) -> list[tuple[str, str]]:
         ("steady within", f"{quiet.slowdown:.2f}x; threads wait for {quiet.queued:.1%} of the time"),
         ("another load is", f"what slows the machine down by {slower:.2f}x, or has threads wait for {queued:.0%}"),
     ]
+
+
+def _dots(rates: Rates) -> str:
+    found = [f"{name} {slots:.1f}" for name, slots in rates.dots if slots is not None]
+    return f"{', '.join(found)} FMAs long" if found else "none"
 
 
 def _cache(cache: Cache | None) -> str:

@@ -14,16 +14,20 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.machine import Peaks, Quiet, Rates, detect, load_peaks, save_peaks
-from colt.tvm.devices import peak_kernels, peaks, rate_kernels
+from colt.machine import DOT_INSTRUCTIONS, Peaks, Quiet, Rates, detect, load_peaks, save_peaks
+from colt.tvm.devices import peak_kernels, peaks, rate_kernels, register_kernels
 from colt.tvm.devices.host import available_cores
+from colt.tvm.dots import TABLE
+from colt.tvm.dots.table import Method
+from tests.helpers.dot_programs import runs_here
 
 PEAKS = Peaks(100.0, 190.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 ANSWER = json.dumps(asdict(PEAKS))
-RATES = Rates(8.0, 4.0, 200.0, 2.0, 1.0, 5.0, 0.1, 250.0, 100.0, 5.0, 4.0, 2.0, 1.0)
+DOTS = tuple((name, None if "int8" in name else 1.0) for name in DOT_INSTRUCTIONS)
+RATES = Rates(8.0, 4.0, 200.0, 2.0, 1.0, 5.0, 0.1, 250.0, 100.0, 5.0, 4.0, 2.0, 1.0, DOTS)
 QUIET = Quiet(1.1, 0.01)
 MEASURED = replace(PEAKS, rates=RATES, quiet=QUIET)
-RATES_ANSWER = {"rates": asdict(RATES), "disturbed": False}
+RATES_ANSWER = {"rates": asdict(RATES), "dots": DOTS, "disturbed": False}
 QUIET_ANSWER = {"quiet": asdict(QUIET)}
 
 
@@ -41,9 +45,9 @@ def answers(monkeypatch):
 
     def answer(code: str, rates: object = RATES_ANSWER, quiet: object = QUIET_ANSWER) -> list[str]:
         def run(command, **options):
-            module, threads, *_ = command[command.index("-m") + 1 :]
+            module, threads, *parts = command[command.index("-m") + 1 :]
             name = module.rpartition(".")[2]
-            started.append(f"{name} {threads}")
+            started.append(" ".join([name, threads, *(parts if name == "rate_kernels" else ())]))
             others = {"rate_kernels": rates, "quiet_looks": quiet}
             ran = f"print({json.dumps(others[name])!r})" if name in others else code
             return real([sys.executable, "-c", ran], **options)
@@ -78,6 +82,8 @@ def test_measured_rates_are_plausible():
     assert all(0.2 < slots < 60 for slots in (rates.store, rates.broadcast, rates.division))
     assert rates.l3_gbs < rates.l2_gbs
     assert 0 < rates.launch_us < 1000
+    assert rates.complete
+    assert all(slots is None or 0.4 < slots < 20 for _, slots in rates.dots)
 
 
 def test_the_cache_saves_measuring_until_refreshed(answers):
@@ -97,6 +103,18 @@ def test_only_what_the_cache_lacks_is_measured(answers):
     assert started == ["rate_kernels 2", "quiet_looks 2"]
 
 
+def test_of_known_rates_only_the_missing_dots_are_measured(answers):
+    save_peaks(detect(), replace(MEASURED, rates=replace(RATES, dots=DOTS[:2])))
+    started = answers("raise SystemExit('known')")
+    assert peaks.hardware_with_peaks(2).peaks == MEASURED
+    assert load_peaks(detect(), 2) == MEASURED
+    assert started == ["rate_kernels 2 dots"]
+
+
+def test_every_instruction_set_of_the_table_is_measured():
+    assert {row.instruction_set for row in TABLE} == set(DOT_INSTRUCTIONS)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -106,6 +124,8 @@ def test_only_what_the_cache_lacks_is_measured(answers):
         ({"rates": asdict(RATES) | {"store": -1}, "disturbed": False}, "store is -1, not a number from 0"),
         ({"rates": asdict(RATES) | {"l3_gbs": 0}, "disturbed": False}, "l3_gbs is 0"),
         ({"rates": asdict(RATES) | {"loop": True}, "disturbed": False}, "loop is True"),
+        ({"rates": asdict(RATES) | {"dots": [["amx", 1.0]]}, "disturbed": False}, "dots hold .'amx', 1.0., not a pair"),
+        ({"rates": asdict(RATES) | {"dots": [["avx2", -1]]}, "disturbed": False}, "avx2 is -1, not a number from 0"),
     ],
 )
 def test_rates_that_make_no_sense_are_an_error(answers, answer, message):
@@ -194,7 +214,7 @@ def test_threads_are_at_least_one():
 @pytest.mark.skipif(detect().simd.name != "AVX-512", reason="reads AVX-512 assembly")
 def test_the_fma_loop_is_nothing_but_fused_multiply_adds_on_registers():
     vectors = 24
-    assembly = peak_kernels.build(peak_kernels.fma_kernel(1, vectors, 16, 1000), 1).inspect_source("asm")
+    assembly = register_kernels.build(peak_kernels.fma_kernel(1, vectors, 16, 1000), 1).inspect_source("asm")
     blocks = re.split(r"^\.?\w+:.*$", assembly, flags=re.MULTILINE)
     loop = max(blocks, key=lambda block: block.count("vfmadd"))
     instructions = [line.split("#")[0].strip() for line in loop.splitlines() if line.startswith("\t")]
@@ -207,45 +227,42 @@ def test_the_fma_loop_is_nothing_but_fused_multiply_adds_on_registers():
     assert len(others) <= 4
 
 
-def test_kernels_compute_what_they_claim():
-    x, y, out = (peak_kernels.filled((2, 8, 4), value) for value in (1.0, 2.0, 0.0))
-    peak_kernels.build(peak_kernels.copy_kernel(2, 8, 4), 2)["main"](x, out)
-    np.testing.assert_array_equal(out, 1.0)
-    peak_kernels.build(peak_kernels.triad_kernel(2, 8, 4), 2)["main"](x, y, out)
-    np.testing.assert_array_equal(out, 7.0)
-    sums = peak_kernels.filled((2, 2, 4, 4))
-    source = peak_kernels.filled((2, 2, 10, 4, 4), 0.5)
-    peak_kernels.build(peak_kernels.read_kernel(2, 2, 10, 4), 2)["main"](source, sums)
+def run(kernel, *values: float):
+    """The result of a kernel called with arrays filled with these values; on as many threads as it has parts."""
+    arrays = register_kernels.arguments(kernel, *values)
+    register_kernels.build(kernel, 2)["main"](*arrays)
+    return arrays[-1]
+
+
+def test_peak_kernels_compute_what_they_claim():
+    np.testing.assert_array_equal(run(peak_kernels.copy_kernel(2, 8, 4)), 1.0)
+    np.testing.assert_array_equal(run(peak_kernels.triad_kernel(2, 8, 4), 1.0, 2.0), 7.0)
+    sums = run(peak_kernels.read_kernel(2, 2, 10, 4), 0.5)
+    assert sums.shape == (2, 8, 4)
     np.testing.assert_array_equal(sums, 5.0)
-    acc = peak_kernels.filled((1, 3, 4))
-    start, factor = peak_kernels.filled((3, 4), 3.0), peak_kernels.filled((4,), 1.0)
-    peak_kernels.build(peak_kernels.fma_kernel(1, 3, 4, 5), 1)["main"](start, factor, acc)
-    np.testing.assert_array_equal(acc, 3.0 * 2**5)
+    np.testing.assert_array_equal(run(peak_kernels.fma_kernel(1, 3, 4, 5), 3.0, 1.0), 3.0 * 2**5)
 
 
 def test_rate_kernels_compute_what_they_say():
-    filled = rate_kernels.filled
-    run = rate_kernels.build
-    x, f, out = filled((3, 4), 2.0), filled((5, 4), 0.5), filled((3, 4), 0.0)
-    run(rate_kernels.chain_kernel(5, 4, 3, 2), 1)["main"](x, f, out)
-    expected = 2.0
+    chained = 2.0
     for _ in range(5):
-        expected = expected * 0.5 + 2.0
-    np.testing.assert_allclose(out, expected)
-    total = filled((1, 4), 0.0)
-    run(rate_kernels.sum_kernel(4, 3, 2), 1)["main"](x, total)
-    np.testing.assert_allclose(total, 12.0)
-    stored = filled((16, 4), 0.0)
-    run(rate_kernels.store_kernel(4, 16, 3), 1)["main"](filled((4,), 7.0), stored)
-    np.testing.assert_allclose(stored, 9.0)
-    run(rate_kernels.division_kernel(4, 3, 2), 1)["main"](x, filled((3, 4), 1.0), out)
-    np.testing.assert_allclose(out, 1.0)
-    sums = filled((2, 4), 0.0)
-    run(rate_kernels.broadcast_kernel(2, 3, 4, 2), 1)["main"](filled((3, 2), 2.0), filled((4,), 3.0), sums)
-    np.testing.assert_allclose(sums, 36.0)
-    tile = filled((2, 2, 4), 0.0)
-    run(rate_kernels.tile_kernel(2, 16, 4, 8, 2), 1)["main"](filled((16, 2), 2.0), filled((16, 2, 4), 3.0), tile)
-    np.testing.assert_allclose(tile, 96.0)
-    walked = filled((2, 2, 4), 0.0)
-    run(rate_kernels.walk_kernel(2, 3, 5, 2, 4, 2), 2)["main"](filled((2, 3, 5, 2, 4)), walked)
-    np.testing.assert_allclose(walked, 30.0)
+        chained = chained * 0.5 + 2.0
+    np.testing.assert_allclose(run(rate_kernels.chain_kernel(5, 4, 3, 2), 2.0, 0.5), chained)
+    np.testing.assert_allclose(run(rate_kernels.sum_kernel(4, 3, 2), 2.0), 12.0)
+    np.testing.assert_allclose(run(rate_kernels.store_kernel(4, 16, 3), 7.0), 9.0)
+    np.testing.assert_allclose(run(rate_kernels.division_kernel(4, 3, 2), 2.0, 1.0), 1.0)
+    np.testing.assert_allclose(run(rate_kernels.broadcast_kernel(2, 3, 4, 2), 2.0, 3.0), 36.0)
+    np.testing.assert_allclose(run(rate_kernels.tile_kernel(2, 16, 4, 8, 2), 2.0, 3.0), 96.0)
+    np.testing.assert_allclose(run(rate_kernels.walk_kernel(2, 3, 5, 2, 4, 2)), 30.0)
+
+
+@pytest.mark.parametrize("name", DOT_INSTRUCTIONS)
+def test_a_tile_of_dots_computes_dots(name):
+    dot = next(row for row in TABLE if row.instruction_set == name)
+    if not runs_here(name):
+        pytest.skip(f"this processor lacks {name}")
+    words = {"bfloat16": 0x40004000, "uint8": 0x02020202, "int8": 0x02020202}[dot.left]  # a group of twos
+    if dot.method is Method.MADD:
+        words = 0x00020002
+    kernel = rate_kernels.tile_kernel(2, 16, dot.lanes, 8, 2, dot)
+    np.testing.assert_array_equal(run(kernel, words, words), 16 * dot.group * 4)

@@ -57,6 +57,7 @@ def _with_rates(machine: Machine, rates: Rates) -> Machine:
         division=rates.division,
         loop=rates.loop,
         launch_us=rates.launch_us,
+        dots=dict(machine.dots) | {name: slots for name, slots in rates.dots if slots is not None},
     )
 
 

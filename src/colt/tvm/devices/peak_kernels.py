@@ -8,23 +8,27 @@ short runs of several kernels in turn: a peak is what the machine can do, not wh
 from __future__ import annotations
 
 import json
-import mmap
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import tvm
 from numpy.typing import NDArray
 from tvm.script import tirx as T
 
 from colt.machine import Hardware, Peaks, detect
-from colt.tvm.devices.host import resolve_target
-from colt.tvm.programs.program import module_of_function
+from colt.tvm.devices.register_kernels import (
+    KernelInput,
+    Registers,
+    UpdatePlace,
+    arguments,
+    build,
+    filled,
+    register_kernel,
+)
 
 FMA_SECONDS = 1.2
 BANDWIDTH_SECONDS = 1.2
@@ -35,57 +39,26 @@ _STREAM_VECTORS = 8  # independent sums, so that additions keep up with loads
 
 def fma_kernel(threads: int, vectors: int, lanes: int, steps: int) -> Any:
     """Each thread keeps ``vectors`` accumulators of ``lanes`` float32 in registers: ``steps`` times a = a + a·f."""
-
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def main(x: T.handle, f: T.handle, out: T.handle) -> None:
-        X = T.match_buffer(x, (vectors, lanes), "float32")
-        F = T.match_buffer(f, (lanes,), "float32")
-        Out = T.match_buffer(out, (threads, vectors, lanes), "float32")
-        for t in T.parallel(threads):
-            with T.sblock("fma"):
-                vt = T.axis.spatial(threads, t)
-                acc = T.sblock_alloc_buffer((vectors, lanes), "float32")
-                for u in T.unroll(vectors):
-                    for lane in T.vectorized(lanes):
-                        acc[u, lane] = X[u, lane]
-                for _step in range(steps):
-                    for u in T.unroll(vectors):
-                        for lane in T.vectorized(lanes):
-                            acc[u, lane] = acc[u, lane] + acc[u, lane] * F[lane]
-                for u in T.unroll(vectors):
-                    for lane in T.vectorized(lanes):
-                        Out[vt, u, lane] = acc[u, lane]
-
-    return main
+    frame = Registers(vectors, lanes, (steps,), threads)
+    return register_kernel(
+        frame,
+        [KernelInput((vectors, lanes)), KernelInput((lanes,))],
+        lambda total, x, at: total + total * x[1].vload([0], frame.vector),
+        lambda x, at: x[0].vload([at.register, 0], frame.vector),
+    )
 
 
 def read_kernel(threads: int, streams: int, steps: int, lanes: int) -> Any:
     """Sums an array; each thread reads ``streams`` places of its part in turn."""
     vectors = _STREAM_VECTORS // streams
+    frame = Registers(_STREAM_VECTORS, lanes, (steps,), threads)
+    source = KernelInput((threads, streams, steps, vectors, lanes))
 
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def main(x: T.handle, out: T.handle) -> None:
-        X = T.match_buffer(x, (threads, streams, steps, vectors, lanes), "float32")
-        Out = T.match_buffer(out, (threads, streams, vectors, lanes), "float32")
-        for t in T.parallel(threads):
-            with T.sblock("read"):
-                vt = T.axis.spatial(threads, t)
-                acc = T.sblock_alloc_buffer((streams, vectors, lanes), "float32")
-                for s in T.unroll(streams):
-                    for u in T.unroll(vectors):
-                        for lane in T.vectorized(lanes):
-                            acc[s, u, lane] = T.float32(0)
-                for step in range(steps):
-                    for s in T.unroll(streams):
-                        for u in T.unroll(vectors):
-                            for lane in T.vectorized(lanes):
-                                acc[s, u, lane] = acc[s, u, lane] + X[vt, s, step, u, lane]
-                for s in T.unroll(streams):
-                    for u in T.unroll(vectors):
-                        for lane in T.vectorized(lanes):
-                            Out[vt, s, u, lane] = acc[s, u, lane]
+    def add(total: Any, x: Any, at: UpdatePlace) -> Any:
+        stream, vector = divmod(at.register, vectors)
+        return total + x[0].vload([at.thread, stream, at.loops[0], vector, 0], frame.vector)
 
-    return main
+    return register_kernel(frame, [source], add)
 
 
 def copy_kernel(threads: int, steps: int, lanes: int) -> Any:
@@ -147,11 +120,10 @@ def fma_contenders(hardware: Hardware, threads: int) -> list[PeakKernel]:
     registers, lanes = hardware.simd.registers, hardware.simd.fp32_lanes
     contenders = []
     for vectors in (registers // 2, registers * 3 // 4):
-        kernel = build(fma_kernel(threads, vectors, lanes, _FMA_STEPS), threads)
-        # a·f is 0, so nothing overflows however long this runs; the compiler cannot know.
-        arrays = (filled((vectors, lanes)), filled((lanes,), 0.0), filled((threads, vectors, lanes)))
+        kernel = fma_kernel(threads, vectors, lanes, _FMA_STEPS)
+        arrays = arguments(kernel, 1.0, 0.0)  # a·f is 0, so nothing overflows; the compiler cannot know
         giga = 2e-9 * threads * vectors * lanes * _FMA_STEPS
-        contenders.append(contender(f"{vectors} accumulators", giga, kernel, arrays))
+        contenders.append(contender(f"{vectors} accumulators", giga, build(kernel, threads), arrays))
     return contenders
 
 
@@ -173,16 +145,10 @@ def bandwidth_contenders(hardware: Hardware, threads: int) -> list[PeakKernel]:
     for streams in (1, 2):
         vectors = _STREAM_VECTORS // streams
         per_stream = steps // streams // vectors
-        kernel = build(read_kernel(threads, streams, per_stream, lanes), threads)
-        source = x.reshape((threads, streams, per_stream, vectors, lanes))
-        sums = filled((threads, streams, vectors, lanes))
-        contenders.append(contender(f"read, {streams} streams a thread", giga, kernel, (source, sums)))
+        kernel = read_kernel(threads, streams, per_stream, lanes)
+        arrays = (x.reshape((threads, streams, per_stream, vectors, lanes)), filled((threads, _STREAM_VECTORS, lanes)))
+        contenders.append(contender(f"read, {streams} streams a thread", giga, build(kernel, threads), arrays))
     return contenders
-
-
-def build(kernel: Any, threads: int) -> Any:
-    """The runtime module of a kernel, for this machine."""
-    return tvm.tirx.build(module_of_function(kernel), target=resolve_target(None, threads))
 
 
 def contender(name: str, giga: float, library: Any, arrays: Sequence[NDArray[np.float32]]) -> PeakKernel:
@@ -190,17 +156,6 @@ def contender(name: str, giga: float, library: Any, arrays: Sequence[NDArray[np.
     function = library["main"]
     function(*arrays)
     return PeakKernel(name, giga, lambda: function(*arrays))
-
-
-def filled(shape: tuple[int, ...], value: float = 1.0) -> NDArray[np.float32]:
-    """An array aligned to a page (TVM's code needs 64 bytes, numpy gives 16), in huge pages where there are any."""
-    elements = int(np.prod(shape))
-    memory = mmap.mmap(-1, 4 * elements)
-    with suppress(OSError):  # a kernel without huge pages
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    array = np.frombuffer(memory, dtype=np.float32)
-    array.fill(value)
-    return array.reshape(shape)
 
 
 def measure(threads: int) -> Peaks:

@@ -12,11 +12,14 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from colt.errors import InputError, MeasureError
-from colt.machine import Hardware, Peaks, Quiet, Rates, detect, load_peaks, save_peaks
+from colt.machine import Hardware, Peaks, Quiet, Rates, detect, load_peaks, read_dots, save_peaks
 
+Part = TypeVar("Part")
 _TIMEOUT_S = 90.0  # it takes 5 s on an idle machine, 17 s on one where two others compete for each core
 
 
@@ -33,6 +36,9 @@ def hardware_with_peaks(threads: int, refresh: bool = False) -> Hardware:
     if peaks.rates is None:
         rates, disturbed = measure_rates(threads)
         peaks = replace(peaks, rates=rates, disturbed=peaks.disturbed or disturbed)
+    elif not peaks.rates.complete:
+        dots, disturbed = measure_dots(threads)
+        peaks = replace(peaks, rates=replace(peaks.rates, dots=dots), disturbed=peaks.disturbed or disturbed)
     if peaks.quiet is None and not peaks.disturbed:
         peaks = replace(peaks, quiet=measure_quiet(peaks))
     if peaks.disturbed:
@@ -80,11 +86,21 @@ def measure_peaks(threads: int) -> Peaks:
 def measure_rates(threads: int) -> tuple[Rates, bool]:
     """Measure now; also whether other programs took processor time meanwhile. This takes some seconds. Raises as
     :func:`measure_peaks`."""
-    answer = _answer("rate_kernels", threads, "the rates")
+    return _rates(threads, "rates", Rates.from_record)
+
+
+def measure_dots(threads: int) -> tuple[tuple[tuple[str, float | None], ...], bool]:
+    """Measure the dot instructions alone; see :attr:`Rates.dots` and :func:`measure_rates`."""
+    return _rates(threads, "dots", read_dots, "dots")
+
+
+def _rates(threads: int, name: str, read: Callable[[object], Part], *options: str) -> tuple[Part, bool]:
+    """The part of that name of what the process that measures rates answers, and whether it was disturbed."""
+    answer = _answer("rate_kernels", threads, "the rates", *options)
     try:
         if not isinstance(answer, dict) or not isinstance(answer.get("disturbed"), bool):
             raise ValueError("it does not say whether it was disturbed")
-        return Rates.from_record(answer.get("rates")), answer["disturbed"]
+        return read(answer.get(name)), answer["disturbed"]
     except ValueError as error:
         raise MeasureError(f"measuring the rates gave no result: {error}") from error
 

@@ -82,7 +82,7 @@ def _code(row: Dot, swapped: bool) -> PrimFunc:
     for step in range(row.fold):
         group = left.vload([step * row.group], f"{row.left}x{row.group}")
         vector = _vector(row, right, step)
-        total = _CODE[row.method](row, total, group, vector)
+        total = instruction(row, total, _one(row, group), _wide(row, vector))
         if row.corrected:
             correction = _excess(row, correction, vector)
     if correction is not None:
@@ -105,15 +105,33 @@ def _vector(row: Dot, right: Any, step: int) -> Any:
     return _interleaved(right, row.right, 16, row.group, row.lanes)
 
 
-def _vnni(row: Dot, total: Any, group: Any, vector: Any) -> Any:
-    """One instruction for unsigned by signed bytes."""
-    word = tirx.reinterpret("int32", group)
+def _wide(row: Dot, vector: Any) -> Any:
+    """The right operand's groups as the instruction takes them."""
+    return tirx.Cast(f"int16x{2 * row.lanes}", vector) if row.method is Method.MADD else vector
+
+
+def instruction(row: Dot, total: Any, one: Any, other: Any) -> Any:
+    """The row's instruction alone: ``total`` and in each lane the products of a group of ``one`` (a left operand's) and
+    of ``other`` (a right operand's). Both are vectors of as many bits as it takes, of any type."""
+    groups = row.lanes * row.group
+    if row.method is Method.BF16:
+        words = f"int32x{row.lanes}"
+        return tirx.call_extern(f"float32x{row.lanes}", BF16_DOT, total, _as(words, one), _as(words, other))
+    if row.method is Method.MADD:
+        pairs = [_as(f"int16x{groups}", operand) for operand in (one, other)]
+        return total + _llvm(f"int32x{row.lanes}", _MADD[row.bits], *pairs)
+    if row.method is Method.SAME:
+        same = [_as(f"{row.left}x{groups}", operand) for operand in (one, other)]
+        return _llvm(f"int32x{row.lanes}", _SAME[row.left], total, *same)
+    return _unsigned_by_signed(row, total, *((one, other) if row.right == "int8" else (other, one)))
+
+
+def _one(row: Dot, group: Any) -> Any:
+    """A left operand's group in all lanes, as the instruction takes it."""
+    word = tirx.reinterpret("int32", tirx.Cast("int16x2", group) if row.method is Method.MADD else group)
     if row.corrected:  # LLVM does not end on vectors of bytes flipped after the broadcast
         word = tirx.bitwise_xor(word, tirx.const(_FLIP, "int32"))
-    one = tirx.Broadcast(word, row.lanes)
-    unsigned_left = row.right == "int8"
-    pair = (one, vector) if unsigned_left else (vector, one)
-    return _unsigned_by_signed(row, total, *pair)
+    return tirx.Broadcast(word, row.lanes)
 
 
 def _excess(row: Dot, total: Any, vector: Any) -> Any:
@@ -128,36 +146,6 @@ def _unsigned_by_signed(row: Dot, total: Any, unsigned: Any, signed: Any) -> Any
     count = 4 * row.lanes
     operands = [_as(f"uint8x{count}", unsigned), _as(f"int8x{count}", signed)]
     return _llvm(f"int32x{row.lanes}", _VNNI[row.bits], total, *operands)
-
-
-def _same(row: Dot, total: Any, group: Any, vector: Any) -> Any:
-    """One instruction for bytes of equal signs."""
-    one = _as(f"{row.left}x{4 * row.lanes}", tirx.Broadcast(tirx.reinterpret("int32", group), row.lanes))
-    return _llvm(f"int32x{row.lanes}", _SAME[row.left], total, one, vector)
-
-
-def _madd(row: Dot, total: Any, group: Any, vector: Any) -> Any:
-    """Bytes widened to 16 bits, whose products are added by twos."""
-    count = 2 * row.lanes
-    word = tirx.reinterpret("int32", tirx.Cast("int16x2", group))
-    one = _as(f"int16x{count}", tirx.Broadcast(word, row.lanes))
-    other = tirx.Cast(f"int16x{count}", vector)
-    return total + _llvm(f"int32x{row.lanes}", _MADD[row.bits], one, other)
-
-
-def _bf16(row: Dot, total: Any, group: Any, vector: Any) -> Any:
-    one = tirx.Broadcast(tirx.reinterpret("int32", group), row.lanes)
-    return tirx.call_extern(
-        f"float32x{row.lanes}", BF16_DOT, total, one, tirx.reinterpret(f"int32x{row.lanes}", vector)
-    )
-
-
-_CODE: dict[Method, Callable[[Dot, Any, Any, Any], Any]] = {
-    Method.VNNI: _vnni,
-    Method.SAME: _same,
-    Method.MADD: _madd,
-    Method.BF16: _bf16,
-}
 
 
 # ---- packing ----

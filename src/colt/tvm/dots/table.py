@@ -34,8 +34,8 @@ class Method(StrEnum):
 class Dot:
     """A row. ``left``, ``right`` and ``result`` are the types of the operands and of the sum.
 
-    ``slots``: how long one vector takes, in vector multiply-adds of float32. ``fold``: groups in one step of the tensor
-    intrinsic.
+    ``fold``: groups in one step of the tensor intrinsic. What a vector takes is measured
+    (:attr:`colt.machine.Rates.dots`).
     """
 
     instruction_set: str
@@ -47,7 +47,6 @@ class Dot:
     right: str
     result: str
     group: int
-    slots: float = 1.0
     fold: int = 1
 
     @property
@@ -112,7 +111,7 @@ def _pair_rows(name: str, features: tuple[str, ...], bits: int) -> Iterator[Dot]
     """Rows of an instruction set that multiplies 16-bit integers, by twos; the sum is an addition of its own."""
     for left in _BYTES:
         for right in _BYTES:
-            yield Dot(name, features, Method.MADD, bits, left, right, "int32", 2, slots=2.0)
+            yield Dot(name, features, Method.MADD, bits, left, right, "int32", 2)
 
 
 _VNNI_INT8 = [Dot("avxvnniint8", ("avxvnniint8",), Method.SAME, 256, one, one, "int32", 4) for one in _BYTES]

@@ -22,6 +22,8 @@ _FLIP, _WIDEN = 1.0, 1.0
 """Slots of flipping the signs of a group that is broadcast, and of widening a vector."""
 _INTERLEAVE = 3.0
 """Slots of joining two rows into one vector."""
+_CORRECT = 1.0
+"""Slots of the instruction that adds up what flipped signs add too much."""
 _SUBTRACT = 0.5
 """Slots of subtracting a vector."""
 
@@ -52,7 +54,8 @@ def read_dot(stmt: Any, found: Block, arguments: Collection[str]) -> Block:
         iters=(*found.iters, Iter("lanes", dot.lanes, False), Iter("fold", dot.fold, True)),
         reads=tuple(accesses[region.source] for region in reads),
         write=_access(stmt.writes[0], (*index, (*last, (lanes, 1.0))), 4),
-        work=BlockWork(fused=dot.slots, simple=subtraction),
+        work=BlockWork(fused=1.0, simple=subtraction),
+        instruction=dot.instruction_set,
         loops=_loops(found, lanes, dot.lanes, fold, dot.fold),
     )
 
@@ -113,7 +116,7 @@ def _right(stmt: Any, region: Any, dot: Dot, lanes: int, fold: int) -> MemoryAcc
         *index, rows, columns = _index(stmt, region)
         return _access(region, (*index, rows, (*columns, (lanes, 1.0))), _bytes(region), _INTERLEAVE)
     *index, groups, _, _ = _index(stmt, region)
-    slots = _WIDEN if dot.method is Method.MADD else dot.slots if dot.corrected else 0.0
+    slots = _WIDEN if dot.method is Method.MADD else _CORRECT if dot.corrected else 0.0
     found = _access(region, (*index, (*groups, (fold, 1.0)), ((lanes, 1.0),)), dot.group * _bytes(region), slots)
     return replace(found, shape=found.shape[:-1])
 
