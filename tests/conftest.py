@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tvm
 
-from colt.machine import Peaks, Quiet, Rates, detect, save_peaks
+from colt.machine import DOT_INSTRUCTIONS, Peaks, Quiet, Rates, detect, save_peaks
 from colt.tvm.devices import peaks
 from colt.tvm.workers import process
 from colt.world.parts import using
@@ -41,6 +41,7 @@ RATES = Rates(
     l3_jump=5.0,
     dram_jump=5.0,
     launch_us=4.0,
+    dots=tuple((name, 1.0) for name in DOT_INSTRUCTIONS),
 )
 LOOPBACK = ("127.", "::1", "localhost")
 REAL_FOLDER = Path(__file__).parent / "tvm"

@@ -197,6 +197,14 @@ class TuneOptions:
         metavar="FILE.npz",
         stored=False,
     )
+    constants: Any = option(
+        None,
+        "names of arguments that are the same in every call, such as weights (W,S): what a schedule computes from them "
+        "alone, such as a copy in another layout, is computed ahead and not timed; those of the program's attribute "
+        "colt.constants if left out",
+        metavar="NAMES",
+        stored=False,
+    )
     records: str | Path | None = option(
         None,
         "the file of records, to begin from and to add to (docs/records.md); if left out, $COLT_RECORDS, or else "

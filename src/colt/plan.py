@@ -32,6 +32,7 @@ from colt.tvm.programs.source import (
     saved_program,
     source_digest,
     why_no_roofline,
+    with_constant_arguments,
     with_inputs,
 )
 from colt.util.declared import OptionError, options_of, takes
@@ -227,7 +228,8 @@ def checked(program: Any, options: TuneOptions) -> Plan:
             raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(options.run_dir))
     records = _records(options)
-    loaded = with_inputs(load_program(program, options.size), options.inputs, options.seed)
+    marked = with_constant_arguments(load_program(program, options.size), _constants(options))
+    loaded = with_inputs(marked, options.inputs, options.seed)
     _require_roofline(options, loaded, device)
     return Plan(
         spec=program if isinstance(program, str) else loaded.name,
@@ -279,6 +281,17 @@ def _records(options: TuneOptions) -> Path | None:
     if not options.trials and options.begin_from is None and (found is None or options.fresh):
         raise DECLARED["trials"].error("is 0, which compiles from records alone, but none are to be used")
     return found
+
+
+def _constants(options: TuneOptions) -> tuple[str, ...] | None:
+    """The names of the constant arguments; ``None`` if the user gives none."""
+    given = options.constants
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+    if names is None:
+        return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise DECLARED["constants"].error(f"is {given!r}; it takes names of arguments, with commas or in a list")
+    return tuple(names)
 
 
 def _pace(table: object) -> Pace:

@@ -14,6 +14,7 @@ from colt.run.export import export_kernel, loading_lines
 from colt.store.receipt import Receipt, TensorShape, load_receipt
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
+from colt.tvm.programs.constants import Split
 from colt.tvm.programs.export import load_module, takes_arguments
 
 RECEIPT = Path(__file__).parents[1] / "store" / "receipts" / "schema-1-first.json"
@@ -103,3 +104,18 @@ def test_a_processor_without_the_instructions_is_refused_before_loading(receipt:
         exec(check.replace("/proc/cpuinfo", str(info)), {})
     info.write_text(info.read_text() + "avx512_vnni\n")
     exec(check.replace("/proc/cpuinfo", str(info)), {})
+
+
+def test_what_depends_on_constants_is_packed_once(receipt: Receipt) -> None:
+    shapes = [TensorShape(name=n, shape=(2,), dtype="float32", role="input") for n in ("X", "W", "Y")]
+    given = msgspec.structs.replace(
+        receipt, workload=msgspec.structs.replace(receipt.workload, arguments=tuple(shapes))
+    )
+    packing = Split(pack=None, packed=None, constants=(1,), rest=(0, 2), between=(((4, 2), "int8"),))
+    lines = loading_lines(Path("kernel.so"), given, packing).splitlines()
+    assert lines[-3:] == [
+        'between = [tvm.runtime.empty((4, 2), "int8")]',
+        'library["pack"](W, *between)  # once',
+        'library["packed"](X, Y, *between)  # each call; library["main"] does both',
+    ]
+    assert 'library = tvm.runtime.load_module("kernel.so")' in lines

@@ -136,7 +136,8 @@ class Cost:
 
 def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
     """Predicted latency in microseconds of the sketch with these values."""
-    return max(LEAST_US, sum(cost(nest, machine).total_us for nest in instantiate(skeleton, values)))
+    nests = [nest for nest in instantiate(skeleton, values) if not (nest.block.ahead and nest.times == 1)]
+    return max(LEAST_US, sum(cost(nest, machine).total_us for nest in nests))
 
 
 def cost(nest: Nest, machine: Machine) -> Cost:

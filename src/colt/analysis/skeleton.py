@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 ROOT = -1
@@ -36,6 +37,8 @@ class MemoryAccess:
     slots: float | None = None
     """Slots of arithmetic on each vector that is loaded; ``None``: those of widening, if elements are narrower than the
     result's."""
+    constant: bool = False
+    """The same in every call: a copy in another layout is made ahead of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,21 @@ class Block:
     local: bool = False
     """The block writes a local buffer, not an argument: LLVM can keep it in registers."""
     product: Product | None = None
+    ahead: bool = False
+    """All that it depends on is constant: on its own it is computed ahead of all calls."""
     instruction: str = ""
     """The instruction set of the dots that take the place of multiply-adds; empty if none do."""
+
+
+def knowing_constants(blocks: Sequence[Block], names: Collection[str]) -> tuple[Block, ...]:
+    """The blocks, with what follows from the arguments of these names being constant."""
+    ready, found = set(names), []
+    for block in blocks if names else ():
+        reads = tuple(replace(read, constant=read.buffer in ready) for read in block.reads)
+        ahead = block.local and bool(reads) and all(read.constant for read in reads)
+        ready |= {block.write.buffer} if ahead else set()
+        found.append(replace(block, reads=reads, ahead=ahead))
+    return tuple(found) if names else tuple(blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Write the kernel, and say how to load it."""
-    from colt.run.export import export_kernel, loading_lines
+    from colt.run.export import export_kernel, loading_lines, packing_of
     from colt.store.receipt import load_receipt
 
     receipt = load_receipt(Path(given.run))
-    lines = loading_lines(Path(given.output), receipt)  # before anything is written
+    lines = loading_lines(Path(given.output), receipt, packing_of(Path(given.run)))  # before anything is written
     output = export_kernel(Path(given.run), receipt, Path(given.output))
     print(f"wrote {output}; load and call it so:\n\n{lines}")
     return OK

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from colt.errors import InputError
 from colt.store.directory import KERNEL, KERNEL_OBJECTS, WINNER, read_file
@@ -93,12 +95,41 @@ def _check(receipt: Receipt) -> list[str]:
     ]
 
 
-_OWN_NAMES = ("os", "np", "tvm", "ml_dtypes", "kernel", "missing", "open", "set", "sorted", "print")
+def _calls(variables: Sequence[str], packing: Any) -> list[str]:
+    """The lines that call the kernel."""
+    if packing is None:
+        return [f"kernel({', '.join(variables)})"]
+    shapes = ", ".join(f'tvm.runtime.empty({shape}, "{dtype}")' for shape, dtype in packing.between)
+    constants, rest = ([variables[n] for n in numbers] for numbers in (packing.constants, packing.rest))
+    return [
+        f"between = [{shapes}]",
+        f'library["pack"]({", ".join(constants)}, *between)  # once',
+        f'library["packed"]({", ".join(rest)}, *between)  # each call; library["main"] does both',
+    ]
+
+
+_OWN_NAMES = (
+    *("os", "np", "tvm", "ml_dtypes", "open", "set", "sorted", "print"),
+    *("kernel", "library", "between", "missing"),
+)
 """What the printed lines call things of theirs."""
 
 
-def loading_lines(library: Path, receipt: Receipt) -> str:
-    """Python that loads the library and calls it with arrays of the right shapes.
+def packing_of(run: Path) -> Any:
+    """The two parts of the run's winner, if it has constants (:class:`colt.tvm.programs.constants.Split`); ``None`` if
+    not. Raises :class:`InputError` if the winner cannot be read."""
+    from colt.tvm.programs.constants import split
+    from colt.tvm.programs.export import load_module
+
+    try:
+        return split(load_module(read_file(run / WINNER)))
+    except OSError:
+        return None
+
+
+def loading_lines(library: Path, receipt: Receipt, packing: Any = None) -> str:
+    """Python that loads the library and calls it with arrays of the right shapes. With ``packing``, what depends on the
+    constants is computed once, before the calls.
 
     An argument whose name is not free for a Python variable goes by another; a comment has its own.
 
@@ -111,12 +142,13 @@ def loading_lines(library: Path, receipt: Receipt) -> str:
     for argument in arguments:
         if not argument.name.isprintable() or not argument.dtype.isidentifier() or not argument.role.isprintable():
             raise InputError(f"the receipt's argument {argument.name!r} is not one that a run writes")
+    loaded = f"tvm.runtime.load_module({json.dumps(str(library), ensure_ascii=False)})"
     lines = [
         "import os",
         f'os.environ.setdefault("TVM_NUM_THREADS", "{receipt.threads}")  # TVM would use half of the cores',
         "import numpy as np, tvm",
         *_check(receipt),
-        f'kernel = tvm.runtime.load_module({json.dumps(str(library), ensure_ascii=False)})["main"]',
+        f'kernel = {loaded}["main"]' if packing is None else f"library = {loaded}",
     ]
     if any(argument.dtype == "bfloat16" for argument in arguments):
         lines.insert(2, "import ml_dtypes")
@@ -126,7 +158,7 @@ def loading_lines(library: Path, receipt: Receipt) -> str:
         own = "" if variable == argument.name else f", {argument.name}"
         zeros = f"np.zeros({argument.shape}, {dtype})"
         lines.append(f"{variable} = tvm.runtime.tensor({zeros})  # {argument.role}{own}")
-    lines.append(f"kernel({', '.join(variables)})")
+    lines += _calls(variables, packing)
     for argument, variable in zip(arguments, variables, strict=True):
         if argument.role != "input":
             lines.append(f"print({variable}.numpy())")

@@ -18,7 +18,7 @@ def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, M
     from colt.tvm.programs import workloads
     from colt.tvm.programs.export import load_module
     from colt.tvm.workers.arguments import to_device
-    from colt.tvm.workers.kernel import build_library
+    from colt.tvm.workers.kernel import LocalKernel
     from colt.tvm.workers.layout import Layouts
 
     target = resolve_target(None, settings.threads)
@@ -32,10 +32,9 @@ def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, M
 
     def make(module: str) -> Contender:
         with cpu_intrinsics(target):
-            library = build_library(load_module(Path(module).read_bytes()), target)
-        kernel = library["main"]
+            kernel = LocalKernel(load_module(Path(module).read_bytes()), target, layouts)
         result = to_device(np.zeros(output.shape, output.dtype))
-        return Contender(lambda: kernel(*arguments, result), lambda _: result.numpy(), draw)
+        return Contender(kernel.bind([*arguments, result]).call, lambda _: result.numpy(), draw)
 
     for member in settings.members:
         yield member.name, partial(make, member.module)

@@ -18,11 +18,11 @@ import numpy as np
 import tvm
 from numpy.typing import NDArray
 from tvm import tirx
-from tvm.ir import Range
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, ForKind, PrimFunc, SeqStmt, decl_buffer
 
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.programs.nests import whole
 from colt.tvm.programs.program import module_of_function
 
 FLOAT = "float32"
@@ -101,11 +101,11 @@ def register_kernel(
     last = [out.vstore([thread, *around[-1:], n, 0], values[n]) for n in numbers]
     body = _in_loops(loops, frame.loops, SeqStmt(turns) if len(turns) > 1 else turns[0])
     body = _in_loops(around, frame.around, SeqStmt([*first, body, *last]))
-    block = SBlock([], [_whole(one) for one in buffers], [_whole(out)], "registers", body, None, [held])
+    block = SBlock([], [whole(one) for one in buffers], [whole(out)], "registers", body, None, [held])
     kind = ForKind.PARALLEL if frame.threads > 1 else ForKind.SERIAL
     notes = {"pragma_import_llvm": frame.imported} if frame.imported else {}
     threads = For(thread, 0, frame.threads, kind, SBlockRealize([], True, block), annotations=notes)
-    root = SBlock([], [_whole(one) for one in buffers], [_whole(out)], "root", threads)
+    root = SBlock([], [whole(one) for one in buffers], [whole(out)], "root", threads)
     return PrimFunc([*buffers, out], SBlockRealize([], True, root))
 
 
@@ -113,10 +113,6 @@ def _in_loops(variables: Sequence[Any], extents: Sequence[int], body: Any) -> An
     for variable, extent in zip(reversed(variables), reversed(extents), strict=True):
         body = For(variable, 0, extent, ForKind.SERIAL, body)
     return body
-
-
-def _whole(buffer: Any) -> Any:
-    return tirx.BufferRegion(buffer, [Range(0, extent) for extent in buffer.shape])
 
 
 def build(kernel: Any, threads: int) -> Any:

@@ -20,7 +20,7 @@ from tvm_ffi import structural_walk
 
 from colt.tvm.dots.shims import BF16_DOT
 from colt.tvm.dots.table import TABLE, Dot, Method, packing_name
-from colt.tvm.programs.nests import element
+from colt.tvm.programs.nests import element, whole
 
 _SPATIAL, _REDUCE = 0, 2
 _FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
@@ -227,9 +227,5 @@ def _loops(extents: Sequence[int], kinds: Sequence[int], body: Callable[..., Any
 
 def _function(params: Sequence[Any], reads: Sequence[Any], body: Any) -> PrimFunc:
     """A function that writes all of its last parameter."""
-    root = SBlock([], [_whole(buffer) for buffer in reads], [_whole(params[-1])], "root", body)
+    root = SBlock([], [whole(buffer) for buffer in reads], [whole(params[-1])], "root", body)
     return PrimFunc(list(params), SBlockRealize([], True, root))
-
-
-def _whole(buffer: Any) -> Any:
-    return tirx.BufferRegion(buffer, [Range(0, extent) for extent in buffer.shape])

@@ -124,3 +124,8 @@ def element(buffer: Any, indices: Any) -> Any:
     return tirx.BufferRegion(
         buffer, [tvm.ir.Range.from_min_extent(index, IntImm(str(index.ty), 1)) for index in indices]
     )
+
+
+def whole(buffer: Any) -> Any:
+    """All of the buffer, as a region."""
+    return tirx.BufferRegion(buffer, [tvm.ir.Range(0, extent) for extent in buffer.shape])

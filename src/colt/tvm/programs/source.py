@@ -18,6 +18,7 @@ from tvm_ffi import structural_walk
 from colt.errors import InputError
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
+from colt.tvm.programs.constants import constants_of, with_constants
 from colt.tvm.programs.emptiness import with_sums_set, without_nothing
 from colt.tvm.programs.inputs import UserInputs, user_inputs
 from colt.tvm.programs.naming import named_apart
@@ -106,6 +107,14 @@ def with_inputs(program: Program, given: Any, seed: int) -> Program:
     return replace(program, inputs=user_inputs(chosen, program.arguments, program.module["main"], seed))
 
 
+def with_constant_arguments(program: Program, names: Sequence[str] | None) -> Program:
+    """The program with the arguments of these names constant (:mod:`colt.tvm.programs.constants`); ``None`` leaves
+    those that it says itself. Raises :class:`InputError` if one is not there, or is written."""
+    if names is None:
+        return program
+    return replace(program, module=with_constants(program.module, names, program.arguments))
+
+
 def source_digest(spec: object) -> str:
     """A digest of the Python file that ``spec`` names a program in; empty if it names none, or none that is there.
 
@@ -148,11 +157,12 @@ def _workload_program(name: str, size: str | None) -> Program:
     func = written["main"]
     normal = normal_form(func)
     changed = normal is not func
+    arguments = workload.arguments(size)
     return Program(
         name=workload.name,
-        module=module_of_function(normal) if changed else written,
+        module=with_constants(module_of_function(normal) if changed else written, workload.constants, arguments),
         given=written if changed else None,
-        arguments=workload.arguments(size),
+        arguments=arguments,
         flops=workload.flops(size),
         min_bytes=workload.min_bytes(size),
         workload=workload,
@@ -175,6 +185,7 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     arguments = arguments_of(module["main"])
     if all(argument.role is Role.INPUT for argument in arguments):
         raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
+    module = with_constants(module, constants_of(func), arguments)
     given = None if normal is meant else module_of_function(named_apart(with_sums_set(meant)))
     return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments), given=given)
 

@@ -28,8 +28,10 @@ from colt.analysis.skeleton import (
     MemoryAccess,
     Product,
     Skeleton,
+    knowing_constants,
 )
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
+from colt.tvm.programs.constants import constants_of
 from colt.tvm.space.affine import linear
 from colt.tvm.space.dots import TENSORIZED, read_dot
 from colt.tvm.space.provenance import AxisPart, Provenance
@@ -69,7 +71,8 @@ def read_structured(
         sources = tuple(_explicit(place, piece, loop, knob_of) for loop, piece in own[number])
         found = _block(place, sources, host, depth, program)
         blocks.append(read_dot(place.block, found, program.arguments) if place.block.match_buffers else found)
-    return Skeleton(tuple(blocks), max_parallel=0, max_vector=0, unroll_knob=FIXED, explicit=True)
+    known = knowing_constants(blocks, program.constants)
+    return Skeleton(known, max_parallel=0, max_vector=0, unroll_knob=FIXED, explicit=True)
 
 
 def _own_pieces(place: _Placed, loops: Provenance) -> list[tuple[Any, AxisPart]]:
@@ -132,7 +135,7 @@ def read_skeleton(
         (n for n, knob in enumerate(knobs) if isinstance(knob, CategoryKnob) and knob.name == "unroll"), FIXED
     )
     return Skeleton(
-        tuple(_locate(block, blocks, knobs) for block in blocks),
+        knowing_constants([_locate(block, blocks, knobs) for block in blocks], program.constants),
         max_parallel=int(annotations.get(_PARALLEL, 0)),
         max_vector=int(annotations.get(_VECTORIZE, 0)),
         unroll_knob=unroll if _UNROLL in annotations else FIXED,
@@ -144,11 +147,13 @@ class _Program:
     """What holds for all blocks."""
 
     arguments: frozenset[str]
+    constants: tuple[str, ...]
     vector_math: bool
 
     @classmethod
     def of(cls, mod: tvm.IRModule, vector_math: bool) -> _Program:
-        return cls(frozenset(str(parameter.name) for parameter in mod["main"].params), vector_math)
+        names = frozenset(str(parameter.name) for parameter in mod["main"].params)
+        return cls(names, constants_of(mod["main"]), vector_math)
 
 
 @dataclass(slots=True)

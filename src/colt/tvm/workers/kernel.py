@@ -12,6 +12,7 @@ import tvm_ffi
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
+from colt.tvm.programs.constants import PACK, PACKED, WHOLE, Split, split
 from colt.tvm.space.recent import Recent
 from colt.tvm.workers.layout import Layouts
 from colt.tvm.workers.timing import Runnable
@@ -34,16 +35,28 @@ class Kernel(Protocol):
 
 
 class LocalKernel:
-    """A program built for this process, and run in ``layouts``. Building includes LLVM's work on first look-up."""
+    """A program built for this process, and run in ``layouts``. Building includes LLVM's work on first look-up.
+
+    What depends on its constants alone is computed when arguments are bound, and no part of a run.
+    """
 
     def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts) -> None:
-        self.library = build_library(module, target)
-        self.function: Any = self.library["main"]
+        entry_function(module)
+        self._split = split(module)
+        parts = module if self._split is None else self._split.module(PACK, WHOLE)
+        self.library = tvm.tirx.build(parts, target=target)
+        self.function: Any = self.library[WHOLE]
         self.layouts = layouts
 
     def bind(self, arguments: Sequence[Any]) -> LocalBoundKernel:
         """The kernel with arguments, for timing."""
-        return LocalBoundKernel(self, arguments)
+        return LocalBoundKernel(self, arguments if self._split is None else self._packed(self._split, arguments))
+
+    def _packed(self, parts: Split, arguments: Sequence[Any]) -> Sequence[Any]:
+        """What the kernel itself takes."""
+        between = [tvm.runtime.empty(shape, dtype) for shape, dtype in parts.between]
+        self.library[PACK](*(arguments[number] for number in parts.constants), *between)
+        return [*(arguments[number] for number in parts.rest), *between]
 
 
 class LocalBoundKernel:
@@ -55,7 +68,7 @@ class LocalBoundKernel:
 
     def run(self) -> None:
         """See :meth:`BoundKernel.run`."""
-        self._kernel.layouts.run_in_fresh_memory(self._call)
+        self._kernel.layouts.run_in_fresh_memory(self.call)
 
     def once(self) -> float:
         """One run, timed from here; the call itself costs a few microseconds."""
@@ -70,12 +83,13 @@ class LocalBoundKernel:
         evaluated = partial(evaluate, self._kernel.library, tvm.cpu(0), self._arguments, number, 1)
         return self._kernel.layouts.run(evaluated)[0]
 
-    def _call(self) -> None:
+    def call(self) -> None:
+        """One run, and nothing else."""
         self._kernel.function(*self._arguments)
 
     def _timed_call(self) -> float:
         start = perf_counter()
-        self._call()
+        self.call()
         return (perf_counter() - start) * 1e6
 
 
@@ -100,8 +114,14 @@ class KernelCache(Generic[K]):
 
 
 def build_library(module: tvm.IRModule, target: Target) -> Any:
-    """The runtime module of a program, for any target that TVM compiles for. Raises ValueError and what TVM raises."""
+    """The runtime module of a program, for any target that TVM compiles for. Raises ValueError and what TVM raises.
+
+    A program with constants has its two parts beside the whole function, see :mod:`colt.tvm.programs.constants`.
+    """
     entry_function(module)
+    parts = split(module)
+    if parts is not None:
+        module = tvm.IRModule({**module.functions, **parts.module(PACK, PACKED).functions})
     return tvm.tirx.build(module, target=target)
 
 

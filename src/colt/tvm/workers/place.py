@@ -13,6 +13,7 @@ from tvm.target import Target
 from colt.machine import detect
 from colt.machine.queueing import QueueWatch
 from colt.tvm.programs.arrays import Array
+from colt.tvm.programs.constants import split
 from colt.tvm.workers.arguments import ArgumentCache, to_device
 from colt.tvm.workers.kernel import Kernel, KernelCache, LocalKernel, build_library
 from colt.tvm.workers.layout import Layouts
@@ -117,5 +118,6 @@ class ThisProcess:
 
     def export(self, module: IRModule, path: Path) -> None:
         # Objects may be for another processor, on which a built kernel would have to be compiled for its first use.
-        library = build_library(module, self._target) if path.suffix == ".tar" else self.build(module).library
+        kept = path.suffix != ".tar" and split(module) is None
+        library = self.build(module).library if kept else build_library(module, self._target)
         library.export_library(str(path))

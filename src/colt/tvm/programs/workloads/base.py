@@ -32,6 +32,8 @@ class Workload(Generic[ShapeT]):
     count_flops: Callable[[ShapeT], int]
     compute: Callable[..., Array]
     """numpy's version: takes the inputs in order, returns the output."""
+    constants: tuple[str, ...] = ()
+    """The names of the arguments that are the same in every call, such as weights."""
 
     def shape(self, size: str | ShapeT) -> ShapeT:
         """The extents of a size. Raises :class:`~colt.errors.InputError` for an unknown name."""

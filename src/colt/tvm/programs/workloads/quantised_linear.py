@@ -68,4 +68,5 @@ WORKLOAD = Workload(
     make_module=make_module,
     count_flops=count_flops,
     compute=compute,
+    constants=("W", "S"),
 )

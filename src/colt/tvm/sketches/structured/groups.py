@@ -80,6 +80,8 @@ def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cu
         return False  # a block that writes an argument cannot be computed in pieces
     if shapes[number].packing is not None or shapes[home.anchor].packing is not None:
         return False  # packed once, for all
+    if flow.blocks[number].ahead:
+        return False  # computed before the call
     if shapes[number].alone or shapes[home.anchor].alone:
         return False
     own = number == home.kernel

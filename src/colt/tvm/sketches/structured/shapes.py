@@ -206,8 +206,10 @@ def copying_pays(block: Block, access: MemoryAccess) -> bool:
     return _uses(block, access) >= COPYING_PAYS
 
 
-def _uses(block: Block, access: MemoryAccess) -> int:
-    """How often each element of the access is used."""
+def _uses(block: Block, access: MemoryAccess) -> float:
+    """How often each element of the access is used, in all calls."""
+    if access.constant:
+        return math.inf
     moving = {n for index in access.index for n, _ in index or ()}
     return math.prod(block.iters[n].extent for n in spatial(block) if n not in moving)
 
@@ -302,7 +304,8 @@ def _quality(block: Block, shape: BlockShape, lanes: int) -> float:
     extents = shape.padded or extents_of(block)
     useful = math.prod(extents_of(block)) / math.prod(extents)
     rows = _reuse(extents[shape.rows]) if shape.rows is not None else _reuse(1)
-    copies = COPY ** (len(shape.packed) + shape.transposed)
+    copied = [n for n in shape.packed if not block.reads[n].constant]
+    copies = COPY ** (len(copied) + shape.transposed)
     return useful * copies * rows * shape.width * vector_quality(shape.width, lanes) / lanes
 
 

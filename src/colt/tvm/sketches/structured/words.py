@@ -19,6 +19,7 @@ def describe(
     shown = [one for one in groups if one.members or flow.blocks[one.anchor].name not in copies]
     shown = [one for one in shown if one.outer and not shapes[one.anchor].alone]
     nests = [_nest(flow, shapes, one) for one in shown]
+    ahead = [block.name for block in flow.blocks if block.ahead]
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
     notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
     split = [n for n, shape in enumerate(shapes) if _is_in_lanes(shape)]
@@ -26,6 +27,8 @@ def describe(
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
     notes += [_parts(flow, shapes, n) for n, shape in enumerate(shapes) if shape.alone and shape.partial]
+    if ahead:
+        notes.append(f"{' and '.join(ahead)} computed ahead of the call, since constant")
     if long_sums:
         notes.append("long sums in parts")
     return "; ".join([*nests, *notes])
