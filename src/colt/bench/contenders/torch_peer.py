@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from colt.bench.config import Peer
 from colt.bench.contenders.contender import Array, Contender, Maker, NotApplicable
 from colt.bench.contenders.messages import Settings
+from colt.tvm.programs.workloads import _int8_conv
+from colt.tvm.programs.workloads.int4_linear import GROUP
 from colt.tvm.programs.workloads.quantised_linear import SCALE, ZERO
 
 Tensor = Any
@@ -72,6 +74,45 @@ def bf16_matmul(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b).float()  # PyTorch rounds the product to bfloat16
 
 
+def bf16_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return attention(q, k, v).float()
+
+
+def fused_bf16_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return fused_attention(q, k, v).float()
+
+
+def int4_linear(x: Tensor, q: Tensor, scales: Tensor) -> Tensor:
+    packed, scales_and_zeros = _packed_int4(q, scales)
+    return torch.ops.aten._weight_int4pack_mm_for_cpu(x, packed, GROUP, scales_and_zeros)
+
+
+@cache
+def _packed_int4(q: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    bits = torch.stack([q & 15, q >> 4], dim=-1).reshape(q.shape[0], -1).to(torch.int32)
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(bits, 1)
+    return packed, torch.stack([scales.T, torch.zeros_like(scales.T)], dim=-1).contiguous()
+
+
+def int8_conv(x: Tensor, f: Tensor, scales: Tensor) -> Tensor:
+    """oneDNN's convolution, with filters packed once."""
+    image, shift = x.permute(0, 3, 1, 2), (_int8_conv.SCALE, _int8_conv.ZERO)
+    packed, zeros, window = _packed_filters(f, scales, image.shape)
+    sums = torch.ops.onednn.qconv_pointwise(
+        image, *shift, packed, scales, zeros, None, *window, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return sums.permute(0, 2, 3, 1)
+
+
+@cache
+def _packed_filters(f: Tensor, scales: Tensor, image: torch.Size) -> tuple[Tensor, Tensor, Any]:
+    window = ([1, 1], [1, 1], [1, 1], image[1] // f.shape[2])
+    filters = f.permute(3, 2, 0, 1).contiguous()
+    shift = (_int8_conv.SCALE, _int8_conv.ZERO)
+    packed = torch.ops.onednn.qconv_prepack(filters, scales, *shift, *window, list(image))
+    return packed, torch.zeros(f.shape[3], dtype=torch.int32), window
+
+
 # ---- held-out ----
 
 
@@ -127,6 +168,12 @@ EAGER: dict[str, Function] = {
     "llama4-scout-mlp": mlp,
     "quantised-linear": quantised_linear,
     "bf16-matmul": bf16_matmul,
+    "bf16-attention": bf16_attention,
+    "int4-linear": int4_linear,
+    "int4-linear-16": int4_linear,
+    "int8-conv": int8_conv,
+    "int8-depthwise-conv": int8_conv,
+    "int8-grouped-conv": int8_conv,
     "matmul-nt": matmul_nt,
     "matmul-tn": matmul_tn,
     "matmul-prime": matmul,
@@ -141,7 +188,11 @@ EAGER: dict[str, Function] = {
     "matmul-int8": matmul_int8,
 }
 """What a user of PyTorch would write for each workload."""
-FUSED: dict[str, Function] = {"llama3-attention": fused_attention, "flux-attention": fused_attention}
+FUSED: dict[str, Function] = {
+    "llama3-attention": fused_attention,
+    "flux-attention": fused_attention,
+    "bf16-attention": fused_bf16_attention,
+}
 """PyTorch's fused functions for attention; compiled instead of the eager ones."""
 
 

@@ -22,7 +22,16 @@ _NAMES: dict[Group, tuple[str, ...]] = {
         "flux-conv",
         "llama4-scout-mlp",
     ),
-    "low-precision": ("quantised-linear", "bf16-matmul"),
+    "low-precision": (
+        "quantised-linear",
+        "bf16-matmul",
+        "bf16-attention",
+        "int4-linear",
+        "int4-linear-16",
+        "int8-conv",
+        "int8-depthwise-conv",
+        "int8-grouped-conv",
+    ),
     "held-out": (
         "matmul-nt",
         "matmul-tn",

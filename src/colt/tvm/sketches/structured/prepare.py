@@ -20,6 +20,8 @@ from colt.tvm.space.skeleton import read_skeleton
 
 MANY_ROWS = 64
 """This many rows hide the latency of the sums if they are reduced side by side."""
+SMALLER = 2
+"""Constants that take so many times less memory before they are widened are widened in the call."""
 FOLDED = 4
 """Lanes of the shorter vectors that a contraction's vectors are folded into."""
 
@@ -58,6 +60,8 @@ def _inlinable(flow: Flow) -> str | None:
         consumer = flow.blocks[consumers[0]]
         reads = sum(read.buffer == block.write.buffer for read in consumer.reads)
         reduces = any(iter_.reduce for iter_ in consumer.iters)
+        if _is_compressed(block):
+            return block.name
         once = points_of(flow.useful[number]) == points_of(flow.useful[consumers[0]]) and reads == 1
         copies = not block.work.branches and block.work.calls + block.work.divisions + block.work.fused == 0
         if once and not block.work.branches and (not reduces or len(consumer.reads) == 1):
@@ -65,6 +69,15 @@ def _inlinable(flow: Flow) -> str | None:
         if copies and block.work.simple == 0 and not reduces:
             return block.name
     return None
+
+
+def _is_compressed(block: Block) -> bool:
+    """Whether the block only brings constants into a wider form, such as float32 from 4 bits: read narrow in each call,
+    they take less of the memory's time than the wide form would."""
+    if not block.ahead or block.work.branches or block.work.calls:
+        return False
+    narrow = sum(prod(read.shape) * read.element_bytes for read in block.reads)
+    return SMALLER * narrow <= prod(block.write.shape) * block.write.element_bytes
 
 
 def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
