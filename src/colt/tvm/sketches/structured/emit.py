@@ -87,6 +87,9 @@ class _Emitter:
         if self.shapes[self.group.anchor].packing is not None:
             self._pack()
             return
+        if self.flow.blocks[self.group.anchor].ahead:
+            self._compute_ahead()
+            return
         parallel = self._anchor()
         for number in sorted(self.group.members, reverse=True):
             if number != self.group.kernel and number not in self._finishers(self.group.kernel):
@@ -116,6 +119,14 @@ class _Emitter:
             self.schedule.parallel(self._fuse(outer))
             if packing.rows == packing.iters - 1:
                 self.schedule.vectorize(neighbours)
+
+    def _compute_ahead(self) -> None:
+        """What depends on constants alone is not timed: one loop for the threads, and nothing to choose."""
+        block, _, rv = self._look_up(self.group.anchor)
+        loops = self._loops(rv)
+        outer = next((loops[n] for n in spatial(block) if block.iters[n].extent > 1), None)
+        if outer is not None:
+            self.schedule.parallel(outer)
 
     # ---- the anchor ----
 

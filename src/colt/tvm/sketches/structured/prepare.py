@@ -84,7 +84,8 @@ def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
     """Each pointwise block that finishes the results of exactly one reduction point by point, with that reduction."""
     found: dict[int, int] = {}
     for number, shape in enumerate(shapes):
-        if shape.kind is not BlockKind.KERNEL or len(flow.consumers(number)) != 1 or not flow.blocks[number].local:
+        block = flow.blocks[number]
+        if shape.kind is not BlockKind.KERNEL or len(flow.consumers(number)) != 1 or not block.local or block.ahead:
             continue
         (consumer,) = flow.consumers(number)
         if (
@@ -99,8 +100,8 @@ def find_epilogues(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
 def find_folds(flow: Flow, shapes: Sequence[BlockShape]) -> dict[int, int]:
     """Each block that adds up a contraction's vectors in one of two steps, with the contraction."""
     folds = [number for number, shape in enumerate(shapes) if shape.is_fold]
-    kernels = {fold: kernel for fold in folds for kernel in flow.producers(fold)}
-    return kernels | {total: kernels[fold] for fold in folds for total in flow.consumers(fold)}
+    kernels = {fold: kernel for fold in folds for kernel in flow.producers(fold) if not flow.blocks[kernel].ahead}
+    return kernels | {total: kernels[fold] for fold in kernels for total in flow.consumers(fold)}
 
 
 def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:

@@ -207,8 +207,8 @@ def copying_pays(block: Block, access: MemoryAccess) -> bool:
 
 
 def _uses(block: Block, access: MemoryAccess) -> float:
-    """How often each element of the access is used, in all calls."""
-    if access.constant:
+    """How often each element of the access is used, in all calls; by what is computed ahead of them, once."""
+    if access.constant and not block.ahead:
         return math.inf
     moving = {n for index in access.index for n, _ in index or ()}
     return math.prod(block.iters[n].extent for n in spatial(block) if n not in moving)
