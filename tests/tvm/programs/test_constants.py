@@ -14,9 +14,10 @@ from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.arguments import Argument
 from colt.tvm.programs.constants import PACK, PACKED, WHOLE, constants_of, split, with_constants
-from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.programs.export import load_module, save_module
+from colt.tvm.programs.program import fingerprint, module_of_tensors
 from colt.tvm.programs.roles import arguments_of
-from colt.tvm.programs.source import load_program, with_constant_arguments
+from colt.tvm.programs.source import load_program, saved_program, with_constant_arguments
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers.arguments import to_device
 from colt.tvm.workers.kernel import LocalKernel, build_library
@@ -104,6 +105,14 @@ def test_a_program_keeps_what_it_says_itself_unless_told_otherwise() -> None:
     assert constants_of(with_constant_arguments(program, None).module["main"]) == ("W",)
     assert constants_of(with_constant_arguments(program, ["X"]).module["main"]) == ("X",)
     assert constants_of(with_constant_arguments(program, []).module["main"]) == ()
+
+
+def test_a_program_that_is_saved_as_it_was_written_keeps_its_constants() -> None:
+    """The zero points of this one are multiplied out, so it has two forms; a run's directory has the written one."""
+    for program in (load_program("quantised-linear"), with_constant_arguments(load_program("quantised-linear"), ["W"])):
+        again = saved_program(load_module(save_module(program.given)), program.name, program.size)
+        assert fingerprint(again.module) == fingerprint(program.module)
+        assert fingerprint(again.given) == fingerprint(program.given)
 
 
 def test_schedules_compute_the_same_in_two_parts_as_whole() -> None:

@@ -112,7 +112,9 @@ def with_constant_arguments(program: Program, names: Sequence[str] | None) -> Pr
     those that it says itself. Raises :class:`InputError` if one is not there, or is written."""
     if names is None:
         return program
-    return replace(program, module=with_constants(program.module, names, program.arguments))
+    forms = {"module": program.module, "given": program.given}
+    marked = {form: with_constants(one, names, program.arguments) for form, one in forms.items() if one is not None}
+    return replace(program, **marked)
 
 
 def source_digest(spec: object) -> str:
@@ -144,7 +146,8 @@ def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:
     if size is None:
         return own
     known = _workload_program(name, size)
-    return replace(known, module=own.module, arguments=own.arguments, min_bytes=own.min_bytes)
+    saved = replace(known, module=own.module, arguments=own.arguments, min_bytes=own.min_bytes)
+    return with_constant_arguments(saved, constants_of(own.module["main"]))
 
 
 def _workload_program(name: str, size: str | None) -> Program:
@@ -157,18 +160,18 @@ def _workload_program(name: str, size: str | None) -> Program:
     func = written["main"]
     normal = normal_form(func)
     changed = normal is not func
-    arguments = workload.arguments(size)
-    return Program(
+    program = Program(
         name=workload.name,
-        module=with_constants(module_of_function(normal) if changed else written, workload.constants, arguments),
+        module=module_of_function(normal) if changed else written,
         given=written if changed else None,
-        arguments=arguments,
+        arguments=workload.arguments(size),
         flops=workload.flops(size),
         min_bytes=workload.min_bytes(size),
         workload=workload,
         size=size,
         reference=workload.reference,
     )
+    return with_constant_arguments(program, workload.constants)
 
 
 def _own_program(source: Any, name: str | None, size: str | None) -> Program:
@@ -185,9 +188,9 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     arguments = arguments_of(module["main"])
     if all(argument.role is Role.INPUT for argument in arguments):
         raise InputError(f"{name} computes nothing: the loops around all that it writes are over nothing")
-    module = with_constants(module, constants_of(func), arguments)
     given = None if normal is meant else module_of_function(named_apart(with_sums_set(meant)))
-    return Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments), given=given)
+    program = Program(name, module, arguments, _estimated_flops(module), min_bytes_of(arguments), given=given)
+    return with_constant_arguments(program, constants_of(func))
 
 
 def _only_function(source: Any) -> PrimFunc:
