@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import ml_dtypes
@@ -12,6 +13,7 @@ from tvm.target import Target
 
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
+from colt.tvm.programs.constants import split, with_constants
 from colt.tvm.programs.source import load_program
 from colt.tvm.programs.workloads._attention import AttentionShape
 from colt.tvm.programs.workloads._int8_conv import Int8ConvShape
@@ -19,6 +21,9 @@ from colt.tvm.programs.workloads.int4_linear import Int4LinearShape
 from colt.tvm.programs.workloads.matmul import MatmulShape
 from colt.tvm.programs.workloads.quantised_linear import QuantisedLinearShape
 from colt.tvm.sketches import derive
+from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers.kernel import LocalKernel
+from colt.tvm.workers.layout import Layouts
 
 TINY: dict[str, Any] = {
     "quantised-linear": QuantisedLinearShape(tokens=5, inputs=19, outputs=7),
@@ -76,6 +81,28 @@ def test_weights_of_4_bits_are_read_narrow_in_the_call() -> None:
     assert "Q packed for Y" in packed.summary
     assert "computed ahead of the call" in packed.summary
     assert " W" not in packed.summary
+
+
+@pytest.mark.parametrize("tokens", [1, 5])
+@pytest.mark.parametrize("variant", ["packed", "panels"])
+def test_weights_of_4_bits_packed_ahead_give_the_reference(variant: str, tokens: int) -> None:
+    """In rows, and in panels of four vectors, of which 128 outputs make two."""
+    workload, shape = workloads.get("int4-linear"), Int4LinearShape(tokens, inputs=64, outputs=128)
+    target = Target({"kind": "llvm", "mcpu": "znver5", "num-cores": 2})
+    module = workload.build(shape)
+    module = with_constants(module, workload.constants, workload.arguments(shape))
+    space = TvmSpace.generated(module, target)
+    (sketch,) = [one for one in space.sketches if one.variant == variant]
+    scheduled = space.module(space.sample(random.Random(0), sketch))
+    parts = split(scheduled)
+    assert parts is not None
+    assert len({shape for shape, _ in parts.between}) == 2  # of weights and of scales
+    assert all((extents[-1] == 64) == (variant == "panels") for extents, _ in parts.between)
+    inputs = inputs_of(workload, shape)
+    expected = workload.reference(inputs)
+    given = [*map(tvm.runtime.tensor, inputs), tvm.runtime.tensor(np.zeros(expected.shape, np.float32))]
+    LocalKernel(scheduled, resolve_target(None, 2), Layouts()).bind(given).call()
+    np.testing.assert_allclose(given[-1].numpy(), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_zero_points_are_compared_with_the_program_as_it_is_written() -> None:

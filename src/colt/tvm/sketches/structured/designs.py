@@ -20,6 +20,7 @@ from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
 from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
 from colt.tvm.sketches.structured.nest import is_plain
 from colt.tvm.sketches.structured.padding import pad_extents
+from colt.tvm.sketches.structured.panels import pack_in_panels
 from colt.tvm.sketches.structured.parts import LONG, shapes_in_parts, split_parts, with_parts
 from colt.tvm.sketches.structured.prepare import (
     Lanes,
@@ -36,7 +37,7 @@ from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_
 from colt.tvm.sketches.structured.words import describe
 from colt.util.text import first_line
 
-PACKED, PADDED, TRANSPOSED, DOT = "packed", "padded", "transposed", "dot"
+PACKED, PADDED, TRANSPOSED, DOT, PANELS = "packed", "padded", "transposed", "dot", "panels"
 IN_LANES, IN_PARTS = "in-lanes", "in-parts"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
 """Returns the shapes of a flow's blocks by name, for vectors of the given number of bits; ``None``: no design."""
@@ -62,9 +63,9 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     rules: list[Choose] = [_shapes, _better_shapes, _shapes_in_lanes]
     if edition > 1:
         rules = [partial(_shapes_with_dots, target), *rules, partial(_shapes_in_parts, threads)]
-    for shapes in rules:
+    for shapes, panels in [*((rule, False) for rule in rules), (_shapes, True)]:
         try:
-            prepared = _prepare(mod, bits, seed, shapes)
+            prepared = _prepare(mod, bits, seed, shapes, panels)
         except RULE_ERRORS as error:
             messages.append(f"structured sketches are left out: {first_line(error)}")
             continue
@@ -78,12 +79,18 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     return designs, messages
 
 
-def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None:
-    """The program rewritten for the chosen shapes; ``None`` if there are none or the program's blocks are not plain."""
+def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool) -> _Prepared | None:
+    """The program rewritten for the chosen shapes; ``None`` if there are none or the program's blocks are not plain.
+
+    ``panels``: constants are packed in panels first; ``None`` if there are none for that.
+    """
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
         return None
     inline_pointwise(schedule)
+    in_panels = pack_in_panels(schedule, bits) if panels else []
+    if panels and not in_panels:
+        return None
     flow = read_flow(schedule)
     chosen = None if flow is None else choose(flow, bits)
     if chosen is None:
@@ -100,7 +107,8 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose) -> _Prepared | None
     found = with_parts(flow, _after_splitting(flow, bits, lanes), parts, bits)
     shapes = [dots.get(block.name, shape) for block, shape in zip(flow.blocks, found, strict=True)]
     epilogues = find_epilogues(flow, shapes) | find_folds(flow, shapes)
-    return _Prepared(_variant(chosen, shapes), schedule, flow, tuple(shapes), epilogues, (*packed, *for_dots))
+    variant = PANELS if panels else _variant(chosen, shapes)
+    return _Prepared(variant, schedule, flow, tuple(shapes), epilogues, (*in_panels, *packed, *for_dots))
 
 
 def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[BlockShape]:
