@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 import msgspec
 
 from colt.errors import InputError
+from colt.knobs import EDITION
 from colt.measure.base import Pace
 from colt.options import BUDGET, MODELS, PRESETS, Budget, SearchConfig, SpaceKind, TuneOptions
 from colt.proposers.language.alternatives import alternatives_per_call
@@ -171,9 +172,9 @@ class Plan:
         return tables if self.pace == Pace() else {**tables, PACE: asdict(self.pace)}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], module: Any, folder: Path = HERE) -> Plan:
+    def from_config(cls, config: Mapping[str, Any], module: Any, folder: Path = HERE, edition: int = EDITION) -> Plan:
         """The plan of a finished run, without its directory; ``module`` is the untuned program as it was saved, and
-        ``folder`` has the arrays that the user gave.
+        ``folder`` has the arrays that the user gave. ``edition`` is that of its design space.
 
         All of it may be a stranger's. Nothing of this machine has a say in it. Raises :class:`InputError`.
         """
@@ -198,7 +199,7 @@ class Plan:
             if not isinstance(run.get(name, ""), str):
                 raise InputError(f"{name} takes text")
         options = TuneOptions(**{name: run[name] for name in STORED if name in run})
-        program = saved_program(module, run["name"], options.size)
+        program = saved_program(module, run["name"], options.size, edition)
         arguments, function = program.arguments, program.module["main"]
         inputs = recorded_inputs(config.get(INPUTS), folder, arguments, function)
         records = Path(run["records"]) if "records" in run else None

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import colt
+from colt.knobs import EDITION
 from colt.measure.base import Inputs, Job
 from colt.run.replay import read_plan, replay
 from tests.helpers.command import refused
@@ -76,7 +77,7 @@ def test_a_run_keeps_what_was_given_and_replays_without_the_users_file(tmp_path:
     tune_simulated(own(tmp_path, DRAWN), run_dir=tmp_path / "run")
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     (tmp_path / "own.py").unlink()
-    found = read_plan(tmp_path / "run").program.inputs
+    found = read_plan(tmp_path / "run", EDITION).program.inputs
     assert found is not None
     expected = np.random.default_rng(0).integers(0, 50, 32).astype("int32")
     np.testing.assert_array_equal(found.arrays[1], expected)

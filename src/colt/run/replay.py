@@ -135,7 +135,7 @@ def load(folder: Path) -> RecordedRun:
     receipt = load_receipt(folder)
     recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)
-    plan = as_begun(read_plan(folder), recording)
+    plan = as_begun(read_plan(folder, recording.edition), recording)
     warnings = (*_other_versions(receipt), *_other_words(recording), *_other_workload(plan.program))
     return RecordedRun(plan, recording, journal, receipt, warnings)
 
@@ -143,7 +143,7 @@ def load(folder: Path) -> RecordedRun:
 # ---- what was asked for ----
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path, edition: int) -> Plan:
     """What the run was to do; the method is one that can be replayed."""
     path = folder / CONFIG
     try:
@@ -154,7 +154,7 @@ def read_plan(folder: Path) -> Plan:
         raise InputError(f"{path} is not the config of a run: {error}") from None
     module = _saved_module(folder / PROGRAM)
     try:
-        plan = Plan.from_config(config, module, folder)
+        plan = Plan.from_config(config, module, folder, edition)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     method = config[RUN]["method"]

@@ -154,7 +154,7 @@ def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = No
             raise InputError(f"{folder} holds no run that can go on: there is no {name}")
     stack.enter_context(RunDirectory.locked(folder))
     recording = read_recording(folder / RECORDING, unfinished=True)
-    asked = plan or read_plan(folder)
+    asked = plan or read_plan(folder, recording.edition)
     require_same(folder, asked, recording, program)
     return replace(as_begun(asked, recording), run_dir=folder), recording
 

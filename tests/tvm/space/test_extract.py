@@ -266,8 +266,8 @@ def test_probing_finds_what_trying_each_loop_finds() -> None:
             scratch = schedule.copy()
             consumers = scratch.get_consumers(live[0])
             names = [str(scratch.get(loop).loop_var.name) for loop in scratch.get_loops(consumers[0])]
-            each = [index for index in range(-2, len(names)) if is_legal(schedule, live[0], index)]
-            assert legal_indices(schedule, live[0]) == each
+            each = [index for index in range(-2, len(names)) if is_legal(schedule, live[0], index, nest)]
+            assert legal_indices(schedule, live[0], nest) == each
             assert list(nest.loops) == distinct_names(names)
             assert nest.consumer == str(scratch.get(consumers[0]).name_hint)
             assert str(schedule.trace) == before

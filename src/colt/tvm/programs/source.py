@@ -16,6 +16,7 @@ from tvm.tirx import For, PrimFunc
 from tvm_ffi import structural_walk
 
 from colt.errors import InputError
+from colt.knobs import EDITION
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
 from colt.tvm.programs.constants import constants_of, with_constants
@@ -27,11 +28,14 @@ from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.programs.user_file import load_from_file
 from colt.tvm.programs.workloads.base import Array, Workload
+from colt.tvm.programs.wraps import wraps_chosen
 from colt.tvm.space.tunable import require_tunable
 from colt.util.files import read_file
 
 _OWN = "a program of your own is path/to/file.py:name, where name is a PrimFunc, an IRModule, or a function giving one"
 _DEFAULT_SIZE = "small"
+_WRAPPING = 2
+"""The last edition with indices that wrap around."""
 _FILE = re.compile(r"(?P<path>.*\.py)(?P<named>:(?P<attribute>.*))?", re.DOTALL)
 
 
@@ -55,7 +59,7 @@ class Program:
     reference: Callable[[Sequence[Array]], Array] | None = field(default=None, repr=False)
     given: Any = field(default=None, repr=False)
     """The module as the user wrote it, if ``module`` is its normal form (:mod:`colt.tvm.programs.normal`). Only its
-    names are unique, and sums over nothing are set to their initial value."""
+    names are unique, sums over nothing are set to their initial value, and indices that wrap around are choices."""
     own_inputs: Any = field(default=None, repr=False)
     """What the user's file says of inputs, not checked yet."""
     inputs: UserInputs | None = field(default=None, repr=False)
@@ -132,8 +136,10 @@ def source_digest(spec: object) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:
+def saved_program(module: tvm.IRModule, name: str, size: str | None, edition: int = EDITION) -> Program:
     """The program that a run has tuned: the saved ``module``, with what is known about the workload of that name.
+
+    It is in the form of that ``edition`` of the design space.
 
     A program of the user's own has no ``size``; its file is not imported.
 
@@ -142,7 +148,7 @@ def saved_program(module: tvm.IRModule, name: str, size: str | None) -> Program:
     InputError
         There is no such workload, or the module cannot be tuned.
     """
-    own = _own_program(module, name, None)
+    own = _own_program(module, name, None, edition)
     if size is None:
         return own
     known = _workload_program(name, size)
@@ -174,7 +180,7 @@ def _workload_program(name: str, size: str | None) -> Program:
     return with_constant_arguments(program, workload.constants)
 
 
-def _own_program(source: Any, name: str | None, size: str | None) -> Program:
+def _own_program(source: Any, name: str | None, size: str | None, edition: int = EDITION) -> Program:
     if size is not None:
         raise InputError(
             f"size {size!r} is for workloads; a program of your own has the shapes that it is written with"
@@ -183,6 +189,8 @@ def _own_program(source: Any, name: str | None, size: str | None) -> Program:
     name = name or str(func.attrs.get("global_symbol", "main"))
     require_tunable(func, name)
     meant = without_nothing(func)  # TVM leaves a sum over nothing unwritten: nothing can be compared with that
+    if edition > _WRAPPING:
+        meant = wraps_chosen(meant)  # TVM gets some of them wrong as they are written
     normal = normal_form(meant)
     module = module_of_function(normal)
     arguments = arguments_of(module["main"])

@@ -13,22 +13,27 @@ from tvm.tirx import For, IntImm
 from tvm_ffi import structural_walk
 
 from colt.errors import InputError
+from colt.knobs import EDITION
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
 from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
+from colt.tvm.sketches.partial import moves_in_part, reads_in_part
 from colt.util.text import first_line
 
 _PLACING = "RandomComputeLocation"
 _NO_DYNAMIC_LOOPS = "DisallowDynamicLoop"
+_PARTIAL = 2
+"""The last edition with consumers that pad at their producers' loops."""
 
 Complete = Callable[[Any], tuple[Any, tuple[str, ...]]]
 
 
-def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
+def generate(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> DesignSpace:
     """All design spaces that MetaSchedule's rules give for ``mod``; the same for the same arguments.
 
     The last rule places the remaining blocks: it samples compute locations and takes three quarters of the time, so it
-    waits until a design is used. A rule is left out for the blocks that it crashes on.
+    waits until a design is used. A rule is left out for the blocks that it crashes on, and what TVM would get wrong is
+    left out since the third ``edition``.
 
     Raises
     ------
@@ -44,6 +49,12 @@ def generate(mod: Any, target: Any, seed: int = 1) -> DesignSpace:
         schedules.reverse()  # each rule reverses the order
     traces, duplicates = distinct([schedule.trace for schedule in schedules])
     messages = crashes.messages() + ((duplicates,) if duplicates else ())
+    if edition > _PARTIAL and reads_in_part(mod):
+        whole = [trace for trace in traces if not moves_in_part(mod, trace)]
+        if len(whole) < len(traces):
+            left_out = len(traces) - len(whole)
+            messages += (f"{left_out} sketches that move a block which pads or joins to its producer are left out",)
+        traces = whole or traces
     complete = None if placing is None else partial(_place, mod, placing, seed)
     return DesignSpace(tuple(Design(PLAIN, trace, complete=complete) for trace in traces), postprocs, messages)
 

@@ -105,7 +105,7 @@ class _Observer:
             extent = schedule.get_sref(live[0]).stmt.extent
             self.extents[number] = int(extent.value) if hasattr(extent, "value") else None
         elif step.kind == "SampleComputeLocation":
-            self.nests[number] = consumer_nest(schedule, live[0])
+            self.nests[number] = consumer_nest(schedule, live[0], sound=False)
         return decision
 
     def _learn_name(self, schedule: Any, var: Var, value: Any) -> None:

@@ -43,7 +43,7 @@ def realise(
     Rejected
         A primitive failed, or TVM changed a legal tile because its loop's extent depends on other knobs.
     """
-    chooser = _Chooser(decisions, wishes, rng)
+    chooser = _Chooser(decisions, wishes, rng, replayer.sound)
     open_ended = any(not isinstance(wish, Take) for wish in wishes)
     seed = rng.randrange(1, _MAX_SEED) if open_ended else 1
     schedule = replayer.replay(trace, seed, chooser.decide)
@@ -61,7 +61,9 @@ def probe(
 
     This is expensive: it takes one replay, and for each legal location TVM checks all locations.
     """
-    chooser = _Chooser(decisions, [Take(value) for value in values], random.Random(0), frozenset(wanted))
+    chooser = _Chooser(
+        decisions, [Take(value) for value in values], random.Random(0), replayer.sound, frozenset(wanted)
+    )
     replayer.replay(trace, 1, chooser.decide)
     return chooser.legal
 
@@ -74,12 +76,14 @@ class _Chooser:
         decisions: tuple[KnobDecision, ...],
         wishes: Sequence[Wish],
         rng: random.Random,
+        sound: bool,
         probed: frozenset[int] = frozenset(),
     ) -> None:
         self._numbers = {decision.position: number for number, decision in enumerate(decisions)}
         self._knobs: list[Knob] = [decision.knob for decision in decisions]
         self._wishes = wishes
         self._rng = rng
+        self._sound = sound
         self._probed = probed
         self.nests: dict[int, LoopNest] = {}
         self.legal: dict[int, tuple[str, ...]] = {}
@@ -108,28 +112,36 @@ class _Chooser:
                 return ROOT  # always legal; nothing to look up
             if isinstance(wish, Take) and wish.value == INLINE_LOCATION and not wish.asked:
                 return INLINE  # becomes the root where it is not legal
-        nest = self.nests[position] = consumer_nest(schedule, block)
+        nest = self.nests[position] = consumer_nest(schedule, block, self._sound)
         if number in self._probed:
             self.legal[number] = _legal_names(schedule, block, nest)
         if wish == Other(None):
-            return None
+            return self._any(schedule, block, nest)
         if isinstance(wish, At):
             known = INLINE <= wish.index < len(nest.loops)
-            return wish.index if known and is_legal(schedule, block, wish.index) else None
+            legal = known and is_legal(schedule, block, wish.index, nest)
+            return wish.index if legal else self._any(schedule, block, nest)
         index = nest.index(str(wish.value))
         if isinstance(wish, Other):
             return self._other(number, str(wish.value), schedule, block, nest)
         if isinstance(wish, Keep):
-            return index if index is not None and is_legal(schedule, block, index) else None
-        if wish.asked and (index is None or not is_legal(schedule, block, index)):
+            legal = index is not None and is_legal(schedule, block, index, nest)
+            return index if legal else self._any(schedule, block, nest)
+        if wish.asked and (index is None or not is_legal(schedule, block, index, nest)):
             self.illegal[number] = _legal_names(schedule, block, nest)
         if index is None:
             self.unknown[number] = (ROOT_LOCATION, INLINE_LOCATION, *nest.loops)
             return ROOT
-        return index
+        return min(index, nest.last)
+
+    def _any(self, schedule: Any, block: Any, nest: LoopNest) -> int | None:
+        """Any legal location. TVM samples it, unless it would choose among unsound ones as well."""
+        if nest.last >= len(nest.loops):
+            return None
+        return self._rng.choice(legal_indices(schedule, block, nest))
 
     def _other(self, number: int, present: str, schedule: Any, block: Any, nest: LoopNest) -> int:
-        options = [index for index in legal_indices(schedule, block) if nest.name(index) != present]
+        options = [index for index in legal_indices(schedule, block, nest) if nest.name(index) != present]
         if not options:
             self.stuck.append(number)
             return ROOT
@@ -137,4 +149,4 @@ class _Chooser:
 
 
 def _legal_names(schedule: Any, block: Any, nest: LoopNest) -> tuple[str, ...]:
-    return tuple(nest.name(index) for index in legal_indices(schedule, block))
+    return tuple(nest.name(index) for index in legal_indices(schedule, block, nest))

@@ -19,9 +19,10 @@ _TVM_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError
 
 
 class Replayer:
-    """Replays traces on one module."""
+    """Replays traces on one module. Only in a ``sound`` space blocks are kept from where TVM miscompiles them."""
 
-    def __init__(self, mod: Any, postprocs: Sequence[Any]) -> None:
+    def __init__(self, mod: Any, postprocs: Sequence[Any], sound: bool = True) -> None:
+        self.sound = sound
         self._postprocs = tuple(postprocs)
         # "fast" names an error without printing the program around it, which takes longer than some replays
         self._untuned = s_tir.Schedule(mod, debug_mask=0, error_render_level="fast")

@@ -54,6 +54,8 @@ from colt.tvm.vector_math import rewrite
 from colt.util.streams import keeping_remarks
 
 UNTUNED = Schedule("plain", "untuned", ())
+_UNSOUND = 2
+"""The last edition with compute locations that TVM miscompiles."""
 
 
 class TvmSpace:
@@ -72,10 +74,12 @@ class TvmSpace:
         vector_math: bool = False,
         jump_probability: float = 0.1,
         cache_size: int = 128,
+        edition: int = EDITION,
     ) -> None:
         self._mod = mod
+        self.edition = edition
         self._vector_math = vector_math
-        self._replayer = Replayer(mod, design_space.postprocs)
+        self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
         self._jump_probability = jump_probability
         self._realised: Recent[Schedule, Any] = Recent(cache_size)
@@ -95,12 +99,11 @@ class TvmSpace:
         edition: int = EDITION,
         **options: Any,
     ) -> TvmSpace:
-        """The space of structured sketches and MetaSchedule's own, or of the latter alone; ``edition`` is that of the
-        structured ones.
+        """The space of structured sketches and MetaSchedule's own, or of the latter alone.
 
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
-        return cls(mod, design_space(mod, target, kind, seed, edition), **options)
+        return cls(mod, design_space(mod, target, kind, seed, edition), edition=edition, **options)
 
     @classmethod
     def given(
@@ -329,7 +332,7 @@ class TvmSpace:
 
 def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1, edition: int = EDITION) -> DesignSpace:
     """The designs of a space of that kind. Raises :class:`~colt.errors.InputError` if MetaSchedule has none."""
-    theirs = generate(mod, target, seed)
+    theirs = generate(mod, target, seed, edition)
     return theirs if kind is SpaceKind.METASCHEDULE else _with_structured(mod, target, theirs, seed, edition)
 
 
