@@ -10,6 +10,7 @@ from time import monotonic, sleep
 import psutil
 import pytest
 from tvm import te
+from tvm.target import Target
 
 from colt.errors import MeasureError
 from colt.measure.base import Fate, Job, Limits
@@ -202,3 +203,12 @@ def test_workers_that_do_not_start_again_end_the_measuring(target, monkeypatch):
         sleep(0.1)
         with pytest.raises(MeasureError, match="does not start, tried 2 times"):
             list(measurer.measure([Job(i, good(50 + i)) for i in range(4)]))
+
+
+def test_a_processor_that_llvm_cannot_build_for_is_no_crash_of_a_kernel():
+    """LLVM ends the process: a Pentium 4 has no 64-bit code."""
+    target = Target({"kind": "llvm", "mcpu": "pentium4", "num-cores": 1})
+    with LocalMeasurer(target, 1, LIMITS, workers=1) as measurer:
+        (result,) = measurer.measure([Job(-1, programs.doubles)])
+    assert result.fate is Fate.BUILD_ERROR
+    assert "LLVM ERROR" in result.message
