@@ -101,6 +101,20 @@ def softmax(rows: int, columns: int, dtype: str) -> Verified:
     return Verified(make, reference, columns, "maxelem")
 
 
+def _rms_norm() -> list[Any]:
+    x, k = te.placeholder((24, 128), "bfloat16", name="X"), _axis(128)
+    squares = te.compute(
+        (24,), lambda i: te.sum(x[i, k].astype("float32") * x[i, k].astype("float32"), axis=k), name="S"
+    )
+    scale = te.compute((24,), lambda i: te.rsqrt(squares[i] / 128.0 + 1e-5), name="R")
+    return [x, te.compute((24, 128), lambda i, j: (x[i, j].astype("float32") * scale[i]).astype("bfloat16"), name="C")]
+
+
+def _rms_norm_reference(x: Array) -> Array:
+    found: Array = x / np.sqrt((x * x).mean(1, keepdims=True) + 1e-5)
+    return found
+
+
 def _layer_norm() -> list[Any]:
     x, g, b = (te.placeholder(shape, name=name) for shape, name in (((48, 96), "X"), ((96,), "G"), ((96,), "B")))
     return [x, g, b, topi.nn.layer_norm(x, g, b, [1])]
@@ -202,6 +216,7 @@ VERIFIED: dict[str, Verified] = {
     "softmax-f32": softmax(32, 64, "float32"),
     "softmax-bf16": softmax(16, 256, "bfloat16"),
     "layer-norm": Verified(_layer_norm, _layer_norm_reference, 96, "X_var_sum.*<X_(mean|sum)"),
+    "rms-norm-bf16": Verified(_rms_norm, _rms_norm_reference, 128),
     "conv": Verified(_conv, _conv_reference, 72),
     "max-pool": Verified(_max_pool, lambda x: x.reshape(6, 8, 2, 8, 2).max((2, 4)), 1),
     "embedding-bag": Verified(_embedding_bag, lambda table, ids: table[ids].sum(1), 12),

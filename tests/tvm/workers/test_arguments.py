@@ -16,8 +16,8 @@ from colt.tvm.workers.arguments import (
     positive,
     random_array,
     signature,
-    whole_contents,
 )
+from colt.tvm.workers.draws import Draw, Kind
 from tests.helpers import measure_programs as programs
 
 FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
@@ -63,13 +63,27 @@ def test_domains_are_drawn_from_end_to_end():
 def test_whole_numbers_are_for_floats_that_need_no_care():
     parameters = (Parameter((64,), "float16"), Parameter((64,), "float16"), Parameter((64,), "int32"))
     drawing = Drawing((None, Domain(0.1, 0.9), Domain(0, 9)))
-    found, usual = whole_contents(parameters, drawing, 64, turn=1), contents(parameters, drawing)
+    found, usual = Draw(Kind.WHOLE, 1, 64).contents(parameters, drawing), contents(parameters, drawing)
     assert set(found[0].tolist()) == {-1.0, 1.0}
     assert [array.tobytes() for array in found[1:]] == [array.tobytes() for array in usual[1:]]
-    assert found[0].tobytes() != whole_contents(parameters, drawing, 64, turn=2)[0].tobytes()
-    assert set(whole_contents(parameters, drawing, 1 << 16, turn=1)[0].tolist()) == {-1.0, 0.0, 1.0}
+    assert found[0].tobytes() != Draw(Kind.WHOLE, 2, 64).contents(parameters, drawing)[0].tobytes()
+    assert set(Draw(Kind.WHOLE, 1, 1 << 16).contents(parameters, drawing)[0].tolist()) == {-1.0, 0.0, 1.0}
+    assert set(Draw(Kind.WHOLE, 1, 64, 8.0).contents(parameters, drawing)[0].tolist()) == {-8.0, 8.0}
     given = replace(drawing, given=frozenset({0}))
-    assert whole_contents(parameters, given, 64, turn=1)[0].tobytes() == usual[0].tobytes()
+    assert Draw(Kind.WHOLE, 1, 64).contents(parameters, given)[0].tobytes() == usual[0].tobytes()
+
+
+@pytest.mark.parametrize("shape", [(16, 256), (256, 16), (64, 64), (3, 40, 100), (100,)])
+def test_each_of_few_large_terms_carries_a_part_of_its_row(shape):
+    parameters = (Parameter(shape, "bfloat16"),)
+    found, usual = (draw.contents(parameters, Drawing())[0] for draw in (Draw(Kind.FEW_LARGE), Draw()))
+    assert set(found.astype(float).ravel()) == {0.0, 8.0}
+    assert len(set(usual.astype(float).ravel())) > 50
+    large = found != 0
+    longest = int(np.argmax(shape))
+    assert large.sum(longest).max() <= 10
+    ends = [large.take(end, longest) for end in (0, -1)]
+    assert all(end.any() for end in ends), "the first and the last term are large in some row"
 
 
 def test_what_the_user_gave_is_read_from_a_file(tmp_path):

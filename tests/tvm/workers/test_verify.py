@@ -5,9 +5,12 @@ import pytest
 from tvm import IRModule, s_tir, te, tirx, topi
 
 from colt.errors import MeasureError
+from colt.knobs import Schedule
 from colt.measure.base import Fate, Inputs, Job, Limits
+from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.inputs import user_inputs
 from colt.tvm.programs.roles import arguments_of
+from colt.tvm.space.space import TvmSpace
 from tests.helpers import measure_programs as programs
 from tests.helpers.mutants import KINDS
 from tests.helpers.sparse_programs import sparse_rows, sparse_rows_without_their_last
@@ -300,7 +303,18 @@ def test_a_part_of_a_sum_without_terms_is_not_initialised(measurer, parts):
 
 
 @pytest.mark.parametrize(
-    "name", ["matmul-f32-prime", "total-bf16", "dot-f16", "sums-f16", "softmax-f32", "embedding-bag", "max-pool"]
+    "name",
+    [
+        "matmul-f32-prime",
+        "matmul-bf16-f32-bf16",
+        "total-bf16",
+        "dot-f16",
+        "sums-f16",
+        "softmax-f32",
+        "softmax-bf16",
+        "embedding-bag",
+        "max-pool",
+    ],
 )
 def test_faults_are_caught(measurer, name):
     verified = VERIFIED[name]
@@ -313,6 +327,35 @@ def test_faults_are_caught(measurer, name):
     }
     assert found
     assert not [where for where, verification in found.items() if verification.ok]
+
+
+def test_what_a_thread_has_on_its_stack_is_not_taken_for_zeros(measurer):
+    """One of eight partial sums, which are kept there, is never set."""
+    verified = VERIFIED["softmax-bf16"]
+    values = ((32, 8), (8, 32), 16, "i1", "root", "root", "i0", "i0")
+    space = TvmSpace.generated(verified.module, resolve_target(None, 2))
+    schedule = space.module(space.realise(Schedule("plain", "ms5", values)).schedule)
+    assert measurer.verify(verified.module, schedule).ok
+    tails = dict(KINDS["a tail unwritten"](schedule, verified.shift))
+    (unset,) = [mutant for place, mutant in tails.items() if place.startswith("T_softmax_expsum_rf_init")]
+    assert not measurer.verify(verified.module, unset).ok
+
+
+def test_a_program_whose_values_are_too_large_is_compared_on_smaller_ones(measurer):
+    """Its results are infinite beyond float16's range, in float32 only, so nothing could be told from them."""
+    x = te.placeholder((16, 16), "bfloat16", name="x")
+
+    def squared(y, number):
+        return te.compute((16, 16), lambda i, j: y[i, j] * y[i, j], name=f"square{number}")
+
+    def powers(last):
+        wide = te.compute((16, 16), lambda i, j: x[i, j].astype("float32"), name="wide")
+        for number in range(3):
+            wide = squared(wide, number)
+        return program(x, te.compute((16, 16), lambda i, j: (wide[i, j] - last * wide[i, j]).astype("bfloat16")))
+
+    assert measurer.verify(powers(0.5), powers(0.5)).ok
+    assert not measurer.verify(powers(0.5), powers(0.25)).ok
 
 
 def test_without_a_reference_in_float64_that_is_said(measurer):

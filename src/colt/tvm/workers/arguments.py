@@ -18,8 +18,6 @@ from colt.tvm.programs.domains import POSITIVE, SMALL_INTEGERS, Domain, Domains
 
 FLOAT_POISON = 0xFF  # in every byte, this is NaN in all IEEE-like formats
 OTHER_POISON = 0xA5
-_MANY_TERMS = 4096
-"""So many terms of -1 and 1 hardly ever add up to more than 256, from where on bfloat16 skips numbers."""
 _SCALE = 0.5  # softmax inputs still differ enough to matter, and float16 does not overflow in long reductions
 
 
@@ -92,22 +90,6 @@ def _content(parameter: Parameter, number: int, drawing: Drawing) -> Array:
     if drawing.file is None or number not in drawing.stored:
         return random_array(parameter, number, drawing.seed, drawing.domain(number))
     return numbered(Path(drawing.file), number).view(numpy_dtype(parameter.dtype))
-
-
-def whole_contents(parameters: Signature, drawing: Drawing, terms: int, turn: int) -> tuple[Array, ...]:
-    """As :func:`contents`, but floats that need no care are -1 or 1, or if ``terms`` are summed that are very many
-    also 0: such sums are exact in any order, even in bfloat16, so a lost term shows. Each ``turn`` has others."""
-    found = []
-    for i, (parameter, array) in enumerate(zip(parameters, contents(parameters, drawing), strict=True)):
-        free = i not in drawing.given and drawing.domain(i) is None
-        if free and is_float(array.dtype):
-            rng = np.random.default_rng((drawing.seed, i, turn))
-            drawn = 2 * rng.integers(0, 2, parameter.shape) - 1
-            if terms > _MANY_TERMS:
-                drawn *= rng.integers(0, 2, parameter.shape)
-            array = drawn.astype(array.dtype)
-        found.append(array)
-    return tuple(found)
 
 
 def positive(parameters: Signature, drawing: Drawing) -> Drawing:

@@ -132,6 +132,12 @@ def _explained(untuned: float, size: int, sums: Sums) -> float:
     return min(untuned, sums.worst) if untuned > sums.bound else min(_SLACK * untuned, sums.bound)
 
 
+def close(wide: Array, untuned: Array) -> bool:
+    """Whether the untuned program is so close to float64 that a candidate that is not is wrong."""
+    dtype = untuned.dtype.name
+    return dtype not in NARROW or _error(wide, untuned)[1] <= _ROUNDINGS * rounding(dtype)
+
+
 def few(size: int) -> bool:
     """Whether an output has so few elements that all may be near 0 by chance."""
     return size < _FEW

@@ -107,10 +107,15 @@ def _scribbled_memory() -> Iterator[None]:
         set_option(_M_PERTURB, 0)
 
 
-class Layouts:
-    """Runs calls in one layout until another is wanted."""
+def _leave_as_they_are() -> None:
+    """What is done to stacks by default."""
 
-    def __init__(self) -> None:
+
+class Layouts:
+    """Runs calls in one layout until another is wanted. ``fill_stacks`` leaves no 0 on the stacks of its threads."""
+
+    def __init__(self, fill_stacks: Callable[[], None] = _leave_as_they_are) -> None:
+        self._fill_stacks = fill_stacks
         self._rng = random.Random()
         self._layout: Layout | None = None
         self._drawn = 0
@@ -124,11 +129,16 @@ class Layouts:
         return self._layout.run(call)
 
     def run_in_fresh_memory(self, call: Callable[[], T]) -> T:
-        """Call in a new layout whose workspaces hold nothing that a kernel may have left there: what a kernel reads
-        without having written it is neither 0 nor a right value by chance."""
+        """Call in a new layout whose workspaces and stacks hold nothing that a kernel may have left there: what is read
+        without having been written is neither 0 nor a right value by chance."""
+
+        def call_at_once() -> T:
+            self._fill_stacks()
+            return call()
+
         self.change()
         with _scribbled_memory():
-            return self.run(call)
+            return self.run(call_at_once)
 
     def change(self) -> None:
         """Later calls run in another layout."""

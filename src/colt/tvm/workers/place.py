@@ -20,6 +20,7 @@ from colt.tvm.workers.layout import Layouts
 from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.noise import Gauge
 from colt.tvm.workers.reference import reference_arguments, reference_program
+from colt.tvm.workers.stacks import stack_filler
 
 
 class Place(Protocol):
@@ -83,10 +84,11 @@ class ThisProcess:
         self.arguments = ArgumentCache(cache_bytes)
         self._target = target
         self._threads = threads
-        self._layouts = Layouts()
+        self._layouts = Layouts(self._fill_stacks)
         build = partial(LocalKernel, target=target, layouts=self._layouts)
         self._kernels: KernelCache[LocalKernel] = KernelCache(build, kernels)
         self._gauge: Gauge | None = None
+        self._filler: LocalKernel | None = None
 
     def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
         """Nothing is needed."""
@@ -115,6 +117,11 @@ class ThisProcess:
             arguments = [to_device(array) for array in reference_arguments(self._threads, simd)]
             self._gauge = Gauge(kernel.bind(arguments).once, partial(QueueWatch, self._layouts.crews))
         return self._gauge
+
+    def _fill_stacks(self) -> None:
+        if self._filler is None:
+            self._filler = LocalKernel(stack_filler(self._threads), self._target, self._layouts)
+        self._filler.function()
 
     def export(self, module: IRModule, path: Path) -> None:
         # Objects may be for another processor, on which a built kernel would have to be compiled for its first use.

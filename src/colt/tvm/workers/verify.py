@@ -9,7 +9,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import tvm
@@ -19,8 +18,9 @@ from tvm.tirx import PrimFunc
 from colt.measure.base import INPUTS_TO_BLAME, Verification
 from colt.tvm.programs.arrays import Array, is_float
 from colt.tvm.workers.access import ParameterAccess, analyse
-from colt.tvm.workers.arguments import Drawing, Signature, contents, poisoned_array, positive, signature, whole_contents
-from colt.tvm.workers.compare import Difference, compare, compare_with_wide, few, same_bytes, verdict
+from colt.tvm.workers.arguments import Drawing, Signature, poisoned_array, positive, signature
+from colt.tvm.workers.compare import Difference, close, compare, compare_with_wide, few, same_bytes, verdict
+from colt.tvm.workers.draws import USUAL, Draw, Kind, further_draws
 from colt.tvm.workers.kernel import entry_function
 from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.place import Place
@@ -29,15 +29,9 @@ from colt.tvm.workers.wide import NoWideProgram, Sums, sums, wide_array, wide_mo
 from colt.util.text import first_line
 
 _REFERENCE, _CANDIDATE = 0, 1
-_RANDOM = 0
-"""The turn whose inputs are random; later ones have whole numbers."""
 _KEPT = 4
 _KEPT_BYTES = 256 << 20
 """So many references are kept at least, and more of them up to that many bytes."""
-_MANY_TERMS = 4096
-"""A term of so many may be less than what float32 allows."""
-_MANY_ELEMENTS = 64
-_MOST_TURNS = 8
 
 Announce = Callable[[Stage, int], None]
 
@@ -52,8 +46,8 @@ class Expected:
     after: tuple[Array, ...]
     function: PrimFunc
     sums: Sums | None
-    whole: bool
-    """Whether it starts from whole numbers."""
+    draw: Draw
+    """The usual one if it computes nothing finite on the one that was wanted."""
     positive: bool
     """Whether it starts from positive floats, since it computes nothing finite otherwise."""
     wide: tuple[Array, ...] | None = None
@@ -64,12 +58,14 @@ class Expected:
     """Why it is not to be had."""
 
     @property
-    def whole_turns(self) -> int:
-        """How often to compare on whole numbers: fewer elements have fewer chances to show a fault."""
-        if self.sums is None or not (self.sums.narrow or self.sums.terms > _MANY_TERMS):
-            return 0
-        most = max(self.after[i].size for i in self.access.written)
-        return max(1, min(_MOST_TURNS, _MANY_ELEMENTS // max(1, most)))
+    def whole(self) -> bool:
+        """Whether it starts from whole numbers."""
+        return self.draw.kind is Kind.WHOLE
+
+    @property
+    def further(self) -> list[Draw]:
+        """Other draws on which to compare."""
+        return list(further_draws(self.function, [self.after[i] for i in self.access.written], self.sums))
 
     @property
     def bytes(self) -> int:
@@ -86,7 +82,7 @@ class Verifier:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._kept: OrderedDict[tuple[int, Drawing, int], Expected] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Drawing, Draw], Expected] = OrderedDict()
 
     def verify(
         self, reference: tvm.IRModule, candidate: tvm.IRModule, drawing: Drawing, announce: Announce
@@ -94,25 +90,41 @@ class Verifier:
         """Compare. ``announce`` is called with each stage and the program's index. Passes on what building and running
         raise.
 
-        Sums in few bits, and very long ones, are compared on whole numbers as well: what rounds away in the first
-        comparison, such as a lost term, shows there. If few elements can show it, that is done several times.
+        What rounds away on the usual inputs shows on others, see :mod:`~colt.tvm.workers.draws`.
         """
-        expected = self._expected(reference, drawing, _RANDOM, announce)
+        expected = self._expected(reference, drawing, USUAL, announce)
         if signature(candidate) != expected.signature:
             return Verification(False, math.inf, math.inf, 0.0, "the parameters are not those of the reference")
         if (found := race(entry_function(candidate))) is not None and race(expected.function) is None:
             return Verification(False, math.inf, math.inf, 0.0, found)
         result = self._compared(expected, candidate, announce)
-        for turn in range(1, expected.whole_turns + 1) if result.ok else ():
-            whole = self._compared(self._expected(reference, drawing, turn, announce), candidate, announce)
-            if not whole.ok:
-                return replace(whole, message=f"{whole.message} (inputs -1, 0 and 1)")
+        for draw in expected.further if result.ok else ():
+            other = self._telling(reference, drawing, draw, announce)
+            if other is None:
+                continue
+            again = self._compared(other, candidate, announce)
+            if not again.ok:
+                return replace(again, message=f"{again.message} ({other.draw.remark})")
         return result
+
+    def _telling(self, reference: tvm.IRModule, drawing: Drawing, draw: Draw, announce: Announce) -> Expected | None:
+        """What the reference makes of a further draw, of smaller numbers if these are too large; ``None`` if that says
+        nothing: where the untuned program itself is far off, others may be as well."""
+        for one in dict.fromkeys((draw, replace(draw, size=1.0))):
+            expected = self._expected(reference, drawing, one, announce)
+            if expected.draw == one and (one.certain or self._is_close(expected, announce)):
+                return expected
+        return None
+
+    def _is_close(self, expected: Expected, announce: Announce) -> bool:
+        self._widen(expected, announce)
+        wide, after = expected.wide or (), expected.after
+        return bool(wide) and all(close(wide[i], after[i]) for i in expected.access.written)
 
     def settle(self, reference: tvm.IRModule, drawing: Drawing, announce: Announce) -> bool | None:
         """Whether inputs have to be positive for the program to compute anything finite; ``None`` if nothing helps."""
         try:
-            expected = self._expected(reference, drawing, _RANDOM, announce)
+            expected = self._expected(reference, drawing, USUAL, announce)
         except NothingFinite:
             return None
         return expected.positive
@@ -132,12 +144,12 @@ class Verifier:
             return replace(result, message=f"not compared with float64, where {expected.why_not_wide}")
         return result
 
-    def _expected(self, reference: tvm.IRModule, drawing: Drawing, turn: int, announce: Announce) -> Expected:
-        key = (tvm_ffi.structural_hash(reference), drawing, turn)
+    def _expected(self, reference: tvm.IRModule, drawing: Drawing, draw: Draw, announce: Announce) -> Expected:
+        key = (tvm_ffi.structural_hash(reference), drawing, draw)
         if key not in self._kept:
             while len(self._kept) >= _KEPT and sum(kept.bytes for kept in self._kept.values()) > _KEPT_BYTES:
                 self._kept.popitem(last=False)
-            self._kept[key] = self._run_reference(reference, drawing, turn, announce)
+            self._kept[key] = self._run_reference(reference, drawing, draw, announce)
         self._kept.move_to_end(key)
         return self._kept[key]
 
@@ -157,27 +169,23 @@ class Verifier:
         except tvm.error.InternalError as error:
             expected.wide, expected.why_not_wide = (), f"it does not build: {first_line(error)}"
 
-    def _run_reference(self, reference: tvm.IRModule, drawing: Drawing, turn: int, announce: Announce) -> Expected:
-        """Inputs that the program can do nothing finite with are drawn once more: all floats positive, but if they were
-        whole numbers as usual before that."""
+    def _run_reference(self, reference: tvm.IRModule, drawing: Drawing, draw: Draw, announce: Announce) -> Expected:
+        """Inputs that the program can do nothing finite with are drawn once more: as usual, if they were not, and then
+        all floats positive."""
         announce(Stage.PREPARING, _REFERENCE)
         function = entry_function(reference)
         parameters, access = signature(reference), analyse(function)
         if not access.written:
             raise ValueError("the reference writes none of its parameters")
-        summed = sums(function)
         care = positive(parameters, drawing)
-        tries = [(partial(contents, parameters, one), False, one is care) for one in (drawing, care)]
-        if turn != _RANDOM and summed is not None:
-            tries.insert(0, (partial(whole_contents, parameters, drawing, summed.terms, turn), True, False))
-        for draw, whole, careful in tries:
+        for one, given in dict.fromkeys(((draw, drawing), (USUAL, drawing), (USUAL, care))):
             announce(Stage.PREPARING, _REFERENCE)
-            arrays = draw()
+            arrays = one.contents(parameters, given)
             poison = access.poisonable
             before = tuple(poisoned_array(parameters[i]) if i in poison else array for i, array in enumerate(arrays))
             after = self._run(reference, before, _REFERENCE, announce)
             if any(_has_finite(after[i]) for i in access.written):
-                return Expected(parameters, access, before, after, function, summed, whole, careful)
+                return Expected(parameters, access, before, after, function, sums(function), one, given is care)
         raise NothingFinite(f"it computes no finite number; {INPUTS_TO_BLAME}")
 
     def _run(

@@ -1,0 +1,29 @@
+"""A kernel that fills the stacks of the threads that run kernels: what lies there is no right value by chance.
+
+Kernels keep small buffers on the stack, and that of a new thread is all 0. A sum that is never set to 0 would be right
+in such a thread, and in no other.
+"""
+
+from __future__ import annotations
+
+import tvm
+from tvm.script import tirx as T
+
+from colt.tvm.programs.program import module_of_function
+
+_WORDS = 1 << 14
+"""64 KiB. TVM keeps buffers of up to 1 KiB there, and LLVM what registers cannot hold."""
+_FILLING = -0x01010102
+"""Four times 0xFE, as in new memory (:mod:`colt.tvm.workers.layout`)."""
+
+
+def stack_filler(threads: int) -> tvm.IRModule:
+    """The kernel, to be called without arguments in the thread that calls others, which share its threads."""
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def main() -> None:
+        T.evaluate(T.call_extern("handle", "wmemset", T.tvm_stack_alloca("shape", _WORDS // 2), _FILLING, _WORDS))
+        for _thread in T.parallel(threads):
+            T.evaluate(T.call_extern("handle", "wmemset", T.tvm_stack_alloca("shape", _WORDS // 2), _FILLING, _WORDS))
+
+    return module_of_function(main)
