@@ -1,21 +1,25 @@
 """What verification catches, and what it rejects without cause.
 
-    .venv/bin/python benchmarks/verification.py mutants [--schedules 2]
-    .venv/bin/python benchmarks/verification.py schedules [--count 1000]
+    .venv/bin/python benchmarks/verification.py mutants [--schedules 2] [--out FILE]
+    .venv/bin/python benchmarks/verification.py schedules [--count 1000] [--out FILE]
 
 ``mutants`` puts faults into programs and their schedules and counts those that are caught, by kind. ``schedules``
 verifies random schedules; each that is rejected is run again here and judged by NumPy in float64. To reach: all mutants
-are caught, and no accurate schedule is rejected. Programs may be named with ``--programs``.
+are caught, and no accurate schedule is rejected. Programs may be named with ``--programs``. With ``--out`` each verdict
+is kept, and a command that was broken off goes on where it was; the file is of one state of the code.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +27,7 @@ import tvm
 from tests.helpers.mutants import KINDS
 from tests.helpers.verified_programs import VERIFIED, Verified
 
-from colt.measure.base import Limits, Verification
+from colt.measure.base import Limits
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.arrays import is_float
 from colt.tvm.programs.domains import domains
@@ -38,6 +42,34 @@ FEW = 4.0
 """An accurate schedule is off by so many times what rounding explains, or as the untuned program is, at most."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What verification made of one program, and what NumPy says if it was rejected."""
+
+    ok: bool
+    built: bool
+    words: str
+    accurate: bool = False
+
+
+class Verdicts:
+    """Those of the command, in a file if there is one; what it has already is not worked out again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        self._known = {key: Verdict(**verdict) for key, verdict in map(json.loads, lines)}
+
+    def of(self, key: str, work_out: Callable[[], Verdict]) -> Verdict:
+        """The verdict of that name."""
+        if key not in self._known:
+            self._known[key] = found = work_out()
+            if self._path is not None:
+                with self._path.open("a") as file:
+                    file.write(json.dumps([key, asdict(found)]) + "\n")
+        return self._known[key]
+
+
 @dataclass
 class Bench:
     """What both commands need."""
@@ -45,6 +77,7 @@ class Bench:
     measurer: LocalMeasurer
     target: Any
     seed: int
+    verdicts: Verdicts
 
     def schedules(self, program: Verified, count: int) -> Iterator[tuple[str, Any]]:
         """Random schedules of the program, with vector math as in a run."""
@@ -54,9 +87,14 @@ class Bench:
             schedule = space.sample(rng)
             yield f"{schedule.variant}/{schedule.sketch} {schedule.values}", space.module(schedule)
 
-    def verify(self, program: Verified, candidate: Any) -> Verification:
-        """As a run does it."""
-        return self.measurer.verify(program.module, candidate, self.seed, LIMITS)
+    def verify(self, program: Verified, candidate: Any, judge: bool = False) -> Verdict:
+        """As a run does it. ``judge`` has NumPy judge what is rejected."""
+        found = self.measurer.verify(program.module, candidate, self.seed, LIMITS)
+        verdict = Verdict(found.ok, not found.message.startswith("build"), str(found))
+        if found.ok or not verdict.built or not judge:
+            return verdict
+        accurate, words = judged(program, candidate, self)
+        return replace(verdict, words=f"{found}\n    NumPy: {words}", accurate=accurate)
 
 
 def mutants(bench: Bench, names: list[str], schedules: int) -> None:
@@ -70,11 +108,12 @@ def mutants(bench: Bench, names: list[str], schedules: int) -> None:
                 if kind == "a race" and host != "untuned":
                     continue
                 for place, mutant in make(module, program.shift):
-                    found = bench.verify(program, mutant)
+                    verify = partial(bench.verify, program, mutant)
+                    found = bench.verdicts.of(f"{name}: {kind} at {place} of {host}", verify)
                     made[kind] += 1
                     caught[kind] += not found.ok
                     if found.ok:
-                        print(f"MISSED {name}: {kind} at {place} of {host}: {found}", flush=True)
+                        print(f"MISSED {name}: {kind} at {place} of {host}: {found.words}", flush=True)
         print(f"{name}: {sum(caught.values())} of {sum(made.values())} so far", flush=True)
     for kind in KINDS:
         print(f"{kind:22} {caught[kind]:5} of {made[kind]:5} caught")
@@ -86,17 +125,15 @@ def schedules(bench: Bench, names: list[str], count: int) -> None:
     for number, name in enumerate(names):
         program = VERIFIED[name]
         share = count // len(names) + (number < count % len(names))
-        for host, module in bench.schedules(program, share):
-            found = bench.verify(program, module)
+        for sample, (host, module) in enumerate(bench.schedules(program, share)):
+            verify = partial(bench.verify, program, module, judge=True)
+            found = bench.verdicts.of(f"{name} {sample}: {host}", verify)
             tried += 1
-            unbuilt += found.message.startswith("build")
-            if found.ok or found.message.startswith("build"):
-                continue
-            rejected += 1
-            print(f"REJECTED {name}: {host}\n    {found}", flush=True)
-            accurate, words = judged(program, module, bench)
-            unjust += accurate
-            print(f"    NumPy: {words}", flush=True)
+            unbuilt += not found.built
+            unjust += found.accurate
+            if found.built and not found.ok:
+                rejected += 1
+                print(f"REJECTED {name}: {host}\n    {found.words}", flush=True)
         print(f"{name}: {tried} tried, {unbuilt} not built, {rejected} rejected, {unjust} accurate", flush=True)
     print(
         f"{tried} random schedules, {unbuilt} that TVM does not build, {rejected} rejected, {unjust} of them accurate"
@@ -145,10 +182,11 @@ def main() -> None:
     parser.add_argument("--schedules", type=int, default=2, help="schedules of each program that faults are put into")
     parser.add_argument("--count", type=int, default=1000, help="random schedules in all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a file that keeps the verdicts")
     options = parser.parse_args()
     target = resolve_target(None, THREADS)
     with LocalMeasurer(target, THREADS, workers=1) as measurer:
-        bench = Bench(measurer, target, options.seed)
+        bench = Bench(measurer, target, options.seed, Verdicts(options.out))
         if options.what == "mutants":
             mutants(bench, options.programs, options.schedules)
         else:
