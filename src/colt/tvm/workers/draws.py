@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Draw:
     def _free(self, array: Array, number: int, drawing: Drawing) -> Array:
         rng = np.random.default_rng((drawing.seed, number, self.turn))
         if self.kind is Kind.FEW_LARGE:
-            return (LARGE * _few(array.shape, self.turn)).astype(array.dtype)
+            return np.where(_few(array.shape, self.turn), LARGE, 0.0).astype(array.dtype)
         drawn = 2 * rng.integers(0, 2, array.shape) - 1
         if self.terms > MANY_TERMS:
             drawn *= rng.integers(0, 2, array.shape)
@@ -149,13 +150,11 @@ class _Uses:
 
 
 def _few(shape: tuple[int, ...], turn: int) -> Array:
-    """1 along diagonals that begin at either end, about four in a row, and 0 elsewhere; each ``turn`` has others."""
-    extents = [extent for extent in shape if extent > 1]
-    if not extents:
-        return np.ones(shape)
-    period = max(2, max(extents) // _LARGE_IN_A_ROW)
-    grid = np.indices(shape)
-    ends = np.array(shape).reshape(-1, *(1 for _ in shape)) - 1
-    forth, back = grid.sum(0) + turn, (ends - grid).sum(0) + turn
-    found: Array = ((forth % period == 0) | (back % period == 0)).astype(np.float64)
+    """Whether an element lies on one of the diagonals that begin at either end, about four in a row at each; each
+    ``turn`` has others."""
+    period = max(2, max(shape, default=0) // _LARGE_IN_A_ROW)
+    nothing = np.zeros((), np.int32)
+    forth = reduce(np.add.outer, (np.arange(extent, dtype=np.int32) for extent in shape), nothing)
+    back = sum(shape) - len(shape) - forth
+    found: Array = ((forth + turn) % period == 0) | ((back + turn) % period == 0)
     return found
