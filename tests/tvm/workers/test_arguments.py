@@ -17,7 +17,7 @@ from colt.tvm.workers.arguments import (
     random_array,
     signature,
 )
-from colt.tvm.workers.draws import Draw, Kind
+from colt.tvm.workers.draws import DrawKind, InputDraw
 from tests.helpers import measure_programs as programs
 
 FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
@@ -63,20 +63,20 @@ def test_domains_are_drawn_from_end_to_end():
 def test_whole_numbers_are_for_floats_that_need_no_care():
     parameters = (Parameter((64,), "float16"), Parameter((64,), "float16"), Parameter((64,), "int32"))
     drawing = Drawing((None, Domain(0.1, 0.9), Domain(0, 9)))
-    found, usual = Draw(Kind.WHOLE, 1, 64).contents(parameters, drawing), contents(parameters, drawing)
+    found, usual = InputDraw(DrawKind.WHOLE, 1, 64).contents(parameters, drawing), contents(parameters, drawing)
     assert set(found[0].tolist()) == {-1.0, 1.0}
     assert [array.tobytes() for array in found[1:]] == [array.tobytes() for array in usual[1:]]
-    assert found[0].tobytes() != Draw(Kind.WHOLE, 2, 64).contents(parameters, drawing)[0].tobytes()
-    assert set(Draw(Kind.WHOLE, 1, 1 << 16).contents(parameters, drawing)[0].tolist()) == {-1.0, 0.0, 1.0}
-    assert set(Draw(Kind.WHOLE, 1, 64, 8.0).contents(parameters, drawing)[0].tolist()) == {-8.0, 8.0}
+    assert found[0].tobytes() != InputDraw(DrawKind.WHOLE, 2, 64).contents(parameters, drawing)[0].tobytes()
+    assert set(InputDraw(DrawKind.WHOLE, 1, 1 << 16).contents(parameters, drawing)[0].tolist()) == {-1.0, 0.0, 1.0}
+    assert set(InputDraw(DrawKind.WHOLE, 1, 64, 8.0).contents(parameters, drawing)[0].tolist()) == {-8.0, 8.0}
     given = replace(drawing, given=frozenset({0}))
-    assert Draw(Kind.WHOLE, 1, 64).contents(parameters, given)[0].tobytes() == usual[0].tobytes()
+    assert InputDraw(DrawKind.WHOLE, 1, 64).contents(parameters, given)[0].tobytes() == usual[0].tobytes()
 
 
 @pytest.mark.parametrize("shape", [(16, 256), (256, 16), (64, 64), (3, 40, 100), (100,)])
 def test_each_of_few_large_terms_carries_a_part_of_its_row(shape):
     parameters = (Parameter(shape, "bfloat16"),)
-    found, usual = (draw.contents(parameters, Drawing())[0] for draw in (Draw(Kind.FEW_LARGE), Draw()))
+    found, usual = (draw.contents(parameters, Drawing())[0] for draw in (InputDraw(DrawKind.FEW_LARGE), InputDraw()))
     assert set(found.astype(float).ravel()) == {0.0, 8.0}
     assert len(set(usual.astype(float).ravel())) > 50
     large = found != 0

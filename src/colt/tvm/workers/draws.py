@@ -42,7 +42,7 @@ _LINEAR = frozenset(("if_then_else", "likely", "fabs", "copysign"))
 """Calls that leave whole numbers whole."""
 
 
-class Kind(StrEnum):
+class DrawKind(StrEnum):
     """See the module."""
 
     USUAL = "usual"
@@ -51,10 +51,10 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class InputDraw:
     """One way to draw the inputs; several of a kind differ in their ``turn``."""
 
-    kind: Kind = Kind.USUAL
+    kind: DrawKind = DrawKind.USUAL
     turn: int = 0
     terms: int = 1
     """How many terms the longest sum of the program has."""
@@ -64,7 +64,7 @@ class Draw:
     def contents(self, parameters: Signature, drawing: Drawing) -> tuple[Array, ...]:
         """What the parameters hold at first. Whatever the user gives or the program needs care with is as usual."""
         usual = contents(parameters, drawing)
-        if self.kind is Kind.USUAL:
+        if self.kind is DrawKind.USUAL:
             return usual
         return tuple(
             self._free(array, i, drawing)
@@ -75,7 +75,7 @@ class Draw:
 
     def _free(self, array: Array, number: int, drawing: Drawing) -> Array:
         rng = np.random.default_rng((drawing.seed, number, self.turn))
-        if self.kind is Kind.FEW_LARGE:
+        if self.kind is DrawKind.FEW_LARGE:
             return np.where(_few(array.shape, self.turn), LARGE, 0.0).astype(array.dtype)
         drawn = 2 * rng.integers(0, 2, array.shape) - 1
         if self.terms > MANY_TERMS:
@@ -85,20 +85,20 @@ class Draw:
     @property
     def certain(self) -> bool:
         """Whether the program computes something of use on it in any case."""
-        return self.kind is not Kind.FEW_LARGE and self.size == 1
+        return self.kind is not DrawKind.FEW_LARGE and self.size == 1
 
     @property
     def remark(self) -> str:
         """What a verdict on it says of the inputs."""
-        if self.kind is Kind.WHOLE:
+        if self.kind is DrawKind.WHOLE:
             return "inputs -1, 0 and 1" if self.size == 1 else f"inputs of {self.size:g}"
-        return f"inputs 0 and {LARGE:g}" if self.kind is Kind.FEW_LARGE else ""
+        return f"inputs 0 and {LARGE:g}" if self.kind is DrawKind.FEW_LARGE else ""
 
 
-USUAL = Draw()
+USUAL = InputDraw()
 
 
-def further_draws(function: PrimFunc, written: list[Array], sums: Sums | None) -> Iterator[Draw]:
+def further_draws(function: PrimFunc, written: list[Array], sums: Sums | None) -> Iterator[InputDraw]:
     """The draws on which a candidate that is right on the usual one is compared as well.
 
     ``written`` are results of the untuned program. Fewer elements have fewer chances to show a fault, so there are more
@@ -113,9 +113,9 @@ def further_draws(function: PrimFunc, written: list[Array], sums: Sums | None) -
     few = max(1, min(_MOST_TURNS, _MANY_ELEMENTS // max(1, max(array.size for array in written))))
     size = 1.0 if uses.half or not narrow else BEYOND_FLOAT16
     turns = few if long else 1
-    yield from (Draw(Kind.WHOLE, turn, terms, size) for turn in range(1, turns + 1))
+    yield from (InputDraw(DrawKind.WHOLE, turn, terms, size) for turn in range(1, turns + 1))
     if narrow and uses.functions and sums is not None:
-        yield from (Draw(Kind.FEW_LARGE, turn, terms) for turn in range(few))
+        yield from (InputDraw(DrawKind.FEW_LARGE, turn, terms) for turn in range(few))
 
 
 class _Uses:

@@ -20,7 +20,7 @@ from colt.tvm.programs.arrays import Array, is_float
 from colt.tvm.workers.access import ParameterAccess, analyse
 from colt.tvm.workers.arguments import Drawing, Signature, poisoned_array, positive, signature
 from colt.tvm.workers.compare import Difference, close, compare, compare_with_wide, few, same_bytes, verdict
-from colt.tvm.workers.draws import USUAL, Draw, Kind, further_draws
+from colt.tvm.workers.draws import USUAL, DrawKind, InputDraw, further_draws
 from colt.tvm.workers.kernel import entry_function
 from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.place import Place
@@ -46,7 +46,7 @@ class Expected:
     after: tuple[Array, ...]
     function: PrimFunc
     sums: Sums | None
-    draw: Draw
+    draw: InputDraw
     """The usual one if it computes nothing finite on the one that was wanted."""
     positive: bool
     """Whether it starts from positive floats, since it computes nothing finite otherwise."""
@@ -60,10 +60,10 @@ class Expected:
     @property
     def whole(self) -> bool:
         """Whether it starts from whole numbers."""
-        return self.draw.kind is Kind.WHOLE
+        return self.draw.kind is DrawKind.WHOLE
 
     @property
-    def further(self) -> list[Draw]:
+    def further(self) -> list[InputDraw]:
         """Other draws on which to compare."""
         return list(further_draws(self.function, [self.after[i] for i in self.access.written], self.sums))
 
@@ -82,7 +82,7 @@ class Verifier:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._kept: OrderedDict[tuple[int, Drawing, Draw], Expected] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Drawing, InputDraw], Expected] = OrderedDict()
 
     def verify(
         self, reference: tvm.IRModule, candidate: tvm.IRModule, drawing: Drawing, announce: Announce
@@ -107,7 +107,9 @@ class Verifier:
                 return replace(again, message=f"{again.message} ({other.draw.remark})")
         return result
 
-    def _telling(self, reference: tvm.IRModule, drawing: Drawing, draw: Draw, announce: Announce) -> Expected | None:
+    def _telling(
+        self, reference: tvm.IRModule, drawing: Drawing, draw: InputDraw, announce: Announce
+    ) -> Expected | None:
         """What the reference makes of a further draw, of smaller numbers if these are too large; ``None`` if that says
         nothing: where the untuned program itself is far off, others may be as well."""
         for one in dict.fromkeys((draw, replace(draw, size=1.0))):
@@ -144,7 +146,7 @@ class Verifier:
             return replace(result, message=f"not compared with float64, where {expected.why_not_wide}")
         return result
 
-    def _expected(self, reference: tvm.IRModule, drawing: Drawing, draw: Draw, announce: Announce) -> Expected:
+    def _expected(self, reference: tvm.IRModule, drawing: Drawing, draw: InputDraw, announce: Announce) -> Expected:
         key = (tvm_ffi.structural_hash(reference), drawing, draw)
         if key not in self._kept:
             while len(self._kept) >= _KEPT and sum(kept.bytes for kept in self._kept.values()) > _KEPT_BYTES:
@@ -169,7 +171,9 @@ class Verifier:
         except tvm.error.InternalError as error:
             expected.wide, expected.why_not_wide = (), f"it does not build: {first_line(error)}"
 
-    def _run_reference(self, reference: tvm.IRModule, drawing: Drawing, draw: Draw, announce: Announce) -> Expected:
+    def _run_reference(
+        self, reference: tvm.IRModule, drawing: Drawing, draw: InputDraw, announce: Announce
+    ) -> Expected:
         """Inputs that the program can do nothing finite with are drawn once more: as usual, if they were not, and then
         all floats positive."""
         announce(Stage.PREPARING, _REFERENCE)
