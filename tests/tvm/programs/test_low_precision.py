@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
     "int8-depthwise-conv": Int8ConvShape(19, 19, 5, groups=19),
     "int8-grouped-conv": Int8ConvShape(18, 6, 5, groups=3),
 }
-DOTS = ("quantised-linear", "bf16-matmul", "int8-conv")
+DOTS = ("quantised-linear", "bf16-matmul", "int8-conv", "int8-grouped-conv")
 """Those whose terms, in dot instructions, need no packing that TVM cannot do."""
 
 

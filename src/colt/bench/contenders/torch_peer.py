@@ -96,21 +96,21 @@ def _packed_int4(q: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
 
 def int8_conv(x: Tensor, f: Tensor, scales: Tensor) -> Tensor:
     """oneDNN's convolution, with filters packed once."""
-    image, shift = x.permute(0, 3, 1, 2), (_int8_conv.SCALE, _int8_conv.ZERO)
+    image, shift = x.flatten(3).permute(0, 3, 1, 2), (_int8_conv.SCALE, _int8_conv.ZERO)
     packed, zeros, window = _packed_filters(f, scales, image.shape)
     sums = torch.ops.onednn.qconv_pointwise(
-        image, *shift, packed, scales, zeros, None, *window, 1.0, 0, torch.float32, "none", [], ""
+        image, *shift, packed, scales.flatten(), zeros, None, *window, 1.0, 0, torch.float32, "none", [], ""
     )
-    return sums.permute(0, 2, 3, 1)
+    return sums.permute(0, 2, 3, 1).reshape(*x.shape[:3], *scales.shape)
 
 
 @cache
 def _packed_filters(f: Tensor, scales: Tensor, image: torch.Size) -> tuple[Tensor, Tensor, Any]:
     window = ([1, 1], [1, 1], [1, 1], image[1] // f.shape[2])
-    filters = f.permute(3, 2, 0, 1).contiguous()
+    filters = f.flatten(3).permute(3, 2, 0, 1).contiguous()
     shift = (_int8_conv.SCALE, _int8_conv.ZERO)
-    packed = torch.ops.onednn.qconv_prepack(filters, scales, *shift, *window, list(image))
-    return packed, torch.zeros(f.shape[3], dtype=torch.int32), window
+    packed = torch.ops.onednn.qconv_prepack(filters, scales.flatten(), *shift, *window, list(image))
+    return packed, torch.zeros(filters.shape[0], dtype=torch.int32), window
 
 
 # ---- held-out ----

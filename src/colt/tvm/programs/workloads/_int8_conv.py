@@ -19,44 +19,51 @@ SCALE, ZERO = 1 / 1024, 117
 
 @dataclass(frozen=True, slots=True)
 class Int8ConvShape:
-    """The image X is 1 × side × side × channels, the filters F are 3 × 3 × channels / groups × outputs."""
+    """The image X is 1 × side × side × channels, the filters F are 3 × 3 × channels of a group × outputs. Where groups
+    have several channels, their number is a dimension of its own before the channels of each: the same memory."""
 
     channels: int
     outputs: int
     side: int
     groups: int = 1
 
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel is a group, with one output."""
+        return self.groups == self.channels == self.outputs
+
+    def channels_of(self, count: int) -> tuple[int, ...]:
+        """The dimensions of ``count`` channels of all groups."""
+        return (count,) if self.groups == 1 or self.depthwise else (self.groups, count // self.groups)
+
 
 def make_module(shape: Int8ConvShape) -> Any:
     """Blocks ``pad``, ``P`` (the sums) and ``Y`` (scaled back)."""
-    side, inside, each = shape.side, shape.channels // shape.groups, shape.outputs // shape.groups
-    x = te.placeholder((1, side, side, shape.channels), dtype="uint8", name="X")
-    f = te.placeholder((KERNEL, KERNEL, inside, shape.outputs), dtype="int8", name="F")
-    scales = te.placeholder((shape.outputs,), name="S")
+    side, inside = shape.side, shape.channels // shape.groups
+    channels, outputs = shape.channels_of(shape.channels), shape.channels_of(shape.outputs)
+    x = te.placeholder((1, side, side, *channels), dtype="uint8", name="X")
+    f = te.placeholder((KERNEL, KERNEL, inside, *outputs), dtype="int8", name="F")
+    scales = te.placeholder(outputs, name="S")
 
-    def padded(n: Any, i: Any, j: Any, c: Any) -> Any:
+    def padded(n: Any, i: Any, j: Any, *c: Any) -> Any:
         there = tirx.all(i >= 1, i < side + 1, j >= 1, j < side + 1)
-        return tirx.if_then_else(there, x[n, i - 1, j - 1, c], tirx.const(ZERO, "uint8"))
+        return tirx.if_then_else(there, x[n, i - 1, j - 1, *c], tirx.const(ZERO, "uint8"))
 
-    pad = te.compute((1, side + 2, side + 2, shape.channels), padded, name="pad")
+    pad = te.compute((1, side + 2, side + 2, *channels), padded, name="pad")
     di, dj = (te.reduce_axis((0, KERNEL), name=name) for name in ("di", "dj"))
     c = te.reduce_axis((0, inside), name="c")
 
-    def term(n: Any, i: Any, j: Any, o: Any) -> Any:
-        if shape.groups == shape.channels == shape.outputs:
-            channel, terms, place = o, [di, dj], 0
-        else:
-            channel, terms, place = (c if shape.groups == 1 else o // each * inside + c), [di, dj, c], c
-        value = pad[n, i + di, j + dj, channel].astype("int32") - ZERO
-        return te.sum(value * f[di, dj, place, o].astype("int32"), axis=terms)
+    def sums(n: Any, i: Any, j: Any, *o: Any) -> Any:
+        place, channel = (0, o) if shape.depthwise else (c, (*o[:-1], c))
+        value = pad[n, i + di, j + dj, *channel].astype("int32") - ZERO
+        terms = [di, dj] if shape.depthwise else [di, dj, c]
+        return te.sum(value * f[di, dj, place, *o].astype("int32"), axis=terms)
 
-    p = te.compute((1, side, side, shape.outputs), term, name="P")
-    y = te.compute(
-        (1, side, side, shape.outputs),
-        lambda n, i, j, o: p[n, i, j, o].astype("float32") * (scales[o] * SCALE),
-        name="Y",
-    )
-    return module_of_tensors([x, f, scales, y])
+    def scaled(n: Any, i: Any, j: Any, *o: Any) -> Any:
+        return p[n, i, j, *o].astype("float32") * (scales[*o] * SCALE)
+
+    p = te.compute((1, side, side, *outputs), sums, name="P")
+    return module_of_tensors([x, f, scales, te.compute((1, side, side, *outputs), scaled, name="Y")])
 
 
 def count_flops(shape: Int8ConvShape) -> int:
@@ -66,10 +73,13 @@ def count_flops(shape: Int8ConvShape) -> int:
 
 def compute(x: Array, f: Array, scales: Array) -> Array:
     """numpy's version, in float64, which holds the sums exactly."""
-    groups = x.shape[-1] // f.shape[2]
-    wide = np.pad(x.astype(np.float64) - ZERO, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    side, inside = x.shape[1], f.shape[2]
+    image, filters = x.reshape(1, side, side, -1), f.reshape(KERNEL, KERNEL, inside, -1)
+    groups = image.shape[-1] // inside
+    wide = np.pad(image.astype(np.float64) - ZERO, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(wide, (KERNEL, KERNEL), axis=(1, 2))
-    parts = zip(np.split(windows, groups, axis=3), np.split(f.astype(np.float64), groups, axis=3), strict=True)
+    parts = zip(np.split(windows, groups, axis=3), np.split(filters.astype(np.float64), groups, axis=3), strict=True)
     sums = [np.tensordot(window, part, axes=([4, 5, 3], [0, 1, 2])) for window, part in parts]
-    y: Array = np.concatenate(sums, axis=-1).astype(np.float32) * (scales * np.float32(SCALE))
+    total = np.concatenate(sums, axis=-1).reshape(1, side, side, *scales.shape)
+    y: Array = total.astype(np.float32) * (scales * np.float32(SCALE))
     return y

@@ -110,7 +110,7 @@ class _Emitter:
         vectors, lanes = self.schedule.split(loops[packing.columns], [None, packing.instruction.lanes])
         others = [loop for number, loop in enumerate(loops) if number not in (packing.rows, packing.columns)]
         outer = [*others, vectors]
-        if packing.columns == packing.iters - 1:
+        if (packing.rows, packing.columns) == (packing.iters - 2, packing.iters - 1):
             self._order(outer, [groups, neighbours, lanes])
             self.schedule.parallel(self._fuse(outer))
             use_intrinsic(self.schedule, neighbours, packing.instruction.packing)
