@@ -23,8 +23,9 @@ class LiveState:
     """A run's state with the clock of this process: what both displays say of it."""
 
     def __init__(self, trials_total: int) -> None:
-        self.trials_total = trials_total
         self.state = RunState()
+        self._budget = trials_total
+        self._asked = 0
         self._started = time.monotonic()
         self._before: tuple[float, int] | None = None
         """When the run went on, if it has, and the trials that it had then."""
@@ -32,9 +33,15 @@ class LiveState:
     def update(self, event: Event) -> None:
         """Take one event in, which happens now."""
         take(self.state, event, self.seconds)
+        self._asked += isinstance(event, events.Asked)
         if isinstance(event, events.WentOn):
-            self.trials_total = event.trials
+            self._budget = event.trials
             self._before = self.seconds, self.state.told
+
+    @property
+    def trials_total(self) -> int:
+        """How many trials there will be: the budget, or more if records alone are measured, or some count for none."""
+        return max(self._budget, self._asked)
 
     @property
     def seconds(self) -> float:
