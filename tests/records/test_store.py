@@ -73,6 +73,16 @@ def test_removing_records_removes_programs_that_none_is_left_of(store: Store) ->
     assert store.programs(["123"]) == {}
 
 
+def test_the_records_of_one_relative_come_by_what_they_promise(store: Store) -> None:
+    """What was written first promises no more than what was written later."""
+    of = key(2, extents=(64, 64, 128))
+    once = record(2, 50.0, of, interval_us=None)
+    unproven = record(16, 40.0, of, verified=False)
+    slower, faster = record(4, 90.0, of), record(8, 80.0, of)
+    store.put([unproven, once, slower, faster], {})
+    assert found(store.relatives(key())) == [faster, slower, once, unproven]
+
+
 def test_nothing_is_kept_of_records_that_can_not_all_be(store: Store) -> None:
     store.put([record(1)], {})
     with pytest.raises(RecordsError, match="a program of more than"):

@@ -136,7 +136,12 @@ def nearest(records: Sequence[Numbered], key: Key) -> list[Numbered]:
     """Those of relatives of ``key``, the nearest first, those of one program by what they promise."""
     usable = [one for one in records if one.record.key.program.family == key.program.family]
     usable = [one for one in usable if _is_relative(one.record.key, key)]
-    return sorted(usable, key=lambda one: (*_distance(one.record.key, key), not one.record.verified, one.number))
+    return sorted(usable, key=lambda one: (*_distance(one.record.key, key), *_promise(one.record), one.number))
+
+
+def _promise(record: StoredRecord) -> tuple[bool, bool, float]:
+    """What is verified comes first, then what has won a run: its latency was timed in turn, others only once."""
+    return not record.verified, record.interval_us is None, record.latency_us
 
 
 def _read(rows: Sequence[tuple[int, bytes]]) -> Iterator[Numbered | None]:
