@@ -79,7 +79,7 @@ def test_unfinished_runs_are_named(pair: tuple[Path, Path]) -> None:
 def test_how_soon_a_run_came_near_its_best(pair: tuple[Path, Path]) -> None:
     (run, _) = load_runs(list(pair))
     final = run.task.improvements[-1].latency_us
-    assert trials_until_near(run) == next(o.told for o in run.task.improvements if o.latency_us <= 1.05 * final)
+    assert trials_until_near(run) == next(o.number for o in run.task.improvements if o.latency_us <= 1.05 * final)
 
 
 def test_bad_arguments_are_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -13,12 +14,21 @@ from typing import Any
 
 import pytest
 
+from colt import events
+from colt.events import Event
+from colt.knobs import Edit, Schedule
+from colt.views.fold import fold
 from colt.views.report import page
-from colt.views.report.chart import Chart, Series, figures
+from colt.views.report.chart import MOST_LINES, Chart, Dimension, Parallel, Series, figures
+from colt.views.report.content import Panel
 from colt.views.report.disassembly import find_inner_loop, inner_loop
 from colt.views.report.figure import figure
+from colt.views.report.panels.alterations import alterations_note, alterations_table, taken_over
 from colt.views.report.panels.knobs import knob_names
-from colt.views.report.source import load_run
+from colt.views.report.panels.machine import merged
+from colt.views.report.panels.members import Table
+from colt.views.report.source import SeenRun, load_run
+from colt.views.state import RunState
 from tests.helpers.command import colt, refused
 from tests.helpers.hostile_runs import MARKUP, hostile_run
 from tests.helpers.large_runs import large_run
@@ -106,7 +116,7 @@ def test_figures_are_what_plotly_takes(tmp_path: Path) -> None:
 def test_the_headline_has_verdict_and_interval(tmp_path: Path) -> None:
     text = "\n".join(reported(unpacked("models", tmp_path), out=tmp_path).texts)
     assert "faster: 85.2x (63.4x to 87.0x with 95 % confidence)" in text
-    assert "63.4x to 87.0x, 95 %" in text
+    assert "63.4x to 87.0x, 95\N{NO-BREAK SPACE}%" in text
     assert "$0.0057" in text
 
 
@@ -266,6 +276,82 @@ def test_of_very_many_trials_some_are_drawn_and_that_is_said() -> None:
     assert {1.0, 9999.0} <= set(trace["y"])
     assert "one of 4 trials is drawn" in drawn["layout"]["xaxis"]["title"]["text"]
     assert len(chart.rows()) == 9001
+
+
+def test_of_very_many_lines_the_fastest_half_is_drawn_and_slower_ones_evenly() -> None:
+    latencies = [float(at * 7919 % 3001 + 1) for at in range(3001)]
+    chart = Parallel("k", "t", [Dimension("latency", latencies)], latencies, [[]] * 3001)
+    drawn = [latencies[at] for at in chart.drawn()]
+    half = MOST_LINES // 2
+    assert drawn[:half] == [float(at) for at in range(1, half + 1)]
+    steps = {later - sooner for sooner, later in itertools.pairwise(drawn[half:])}
+    assert len(drawn) <= MOST_LINES
+    assert steps == {20.0}
+    assert sum(trace["x"].count(None) for trace in figure(chart)["data"]) == len(drawn)
+    fastest = next(lines for name, _, lines in chart.groups() if name == "the fastest tenth")
+    assert max(latencies[line] for line in fastest) <= 300  # of all, not of those drawn
+    assert len(chart.rows()) == 3002
+
+
+def test_neighbours_in_time_that_no_eye_tells_apart_are_one_span() -> None:
+    bursts = [100.0 * burst + 0.25 * at for burst in range(40) for at in range(100)]
+    found = merged(bursts, lambda at: (at, at + 0.125), str, 4000.0)
+    assert len(found) == 40
+    assert found[:2] == [(0.0, 24.875, "100 together"), (100.0, 124.875, "100 together")]
+    alone = merged([*bursts[:500], 3000.0, 3900.0], lambda at: (at, at + 0.5), lambda at: f"trial {at:.0f}", 4000.0)
+    assert alone[-2:] == [(3000.0, 3000.5, "trial 3000"), (3900.0, 3900.5, "trial 3900")]
+    assert len(merged(bursts[:400], lambda at: (at, at + 0.5), str, 4000.0)) == 400
+
+
+def test_a_long_table_says_how_many_rows_it_does_not_show() -> None:
+    rows = tuple((f"row {at}",) for at in range(30))
+    shown = page.render_part("parts.html.jinja", "text", Panel("p", "t", tables=[Table(("name",), rows, most=12)]))
+    assert ("row 11<" in shown, "row 12<" in shown) == (True, False)
+    assert "18 more rows are not shown" in shown
+
+
+def altered(kept: int, pruned: int, measured: tuple[float, float] | None = None) -> SeenRun:
+    """A run in which the largest member took a step of the small one over; theirs are the nodes 1 and 2."""
+    happening: list[Event] = [events.Baseline(100.0)]
+    for ticket, (by, value) in enumerate((("small", 2), ("large", 3))):
+        schedule = Schedule("plain", "flat", (value,))
+        edit = (Edit("C.i", value),)
+        happening += [
+            events.Selected(ticket, 0, by, by == "large", 1),
+            events.Applied(ticket, ticket + 1, 0, by, by, edit, schedule, (), False),
+            events.Scored(ticket + 1, 40.0 / (ticket + 1), "s", 0.5, "hit", False),
+        ]
+    happening.append(events.Altered(1, kept, pruned))
+    for trial, latency in enumerate(measured or ()):
+        happening += [events.Asked(trial, trial + 1, "small", 10.0), events.Timed(trial, "ok", latency, 0.1, 0.1)]
+    state = fold(RunState(), [(0.1 * at, event) for at, event in enumerate(happening)])
+    assert state.stray == 0
+    return SeenRun(Path("run"), "run", state, state.task, None, {})
+
+
+def test_course_alterations_tell_what_was_offered_against_what() -> None:
+    run = altered(kept=2, pruned=1)
+    found = taken_over(run)
+    assert alterations_table(run, found).rows == (
+        ("0", "large", "small", "20 µs predicted", "40 µs predicted", "2.00x, predicted", "the step of large"),
+    )
+    assert alterations_note(run, found) == (
+        "One step was taken over by the largest member. Its own was kept in 1 of 1, 2.00x as fast in the median; "
+        "0 of those are on the path to the winner."
+    )
+    run = altered(kept=1, pruned=2, measured=(30.0, 60.0))
+    assert alterations_table(run, taken_over(run)).rows == (
+        (
+            *("0", "large", "small", "60 µs measured, 20 µs predicted", "30 µs measured, 40 µs predicted"),
+            *("0.50x, measured", "the step of small"),
+        ),
+    )
+    assert "kept in 0 of 1;" in alterations_note(run, taken_over(run))
+    nothing = altered(kept=1, pruned=-1)
+    assert alterations_table(nothing, taken_over(nothing)).rows[0][3:] == (
+        *("nothing", "40 µs predicted", "-"),
+        "the step of small",
+    )
 
 
 # ---- programs ----

@@ -95,7 +95,7 @@ def _row(run: SeenRun) -> tuple[str, ...]:
 def trials_until_near(run: SeenRun) -> int | None:
     """After how many trials the best was within 5 % of the best at the end; ``None`` without any."""
     final = run.task.best_us
-    return next((one.told for one in run.task.improvements if final and one.latency_us <= NEAR * final), None)
+    return next((one.number for one in run.task.improvements if final and one.latency_us <= NEAR * final), None)
 
 
 def terminal_table(table: Table, notes: Sequence[str]) -> RichTable:
@@ -118,7 +118,7 @@ def overlay(runs: Sequence[SeenRun]) -> Panel:
     charts = []
     if any(run.task.improvements for run in runs):
         charts.append(
-            _chart("trials", runs, lambda run: best_so_far(run, lambda one: one.told, run.task.told), against)
+            _chart("trials", runs, lambda run: best_so_far(run, lambda one: one.number, run.task.told), against)
         )
         charts.append(
             _chart("seconds", runs, lambda run: best_so_far(run, lambda one: one.at_s, run.state.seconds), against)

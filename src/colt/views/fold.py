@@ -12,7 +12,7 @@ from typing import Any
 
 from colt import events
 from colt.events import Event
-from colt.views.seen import ROOT, Asking, Improvement, SeenAlteration, SeenCall, SeenNode, SeenTrial
+from colt.views.seen import ROOT, Asking, SeenAlteration, SeenCall, SeenNode, SeenTrial
 from colt.views.state import RunState, TaskState
 
 
@@ -194,7 +194,7 @@ def _timed(state: RunState, event: events.Timed, at_s: float) -> None:
         return
     trial.timed_s, trial.fate, trial.latency_us = at_s, event.fate, event.latency_us
     trial.seconds_building, trial.seconds_timing = event.seconds_building, event.seconds_timing
-    trial.slowdown = event.slowdown
+    trial.slowdown, trial.number, trial.usd = event.slowdown, state.task.told, state.usd
     state.last = trial
 
 
@@ -207,8 +207,7 @@ def _measured(state: RunState, event: events.Measured, at_s: float) -> None:
         return
     trial.fate, trial.latency_us, trial.message, trial.told = event.fate, event.latency_us, event.message, True
     if event.latency_us is not None and (task.best_us is None or event.latency_us < task.best_us):
-        task.improvements.append(Improvement(event.trial, task.told, at_s, state.usd, event.latency_us))
-        task.best_trial = event.trial
+        task.best_us, task.best_trial = event.latency_us, event.trial
 
 
 def _revalued(state: RunState, event: events.Revalued, at_s: float) -> None:

@@ -44,6 +44,10 @@ class SeenTrial:
     predicted_us: float
     asked_s: float
     timed_s: float | None = None
+    number: int = 0
+    """How many trials were back from the hardware when it was, itself included."""
+    usd: float = 0.0
+    """What had been paid by then."""
     fate: str = ""
     latency_us: float | None = None
     seconds_building: float = 0.0
@@ -99,10 +103,10 @@ class SeenMember:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """A new best: at which trial (how many were back), after how many seconds and dollars."""
+    """A new best: which trial, how many were back with it, after how many seconds and dollars."""
 
     trial: int
-    told: int
+    number: int
     at_s: float
     usd: float
     latency_us: float

@@ -20,7 +20,8 @@ class TaskState:
     nodes: dict[int, SeenNode] = field(default_factory=lambda: {ROOT: SeenNode(ROOT, -1, "")})
     trials: dict[int, SeenTrial] = field(default_factory=dict)
     best_trial: int | None = None
-    improvements: list[Improvement] = field(default_factory=list)
+    best_us: float | None = None
+    """The least latency that the tree was told."""
     alterations: list[SeenAlteration] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     """Expansions that gave no child, by reason."""
@@ -35,9 +36,18 @@ class TaskState:
     """The trial of each schedule that went to the hardware."""
 
     @property
-    def best_us(self) -> float | None:
-        """The least latency that the tree was told."""
-        return self.improvements[-1].latency_us if self.improvements else None
+    def back(self) -> list[SeenTrial]:
+        """The trials that are back from the hardware, in the order in which they came."""
+        return sorted((one for one in self.trials.values() if one.number), key=lambda one: one.number)
+
+    @property
+    def improvements(self) -> list[Improvement]:
+        """Each new best, when it came back from the hardware; one that turned out to be wrong is none."""
+        found: list[Improvement] = []
+        for one in self.back:
+            if one.latency_us is not None and (not found or one.latency_us < found[-1].latency_us):
+                found.append(Improvement(one.id, one.number, one.timed_s or 0.0, one.usd, one.latency_us))
+        return found
 
     def trial_of(self, node: SeenNode) -> SeenTrial | None:
         """The trial of the node's schedule, which another node may have asked for."""

@@ -61,7 +61,7 @@ def _rows(run: SeenRun) -> Iterator[tuple[str, list[Happening]]]:
                     for one in calls
                 ],
             )
-    back = [trial for trial in run.task.trials.values() if trial.timed_s is not None]
+    back = run.task.back
     for part, name in enumerate(PARTS):
         yield (
             name,

@@ -82,6 +82,14 @@ class Chart:
         return found
 
 
+MOST_LINES = 300
+"""Lines of a :class:`Parallel` that are drawn, so that it pans smoothly and can be read; its CSV has all of them."""
+
+
+GROUPS = (("the fastest tenth", 0.1, 0), ("the next 40 %", 0.5, 2), ("the slower half", 1.0, -1))
+"""Lines of a :class:`Parallel` by their share of all, the fastest first, and the place of their colour."""
+
+
 @dataclass(frozen=True)
 class Dimension:
     """One axis of a :class:`Parallel`: where each line crosses it, and the words at some places."""
@@ -89,6 +97,11 @@ class Dimension:
     label: str
     at: Sequence[float]
     ticks: Sequence[tuple[float, str]] = ()
+
+    def scaled(self, value: float) -> float:
+        """A value's height on the axis, from 0 to 1."""
+        low, high = min(self.at), max(self.at)
+        return 0.5 if low == high else (value - low) / (high - low)
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,30 @@ class Parallel:
     def is_empty(self) -> bool:
         """Whether there are no two lines to compare."""
         return len(self.latency_us) < 2
+
+    def groups(self) -> list[tuple[str, int, list[int]]]:
+        """The lines that are drawn, as :data:`GROUPS`: a group's name, the place of its colour, its lines."""
+        order, drawn = self._order(), set(self.drawn())
+        found, begin = [], 0
+        for name, share, place in GROUPS:
+            end = min(len(order), max(begin + 1, round(share * len(order))))
+            found.append((name, place, [line for line in order[begin:end] if line in drawn]))
+            begin = end
+        return found
+
+    def _order(self) -> list[int]:
+        return sorted(range(len(self.latency_us)), key=lambda at: self.latency_us[at])
+
+    def drawn(self) -> list[int]:
+        """The places of the lines that are drawn, the fastest first: at most ``MOST_LINES``, half of them the fastest.
+
+        The others are spread evenly over all that are slower.
+        """
+        order = self._order()
+        if len(order) <= MOST_LINES:
+            return order
+        first, rest = order[: MOST_LINES // 2], order[MOST_LINES // 2 :]
+        return first + rest[:: math.ceil(len(rest) / (MOST_LINES - len(first)))]
 
     def rows(self) -> list[list[object]]:
         """The data as a table, the heading first."""

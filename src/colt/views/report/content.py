@@ -20,9 +20,9 @@ from colt.views.report.panels.alterations import alterations_note, alterations_t
 from colt.views.report.panels.knobs import knob_charts, knob_names
 from colt.views.report.panels.machine import roofline_chart, seconds_chart, timeline_chart
 from colt.views.report.panels.members import Table, members_chart, members_table
-from colt.views.report.panels.outcomes import fates_chart, reasons_table
-from colt.views.report.panels.progress import progress_charts
-from colt.views.report.panels.tree import tree_data
+from colt.views.report.panels.outcomes import fates_chart, fates_notes, reasons_table
+from colt.views.report.panels.progress import progress_charts, winner_notes
+from colt.views.report.panels.tree import tree_data, tree_note
 from colt.views.report.source import SeenRun
 
 SPEED_UP_SMALL = 10
@@ -107,7 +107,8 @@ def headline_of(run: SeenRun) -> Headline:
     skipped = sum(one.fate == Fate.SKIPPED for one in task.trials.values())  # never went to the hardware
     figures.append((f"{task.told - skipped:,}{asked}", "trials", f"{failed:,} without a latency" if failed else ""))
     if not run.only_trials:
-        figures.append((f"{len(task.nodes):,}", "nodes", f"{len(task.alterations):,} course alterations"))
+        altered = len(task.alterations)
+        figures.append((f"{len(task.nodes):,}", "nodes", f"{altered:,} course alteration{'s'[: altered != 1]}"))
     figures.append((f"${run.state.usd:.4f}", "language models", "") if run.state.usd else ("$0", "language models", ""))
     seconds = receipt.seconds.get("total", run.state.seconds) if receipt is not None else run.state.seconds
     ended = [f"stopped: {receipt.stop_reason}"] if receipt is not None else []
@@ -132,7 +133,7 @@ def _result(receipt: Receipt) -> list[tuple[str, str, str]]:
         interval = ""
         if receipt.speedup_interval is not None:
             low, high = receipt.speedup_interval
-            interval = f"{_times(low)} to {_times(high)}, 95 %"
+            interval = f"{_times(low)} to {_times(high)}, 95\N{NO-BREAK SPACE}%"
         found.append((_times(receipt.speedup), "speed-up", interval))
     found.append((_us(receipt.baseline.latency_us), "untuned", _gflops(receipt.baseline.gflops)))
     if receipt.best is not None:
@@ -162,18 +163,17 @@ def _seconds(seconds: float) -> str:
 def live_panels(run: SeenRun) -> list[Panel]:
     """What the events tell."""
     alterations = taken_over(run)
-    more = len(run.task.nodes) - 1
     return [
-        Panel("progress", "Best so far", progress_charts(run), columns=2),
+        Panel("progress", "Best so far", progress_charts(run), notes=winner_notes(run), columns=2),
         Panel("members", "Who found what", [members_chart(run)], [members_table(run)]),
-        Panel("tree", "The shared tree", tree=True, notes=[] if more else ["The tree has only its root."]),
+        Panel("tree", "The shared tree", tree=True, notes=[tree_note(run)]),
         Panel(
             "alterations",
             "Course alterations",
             tables=[alterations_table(run, alterations)],
             notes=[alterations_note(run, alterations)],
         ),
-        Panel("fates", "What became of trials", [fates_chart(run)], [reasons_table(run)]),
+        Panel("fates", "What became of trials", [fates_chart(run)], [reasons_table(run)], fates_notes(run)),
         Panel("roofline", "Roofline", [roofline_chart(run)]),
         Panel("time", "Where the time went", [timeline_chart(run), seconds_chart(run)]),
         Panel("knobs", "Knobs against latency", knob_charts(run, knob_names(run))),

@@ -16,7 +16,9 @@ from colt.views.report.chart import GREY, AnyChart, Chart, Dimension, Parallel, 
 
 MOST_POINTS = 2500
 """Points that a chart draws, so that it pans smoothly; its CSV has all of them."""
-MANY = 2000
+BUTTONS = 32
+"""Pixels above a chart without a legend, for Plotly's buttons."""
+MANY = 500
 """Points from which marks get smaller."""
 
 
@@ -107,10 +109,11 @@ def _layout(chart: Chart) -> dict[str, Any]:
         x["rangemode"] = "tozero"
     else:
         x |= _logarithmic([value for one in chart.series for value in one.x])
+    legend = chart.legend and len(chart.series) > 1
     return {
         "height": chart.height,
-        "margin": {"l": 64, "r": 16, "t": 12, "b": 48},
-        "showlegend": chart.legend and len(chart.series) > 1,
+        "margin": {"l": 64, "r": 16, "t": 12 if legend else BUTTONS, "b": 48},
+        "showlegend": legend,
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "barmode": "stack" if chart.stacked else "overlay",
         "hovermode": "closest",
@@ -120,21 +123,14 @@ def _layout(chart: Chart) -> dict[str, Any]:
     }
 
 
-GROUPS = (("the fastest tenth", 0.1, 0), ("the next 40 %", 0.5, 2), ("the slower half", 1.0, -1))
-"""Lines of a parallel chart by their share of the latencies, the fastest first, and the place of their colour."""
 SPREAD = 0.012
 """How far lines through the same value stand apart, of the height of the chart."""
 
 
 def _parallel(chart: Parallel) -> dict[str, Any]:
     """Lines over one axis for each knob; the slower groups are drawn first, so that the fastest lie on top."""
-    order = sorted(range(len(chart.latency_us)), key=lambda at: chart.latency_us[at])
-    scaled = [_scaled(one) for one in chart.dimensions]
-    traces, begin = [], 0
-    for name, share, place in GROUPS:
-        end = min(len(order), max(begin + 1, round(share * len(order))))
-        traces.append(_lines(chart, scaled, order[begin:end], name, place))
-        begin = end
+    scaled = [[one.scaled(value) for value in one.at] for one in chart.dimensions]
+    traces = [_lines(chart, scaled, lines, name, place) for name, place, lines in chart.groups()]
     count = len(chart.dimensions)
     axis = {"tickvals": list(range(count)), "ticktext": [plain(one.label) for one in chart.dimensions], "side": "top"}
     return {
@@ -154,18 +150,9 @@ def _parallel(chart: Parallel) -> dict[str, Any]:
     }
 
 
-def _place(value: float, one: Dimension) -> float:
-    low, high = min(one.at), max(one.at)
-    return 0.5 if low == high else (value - low) / (high - low)
-
-
-def _scaled(one: Dimension) -> list[float]:
-    return [_place(value, one) for value in one.at]
-
-
 def _ticks(at: int, one: Dimension) -> list[dict[str, Any]]:
     style = {"showarrow": False, "xanchor": "left", "xshift": 5, "font": {"size": 11}}
-    return [{"x": at, "y": _place(value, one), "text": plain(text), **style} for value, text in one.ticks]
+    return [{"x": at, "y": one.scaled(value), "text": plain(text), **style} for value, text in one.ticks]
 
 
 def _lines(

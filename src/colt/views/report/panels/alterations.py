@@ -25,6 +25,7 @@ class TakenOver:
     contested: SeenNode | None
     factor: float | None
     """How many times faster the offer is: both measured, or both predicted."""
+    measured: bool
 
     @property
     def won(self) -> bool:
@@ -38,17 +39,19 @@ def taken_over(run: SeenRun) -> list[TakenOver]:
     for seen in run.task.alterations:
         kept, pruned = nodes.get(seen.kept), nodes.get(seen.pruned)
         offered, contested = (kept, pruned) if kept is not None and kept.alteration else (pruned, kept)
-        found.append(TakenOver(seen, offered, contested, _factor(run, offered, contested)))
+        found.append(TakenOver(seen, offered, contested, *_factor(run, offered, contested)))
     return found
 
 
-def _factor(run: SeenRun, offered: SeenNode | None, contested: SeenNode | None) -> float | None:
+def _factor(run: SeenRun, offered: SeenNode | None, contested: SeenNode | None) -> tuple[float | None, bool]:
+    """How many times faster, and whether that is measured."""
     if offered is None or contested is None:
-        return None
+        return None, False
     before, after = run.task.latency_of(contested), run.task.latency_of(offered)
-    if not before or not after:
+    measured = bool(before and after)
+    if not measured:
         before, after = contested.predicted_us, offered.predicted_us
-    return before / after if before and after else None
+    return before / after if before and after else None, measured
 
 
 def alterations_table(run: SeenRun, found: Sequence[TakenOver]) -> Table:
@@ -60,7 +63,7 @@ def alterations_table(run: SeenRun, found: Sequence[TakenOver]) -> Table:
 
 def _row(run: SeenRun, one: TakenOver) -> tuple[str, ...]:
     by = one.contested.by if one.contested is not None else "?"
-    factor = "-" if one.factor is None else f"{one.factor:.2f}x"
+    factor = "-" if one.factor is None else f"{one.factor:.2f}x, {'measured' if one.measured else 'predicted'}"
     offers = (_latency(run, one.offered), _latency(run, one.contested), factor)
     return (str(one.seen.node), one.seen.by, by, *offers, f"the step of {one.seen.by if one.won else by}")
 
@@ -68,10 +71,8 @@ def _row(run: SeenRun, one: TakenOver) -> tuple[str, ...]:
 def _latency(run: SeenRun, node: SeenNode | None) -> str:
     if node is None:
         return "nothing"
-    measured = run.task.latency_of(node)
-    if measured is not None:
-        return f"{figures(measured)} µs, measured"
-    return "not known" if node.predicted_us is None else f"{figures(node.predicted_us)} µs, predicted"
+    known = ((run.task.latency_of(node), "measured"), (node.predicted_us, "predicted"))
+    return ", ".join(f"{figures(us)} µs {how}" for us, how in known if us is not None) or "not known"
 
 
 def alterations_note(run: SeenRun, found: Sequence[TakenOver]) -> str:

@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from colt.knobs import Edit, Schedule, Value, show_value
-from colt.views.report.chart import Dimension, Parallel, figures
+from colt.views.report.chart import MOST_LINES, Dimension, Parallel, figures
 from colt.views.report.source import SeenRun
 
 MOST_SKETCHES = 3
 """Sketches that get a chart: those with the most trials."""
-MOST_LINES = 1000
-"""Lines of one chart: those of the fastest trials."""
 MOST_TICKS = 12
 ENOUGH = 50
 """Edits of a knob that are looked at to find its place; trees have very many."""
@@ -79,8 +77,10 @@ def knob_charts(run: SeenRun, names: Mapping[SketchKey, list[str]]) -> list[Para
 
 
 def _chart(key: SketchKey, names: list[str], timed: list[tuple[float, Schedule]], number: int) -> Parallel:
-    shown = sorted(timed, key=lambda one: one[0])[:MOST_LINES]
-    left = f", the fastest {MOST_LINES:,} of {len(timed):,}" if len(timed) > len(shown) else f", {len(shown):,} trials"
+    shown = sorted(timed, key=lambda one: one[0])
+    left = f", {len(shown):,} trials"
+    if len(shown) > MOST_LINES:
+        left += f"; {MOST_LINES:,} are drawn: the fastest {MOST_LINES // 2:,}, and slower ones evenly"
     latencies = [latency for latency, _ in shown]
     rows = [[show_value(value) for value in schedule.values[: len(names)]] for _, schedule in shown]
     dimensions = [

@@ -58,7 +58,7 @@ def _roofline(run: SeenRun, receipt: Receipt) -> list[Series]:
     return series
 
 
-ASKING, BUILDING, TIMING, WAITING = "asking", "building", "timing", "waiting"
+ASKING, BUILDING, TIMING, WAITING, VERIFYING = "asking", "building", "timing", "waiting", "verifying"
 
 
 def spans(trial: SeenTrial) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
@@ -85,11 +85,12 @@ def timeline_chart(run: SeenRun) -> Chart:
         calls[call.by].append(call)
     for place, member in enumerate(run.members):
         rows.append(_row(f"{ASKING} {member}", place, merged(calls[member], _asked, _answer, end)))
-    back = [trial for trial in run.task.trials.values() if trial.timed_s is not None]
+    back = run.task.back
     for place, name, part in ((-1, WAITING, 0), (1, BUILDING, 1), (2, TIMING, 2)):
         between = partial(_part, part)
         lasting = [one for one in back if between(one)[1] > between(one)[0]]
         rows.append(_row(name, place, merged(lasting, between, partial(_trial, part), end)))
+    rows.append(_row(VERIFYING, -1, _verifying(run)))
     series = [row for row in rows if row.x]
     return Chart(
         "timeline",
@@ -98,9 +99,18 @@ def timeline_chart(run: SeenRun) -> Chart:
         "",
         series,
         empty="nobody was asked and nothing was measured",
-        height=100 + 30 * max(3, len(series)),
+        height=120 + 30 * max(3, len(series)),
         legend=False,
     )
+
+
+def _verifying(run: SeenRun) -> list[Span]:
+    """The end of a finished run, of which only its beginning and its length are known."""
+    seconds = run.receipt.seconds.get(VERIFYING, 0.0) if run.receipt is not None else 0.0
+    start, phase = run.state.phases[-1] if run.state.phases else (0.0, "")
+    if not seconds or not phase.startswith(VERIFYING):
+        return []
+    return [(start, start + seconds, f"{phase}: {seconds:.3g} s")]
 
 
 def _asked(call: SeenCall) -> tuple[float, float]:
@@ -165,6 +175,6 @@ def seconds_chart(run: SeenRun) -> Chart:
         "",
         [Series("seconds", list(spent.values()), list(spent), "bars", 0)] if spent else [],
         empty="no time was spent yet",
-        height=80 + 34 * max(3, len(spent)),
+        height=100 + 34 * max(3, len(spent)),
         legend=False,
     )

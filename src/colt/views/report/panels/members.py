@@ -58,6 +58,6 @@ def members_chart(run: SeenRun) -> Chart:
         series,
         log_x=True,
         empty="no trial has a latency",
-        height=80 + 40 * max(3, len(series)),
+        height=100 + 40 * max(3, len(series)),
         legend=False,
     )

@@ -9,6 +9,11 @@ from colt.views.report.chart import Chart, Series
 from colt.views.report.panels.members import Table
 from colt.views.report.source import SeenRun
 
+MEANING = {
+    Fate.DROPPED.value: "Dropped trials ran, but far slower than the best: they were not timed thoroughly.",
+    Fate.SKIPPED.value: "Skipped trials were not built: their code is too large to be built in time.",
+    Fate.WRONG.value: "Wrong trials ran, but computed something else than the untuned program.",
+}
 MOST_REASONS = 40
 """Rows of reasons on a page."""
 
@@ -25,9 +30,15 @@ def fates_chart(run: SeenRun) -> Chart:
         "",
         [Series("trials", [counts[name] for name in names], names, "bars", 0)] if names else [],
         empty="there were no trials",
-        height=80 + 36 * max(3, len(names)),
+        height=100 + 36 * max(3, len(names)),
         legend=False,
     )
+
+
+def fates_notes(run: SeenRun) -> list[str]:
+    """What those fates mean that do not say it."""
+    seen = {trial.fate for trial in run.task.trials.values()}
+    return [note for fate, note in MEANING.items() if fate in seen]
 
 
 def reasons_table(run: SeenRun) -> Table:

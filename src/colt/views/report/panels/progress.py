@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.source import SeenRun
@@ -14,7 +14,7 @@ Measure = Callable[[Improvement], float]
 def progress_charts(run: SeenRun) -> list[Chart]:
     """Best so far: over trials with all trials as points, over seconds, and over dollars if models were paid."""
     shown: list[tuple[str, str, Measure, float]] = [
-        ("trials", "trials", lambda one: one.told, float(run.task.told)),
+        ("trials", "trials", lambda one: one.number, float(run.task.told)),
         ("seconds", "seconds", lambda one: one.at_s, run.state.seconds),
     ]
     if run.state.usd:
@@ -38,6 +38,18 @@ def progress_charts(run: SeenRun) -> list[Chart]:
     return charts
 
 
+def winner_notes(run: SeenRun) -> list[str]:
+    """Why the winner need not be the fastest trial, in a finished run that has one."""
+    best = run.receipt.best if run.receipt is not None else None
+    trial = run.task.trials.get(best.trial) if best is not None else None
+    if best is None or trial is None or not trial.latency_us:
+        return []
+    return [
+        f"The winner is trial {trial.id}, {figures(trial.latency_us)} µs here. At the end the fastest are verified, "
+        f"and the best of them is timed in turn with the untuned program: {figures(best.latency_us)} µs."
+    ]
+
+
 def best_so_far(run: SeenRun, measure: Measure, end: float, name: str = "best so far", place: int = -1) -> Series:
     """The steps of the best latency, up to where the run is now."""
     improvements = run.task.improvements
@@ -50,29 +62,16 @@ def best_so_far(run: SeenRun, measure: Measure, end: float, name: str = "best so
 
 def trial_points(run: SeenRun) -> list[Series]:
     """All trials with a latency, a series for each member."""
-    members = run.members
-    back = [trial for trial in run.task.trials.values() if trial.timed_s is not None]
-    series = []
-    for place, member in enumerate(members):
-        found = [(number, one) for number, one in enumerate(back, 1) if one.by == member and one.latency_us]
+    back, series = run.task.back, []
+    for place, member in enumerate(run.members):
+        found = [one for one in back if one.by == member and one.latency_us]
         if found:
-            series.append(
-                Series(
-                    member,
-                    [number for number, _ in found],
-                    [one.latency_us for _, one in found],
-                    "points",
-                    place,
-                    texts_of(run, [one for _, one in found]),
-                )
-            )
+            numbers, latencies = [one.number for one in found], [one.latency_us for one in found]
+            series.append(Series(member, numbers, latencies, "points", place, [_text(one) for one in found]))
     return series
 
 
-def texts_of(run: SeenRun, trials: Sequence[SeenTrial]) -> list[str]:
+def _text(one: SeenTrial) -> str:
     """What hovering over a trial says."""
-    return [
-        f"trial {one.id} by {one.by}: {figures(one.latency_us or 0)} µs, "
-        f"predicted {figures(one.predicted_us)} µs, {one.fate}"
-        for one in trials
-    ]
+    measured, predicted = figures(one.latency_us or 0), figures(one.predicted_us)
+    return f"trial {one.id} by {one.by}: {measured} µs, predicted {predicted} µs, {one.fate}"

@@ -52,6 +52,14 @@ def tree_data(run: SeenRun, names: Mapping[SketchKey, list[str]]) -> dict[str, A
     }
 
 
+def tree_note(run: SeenRun) -> str:
+    """What the marks of nodes mean, as far as there are any."""
+    if len(run.task.nodes) == 1:
+        return "The tree has only its root."
+    pruned = " Faded nodes were pruned by course alterations." if run.task.alterations else ""
+    return f"Each mark is a schedule, in the colour and shape of who made it; large outlined ones are closed.{pruned}"
+
+
 def compact(tree: dict[str, Any]) -> dict[str, Any]:
     """The same tree as a page holds it: most nodes have no trial, and most trees number their nodes from 0 on.
 

@@ -1,6 +1,6 @@
 "use strict";
 // Draws the charts that the page's data describes, and draws them anew when colours, width or data change.
-const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { scale: 2 } };
+const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 } };
 const charts = {
   figures: {},
   // The layout in the colours of the page.
@@ -53,12 +53,17 @@ const charts = {
   });
   document.addEventListener("theme", () => { if (document.body.dataset.ready) charts.drawAll(); });
   const PAPER = 690; // pixels across a page of A4 or letter
-  const resize = (size) => { for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, size); };
+  const resize = (size) => { for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, size(place)); };
+  // Plotly makes room for a legend of several lines only later, when the page is already on paper.
+  const room = (place) => {
+    const named = place._fullLayout.showlegend && place.layout.legend.y > 1 ? place.data.filter((trace) => trace.showlegend !== false).length : 0;
+    return named ? { "margin.t": 12 + 22 * Math.ceil(named / 3) } : {};
+  };
   let before = null;
   addEventListener("beforeprint", () => {
     before = theme.dark;
     if (before) theme.set(false);
-    resize({ autosize: false, width: PAPER });
+    resize((place) => ({ autosize: false, width: PAPER, ...room(place) }));
   });
-  addEventListener("afterprint", () => { if (before) theme.set(true); resize({ autosize: true, width: null }); });
+  addEventListener("afterprint", () => { if (before) theme.set(true); resize((place) => ({ autosize: true, width: null, ...(room(place)["margin.t"] ? { "margin.t": 12 } : {}) })); });
 }
