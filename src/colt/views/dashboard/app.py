@@ -258,7 +258,7 @@ class Pages:
             if version != told:
                 told = version
                 yield f"data: {version}\n\n"
-                await self._rest(REST * run.made_in_s)
+                await self._rest(0 if run.is_reading else REST * run.made_in_s)
             else:
                 yield ": still here\n\n"  # writing is how a reader that has gone is noticed
             if not run.is_reading:

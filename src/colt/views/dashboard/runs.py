@@ -167,7 +167,8 @@ class WatchedRun:
     def update(self) -> int:
         """Read on, about ``PIECE`` bytes; the version. Raises :class:`InputError`."""
         with self._lock:
-            self._grew |= self._files.update(PIECE)
+            if self.version or self._files.journal.unread <= PIECE:
+                self._grew |= self._files.update(PIECE)
             if self.is_reading:
                 self._trials.update()
             receipts = sum((folder / RECEIPT).exists() for folder in {one.folder for one in self._seen()})
