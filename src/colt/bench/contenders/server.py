@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+import ml_dtypes
 import msgspec
 import numpy as np
 
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
-    inputs: Sequence[Array] = [np.load(path) for path in settings.inputs]
+    inputs = [_load(path) for path in settings.inputs]
     if settings.family is PeerFamily.KERNELS:
         from colt.bench.contenders import kernels
 
@@ -47,6 +48,12 @@ def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
     from colt.bench.contenders import torch_peer
 
     return torch_peer.makers(settings, inputs)
+
+
+def _load(path: str) -> Array:
+    """An array of a file. NumPy has no name for bfloat16, the one type of 2 bytes that it gives back as bytes."""
+    array: Array = np.load(path)
+    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
 
 def _prepare(name: str, maker: Maker, folder: Path, ready: dict[str, Contender]) -> Prepared:
