@@ -261,6 +261,12 @@ def test_a_relative_path_finds_the_line_too(write, monkeypatch):
     assert "f() fails, line 6: ZeroDivisionError" in refusal("./mine.py:f")
 
 
+def test_a_program_that_is_not_well_formed_is_refused_without_a_traceback(write):
+    message = refusal(write(ADD.format(name="add").replace("A[vi]", "A[i]")))
+    assert "the program is not well formed: Loop iterator var i is defined outside of any block" in message
+    assert "Traceback" not in message
+
+
 def test_the_missing_s_tir_is_hinted_at(write):
     assert "lacks s_tir=True" in refusal(write(ADD.format(name="add").replace("(s_tir=True)", "")))
 

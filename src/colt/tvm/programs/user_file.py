@@ -218,9 +218,14 @@ def _summary(error: BaseException, message: str) -> str:
         return f"it exits by itself (SystemExit: {error.code})"
     if isinstance(error, SyntaxError):
         return f"{_type_name(error)}: {error.msg}"
-    first = re.split(r"\n\s*--> ", message)[0].removeprefix("error: ").strip()
     hint = next((told for pattern, told in _HINTS if re.search(pattern, message)), None)
-    return f"{_type_name(error)}: {first}" + (f"\n    {hint}" if hint else "")
+    return _what_tvm_says(error, message) + (f"\n    {hint}" if hint else "")
+
+
+def _what_tvm_says(error: BaseException, message: str) -> str:
+    if ill_formed := re.search(r"Well-formedness check failed: (.*)", message):
+        return f"the program is not well formed: {ill_formed[1]}"
+    return f"{_type_name(error)}: " + re.split(r"\n\s*--> ", message)[0].removeprefix("error: ").strip()
 
 
 def _line_of(path: Path, error: BaseException, message: str) -> int | None:
