@@ -82,10 +82,10 @@ def test_a_rule_that_crashes_is_replaced_where_it_crashes() -> None:
     space = generate(mod, TARGET)
     assert len(space.designs) == 27  # three tiled blocks, three ways of writing back each
     assert [message.split(" (")[0] for message in space.messages] == [
-        "schedule rule MultiLevelTiling crashes on block up",
-        "schedule rule MultiLevelTiling crashes on block gate",
+        "block up: TVM's own rule MultiLevelTiling does not fit it",
+        "block gate: TVM's own rule MultiLevelTiling does not fit it",
     ]
-    assert all("reverse-compute-at" in message and "write cache" in message for message in space.messages)
+    assert all("refuses reverse-compute-at" in message and "two other ways" in message for message in space.messages)
 
 
 def test_programs_from_replaced_rules_compute_the_right_thing() -> None:
@@ -145,8 +145,8 @@ def test_a_rule_without_substitute_is_left_out_for_the_block_it_crashes_on() -> 
         (left,) = rule.apply(schedule, schedule.get_sblock("sour"))
         assert dict(left.get(left.get_sblock("sour")).annotations) == {}
     (message,) = crashes.messages()
-    assert "crashes on block sour (2 times" in message
-    assert message.endswith("left out")
+    assert message.startswith("block sour: TVM's own rule Tampering does not fit it (")
+    assert message.endswith("it is left to the other rules")
 
 
 def _renamed(mod: Any, old: str, new: str) -> Any:
@@ -166,7 +166,9 @@ def test_a_placing_rule_that_crashes_leaves_the_block_where_it_is() -> None:
             return list(rule.apply(schedule, block))
 
     placed, messages = stock_module._place(mod, Crashing(), 1, trace)
-    assert messages == ("schedule rule RandomComputeLocation crashes on block exp (1 times: no exp today); left out",)
+    assert messages == (
+        "block exp: TVM's own rule RandomComputeLocation does not fit it (no exp today); it is left to the other rules",
+    )
     everything, none = stock_module._place(mod, rule, 1, trace)
     assert none == ()
     assert placements(everything) - placements(placed) == 1

@@ -8,8 +8,9 @@ after it: the last makes its outer loops parallel and its inner ones vectors. Ei
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tvm.ir.utils import derived_object
@@ -18,6 +19,7 @@ from tvm.s_tir.meta_schedule.schedule_rule import MultiLevelTiling, PyScheduleRu
 
 from colt.util.text import first_line
 
+_PRIMITIVE = re.compile(r"schedule primitive '([^']+)'")
 RULE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError and InternalError are RuntimeErrors
 
 
@@ -25,18 +27,37 @@ class Crashes:
     """The crashes during one generation."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str, str, bool]] = Counter()
+        self._found: dict[str, _Unfit] = {}
 
     def add(self, rule: str, block: str, error: BaseException, substituted: bool) -> None:
-        self._counts[rule, block, first_line(error), substituted] += 1
+        unfit = self._found.setdefault(block, _Unfit())
+        unfit.rules.setdefault(rule, why(error))
+        unfit.substituted |= substituted
 
     def messages(self) -> tuple[str, ...]:
-        """One line for each rule and block, in the order of their first crash."""
-        return tuple(
-            f"schedule rule {rule} crashes on block {block} ({count} times: {reason}); "
-            + ("the block is tiled with a write cache of its own or with none instead" if substituted else "left out")
-            for (rule, block, reason, substituted), count in self._counts.items()
-        )
+        """One line for each block, in the order of their first crash, however often a rule crashed on it."""
+        return tuple(f"block {block}: {unfit.words()}" for block, unfit in self._found.items())
+
+
+@dataclass(slots=True)
+class _Unfit:
+    """The rules that crash on a block, each with its reason, and whether a substitute schedules it."""
+
+    rules: dict[str, str] = field(default_factory=dict)
+    substituted: bool = False
+
+    def words(self) -> str:
+        instead = "COLT tiles it in two other ways" if self.substituted else "it is left to the other rules"
+        reasons = "; ".join(dict.fromkeys(self.rules.values()))
+        fit = "rule {} does not fit" if len(self.rules) == 1 else "rules {} do not fit"
+        return f"TVM's own {fit.format(' and '.join(self.rules))} it ({reasons}); {instead}"
+
+
+def why(error: BaseException) -> str:
+    """Why TVM refuses, in one line without its names of errors and the like."""
+    line = re.sub(r"^(\w*Error|Check failed): *", "", first_line(error))
+    primitive = _PRIMITIVE.search(line)
+    return f"TVM refuses {primitive[1]} here" if primitive else line.rstrip(".")
 
 
 def guarded(rules: Sequence[Any], crashes: Crashes) -> list[Any]:
