@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from colt.run.bounds import what_bounds
 from colt.run.compare import ONCE_SECONDS, Comparison, compare, rank_in_turn
 from colt.run.context import Run
 from colt.run.task import Task
@@ -48,7 +49,7 @@ def decide(run: Run, task: Task) -> Decision:
     untuned, tuned = task.program.module, task.tvm_space.module(trial.schedule)
     found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace, task.inputs)
     winner = Winner(trial, found) if found.speedup.median > 1.0 else None
-    _explain(run, found, winner, fingerprint(tuned) == fingerprint(untuned))
+    _explain(run, task, found, winner, fingerprint(tuned) == fingerprint(untuned))
     return Decision(found.untuned, found, winner)
 
 
@@ -60,10 +61,13 @@ def fastest(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> tuple[f
     return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
 
 
-def _explain(run: Run, found: Comparison, winner: Winner | None, unchanged: bool) -> None:
+def _explain(run: Run, task: Task, found: Comparison, winner: Winner | None, unchanged: bool) -> None:
     """Say what a figure alone would not. ``unchanged``: the fastest schedule leaves the program as it is."""
     interval = found.speedup.interval
     text = speedup_text(found.speedup.median, None if interval is None else (interval.low, interval.high))
+    bound = ""
+    if run.world.edition > 2:
+        bound = what_bounds(found.untuned.median, task.program.min_bytes, run.plan.threads, run.hardware.peaks)
     if found.verdict is Verdict.UNDECIDED:
         run.note(
             f"the untuned program takes {found.untuned.median / 1e6:.0f} s, more than {ONCE_SECONDS:g}, "
@@ -72,9 +76,9 @@ def _explain(run: Run, found: Comparison, winner: Winner | None, unchanged: bool
     if winner is None and unchanged:
         run.note(
             "the untuned program is kept: the fastest schedule leaves it as it is, because its loops depend on each "
-            "other, or what they do is hidden in a call, or it is better so"
+            "other, or what they do is hidden in a call, or it is better so" + bound
         )
     elif winner is None:
-        run.note(f"no schedule is faster than the untuned program, which is kept; the fastest reaches {text}")
+        run.note(f"no schedule is faster than the untuned program, which is kept; the fastest reaches {text}{bound}")
     elif found.verdict is Verdict.NO_DIFFERENCE:
-        run.note(f"the winner is kept, but is not significantly faster than the untuned program: {text}")
+        run.note(f"the winner is kept, but is not significantly faster than the untuned program: {text}{bound}")
