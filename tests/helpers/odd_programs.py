@@ -258,6 +258,28 @@ def foreign() -> Any:
     return te.create_prim_func([a, topi.argsort(a, dtype="float32")])
 
 
+def awkward_rows() -> Any:
+    """A softmax over a length that vectors do not divide into: two reductions, one after the other."""
+    x = te.placeholder((24, 101), name="x")
+    return te.create_prim_func([x, topi.nn.softmax(x)])
+
+
+def _softmax(x: Array, y: Array) -> list[Array]:
+    raised = np.exp(x - x.max(1, keepdims=True))
+    return [x, raised / raised.sum(1, keepdims=True)]
+
+
+def one_awkward_row() -> Any:
+    x, k = te.placeholder((10_007,), name="x"), te.reduce_axis((0, 10_007), name="k")
+    return te.create_prim_func([x, te.compute((1,), lambda _: te.max(te.abs(x[k]), axis=k), name="norm")])
+
+
+def awkward_pairs() -> Any:
+    """Where the largest of each row is: a reduction of two results."""
+    x = te.placeholder((24, 101), name="x")
+    return te.create_prim_func([x, topi.argmax(x, axis=1)])
+
+
 ODD: dict[str, tuple[Any, Reference]] = {
     "no_axes": (no_axes, lambda a, b: [a, 2 * a]),
     "one_block": (one_block, lambda a, b, c: [a, a, a + 1]),
@@ -280,6 +302,9 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "blocks_of_one_name": (blocks_of_one_name, lambda a, b: [a, 2 * a + 1]),
     "a_block_called_root": (a_block_called_root, lambda a, b: [a, 2 * a]),
     "placeholders_of_one_name": (placeholders_of_one_name(), lambda a, b, c: [a, b, a @ b]),
+    "awkward_rows": (awkward_rows(), _softmax),
+    "one_awkward_row": (one_awkward_row(), lambda x, norm: [x, np.abs(x).max(keepdims=True)]),
+    "awkward_pairs": (awkward_pairs(), lambda x, at: [x, x.argmax(1).astype("int32")]),
 }
 
 
@@ -291,5 +316,5 @@ def arguments_for(name: str) -> list[Array]:
         start[5] = start[4]  # a row of nothing
         floats = [rng.standard_normal(n).astype("float32") for n in (256, 16, 32)]
         return [start, rng.integers(0, 16, 256).astype("int32"), *floats]
-    shapes = [[int(extent) for extent in param.ty.shape] for param in ODD[name][0].params]
-    return [rng.standard_normal(shape).astype("float32") for shape in shapes]
+    types = [([int(extent) for extent in param.ty.shape], str(param.ty.dtype)) for param in ODD[name][0].params]
+    return [rng.standard_normal(shape).astype(dtype) for shape, dtype in types]

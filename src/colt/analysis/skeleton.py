@@ -123,6 +123,8 @@ class Block:
     """All that it depends on is constant: on its own it is computed ahead of all calls."""
     instruction: str = ""
     """The instruction set of the dots that take the place of multiply-adds; empty if none do."""
+    goes_on: bool = False
+    """A sum that begins with what another block has summed: it cannot be cut into partial results."""
 
 
 def knowing_constants(blocks: Sequence[Block], names: Collection[str]) -> tuple[Block, ...]:

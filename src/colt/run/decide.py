@@ -66,7 +66,7 @@ def _explain(run: Run, task: Task, found: Comparison, winner: Winner | None, unc
     interval = found.speedup.interval
     text = speedup_text(found.speedup.median, None if interval is None else (interval.low, interval.high))
     bound = ""
-    if run.world.edition > 2:
+    if run.world.edition > 3:
         bound = what_bounds(found.untuned.median, task.program.min_bytes, run.plan.threads, run.hardware.peaks)
     if found.verdict is Verdict.UNDECIDED:
         run.note(

@@ -16,6 +16,7 @@ from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Role
 from colt.tvm.programs.emptiness import with_sums_set
 from colt.tvm.programs.normal import normal_form
+from colt.tvm.programs.rests import most_terms
 from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
 from tests.helpers.odd_programs import ODD, all_over_nothing, arguments_for
@@ -56,6 +57,25 @@ def test_sums_are_set_before_they_begin():
     function = load_program(ODD["triangles"][0]).given["main"]
     assert function.script().count("y[vi] = T.float32(0.0)") == 2
     assert with_sums_set(ODD["accumulated"][0]).same_as(ODD["accumulated"][0])
+
+
+@pytest.mark.parametrize("name", ["awkward_rows", "awkward_pairs"])
+def test_sums_of_awkward_lengths_are_cut_since_the_fourth_edition(name):
+    function = ODD[name][0]
+    assert normal_form(function, 3).same_as(function)
+    space = TvmSpace.generated(load_program(function).module, resolve_target(None, 2))
+    assert "in the lanes" in space.sketches[0].summary
+
+
+def test_one_long_sum_of_few_results_is_left_to_its_sketch():
+    function = ODD["one_awkward_row"][0]
+    assert normal_form(function).same_as(function)
+
+
+@pytest.mark.parametrize(("terms", "most"), [(64, 64), (101, 96), (1009, 1008), (100_003, 98_304), (10**7, 9_998_336)])
+def test_the_rest_of_a_sum_is_small(terms, most):
+    assert most_terms(terms) == most
+    assert 0 <= terms - most <= max(15, terms / 32)
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -152,7 +152,7 @@ def saved_program(module: tvm.IRModule, name: str, size: str | None, edition: in
     if size is None:
         return own
     known = _workload_program(name, size)
-    saved = replace(known, module=own.module, arguments=own.arguments, min_bytes=own.min_bytes)
+    saved = replace(known, module=own.module, given=own.given, arguments=own.arguments, min_bytes=own.min_bytes)
     return with_constant_arguments(saved, constants_of(own.module["main"]))
 
 
@@ -191,7 +191,7 @@ def _own_program(source: Any, name: str | None, size: str | None, edition: int =
     meant = without_nothing(func)  # TVM leaves a sum over nothing unwritten: nothing can be compared with that
     if edition > _WRAPPING:
         meant = wraps_chosen(meant)  # TVM gets some of them wrong as they are written
-    normal = normal_form(meant)
+    normal = normal_form(meant, edition)
     module = module_of_function(normal)
     arguments = arguments_of(module["main"])
     if all(argument.role is Role.INPUT for argument in arguments):

@@ -242,6 +242,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
     numbers = {v.var: n for n, v in enumerate(block.iter_vars)}
     body = _Body(numbers, program.vector_math)
     body.visit(block.body)
+    goes_on = body.begin(block.init)
     write = body.write or MemoryAccess("?", (1,), 4, ((),))
     return Block(
         name=place.name,
@@ -255,6 +256,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
         loop_names=tuple(str(loop.loop_var.name) for loop in place.loops),
         local=write.buffer not in program.arguments,
         product=body.product(block),
+        goes_on=goes_on,
     )
 
 
@@ -349,6 +351,15 @@ class _Body:
         elif isinstance(stmt, tirx.IfThenElse):
             self.visit(stmt.then_case)
 
+    def begin(self, init: Any) -> bool:
+        """Take in what a reduction begins with; whether that is what another block has summed."""
+        loads: list[Any] = []
+        if init is not None:
+            tvm_ffi.structural_walk(init, (tvm.ir.TensorLoad, loads.append))
+        for load in loads:
+            self._load(load)
+        return bool(loads)
+
     def work(self) -> BlockWork:
         """The operations; multiplications and additions are fused as far as they pair up."""
         fused = min(self._multiplications, self._additions)
@@ -378,9 +389,7 @@ class _Body:
             return  # LLVM computes a shared expression once
         self._seen.add(same)
         if isinstance(node, tvm.ir.TensorLoad):
-            access = self._access(node.source, node.indices)
-            if access != self.write and access not in self.reads:
-                self.reads.append(access)
+            self._load(node)
         elif _is_integer_arithmetic(node):
             self._simple += 1 if isinstance(node, tirx.Mul) else _SUM  # integers have no fused multiply-add
         elif not _is_number(node):
@@ -395,6 +404,11 @@ class _Body:
             self._divisions += 1
         elif isinstance(node, tvm.ir.Call):
             self._call(node)
+
+    def _load(self, node: Any) -> None:
+        access = self._access(node.source, node.indices)
+        if access != self.write and access not in self.reads:
+            self.reads.append(access)
 
     def _call(self, node: Any) -> None:
         name = str(getattr(node.op, "name", "")).rpartition(".")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from colt.knobs import EDITION
 from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import find
 from colt.tvm.sketches.design import PLAIN, Design
-from colt.tvm.sketches.guarded import RULE_ERRORS
+from colt.tvm.sketches.guarded import RULE_ERRORS, why
 from colt.tvm.sketches.structured.dots import pack_for_dots, shape_with_dot
 from colt.tvm.sketches.structured.emit import emit, set_apart
 from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
@@ -35,7 +36,6 @@ from colt.tvm.sketches.structured.prepare import (
 )
 from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_in_lanes, shape_of, shape_of_fold
 from colt.tvm.sketches.structured.words import describe
-from colt.util.text import first_line
 
 PACKED, PADDED, TRANSPOSED, DOT, PANELS = "packed", "padded", "transposed", "dot", "panels"
 IN_LANES, IN_PARTS = "in-lanes", "in-parts"
@@ -55,11 +55,11 @@ class _Prepared:
 
 
 def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tuple[list[Design], list[str]]:
-    """The structured designs of ``mod``, and a message for each that TVM's primitives refused. The first edition had
+    """The structured designs of ``mod``, and a message for each reason why TVM refused some. The first edition had
     neither dot instructions nor long sums in parts."""
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
-    messages: list[str] = []
+    refused: Counter[str] = Counter()
     rules: list[Choose] = [_shapes, _better_shapes, _shapes_in_lanes]
     if edition > 1:
         rules = [partial(_shapes_with_dots, target), *rules, partial(_shapes_in_parts, threads)]
@@ -67,7 +67,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
         try:
             prepared = _prepare(mod, bits, seed, shapes, panels)
         except RULE_ERRORS as error:
-            messages.append(f"structured sketches are left out: {first_line(error)}")
+            refused[why(error)] += 1
             continue
         if prepared is None:
             continue
@@ -75,8 +75,12 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
             try:
                 designs.append(_design(prepared, name, groups, threads, long_sums))
             except RULE_ERRORS as error:
-                messages.append(f"structured sketch {name} is left out: {first_line(error)}")
-    return designs, messages
+                refused[why(error)] += 1
+    return designs, [_left_out(reason, count) for reason, count in refused.items()]
+
+
+def _left_out(reason: str, count: int) -> str:
+    return f"{count} of COLT's kinds of sketches {'is' if count == 1 else 'are'} left out: {reason}"
 
 
 def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool) -> _Prepared | None:
@@ -197,7 +201,7 @@ def _is_long(prepared: _Prepared, one: Group) -> bool:
     if one.kernel is None or prepared.shapes[one.kernel].alone:
         return False
     block = prepared.flow.blocks[one.kernel]
-    return max(block.iters[n].extent for n in reduced(block)) >= LONG
+    return not block.goes_on and max(block.iters[n].extent for n in reduced(block)) >= LONG
 
 
 def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool) -> Design:

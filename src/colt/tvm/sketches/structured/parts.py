@@ -52,7 +52,7 @@ def shape_in_parts(block: Block, shape: BlockShape, vector_bits: int, threads: i
     lanes, sums = lanes_of(block, vector_bits), reduced(block)
     extents = extents_of(block)
     results = prod(extents[n] for n in spatial(block))
-    if not sums or prod(extents[n] for n in sums) < LONG or shape.packed:
+    if not sums or prod(extents[n] for n in sums) < LONG or shape.packed or block.goes_on:
         return shape
     along = _contiguous(block, MAX_VECTORS * lanes)
     if along is not None and results < JOBS * threads and not block.work.branches:

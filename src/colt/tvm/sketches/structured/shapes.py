@@ -314,6 +314,8 @@ def _quality(block: Block, shape: BlockShape, lanes: int) -> float:
 
 def _row_reduction(block: Block, lanes: int) -> BlockShape | None:
     """Partial results in the lanes of a vector, along a reduced iter that is contiguous in the operands."""
+    if block.goes_on:
+        return None
     for along in reversed(reduced(block)):
         steps = [step_of(read, along) for read in block.reads]
         width = width_of(block.iters[along].extent, lanes)
