@@ -280,6 +280,12 @@ def awkward_pairs() -> Any:
     return te.create_prim_func([x, topi.argmax(x, axis=1)])
 
 
+def foreign_rows() -> Any:
+    """Sums of prefixes by TVM's library, whose code says itself that its rows are parallel."""
+    a = te.placeholder((16, 64), name="A")
+    return te.create_prim_func([a, topi.cumsum(a, axis=1)])
+
+
 ODD: dict[str, tuple[Any, Reference]] = {
     "no_axes": (no_axes, lambda a, b: [a, 2 * a]),
     "one_block": (one_block, lambda a, b, c: [a, a, a + 1]),
@@ -302,6 +308,7 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "blocks_of_one_name": (blocks_of_one_name, lambda a, b: [a, 2 * a + 1]),
     "a_block_called_root": (a_block_called_root, lambda a, b: [a, 2 * a]),
     "placeholders_of_one_name": (placeholders_of_one_name(), lambda a, b, c: [a, b, a @ b]),
+    "foreign_rows": (foreign_rows(), lambda a, b: [a, np.cumsum(a, 1)]),
     "awkward_rows": (awkward_rows(), _softmax),
     "one_awkward_row": (one_awkward_row(), lambda x, norm: [x, np.abs(x).max(keepdims=True)]),
     "awkward_pairs": (awkward_pairs(), lambda x, at: [x, x.argmax(1).astype("int32")]),

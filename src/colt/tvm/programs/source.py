@@ -21,6 +21,7 @@ from colt.tvm.programs import workloads
 from colt.tvm.programs.arguments import Argument, Role, min_bytes_of
 from colt.tvm.programs.constants import constants_of, with_constants
 from colt.tvm.programs.emptiness import with_sums_set, without_nothing
+from colt.tvm.programs.foreign import foreign_loops_plain
 from colt.tvm.programs.inputs import UserInputs, user_inputs
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.normal import normal_form
@@ -185,7 +186,7 @@ def _own_program(source: Any, name: str | None, size: str | None, edition: int =
         raise InputError(
             f"size {size!r} is for workloads; a program of your own has the shapes that it is written with"
         )
-    func = _only_function(source)
+    func = foreign_loops_plain(_only_function(source))
     name = name or str(func.attrs.get("global_symbol", "main"))
     require_tunable(func, name)
     meant = without_nothing(func)  # TVM leaves a sum over nothing unwritten: nothing can be compared with that
