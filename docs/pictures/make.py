@@ -35,6 +35,9 @@ def main() -> None:
         with started(Path(name)) as browser:
             size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
             browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            browser.driver.execute_cdp_cmd(
+                "Emulation.setScrollbarsHidden", {"hidden": True}
+            )  # else elements are cut off
             browser.open(page)
             keep(browser, "body", HERE / "report.png", HEIGHT)
             browser.run("trees['r0-tree-chart'].go(trees['r0-tree-chart'].data.best.at(-1))")
@@ -50,7 +53,7 @@ def keep(browser: Page, selector: str, path: Path, height: int | None = None) ->
         "Page.captureScreenshot", {"format": "png", "clip": clip, "captureBeyondViewport": True}
     )
     picture = Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} KB")
 
 
