@@ -53,17 +53,12 @@ const charts = {
   });
   document.addEventListener("theme", () => { if (document.body.dataset.ready) charts.drawAll(); });
   const PAPER = 690; // pixels across a page of A4 or letter
-  const resize = (size) => { for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, size(place)); };
-  // Plotly makes room for a legend of several lines only later, when the page is already on paper.
-  const room = (place) => {
-    const named = place._fullLayout.showlegend && place.layout.legend.y > 1 ? place.data.filter((trace) => trace.showlegend !== false).length : 0;
-    return named ? { "margin.t": 12 + 22 * Math.ceil(named / 3) } : {};
-  };
+  const resize = (size) => { for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, size); };
   let before = null;
   addEventListener("beforeprint", () => {
     before = theme.dark;
     if (before) theme.set(false);
-    resize((place) => ({ autosize: false, width: PAPER, ...room(place) }));
+    resize({ autosize: false, width: PAPER });
   });
-  addEventListener("afterprint", () => { if (before) theme.set(true); resize((place) => ({ autosize: true, width: null, ...(room(place)["margin.t"] ? { "margin.t": 12 } : {}) })); });
+  addEventListener("afterprint", () => { if (before) theme.set(true); resize({ autosize: true, width: null }); });
 }
