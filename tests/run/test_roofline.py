@@ -15,7 +15,9 @@ from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.source import Program, why_no_roofline
 from colt.tvm.programs.workloads import get
+from colt.world.parts import Parts
 from colt.world.world import Live, World
+from tests.helpers.simulated_runs import simulated
 
 PEAKS = Peaks(50.0, 100.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 MIB = 2**20
@@ -178,3 +180,12 @@ def test_an_estimate_that_no_machine_could_reach_is_a_miscount(hardware: Hardwar
     assert found.roofline is None
     assert found._host.hardware.peaks == PEAKS == load_peaks(hardware, 2)
     assert "less than was counted" in notes[-1]
+
+
+def test_what_another_measurer_says_is_not_kept(hardware: Hardware, measured: list[Peaks]) -> None:
+    """Made-up latencies would tell every later run that the machine is that fast."""
+    measured.append(PEAKS)
+    run = Peaked(hardware, world=Live(Parts(measurer=lambda limits, peak_gflops: simulated())))
+    Ceiling(program(), CpuDevice(None, 2), run).admit(8_000.0)
+    assert run.hardware.peaks != PEAKS
+    assert load_peaks(hardware, 2) == PEAKS
