@@ -10,13 +10,16 @@ that
     all requests that the server has seen are in the receipt, and beside them only those under way when a run was killed
     the tree is that of an unbroken run with the same answers: ``colt replay`` is identical
 
-Exit code 1 if any of it does not hold.
+Exit code 1 if any of it does not hold. All of it takes an hour on two cores; with ``--out FILE`` it is done in pieces:
+each run that came to its end is a line there, and ``--seconds`` says after how many none is begun any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import os
 import random
 import re
@@ -29,7 +32,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -299,6 +301,34 @@ def kill_bench(folder: Path, most: int, tally: Tally) -> None:
     replays(REAL, runs[0], tally)
 
 
+def add(tally: Tally, other: Tally) -> None:
+    """Count what ``other`` has seen."""
+    tally.kills += other.kills
+    tally.runs += other.runs
+    tally.phases += other.phases
+    tally.lost_requests += other.lost_requests
+    tally.faults += other.faults
+
+
+def read(path: Path | None) -> tuple[Tally, int]:
+    """What was seen before, and how many runs that is."""
+    tally, lines = Tally(), path.read_text().splitlines() if path is not None and path.exists() else []
+    for line in lines:
+        fields = json.loads(line)
+        add(tally, Tally(**{**fields, **{name: Counter(fields[name]) for name in ("kills", "runs", "phases")}}))
+    return tally, len(lines)
+
+
+def report(tally: Tally) -> int:
+    """Print it; the exit code."""
+    kills = ", ".join(f"{count} of {kind} ({tally.runs[kind]} runs)" for kind, count in tally.kills.items())
+    print(f"{sum(tally.kills.values())} kills: {kills}")
+    print(f"killed while {', '.join(f'{phase} {count}' for phase, count in tally.phases.most_common())}")
+    print(f"{tally.lost_requests} requests to models were under way when their run was killed, and count as spent")
+    print(f"{len(tally.faults)} faults")
+    return 1 if tally.faults else 0
+
+
 def main() -> int:
     """Kill, resume, check and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -306,57 +336,59 @@ def main() -> int:
     parser.add_argument("--real", type=int, default=10, help="of runs that really measure")
     parser.add_argument("--bench", type=int, default=6, help="of benchmarks")
     parser.add_argument("--at-once", type=int, default=2, help="runs at a time")
+    parser.add_argument("--out", type=Path, help="a file that keeps what was seen, to go on with")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no run after so many")
     given = parser.parse_args()
     os.environ[KEY_VARIABLE] = "sk-crashes"
-    tally = Tally()
-    with ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="colt-crashes-")))
+    tally, before = read(given.out)
+    end, lock, numbers = time.monotonic() + given.seconds, threading.Lock(), itertools.count(before)
+    simulated_kills = given.kills - given.real - given.bench
+    with tempfile.TemporaryDirectory(prefix="colt-crashes-") as name:
+        root = Path(name)
+        os.environ["COLT_RECORDS"] = str(root / "records.db")
         made_up = [sys.executable, str(root / "made_up.py")]
         (root / "made_up.py").write_text(MADE_UP)
-        numbers = iter(range(10**6))
 
-        def folder() -> Path:
-            path = root / str(next(numbers))
-            path.mkdir()
-            return path
-
-        def wanted(kind: str, count: int) -> bool:
-            return tally.kills[kind] < count and not tally.faults
-
-        simulated_kills = given.kills - given.real - given.bench
+        def repeat(kind: str, count: int, one: Callable[[Path, Tally], object]) -> None:
+            while tally.kills[kind] < count and not tally.faults and time.monotonic() < end:
+                folder, seen = root / str(next(numbers)), Tally()
+                folder.mkdir()
+                one(folder, seen)
+                with lock:
+                    add(tally, seen)
+                    if given.out is not None:
+                        with given.out.open("a") as out:
+                            out.write(json.dumps(vars(seen)) + "\n")
 
         def simulated_runs() -> None:
-            while wanted("built-in", simulated_kills // 2):
-                kill_tune("built-in", made_up, folder(), ["--seed", "1"], 2.0, 10, tally, 60)
+            options = ["--seed", "1"]
+            repeat(
+                "built-in",
+                simulated_kills // 2,
+                lambda folder, seen: kill_tune("built-in", made_up, folder, options, 2.0, 10, seen, 60),
+            )
 
         def model_runs() -> None:
-            while wanted("models", simulated_kills - simulated_kills // 2):
-                kill_models(made_up, folder(), 8, tally)
+            count = simulated_kills - simulated_kills // 2
+            repeat("models", count, lambda folder, seen: kill_models(made_up, folder, 8, seen))
 
         def real_runs() -> None:
-            while wanted("real", given.real):
-                kill_tune("real", REAL, folder(), ["--pool", "scout,tuner"], 4.0, 5, tally, 12)
-            while wanted("bench", given.bench):
-                kill_bench(folder(), 3, tally)
+            options = ["--pool", "scout,tuner"]
+            repeat("bench", given.bench, lambda folder, seen: kill_bench(folder, 3, seen))
+            repeat("real", given.real, lambda folder, seen: kill_tune("real", REAL, folder, options, 4.0, 5, seen, 12))
 
-        jobs = [simulated_runs, model_runs, real_runs]
         gate = threading.Semaphore(given.at_once)
 
         def gated(job: Callable[[], None]) -> None:
             with gate:
                 job()
 
-        threads = [threading.Thread(target=gated, args=(job,)) for job in jobs]
+        threads = [threading.Thread(target=gated, args=(job,)) for job in (real_runs, simulated_runs, model_runs)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    kills = ", ".join(f"{count} of {kind} ({tally.runs[kind]} runs)" for kind, count in tally.kills.items())
-    print(f"{sum(tally.kills.values())} kills: {kills}")
-    print(f"killed while {', '.join(f'{phase} {count}' for phase, count in tally.phases.most_common())}")
-    print(f"{tally.lost_requests} requests to models were under way when their run was killed, and count as spent")
-    print(f"{len(tally.faults)} faults")
-    return 1 if tally.faults else 0
+    return report(tally)
 
 
 if __name__ == "__main__":
