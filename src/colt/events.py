@@ -44,6 +44,15 @@ class Baseline(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Named(Event):
+    """What the knobs of a sketch are called, in the order of its schedules' values. Comes before its first schedule."""
+
+    variant: str
+    sketch: str
+    knobs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Opened(Event):
     """A child of the root was made before the search began."""
 
@@ -236,10 +245,16 @@ def fan_out(subscribers: Iterable[Emit]) -> Emit:
     return emit
 
 
+_FIELDS: dict[type[Event], tuple[str, ...]] = {}
+"""The fields of each kind of event, once they were looked up."""
+
+
 def to_record(event: Event) -> dict[str, Any]:
     """The event as a mapping ready for JSON: its name under ``event``, then its fields."""
-    fields = {spec.name: _plain(getattr(event, spec.name)) for spec in dataclasses.fields(event)}
-    return {"event": type(event).__name__.lower(), **fields}
+    kind = type(event)
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(spec.name for spec in dataclasses.fields(event))
+    return {"event": kind.__name__.lower(), **{name: _plain(getattr(event, name)) for name in _FIELDS[kind]}}
 
 
 def _plain(value: Any) -> Any:

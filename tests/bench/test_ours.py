@@ -52,7 +52,7 @@ def test_a_search_that_broke_off_finds_what_it_would_have(strategy: StrategyName
 def test_a_search_that_cannot_go_on_begins_anew_and_says_so(tmp_path: Path) -> None:
     searched(StrategyName.RANDOM, tmp_path)
     recording = tmp_path / "run" / "recording.jsonl"
-    recording.write_bytes(recording.read_bytes().replace(b'"schema":3', b'"schema":2'))
+    recording.write_bytes(recording.read_bytes().replace(b'"schema":4', b'"schema":2'))
     found = searched(StrategyName.RANDOM, tmp_path)
     assert len(found.trials) == TRIALS
     assert any(message.startswith("the search began anew: ") for message in found.messages)

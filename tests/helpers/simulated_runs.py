@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,15 @@ def tune_simulated(
     with measured_by(measurer or simulated()):
         (result,) = run(made, made.options.on_event)
     return result
+
+
+def whole_run(folder: Path, trials: int) -> Path:
+    """The directory of a run that came to its end, on a program of its own beside it."""
+    from tests.conftest import OWN_PROGRAM
+
+    (folder / "own.py").write_text(OWN_PROGRAM)
+    tune_simulated(f"{folder}/own.py:layer", trials=trials, run_dir=folder / "run")
+    return folder / "run"
 
 
 class Watched(SimulatedMeasurer):

@@ -116,6 +116,7 @@ def test_the_run_directory_holds_config_journal_database_receipt_and_kernel(
     assert {path.name for path in folder.iterdir()} == {
         *("config.toml", "journal.jsonl", "receipt.json", "kernel.so", "winner.json"),
         *("database_workload.json", "database_tuning_record.json", "recording.jsonl", "program.json"),
+        "workings.jsonl",
     }
     assert load_receipt(folder) == result.receipt
     journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]

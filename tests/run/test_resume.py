@@ -32,7 +32,7 @@ from colt.world.recording import read_recording
 from tests.helpers.chat_members import KEY
 from tests.helpers.chat_server import ChatServer
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, think_less, tune_simulated
+from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, think_less, tune_simulated, whole_run
 from tests.helpers.small_disk import small_disk
 
 FILES = ("config.toml", "program.json", "recording.jsonl", "journal.jsonl")
@@ -55,12 +55,7 @@ class Counting(SimulatedMeasurer):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run that came to its end; to be copied."""
-    from tests.conftest import OWN_PROGRAM
-
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "own.py").write_text(OWN_PROGRAM)
-    tune_simulated(f"{folder}/own.py:layer", trials=TRIALS, run_dir=folder / "run")
-    return folder / "run"
+    return whole_run(tmp_path_factory.mktemp("whole"), TRIALS)
 
 
 def broken(whole: Path, folder: Path, lines: int, torn: bytes = b"") -> Path:
@@ -296,7 +291,7 @@ def test_a_finished_one_of_what_was_left_can_still_go_on(whole: Path, tmp_path: 
     [
         ("recording.jsonl", '"apache-tvm":"', '"apache-tvm":"9', "made with apache-tvm 9"),
         ("recording.jsonl", '"cores":', '"cores":7', "cores was 7"),
-        ("recording.jsonl", '"schema":3', '"schema":2', "recorded by an earlier version of COLT"),
+        ("recording.jsonl", '"schema":4', '"schema":2', "recorded by an earlier version of COLT"),
         ("config.toml", "znver", "znwer", "target"),
         ("config.toml", '"num-cores\\": 2', '"num-cores\\": 1', "target|threads"),
     ],

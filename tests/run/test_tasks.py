@@ -50,7 +50,7 @@ def test_each_task_has_a_folder_of_its_own(own_program: str, tmp_path: Path) -> 
         assert len(records) == result.receipt.trials.total
         assert all(json.loads(record)[0] == 0 for record in records)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        *("config.toml", "journal.jsonl", "recording.jsonl", "1-layer", "2-gemv")
+        *("config.toml", "journal.jsonl", "recording.jsonl", "workings.jsonl", "1-layer", "2-gemv")
     }
 
 

@@ -197,8 +197,8 @@ def test_a_line_that_is_there_twice_is_noticed(whole: list[bytes], tmp_path: Pat
 @pytest.mark.parametrize(
     ("number", "old", "new"),
     [
-        (1, '"schema":3', '"schema":4'),
-        (1, '"schema":3', '"schema":0'),
+        (1, '"schema":4', '"schema":5'),
+        (1, '"schema":4', '"schema":0'),
         (1, '"schema"', '"scheme"'),
         (2, '"vector_bits":256', '"vector_bits":0'),
         (2, '"bytes":32768', '"bytes":"32768"'),
@@ -227,7 +227,7 @@ def test_what_no_run_can_have_written_is_refused(
 ) -> None:
     assert whole[number - 1].count(old.encode()) == 1
     whole[number - 1] = whole[number - 1].replace(old.encode(), new.encode())
-    with pytest.raises(InputError, match=r"schema [04]|line 1, is not the head" if number == 1 else f"line {number}, "):
+    with pytest.raises(InputError, match=r"schema [05]|line 1, is not the head" if number == 1 else f"line {number}, "):
         read(whole, tmp_path)
 
 

@@ -73,6 +73,8 @@ class Job:
     module: IRModule
     inputs: Inputs | None = None
     """What it is called with; what its own code tells if left out."""
+    fingerprint: str | None = None
+    """Tells the module from others, if that is known. Where the answer is recorded the module may be ``None`` then."""
 
 
 @dataclass(frozen=True, slots=True)

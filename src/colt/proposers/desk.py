@@ -53,6 +53,8 @@ class Calls(Protocol):
         ...
 
 
+Observe = Callable[[Ticket], Observation]
+"""Gathers what a ticket's member is shown."""
 SaidBefore = Callable[[int, str], Proposal | ProposalError | None]
 """What a member is known to have answered to a ticket."""
 
@@ -105,21 +107,23 @@ class Desk:
 
     # ---- questions ----
 
-    def ask(self, ticket: Ticket, observation: Observation) -> Proposal | ProposalError | None:
+    def ask(self, ticket: Ticket, observe: Observe) -> Proposal | ProposalError | None:
         """An expert's answer, or ``None`` for a model's, which arrives later."""
         expert = self.experts.get(ticket.acting)
         if expert is not None:
-            return self.ask_expert(expert, ticket, observation)
+            return self.ask_expert(expert, ticket, observe)
         assert self._calls is not None
+        observation = observe(ticket)
         self._under_way[ticket.id] = _Question(ticket, observation)
         self._calls.send(ticket.id, ticket.acting, self.models[ticket.acting].request(observation))
         return None
 
-    def ask_expert(self, expert: Proposer, ticket: Ticket, observation: Observation) -> Proposal | ProposalError:
+    def ask_expert(self, expert: Proposer, ticket: Ticket, observe: Observe) -> Proposal | ProposalError:
         """What that expert answers, in the pool or not. Having no proposal is an answer too."""
         said = self._said_before(ticket.id, expert.spec.name)
         if said is not None:
             return said
+        observation = observe(ticket)
         before = self._watch.total
         with self._watch("proposing"):
             reply = reply_of(partial(expert.propose, observation))

@@ -225,7 +225,7 @@ class Dispatcher:
             self._ask(ticket)
 
     def _ask(self, ticket: Ticket) -> None:
-        reply = self.desk.ask(ticket, self._search.observe(ticket))
+        reply = self.desk.ask(ticket, self._search.observe)
         if reply is not None:
             self._commit(ticket, reply)
         else:
@@ -291,4 +291,4 @@ class Dispatcher:
         feeder = next(self._feeders)
         ticket = self._search.select(feeder=feeder.spec.name)
         if ticket is not None:
-            self._search.commit(ticket, self.desk.ask_expert(feeder, ticket, self._search.observe(ticket)))
+            self._search.commit(ticket, self.desk.ask_expert(feeder, ticket, self._search.observe))

@@ -23,9 +23,10 @@ from colt.proposers.language.money import Ledger, Spending
 from colt.proposers.shared_calls import SharedCalls
 from colt.run.budget import StopRule
 from colt.search.types import Proposal, ProposalError
-from colt.store.directory import JOURNAL, RECORDING, REMARKS, RunDirectory
+from colt.store.directory import JOURNAL, RECORDING, REMARKS, WORKINGS, RunDirectory
 from colt.store.journal import Journal, said_before
 from colt.store.receipt import FoundPart
+from colt.store.workings import Workings
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
 from colt.util.files import read_file, sync
@@ -49,14 +50,15 @@ def limits_on(quiet: Quiet | None) -> Limits:
     return replace(TRIAL_LIMITS, noise_threshold=quiet.slowdown_threshold, noise_queued=quiet.queued_threshold)
 
 
-def _header(plan: Plan, edition: int) -> Header:
+def _header(plan: Plan, world: World) -> Header:
     """Whose answers a recording has."""
     return Header(
         program=" ".join(fingerprint(program.given or program.module) for program in plan.programs),
         target=str(plan.target),
         allowance=plan.allowance,
         versions=versions(),
-        edition=edition,
+        edition=world.edition,
+        names_knobs=world.names_knobs,
     )
 
 
@@ -99,13 +101,27 @@ class Run:
         """Whether a resumed run has used its recording up."""
         self.world = world
         if plan.run_dir is not None:
-            recorder = Recorder(world, _header(plan, world.edition), self._go_live)
+            recorder = Recorder(world, _header(plan, world), self._go_live)
             self.world = self._recorder = self._stack.enter_context(recorder)
             if after is not None:
                 recorder.follow(after)
         self._after = after
+        self.workings = self._open_workings()
+        """What the run works out itself, and has worked out before if it goes on."""
         self._said = said_before(plan.run_dir / JOURNAL) if plan.run_dir is not None and after is not None else {}
         self.stop = StopRule(plan, self.world, self.watch, self.interrupt, self.emit, self._check_storage, self._go_on)
+
+    def _open_workings(self) -> Workings:
+        if self.plan.run_dir is None:
+            return Workings()
+        head = _header(self.plan, self.world)
+        recorded = None if self._after is None else lambda: self.world.recorded
+        workings = Workings(self.plan.run_dir / WORKINGS, repr(head), recorded)
+        self._stack.callback(workings.close)
+        if workings.left_out:  # of this process alone: the journal is that of the whole run
+            for listener in self._listeners:
+                listener(events.Noted(workings.left_out))
+        return workings
 
     def __enter__(self) -> Self:
         try:
@@ -244,6 +260,8 @@ class Run:
             journal = self._stack.enter_context(Journal(folder / JOURNAL, follow=self.resumed))
             sync(folder)
             self._journal = journal
+            if not self.resumed:
+                self.workings.go_live()
             for event in self._early:
                 journal(event)
             if self._live:
@@ -271,6 +289,7 @@ class Run:
         if clock is not None:
             self.watch.go_on(clock.total, clock.activities)
         self._ledger.go_on(self.plan.ceilings, self.watch.total)
+        self.workings.go_live()
         if self._journal is not None:
             self._journal.go_live(self.watch.total)
 
@@ -295,7 +314,7 @@ class Run:
 
     def _check_storage(self) -> bool:
         """Whether a file of the run can't be written any more; journal and recording do not raise when that happens."""
-        for file in (self._journal, self._recorder):
+        for file in (self._journal, self._recorder, self.workings):
             if file is not None and file.failure is not None:
                 self._storage_failed(file.failure)
         return self.storage_failure is not None
@@ -303,7 +322,7 @@ class Run:
     def _storage_failed(self, error: OSError) -> None:
         """Write nothing more: what is there is that of a run that broke off here, and goes on as one."""
         if self.storage_failure is None:
-            for file in (self._journal, self._recorder):
+            for file in (self._journal, self._recorder, self.workings):
                 if file is not None:
                     file.stop(error)
             name = error.filename or self.plan.run_dir

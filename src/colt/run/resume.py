@@ -28,7 +28,7 @@ from colt.run.finish import Result
 from colt.run.loop import run as run_plan
 from colt.run.replay import as_begun, read_plan
 from colt.run.same import require_same
-from colt.store.directory import CONFIG, PROGRAM, RECEIPT, RECORDING, RunDirectory
+from colt.store.directory import CONFIG, PROGRAM, RECEIPT, RECORDING, WORKINGS, RunDirectory
 from colt.store.receipt import load_receipt
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
@@ -204,7 +204,8 @@ def _run(
     try:
         (result,) = run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
     except ReplayError as error:
-        raise InputError(f"{folder} cannot go on: the search does not go as it is recorded: {error}") from None
+        anew = f"; without {WORKINGS} all of it is worked out anew" if (folder / WORKINGS).exists() else ""
+        raise InputError(f"{folder} cannot go on: the search does not go as it is recorded: {error}{anew}") from None
     return result
 
 

@@ -17,7 +17,7 @@ from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program, source_digest
 from colt.util.version import versions
 from colt.world.answers import Looked
-from colt.world.recording import SCHEMA, Recording
+from colt.world.recording import GOES_ON, SCHEMA, Recording
 
 _SAME = ("cpu", "cpu_identity", "architecture", "cores", "simd", "l1d", "l2", "l3", "flags")
 """Fields of :class:`Hardware` that schedules depend on."""
@@ -32,7 +32,7 @@ def require_same(folder: Path, plan: Plan, recording: Recording, program: Any = 
     file that the config names has to be the same to the letter if it is there.
     """
     header = recording.header
-    if recording.schema < SCHEMA:
+    if recording.schema < GOES_ON:
         raise InputError(
             f"{folder} cannot go on: it was recorded by an earlier version of COLT (schema {recording.schema}, now "
             f"{SCHEMA}), which did not write down all that this takes; colt replay and colt show work"

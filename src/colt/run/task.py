@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from colt import events
 from colt.errors import MeasureError
+from colt.events import Event
 from colt.knobs import Schedule
 from colt.measure.base import INPUTS_TO_BLAME, Fate, Inputs, Job, Limits, Measurement
 from colt.proposers.desk import Desk
@@ -17,16 +18,20 @@ from colt.proposers.language.prompt import member_in_words, stable_text
 from colt.proposers.worth import why_stop_paying
 from colt.run.context import Run
 from colt.run.roofline import Ceiling
+from colt.run.worked import WorkedScorer, worked
 from colt.search.search import Search
 from colt.search.types import Proposer, Trial
 from colt.store.directory import INPUTS, PROGRAM, RECORDS, WORKLOADS, RunDirectory
-from colt.strategies.base import StrategyMaker
+from colt.store.workings import Opening as Opened
+from colt.store.workings import Reckoned, Text, Trusted
+from colt.strategies.base import Opening, StrategyMaker
 from colt.tvm.briefing import brief
 from colt.tvm.cost.learned import CostModel
 from colt.tvm.cost.scorer import AnalyticalScorer, TrustedScorer, machine_of
 from colt.tvm.metaschedule.records import Records, arguments_info
 from colt.tvm.programs.arrays import write_numbered
 from colt.tvm.programs.export import save_module
+from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.space.timed import TimedScorer, TimedSpace
@@ -79,17 +84,27 @@ class Task:
         self.space = TimedSpace(self.tvm_space, watch)
         estimate = AnalyticalScorer(self.tvm_space, machine_of(run.hardware, plan.threads))
         learned = None if config.cost_model == "off" else self._make_cost_model
-        self.scorer = TrustedScorer(estimate, learned, config.cost_model_warmup, config.cost_model_min_rank)
+        self._number = number
+        self._workings = run.workings
+        self._builds_predicted = 0
+        self._run_emit = run.emit
+        self._named: set[tuple[str, str]] | None = set() if run.world.names_knobs else None
+        """Sketches whose knobs were named; ``None`` in runs of versions that named none."""
+        self.scorer = TrustedScorer(
+            estimate, learned, config.cost_model_warmup, config.cost_model_min_rank, self._trust_once
+        )
+        scorer = TimedScorer(self.scorer, watch)
         self.search = Search(
             self.space,
-            TimedScorer(self.scorer, watch),
+            WorkedScorer(scorer, run.workings, f"predictions {number}"),
             plan.pool.specs,
             config,
             seed=plan.seed,
             trials_total=plan.budget.trials,
             build_seconds=self._build_seconds,
-            emit=run.emit,
+            emit=self._emit,
             first_ticket=number * TICKETS,
+            work=lambda ticket: worked(run.workings, f"ticket {ticket}", self.space, scorer),
         )
         self.experts: tuple[Proposer, ...] = ()
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
@@ -110,6 +125,16 @@ class Task:
         """Trials that were asked for, and not measured since the run was to stop."""
         self._records: Records | None = None
         self._told_of_noise = False
+
+    def _emit(self, event: Event) -> None:
+        """Tell what happens in the search, and first what the knobs of a sketch are called that is new."""
+        if self._named is not None and isinstance(event, events.Opened | events.Applied):
+            variant, sketch = key = event.schedule.variant, event.schedule.sketch
+            if event.schedule.values and key not in self._named:
+                self._named.add(key)
+                names = tuple(knob.name for knob in self.tvm_space.plans.find(variant, sketch).knobs)
+                self._run_emit(events.Named(variant, sketch, names))
+        self._run_emit(event)
 
     def _make_dispatcher(self, run: Run, scorer: TimedScorer) -> Dispatcher:
         pool = run.plan.pool
@@ -159,8 +184,26 @@ class Task:
         return CostModel(self.tvm_space, module, self._target, arguments_info(module))
 
     def _build_seconds(self, schedule: Schedule) -> float:
-        with self.watch("scoring"):
-            return predicted_build_seconds(self.tvm_space.module(schedule))
+        def predict() -> Reckoned:
+            with self.watch("scoring"):
+                return Reckoned(predicted_build_seconds(self.tvm_space.module(schedule)))
+
+        self._builds_predicted += 1
+        return self._workings.once(f"build seconds {self._number}.{self._builds_predicted}", Reckoned, predict).value
+
+    def _trust_once(self, of: str, kind: type[Trusted], work: Callable[[], Trusted]) -> Trusted:
+        return self._workings.once(f"{of} {self._number}", kind, work)
+
+    def _openings(self) -> list[Opening]:
+        """What the root's children are chosen from, and who made it."""
+        of = f"openings {self._number}"
+        known = self._workings.known(of)
+        if known is None:
+            found = list(self.strategy.openings())
+            self._workings.keep(of, [Opened(s.variant, s.sketch, s.values, by) for s, by in found])
+            return found
+        opened = [one for one in known if isinstance(one, Opened)]
+        return [(Schedule(one.variant, one.sketch, one.values), one.by) for one in opened]
 
     # ---- before the search ----
 
@@ -178,7 +221,7 @@ class Task:
     def open(self, run: Run) -> None:
         """Make the root's children."""
         run.emit(events.Began("constructing openings"))
-        self.search.open(self.strategy.openings(), self.baseline_us)
+        self.search.open(self._openings(), self.baseline_us)
 
     def write_files(self, run: Run) -> None:
         """Write the untuned program, and from here on MetaSchedule's database."""
@@ -235,7 +278,8 @@ class Task:
 
     def measure(self, run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
         """Measure trials one by one, until the user or the clock stops the run."""
-        jobs = (Job(trial.id, self.tvm_space.module(trial.schedule), self.inputs) for trial in trials)
+        self._workings.flush()
+        jobs = (self._job(trial) for trial in trials)
         best_us = self.search.trials.best_us
         measurements = run.measurer.measure(jobs, best_us if self.search.trials.latencies else None)
         for number, trial in enumerate(trials):
@@ -256,6 +300,18 @@ class Task:
             seconds = done.seconds_building, done.seconds_timing
             run.emit(events.Timed(trial.id, done.fate, done.latency_us, *seconds, done.slowdown))
             yield done
+
+    def _job(self, trial: Trial) -> Job:
+        """What to measure. The program is made only if it was not measured before the run went on."""
+        module = None
+
+        def fingerprinted() -> Text:
+            nonlocal module
+            module = self.tvm_space.module(trial.schedule)
+            return Text(fingerprint(module))
+
+        found = self._workings.once(f"program {self._number}.{trial.id}", Text, fingerprinted)
+        return Job(trial.id, module, self.inputs, found.value)
 
     def tell_wrong(self, run: Run, trial: Trial, message: str) -> None:
         """Tell everybody that a trial computes something else than the untuned program."""

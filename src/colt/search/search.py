@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from colt.events import Emit
@@ -49,13 +50,16 @@ from colt.search.trials import BuildSeconds, Trials
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space, Ticket, Trial
 
 Propose = Callable[[Observation], Proposal]
+Work = Callable[[int], AbstractContextManager[tuple[Space, Scorer]]]
+"""What the answer to a ticket, given by its id, is carried out and scored with."""
 
 
 class Search:
     """One search. Deterministic for one seed and the same answers and results in the same order.
 
     ``build_seconds`` tells how long a schedule is expected to build, to choose among those of equal promise.
-    Tickets are numbered from ``first_ticket``.
+    Tickets are numbered from ``first_ticket``. ``work`` gives the space and the scorer for a ticket's answer; they give
+    the same results as ``space`` and ``scorer``.
     """
 
     def __init__(
@@ -70,10 +74,12 @@ class Search:
         build_seconds: BuildSeconds | None = None,
         emit: Emit = lambda event: None,
         first_ticket: int = 0,
+        work: Work | None = None,
     ) -> None:
         self.config = config or SearchConfig()
         self.pool = Pool(members)
         self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total)
+        self._work = work or (lambda ticket: nullcontext((space, scorer)))
         self.tree = Tree(space.untuned, self.pool.largest, Values(self.config.value), seed)
         self.tree.tickets = first_ticket
         self.trials = Trials(self.tree, self.setup, build_seconds)
@@ -104,11 +110,7 @@ class Search:
             tree.iterations += not asked.alteration
             if tree.scorer != setup.scorer.version:  # two versions are never compared
                 self.trials.refresh()
-            rng = random.Random(f"{setup.seed}/apply/{asked.id}")  # not the observation's: stand-ins differ from it
-            children = []
-            for child in apply(tree, setup, asked, node, said, rng):
-                score(setup, child, rng)
-                children.append(child)
+            children = self._make_children(asked, node, said)
             verdicts = credit(tree, setup, children)
             if asked.alteration:
                 children = settle(tree, setup, asked, children)
@@ -118,6 +120,16 @@ class Search:
             backup(tree, children)
             close_exhausted(setup, node)
         return due
+
+    def _make_children(self, ticket: Ticket, node: Node, reply: Proposal | ProposalError) -> list[Node]:
+        rng = random.Random(f"{self.setup.seed}/apply/{ticket.id}")  # not the observation's: stand-ins differ from it
+        children = []
+        with self._work(ticket.id) as (space, scorer):
+            setup = replace(self.setup, space=space, scorer=scorer)
+            for child in apply(self.tree, setup, ticket, node, reply, rng):
+                score(setup, child, rng)
+                children.append(child)
+        return children
 
     # ---- for members that take their time ----
 

@@ -45,6 +45,9 @@ class Node:
     """Predicted latency of each rollout over the node's own, by one scorer version."""
     residual: float = 1.0
     """Measured over predicted latency of the nearest measured node from here upwards, this one included."""
+    own: float | None = None
+    """The node's own value, and the measured latency that it was derived from, when the tree was valued last."""
+    own_from_us: float | None = None
     n: int = 0
     w: float = 0.0
     failed_visits: int = 0
@@ -148,6 +151,8 @@ class Tree:
         """Tickets of feeders in flight."""
         self.answers: dict[int, Proposal | ProposalError] = {}
         """Answers to tickets of the queue that wait for those before them."""
+        self._basis: tuple[float, float, str] | None = None
+        """What all own values followed from when the tree was valued last."""
         self.contested: dict[int, Node] = {}
         """By ticket of a course alteration, the child that is to be bettered."""
         self.root = self.add(None, untuned, "untuned", next_member)
@@ -187,13 +192,21 @@ class Tree:
         node.n, node.w = 0, 0.0
 
     def revalue(self) -> None:
-        """Value the whole tree anew: ``n = 1 + Σ n_child + failed visits``, ``w = own value + Σ w_child``."""
-        own, residual = self.values.own, self.values.residual
+        """Value the whole tree anew: ``n = 1 + Σ n_child + failed visits``, ``w = own value + Σ w_child``.
+
+        Own values are kept where nothing has changed that they follow from: most of a large tree.
+        """
+        values = self.values
+        basis = values.best_us, values.general_residual, self.scorer
+        anew, self._basis = basis != self._basis, basis
         for node in self.nodes:
-            node.residual = residual(node)
+            residual, measured_us = values.residual(node), node.facts.measured_us
+            if anew or node.own is None or residual != node.residual or measured_us != node.own_from_us:
+                node.residual, node.own_from_us = residual, measured_us
+                node.own = values.own(node)
             if not (node.pruned or node.held):
                 node.n = 1 + node.failed_visits
-                node.w = own(node)
+                node.w = node.own
         for node in reversed(self.nodes):
             parent = node.parent
             if parent is not None and not (node.pruned or node.held):

@@ -45,6 +45,8 @@ class Trials:
         self._asked: list[Facts] = []
         self._measurements: dict[int, Measurement] = {}
         """By trial, in the order in which they were first told."""
+        self._skipped = 0
+        """How many of them were skipped; asked for at each ticket."""
         self._verifications: dict[int, Verification] = {}
         """By trial, in the order in which they were first judged."""
         self._seen = 1  # the untuned program, first of all facts, is no trial
@@ -66,8 +68,7 @@ class Trials:
 
         Skipped ones are free, but no more of them than there are others: a run ends even if nothing can be built.
         """
-        skipped = sum(measurement.fate is Fate.SKIPPED for measurement in self._measurements.values())
-        return self.asked - min(skipped, self.asked - skipped)
+        return self.asked - min(self._skipped, self.asked - self._skipped)
 
     @property
     def results(self) -> list[Measurement]:
@@ -168,7 +169,8 @@ class Trials:
         self._ranked_by = scorer.version
         self._waiting = [facts for facts in self._waiting if facts.trial < 0]
         predict(scorer, self._waiting)
-        self._heap = [_rank(facts) for facts in self._waiting]
+        # as _rank, without a call for each: there may be tens of thousands
+        self._heap = [(facts.predicted_us * facts.node.residual, facts.node.id, facts) for facts in self._waiting]
         heapq.heapify(self._heap)
 
     def _best(self, by: Collection[str] | None) -> Facts | None:
@@ -231,6 +233,7 @@ class Trials:
             held = self._measurements.get(result.trial)
             if held is None or _weight(result) > _weight(held):
                 self._measurements[result.trial] = result
+                self._skipped += (result.fate is Fate.SKIPPED) - (held is not None and held.fate is Fate.SKIPPED)
                 if not self._is_wrong(result.trial):
                     self._setup.emit(events.Measured(result.trial, result.fate, result.latency_us, result.message))
         self.refresh()

@@ -105,6 +105,10 @@ def _withdrawn(state: RunState, event: events.Withdrawn, at_s: float) -> None:
 # ---- the tree ----
 
 
+def _named(state: RunState, event: events.Named, at_s: float) -> None:
+    state.task.knobs[event.variant, event.sketch] = event.knobs
+
+
 def _opened(state: RunState, event: events.Opened, at_s: float) -> None:
     node = SeenNode(event.node, ROOT, event.by, event.next_member, (), event.schedule, event.predicted_us, opening=True)
     _add(state, node)
@@ -225,6 +229,7 @@ _TAKERS: dict[type[Event], Callable[[RunState, Any, float], None]] = {
     events.Proposed: _proposed,
     events.FellBack: _fell_back,
     events.Withdrawn: _withdrawn,
+    events.Named: _named,
     events.Opened: _opened,
     events.Applied: _applied,
     events.Scored: _scored,

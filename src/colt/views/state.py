@@ -32,6 +32,8 @@ class TaskState:
     """Those that were handed out."""
     made_by_alteration: set[int] = field(default_factory=set)
     """Tickets of course alterations."""
+    knobs: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """What the knobs of each variant and sketch are called; earlier versions did not tell."""
     measured_as: dict[Schedule, int] = field(default_factory=dict)
     """The trial of each schedule that went to the hardware."""
 

@@ -72,7 +72,8 @@ class RecordableMeasurer(Measurer):
             del fields["trial"]
             return MeasuredAnswer(**fields, totals=self._live_totals())
 
-        found = self._taken(f"measure {job.id}: {self._fingerprint(job.module)}", MeasuredAnswer, answer)
+        program = job.fingerprint or self._fingerprint(job.module)
+        found = self._taken(f"measure {job.id}: {program}", MeasuredAnswer, answer)
         fields = msgspec.structs.asdict(found)
         del fields["totals"]
         return Measurement(trial=job.id, **fields)

@@ -22,13 +22,17 @@ from colt.proposers.language.calls import Charge
 from colt.util.files import LineFile, read_file
 from colt.world.answers import Allowance, AnyAnswer, Clock, Returned, SetAside, Spent, Stop
 
-SCHEMA = 3
+SCHEMA = 4
 """1: texts for people and for language models were worded differently. 2: it did not say whose answers they are, nor
-what was set aside for requests under way."""
+what was set aside for requests under way. 3: the journal named no knobs."""
 SAME_WORDS = 2
 """Since this version texts are worded as they are now."""
+GOES_ON = 3
+"""Since this version a recording has all that it takes to go on with its run."""
 TELLS_EDITION = 3
 """Since this version a recording tells the edition of its design space; before, there was only the first."""
+NAMES_KNOBS = 4
+"""Since this version the journal names the knobs of sketches."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +47,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     versions: dict[str, str] = {}
     edition: Annotated[int, msgspec.Meta(ge=1, le=EDITION)] = EDITION
     """The edition of the design space."""
+    names_knobs: bool = True
+    """Whether the journal names the knobs of sketches: that of a replay does if the run's does."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +80,11 @@ class Recording:
     def edition(self) -> int:
         """The edition of the design space."""
         return self.header.edition if self.schema >= TELLS_EDITION else 1
+
+    @property
+    def names_knobs(self) -> bool:
+        """Whether the run's journal names the knobs of sketches."""
+        return self.schema >= NAMES_KNOBS and self.header.names_knobs
 
     @property
     def finished(self) -> bool:

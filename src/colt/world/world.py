@@ -57,6 +57,11 @@ class World(Protocol):
         """The edition of the design space that the run has: later ones derive more from a program."""
         ...
 
+    @property
+    def names_knobs(self) -> bool:
+        """Whether the run's journal names the knobs of sketches: those of earlier versions did not."""
+        ...
+
     def take(self, asked: str, kind: type[A], ask: Callable[[], A], quiet: A | None = None) -> A:
         """The answer to ``asked``: what ``ask`` returns, or what it returned in the recorded run.
 
@@ -104,6 +109,7 @@ class Live(NothingUnderWay):
     recorded = False
     same_words = True
     edition = EDITION
+    names_knobs = True
 
     def __init__(self, parts: Parts | None = None) -> None:
         self.parts = parts or current()
@@ -124,6 +130,7 @@ class Recorded(NothingUnderWay):
         self.parts = parts or current()
         self.same_words = recording.schema >= SAME_WORDS
         self.edition = recording.edition
+        self.names_knobs = recording.names_knobs
         self._left = iter(recording.lines)
         self._next = next(self._left, None)
         self._questions = 0
@@ -242,6 +249,11 @@ class Recorder:
     def edition(self) -> int:
         """See :attr:`World.edition`."""
         return self._world.edition
+
+    @property
+    def names_knobs(self) -> bool:
+        """See :attr:`World.names_knobs`."""
+        return self._world.names_knobs
 
     @property
     def failure(self) -> OSError | None:

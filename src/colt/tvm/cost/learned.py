@@ -31,6 +31,8 @@ class CostModel:
         # below its number of warm-up samples the model answers random numbers; a caller does not ask before training
         self._model = ms.cost_model.XGBModel(num_warmup_samples=0, num_tuning_cores=1, verbose_eval=0)
         self._trained: set[Schedule] = set()
+        self._lessons: list[dict[Schedule, float]] = []
+        """What it has been trained on in name alone: it learns when it is first asked."""
         self._predicted: dict[Schedule, float] = {}
 
     @property
@@ -39,10 +41,9 @@ class CostModel:
         return f"xgboost-{len(self._trained)}"
 
     def train(self, measured: Mapping[Schedule, float]) -> None:
-        """Fit to all schedules ever given, with their latencies in microseconds."""
-        new = [schedule for schedule in measured if schedule not in self._trained]
-        results = [ms.runner.RunnerResult([measured[schedule] / 1e6], None) for schedule in new]
-        self._model.update(self._context, [self._candidate(schedule) for schedule in new], results)
+        """Fit to all schedules ever given, with their latencies in microseconds; at the next prediction."""
+        new = {schedule: us for schedule, us in measured.items() if schedule not in self._trained}
+        self._lessons.append(new)
         self._trained.update(new)
         self._predicted.clear()
 
@@ -56,10 +57,18 @@ class CostModel:
                 except (IllegalEdit, Rejected):
                     self._predicted[schedule] = HOPELESS
         if candidates:
+            self._learn()
             scores = self._model.predict(self._context, list(candidates.values()))
             for schedule, score in zip(candidates, scores, strict=True):
                 self._predicted[schedule] = 1.0 / max(float(score), 1.0 / HOPELESS)
         return [self._predicted[schedule] for schedule in schedules]
+
+    def _learn(self) -> None:
+        """Take the lessons in, one by one as they came."""
+        lessons, self._lessons = self._lessons, []
+        for lesson in lessons:
+            results = [ms.runner.RunnerResult([us / 1e6], None) for us in lesson.values()]
+            self._model.update(self._context, [self._candidate(schedule) for schedule in lesson], results)
 
     def _candidate(self, schedule: Schedule) -> Any:
         realised = self._space.realise(schedule).schedule  # rollouts are values alone, perhaps not yet legal together

@@ -11,11 +11,13 @@ from colt.analysis.estimate import Machine, estimate_us
 from colt.knobs import Schedule
 from colt.machine import Hardware, Rates
 from colt.search.types import Scorer
+from colt.store.workings import Trusted
 from colt.tvm.cost.learned import CostModel, rank_correlation
 from colt.tvm.space.space import TvmSpace
 
 KEPT = 200_000
 """Estimates that are remembered: experts look at the same neighbourhoods again and again."""
+Once = Callable[[str, type[Trusted], Callable[[], Trusted]], Trusted]
 HOLD_OUT = 4
 """One in so many measured schedules is kept from training, to judge by."""
 
@@ -87,13 +89,20 @@ class TrustedScorer:
     """The analytical scorer until the cost model ranks held-out measurements better, and above ``min_rank``."""
 
     def __init__(
-        self, analytical: Scorer, make_cost_model: Callable[[], CostModel] | None, warmup: int, min_rank: float
+        self,
+        analytical: Scorer,
+        make_cost_model: Callable[[], CostModel] | None,
+        warmup: int,
+        min_rank: float,
+        once: Once = lambda of, kind, work: work(),
     ) -> None:
+        """``once`` does a work, unless its result is known."""
         self._analytical = analytical
         self._make_cost_model = make_cost_model
         self._cost_model: CostModel | None = None
         self._warmup = warmup
         self._min_rank = min_rank
+        self._once = once
         self._trained_on = 0
         self._active: Scorer = analytical
         self.trust = Trust()
@@ -112,13 +121,16 @@ class TrustedScorer:
         if self._make_cost_model is None or len(measured) < max(self._warmup, self._trained_on * 3 // 2):
             return
         self._trained_on = len(measured)
-        self._cost_model = self._cost_model or self._make_cost_model()
-        schedules = list(measured)
-        held_out = schedules[::HOLD_OUT]
-        self._cost_model.train({s: measured[s] for s in schedules if s not in set(held_out)})
-        actual = [measured[schedule] for schedule in held_out]
-        learned = rank_correlation(self._cost_model.predict(held_out), actual)
-        estimated = rank_correlation(self._analytical.predict(held_out), actual)
-        self.trust = Trust(estimated, learned, len(measured))
-        better = learned > max(self._min_rank, estimated)
-        self._active = self._cost_model if better else self._analytical
+        model = self._cost_model = self._cost_model or self._make_cost_model()
+        held_out = list(measured)[::HOLD_OUT]
+        model.train({s: us for s, us in measured.items() if s not in set(held_out)})
+
+        def judged() -> Trusted:
+            actual = [measured[schedule] for schedule in held_out]
+            estimated = rank_correlation(self._analytical.predict(held_out), actual)
+            return Trusted(estimated, rank_correlation(model.predict(held_out), actual))
+
+        found = self._once(f"trust after {len(measured)}", Trusted, judged)
+        self.trust = Trust(found.analytical, found.cost_model, len(measured))
+        better = found.cost_model > max(self._min_rank, found.analytical)
+        self._active = model if better else self._analytical

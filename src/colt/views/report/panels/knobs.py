@@ -1,7 +1,8 @@
 """The knobs of a sketch against latency, and what the knobs are called.
 
-A journal's schedules hold values without names. The receipt names the winner's; the edits of the tree name the others:
-an edit says which knob took a value, and the schedules before and after say at which place.
+A journal names the knobs of each sketch before its first schedule. Those of earlier versions did not. There the receipt
+names the winner's, and the edits of the tree name the others: an edit says which knob took a value, and the schedules
+before and after say at which place.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def knob_names(run: SeenRun) -> dict[SketchKey, list[str]]:
         variant, _, sketch = best.sketch.partition("/")
         if len(best.values) == sizes.get((variant, sketch)):
             names[variant, sketch] = list(best.values)
-    return names
+    return names | {key: list(knobs) for key, knobs in run.task.knobs.items() if len(knobs) == sizes.get(key)}
 
 
 def _places(edit: Edit, before: Schedule, after: Schedule) -> list[int]:
