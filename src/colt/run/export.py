@@ -33,7 +33,7 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     require_suffix(output)
     from colt.tvm.devices.assumed import resolve_board_target
     from colt.tvm.devices.host import resolve_target
-    from colt.tvm.programs.export import export_module, load_module, takes_arguments
+    from colt.tvm.programs.export import export_module, takes_arguments
     from colt.tvm.workers import OBJECTS
 
     linked = output.suffix != OBJECTS
@@ -41,14 +41,9 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     if kernel.is_file() and (not linked or takes_arguments(kernel, _shapes(receipt))):
         _copy(kernel, output)
         return output
-    try:
-        saved = read_file(run / WINNER)
-    except OSError:
-        raise InputError(f"{run} holds neither a {KERNEL} that loads nor {WINNER}") from None
-    try:
-        module = load_module(saved)
-    except InputError as error:
-        raise InputError(f"{run / WINNER}: {error}") from None
+    module = _winner(run)
+    if module is None:
+        raise InputError(f"{run} holds neither a {KERNEL} that loads nor {WINNER}")
     if receipt.hardware.board is not None:
         target = resolve_board_target(receipt.target, receipt.threads).target
     else:
@@ -119,12 +114,21 @@ def packing_of(run: Path) -> Any:
     """The two parts of the run's winner, if it has constants (:class:`colt.tvm.programs.constants.Split`); ``None`` if
     not. Raises :class:`InputError` if the winner cannot be read."""
     from colt.tvm.programs.constants import split
+
+    module = _winner(run)
+    return None if module is None else split(module)
+
+
+def _winner(run: Path) -> Any:
+    """The winning program; ``None`` if its file is not there. Raises :class:`InputError` if it cannot be read."""
     from colt.tvm.programs.export import load_module
 
     try:
-        return split(load_module(read_file(run / WINNER)))
+        return load_module(read_file(run / WINNER))
     except OSError:
         return None
+    except InputError as error:
+        raise InputError(f"{run / WINNER}: {error}") from None
 
 
 def loading_lines(library: Path, receipt: Receipt, packing: Any = None) -> str:

@@ -96,7 +96,7 @@ def test_candidates_come_from_the_designs_of_the_space() -> None:
 def test_a_program_that_crashes_a_rule_has_designs_without_it() -> None:
     mod = programs.swiglu()
     space = design_space(mod, TARGET, SpaceKind.METASCHEDULE)
-    assert any("crashes" in message for message in space.messages)
+    assert any("does not fit" in message for message in space.messages)
     assert len(evolutionary._schedules(mod, space, 0)) == len(space.designs) > 0
 
 
