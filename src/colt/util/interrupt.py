@@ -14,6 +14,10 @@ from typing import Any, Self
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Sent by ``kill``, batch systems and shutdowns, and by a terminal that goes away."""
 
+ENDLESS_S = 1e6
+"""A time-out for waits that should have none. Z3, with which TVM proves things, puts Python's handler of SIGINT back
+such that a signal does not end a wait without a time-out any more."""
+
 
 class Ended(KeyboardInterrupt):
     """One of :data:`ENDING` came while nothing was worth keeping."""

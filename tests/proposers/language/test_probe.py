@@ -137,8 +137,10 @@ def test_what_is_probed_with_is_the_schema_of_real_replies(server: ChatServer) -
 
 @pytest.mark.alone
 @pytest.mark.real
-def test_an_interruption_waits_for_nobody(server: ChatServer) -> None:
-    """Both servers' replies take longer than a test may."""
+@pytest.mark.parametrize("after_tvm", [True, False])
+def test_an_interruption_waits_for_nobody(server: ChatServer, after_tvm: bool) -> None:
+    """Both servers' replies take longer than a test may. Once TVM has proved something, signals end no endless wait."""
+    signal.siginterrupt(signal.SIGINT, not after_tvm)
     server.always, server.slow_s = Part.SLOW, 600.0
 
     def interrupt() -> None:

@@ -23,6 +23,7 @@ from colt.proposers.language.reply import schema
 from colt.proposers.language.retry import RetryPolicy
 from colt.proposers.language.salvage import json_pieces
 from colt.proposers.members import CHOICES, ModelMember
+from colt.util.interrupt import ENDLESS_S
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,7 +98,7 @@ def check(members: Sequence[ModelMember], ledger: Ledger | None = None) -> list[
     opened: list[ChatClient] = []
     with ThreadPoolExecutor(AT_ONCE) as threads:
         try:
-            return list(threads.map(lambda member: probe(member, ledger, opened), members))
+            return list(threads.map(lambda member: probe(member, ledger, opened), members, timeout=ENDLESS_S))
         finally:
             for client in opened:
                 client.close()

@@ -65,6 +65,7 @@ from colt.tvm.workers.messages import (
 from colt.tvm.workers.reference import reference_gflop
 from colt.tvm.workers.supervisor import Supervisor
 from colt.util.files import replacing
+from colt.util.interrupt import ENDLESS_S
 
 MAX_WORKERS = 8
 """Workers by default, on machines that have as many cores: batches of trials are not larger."""
@@ -250,7 +251,7 @@ class LocalMeasurer(Measurer):
         """Wait for all; if we are interrupted, end what the workers do: nobody will use it."""
         try:
             for thread in threads:
-                thread.result()
+                thread.result(ENDLESS_S)
         except BaseException:
             with suppress(Empty):
                 while True:
