@@ -213,7 +213,7 @@ class Plan:
             records=records,
             may_make_records=records == records_path(),
             space=SpaceKind(space),
-            pace=_pace(config.get(PACE, {})),
+            pace=recorded_pace(config),
             source=run.get("source", ""),
         )
 
@@ -295,10 +295,10 @@ def _constants(options: TuneOptions) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _pace(table: object) -> Pace:
-    """As :meth:`Plan.to_config` writes it."""
+def recorded_pace(config: Mapping[str, Any]) -> Pace:
+    """The pace that :meth:`Plan.to_config` wrote. Raises :class:`InputError`."""
     try:
-        return msgspec.convert(table, Pace)
+        return msgspec.convert(config.get(PACE, {}), Pace)
     except msgspec.ValidationError as error:
         raise InputError(f"the table {PACE} is not one of a run: {error}") from None
 

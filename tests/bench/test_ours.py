@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from tests.helpers import bench_records
 from tests.helpers.simulated_runs import simulated
 
 TRIALS = 4
+HASTY = Pace.hasty()
 
 
-def searched(strategy: StrategyName, folder: Path) -> Found:
+def searched(strategy: StrategyName, folder: Path, pace: Pace = HASTY) -> Found:
     config = bench_records.config(workloads=("gemv",), strategies=(strategy,), trials=TRIALS, seeds=1, threads=1)
-    parts = Parts(measurer=lambda limits, peak: simulated(untuned_us=1e6, trial_s=0.02), pace=Pace.hasty())
+    parts = Parts(measurer=lambda limits, peak: simulated(untuned_us=1e6, trial_s=0.02), pace=pace)
     with using(parts):
         return SEARCHES[strategy](CellTask(config, Cell("gemv", strategy, 0), folder))
 
@@ -63,3 +65,12 @@ def test_a_finished_search_without_a_record_is_read_again(tmp_path: Path) -> Non
     again = searched(StrategyName.RANDOM, tmp_path)
     assert [trial.latency_us for trial in again.trials] == [trial.latency_us for trial in first.trials]
     assert again.seconds_before > 0
+    assert not any("anew" in message for message in again.messages)
+
+
+def test_a_search_goes_on_at_the_pace_that_it_began_with(tmp_path: Path) -> None:
+    first = searched(StrategyName.RANDOM, tmp_path, replace(HASTY, race_rounds=2))
+    assert b"time in turn, 2 rounds" in (tmp_path / "run" / "recording.jsonl").read_bytes()
+    again = searched(StrategyName.RANDOM, tmp_path, HASTY)
+    assert not any("anew" in message for message in again.messages)
+    assert [trial.latency_us for trial in again.trials] == [trial.latency_us for trial in first.trials]

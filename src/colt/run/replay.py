@@ -143,15 +143,20 @@ def load(folder: Path) -> RecordedRun:
 # ---- what was asked for ----
 
 
-def read_plan(folder: Path, edition: int) -> Plan:
-    """What the run was to do; the method is one that can be replayed."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """The tables of a run's config. Raises :class:`InputError`."""
     path = folder / CONFIG
     try:
-        config = tomllib.loads(read_file(path).decode("utf-8"))
+        return tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:  # a vast integer is no TOMLDecodeError
         raise InputError(f"{path} is not the config of a run: {error}") from None
+
+
+def read_plan(folder: Path, edition: int) -> Plan:
+    """What the run was to do; the method is one that can be replayed."""
+    path, config = folder / CONFIG, read_config(folder)
     module = _saved_module(folder / PROGRAM)
     try:
         plan = Plan.from_config(config, module, folder, edition)

@@ -23,10 +23,10 @@ import msgspec
 from colt import events
 from colt.errors import InputError, ReplayError
 from colt.events import Emit, Event
-from colt.plan import Plan
+from colt.plan import Plan, recorded_pace
 from colt.run.finish import Result
 from colt.run.loop import run as run_plan
-from colt.run.replay import as_begun, read_plan
+from colt.run.replay import as_begun, read_config, read_plan
 from colt.run.same import require_same
 from colt.store.directory import CONFIG, PROGRAM, RECEIPT, RECORDING, WORKINGS, RunDirectory
 from colt.store.receipt import load_receipt
@@ -146,7 +146,7 @@ def finish(folder: Path, on_event: Sequence[Emit] = (), views: Sequence[View] = 
 
 
 def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = None) -> tuple[Plan, Recording]:
-    """Lock and read a run. Its plan is the one that it began with."""
+    """Lock and read a run. Its plan is the one that it began with, or ``plan`` at the pace that the run has."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no run directory")
     for name in (CONFIG, RECORDING, PROGRAM):
@@ -154,7 +154,10 @@ def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = No
             raise InputError(f"{folder} holds no run that can go on: there is no {name}")
     stack.enter_context(RunDirectory.locked(folder))
     recording = read_recording(folder / RECORDING, unfinished=True)
-    asked = plan or read_plan(folder, recording.edition)
+    if plan is None:
+        asked = read_plan(folder, recording.edition)
+    else:
+        asked = replace(plan, pace=recorded_pace(read_config(folder)))
     require_same(folder, asked, recording, program)
     return replace(as_begun(asked, recording), run_dir=folder), recording
 
