@@ -1,1 +1,1 @@
-"""What a run leaves on disk: directory, journal, receipt."""
+"""What a run leaves on disk: directory, journal, receipt, and what it has worked out."""

@@ -4,6 +4,7 @@
 - ``resolve``: from what a user names to a device
 - ``host``: brings TVM up here, and completes targets for this machine; ``assumed``: targets for machines elsewhere
 - ``host_cpu``: what LLVM takes this machine's processor for, corrected by the processor's flags
-- ``peaks``: what this machine can do at most and what instructions and caches take there, measured by ``peak_kernels``
-  and ``rate_kernels`` in processes of their own
+- ``peaks``: what this machine can do at most, what instructions and caches take there, and how steady it is
+- ``peak_kernels``, ``rate_kernels`` and ``quiet_looks`` measure that in processes of their own; ``register_kernels``:
+  the frame of their kernels
 """

@@ -59,7 +59,7 @@ class InputDraw:
     terms: int = 1
     """How many terms the longest sum of the program has."""
     size: float = 1.0
-    """Of whole numbers."""
+    """How large whole numbers are."""
 
     def contents(self, parameters: Signature, drawing: Drawing) -> tuple[Array, ...]:
         """What the parameters hold at first. Whatever the user gives or the program needs care with is as usual."""

@@ -14,7 +14,7 @@ from colt.tvm.programs.workloads.base import Array
 
 KERNEL = 3
 SCALE, ZERO = 1 / 1024, 117
-"""Of the activations."""
+"""The activations' scale and zero point."""
 
 
 @dataclass(frozen=True, slots=True)
