@@ -41,4 +41,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"colt.tvm.{_MODULES[name]}"), name)
 
 
+after_tvm(lambda: import_module("colt.tvm.ends"))
 after_tvm(lambda: import_module("colt.tvm.dots"))  # replaying a schedule that uses an intrinsic takes its name

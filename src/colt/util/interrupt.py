@@ -22,9 +22,9 @@ such that a signal does not end a wait without a time-out any more."""
 class Ended(KeyboardInterrupt):
     """One of :data:`ENDING` came while nothing was worth keeping."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.code = exit_code(number)
+    def __init__(self, number: int | str) -> None:
+        super().__init__(number)
+        self.code = exit_code(int(number))
 
 
 def exit_code(number: int) -> int:

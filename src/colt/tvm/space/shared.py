@@ -13,15 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import tvm_ffi
 from tvm.target import Target
 
 from colt.errors import InputError
 from colt.tvm.devices.host import available_cores, resolve_target
 from colt.tvm.workers import LocalMeasurer
-
-# Otherwise a Ctrl-C that ends building or running reaches the caller of tune_tir as a RuntimeError without text.
-tvm_ffi.error.register_error("KeyboardInterrupt", KeyboardInterrupt)
 
 
 @dataclass(frozen=True, slots=True)
