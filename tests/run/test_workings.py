@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from colt import events
 from colt.errors import InputError
 from colt.store import workings
 from colt.store.directory import JOURNAL, RECEIPT, RECORDING, WORKINGS
+from colt.tvm.cost import scorer
 from colt.tvm.space.space import TvmSpace
 from colt.world.recording import read_recording
 from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, tune_simulated, whole_run
@@ -145,7 +147,9 @@ def _slower(line: bytes) -> bytes:
 def test_the_learned_scorer_learns_when_it_is_first_asked(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lessons are kept until then: what it answers is the same."""
+    """Its lessons are kept until then: what it answers is the same. Here it is always the one that ranks better."""
+    ranks = itertools.cycle((-1.0, 1.0))
+    monkeypatch.setattr(scorer, "rank_correlation", lambda predicted, actual: next(ranks))
     config = colt.SearchConfig(batch_size=4, cost_model_warmup=8, cost_model_min_rank=-1, **THINK_LESS)
     program = f"{whole.parent}/own.py:layer"
     tune_simulated(program, trials=20, run_dir=tmp_path / "whole", config=config)
