@@ -5,6 +5,7 @@
 #   make test                        all tests
 #   make test-fast                   those that start no worker of TVM and build no kernel: a minute
 #   make lint                        ruff and mypy
+#   make peers                       install PyTorch, a peer of `colt bench`; the tests use it where it is there
 #   make pictures                    those of the documents, from a run that it makes
 
 WORKLOAD ?= matmul
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: tune test test-fast lint format pictures clean
+.PHONY: tune test test-fast lint format peers pictures clean
 
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
@@ -42,6 +43,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+peers: $(VENV)/.bench
+
 pictures: $(VENV)/.test
 	rm -rf runs/pictures
 	$(BIN)/colt tune matmul --trials 64 --run runs/pictures
@@ -65,6 +68,9 @@ $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	$(call install,.[test])
 	@touch $(VENV)/.base
+
+$(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
+	$(call install,.[bench])
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(call install,.[dev])
