@@ -105,3 +105,18 @@ def exact(a: NDArray[Any], b: NDArray[Any], layout: str = "NN") -> NDArray[np.in
     """The product in integers."""
     left, right = a.astype(np.int64), b.astype(np.int64)
     return ((left if layout[0] == "N" else left.T) @ (right if layout[1] == "N" else right.T)).astype(np.int32)
+
+
+def chain(m: int, k: int, n: int, last: int = 0) -> Any:
+    """A product, rounded to bfloat16, times a matrix; the second sum goes without its ``last`` terms."""
+    shapes = {"A": (m, k), "B": (k, n), "C": (n, n)}
+    a, b, c = (te.placeholder(shape, dtype="bfloat16", name=name) for name, shape in shapes.items())
+    s, t = te.reduce_axis((0, k), name="s"), te.reduce_axis((0, n - last), name="t")
+
+    def wide(one: Any) -> Any:
+        return one.astype("float32")
+
+    first = te.compute((m, n), lambda i, j: te.sum(wide(a[i, s]) * wide(b[s, j]), axis=s), name="D")
+    short = te.compute((m, n), lambda i, j: first[i, j].astype("bfloat16"), name="E")
+    product = te.compute((m, n), lambda i, j: te.sum(wide(short[i, t]) * wide(c[t, j]), axis=t), name="F")
+    return module_of_tensors([a, b, c, product])

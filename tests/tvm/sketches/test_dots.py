@@ -19,17 +19,17 @@ from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.sketches import DesignSpace, derive, generate
 from colt.tvm.space.space import TvmSpace
 from tests.helpers import space_programs
-from tests.helpers.dot_programs import exact, matmul, operands, runs_here, target_with
+from tests.helpers.dot_programs import chain, exact, matmul, operands, runs_here, target_with
 
 POSTPROCS = generate(space_programs.elementwise(), Target(target_with("avx2"))).postprocs
 VNNI = Target(target_with("avx512vnni"))
 
 
-def dots_of(mod: Any, target: Any = VNNI) -> TvmSpace:
+def dots_of(mod: Any, target: Any = VNNI, variant: str = "dot") -> TvmSpace:
     """The sketches with dot instructions alone."""
     designs, messages = derive(mod, target)
     assert messages == []
-    return TvmSpace(mod, DesignSpace(tuple(one for one in designs if one.variant == "dot"), POSTPROCS))
+    return TvmSpace(mod, DesignSpace(tuple(one for one in designs if one.variant == variant), POSTPROCS))
 
 
 def schedules(space: TvmSpace, count: int) -> list[Schedule]:
@@ -146,39 +146,68 @@ def bf16(m: int, n: int, k: int, layout: str = "NN") -> Any:
     return matmul(m, n, k, "bfloat16", "bfloat16", layout)
 
 
-def test_bfloat16_is_summed_in_float32_two_terms_an_instruction() -> None:
-    if not runs_here("avx512bf16"):
-        pytest.skip("this machine has no avx512bf16")
-    target = Target(target_with("avx512bf16"))
-    rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal(shape).astype(ml_dtypes.bfloat16) for shape in ((13, 66), (66, 48)))
-    space = dots_of(bf16(13, 48, 66), target)
+BF16 = Target(target_with("avx512bf16"))
+needs_bf16 = pytest.mark.skipif(not runs_here("avx512bf16"), reason="this machine has no avx512bf16")
+
+
+def narrow(*shape: int) -> Any:
+    return np.random.default_rng(0).standard_normal(shape).astype(ml_dtypes.bfloat16)
+
+
+def exactly(*factors: Any) -> Any:
+    return np.linalg.multi_dot([factor.astype(np.float64) for factor in factors])
+
+
+@needs_bf16
+@pytest.mark.parametrize("variant", ["dot", "dot-packed"])
+def test_bfloat16_is_summed_in_float32_two_terms_an_instruction(variant: str) -> None:
+    a, b = narrow(13, 66), narrow(66, 48)
+    space = dots_of(bf16(13, 48, 66), BF16, variant)
     for schedule in schedules(space, 3):
-        result = run(space, schedule, target, a, b, shape=(13, 48), dtype=np.float32)
-        np.testing.assert_allclose(result, a.astype(np.float64) @ b.astype(np.float64), rtol=1e-5, atol=1e-5)
+        result = run(space, schedule, BF16, a, b, shape=(13, 48), dtype=np.float32)
+        np.testing.assert_allclose(result, exactly(a, b), rtol=1e-5, atol=1e-5)
 
 
-def test_bfloat16_is_in_the_code_of_a_processor_that_has_it() -> None:
-    target = Target(target_with("avx512bf16"))
-    space = dots_of(bf16(16, 32, 64), target)
-    library = tvm.tirx.build(space.module(schedules(space, 1)[0]), target=target)
+@pytest.mark.parametrize("variant", ["dot", "dot-packed"])
+def test_bfloat16_is_in_the_code_of_a_processor_that_has_it(variant: str) -> None:
+    space = dots_of(bf16(16, 32, 64), BF16, variant)
+    library = tvm.tirx.build(space.module(schedules(space, 1)[0]), target=BF16)
     assert "vdpbf16ps" in library.inspect_source("asm")
 
 
-@pytest.mark.parametrize(("n", "k", "layout"), [(47, 66, "NN"), (48, 65, "NN"), (48, 66, "NT"), (48, 66, "TN")])
-def test_bfloat16_is_no_dot_where_it_would_be_copied(n: int, k: int, layout: str) -> None:
+COPIED = [(47, 66, "NN"), (48, 65, "NN"), (48, 66, "NT"), (48, 66, "TN"), (47, 65, "TT")]
+
+
+@needs_bf16
+@pytest.mark.parametrize(("n", "k", "layout"), COPIED)
+def test_bfloat16_that_has_to_be_copied_is_packed(n: int, k: int, layout: str) -> None:
+    mod = bf16(16, n, k, layout)
+    assert len(dots_of(mod, BF16).plans) == 0
+    one, other = narrow(16, k), narrow(k, n)
+    a, b = (array if way == "N" else array.T.copy() for array, way in zip((one, other), layout, strict=True))
+    space = dots_of(mod, BF16, "dot-packed")
+    for schedule in schedules(space, len(space.plans) + 1):
+        result = run(space, schedule, BF16, a, b, shape=(16, n), dtype=np.float32)
+        np.testing.assert_allclose(result, exactly(one, other), rtol=1e-5, atol=1e-5)
+
+
+@needs_bf16
+def test_what_a_block_computes_in_bfloat16_stays_so_for_a_dot() -> None:
     """TVM makes every buffer of bfloat16 between blocks one of float32: the instruction would read garbage."""
-    assert len(dots_of(bf16(16, n, k, layout), Target(target_with("avx512bf16"))).plans) == 0
+    a, b, c = narrow(16, 32), narrow(32, 48), narrow(48, 48)
+    between = exactly(a, b).astype(np.float32).astype(ml_dtypes.bfloat16)
+    space = dots_of(chain(16, 32, 48), BF16, "dot-packed")
+    assert len(dots_of(chain(16, 32, 48), BF16).plans)  # the first product alone
+    for schedule in schedules(space, len(space.plans) + 2):
+        result = run(space, schedule, BF16, a, b, c, shape=(16, 48), dtype=np.float32)
+        np.testing.assert_allclose(result, exactly(between, c), rtol=2e-3, atol=2e-3 * abs(exactly(between, c)).max())
 
 
-def test_what_a_block_computes_in_bfloat16_is_no_operand_of_a_dot() -> None:
-    a, b = (te.placeholder((32, 32), dtype="bfloat16", name=name) for name in "AB")
-    k = te.reduce_axis((0, 32), name="k")
-    twice = te.compute((32, 32), lambda i, j: a[i, j] + a[j, i], name="D")
-    body = lambda i, j: te.sum(twice[i, k].astype("float32") * b[k, j].astype("float32"), axis=k)  # noqa: E731
-    mod = module_of_tensors([a, b, te.compute((32, 32), body, name="C")])
-    designs, _ = derive(mod, Target(target_with("avx512bf16")))
-    assert not [one for one in designs if one.variant == "dot"]
+def test_the_fourth_edition_of_the_design_space_packed_no_bfloat16() -> None:
+    mod = bf16(16, 32, 64)
+    variants = [{design.variant for design in derive(mod, BF16, edition=edition)[0]} for edition in (4, 5)]
+    assert {"dot", "dot-packed"} & variants[0] == {"dot"}
+    assert {"dot", "dot-packed"} <= variants[1]
 
 
 def test_the_first_edition_of_the_design_space_had_none() -> None:

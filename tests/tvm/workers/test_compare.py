@@ -201,3 +201,18 @@ def test_the_verdict_shows_the_worst_output_and_every_problem():
     assert verdict([("a", good)]).ok
     assert verdict([("in", same_bytes(good_array := np.ones(1), good_array)), ("a", good)]).tolerance == 1e-4
     assert math.isfinite(verdict([("b", bad)]).max_rel_error)
+
+
+def test_rounding_as_the_program_says_is_right_and_hides_nothing_larger():
+    right = RIGHT.astype(np.float32)
+    stated = (RIGHT * 1.002).astype(np.float32)
+
+    def compared(found, rounded):
+        found = np.asarray(found, np.float32)
+        return compare_with_wide(RIGHT, right, found, compare(right, found), Sums("float32", 64), rounded=rounded)
+
+    assert not compared(stated, None).ok
+    assert compared(stated, stated).ok
+    assert not compared(RIGHT * 1.004, stated).ok
+    assert not compared(stated, np.full_like(stated, np.nan)).ok
+    assert not compared(RIGHT * 1.2, RIGHT * 1.3).ok  # rounding explains no more than bfloat16 does

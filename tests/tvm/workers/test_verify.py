@@ -11,7 +11,9 @@ from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.inputs import user_inputs
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.space.space import TvmSpace
+from colt.tvm.workers.rounded import rounded_module
 from tests.helpers import measure_programs as programs
+from tests.helpers.dot_programs import chain
 from tests.helpers.mutants import KINDS
 from tests.helpers.sparse_programs import sparse_rows, sparse_rows_without_their_last
 from tests.helpers.verified_programs import VERIFIED
@@ -189,6 +191,23 @@ def test_few_bits_and_functions(measurer):
     assert measurer.verify(softmax, softmax).ok
     wrong = program(scores, topi.nn.softmax(te.compute((16, 256), lambda i, j: scores[i, (j + 1) % 256])))
     assert not measurer.verify(softmax, wrong).ok
+
+
+def test_an_intermediate_may_be_rounded_as_the_program_says(measurer):
+    """TVM computes it in float32, and is closer to float64 than what the program says."""
+    untuned, wrong = chain(16, 64, 48), chain(16, 64, 48, last=1)
+    kept = measurer.verify(untuned, rounded(untuned))
+    assert kept.ok, kept
+    assert 1e-4 < kept.max_rel_error == kept.untuned_error
+    assert measurer.verify(untuned, untuned).max_rel_error < 1e-6
+    for other in (wrong, rounded(wrong)):
+        assert not measurer.verify(untuned, other).ok
+
+
+def rounded(module):
+    found = rounded_module(module["main"])
+    assert found is not None
+    return found
 
 
 # ---- inputs that mean something ----

@@ -18,7 +18,7 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, For, ForKind, IterVar, PrimFunc, decl_buffer
 from tvm_ffi import structural_walk
 
-from colt.tvm.dots.shims import BF16_DOT
+from colt.tvm.dots.shims import BF16_DOT, KEEP
 from colt.tvm.dots.table import TABLE, Dot, Method, packing_name
 from colt.tvm.programs.nests import element, whole
 
@@ -27,8 +27,8 @@ _FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
 _VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
 _SAME = {"int8": "llvm.x86.avx2.vpdpbssd.256", "uint8": "llvm.x86.avx2.vpdpbuud.256"}
 _MADD = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}
-_PACKED = ((4, 8), (2, 8))
-"""The groups of the rows, and the bits of their elements."""
+_PACKED = ((4, 8, ("uint8", "int8")), (2, 8, ("uint8", "int8")), (2, 16, ("bfloat16",)))
+"""The groups of the rows, the bits of their elements, and their types."""
 
 
 @cache
@@ -37,9 +37,9 @@ def register() -> None:
     for row in TABLE:
         for swapped in (False, True):
             TensorIntrin.register(row.intrinsic(swapped), _meaning(row, swapped), _code(row, swapped), override=True)
-    for group, bits in _PACKED:
+    for group, bits, dtypes in _PACKED:
         for lanes in (16, 8):
-            for dtype in ("uint8", "int8"):
+            for dtype in dtypes:
                 name = packing_name(dtype, group, lanes)
                 TensorIntrin.register(name, *_packing(dtype, bits, group, lanes), override=True)
 
@@ -49,7 +49,7 @@ def register() -> None:
 
 def _operands(row: Dot) -> tuple[Any, Any, Any]:
     """Buffers of a step: the sums, the left operand's terms, the right operand's vectors of groups."""
-    right = _buffer if row.packed else _rows
+    right = _rows if row.interleaved else _buffer
     return (
         _buffer("C", (row.lanes,), row.result),
         _buffer("A", (row.terms,), row.left),
@@ -66,7 +66,7 @@ def _meaning(row: Dot, swapped: bool) -> PrimFunc:
         group, place = tirx.floordiv(term, row.group), tirx.floormod(term, row.group)
         if row.fold == 1:
             group, place = tirx.const(0, "int32"), term
-        index = [group, lane, place] if row.packed else [term, lane]
+        index = [term, lane] if row.interleaved else [group, lane, place]
         other = tirx.Cast(row.result, tirx.BufferLoad(right, index))
         product = tirx.Mul(other, one) if swapped else tirx.Mul(one, other)
         return BufferStore(sums, tirx.Add(tirx.BufferLoad(sums, [lane]), product), [lane])
@@ -88,7 +88,7 @@ def _code(row: Dot, swapped: bool) -> PrimFunc:
     if correction is not None:
         total = total - correction
     store = BufferStore(sums, total, [tirx.Ramp(0, 1, row.lanes)])
-    return _step(row, swapped, store, (sums, left, right))
+    return _step(row, swapped, _keeping((left, right), store) if row.keeps else store, (sums, left, right))
 
 
 def _step(row: Dot, swapped: bool, body: Any, operands: tuple[Any, Any, Any]) -> PrimFunc:
@@ -100,9 +100,9 @@ def _step(row: Dot, swapped: bool, body: Any, operands: tuple[Any, Any, Any]) ->
 
 def _vector(row: Dot, right: Any, step: int) -> Any:
     """The right operand's groups for all lanes."""
-    if row.packed:
-        return right.vload([step, 0, 0], f"{row.right}x{row.lanes * row.group}")
-    return _interleaved(right, row.right, 16, row.group, row.lanes)
+    if row.interleaved:
+        return _interleaved(right, row.right, 16, row.group, row.lanes)
+    return right.vload([step, 0, 0], f"{row.right}x{row.lanes * row.group}")
 
 
 def _wide(row: Dot, vector: Any) -> Any:
@@ -166,7 +166,8 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
     packed, source = buffers()
     words = _interleaved(source, dtype, bits, group, lanes)
     store = packed.vstore([0, 0], _as(f"{dtype}x{lanes * group}", words))
-    return meaning, _function((source, packed), (source,), store)
+    code = _keeping((source, packed), store) if dtype == "bfloat16" else store
+    return meaning, _function((source, packed), (source,), code)
 
 
 def _interleaved(source: Any, dtype: str, bits: int, group: int, lanes: int) -> Any:
@@ -192,6 +193,11 @@ def _buffer(name: str, shape: Sequence[int], dtype: str) -> Any:
 def _rows(name: str, shape: Sequence[int], dtype: str) -> Any:
     """Contiguous rows, anywhere in a matrix."""
     return decl_buffer(shape, dtype, name, strides=[tvm.ir.Var("s0", "int32"), 1], offset_factor=1)
+
+
+def _keeping(buffers: Sequence[Any], stmt: Any) -> Any:
+    """The statement, after which TVM leaves the buffers' type as it is."""
+    return tirx.SeqStmt([*(tirx.Evaluate(tirx.call_extern("void", KEEP, buffer.data)) for buffer in buffers), stmt])
 
 
 def _as(dtype: str, value: Any) -> Any:

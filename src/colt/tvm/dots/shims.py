@@ -6,6 +6,13 @@ A schedule imports the text by annotating a loop with :data:`IMPORT`; the functi
 IMPORT = "pragma_import_llvm"
 """TVM's name of the annotation."""
 BF16_DOT = "colt_dot_bf16"
+KEEP = "colt_keep"
+"""Does nothing. TVM makes every buffer of bfloat16 between blocks one of float32, unless its address is taken."""
+KEEP_IR = f"""
+define void @{KEEP}(ptr %buffer) alwaysinline nounwind {{
+  ret void
+}}
+"""
 BF16_IR = f"""
 define <16 x float> @{BF16_DOT}(<16 x float> %sum, <16 x i32> %left, <16 x i32> %right) #0 {{
   %a = bitcast <16 x i32> %left to <32 x bfloat>

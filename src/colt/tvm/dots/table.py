@@ -12,7 +12,7 @@ register tile. It is subtracted once in ``fold`` steps. All of this is exact: a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +48,8 @@ class Dot:
     result: str
     group: int
     fold: int = 1
+    interleaved: bool = False
+    """Whether rows of a group are interleaved in registers, instead of packing the right operand beforehand."""
 
     @property
     def lanes(self) -> int:
@@ -60,15 +62,14 @@ class Dot:
         return self.group * self.fold
 
     @property
-    def packed(self) -> bool:
-        """Whether the right operand is packed beforehand. Otherwise rows of a group are interleaved in registers: TVM
-        keeps no buffers of bfloat16 between blocks, it makes them float32."""
-        return self.method is not Method.BF16
-
-    @property
     def right_shape(self) -> tuple[int, ...]:
         """The extents of a step's right operand."""
-        return (self.fold, self.lanes, self.group) if self.packed else (self.group, self.lanes)
+        return (self.group, self.lanes) if self.interleaved else (self.fold, self.lanes, self.group)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether its operands' buffers have to be kept from becoming float32: :data:`colt.tvm.dots.shims.KEEP`."""
+        return self.method is Method.BF16 and not self.interleaved
 
     @property
     def corrected(self) -> bool:
@@ -78,7 +79,8 @@ class Dot:
     def intrinsic(self, swapped: bool) -> str:
         """The name of the tensor intrinsic; ``swapped``: of the one for programs that multiply right by left."""
         types = f"{_SHORT[self.left]}{_SHORT[self.right]}"
-        return f"colt.dot.{self.instruction_set}.{types}.x{self.terms}" + (".swapped" if swapped else "")
+        form = ".packed" if self.keeps else ""
+        return f"colt.dot.{self.instruction_set}.{types}.x{self.terms}{form}" + (".swapped" if swapped else "")
 
     @property
     def packing(self) -> str:
@@ -123,17 +125,21 @@ TABLE: tuple[Dot, ...] = (
     *_pair_rows("avx512bw", ("avx512bw",), 512),
     *_pair_rows("avx2", ("avx2",), 256),
     Dot("avx512bf16", ("avx512bf16",), Method.BF16, 512, "bfloat16", "bfloat16", "float32", 2),
+    Dot("avx512bf16", ("avx512bf16",), Method.BF16, 512, "bfloat16", "bfloat16", "float32", 2, interleaved=True),
 )
 """All rows; for the same types, those further up are better."""
 
 
-def find(target: Target, left: str, right: str, result: str, terms: int) -> Dot | None:
+def find(
+    target: Target, left: str, right: str, result: str, terms: int, suits: Callable[[Dot], bool] | None = None
+) -> Dot | None:
     """The best row for these types that the target has, for a sum of ``terms`` terms; ``None`` if there is none.
 
-    A sum is padded to whole steps, so of rows that differ only in their steps a short sum takes the one with fewer.
+    ``suits`` says of a row whether it is one to use; all are, if it is left out. A sum is padded to whole steps, so of
+    rows that differ only in their steps a short sum takes the one with fewer.
     """
     rows = [row for row in TABLE if (row.left, row.right, row.result) == (left, right, result)]
-    for row in rows:
+    for row in rows if suits is None else filter(suits, rows):
         long_enough = terms % row.terms == 0 or terms >= _CORRECTED_STEPS * row.terms
         if has(target, row) and (row.fold == 1 or long_enough):
             return row

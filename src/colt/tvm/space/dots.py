@@ -112,7 +112,7 @@ def _left(stmt: Any, region: Any, dot: Dot, fold: int) -> MemoryAccess:
 
 def _right(stmt: Any, region: Any, dot: Dot, lanes: int, fold: int) -> MemoryAccess:
     """The packed operand, in groups. Flipped signs take one more instruction for each vector."""
-    if not dot.packed:
+    if dot.interleaved:
         *index, rows, columns = _index(stmt, region)
         return _access(region, (*index, rows, (*columns, (lanes, 1.0))), _bytes(region), _INTERLEAVE)
     *index, groups, _, _ = _index(stmt, region)

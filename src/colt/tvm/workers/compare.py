@@ -87,6 +87,7 @@ def compare_with_wide(
     sums: Sums | None,
     whole: bool = False,
     scale: float = 0.0,
+    rounded: Array | None = None,
 ) -> Difference:
     """Compare an output with the same computation in float64; ``plain`` is the difference from the untuned program.
 
@@ -95,22 +96,27 @@ def compare_with_wide(
     the inputs are ``whole`` numbers and the untuned program is exact, nothing has rounded, so the candidate must be
     exact as well.
 
+    ``rounded``: what the untuned program leaves if its intermediates have the types that it states, see
+    :mod:`~colt.tvm.workers.rounded`. To be about as far off as that is right, too.
+
     Errors are relative to the largest element, or to ``scale`` if that is larger.
     """
     dtype = found.dtype.name
     if dtype not in _WIDENED or plain.unwritten or (dtype not in NARROW and not (whole or plain.doubtful)):
         return plain
     by_untuned, by_found = _error(wide, untuned, scale), _error(wide, found, scale)
-    limit = _limit(dtype, by_untuned[1], found.size, plain, sums, scale)
-    if whole and by_untuned[1] == 0:
+    as_stated = 0.0 if rounded is None else _error(wide, rounded, scale)[1]
+    limit = max(_limit(dtype, by_untuned[1], found.size, plain, sums, scale), _as_stated(as_stated))
+    off = max(by_untuned[1], as_stated)
+    if whole and off == 0:
         limit = _EXACT * rounding(dtype)
     max_abs, max_rel = by_found
     if max_rel <= limit:
-        return Difference(max_abs, max_rel, limit, "", by_untuned[1])
+        return Difference(max_abs, max_rel, limit, "", off)
     if plain.ok and dtype in NARROW and sums is not None and by_untuned[1] > sums.bound and not whole:
         return plain
-    problem = f"relative error {max_rel:.2g}, the untuned program's is {by_untuned[1]:.2g}, {limit:.2g} is allowed"
-    return Difference(max_abs, max_rel, limit, problem, by_untuned[1])
+    problem = f"relative error {max_rel:.2g}, the untuned program's is {off:.2g}, {limit:.2g} is allowed"
+    return Difference(max_abs, max_rel, limit, problem, off)
 
 
 def _limit(dtype: str, untuned: float, size: int, plain: Difference, sums: Sums | None, scale: float) -> float:
@@ -123,6 +129,11 @@ def _limit(dtype: str, untuned: float, size: int, plain: Difference, sums: Sums 
         return max(tolerance, explained)
     random_walk = 0.0 if sums is None else sums.bound
     return min(tolerance, max(_DOUBT * rounding(dtype), _SIMILAR * untuned, random_walk))
+
+
+def _as_stated(error: float) -> float:
+    """How far from float64 the candidate may be, given how far off the untuned program is with the types it states."""
+    return min(_SLACK * error, max(TOLERANCES[dtype] for dtype in NARROW)) if math.isfinite(error) else 0.0
 
 
 def _explained(untuned: float, size: int, sums: Sums) -> float:

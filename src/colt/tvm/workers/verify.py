@@ -25,6 +25,7 @@ from colt.tvm.workers.kernel import entry_function
 from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.place import Place
 from colt.tvm.workers.races import race
+from colt.tvm.workers.rounded import rounded_module
 from colt.tvm.workers.wide import NoWideProgram, Sums, sums, wide_array, wide_module
 from colt.util.text import first_line
 
@@ -52,6 +53,8 @@ class Expected:
     """Whether it starts from positive floats, since it computes nothing finite otherwise."""
     wide: tuple[Array, ...] | None = None
     """What the same computation in float64 leaves, once that was asked for; empty if it is not to be had."""
+    rounded: tuple[Array, ...] = ()
+    """What it leaves if its intermediates have the types that it states; empty if they have anyway."""
     scales: tuple[float, ...] = ()
     """For each parameter how large a sum like those in it usually is, if it has so few that all may be near 0."""
     why_not_wide: str = ""
@@ -70,7 +73,7 @@ class Expected:
     @property
     def bytes(self) -> int:
         """Memory that is held."""
-        return sum(array.nbytes for array in (*self.before, *self.after, *(self.wide or ())))
+        return sum(array.nbytes for array in (*self.before, *self.after, *(self.wide or ()), *self.rounded))
 
 
 class NothingFinite(ValueError):
@@ -163,6 +166,8 @@ class Verifier:
             module = wide_module(expected.function)
             before = tuple(map(wide_array, expected.before))
             expected.wide = self._run(module, before, _REFERENCE, announce)
+            if (stated := rounded_module(expected.function)) is not None:
+                expected.rounded = self._run(stated, expected.before, _REFERENCE, announce)
             if expected.sums is not None and any(few(expected.wide[i].size) for i in expected.access.written):
                 sums_of_sizes = self._run(module, tuple(map(abs, before)), _REFERENCE, announce)
                 expected.scales = tuple(_scale(array, expected.sums) for array in sums_of_sizes)
@@ -211,7 +216,10 @@ def _differences(expected: Expected, found: tuple[Array, ...]) -> Iterator[tuple
             plain = compare(after, array)
             if expected.wide:
                 scale = expected.scales[i] if expected.scales else 0.0
-                plain = compare_with_wide(expected.wide[i], after, array, plain, expected.sums, expected.whole, scale)
+                rounded = expected.rounded[i] if expected.rounded else None
+                plain = compare_with_wide(
+                    expected.wide[i], after, array, plain, expected.sums, expected.whole, scale, rounded
+                )
             yield f"parameter {i} (written)", plain
         else:
             yield f"parameter {i} (input)", same_bytes(before, array)

@@ -12,7 +12,8 @@ from tvm import s_tir
 
 from colt.knobs import EDITION
 from colt.tvm.devices.host import vector_bits
-from colt.tvm.dots import find
+from colt.tvm.dots import Dot, find
+from colt.tvm.dots.table import Method
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import RULE_ERRORS, why
 from colt.tvm.sketches.structured.dots import pack_for_dots, shape_with_dot
@@ -37,10 +38,15 @@ from colt.tvm.sketches.structured.prepare import (
 from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_in_lanes, shape_of, shape_of_fold
 from colt.tvm.sketches.structured.words import describe
 
-PACKED, PADDED, TRANSPOSED, DOT, PANELS = "packed", "padded", "transposed", "dot", "panels"
+PACKED, PADDED, TRANSPOSED, PANELS = "packed", "padded", "transposed", "panels"
+DOT, DOT_PACKED = "dot", "dot-packed"
 IN_LANES, IN_PARTS = "in-lanes", "in-parts"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
 """Returns the shapes of a flow's blocks by name, for vectors of the given number of bits; ``None``: no design."""
+Suits = Callable[[Dot], bool]
+"""Says of a dot instruction whether it is one to use."""
+_INTERLEAVING = 4
+"""The last edition in which bfloat16 was not packed for dot instructions."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -62,7 +68,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     refused: Counter[str] = Counter()
     rules: list[Choose] = [_shapes, _better_shapes, _shapes_in_lanes]
     if edition > 1:
-        rules = [partial(_shapes_with_dots, target), *rules, partial(_shapes_in_parts, threads)]
+        rules = [*_dot_rules(target, edition), *rules, partial(_shapes_in_parts, threads)]
     for shapes, panels in [*((rule, False) for rule in rules), (_shapes, True)]:
         try:
             prepared = _prepare(mod, bits, seed, shapes, panels)
@@ -134,13 +140,23 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
     return {block.name: shape_of(block, bits) for block in flow.blocks}
 
 
-def _shapes_with_dots(target: Any, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
-    """The shapes with contractions by dot instructions of the target; ``None`` if there are none."""
-    found = [shape_with_dot(block, partial(find, target)) for block in flow.blocks]
+def _dot_rules(target: Any, edition: int) -> list[Choose]:
+    """Contractions by dot instructions. Before the fifth edition bfloat16 was interleaved in registers only."""
+    if edition <= _INTERLEAVING:
+        return [partial(_shapes_with_dots, target, lambda row: row.interleaved or row.method is not Method.BF16)]
+    packed = partial(_shapes_with_dots, target, lambda row: not row.interleaved)
+    return [packed, partial(_shapes_with_dots, target, lambda row: row.interleaved)]
+
+
+def _shapes_with_dots(target: Any, suits: Suits, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
+    """The shapes with contractions by dot instructions of the target that suit; ``None`` if there are none."""
+    found = [shape_with_dot(block, partial(find, target, suits=suits)) for block in flow.blocks]
     dots = {
         block.name: shape
         for number, (block, shape) in enumerate(zip(flow.blocks, found, strict=True))
-        if shape is not None and shape.dot is not None and (shape.dot.instruction.packed or not flow.producers(number))
+        if shape is not None
+        and shape.dot is not None
+        and not (shape.dot.instruction.interleaved and flow.producers(number))
     }
     return _shapes(flow, bits) | dots if dots else None
 
@@ -169,8 +185,9 @@ def _shapes_in_parts(threads: int, flow: Flow, bits: int) -> dict[str, BlockShap
 
 
 def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) -> str:
-    if any(shape.dot is not None for shape in split):
-        return DOT
+    instructions = [shape.dot.instruction for shape in split if shape.dot is not None]
+    if instructions:
+        return DOT_PACKED if any(one.keeps for one in instructions) else DOT
     if any(shape.alone for shape in split):
         return IN_PARTS
     if any(shape.total for shape in split):

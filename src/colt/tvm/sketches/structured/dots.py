@@ -14,7 +14,7 @@ from tvm import tirx
 
 from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.dots import Dot
-from colt.tvm.dots.shims import BF16_IR, IMPORT
+from colt.tvm.dots.shims import BF16_IR, IMPORT, KEEP_IR
 from colt.tvm.dots.table import Method
 from colt.tvm.sketches.structured.flow import extents_of, reduced, spatial, step_of
 from colt.tvm.sketches.structured.prepare import Packed, slot_of, with_shapes
@@ -53,7 +53,7 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
             dot = find(*types, block.product.result, block.iters[along].extent)
             padded = None if dot is None else _padded(block, dot, column, along)
             copied = padded != extents_of(block) or step_of(left, along) != 1 or step_of(right, column) != 1
-            if dot is not None and not dot.packed and copied:
+            if dot is not None and dot.interleaved and copied:
                 continue
             if dot is not None and padded is not None:
                 yield BlockShape(
@@ -96,7 +96,7 @@ def _padded(block: Block, dot: Dot, column: int, along: int) -> tuple[int, ...] 
             return None
     rows = rows_of(block, column)
     if rows is not None and can_be_padded(block, rows):
-        extents[rows] = rounded_rows(extents[rows]) if dot.packed else extents[rows]
+        extents[rows] = extents[rows] if dot.interleaved else rounded_rows(extents[rows])
     return tuple(extents)
 
 
@@ -109,7 +109,7 @@ def pack_for_dots(schedule: Any, shapes: Mapping[str, BlockShape]) -> tuple[list
     done: list[Packed] = []
     copies: dict[str, BlockShape] = {}
     for block, shape in with_shapes(schedule, shapes):
-        if shape.dot is None or not shape.dot.instruction.packed:
+        if shape.dot is None or shape.dot.instruction.interleaved:
             continue
         left, right = _operands(block, shape.dot.swapped)
         if step_of(left, shape.dot.along) != 1:
@@ -173,8 +173,11 @@ class DotStep:
 
 def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
     """Bring along what the steps under the loop call."""
-    if any(step.dot.instruction.method is Method.BF16 for step in steps):
-        schedule.annotate(loop, IMPORT, BF16_IR)
+    instructions = [step.dot.instruction for step in steps]
+    called = [BF16_IR] if any(one.method is Method.BF16 for one in instructions) else []
+    called += [KEEP_IR] if any(one.keeps for one in instructions) else []
+    if called:
+        schedule.annotate(loop, IMPORT, "".join(called))
 
 
 def use_instruction(schedule: Any, step: DotStep) -> None:
