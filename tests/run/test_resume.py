@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -342,6 +343,29 @@ def test_a_search_that_goes_otherwise_is_refused_and_nothing_is_written(whole: P
     with pytest.raises(InputError, match="the search does not go as it is recorded"):
         resumed(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_cycles_are_collected_again_once_the_recording_is_used_up(whole: Path, tmp_path: Path) -> None:
+    while_repeated, while_live = [], []
+
+    class Looking(SimulatedMeasurer):
+        def measure(self, *rest: Any, **options: Any) -> Iterator[Measurement]:
+            while_live.append(gc.isenabled())
+            yield from super().measure(*rest, **options)
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Opened):
+            while_repeated.append(gc.isenabled())
+
+    lines = (whole / "recording.jsonl").read_bytes().count(b"\n")
+    resumed(broken(whole, tmp_path / "run", lines - 3), Looking(fingerprint), on_event=[listen])
+    assert not any(while_repeated)
+    assert while_repeated
+    assert all(while_live)
+    assert while_live
+    (tmp_path / "other").mkdir()
+    test_a_search_that_goes_otherwise_is_refused_and_nothing_is_written(whole, tmp_path / "other")
+    assert gc.isenabled()
 
 
 def test_all_that_schedules_depend_on_is_compared() -> None:

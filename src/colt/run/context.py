@@ -29,6 +29,7 @@ from colt.store.receipt import FoundPart
 from colt.store.workings import Workings
 from colt.tvm.programs.program import fingerprint
 from colt.util.clock import Stopwatch
+from colt.util.collecting import no_collecting
 from colt.util.files import read_file, sync
 from colt.util.interrupt import Interrupt
 from colt.util.streams import remarks_since, remarks_so_far
@@ -90,6 +91,8 @@ class Run:
         self.storage_failure: StorageError | None = None
         """Why the run's files are not written any more, if they are not."""
         self._stack = ExitStack()
+        self._recalling = self._stack.enter_context(ExitStack())
+        """What holds while the run only repeats what is recorded."""
         self._listeners = list(listeners)
         self._early: list[Event] = []
         """Events before there is a journal."""
@@ -125,6 +128,8 @@ class Run:
 
     def __enter__(self) -> Self:
         try:
+            if self.world.recorded:  # a whole tree comes into being, without a pause
+                self._recalling.enter_context(no_collecting())
             with self.watch("starting"):
                 self._start()
         except BaseException:
@@ -285,6 +290,7 @@ class Run:
     def _go_live(self) -> None:
         """The recorded part of a resumed run is over: time goes on from where it was then."""
         self._live = True
+        self._recalling.close()
         clock = self._after.clock if self._after is not None else None
         if clock is not None:
             self.watch.go_on(clock.total, clock.activities)

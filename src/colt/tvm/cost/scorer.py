@@ -123,7 +123,8 @@ class TrustedScorer:
         self._trained_on = len(measured)
         model = self._cost_model = self._cost_model or self._make_cost_model()
         held_out = list(measured)[::HOLD_OUT]
-        model.train({s: us for s, us in measured.items() if s not in set(held_out)})
+        unseen = set(held_out)
+        model.train({s: us for s, us in measured.items() if s not in unseen})
 
         def judged() -> Trusted:
             actual = [measured[schedule] for schedule in held_out]
