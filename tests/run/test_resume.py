@@ -346,25 +346,21 @@ def test_a_search_that_goes_otherwise_is_refused_and_nothing_is_written(whole: P
 
 
 def test_cycles_are_collected_again_once_the_recording_is_used_up(whole: Path, tmp_path: Path) -> None:
-    while_repeated, while_live = [], []
-
-    class Looking(SimulatedMeasurer):
-        def measure(self, *rest: Any, **options: Any) -> Iterator[Measurement]:
-            while_live.append(gc.isenabled())
-            yield from super().measure(*rest, **options)
+    collected: dict[str, list[bool]] = {}
 
     def listen(event: events.Event) -> None:
-        if isinstance(event, events.Opened):
-            while_repeated.append(gc.isenabled())
+        collected.setdefault(type(event).__name__, []).append(gc.isenabled())
 
     lines = (whole / "recording.jsonl").read_bytes().count(b"\n")
-    resumed(broken(whole, tmp_path / "run", lines - 3), Looking(fingerprint), on_event=[listen])
-    assert not any(while_repeated)
-    assert while_repeated
-    assert all(while_live)
-    assert while_live
-    (tmp_path / "other").mkdir()
-    test_a_search_that_goes_otherwise_is_refused_and_nothing_is_written(whole, tmp_path / "other")
+    resumed(broken(whole, tmp_path / "run", lines - 8), on_event=[listen])
+    assert set(collected["Opened"]) == {False}
+    assert collected["Measured"][0] is False
+    assert collected["Measured"][-1] is True
+    changed = broken(whole, tmp_path / "other", 10)
+    config = (changed / "config.toml").read_text()
+    (changed / "config.toml").write_text(config.replace("seed = 0", "seed = 1"))
+    with pytest.raises(InputError):
+        resumed(changed)
     assert gc.isenabled()
 
 
