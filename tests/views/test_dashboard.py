@@ -195,6 +195,8 @@ def test_of_a_long_journal_trials_are_shown_first(tmp_path: Path, monkeypatch: p
     assert seen.task.improvements == whole.task.improvements
     assert (seen.state.usd, seen.problems) == (whole.state.usd, ())
     assert "nodes</span>" not in content["runs"][0]["html"]  # how many is not known yet
+    for _ in range(100):
+        assert watched.content() is content  # whoever asks waits for nothing
     while watched.is_reading:
         assert watched.update() == first or not watched.is_reading
     assert watched.update() == first + 1

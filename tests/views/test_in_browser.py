@@ -239,6 +239,23 @@ def test_runs_are_listed_filtered_opened_and_compared(browser: Page, dashboard: 
     assert browser.errors() == []
 
 
+def test_what_can_be_read_is_shown_before_plotly_is_there(browser: Page, dashboard: str) -> None:
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*plotly.js*"]})
+    try:
+        browser.driver.get(f"{dashboard}/run?run=models")
+        browser.wait("document.querySelector('#r0-receipt td')")
+        assert "faster: 85.2x" in browser.text(".verdict")
+        assert browser.run("return typeof Plotly") == "undefined"
+    finally:
+        browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        browser.driver.execute_cdp_cmd("Network.disable", {})
+    browser.errors()
+    browser.driver.get(f"{dashboard}/run?run=models")
+    go_to_tree(browser)
+    assert browser.errors() == []
+
+
 def test_a_run_in_progress_is_pushed(browser: Page, dashboard: str, runs: Path) -> None:
     browser.open(f"{dashboard}/run?run=models-not-worth-it")
     go_to_tree(browser)
@@ -262,3 +279,22 @@ def test_no_script_of_a_stranger_runs_in_the_dashboard(browser: Page, dashboard:
     assert browser.run("return typeof window.hacked") == "undefined"
     assert browser.run("return document.querySelectorAll('img').length") == 0
     assert browser.errors() == []
+
+
+def test_what_a_reader_looks_at_stays_when_panels_are_added(browser: Page, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the dashboard comes with the extra dashboard")
+    from tests.helpers.running_dashboard import running_dashboard
+
+    run = unpacked("models-strict", tmp_path)
+    receipt = (run / "receipt.json").rename(tmp_path / "receipt")
+    with running_dashboard(tmp_path) as address:
+        browser.open(f"{address}/run?run=models-strict")
+        go_to_tree(browser)
+        browser.run("window.before = trees['r0-tree-chart']; before.go(3)")
+        browser.run("Plotly.relayout('r0-best-trials-chart', {'xaxis.range': [2, 5]})")
+        receipt.rename(run / "receipt.json")
+        browser.wait("document.querySelector('#r0-program')?.innerText.includes('there is no program.json')")
+        assert browser.run("return before === trees['r0-tree-chart'] && before.place.isConnected && before.at") == 3
+        assert browser.run("return document.getElementById('r0-best-trials-chart').layout.xaxis.range") == [2, 5]
+        assert all(browser.run(DRAWN).values())
+        assert browser.errors() == []

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,22 @@ def test_of_very_many_lines_the_fastest_half_is_drawn_and_slower_ones_evenly() -
     fastest = next(lines for name, _, lines in chart.groups() if name == "the fastest tenth")
     assert max(latencies[line] for line in fastest) <= 300  # of all, not of those drawn
     assert len(chart.rows()) == 3002
+
+
+class Watched(list[float]):
+    """Counts how often it is gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[float]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_the_ends_of_an_axis_are_looked_for_once_not_for_each_line() -> None:
+    at = Watched(range(500))
+    figure(Parallel("k", "t", [Dimension("latency", at)], at, [[]] * 500))
+    assert at.times < 10
 
 
 def test_neighbours_in_time_that_no_eye_tells_apart_are_one_span() -> None:

@@ -119,4 +119,6 @@ class RunState:
 
     def member(self, name: str) -> SeenMember:
         """The member of that name, from now on in ``members``."""
-        return self.members.setdefault(name, SeenMember())
+        if name not in self.members:
+            self.members[name] = SeenMember()
+        return self.members[name]

@@ -181,7 +181,8 @@ class Pages:
             root="/",
             data=safe(data_json({"live": name})),
             scripts=(),
-            sources=_sources("ask.js", "plotly.js", *SCRIPTS, "live.js"),
+            soon="/static/plotly.js",
+            sources=_sources("ask.js", *SCRIPTS, "live.js"),
         )
 
     async def content(self, request: Request) -> Response:
@@ -190,7 +191,6 @@ class Pages:
         if run is None:
             return missing()
         try:
-            await in_thread(run.update)
             return json(await in_thread(run.content))
         except InputError as error:
             return PlainTextResponse(str(error), 409)

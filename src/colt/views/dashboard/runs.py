@@ -27,6 +27,7 @@ from colt.views.report.content import (
     headline_of,
     live_panels,
     program_panel,
+    programs_soon,
     receipt_panel,
     tree_of,
     trial_panels,
@@ -162,6 +163,7 @@ class WatchedRun:
         self._content: tuple[int, dict[str, Any]] | None = None
         self._trees: dict[int, tuple[int, bytes]] = {}
         self._programs: list[Panel] | None = None
+        self._reader: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def update(self) -> int:
@@ -186,19 +188,28 @@ class WatchedRun:
         return (self._trials if self.is_reading else self._files).seen(self.name)
 
     def read_programs(self) -> None:
-        """Have TVM read the programs of a finished run, once; the version grows by it."""
-        with self._lock:
-            seen = self._seen()
-            wanted = self._programs is None and all(one.receipt is not None for one in seen)
-        if not wanted:
-            return
+        """Have TVM read the programs of a finished run, once; the version grows by it, seconds later."""
+        if self._reader is None:
+            with self._lock:
+                seen = self._seen()
+            if all(one.receipt is not None for one in seen):
+                self._reader = threading.Thread(target=self._read_programs, args=(seen,), daemon=True)
+                self._reader.start()
+
+    def _read_programs(self, seen: list[SeenRun]) -> None:
         panels = [program_panel(one) for one in seen]
         with self._lock:
             self._programs = panels
             self.version += 1
 
     def content(self) -> dict[str, Any]:
-        """The page's content as plain data: HTML for the run, charts, and the versions of the trees."""
+        """The page's content as plain data: HTML for the run, charts, and the versions of the trees.
+
+        What is new is read first, but not the rest of a long journal: whoever asks gets what there is to show.
+        Raises :class:`InputError`.
+        """
+        if not self.version or not self.is_reading:
+            self.update()
         with self._lock:
             if self._content is None or self._content[0] != self.version:
                 began = time.monotonic()
@@ -214,6 +225,8 @@ class WatchedRun:
             panels = trial_panels(one) if one.only_trials else live_panels(one)
             if self._programs is not None and number < len(self._programs):
                 panels.append(self._programs[number])
+            elif one.receipt is not None:
+                panels.append(programs_soon())
             contents.append(RunContent(headline_of(one), [*panels, receipt_panel(one)]))
         return {
             "version": self.version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Number = float | int | None
@@ -98,9 +99,14 @@ class Dimension:
     at: Sequence[float]
     ticks: Sequence[tuple[float, str]] = ()
 
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest place of all lines: each of very many is scaled by them."""
+        return min(self.at), max(self.at)
+
     def scaled(self, value: float) -> float:
         """A value's height on the axis, from 0 to 1."""
-        low, high = min(self.at), max(self.at)
+        low, high = self.ends
         return 0.5 if low == high else (value - low) / (high - low)
 
 

@@ -195,6 +195,11 @@ def tree_of(run: SeenRun) -> dict[str, Any]:
     return tree_data(run, knob_names(run))
 
 
+def programs_soon() -> Panel:
+    """The panel of the programs before they have been read."""
+    return Panel("program", "The winning program", notes=["TVM is reading the programs."])
+
+
 def program_panel(run: SeenRun) -> Panel:
     """The untuned program, the winner, and the winner's inner loop."""
     untuned, tuned = listings([run.folder / PROGRAM, run.folder / WINNER])

@@ -80,6 +80,7 @@ def render(template: str, **values: Any) -> str:
         "root": "",
         "policy": "",
         "style": "",
+        "soon": "",
         "sources": (),
         "overlay": None,
     }

@@ -3,6 +3,14 @@
 const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 } };
 const charts = {
   figures: {},
+  // Plotly is in a report. A page of the dashboard gets it after its texts: it takes a browser a second to read Plotly.
+  plotly: typeof Plotly === "undefined" ? null : Promise.resolve(),
+  ready() {
+    return this.plotly ??= new Promise((done, failed) => {
+      const onerror = () => { this.plotly = null; failed(new Error("Plotly cannot be loaded")); };
+      document.head.append(Object.assign(document.createElement("script"), { src: "/static/plotly.js", onload: done, onerror }));
+    });
+  },
   // The layout in the colours of the page.
   themed(layout) {
     const ink = theme.colour("ink"), line = theme.colour("line");
@@ -28,6 +36,7 @@ const charts = {
       place.classList.add("none");
       return;
     }
+    await this.ready();
     if (place.classList.contains("none")) { place.textContent = ""; place.classList.remove("none"); }
     const done = Plotly.react(place, this.traces(figure), { ...this.themed(figure.layout), uirevision: "kept" }, CONFIG);
     place.style.minHeight = `${figure.layout.height}px`;

@@ -14,9 +14,10 @@
       const answer = await (content || fetch(`/content?${asked}`));
       content = null;
       if (answer.ok) await show(await answer.json());
-      else main.textContent = await answer.text();
+      else { shape = ""; main.textContent = await answer.text(); }
     } finally {
       busy = false;
+      listen();
       if (again) { again = false; refresh(); }
     }
   }
@@ -26,10 +27,9 @@
     const now = JSON.stringify(content.runs.map((run) => run.shape));
     if (now !== shape) {
       shape = now;
-      for (const id of Object.keys(drawn)) delete drawn[id];
-      for (const id of Object.keys(trees)) delete trees[id];
       const at = scrollY;
-      main.innerHTML = content.runs.map((run) => run.html).join("");
+      rebuild(content.runs.map((run) => run.html).join(""));
+      for (const run of content.runs) Object.assign(drawn, run.parts);
       scrollTo(0, at);
       watch(Object.keys(content.trees));
     } else {
@@ -43,17 +43,35 @@
     charts.figures = content.charts;
     trees_now = content.trees;
     version = content.version;
+    await painted();
     for (const [id, figure] of Object.entries(content.charts)) {
       const text = JSON.stringify(figure);
       if (drawn[id] === text) continue;
       drawn[id] = text;
       await charts.draw(id);
       await new Promise((next) => setTimeout(next));
+      listen();
     }
     for (const id of near) await showTree(id);
     document.body.dataset.version = content.version;
     document.body.dataset.ready = content.reading ? "nearly" : "yes";
   }
+
+  // Other panels: charts and trees that stay keep their elements, and with them where the reader has zoomed and what is open.
+  function rebuild(html) {
+    const stay = new Map([...main.querySelectorAll(".tree, .chart:not(.canvas)")].map((one) => [one.dataset.tree || one.id, one]));
+    main.innerHTML = html;
+    for (const one of main.querySelectorAll(".tree, .chart:not(.canvas)")) {
+      const id = one.dataset.tree || one.id;
+      if (stay.has(id)) one.replaceWith(stay.get(id));
+      else delete trees[id];
+      if (!stay.delete(id)) delete drawn[id];
+    }
+    for (const id of stay.keys()) { delete drawn[id]; delete trees[id]; }
+  }
+
+  // The next frame, which no page has that is not looked at.
+  function painted() { return document.hidden ? null : new Promise((done) => requestAnimationFrame(() => setTimeout(done))); }
 
   async function showTree(id) {
     if (!(id in trees_now) || drawn[id] === version) return;
@@ -76,10 +94,16 @@
     for (const id of ids) watcher.observe(document.getElementById(id));
   }
 
+  // Whoever listens has the rest of a long journal read: that begins when there is something to see.
+  let stream = null;
+  function listen() {
+    if (stream) return;
+    stream = new EventSource(`/events?${asked}`);
+    stream.onmessage = (event) => { if (event.data !== String(version)) refresh(); };
+    stream.onopen = () => { live.hidden = false; };
+    stream.onerror = () => { live.hidden = true; };
+  }
+
   main.textContent = "reading the run ...";
   refresh();
-  const stream = new EventSource(`/events?${asked}`);
-  stream.onmessage = (event) => { if (event.data !== String(version)) refresh(); };
-  stream.onopen = () => { live.hidden = false; };
-  stream.onerror = () => { live.hidden = true; };
 }

@@ -43,4 +43,7 @@
   stream.onopen = () => { document.querySelector(".live").hidden = false; };
   stream.onerror = () => { document.querySelector(".live").hidden = true; };
   document.body.dataset.ready = "yes";
+  // A browser that has read Plotly once shows a run at once: that is done here, when there is nothing else to do.
+  const idle = window.requestIdleCallback || setTimeout;
+  if (rows.length) setTimeout(() => idle(() => document.head.append(Object.assign(document.createElement("script"), { src: "/static/plotly.js" }))), 1000);
 }

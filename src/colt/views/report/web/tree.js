@@ -7,6 +7,7 @@ const trees = {};
 async function openTree(id, data) {
   const place = document.getElementById(id);
   if (!place) return;
+  await charts.ready();
   if (trees[id]) { trees[id].take(data); await trees[id].draw(); return; }
   trees[id] = new Tree(place, data);
   await trees[id].draw(true);
