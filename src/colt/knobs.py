@@ -16,11 +16,12 @@ from functools import lru_cache
 
 from colt.errors import IllegalEdit
 
-EDITION = 5
+EDITION = 6
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
-third left sums over rows of awkward length whole. The fourth packed no bfloat16 for dot instructions."""
+third left sums over rows of awkward length whole. The fourth packed no bfloat16 for dot instructions. The fifth left
+loops that hold several statements together."""
 
 Value = tuple[int, ...] | int | str
 """A tile's parts (outermost first), a category's candidate, or the name of a compute location."""

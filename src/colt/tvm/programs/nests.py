@@ -15,6 +15,17 @@ from tvm.tirx import Evaluate, For, ForKind, IntImm, PrimFunc, SeqStmt
 from colt.tvm.programs.naming import with_block
 
 
+def in_root(func: PrimFunc) -> PrimFunc:
+    """The function with a root block around its only block, if that is written without one."""
+    if not isinstance(func.body, SBlockRealize) or str(func.body.block.name_hint) == "root":
+        return func
+    inner: list[Any] = []
+    tvm_ffi.structural_walk(func.body.block.body, (SBlock, lambda block: inner.append(block)))
+    if inner:
+        return func
+    return func.with_body(SBlockRealize([], True, SBlock([], [], [], "root", func.body)))
+
+
 def nests_of(func: PrimFunc) -> list[Any]:
     """The statements of the outermost block, in order; none if the function has no such block."""
     if not isinstance(func.body, SBlockRealize):
@@ -91,10 +102,14 @@ def around(loop: Any, body: Any) -> Any:
 
 def is_plain_loop(loop: Any) -> bool:
     """Whether the loop is serial, from 0, in steps of 1, of a constant extent."""
+    return is_constant(loop) and int(loop.kind) == int(ForKind.SERIAL)
+
+
+def is_constant(loop: Any) -> bool:
+    """Whether the loop runs from 0, in steps of 1, a constant number of times."""
     if loop.step is not None and not (isinstance(loop.step, IntImm) and int(loop.step) == 1):
         return False
-    constant = isinstance(loop.extent, IntImm) and isinstance(loop.min, IntImm) and int(loop.min) == 0
-    return constant and int(loop.kind) == int(ForKind.SERIAL)
+    return isinstance(loop.extent, IntImm) and isinstance(loop.min, IntImm) and int(loop.min) == 0
 
 
 def is_block(stmt: Any) -> bool:
@@ -124,6 +139,23 @@ def element(buffer: Any, indices: Any) -> Any:
     return tirx.BufferRegion(
         buffer, [tvm.ir.Range.from_min_extent(index, IntImm(str(index.ty), 1)) for index in indices]
     )
+
+
+def region(buffer: Any, indices: Any) -> Any:
+    """The region that is this one element, or all of a dimension whose index is read from memory."""
+    found = element(buffer, indices)
+    ranges = [
+        all_ if reads_memory(index) else one
+        for index, one, all_ in zip(indices, found.region, whole(buffer).region, strict=True)
+    ]
+    return tirx.BufferRegion(buffer, ranges)
+
+
+def reads_memory(value: Any) -> bool:
+    """Whether the value is read from a buffer, or depends on one that is."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(value, (tvm.ir.TensorLoad, found.append))
+    return bool(found)
 
 
 def whole(buffer: Any) -> Any:

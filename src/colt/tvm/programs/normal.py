@@ -1,9 +1,10 @@
 """Programs in the form that sketches are made for.
 
 A program of the user's may be written in ways that no schedule rule can take: two blocks or buffers of one name, loops
-over nothing, a sum added to what its result held before, blocks without axes, rows of a prefix sum, zero points inside
-a product of bytes, sums of 1,009 terms. The same computation is written here in a way that they can. A program that
-needs none of this comes back as it is, so its sketches, its knobs and its recorded runs stay.
+over nothing, several statements in one loop, loops tiled by hand, a sum added to what its result held before, blocks
+without axes, rows of a prefix sum, zero points inside a product of bytes, sums of 1,009 terms. The same computation is
+written here in a way that they can. A program that needs none of this comes back as it is, so its sketches, its knobs
+and its recorded runs stay.
 """
 
 from __future__ import annotations
@@ -14,30 +15,38 @@ from typing import Any
 from tvm.tirx import PrimFunc
 
 from colt.knobs import EDITION
-from colt.tvm.programs.accumulation import sums_apart
+from colt.tvm.programs.accumulation import reductions_apart, sums_apart
+from colt.tvm.programs.distribution import statements_apart
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.rests import rests_apart
 from colt.tvm.programs.rows import rows_apart
+from colt.tvm.programs.untiled import loops_plain
 from colt.tvm.programs.versions import versions_apart
 from colt.tvm.programs.zero_points import zero_points_apart
 
-_STEPS: tuple[Callable[[PrimFunc], PrimFunc], ...] = (
-    without_nothing,
-    named_apart,
-    sums_apart,
-    versions_apart,
-    rows_apart,
-    zero_points_apart,
-    named_apart,
+Step = Callable[[PrimFunc], PrimFunc]
+_STEPS: tuple[tuple[int, int, Step], ...] = (
+    (1, EDITION, without_nothing),
+    (1, EDITION, named_apart),
+    (6, EDITION, statements_apart),
+    (6, EDITION, loops_plain),
+    (1, 5, sums_apart),
+    (6, EDITION, reductions_apart),
+    (1, EDITION, versions_apart),
+    (1, EDITION, rows_apart),
+    (1, EDITION, zero_points_apart),
+    (1, EDITION, named_apart),
+    (4, EDITION, rests_apart),
+    (4, EDITION, named_apart),
 )
-_SINCE_FOURTH: tuple[Callable[[PrimFunc], PrimFunc], ...] = (rests_apart, named_apart)
-"""What the fourth edition of the design space does too."""
+"""The steps in order, each with the first and the last edition of the design space that has it."""
 
 
 def normal_form(func: PrimFunc, edition: int = EDITION) -> Any:
     """The same computation with unique names, without loops over nothing, its independent iterations visible, its
     sums of lengths that divide well. ``edition`` is that of the design space."""
-    for step in (*_STEPS, *(_SINCE_FOURTH if edition > 3 else ())):
-        func = step(func)
+    for first, last, step in _STEPS:
+        if first <= edition <= last:
+            func = step(func)
     return func

@@ -21,14 +21,24 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, BufferType, For, IfThenElse, IntImm, IterVar, PrimFunc
 
 from colt.tvm.programs.naming import substituted
-from colt.tvm.programs.nests import around, chain, is_block, is_plain_loop, nests_of, sequence, statements, with_nests
+from colt.tvm.programs.nests import (
+    around,
+    chain,
+    in_root,
+    is_block,
+    is_plain_loop,
+    nests_of,
+    sequence,
+    statements,
+    with_nests,
+)
 
 _SPATIAL, _REDUCE = 0, 2
 
 
 def rows_apart(func: PrimFunc) -> PrimFunc:
     """The function with such nests as blocks over independent rows; ``func`` itself if there are none."""
-    func = _wrapped(func)
+    func = in_root(func)
     nests: list[Any] = []
     buffers: list[Any] = []
     changed = False
@@ -45,17 +55,6 @@ def rows_apart(func: PrimFunc) -> PrimFunc:
         else:
             nests.append(stmt)
     return with_nests(func, nests, buffers) if changed else func
-
-
-def _wrapped(func: PrimFunc) -> PrimFunc:
-    """The function with a root block around its only block, if that is written without one."""
-    if not isinstance(func.body, SBlockRealize) or str(func.body.block.name_hint) == "root":
-        return func
-    inner: list[Any] = []
-    tvm_ffi.structural_walk(func.body.block.body, (SBlock, lambda block: inner.append(block)))
-    if inner:
-        return func
-    return func.with_body(SBlockRealize([], True, SBlock([], [], [], "root", func.body)))
 
 
 def _opened(stmt: Any) -> tuple[list[Any], list[Any]]:
