@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -170,17 +171,61 @@ def test_dark_and_light_follow_the_system_until_the_reader_chooses(browser: Page
     assert browser.errors() == []
 
 
-def test_nothing_is_wider_than_the_page(browser: Page, tmp_path: Path) -> None:
-    page = report(unpacked("models", tmp_path))
-    for width in (1440, 400):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        try:
+WIDER = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+"""Pixels by which a page is wider than its window."""
+OVERLAPPING = """
+const hit = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+  && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+const found = [];
+for (const chart of document.querySelectorAll(".js-plotly-plot")) {
+  const all = (what) => [...chart.querySelectorAll(what)].filter((one) => one.getBoundingClientRect().width)
+    .map((one) => [`${chart.id} ${what} ${one.textContent.slice(0, 30)}`, one.getBoundingClientRect()]);
+  const inside = chart.getBoundingClientRect();
+  const texts = [".xtick text", ".ytick text", ".xtitle", ".ytitle", ".annotation text", ".legend"].map(all);
+  for (const [name, box] of texts.flat())
+    if (box.left < inside.left - 1 || box.right > inside.right + 1 || box.bottom > inside.bottom + 1)
+      found.push(`${name} sticks out`);
+  const apart = [...texts.slice(0, 4).flat(), ...all(".legend"), ...all(".modebar")];
+  for (const group of [apart, texts[4], [...all(".legend"), ...all(".nsewdrag")]])
+    group.forEach(([name, box], at) => {
+      for (const [other, beside] of group.slice(at + 1)) if (hit(box, beside)) found.push(`${name} lies over ${other}`);
+    });
+}
+return found;
+"""
+"""Texts of charts that lie over each other, a legend over what is drawn, and what sticks out of its chart."""
+WIDEST = """
+return Math.max(...[...document.querySelectorAll(".main-svg")].map((one) => one.getBoundingClientRect().width));
+"""
+"""Pixels of the widest chart."""
+
+
+@contextmanager
+def window(browser: Page, width: int) -> Iterator[None]:
+    """The browser's window, so wide."""
+    size = {"width": width, "height": 768, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("name", ["models-faults", "flux-conv", "interrupted", "large"])
+def test_nothing_is_wider_than_the_page_or_lies_over_anything_else(name: str, browser: Page, tmp_path: Path) -> None:
+    run = large_run(tmp_path, trials=2600, nodes=2700) if name == "large" else unpacked(name, tmp_path)
+    page = report(run)
+    for width in (1366, 390):
+        with window(browser, width):
             browser.open(page)
-            wider = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        finally:
-            browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        assert wider <= 0
+            assert browser.run(WIDER) <= 0
+            assert browser.run(OVERLAPPING) == []
+    browser.open(page)
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run(OVERLAPPING) == []
+    assert browser.run(WIDEST) <= 700
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run(WIDEST) > 700
 
 
 # ---- the dashboard ----
@@ -215,6 +260,21 @@ def dashboard(runs: Path) -> Iterator[str]:
 
     with running_dashboard(runs) as address:
         yield address
+
+
+def test_a_folder_without_runs_says_how_some_get_there(browser: Page, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the dashboard comes with the extra dashboard")
+    from tests.helpers.running_dashboard import running_dashboard
+
+    with running_dashboard(tmp_path) as address, window(browser, 390):
+        browser.open(f"{address}/")
+        assert "There are no runs in this folder yet" in browser.text("main")
+        assert browser.run("return document.querySelector('table').getBoundingClientRect().width") == 0
+        assert browser.run(WIDER) <= 0
+        unpacked("builtin", tmp_path)
+        browser.wait("document.querySelector('#count').textContent === '1 of 1 runs'")
+        assert "no runs" not in browser.text("main")
+        assert browser.run(WIDER) <= 0
 
 
 def test_runs_are_listed_filtered_opened_and_compared(browser: Page, dashboard: str) -> None:

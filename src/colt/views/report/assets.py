@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from colt.errors import InputError
 from colt.util.files import write_atomically
-from colt.views.report.chart import GREY, AnyChart, Chart, Parallel, Series, colour_of, symbol_of
+from colt.views.report.chart import GREY, AnyChart, Chart, Parallel, Series, colour_of, figures, symbol_of
 from colt.views.report.content import RunContent
 from colt.views.report.panels.tree import FLAGS
 from colt.views.report.source import SeenRun
@@ -29,8 +30,10 @@ MARKERS = {
     "star": "*",
     "hexagon": "h",
 }
-SIZE = (9.0, 4.6)
-"""Inches; 1,350 pixels across."""
+WIDTH = 9.0
+"""Inches; 1,350 pixels."""
+INCH = 80
+"""Pixels of a page, by which the height of a chart is given, for an inch."""
 
 
 def write_assets(folder: Path, runs: Sequence[SeenRun], contents: Sequence[RunContent]) -> int:
@@ -112,20 +115,27 @@ def tree_rows(tree: dict[str, Any]) -> list[list[object]]:
 
 def draw(chart: AnyChart) -> bytes:
     """The chart as PNG. Raises :class:`InputError` if Matplotlib is not installed."""
+    out = io.BytesIO()
+    picture_of(chart).savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
+def picture_of(chart: AnyChart) -> Any:
+    """The chart as a figure of Matplotlib. Raises as :func:`draw`."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("pictures need Matplotlib: pip install 'colt-tuner[report]'") from None
-    picture = Figure(figsize=SIZE, dpi=150, layout="constrained")
+    picture = Figure(figsize=(WIDTH, chart.height / INCH), dpi=150, layout="constrained")
     axes = picture.subplots()
     axes.set_title(_plain(chart.title))
     if isinstance(chart, Parallel):
         _draw_parallel(axes, chart)
     else:
         _draw_series(axes, chart)
-    out = io.BytesIO()
-    picture.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
+    if isinstance(chart, Parallel) or (chart.legend and len(chart.series) > 1):
+        picture.legend(frameon=False, ncols=5, fontsize="small", loc="outside lower center")
+    return picture
 
 
 def _plain(text: str) -> str:
@@ -140,15 +150,26 @@ def _draw_series(axes: Any, chart: Chart) -> None:
     axes.set_ylabel(_plain(chart.y_title))
     if chart.log_x:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        _whole_figures(axes.xaxis, *axes.get_xlim())
+    else:
+        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     if chart.log_y:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
+        _whole_figures(axes.yaxis, *axes.get_ylim())
     if not chart.y_title:
-        axes.invert_yaxis()
+        axes.set_ylim(len({row for one in chart.series for row in one.y}) - 0.5, -0.5)
     axes.grid(alpha=0.3)
-    if chart.legend and len(chart.series) > 1:
-        axes.legend(frameon=False, ncols=4, fontsize="small")
+
+
+def _whole_figures(axis: Any, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis: at 1, 2 and 5 of each decade, at the beginning of each of many, a few within one."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    decades = math.log10(high / low)
+    steps = (1.0, 2.0, 5.0) if decades <= 4 else (1.0,)
+    axis.set_major_locator(MaxNLocator(5) if decades < 1 else LogLocator(subs=steps))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, place: figures(value))
 
 
 def _draw_one(axes: Any, one: Series) -> None:
@@ -164,7 +185,15 @@ def _draw_one(axes: Any, one: Series) -> None:
         axes.scatter(x, y, color=colour, marker=MARKERS[symbol_of(one.place)], s=22, label=label, alpha=0.8)
     else:
         style = {"drawstyle": "steps-post"} if one.kind == "steps" else {}
-        axes.plot(x, y, color=colour, label=label, linewidth=2, linestyle="--" if one.dashed else "-", **style)
+        axes.plot(
+            x,
+            y,
+            color="black" if one.place < 0 else colour,
+            label=label,
+            linewidth=2,
+            linestyle="--" if one.dashed else "-",
+            **style,
+        )
 
 
 def _draw_parallel(axes: Any, chart: Parallel) -> None:
@@ -178,10 +207,8 @@ def _draw_parallel(axes: Any, chart: Parallel) -> None:
     for at, one in enumerate(chart.dimensions):
         axes.axvline(at, color=GREY, lw=1)
         for value, text in one.ticks:
-            axes.annotate(
-                _plain(text), (at, one.scaled(value)), (4, 0), textcoords="offset points", fontsize=6, va="center"
-            )
+            style = {"fontsize": 6, "va": "center", "bbox": {"pad": 0.5, "color": "white", "alpha": 0.75}, "zorder": 5}
+            axes.annotate(_plain(text), (at, one.scaled(value)), (4, 0), textcoords="offset points", **style)
     axes.set_xticks(list(places), [_plain(one.label) for one in chart.dimensions], fontsize="small")
     axes.set_xlim(-0.2, len(chart.dimensions) - 0.6)
     axes.set_yticks([])
-    axes.legend(frameon=False, ncols=3, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.06))

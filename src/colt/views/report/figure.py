@@ -16,8 +16,6 @@ from colt.views.report.chart import GREY, AnyChart, Chart, Dimension, Parallel, 
 
 MOST_POINTS = 2500
 """Points that a chart draws, so that it pans smoothly; its CSV has all of them."""
-BUTTONS = 32
-"""Pixels above a chart without a legend, for Plotly's buttons."""
 MANY = 500
 """Points from which marks get smaller."""
 
@@ -30,15 +28,12 @@ def figure(chart: AnyChart) -> dict[str, Any]:
     many = points > MANY
     step = math.ceil(sum(len(one.x) for one in chart.series if one.kind == "points") / MOST_POINTS)
     if step > 1:
-        chart = replace(
-            chart,
-            series=[_thinned(one, step) if one.kind == "points" else one for one in chart.series],
-            x_title=f"{chart.x_title}; one of {step} trials is drawn, and each member's fastest and slowest",
-        )
+        chart = replace(chart, series=[_thinned(one, step) if one.kind == "points" else one for one in chart.series])
     return {
         "data": [_trace(one, many) for one in chart.series],
         "layout": _layout(chart),
         "title": chart.title,
+        "note": f"One of {step} trials is drawn, and each member's fastest and slowest." if step > 1 else "",
         "empty": chart.empty if chart.is_empty else "",
     }
 
@@ -88,12 +83,16 @@ def _span_bars(one: Series, colour: str) -> dict[str, Any]:
     return {"type": "bar", "orientation": "h", "base": starts, "x": lengths, "marker": marker, "width": 0.7}
 
 
+FEW = 3
+"""Ticks of a logarithmic axis from which Plotly labels every digit of a decade, so that labels lie over each other."""
+
+
 def _logarithmic(values: Sequence[object]) -> dict[str, Any]:
-    """A logarithmic axis with whole figures: at 1, 2 and 5 of each decade, or at its beginning if
-    there are many, or as Plotly has it within one."""
+    """A vertical logarithmic axis with whole figures: at 1, 2 and 5 of each decade, or at its beginning if
+    there are many, or a few within one, of which Plotly draws more than its trials take up."""
     found = [value for value in values if isinstance(value, int | float) and value > 0]
     decades = math.log10(max(found) / min(found)) if found else 1.0
-    ticks = {} if decades < 1 else {"dtick": "D2" if decades <= 4 else 1}
+    ticks = {"nticks": FEW} if decades < 0.8 else {"dtick": "D2" if decades <= 4 else 1}
     return {"type": "log", "tickformat": ",~r", **ticks}
 
 
@@ -108,13 +107,13 @@ def _layout(chart: Chart) -> dict[str, Any]:
     if not chart.log_x:
         x["rangemode"] = "tozero"
     else:
-        x |= _logarithmic([value for one in chart.series for value in one.x])
+        x |= {"type": "log", "tickformat": ",~r", "nticks": FEW}
     legend = chart.legend and len(chart.series) > 1
     return {
         "height": chart.height,
-        "margin": {"l": 64, "r": 16, "t": 12 if legend else BUTTONS, "b": 48},
+        "margin": {"l": 64, "r": 16, "t": 12, "b": 48},
         "showlegend": legend,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemsizing": "constant"},
         "barmode": "stack" if chart.stacked else "overlay",
         "hovermode": "closest",
         "xaxis": x,
@@ -123,6 +122,8 @@ def _layout(chart: Chart) -> dict[str, Any]:
     }
 
 
+AXIS = 96
+"""Pixels across that an axis with its words needs."""
 SPREAD = 0.012
 """How far lines through the same value stand apart, of the height of the chart."""
 
@@ -146,6 +147,8 @@ def _parallel(chart: Parallel) -> dict[str, Any]:
             "shapes": [{"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1} for at in range(count)],
         },
         "title": chart.title,
+        "note": "",
+        "width": AXIS * count,
         "empty": chart.empty if chart.is_empty else "",
     }
 

@@ -83,8 +83,7 @@ def alterations_note(run: SeenRun, found: Sequence[TakenOver]) -> str:
     factors = [one.factor for one in won if one.factor is not None]
     faster = f", {statistics.median(factors):.2f}x as fast in the median" if factors else ""
     lasting = sum(one.seen.kept in path for one in won)
+    on_path = f"; {lasting:,} of those are on the path to the winner" if path else ""
     taken = f"{len(found):,} steps were" if len(found) > 1 else "One step was"
-    return (
-        f"{taken} taken over by the largest member. Its own was kept in {len(won):,} of {len(found):,}{faster}; "
-        f"{lasting:,} of those are on the path to the winner."
-    )
+    kept = f"Its own was kept in {len(won):,} of {len(found):,}{faster}{on_path}."
+    return f"{taken} taken over by the largest member. {kept}"

@@ -1,6 +1,7 @@
 "use strict";
 // Draws the charts that the page's data describes, and draws them anew when colours, width or data change.
 const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 } };
+const ROW = 30; // pixels of a legend of one row
 const charts = {
   figures: {},
   // Plotly is in a report. A page of the dashboard gets it after its texts: it takes a browser a second to read Plotly.
@@ -38,10 +39,31 @@ const charts = {
     }
     await this.ready();
     if (place.classList.contains("none")) { place.textContent = ""; place.classList.remove("none"); }
-    const done = Plotly.react(place, this.traces(figure), { ...this.themed(figure.layout), uirevision: "kept" }, CONFIG);
     place.style.minHeight = `${figure.layout.height}px`;
+    place.style.minWidth = figure.width ? `${figure.width}px` : "";
+    const done = Plotly.react(place, this.traces(figure), { ...this.themed(figure.layout), uirevision: "kept" }, CONFIG);
+    this.say(place, figure.note);
     await done;
     this.bars(place);
+    this.roomForLegend(place, figure.layout.height);
+  },
+  // What is left out of a chart, below it.
+  say(place, text) {
+    let note = place.nextElementSibling;
+    if (!note && text) place.after(note = Object.assign(document.createElement("p"), { className: "note" }));
+    if (note) note.textContent = text;
+  },
+  // A legend of several rows makes the chart higher: it would be put over what is drawn, or be scrolled.
+  roomForLegend(place, height) {
+    if (!place.legendRoom) {
+      place.legendRoom = true;
+      place.on("plotly_afterplot", () => this.roomForLegend(place, this.figures[place.id]?.layout.height));
+    }
+    const entries = [...place.querySelectorAll(".legend .traces")].map((one) => one.getBoundingClientRect());
+    if (!height || !entries.length) return;
+    const rows = Math.max(...entries.map((one) => one.bottom)) - Math.min(...entries.map((one) => one.top));
+    const wanted = Math.round(height + Math.max(0, rows - ROW));
+    if (Math.abs(place.layout.height - wanted) > 2) Plotly.relayout(place, { height: wanted });
   },
   // The buttons over a chart are for the mouse; they stay out of the order of Tab.
   bars(place) { for (const one of place.querySelectorAll(".modebar-btn")) one.setAttribute("tabindex", "-1"); },
@@ -62,12 +84,17 @@ const charts = {
   });
   document.addEventListener("theme", () => { if (document.body.dataset.ready) charts.drawAll(); });
   const PAPER = 690; // pixels across a page of A4 or letter
-  const resize = (size) => { for (const place of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(place, size); };
+  const fit = (place) => { // a chart that needs more is made smaller as a whole
+    const width = Math.max(PAPER, charts.figures[place.id]?.width || 0);
+    place.style.zoom = PAPER / width;
+    Plotly.relayout(place, { autosize: false, width });
+  };
+  const unfit = (place) => { place.style.zoom = ""; Plotly.relayout(place, { autosize: true, width: null }); };
   let before = null;
   addEventListener("beforeprint", () => {
     before = theme.dark;
     if (before) theme.set(false);
-    resize({ autosize: false, width: PAPER });
+    document.querySelectorAll(".js-plotly-plot").forEach(fit);
   });
-  addEventListener("afterprint", () => { if (before) theme.set(true); resize({ autosize: true, width: null }); });
+  addEventListener("afterprint", () => { if (before) theme.set(true); document.querySelectorAll(".js-plotly-plot").forEach(unfit); });
 }

@@ -33,7 +33,9 @@
     const wanted = rows.map(keptLine);
     if (wanted.length !== body.children.length || wanted.some((tr, at) => tr !== body.children[at])) body.replaceChildren(...wanted);
     const shown = body.querySelectorAll("tr:not(.hide)").length;
-    count.textContent = rows.length ? `${shown} of ${rows.length} runs` : "there are no runs in this folder yet";
+    count.textContent = `${shown} of ${rows.length} runs`;
+    document.querySelector("form").hidden = !rows.length;
+    document.getElementById("none").hidden = rows.length > 0;
     enable();
   }
   filter.addEventListener("input", show);

@@ -141,17 +141,22 @@ class Tree {
     }
     for (const by of [...groups.keys()].sort((a, b) => a - b)) {
       const nodes = groups.get(by), place = by < 0 ? null : by;
+      const name = place === null ? "untuned" : escapeText(this.data.members[place]);
+      const colour = place === null ? dim : PALETTE[place % PALETTE.length];
+      const symbol = place === null ? "circle" : SYMBOLS[(place + Math.floor(place / PALETTE.length)) % SYMBOLS.length];
+      // The legend's own mark: that of the first node may be faded, or selected.
+      found.push({ type: "scatter", mode: "markers", x: [null], y: [null], name, legendgroup: `${by}`, hoverinfo: "skip", marker: { color: colour, symbol, size: 9 } });
       const closed = nodes.map((node) => this.below[node] > 0 && !this.open.has(node));
       found.push({
+        legendgroup: `${by}`, showlegend: false,
         type: "scatter", mode: this.order.length <= 90 ? "markers+text" : "markers",
-        name: place === null ? "untuned" : escapeText(this.data.members[place]),
+        name,
         x: nodes.map((node) => this.depth[node]), y: nodes.map((node) => this.row.get(node)), customdata: nodes,
         hovertext: nodes.map((node) => this.hover(node)), hoverinfo: "text",
         text: nodes.map((node) => (this.data.measured[node] === null ? "" : figure(this.data.measured[node]))),
-        textposition: "middle right", textfont: { size: 11, color: ink },
+        textposition: nodes.map((node) => (this.open.has(node) && this.children[node].length ? "top right" : "middle right")), textfont: { size: 11, color: ink },
         marker: {
-          color: nodes.map((node) => (place === null ? dim : PALETTE[place % PALETTE.length])),
-          symbol: place === null ? "circle" : SYMBOLS[(place + Math.floor(place / PALETTE.length)) % SYMBOLS.length],
+          color: colour, symbol,
           size: nodes.map((node, at) => (node === 0 || closed[at] ? 14 : 9)),
           opacity: nodes.map((node) => (this.data.flags[node] & 8 ? 0.35 : 1)),
           line: {
