@@ -5,19 +5,21 @@ For every step of the innermost reduction it takes the tightest of four limits (
 of the accumulation), then adds the time that cache misses of each level cost. It knows which accumulators stay in
 registers, which loads are vectors, broadcasts or gathers, and what a call into libm costs.
 
-What depends on the processor is a field of :class:`Machine`. The constants below describe LLVM's code, and what all
-processors of interest share; they are fitted to measured schedules, so they cover a little more than their names say.
-The model is meant to rank schedules of one program; ``benchmarks/estimate_rank.py`` measures how well it does.
+What depends on the processor is a field of :class:`~colt.analysis.processor.Machine`. The constants below describe
+LLVM's code, and what all processors of interest share; they are fitted to measured schedules, so they cover a little
+more than their names say. The model is meant to rank schedules of one program; ``benchmarks/estimate_rank.py`` measures
+how well it does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from colt.analysis.nests import Loop, Nest, footprint, instantiate, reaches, stride
+from colt.analysis.memory import memory_ns
+from colt.analysis.nests import Loop, Nest, instantiate, stride
+from colt.analysis.processor import Machine
 from colt.analysis.skeleton import MemoryAccess, Skeleton
 from colt.knobs import Value
 
@@ -43,80 +45,14 @@ ODD_VECTOR = 0.45
 """Quality of those shorter than a register and more than half full whose length is not a power of two."""
 SMALL_VECTOR = 0.9
 """Quality of those at most half full whose length is not a power of two."""
-LINE = 64
-"""Bytes of a cache line."""
 CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
 """The share that each doubling beyond that adds: instruction caches, spills, and time in LLVM."""
-STREAMS = 32
-"""How many streams of loads are prefetched side by side."""
-ABREAST = 6
-"""How many rows are prefetched into L1 side by side, if every step moves each row on by a line."""
-LATE = 2.0
-"""How many times as long the lines take to come from L2 if there are more rows."""
-PAGE = 4096
-"""Bytes of a page."""
-WAYS = 8
-"""Lines of one set of a cache."""
 LEAST_US = 1e-6
 """The prediction for a program of which the model sees nothing, such as a call of foreign code."""
 OVERLAP = 0.07
 """The share of the smaller of compute and memory time that the larger does not hide."""
-
-
-ASSUMED_DOTS: Mapping[str, float] = MappingProxyType({"avx512bw": 2.0, "avx2": 2.0})
-"""Two instructions where the processor has none that also adds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The hardware as the model sees it. The defaults are assumptions, for machines on which nothing was measured.
-
-    ``l2``, ``l3`` and ``dram`` are bandwidths of contiguous loads in bytes per nanosecond, ``dram`` for all threads
-    together, the others for each. A load that starts elsewhere costs as much as that many further lines of its level:
-    ``l2_jump``, ``l3_jump``, ``dram_jump``.
-    """
-
-    vector_bits: int
-    registers: int
-    threads: int
-    peak_gflops: float
-    """The fp32 peak of one thread."""
-    l1_bytes: int
-    l2_bytes: int
-    l3_bytes: int
-    dram: float
-    l2: float = 100.0
-    l3: float = 24.0
-    l2_jump: float = 0.0
-    l3_jump: float = 5.0
-    dram_jump: float = 5.0
-    latency: float = 7.0
-    """Slots from one multiply-add to the next into the same register."""
-    add_latency: float = 7.0
-    """The same of sums, maxima and minima."""
-    window: float = 0.0
-    """Vector multiply-adds among which the processor finds some that need not wait for each other; 0: only the next."""
-    store: float = 1.8
-    """Slots of a vector store."""
-    broadcast: float = 0.85
-    """Slots of loading one element into all lanes."""
-    division: float = 10.0
-    """Slots of a vector division."""
-    loop: float = 0.35
-    """Slots that one turn of a loop that is not unrolled costs besides its body."""
-    forwarding: float = 20.0
-    """Slots from storing an accumulator to loading it again."""
-    launch_us: float = 4.0
-    """Microseconds to start a parallel loop on all threads."""
-    dots: Mapping[str, float] = field(default_factory=lambda: ASSUMED_DOTS)
-    """Slots of a vector dot instruction, by instruction set; 1 for those that it does not name."""
-
-    @property
-    def slot_ns(self) -> float:
-        """Nanoseconds of one vector multiply-add."""
-        return 2.0 * (self.vector_bits / 32) / self.peak_gflops
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +80,7 @@ def cost(nest: Nest, machine: Machine) -> Cost:
     """What one nest costs."""
     threads = _speedup(nest.parallel, machine.threads)
     compute = _compute_slots(nest, machine) * machine.slot_ns / threads
-    caches, dram = _memory_ns(nest, machine)
+    caches, dram = memory_ns(nest, machine)
     memory = max(caches / threads, dram)
     launches = machine.launch_us if nest.parallel > 1 and nest.times == 1 else 0.0
     return Cost(compute * nest.times / 1000.0, memory * nest.times / 1000.0, launches)
@@ -329,142 +265,3 @@ def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | N
         near = all(0 <= stride(access, loop) <= NEAR for access in nest.block.reads)
         return depth if near and stride(nest.block.write, loop) in (0, 1) and not loop.reduce else None
     return None
-
-
-# ---- memory ----
-
-
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """Cache lines that an access touches: ``rows`` runs of ``run`` lines, ``apart`` lines from each other."""
-
-    rows: int
-    run: float
-    apart: int
-
-    @property
-    def total(self) -> float:
-        return self.rows * self.run
-
-
-def _memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
-    """Nanoseconds of one execution: for misses of L1 and L2 on one thread, and for misses of L3 on all threads."""
-    loops = nest.loops
-    depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
-    memory = _Memory(nest, depths, [_lines(access, nest, depths) for access in (*nest.block.reads, nest.block.write)])
-    l1 = memory.misses(machine.l1_bytes, machine.l2_jump, LATE)
-    l2 = memory.misses(machine.l2_bytes, machine.l3_jump)
-    caches = l1 / machine.l2 + l2 / machine.l3
-    if memory.total(len(depths) - 1) * LINE <= machine.l3_bytes:
-        return caches, 0.0  # repeated runs find their data in L3
-    return caches, memory.misses(machine.l3_bytes, machine.dram_jump) / machine.dram
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """The ``lines`` that each access of a nest touches while the loops from each of ``depths`` on run, innermost depth
-    first."""
-
-    nest: Nest
-    depths: Sequence[int]
-    lines: Sequence[Sequence[_Lines]]
-
-    def misses(self, capacity: int, jump: float, late: float = 1.0) -> float:
-        """Bytes that come into a cache. Each time a read leaves a row adds ``jump`` lines; the lines of a read of many
-        rows abreast count ``late`` times.
-
-        The loops from some depth on fit. The next loop around them loads every line that it touches once: the lines of
-        its previous turn are still there (stack distance). Each turn of the loops further out starts anew. A buffer
-        that is used in pieces that fit is not loaded at all.
-        """
-        around = self._first_too_large(capacity)
-        turns = math.prod(loop.extent for loop in self.nest.loops[: self.depths[around]])
-        block = self.nest.block
-        moved = 0.0
-        for number, access in enumerate((*block.reads, block.write)):
-            piece = self.nest.pieces.get(access.buffer)
-            if piece is None or 2 * piece.bytes > capacity:
-                read = number < len(block.reads)  # a written line is loaded, then stored; nothing waits for that
-                times = late if read and self._abreast(number) > ABREAST else 1.0
-                moved += self.lines[number][around].total * (times if read else 2)
-                moved += jump * self._jumps(number, around) if read else 0.0
-        return moved * LINE * turns
-
-    def _abreast(self, number: int) -> int:
-        """How many rows of vectors each step of the innermost reduction moves on by a line or more; 1 for none."""
-        access = (*self.nest.block.reads, self.nest.block.write)[number]
-        loops = self.nest.loops
-        steps = [depth for depth, loop in enumerate(loops) if loop.reduce and loop.extent > 1]
-        if not steps or not self.nest.vector or stride(access, loops[-1]) != 1:
-            return 1
-        if stride(access, loops[steps[-1]]) * access.element_bytes < LINE:
-            return 1
-        inside = max(place for place, depth in enumerate(self.depths) if depth > steps[-1])
-        return self.lines[number][inside].rows
-
-    def total(self, around: int) -> float:
-        """The lines that all accesses touch."""
-        return sum(lines[around].total for lines in self.lines)
-
-    def _first_too_large(self, capacity: int) -> int:
-        """The first of ``depths`` at which not everything fits; the last one if there is none."""
-        sets = capacity // (LINE * WAYS)
-        crowded = sets * LINE <= PAGE  # see _occupied
-        for around in range(len(self.depths) - 1):
-            occupied = sum(_occupied(sets, lines[around]) for lines in self.lines) if crowded else self.total(around)
-            if occupied * LINE > capacity:
-                return around
-        return len(self.depths) - 1
-
-    def _jumps(self, number: int, around: int) -> float:
-        """How often the access jumps elsewhere. Up to ``STREAMS`` rows are prefetched side by side."""
-        lines = self.lines[number]
-        run = max((part.run for part in lines[: around + 1] if part.rows <= STREAMS), default=lines[0].run)
-        return lines[around].total / run if run * LINE < PAGE else 0.0
-
-
-def _occupied(sets: int, part: _Lines) -> float:
-    """How many lines of a cache with ``sets`` sets these lines take up.
-
-    Rows a power of two apart fall into few sets and evict each other although the other sets are free. This does not
-    apply to a cache whose sets span more than a page: the order of pages in memory is practically random.
-    """
-    reached = min(sets, sets // math.gcd(part.apart, sets) * part.run)
-    return part.total * (sets / reached if part.total > reached * WAYS else 1.0)
-
-
-def _lines(access: MemoryAccess, nest: Nest, depths: Sequence[int]) -> list[_Lines]:
-    """Cache lines that an access touches while the nest's loops from each of ``depths`` on run, innermost first."""
-    piece = nest.pieces.get(access.buffer)
-    first = 0 if piece is None else piece.first
-    moving = {iter_ for index in access.index for iter_, _ in index or ()}
-    reach = reaches(nest.loops[max(first, depths[0]) :], len(nest.block.iters))
-    found = [_lines_within(access, reach, nest.times > 1)]
-    for depth in depths[1:]:
-        loop = nest.loops[depth]
-        if depth >= first and loop.iter in moving:
-            reach[loop.iter] += (loop.extent - 1) * loop.step
-            found.append(_lines_within(access, reach, nest.times > 1))
-        else:
-            found.append(found[-1])
-    return found
-
-
-def _lines_within(access: MemoryAccess, reach: Sequence[int], again: bool) -> _Lines:
-    """Cache lines that an access touches while the iters take ``reach`` values each.
-
-    ``again``: the nest runs many times, so the rest of a line is touched soon after.
-    """
-    run, rows, apart, below = 1, 1, 1, 1
-    contiguous = True
-    for size, count in zip(reversed(access.shape), reversed(footprint(access, reach)), strict=True):
-        if contiguous:
-            run = count * below
-            contiguous = count == size
-        elif count > 1:
-            if rows == 1:
-                apart = max(1, below * access.element_bytes // LINE)
-            rows *= count
-        below *= size
-    lines = run * access.element_bytes / LINE
-    return _Lines(rows, max(0.5, lines) if again else math.ceil(lines), apart)

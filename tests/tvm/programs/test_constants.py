@@ -143,7 +143,8 @@ def test_schedules_compute_the_same_in_two_parts_as_whole() -> None:
 
 
 def test_nests_computed_ahead_take_no_time_in_the_model() -> None:
-    from colt.analysis.estimate import Machine, estimate_us
+    from colt.analysis.estimate import estimate_us
+    from colt.analysis.processor import Machine
 
     machine = Machine(512, 32, 2, 100.0, 1 << 15, 1 << 20, 1 << 25, 20.0)
     whole = scaled_product(256)

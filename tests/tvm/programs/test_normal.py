@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tvm
 
-from colt.analysis.estimate import Machine, estimate_us
+from colt.analysis.estimate import estimate_us
+from colt.analysis.processor import Machine
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads

@@ -13,7 +13,8 @@ from tvm import te
 from tvm.s_tir import meta_schedule as ms
 
 import colt.tvm
-from colt.analysis.estimate import Machine, estimate_us
+from colt.analysis.estimate import estimate_us
+from colt.analysis.processor import Machine
 from colt.tvm.devices.host import cpu_intrinsics, resolve_target
 from colt.tvm.metaschedule.artifact import read_artifact
 from colt.tvm.programs.program import module_of_tensors

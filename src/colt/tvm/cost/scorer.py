@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from colt.analysis.estimate import Machine, estimate_us
+from colt.analysis.estimate import estimate_us
+from colt.analysis.processor import Machine
 from colt.knobs import Schedule
 from colt.machine import Hardware, Rates
 from colt.search.types import Scorer

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 
@@ -21,36 +20,27 @@ from colt.analysis.skeleton import (
     FIXED,
     ROOT,
     Block,
-    BlockWork,
     Iter,
     LoopKind,
     LoopSource,
     MemoryAccess,
-    Product,
     Skeleton,
     knowing_constants,
 )
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
 from colt.tvm.programs.constants import constants_of
-from colt.tvm.space.affine import linear
+from colt.tvm.space.bodies import Body, integer
 from colt.tvm.space.dots import TENSORIZED, read_dot
 from colt.tvm.space.provenance import AxisPart, Provenance
 from colt.tvm.space.variables import variables
-from colt.tvm.vector_math import replaced_by
 
 _PARALLEL = "meta_schedule.parallel"
 _VECTORIZE = "meta_schedule.vectorize"
 _UNROLL = "meta_schedule.unroll_explicit"
 _REDUCE = 2
 _SPLIT_NAME = re.compile(r"(.*)_(\d+)")
-_ROUNDING = ("fabs", "floor", "ceil", "round", "trunc", "nearbyint")
-_BITS = ("shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "reinterpret")
 _UPDATE, _INIT = "_update", "_init"
 """What TVM adds to the name of a reduction without its initial value, and of that value's block."""
-_SUM = 0.5
-"""Operations that a sum of integers counts as; a product counts as one."""
-_VECTOR_CALLS = frozenset(("likely", "max", "min", *_ROUNDING, *_BITS))
-"""Calls that LLVM turns into vector instructions; the others go to libm, element by element."""
 
 
 def read_structured(
@@ -84,7 +74,7 @@ def _own_pieces(place: _Placed, loops: Provenance) -> list[tuple[Any, AxisPart]]
         pieces = loops.get(loop.loop_var)
         if pieces is None:  # a loop of a moved block: it runs over what is needed there
             drive = drives.get(loop.loop_var)
-            pieces = (AxisPart(name, drive or "", extent=None if drive else _integer(loop.extent)),)
+            pieces = (AxisPart(name, drive or "", extent=None if drive else integer(loop.extent)),)
         found += [(loop, piece) for piece in pieces if piece.block == name]
     return found
 
@@ -238,9 +228,9 @@ def _read_block(
 
 def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int, program: _Program) -> Block:
     block = place.block
-    iters = tuple(Iter(str(v.var.name), _integer(v.dom.extent), int(v.iter_type) == _REDUCE) for v in block.iter_vars)
+    iters = tuple(Iter(str(v.var.name), integer(v.dom.extent), int(v.iter_type) == _REDUCE) for v in block.iter_vars)
     numbers = {v.var: n for n, v in enumerate(block.iter_vars)}
-    body = _Body(numbers, program.vector_math)
+    body = Body(numbers, program.vector_math)
     body.visit(block.body)
     goes_on = body.begin(block.init)
     write = body.write or MemoryAccess("?", (1,), 4, ((),))
@@ -262,7 +252,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
 
 def _loop_source(loop: Any, block: str, realize: Any, knobs: Sequence[Knob], values: Sequence[Value]) -> LoopSource:
     """Which iter the loop drives, and which part of which tile it is."""
-    extent = _integer(loop.extent)
+    extent = integer(loop.extent)
     iter_ = 0
     for number, binding in enumerate(realize.iter_values):
         if any(var.same_as(loop.loop_var) for var in variables(binding)):
@@ -290,7 +280,7 @@ def _link(host: Any, guest: Any) -> MemoryAccess | None:
 
 
 def _shared_access(host: Any, buffers: set[str]) -> MemoryAccess | None:
-    body = _Body({v.var: n for n, v in enumerate(host.iter_vars)})
+    body = Body({v.var: n for n, v in enumerate(host.iter_vars)})
     body.visit(host.body)
     if body.write is not None and body.write.buffer in buffers:
         return body.write
@@ -317,167 +307,3 @@ def _reader_of(block: Block, blocks: Sequence[Block]) -> tuple[int, MemoryAccess
             if read.buffer == block.write.buffer and other is not block:
                 return number, read
     return ROOT, None
-
-
-@dataclass(slots=True)
-class _Body:
-    """The loads, the store and the operations of a block's body, per point."""
-
-    numbers: dict[Any, int]
-    vector_math: bool = False
-    reads: list[MemoryAccess] = field(default_factory=list)
-    write: MemoryAccess | None = None
-    _multiplications: float = 0.0
-    _additions: float = 0.0
-    _simple: float = 0.0
-    _divisions: float = 0.0
-    _calls: float = 0.0
-    _branches: float = 0.0
-    _seen: set[int] = field(default_factory=set)
-
-    def visit(self, stmt: Any) -> None:
-        """Take in a statement and all below it."""
-        if isinstance(stmt, tirx.BufferStore):
-            if self.write is None:
-                self.write = self._access(stmt.buffer, stmt.indices)
-            tvm_ffi.structural_walk(stmt.value, (tvm.ir.Expr, self._expression))
-        elif isinstance(stmt, tirx.Bind):
-            tvm_ffi.structural_walk(stmt.value, (tvm.ir.Expr, self._expression))
-        elif isinstance(stmt, tirx.SeqStmt):
-            for part in stmt:
-                self.visit(part)
-        elif isinstance(stmt, tirx.For):
-            self.visit(stmt.body)
-        elif isinstance(stmt, tirx.IfThenElse):
-            self.visit(stmt.then_case)
-
-    def begin(self, init: Any) -> bool:
-        """Take in what a reduction begins with; whether that is what another block has summed."""
-        loads: list[Any] = []
-        if init is not None:
-            tvm_ffi.structural_walk(init, (tvm.ir.TensorLoad, loads.append))
-        for load in loads:
-            self._load(load)
-        return bool(loads)
-
-    def work(self) -> BlockWork:
-        """The operations; multiplications and additions are fused as far as they pair up."""
-        fused = min(self._multiplications, self._additions)
-        rest = self._multiplications + self._additions - 2 * fused
-        return BlockWork(fused, self._simple + rest, self._divisions, self._calls, self._branches)
-
-    def product(self, block: Any) -> Product | None:
-        """The product that the block sums up from zero, if it does only that."""
-        store = block.body
-        if not isinstance(store, tirx.BufferStore) or not _starts_from_zero(block.init, store):
-            return None
-        terms = (store.value.a, store.value.b) if isinstance(store.value, tirx.Add) else ()
-        factors = next((term for term in terms if isinstance(term, tirx.Mul)), None)
-        if factors is None or not any(_is_load(term) and term.source.same_as(store.buffer) for term in terms):
-            return None
-        loads = [_cast_load(factor) for factor in (factors.a, factors.b)]
-        reads = [None if load is None else self._access(load.source, load.indices) for load in loads]
-        if any(read is None or read not in self.reads for read in reads) or reads[0] == reads[1]:
-            return None
-        first, second = (self.reads.index(read) for read in reads if read is not None)
-        left, right = (str(load.ty) for load in loads)
-        return Product((first, second), (left, right), str(factors.ty))
-
-    def _expression(self, node: Any) -> None:
-        same = tvm_ffi.structural_hash(node)
-        if same in self._seen:
-            return  # LLVM computes a shared expression once
-        self._seen.add(same)
-        if isinstance(node, tvm.ir.TensorLoad):
-            self._load(node)
-        elif _is_integer_arithmetic(node):
-            self._simple += 1 if isinstance(node, tirx.Mul) else _SUM  # integers have no fused multiply-add
-        elif not _is_number(node):
-            return
-        elif isinstance(node, tirx.Mul):
-            self._multiplications += 1
-        elif isinstance(node, (tirx.Add, tirx.Sub)):
-            self._additions += 1
-        elif isinstance(node, (tirx.Max, tirx.Min, tirx.Select)) or (isinstance(node, tirx.Cast) and not _widens(node)):
-            self._simple += 1
-        elif isinstance(node, tirx.Div):
-            self._divisions += 1
-        elif isinstance(node, tvm.ir.Call):
-            self._call(node)
-
-    def _load(self, node: Any) -> None:
-        access = self._access(node.source, node.indices)
-        if access != self.write and access not in self.reads:
-            self.reads.append(access)
-
-    def _call(self, node: Any) -> None:
-        name = str(getattr(node.op, "name", "")).rpartition(".")[2]
-        function = replaced_by(node) if self.vector_math else None
-        if function is not None:
-            self._simple += function.slots
-        elif name == "if_then_else":
-            self._branches += 1
-        elif name in ("sqrt", "rsqrt"):
-            self._divisions += 1
-        elif name in _VECTOR_CALLS:
-            self._simple += 1
-        else:
-            self._calls += 1
-
-    def _access(self, buffer: Any, indices: Any) -> MemoryAccess:
-        shape = tuple(_integer(size) for size in buffer.shape)
-        index = tuple(self._affine(expression) for expression in indices)
-        return MemoryAccess(str(buffer.name), shape, max(1, _bits(buffer.dtype) // 8), index)
-
-    def _affine(self, expression: Any) -> tuple[tuple[int, float], ...] | None:
-        terms = linear(expression, self.numbers)
-        if terms is None:
-            return None
-        return tuple((number, coefficient) for number, coefficient in terms.items() if coefficient)
-
-
-def _starts_from_zero(init: Any, store: Any) -> bool:
-    """Whether the initial value of the buffer that is summed up in is zero."""
-    zero = isinstance(init, tirx.BufferStore) and isinstance(init.value, (tirx.IntImm, tirx.FloatImm))
-    return zero and init.value.value == 0 and init.buffer.same_as(store.buffer)
-
-
-def _is_load(node: Any) -> bool:
-    return isinstance(node, tvm.ir.TensorLoad)
-
-
-def _cast_load(factor: Any) -> Any:
-    """The load that a factor is; ``None`` if it is more than a load and a cast to a wider type."""
-    load = factor.value if isinstance(factor, tirx.Cast) else factor
-    if not _is_load(load):
-        return None
-    return load if load is factor or _bits(load.ty) < _bits(factor.ty) else None
-
-
-def _is_number(node: Any) -> bool:
-    """Whether the node computes a value rather than an index or a condition."""
-    dtype = str(getattr(node, "ty", ""))
-    return dtype.startswith(("float", "bfloat", "int8", "uint8", "int16"))
-
-
-def _is_integer_arithmetic(node: Any) -> bool:
-    """Whether the node adds or multiplies loaded integers, rather than being part of an index."""
-    if not isinstance(node, (tirx.Add, tirx.Sub, tirx.Mul)) or str(getattr(node, "ty", "")) not in ("int32", "int64"):
-        return False
-    loads: list[Any] = []
-    tvm_ffi.structural_walk(node, (tvm.ir.TensorLoad, loads.append))
-    return bool(loads)
-
-
-def _widens(cast: Any) -> bool:
-    """Whether the cast widens elements as they are loaded, which costs once per load, not per use."""
-    return isinstance(cast.value, tvm.ir.TensorLoad) and _bits(cast.value.ty) < _bits(cast.ty)
-
-
-def _integer(value: Any) -> int:
-    return int(value) if isinstance(value, (int, tirx.IntImm)) else 1
-
-
-def _bits(dtype: Any) -> int:
-    digits = re.search(r"(\d+)", str(dtype))
-    return int(digits.group(1)) if digits else 32
