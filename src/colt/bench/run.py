@@ -25,6 +25,7 @@ from colt.bench.report import markdown
 from colt.bench.tables import TABLES
 from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
 from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.util.text import in_us
 from colt.util.version import versions
 
 Say = Callable[[str], None]
@@ -95,7 +96,7 @@ def _outcome(record: CellRecord) -> str:
     if record.best_us is None:
         return f"FAILED after {record.wall_seconds:.0f} s: {record.failure}"
     failed = f", {record.failed_trials} of them failed" if record.failed_trials else ""
-    return f"{record.best_us:,.1f} us after {len(record.trials)} trials{failed}, {record.wall_seconds:.0f} s"
+    return f"{in_us(record.best_us)} us after {len(record.trials)} trials{failed}, {record.wall_seconds:.0f} s"
 
 
 def _peaks(directory: BenchDirectory, hardware: Hardware, say: Say) -> Peaks:

@@ -25,6 +25,7 @@ from colt.run.verify import check_leader, confirm_roofline
 from colt.tvm.metaschedule.imports import read_source
 from colt.tvm.programs.identity import program_key
 from colt.tvm.space.adopt import Adopter
+from colt.util.text import in_us
 from colt.util.version import versions
 from colt.world.answers import Lead, Recalled
 
@@ -179,7 +180,7 @@ def _told(leads: Sequence[Lead], known: int) -> Iterator[str]:
     best = leads[0]
     where = "" if best.same_machine else " on another machine"
     proven = "" if best.verified else ", not verified"
-    said = f"{best.latency_us:,.1f} us{where}{proven}, by {best.by} on {best.when[:10]}"
+    said = f"{in_us(best.latency_us)} us{where}{proven}, by {best.by} on {best.when[:10]}"
     if known:
         yield f"this program is known: {known} records, the best {said}; it is measured again first"
     else:

@@ -1,4 +1,4 @@
-"""Names that were misspelt, names for variables, and errors of other libraries in one line."""
+"""Names that were misspelt, names for variables, errors of other libraries in one line, and latencies."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its type if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def in_us(latency_us: float) -> str:
+    """A latency in microseconds without its unit: with one decimal, or three digits if it is less than 10."""
+    return f"{latency_us:,.1f}" if latency_us >= 10 else f"{latency_us:#.3g}"
 
 
 def distinct_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from colt.records.store import Numbered
+from colt.util.text import in_us
 
 _LONGEST = 40
 
@@ -28,7 +29,7 @@ def _cells(one: Numbered) -> list[str]:
     cells = [
         record.name,
         extents,
-        f"{record.latency_us:,.1f}",
+        in_us(record.latency_us),
         str(record.key.machine.threads),
         "as a trace" if words is None else f"{words.variant}/{words.sketch}",
         origin.by,

@@ -19,6 +19,7 @@ from colt.store.receipt import (
     SpendingPart,
     Verdict,
 )
+from colt.util.text import in_us
 from colt.views.describe import speedup_text
 
 FAILED = "FAILED"
@@ -54,7 +55,7 @@ def _headline(receipt: Receipt) -> Table:
 def _latency(part: LatencyPart) -> tuple[str, str, str]:
     gflops = "-" if part.gflops is None else f"{part.gflops:,.1f}"
     share = "-" if part.roofline_share is None else f"{part.roofline_share:.0%}"
-    return f"{part.latency_us:,.1f} us", gflops, share
+    return f"{in_us(part.latency_us)} us", gflops, share
 
 
 def _proposers(receipt: Receipt) -> Table:

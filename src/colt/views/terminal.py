@@ -14,6 +14,7 @@ from rich.text import Text
 
 from colt import events
 from colt.events import Event
+from colt.util.text import in_us
 from colt.views.fold import take
 from colt.views.seen import SeenMember
 from colt.views.state import RunState
@@ -70,7 +71,7 @@ class LiveState:
         if task.best_us is None:
             return "none yet"
         times = f" ({task.baseline_us / task.best_us:.1f}x)" if task.baseline_us else ""
-        return f"{task.best_us:,.1f} us{times}"
+        return f"{in_us(task.best_us)} us{times}"
 
     @property
     def last_text(self) -> str:
@@ -78,7 +79,7 @@ class LiveState:
         last = self.state.last
         if last is None:
             return ""
-        return f"{last.fate if last.latency_us is None else f'{last.latency_us:,.1f} us'} by {last.by}"
+        return f"{last.fate if last.latency_us is None else f'{in_us(last.latency_us)} us'} by {last.by}"
 
     @property
     def spent_text(self) -> str:
