@@ -125,6 +125,8 @@ class Block:
     """The instruction set of the dots that take the place of multiply-adds; empty if none do."""
     goes_on: bool = False
     """A sum that begins with what another block has summed: it cannot be cut into partial results."""
+    arranged: bool = False
+    """What the block does for one point has vectors of its own: none run across its points."""
 
 
 def knowing_constants(blocks: Sequence[Block], names: Collection[str]) -> tuple[Block, ...]:

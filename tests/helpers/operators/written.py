@@ -16,6 +16,7 @@ CASES = given = Cases()
 N = int(os.environ.get("COLT_WRITTEN_SIZE", "48"))
 HALF, TILES, SQUARE = N // 2, N // 16, N * N
 SHORT, PIECES = N - 5, (N + 26) // 32
+ODD_ROWS, FLAT = N + 3, (N + 3) * N
 
 
 def _wide(x: Any) -> Any:
@@ -151,6 +152,168 @@ def last_piece_cut_off(A: T.Buffer((N, SHORT), "float32"), B: T.Buffer((N, SHORT
 given(lambda a, b: [2 * a + 1])(last_piece_cut_off)
 
 
+# ---- rows that do one step after the other ----
+
+
+def _recurrence(a: Any, b: Any) -> list[Any]:
+    found = np.zeros(a.shape)
+    for j in range(a.shape[1]):
+        found[:, j] = a[:, j] + (0.9 * found[:, j - 1] if j else 0)
+    return [found]
+
+
+@T.prim_func(s_tir=True)
+def recurrence_of_rows(A: T.Buffer((ODD_ROWS, N), "float32"), B: T.Buffer((ODD_ROWS, N), "float32")):
+    """A filter with an infinite impulse response, for each row."""
+    for i, j in T.grid(ODD_ROWS, N):
+        with T.sblock("B"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = T.if_then_else(vj == 0, T.float32(0), B[vi, vj - 1]) * T.float32(0.9) + A[vi, vj]
+
+
+given(_recurrence)(recurrence_of_rows)
+
+
+@T.prim_func(s_tir=True)
+def running_sums_in_a_scratch_value(A: T.Buffer((ODD_ROWS, N), "float32"), B: T.Buffer((ODD_ROWS, N), "float32")):
+    total = T.sblock_alloc_buffer((1,), "float32")
+    for i in range(ODD_ROWS):
+        with T.sblock("start"):
+            total[0] = T.float32(0)
+        for j in range(N):
+            with T.sblock("B"):
+                vi, vj = T.axis.remap("SS", [i, j])
+                total[0] = total[0] + A[vi, vj]
+                B[vi, vj] = total[0]
+
+
+given(lambda a, b: [_wide(a).cumsum(1)])(running_sums_in_a_scratch_value)
+
+
+@T.prim_func(s_tir=True)
+def running_sums_of_flat_rows(A: T.Buffer((FLAT,), "float32"), B: T.Buffer((FLAT,), "float32")):
+    with T.sblock("B"):
+        for i, j in T.grid(ODD_ROWS, N):
+            B[i * N + j] = A[i * N + j] + T.if_then_else(j == 0, T.float32(0), B[i * N + j - 1])
+
+
+given(lambda a, b: [_wide(a).reshape(ODD_ROWS, N).cumsum(1).ravel()])(running_sums_of_flat_rows)
+
+
+@T.prim_func(s_tir=True)
+def running_sums_down(A: T.Buffer((N, N), "float32"), B: T.Buffer((N, N), "float32")):
+    for i, j in T.grid(N, N):
+        with T.sblock("B"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            B[vi, vj] = T.if_then_else(vi == 0, T.float32(0), B[vi - 1, vj]) + A[vi, vj]
+
+
+given(lambda a, b: [_wide(a).cumsum(0)])(running_sums_down)
+
+
+@T.prim_func(s_tir=True)
+def forward_substitution(
+    A: T.Buffer((N, N), "float32"), B: T.Buffer((N, 64), "float32"), X: T.Buffer((N, 64), "float32")
+):
+    """Each of three statements has a loop over the right-hand sides for itself."""
+    with T.sblock("X"):
+        for i in range(N):
+            for j in range(64):
+                X[i, j] = B[i, j]
+            for k in range(i):
+                for j in range(64):
+                    X[i, j] = X[i, j] - A[i, k] * X[k, j]
+            for j in range(64):
+                X[i, j] = X[i, j] / A[i, i]
+
+
+given(
+    lambda a, b, x: [np.linalg.solve(np.tril(_wide(a)), b)],
+    {0: lambda rng: rng.standard_normal((N, N)) * 0.1 / N + np.eye(N) * 3},
+)(forward_substitution)
+
+
+def _rotated(x: Any, cos: Any, sin: Any) -> list[Any]:
+    first, second = x[:, :64], x[:, 64:]
+    return [np.concatenate([first * cos - second * sin, second * cos + first * sin], 1), cos, sin]
+
+
+@T.prim_func(s_tir=True)
+def rotated_in_place(
+    x: T.Buffer((N, 128), "float32"), cos: T.Buffer((N, 64), "float32"), sin: T.Buffer((N, 64), "float32")
+):
+    """Each turn has a scratch value for itself."""
+    for i, d in T.grid(N, 64):
+        with T.sblock("x"):
+            vi, vd = T.axis.remap("SS", [i, d])
+            first = T.sblock_alloc_buffer((1,), "float32")
+            first[0] = x[vi, vd]
+            x[vi, vd] = first[0] * cos[vi, vd] - x[vi, vd + 64] * sin[vi, vd]
+            x[vi, vd + 64] = x[vi, vd + 64] * cos[vi, vd] + first[0] * sin[vi, vd]
+
+
+given(_rotated)(rotated_in_place)
+
+
+# ---- rows of unequal length ----
+
+
+@T.prim_func(s_tir=True)
+def triangle_by_vector(A: T.Buffer((N, N), "float32"), x: T.Buffer((N,), "float32"), y: T.Buffer((N,), "float32")):
+    for i in range(N):
+        for j in range(i + 1):
+            with T.sblock("y"):
+                vi = T.axis.spatial(N, i)
+                vj = T.axis.reduce(i + 1, j)
+                with T.init():
+                    y[vi] = T.float32(0)
+                y[vi] = y[vi] + A[vi, vj] * x[vj]
+
+
+given(lambda a, x, y: [np.tril(_wide(a)) @ x])(triangle_by_vector)
+
+
+@T.prim_func(s_tir=True)
+def largest_so_far(A: T.Buffer((N, N), "float32"), y: T.Buffer((N,), "float32")):
+    """The largest of each row of a triangle; the last rows begin at a negative end, and have no elements."""
+    with T.sblock("y"):
+        for i in range(N):
+            y[i] = T.float32(-7)
+            for j in range(i - 20):
+                y[i] = T.max(y[i], A[i, j])
+
+
+def _largest(a: Any, y: Any) -> list[Any]:
+    return [np.array([max([-7, *a[i, : max(i - 20, 0)]]) for i in range(N)])]
+
+
+given(_largest)(largest_so_far)
+
+
+def _lower_product(a: Any, b: Any, c: Any) -> list[Any]:
+    found, lower = _wide(c), np.tril_indices(N)
+    found[lower] = (_wide(a) @ b.T)[lower]
+    return [found]
+
+
+@T.prim_func(s_tir=True)
+def lower_triangle_of_a_product(
+    A: T.Buffer((N, 128), "float32"), B: T.Buffer((N, 128), "float32"), C: T.Buffer((N, N), "float32")
+):
+    for i in range(N):
+        for j, k in T.grid(i + 1, 128):
+            with T.sblock("C"):
+                vi = T.axis.spatial(N, i)
+                vj = T.axis.spatial(i + 1, j)
+                vk = T.axis.reduce(128, k)
+                with T.init():
+                    C[vi, vj] = T.float32(0)
+                C[vi, vj] = C[vi, vj] + A[vi, vk] * B[vj, vk]
+
+
+given(_lower_product)(lower_triangle_of_a_product)
+
+
 # ---- loops that have to stay together ----
 
 
@@ -204,3 +367,35 @@ def a_scratch_value_that_is_carried_on(A: T.Buffer((N, N), "float32"), B: T.Buff
 
 
 given(_carried)(a_scratch_value_that_is_carried_on)
+
+
+def _overlapping(a: Any, b: Any) -> list[Any]:
+    for i in range(N):
+        b[i : i + 8] += a[i, :8]
+    return [b]
+
+
+@T.prim_func(s_tir=True)
+def overlapping_rows(A: T.Buffer((N, N), "float32"), B: T.Buffer((ODD_ROWS + 8,), "float32")):
+    with T.sblock("B"):
+        for i, j in T.grid(N, 8):
+            B[i + j] = B[i + j] + A[i, j]
+
+
+given(_overlapping)(overlapping_rows)
+
+
+def _three_before(a: Any, b: Any) -> list[Any]:
+    for i in range(N - 3):
+        b[i + 3] = b[i] * np.float32(0.5) + a[i]
+    return [b]
+
+
+@T.prim_func(s_tir=True)
+def three_turns_before(A: T.Buffer((N,), "float32"), B: T.Buffer((N,), "float32")):
+    with T.sblock("B"):
+        for i in range(N - 3):
+            B[i + 3] = B[i] * T.float32(0.5) + A[i]
+
+
+given(_three_before)(three_turns_before)

@@ -18,12 +18,24 @@ from tests.helpers.operators.case import Case
 
 TARGET = resolve_target(None, 2)
 CASES = written.CASES
-TOGETHER = {
+APART = (
+    "product_in_one_block",
+    "softmax_in_one_block",
+    "blocks_under_shared_loops",
+    "row_norms",
+    "product_tiled_by_hand",
+    "loops_fused_by_hand",
+    "last_piece_cut_off",
+)
+"""Each statement is a block of its own."""
+SERIAL = {
     "what_the_turn_before_wrote",
     "what_the_next_turn_overwrites",
     "a_scratch_value_that_is_carried_on",
+    "overlapping_rows",
+    "three_turns_before",
 }
-"""A statement needs what others have done in other turns."""
+"""Turns need what others have done; all other programs run in parallel."""
 
 
 def assert_right(case: Case, module: Any) -> None:
@@ -40,10 +52,12 @@ def test_the_normal_form_and_its_sketches_compute_what_numpy_does(name: str) -> 
     assert_right(CASES[name], module)
     space = TvmSpace.generated(module, TARGET)
     for sketch in (space.sketches[0], space.sketches[-1]):
-        assert_right(CASES[name], space.module(space.sample(random.Random(0), sketch)))
+        scheduled = space.module(space.sample(random.Random(0), sketch))
+        assert_right(CASES[name], scheduled)
+        assert ("T.parallel(" in scheduled.script()) == (name not in SERIAL)
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - TOGETHER))
+@pytest.mark.parametrize("name", APART)
 def test_each_statement_is_a_block_in_plain_loops(name: str) -> None:
     nests = [PlainNest.of(stmt) for stmt in nests_of(load_program(CASES[name].program).module["main"])]
     assert nests
@@ -56,7 +70,33 @@ def test_a_product_gets_register_tiles_however_its_loops_are_written(name: str) 
     assert " x vectors of " in space.sketches[0].summary
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - TOGETHER))
+@pytest.mark.parametrize("name", APART)
 def test_recorded_programs_keep_their_form(name: str) -> None:
     function = CASES[name].program
     assert normal_form(function, 5).script() != normal_form(function).script()
+
+
+@pytest.mark.parametrize("name", ["triangle_by_vector", "largest_so_far", "lower_triangle_of_a_product"])
+def test_sums_of_rows_of_unequal_length_are_in_lanes(name: str) -> None:
+    assert "for lane in T.vectorized(16)" in load_program(CASES[name].program).module.script()
+
+
+@pytest.mark.parametrize("name", ["recurrence_of_rows", "running_sums_in_a_scratch_value", "running_sums_of_flat_rows"])
+def test_rows_of_steps_are_side_by_side_and_those_left_over_apart(name: str) -> None:
+    text = load_program(CASES[name].program).module.script()
+    assert "in T.unroll(4)" in text
+    assert text.count("_rest") > 1
+    assert "== 0" not in text
+
+
+@pytest.mark.parametrize("name", ["running_sums_down", "forward_substitution"])
+def test_rows_next_to_each_other_are_in_vectors(name: str) -> None:
+    assert "T.vectorized(16)" in load_program(CASES[name].program).module.script()
+
+
+@pytest.mark.parametrize("name", ["rotated_in_place", "triangle_by_vector"])
+def test_no_vectors_run_across_rows_that_have_values_of_their_own(name: str) -> None:
+    space = TvmSpace.generated(load_program(CASES[name].program).module, TARGET)
+    for sketch in space.sketches:
+        outside = space.module(space.sample(random.Random(0), sketch)).script().split("T.sblock(")[1]
+        assert "T.vectorized" not in outside

@@ -19,7 +19,7 @@ from tvm.tirx import BufferStore, BufferType, For, IntImm
 from colt.tvm.programs.naming import substituted
 from colt.tvm.space.variables import variables
 
-_HUGE = 1 << 40
+_HUGE = (1 << 31) - 1
 """What is bounded by no less is not bounded."""
 
 
@@ -33,12 +33,15 @@ class Accesses:
     """Knows how far the loops of the nest run."""
 
     @classmethod
-    def of(cls, stmt: Any, private: Sequence[Any] = ()) -> Accesses | None:
-        """All accesses but those of ``private`` buffers; ``None`` if a buffer is used in any other way."""
+    def of(cls, stmt: Any, private: Sequence[Any] = (), widest: bool = True) -> Accesses | None:
+        """All accesses but those of ``private`` buffers; ``None`` if a buffer is used in any other way.
+
+        ``widest``: loops that run to a variable end are taken to run as far as they ever do.
+        """
         found: dict[Any, list[list[Any]]] = {}
         written: list[Any] = []
         seen: Counter[Any] = Counter()
-        analyzer = _analyzer(stmt)
+        analyzer = _analyzer(stmt, widest)
 
         def add(buffer: Any, indices: Any) -> None:
             found.setdefault(buffer, []).append([analyzer.simplify(index) for index in indices])
@@ -140,14 +143,15 @@ def _meet(step: int, turns: int, distance: int) -> bool:
     return distance != 0 and distance % step == 0 and abs(distance // step) < turns
 
 
-def _analyzer(stmt: Any) -> Any:
-    """Knows the ranges of the statement's loops; of one that runs to a variable end, the widest."""
+def _analyzer(stmt: Any, widest: bool) -> Any:
+    """Knows the ranges of the statement's loops."""
     analyzer = tvm.sym.Analyzer()
 
     def bind(loop: Any) -> None:
         if not isinstance(loop.min, IntImm):
             return
-        most = loop.extent if isinstance(loop.extent, IntImm) else _most(analyzer, loop.extent)
+        constant = isinstance(loop.extent, IntImm)
+        most = loop.extent if constant else _most(analyzer, loop.extent) if widest else None
         if most is not None:
             analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, most))
 

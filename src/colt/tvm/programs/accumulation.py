@@ -71,10 +71,16 @@ def _apart(func: PrimFunc, operations: Operations) -> PrimFunc:
 def _term(nest: PlainNest, operations: Operations) -> Any:
     """What the block adds to its result; ``None`` if it does anything else."""
     block, store = nest.block, nest.block.body
-    if block.init is not None or not isinstance(store, BufferStore) or type(store.value) not in operations:
+    if block.init is not None or not isinstance(store, BufferStore):
         return None
-    axes = [var.var for var in block.iter_vars]
-    if not covers(store, nest) or len(store.indices) == len(axes):
+    if not covers(store, nest) or len(store.indices) == len(block.iter_vars):
+        return None
+    return combined_term(store, operations)
+
+
+def combined_term(store: Any, operations: Operations) -> Any:
+    """What the store combines with the element that it stores; ``None`` if it does anything else."""
+    if type(store.value) not in operations:
         return None
     for own, term in ((store.value.a, store.value.b), (store.value.b, store.value.a)):
         if isinstance(own, tvm.ir.TensorLoad) and own.source.same_as(store.buffer):

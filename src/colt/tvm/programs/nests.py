@@ -26,6 +26,15 @@ def in_root(func: PrimFunc) -> PrimFunc:
     return func.with_body(SBlockRealize([], True, SBlock([], [], [], "root", func.body)))
 
 
+ARRANGED = "colt.arranged"
+"""Marks a block whose rows have vectors, or values of their own, inside: vectors are not to run across rows."""
+
+
+def is_arranged(block: Any) -> bool:
+    """Whether the block is marked so."""
+    return ARRANGED in block.annotations
+
+
 def nests_of(func: PrimFunc) -> list[Any]:
     """The statements of the outermost block, in order; none if the function has no such block."""
     if not isinstance(func.body, SBlockRealize):

@@ -16,6 +16,7 @@ from tvm.tirx import PrimFunc
 
 from colt.knobs import EDITION
 from colt.tvm.programs.accumulation import reductions_apart, sums_apart
+from colt.tvm.programs.arranged import rows_arranged
 from colt.tvm.programs.distribution import statements_apart
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
@@ -34,7 +35,8 @@ _STEPS: tuple[tuple[int, int, Step], ...] = (
     (1, 5, sums_apart),
     (6, EDITION, reductions_apart),
     (1, EDITION, versions_apart),
-    (1, EDITION, rows_apart),
+    (1, 5, rows_apart),
+    (6, EDITION, rows_arranged),
     (1, EDITION, zero_points_apart),
     (1, EDITION, named_apart),
     (4, EDITION, rests_apart),

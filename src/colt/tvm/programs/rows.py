@@ -9,7 +9,6 @@ block without axes, which is left as it is while the rest of the program is sche
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,10 @@ import tvm
 import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
-from tvm.tirx import BufferStore, BufferType, For, IfThenElse, IntImm, IterVar, PrimFunc
+from tvm.tirx import For, IntImm, IterVar, PrimFunc
 
+from colt.tvm.programs.accesses import Accesses
+from colt.tvm.programs.lowering import Lowered, is_one
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import (
     around,
@@ -43,7 +44,7 @@ def rows_apart(func: PrimFunc) -> PrimFunc:
     buffers: list[Any] = []
     changed = False
     for stmt in nests_of(func):
-        parts, allocated = _opened(stmt)
+        parts, allocated = opened(stmt)
         rewritten = [_rewritten(part) for part in parts]
         if len(parts) > 1 and not all(rewritten):
             nests.append(stmt)  # statements that no block holds cannot be scheduled
@@ -57,18 +58,18 @@ def rows_apart(func: PrimFunc) -> PrimFunc:
     return with_nests(func, nests, buffers) if changed else func
 
 
-def _opened(stmt: Any) -> tuple[list[Any], list[Any]]:
+def opened(stmt: Any) -> tuple[list[Any], list[Any]]:
     """The statements inside a block without axes, and its buffers; any other statement as it is."""
     if is_block(stmt) and stmt.block.init is None and not list(stmt.block.match_buffers):
         parts = statements(stmt.block.body)
         if all(isinstance(part, For) for part in parts):
-            named = [_Named(part, str(stmt.block.name_hint)) for part in parts]
+            named = [Part(part, str(stmt.block.name_hint)) for part in parts]
             return list(named), list(stmt.block.alloc_buffers)
     return [stmt], []
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class Part:
     """A nest that is part of a block of that name."""
 
     stmt: Any
@@ -77,26 +78,31 @@ class _Named:
 
 def _rewritten(part: Any) -> Any:
     """The nest as a block over its independent loops; ``None`` if it need not or cannot be."""
-    stmt, name = (part.stmt, part.name) if isinstance(part, _Named) else (part, None)
-    if not isinstance(stmt, For) or not (name or _is_hidden(stmt)):
+    stmt, name = (part.stmt, part.name) if isinstance(part, Part) else (part, None)
+    if not isinstance(stmt, For) or not (name or is_hidden(stmt)):
         return None
-    lowered = _Lowered()
+    lowered = Lowered()
     plain = lowered.mutate(stmt)
-    accesses = None if lowered.refused else _Accesses.of(plain, lowered.buffers)
+    accesses = None if lowered.refused else Accesses.of(plain, lowered.buffers, widest=False)
     if accesses is None:
         return None
     loops = chain(plain)
     independent = [loop for loop in loops if is_plain_loop(loop) and accesses.separated_by(loop.loop_var)]
-    initial, rest = _initial(loops, independent, stmt)
-    body = loops[-1].body if initial is None else rest
+    initial, rest = initial_of(loops, independent, stmt)
+    body = within(loops, independent, loops[-1].body if initial is None else rest)
+    body = body if initial is None else sequence([initial, body])
+    return block_of_rows(name or lowered.name or "rows", independent, accesses, lowered.buffers, body)
+
+
+def within(loops: Sequence[Any], independent: Sequence[Any], body: Any) -> Any:
+    """The body in those of the loops that are not independent."""
     for loop in reversed(loops):
         if not any(loop.same_as(one) for one in independent):
             body = around(loop, body)
-    body = body if initial is None else sequence([initial, body])
-    return _block(name or lowered.name or "rows", independent, accesses, lowered.buffers, body)
+    return body
 
 
-def _initial(loops: Sequence[Any], independent: Sequence[Any], stmt: Any) -> tuple[Any, Any]:
+def initial_of(loops: Sequence[Any], independent: Sequence[Any], stmt: Any) -> tuple[Any, Any]:
     """What the reduction in the nest sets its result to, and what each of its terms does; ``None`` twice if the nest is
     not one whose other loops all reduce.
 
@@ -110,13 +116,13 @@ def _initial(loops: Sequence[Any], independent: Sequence[Any], stmt: Any) -> tup
     sums = [value for var, value in pairs if int(var.iter_type) == _REDUCE]
     others = [loop for loop in loops if not any(loop.same_as(one) for one in independent)]
     reducing = all(any(value.same_as(loop.loop_var) for value in sums) for loop in others)
-    if not reducing or len(sums) != len(others) or not _is_one(realize.predicate):
+    if not reducing or len(sums) != len(others) or not is_one(realize.predicate):
         return None, None
     values = {var.var: value for var, value in pairs}
     return substituted(block.init, values), substituted(block.body, values)
 
 
-def _is_hidden(stmt: Any) -> bool:
+def is_hidden(stmt: Any) -> bool:
     """Whether TVM does not see which turns of the loops are independent."""
     found: list[bool] = []
 
@@ -132,108 +138,7 @@ def _is_hidden(stmt: Any) -> bool:
     return any(found)
 
 
-class _Lowered:
-    """Turns blocks into plain statements; remembers the first block's name and the buffers that blocks allocate."""
-
-    def __init__(self) -> None:
-        self.buffers: list[Any] = []
-        self.name = ""
-        self.refused = False
-
-    def mutate(self, stmt: Any) -> Any:
-        return tvm_ffi.structural_mutate(stmt, (SBlockRealize, self._realize))
-
-    def _realize(self, realize: Any, mutator: Any) -> Any:
-        block = realize.block
-        self.name = self.name or str(block.name_hint)
-        self.refused = self.refused or bool(list(block.match_buffers)) or bool(dict(block.annotations))
-        self.buffers += block.alloc_buffers
-        body = self.mutate(block.body)
-        pairs = list(zip(block.iter_vars, realize.iter_values, strict=True))
-        if block.init is not None:
-            first = [value.equal(var.dom.min) for var, value in pairs if int(var.iter_type) == _REDUCE]
-            body = sequence([_if(first, self.mutate(block.init)), *statements(body)])
-        body = substituted(body, {var.var: value for var, value in pairs})
-        return _if([realize.predicate], body)
-
-
-def _if(conditions: Sequence[Any], stmt: Any) -> Any:
-    open_ = [one for one in conditions if not _is_one(one)]
-    return IfThenElse(tirx.all(*open_), stmt, None) if open_ else stmt
-
-
-def _is_one(condition: Any) -> bool:
-    return isinstance(condition, IntImm) and int(condition) == 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Accesses:
-    """The elements that a nest touches, by buffer, and which buffers it writes."""
-
-    indices: dict[Any, list[list[Any]]]
-    written: list[Any]
-
-    @classmethod
-    def of(cls, stmt: Any, private: Sequence[Any]) -> _Accesses | None:
-        """All accesses but those of ``private`` buffers; ``None`` if a buffer is used in any other way."""
-        found: dict[Any, list[list[Any]]] = {}
-        written: list[Any] = []
-        seen: Counter[Any] = Counter()
-        simplify = _simplifier(stmt)
-
-        def add(buffer: Any, indices: Any) -> None:
-            found.setdefault(buffer, []).append([simplify(index) for index in indices])
-
-        def store(node: Any) -> None:
-            add(node.buffer, node.indices)
-            if node.buffer not in written:
-                written.append(node.buffer)
-
-        def load(node: Any) -> None:
-            add(node.source, node.indices)
-
-        def occurrence(var: Any) -> None:
-            seen[var] += isinstance(var.ty, BufferType) or var in found
-
-        def call(node: Any) -> None:
-            if getattr(node.op, "name", "") == "tirx.address_of":
-                escaped.append(node)
-
-        escaped: list[Any] = []
-        rules = ((BufferStore, store), (tvm.ir.TensorLoad, load), (tvm.ir.Call, call), (tvm.ir.Var, occurrence))
-        tvm_ffi.structural_walk(stmt, rules, order="pre")
-        plain = all(count == len(found.get(buffer, ())) for buffer, count in seen.items())
-        if not plain or escaped:
-            return None
-        hidden = set(private)
-        shared = {buffer: indices for buffer, indices in found.items() if buffer not in hidden}
-        return cls(shared, [buffer for buffer in written if buffer not in hidden])
-
-    def separated_by(self, loop_var: Any) -> bool:
-        """Whether different turns of the loop touch different elements of everything that is written."""
-        return bool(self.written) and all(self.dimension(buffer, loop_var) is not None for buffer in self.written)
-
-    def dimension(self, buffer: Any, loop_var: Any) -> int | None:
-        """The dimension of which each turn of the loop touches one element of its own."""
-        accesses = self.indices[buffer]
-        for number in range(len(accesses[0])):
-            if all(indices[number].same_as(loop_var) for indices in accesses):
-                return number
-        return None
-
-
-def _simplifier(stmt: Any) -> Any:
-    analyzer = tvm.sym.Analyzer()
-
-    def bind(loop: Any) -> None:
-        if isinstance(loop.extent, IntImm) and isinstance(loop.min, IntImm):
-            analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, loop.extent))
-
-    tvm_ffi.structural_walk(stmt, (For, bind))
-    return analyzer.simplify
-
-
-def _block(name: str, independent: Sequence[Any], accesses: _Accesses, buffers: Sequence[Any], body: Any) -> Any:
+def block_of_rows(name: str, independent: Sequence[Any], accesses: Accesses, buffers: Sequence[Any], body: Any) -> Any:
     """The independent loops around a block of the others. Each row does in the same order what it did before."""
     axes = {one.loop_var: tvm.ir.Var(f"v_{one.loop_var.name}", one.loop_var.ty) for one in independent}
     iters = [
@@ -254,7 +159,7 @@ def _block(name: str, independent: Sequence[Any], accesses: _Accesses, buffers: 
     return found
 
 
-def _region(accesses: _Accesses, buffer: Any, axes: dict[Any, Any]) -> Any:
+def _region(accesses: Accesses, buffer: Any, axes: dict[Any, Any]) -> Any:
     """All of the buffer, but only the row's own part along dimensions that the axes go through."""
     ranges = [tvm.ir.Range.from_min_extent(IntImm(str(extent.ty), 0), extent) for extent in buffer.ty.shape]
     for loop_var, axis in axes.items():

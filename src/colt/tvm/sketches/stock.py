@@ -8,13 +8,16 @@ from typing import Any
 
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
+from tvm.s_tir.meta_schedule.schedule_rule import ParallelizeVectorizeUnroll
 from tvm.s_tir.schedule.analysis import has_block
+from tvm.s_tir.stmt import SBlock
 from tvm.tirx import For, IntImm
 from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.tvm.devices.host import cpu_intrinsics
+from colt.tvm.programs.nests import is_arranged
 from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
 from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
 from colt.tvm.sketches.partial import moves_in_part, reads_in_part
@@ -42,6 +45,8 @@ def generate(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> De
     """
     with cpu_intrinsics(target):
         rules, postprocs = _defaults(mod, target, seed)
+        if _is_arranged(mod):
+            rules = [_without_vectors(rule) for rule in rules]
         placing = rules.pop() if rules and type(rules[-1]).__name__ == _PLACING else None
         crashes = Crashes()
         schedules = _generate(mod, target, seed, rules, crashes)
@@ -86,6 +91,21 @@ def _defaults(mod: Any, target: Any, seed: int) -> tuple[list[Any], tuple[Any, .
     if _has_dynamic_loops(mod):  # it is to refuse those that a schedule makes, not the program's own
         postprocs = tuple(one for one in postprocs if type(one).__name__ != _NO_DYNAMIC_LOOPS)
     return list(generator.sch_rules or ()), postprocs
+
+
+def _is_arranged(mod: Any) -> bool:
+    """Whether some block has its vectors inside. TVM would take these apart for vectors across the block's points, and
+    gets values wrong that each point has for itself."""
+    found: list[bool] = []
+    structural_walk(mod["main"].body, (SBlock, lambda block: found.append(is_arranged(block))))
+    return any(found)
+
+
+def _without_vectors(rule: Any) -> Any:
+    if type(rule) is not ParallelizeVectorizeUnroll:
+        return rule
+    steps = list(rule.unroll_max_steps)
+    return ParallelizeVectorizeUnroll(int(rule.max_jobs_per_core), -1, steps, bool(rule.unroll_explicit))
 
 
 def _has_dynamic_loops(mod: Any) -> bool:

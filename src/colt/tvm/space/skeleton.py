@@ -29,6 +29,7 @@ from colt.analysis.skeleton import (
 )
 from colt.knobs import CategoryKnob, Knob, LocationKnob, TileKnob, Value
 from colt.tvm.programs.constants import constants_of
+from colt.tvm.programs.nests import is_arranged
 from colt.tvm.space.bodies import Body, integer
 from colt.tvm.space.dots import TENSORIZED, read_dot
 from colt.tvm.space.provenance import AxisPart, Provenance
@@ -247,6 +248,7 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
         local=write.buffer not in program.arguments,
         product=body.product(block),
         goes_on=goes_on,
+        arranged=is_arranged(block),
     )
 
 

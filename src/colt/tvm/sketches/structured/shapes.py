@@ -156,7 +156,7 @@ def _is_power_of_two(number: int) -> bool:
 
 def _pointwise(block: Block, lanes: int) -> BlockShape:
     """The shape of a block without a reduction: vectors if they fill registers well, squares for a transposition."""
-    last = _contiguous(block, block.write)
+    last = None if block.arranged else _contiguous(block, block.write)
     crossing = [read for read in block.reads if last is not None and step_of(read, last) not in (0, 1)]
     if not crossing and last is not None and not block.work.branches:  # branches would take vectors apart again
         width = width_of(block.iters[last].extent, lanes)
