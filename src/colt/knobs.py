@@ -21,7 +21,8 @@ EDITION = 6
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
 third left sums over rows of awkward length whole. The fourth packed no bfloat16 for dot instructions. The fifth left
-loops that hold several statements together."""
+loops that hold several statements together, and its model saw what is inlined into several blocks in one of them only.
+"""
 
 Value = tuple[int, ...] | int | str
 """A tile's parts (outermost first), a category's candidate, or the name of a compute location."""

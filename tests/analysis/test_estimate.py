@@ -214,6 +214,17 @@ def test_an_inlined_block_vanishes_and_its_work_goes_to_the_consumer() -> None:
     assert only.work == BlockWork(fused=1.0, simple=1.0)
 
 
+def test_all_who_read_an_inlined_block_do_its_work() -> None:
+    """Softmax without a buffer for its exponentials: the second contraction computes each one again and again."""
+    copy, consumer = two_blocks().blocks
+    other = replace(consumer, name="D", write=access("D", ROW, COLUMN))
+    skeleton = replace(two_blocks(), blocks=(copy, consumer, other))
+    both = instantiate(skeleton, (*GOOD, "inline"))
+    assert [nest.work.simple for nest in both] == [1.0, 1.0]
+    before = instantiate(replace(skeleton, inlined_once=True), (*GOOD, "inline"))
+    assert [nest.work.simple for nest in before] == [1.0, 0.0]
+
+
 def test_a_block_at_the_root_keeps_its_loops_and_its_own_threads() -> None:
     copy, consumer = instantiate(two_blocks(), (*GOOD, "root"))
     assert (copy.times, copy.parallel, consumer.parallel) == (1, 512, 512)

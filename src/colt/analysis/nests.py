@@ -131,12 +131,22 @@ class _Instance:
         return path[::-1]
 
     def _work(self) -> list[BlockWork]:
-        """The work of each block per point; that of inlined blocks is added to their consumers'."""
+        """The work of each block per point; that of an inlined block is added to that of all who read it."""
         work = [block.work for block in self._blocks]
         for number, block in enumerate(self._blocks):
             if self._places[number] is None and block.host != ROOT:
-                work[block.host] = work[block.host] + work[number]
+                readers = [] if self._skeleton.inlined_once else self._readers(block)
+                for reader in readers or [block.host]:
+                    work[reader] = work[reader] + work[number]
         return work
+
+    def _readers(self, block: Block) -> list[int]:
+        """The blocks that read what the block writes, in program order."""
+        return [
+            number
+            for number, other in enumerate(self._blocks)
+            if other is not block and any(read.buffer == block.write.buffer for read in other.reads)
+        ]
 
     def _nest(
         self, number: int, place: _Place, nests: dict[int, Nest], shared: set[int], work: BlockWork, limit: int

@@ -147,7 +147,8 @@ class Skeleton:
     ``explicit``: the sketch itself marks its parallel, vectorised and unrolled loops, and the post-processors leave
     them alone. Otherwise: ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0:
     serial); ``max_vector``: inner loops are vectorised up to that extent (0: not at all); ``unroll_knob``: the category
-    knob that holds the largest number of statements to unroll.
+    knob that holds the largest number of statements to unroll. ``inlined_once``: what an inlined block does counts for
+    one of its readers only, as it did before the sixth edition of the design space.
     """
 
     blocks: tuple[Block, ...]
@@ -155,3 +156,4 @@ class Skeleton:
     max_vector: int
     unroll_knob: int
     explicit: bool = False
+    inlined_once: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from colt.analysis.skeleton import Skeleton
@@ -56,6 +57,8 @@ from colt.util.streams import keeping_remarks
 UNTUNED = Schedule("plain", "untuned", ())
 _UNSOUND = 2
 """The last edition with compute locations that TVM miscompiles."""
+_INLINED_ONCE = 5
+"""The last edition whose model sees what an inlined block does in one of its readers only."""
 
 
 class TvmSpace:
@@ -204,7 +207,8 @@ class TvmSpace:
         """The structure of the schedule's sketch for the analytical model; worked out once for each sketch."""
         key = (schedule.variant, schedule.sketch)
         if key not in self._skeletons:
-            self._skeletons[key] = self._read_skeleton(schedule)
+            found = self._read_skeleton(schedule)
+            self._skeletons[key] = replace(found, inlined_once=self.edition <= _INLINED_ONCE)
         return self._skeletons[key]
 
     def _read_skeleton(self, schedule: Schedule) -> Skeleton:
