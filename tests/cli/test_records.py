@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,15 @@ def test_an_import_takes_what_is_right_and_names_what_is_not(
     assert "1 refused" in text
 
 
+def test_an_import_of_nothing_fails(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, there = tmp_path / "theirs.jsonl", tmp_path / "there.db"
+    assert said(capsys, "export", "matmul", "-o", str(file))
+    file.write_text(re.sub(r'"latency_us":[0-9.]+', '"latency_us":-1', file.read_text()))
+    text = said(capsys, "import", str(file), "--records", str(there), code=2)
+    assert "has no records that can be imported (2 refused)" in text
+    assert not there.exists()
+
+
 def test_imported_records_replace_none_that_is_verified(
     store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,7 +123,7 @@ def test_pruning_removes_what_was_asked_for(
         (["prune", "--keep", "-1"], "--keep is -1"),
         (["prune", "--before", "yesterday"], "--before is 'yesterday'; it takes a day"),
         (["import", "nowhere"], "nowhere does not exist; records are read from a run directory"),
-        (["export", "nothing", "-o", "x"], "has no records to export"),
+        (["export", "nothing", "-o", "x"], "has no records of programs named nothing to export"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -26,6 +26,7 @@ from colt.run import remember
 from colt.run.replay import replay
 from colt.store.directory import CONFIG
 from colt.store.receipt import load_receipt
+from colt.tvm.metaschedule.imports import read_source
 from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import module_of_tensors
 from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, tune_simulated
@@ -200,9 +201,23 @@ def test_a_run_begins_from_a_named_source_for_once(store: Store, tmp_path: Path,
     lines = tmp_path / "records.jsonl"
     lines.write_bytes(write_lines(records(store), {}))
     source = {"run": tmp_path / "run", "store": store.path, "lines": lines}[kind]
-    made, _, asked = tune(None, trials=0, begin_from=source, use_records=False)
+    made, notes, asked = tune(None, trials=0, begin_from=source, use_records=False)
+    (said,) = [note for note in notes if note.startswith("this program is known: ")]
+    assert ("from the database run;" in said, "on 1970" in said) == (kind == "run", False)
     assert len(asked) == made.receipt.records.known > 0  # one of them may have been drawn again beforehand
     assert "records" in asked
+    assert made.receipt.best.values == first.receipt.best.values
+
+
+def test_what_was_imported_of_the_program_is_no_relative(store: Store, tmp_path: Path) -> None:
+    first, _, _ = tune(store, run_dir=tmp_path / "run")
+    imported = Store(tmp_path / "imported.db")
+    source = read_source(tmp_path / "run")
+    imported.put(source.records, source.programs)
+    made, notes, _ = tune(imported, trials=0)
+    assert any(note.startswith(f"this program is known: {len(source.records)} records") for note in notes)
+    assert not any("relatives" in note for note in notes)
+    assert made.receipt.records.known == min(4, len(source.records))
     assert made.receipt.best.values == first.receipt.best.values
 
 

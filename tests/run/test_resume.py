@@ -23,7 +23,7 @@ from colt.measure.simulated import SimulatedMeasurer
 from colt.proposers.experts.scout import Scout
 from colt.proposers.experts.tuner import Tuner
 from colt.run import same
-from colt.run.resume import finish
+from colt.run.resume import finish, go_on
 from colt.search.types import Observation, Proposal
 from colt.store.receipt import load_receipt
 from colt.tvm.programs.program import fingerprint
@@ -164,6 +164,27 @@ def test_a_torn_last_line_is_left_out_and_said(whole: Path, tmp_path: Path) -> N
     assert seen[0] == events.Noted(f"the last line of {folder}/recording.jsonl is torn and left out")
     assert events_of(folder) == events_of(whole)
     assert_replays(folder)
+
+
+class Shown:
+    """A view that keeps what it shows."""
+
+    def __init__(self) -> None:
+        self.muted = False
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        if not self.muted:
+            self.events.append(event)
+
+
+def test_that_a_line_is_left_out_is_shown_though_what_is_recorded_is_not(whole: Path, tmp_path: Path) -> None:
+    folder = broken(whole, tmp_path / "run", 7, torn=b'{"line":8,"question":')
+    view = Shown()
+    with measured_by(simulated()):
+        go_on(folder, {}, views=[view])
+    assert events.Noted(f"the last line of {folder}/recording.jsonl is torn and left out") in view.events
+    assert 1 < len(view.events) < len(events_of(folder))
 
 
 def test_a_torn_line_in_the_middle_is_refused_with_its_place(whole: Path, tmp_path: Path) -> None:
@@ -331,6 +352,9 @@ def test_another_program_in_the_directory_is_refused(whole: Path, own_program: s
     tune_simulated(own_program, trials=3, run_dir=tmp_path / "other")
     folder = broken(whole, tmp_path / "run", 8)
     shutil.copyfile(tmp_path / "other" / "program.json", folder / "program.json")
+    with pytest.raises(InputError, match=r"program\.json holds another program"):
+        resumed(folder)
+    shutil.copyfile(whole / "winner.json", folder / "program.json")  # of which no plan can be made
     with pytest.raises(InputError, match=r"program\.json holds another program"):
         resumed(folder)
 

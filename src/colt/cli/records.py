@@ -74,6 +74,11 @@ def _chosen(given: argparse.Namespace, store: Store) -> list[Numbered]:
     return sorted(chosen, key=lambda one: (one.record.name, one.record.key.program.structure, one.record.latency_us))
 
 
+def _of(given: argparse.Namespace) -> str:
+    """The program that was asked for, in words."""
+    return "" if given.program is None else f" of programs named {given.program}"
+
+
 def _list(given: argparse.Namespace) -> int:
     from colt.records.lines import write_lines
     from colt.views.records import records_table
@@ -83,7 +88,7 @@ def _list(given: argparse.Namespace) -> int:
     if given.json:
         print_json(write_lines([one.record for one in chosen], {}).decode())
     else:
-        show(records_table(chosen) if chosen else f"no records in {store.path}")
+        show(records_table(chosen) if chosen else f"no records{_of(given)} in {store.path}")
     return OK
 
 
@@ -103,7 +108,7 @@ def _export(given: argparse.Namespace) -> int:
     store, output = _store(given), Path(given.output)
     records = [one.record for one in _chosen(given, store)]
     if not records:
-        raise InputError(f"{store.path} has no records to export")
+        raise InputError(f"{store.path} has no records{_of(given)} to export")
     if output.exists():
         raise InputError(f"{output} exists; name a new {'folder' if given.stock else 'file'}")
     programs = store.programs([record.stock.program for record in records if record.stock is not None])
@@ -123,8 +128,9 @@ def _import(given: argparse.Namespace) -> int:
     store, source = _store(given), read_source(Path(given.source))
     for why in source.refused:
         show(f"left out: {why}")
-    if source.records:
-        store.put(source.records, source.programs)
+    if not source.records:
+        raise InputError(f"{given.source} has no records that can be imported ({len(source.refused)} refused)")
+    store.put(source.records, source.programs)
     print(
         f"imported {len(source.records)} records into {store.path}, {len(source.refused)} refused; "
         "they are measured before they are believed"

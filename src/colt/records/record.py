@@ -16,6 +16,8 @@ from colt.knobs import Schedule
 
 SCHEDULES = 1
 """The version of how sketches and knobs are named. Counts up when the same words come to mean another schedule."""
+UNDATED = "1970-01-01T00:00:00Z"
+"""When a record was found that does not say so, such as one of a MetaSchedule database."""
 MOST_MODULE = 16 * 2**20
 """Characters of a program in base64."""
 MOST_TRACE = 2**20

@@ -17,7 +17,7 @@ from colt import events
 from colt.errors import IllegalEdit, InputError, Rejected
 from colt.knobs import Schedule
 from colt.plan import Plan
-from colt.records.record import Key, MachineKey, RecordsError, StoredRecord, Versions
+from colt.records.record import UNDATED, Key, MachineKey, RecordsError, StoredRecord, Versions
 from colt.records.store import Matches, Store, nearest
 from colt.run.context import Run
 from colt.run.task import Begun, Task
@@ -129,14 +129,16 @@ def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:
     if plan.records is not None and not plan.options.fresh:
         try:
             store = Store(plan.records)
-            for matches, records in ((store.known(key), known), (store.relatives(key), relatives)):
-                records += [one.record for one in matches.records]
+            for matches in (store.known(key), store.relatives(key)):
+                found = [one.record for one in matches.records]
+                known += [record for record in found if _is_of_program(record, key)]
+                relatives += [record for record in found if not _is_of_program(record, key)]
                 notes += _unreadable(plan.records, matches)
         except RecordsError as error:
             notes.append(f"records are not used: {error}")
     leads = [_lead(record, machine, True) for record in known[:MOST_KNOWN]]
     if not leads:
-        leads = [_lead(record, machine, _is_of_program(record, key)) for record in _dealt(relatives)]
+        leads = [_lead(record, machine, False) for record in _dealt(relatives)]
     return Recalled(leads=tuple(leads), notes=(*notes, *_told(leads, len(known))))
 
 
@@ -178,9 +180,12 @@ def _told(leads: Sequence[Lead], known: int) -> Iterator[str]:
     if not leads:
         return
     best = leads[0]
-    where = "" if best.same_machine else " on another machine"
     proven = "" if best.verified else ", not verified"
-    said = f"{in_us(best.latency_us)} us{where}{proven}, by {best.by} on {best.when[:10]}"
+    if best.when == UNDATED:  # nor does it say on which machine
+        said = f"{in_us(best.latency_us)} us{proven}, from the database {best.run}"
+    else:
+        where = "" if best.same_machine else " on another machine"
+        said = f"{in_us(best.latency_us)} us{where}{proven}, by {best.by} on {best.when[:10]}"
     if known:
         yield f"this program is known: {known} records, the best {said}; it is measured again first"
     else:

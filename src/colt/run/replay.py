@@ -157,7 +157,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_plan(folder: Path, edition: int) -> Plan:
     """What the run was to do; the method is one that can be replayed."""
     path, config = folder / CONFIG, read_config(folder)
-    module = _saved_module(folder / PROGRAM)
+    module = saved_module(folder / PROGRAM)
     try:
         plan = Plan.from_config(config, module, folder, edition)
     except InputError as error:
@@ -174,7 +174,8 @@ def as_begun(plan: Plan, recording: Recording) -> Plan:
     return plan if allowance is None else plan.allowing(allowance)
 
 
-def _saved_module(path: Path) -> Any:
+def saved_module(path: Path) -> Any:
+    """The module in a file. Raises :class:`InputError`, which names the file."""
     try:
         return load_module(read_file(path))
     except OSError as error:

@@ -27,7 +27,7 @@ from colt.plan import Plan, recorded_pace
 from colt.run.finish import Result
 from colt.run.loop import run as run_plan
 from colt.run.replay import as_begun, read_config, read_plan
-from colt.run.same import require_same
+from colt.run.same import require_program, require_same
 from colt.store.directory import CONFIG, PROGRAM, RECEIPT, RECORDING, WORKINGS, RunDirectory
 from colt.store.receipt import load_receipt
 from colt.strategies.base import StrategyMaker
@@ -154,6 +154,7 @@ def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = No
             raise InputError(f"{folder} holds no run that can go on: there is no {name}")
     stack.enter_context(RunDirectory.locked(folder))
     recording = read_recording(folder / RECORDING, unfinished=True)
+    require_program(folder, recording)
     if plan is None:
         asked = read_plan(folder, recording.edition)
     else:
@@ -202,8 +203,9 @@ def _run(
 ) -> Result:
     listeners = [*on_event, *(_muted(view, world) for view in views)]
     if recording.torn:
-        for listener in listeners:
-            listener(events.Noted(f"the last line of {folder / RECORDING} is torn and left out"))
+        everyone: list[Emit] = [*on_event, *views]  # none is muted yet: this is new
+        for listen in everyone:
+            listen(events.Noted(f"the last line of {folder / RECORDING} is torn and left out"))
     try:
         (result,) = run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
     except ReplayError as error:

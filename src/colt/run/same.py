@@ -12,6 +12,7 @@ from typing import Any
 from colt.errors import InputError
 from colt.machine import Hardware, detect
 from colt.plan import Plan
+from colt.run.replay import saved_module
 from colt.store.directory import CONFIG, PROGRAM, RECORDING
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program, source_digest
@@ -23,6 +24,15 @@ _SAME = ("cpu", "cpu_identity", "architecture", "cores", "simd", "l1d", "l2", "l
 """Fields of :class:`Hardware` that schedules depend on."""
 _ANY = ("python",)
 """Versions that nothing depends on here."""
+
+
+def require_program(folder: Path, recording: Recording) -> None:
+    """Raise :class:`InputError` if the program in the folder is not that of the recording.
+
+    This is found out before a plan is made of it: another program may be one that no plan can be made of.
+    """
+    if recording.header.program not in ("", fingerprint(saved_module(folder / PROGRAM))):
+        raise InputError(f"{folder} cannot go on here: {PROGRAM} holds another program than was measured")
 
 
 def require_same(folder: Path, plan: Plan, recording: Recording, program: Any = None) -> None:
@@ -41,7 +51,7 @@ def require_same(folder: Path, plan: Plan, recording: Recording, program: Any = 
     if header.target != str(plan.target):
         differences.append(f"the target in {CONFIG} is {plan.target}, in {RECORDING} it is {header.target}")
     if header.program != _identity(plan.program):
-        differences.append(f"{PROGRAM} holds another program than was measured")
+        differences.append("the program is another than was measured")
     differences += _other_source(plan, header.program, program)
     seen = recording.lines[0].answer if recording.lines else None
     if isinstance(seen, Looked) and plan.device.address is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from colt.records.record import UNDATED
 from colt.records.store import Numbered
 from colt.util.text import in_us
 
@@ -33,7 +34,7 @@ def _cells(one: Numbered) -> list[str]:
         str(record.key.machine.threads),
         "as a trace" if words is None else f"{words.variant}/{words.sketch}",
         origin.by,
-        origin.when[:10],
+        "-" if origin.when == UNDATED else origin.when[:10],
         origin.run,
         "yes" if record.verified else "imported" if origin.imported else "no",
     ]

@@ -15,7 +15,7 @@ import msgspec
 from colt.errors import InputError
 from colt.records.database import StockLine, read_database
 from colt.records.lines import Imported, as_imported, read_lines
-from colt.records.record import Key, MachineKey, Origin, ProgramKey, StoredRecord, Versions
+from colt.records.record import UNDATED, Key, MachineKey, Origin, ProgramKey, StoredRecord, Versions
 from colt.records.sources import SourceKind, require_source
 from colt.records.store import Numbered, Store
 from colt.tvm.metaschedule.identify import identified
@@ -26,7 +26,6 @@ MOST_FILE = 2**30
 """Bytes of a file of JSON lines."""
 MOST_OF_DATABASE = 64
 """How many records of each program of a database are read: the fastest."""
-_UNDATED = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def _record(folder: Path, program: ProgramKey, line: StockLine, refused: list[st
             verified=False,
             machine="",
             cpu="",
-            origin=Origin(by="a database", when=_UNDATED, run=folder.absolute().name[:200], imported=True),
+            origin=Origin(by="a database", when=UNDATED, run=folder.absolute().name[:200], imported=True),
             stock=line.form,
         )
         return msgspec.convert(msgspec.to_builtins(record), StoredRecord)
