@@ -20,7 +20,7 @@ from tvm.tirx import BufferStore, For, IntImm, IterVar, PrimFunc, SeqStmt, decl_
 
 from colt.tvm.programs.accesses import Accesses
 from colt.tvm.programs.accumulation import is_reduction
-from colt.tvm.programs.naming import buffers_of, substituted, with_block
+from colt.tvm.programs.naming import buffers_of, replaced, substituted, with_block
 from colt.tvm.programs.nests import (
     PlainNest,
     around,
@@ -239,20 +239,8 @@ def _kept(buffer: Any, indices: Sequence[Any]) -> list[Any]:
 
 def _widened(stmt: Any, buffer: Any, wide: Any, loops: Sequence[Any]) -> Any:
     """The statement with an element of ``wide`` for each turn of the loops, in place of ``buffer``."""
-    if not mentions(stmt, buffer):
-        return stmt
     turns = [loop.loop_var for loop in loops]
-
-    def store(node: Any, mutator: Any) -> Any:
-        new = mutator.default_mutate(node)
-        own = node.buffer.same_as(buffer)
-        return BufferStore(wide, new.value, [*turns, *_kept(buffer, new.indices)]) if own else new
-
-    def load(node: Any, mutator: Any) -> Any:
-        new = mutator.default_mutate(node)
-        return tvm.tirx.BufferLoad(wide, [*turns, *_kept(buffer, new.indices)]) if node.source.same_as(buffer) else new
-
-    return tvm_ffi.structural_mutate(stmt, ((BufferStore, store), (tvm.ir.TensorLoad, load)))
+    return replaced(stmt, {buffer: lambda indices: (wide, [*turns, *_kept(buffer, indices)])})
 
 
 def _as_block(leaf: _Leaf) -> Any:

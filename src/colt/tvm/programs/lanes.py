@@ -58,10 +58,10 @@ def _term(loop: Any) -> Any:
         return None
     bits = _bits(str(store.buffer.ty.dtype))
     short = isinstance(loop.extent, IntImm) and int(loop.extent) < 2 * BITS // bits
-    return None if short or not _is_contiguous(term, loop.loop_var) else term
+    return None if short or not is_contiguous(term, loop.loop_var) else term
 
 
-def _is_contiguous(term: Any, loop_var: Any) -> bool:
+def is_contiguous(term: Any, loop_var: Any) -> bool:
     """Whether all that is read is read contiguously, or once for all turns: to gather takes as long as to add."""
     steps: list[int | None] = []
 

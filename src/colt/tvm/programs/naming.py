@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tvm
 import tvm_ffi
+from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
-from tvm.tirx import AllocBuffer, BufferType, PrimFunc
+from tvm.tirx import AllocBuffer, BufferStore, BufferType, PrimFunc
 
 from colt.util.text import distinct_names
 
@@ -86,3 +88,31 @@ def _buffers_apart(func: PrimFunc) -> PrimFunc:
 def substituted(node: Any, changed: dict[Any, Any]) -> Any:
     """``node`` with variables, buffers among them, replaced wherever they occur."""
     return tvm_ffi.structural_map(node, (tvm.ir.Var, lambda var: changed.get(var, var)))
+
+
+Place = Callable[[Sequence[Any]], tuple[Any, list[Any]]]
+"""From the indices of an element to the buffer and the indices of what takes its place."""
+
+
+def elsewhere(buffer: Any, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> Place:
+    """The element of ``buffer`` with some more indices before and after its own."""
+    return lambda indices: (buffer, [*before, *indices, *after])
+
+
+def replaced(stmt: Any, places: Mapping[Any, Place]) -> Any:
+    """The statement with other elements in place of those of some buffers, wherever they are stored or loaded."""
+
+    def store(node: Any, mutator: Any) -> Any:
+        new = mutator.default_mutate(node)
+        place = places.get(node.buffer)
+        if place is None:
+            return new
+        buffer, indices = place(list(new.indices))
+        return BufferStore(buffer, new.value, indices)
+
+    def load(node: Any, mutator: Any) -> Any:
+        new = mutator.default_mutate(node)
+        place = places.get(node.source)
+        return new if place is None else tirx.BufferLoad(*place(list(new.indices)))
+
+    return tvm_ffi.structural_mutate(stmt, ((BufferStore, store), (tvm.ir.TensorLoad, load)))

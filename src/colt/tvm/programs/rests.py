@@ -98,7 +98,7 @@ def most_terms(terms: int) -> int:
     return terms // part * part
 
 
-def _has_partial_results(func: PrimFunc, nest: PlainNest, along: int) -> bool:
+def has_partial_results(func: PrimFunc, nest: PlainNest, along: int) -> bool:
     """Whether TVM can sum in the lanes of vectors: it has to know how partial results are put together."""
     module = module_of_function(func)  # held here: TVM changes in place what nobody else holds
     schedule = s_tir.Schedule(module, debug_mask=0, error_render_level="fast")
@@ -116,7 +116,7 @@ def _awkward(func: PrimFunc, stmt: Any, blocks: Mapping[str, Block]) -> tuple[Pl
     nest = PlainNest.of(stmt)
     block = None if nest is None else blocks.get(str(nest.block.name_hint))
     along = None if nest is None or block is None else _axis(nest, block)
-    if nest is None or block is None or along is None or not _has_partial_results(func, nest, along):
+    if nest is None or block is None or along is None or not has_partial_results(func, nest, along):
         return None
     return nest, block, along
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import tvm
 import tvm_ffi
-from tvm.tirx import BufferStore, For, ForKind, IfThenElse, IntImm, SeqStmt, decl_buffer
+from tvm.tirx import For, ForKind, IfThenElse, IntImm, SeqStmt, decl_buffer
 
 from colt.tvm.programs.accesses import Accesses
-from colt.tvm.programs.naming import substituted
+from colt.tvm.programs.naming import elsewhere, replaced, substituted
 from colt.tvm.programs.nests import around, chain, mentions, sequence
 from colt.tvm.programs.peeling import with_own_loops
 
@@ -77,7 +77,10 @@ class Strips:
             zero, lanes = IntImm(str(row.ty), 0), IntImm(str(row.ty), LANES)
             vectors = not self.apart and not chain(stmt)
             place = turn * lanes + vector if vectors else turn
-            own = substituted(_widened(stmt, wide, place), {row: self.loop.loop_var * size + place})
+            own = substituted(
+                replaced(stmt, {one: elsewhere(new, [place]) for one, new in wide.items()}),
+                {row: self.loop.loop_var * size + place},
+            )
             if vectors:
                 own = For(vector, zero, lanes, ForKind.VECTORIZED, own)
                 return For(turn, zero, IntImm(str(row.ty), self.size // LANES), ForKind.SERIAL, own)
@@ -142,17 +145,3 @@ def _inside(stmt: Any, row: Any, place: Any) -> Any:
     if isinstance(stmt, IfThenElse) and stmt.else_case is None and not mentions(stmt.condition, row):
         return IfThenElse(stmt.condition, _inside(stmt.then_case, row, place), None)
     return place(stmt)
-
-
-def _widened(stmt: Any, wide: dict[Any, Any], turn: Any) -> Any:
-    def store(node: Any, mutator: Any) -> Any:
-        new = mutator.default_mutate(node)
-        found = wide.get(node.buffer)
-        return new if found is None else BufferStore(found, new.value, [turn, *new.indices])
-
-    def load(node: Any, mutator: Any) -> Any:
-        new = mutator.default_mutate(node)
-        found = wide.get(node.source)
-        return new if found is None else tvm.tirx.BufferLoad(found, [turn, *new.indices])
-
-    return tvm_ffi.structural_mutate(stmt, ((BufferStore, store), (tvm.ir.TensorLoad, load)))

@@ -1,0 +1,198 @@
+"""Reductions of several results that TVM does not know, in the lanes of vectors: the largest element, and where it is.
+
+TVM puts partial results together only for reductions of a form that it knows. A program that breaks ties otherwise, or
+begins with another index, is taken one term after the other. But a reduction says how two candidates become one, and
+that is all it takes: candidates of the terms in each lane first, then those of the lanes, then the terms left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.s_tir.stmt import SBlockRealize
+from tvm.tirx import Bind, BufferStore, For, ForKind, IntImm, IterVar, PrimFunc, Select, decl_buffer
+
+from colt.tvm.programs.lanes import is_contiguous
+from colt.tvm.programs.lowering import around_all
+from colt.tvm.programs.naming import Place, buffers_of, elsewhere, replaced, substituted, with_block
+from colt.tvm.programs.nests import PlainNest, element, mentions, nests_of, sequence, statements, with_nests
+from colt.tvm.programs.rests import has_partial_results
+from colt.util.text import distinct_names
+
+_SPATIAL, _REDUCE = 0, 2
+WIDTH, SHORT = 16, 48
+"""The lanes, and how many terms are too few for them."""
+
+
+def choices_in_lanes(func: PrimFunc) -> PrimFunc:
+    """The function with such reductions in lanes; ``func`` itself if it has none."""
+    nests: list[Any] = []
+    added: list[Any] = []
+    for stmt in nests_of(func):
+        found = _Choice.of(func, stmt)
+        if found is None:
+            nests.append(stmt)
+            continue
+        names = [str(buffer.name) for buffer in (*buffers_of(func), *added)]
+        parts, buffers = found.in_lanes(names)
+        nests += parts
+        added += buffers
+    return with_nests(func, nests, added) if added else func
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A reduction along the last of its axes. ``terms``: the candidate that each turn brings, one for each result."""
+
+    nest: PlainNest
+    stores: list[Any]
+    terms: list[Any]
+
+    @classmethod
+    def of(cls, func: PrimFunc, stmt: Any) -> _Choice | None:
+        nest = PlainNest.of(stmt)
+        if nest is None or nest.block.init is None:
+            return None
+        stores = [one for one in statements(nest.block.body) if isinstance(one, BufferStore)]
+        axes, kinds = list(nest.block.iter_vars), [int(axis.iter_type) for axis in nest.block.iter_vars]
+        last = bool(axes) and kinds == [_SPATIAL] * (len(axes) - 1) + [_REDUCE] and len(axes) > 1
+        if len(stores) < 2 or not last or int(axes[-1].dom.extent) < SHORT:
+            return None
+        terms = _terms(nest.block, stores)
+        if terms is None or not any(is_contiguous(term, axes[-1].var) for term in terms):
+            return None
+        found = cls(nest, stores, terms)
+        complete = not mentions(found._combined([element_of(store) for store in stores]), axes[-1].var)
+        return found if complete and not has_partial_results(func, nest, len(axes) - 1) else None
+
+    def in_lanes(self, names: Sequence[str]) -> tuple[list[Any], list[Any]]:
+        """The nests that the reduction becomes, and the buffers for the lanes and for what they come to."""
+        whole = int(self._axis.dom.extent) // WIDTH * WIDTH
+        left = int(self._axis.dom.extent) - whole
+        lanes = self._buffers("lanes", [WIDTH], names)
+        most = self._buffers("most", [], names) if left else [store.buffer for store in self.stores]
+        parts = [self._in_each_lane(lanes, whole), self._over_lanes(lanes, most)]
+        if not left:
+            return parts, lanes
+        return [*parts, self._left(most, whole, left)], [*lanes, *most]
+
+    @property
+    def _axis(self) -> Any:
+        return self.nest.block.iter_vars[-1]
+
+    def _buffers(self, word: str, inner: list[int], names: Sequence[str]) -> list[Any]:
+        chosen = distinct_names([f"{store.buffer.name}_{word}" for store in self.stores], names)
+        shapes = [[*store.buffer.ty.shape, *inner] for store in self.stores]
+        types = [str(store.buffer.ty.dtype) for store in self.stores]
+        return [decl_buffer(*one) for one in zip(shapes, types, chosen, strict=True)]
+
+    def _combined(self, candidates: Sequence[Any]) -> Any:
+        """The body with other candidates than the terms."""
+
+        def expression(node: Any, mutator: Any) -> Any:
+            for term, other in zip(self.terms, candidates, strict=True):
+                if tvm_ffi.structural_equal(node, term):
+                    return other
+            return mutator.default_mutate(node)
+
+        return tvm_ffi.structural_mutate(self.nest.block.body, (tvm.ir.Expr, expression))
+
+    def _instead(self, buffers: Sequence[Any], more: list[Any]) -> dict[Any, Place]:
+        """Elements of these buffers, with some more indices, in place of the results."""
+        pairs = zip(self.stores, buffers, strict=True)
+        return {store.buffer: elsewhere(other, after=more) for store, other in pairs}
+
+    def _in_each_lane(self, lanes: list[Any], whole: int) -> Any:
+        """Candidates of every sixteenth term."""
+        lane = tvm.ir.Var("v_lane", self._axis.var.ty)
+        turn = self._axis.var * IntImm(str(lane.ty), WIDTH) + lane
+        to = self._instead(lanes, [lane])
+        body, init = (replaced(stmt, to) for stmt in (self.nest.block.body, self.nest.block.init))
+        extra = [(lane, WIDTH, _SPATIAL), (self._axis.var, whole // WIDTH, _REDUCE)]
+        writes = [element(buffer, [*store.indices, lane]) for store, buffer in zip(self.stores, lanes, strict=True)]
+        reads = [substituted(one, {self._axis.var: turn}) for one in self.nest.block.reads]
+        return self._nest("lanes", extra, substituted(body, {self._axis.var: turn}), init, reads, writes)
+
+    def _over_lanes(self, lanes: list[Any], results: list[Any]) -> Any:
+        """The candidates of the lanes become one, beginning with the first lane's."""
+        first, turn = (IntImm(str(self._axis.var.ty), number) for number in (0, 1))
+        to = self._instead(results, [])
+        pairs = list(zip(self.stores, lanes, strict=True))
+        others = [tirx.BufferLoad(buffer, [*store.indices, self._axis.var + turn]) for store, buffer in pairs]
+        body = replaced(self._combined(others), to)
+        begin = [
+            BufferStore(result, tirx.BufferLoad(buffer, [*store.indices, first]), store.indices)
+            for (store, buffer), result in zip(pairs, results, strict=True)
+        ]
+        row = [list(element(store.buffer, store.indices).region) for store in self.stores]
+        every = _range(self._axis.var, WIDTH)
+        reads = [tirx.BufferRegion(buffer, [*one, every]) for buffer, one in zip(lanes, row, strict=True)]
+        writes = [element(result, store.indices) for store, result in zip(self.stores, results, strict=True)]
+        name = "most" if results[0] is not self.stores[0].buffer else ""
+        return self._nest(name, [(self._axis.var, WIDTH - 1, _REDUCE)], body, sequence(begin), reads, writes)
+
+    def _left(self, most: list[Any], whole: int, left: int) -> Any:
+        """The terms left over, beginning with what the others have come to."""
+        block, later = self.nest.block, {self._axis.var: self._axis.var + IntImm(str(self._axis.var.ty), whole)}
+        begin = [
+            BufferStore(store.buffer, tirx.BufferLoad(one, store.indices), store.indices)
+            for store, one in zip(self.stores, most, strict=True)
+        ]
+        reads = [element(one, store.indices) for store, one in zip(self.stores, most, strict=True)]
+        reads += [substituted(one, later) for one in block.reads]
+        extra = [(self._axis.var, left, _REDUCE)]
+        return self._nest("", extra, substituted(block.body, later), sequence(begin), reads, list(block.writes))
+
+    def _nest(
+        self, word: str, extra: Sequence[tuple[Any, int, int]], body: Any, init: Any, reads: Any, writes: Any
+    ) -> Any:
+        """A block over the spatial axes and these, in loops of its own."""
+        block, outer = self.nest.block, list(self.nest.block.iter_vars)[:-1]
+        axes = [*outer, *(IterVar(_range(var, extent), var, kind) for var, extent, kind in extra)]
+        name = f"{block.name_hint}_{word}" if word else str(block.name_hint)
+        new = with_block(block, iter_vars=axes, reads=reads, writes=writes, name_hint=name, body=body, init=init)
+        loops = [_loop(axis) for axis in axes]
+        nested = around_all(loops, SBlockRealize([loop.loop_var for loop in loops], True, new))
+        bound = [axis.var for axis in axes] + [one.var for one in statements(body) if isinstance(one, Bind)]
+        return substituted(nested, {var: tvm.ir.Var(str(var.name), var.ty) for var in bound})
+
+
+def element_of(store: Any) -> Any:
+    """What the store writes, as a load."""
+    return tirx.BufferLoad(store.buffer, store.indices)
+
+
+def _loop(axis: Any) -> Any:
+    var = tvm.ir.Var(str(axis.var.name).removeprefix("v_"), axis.var.ty)
+    return For(var, axis.dom.min, axis.dom.extent, ForKind.SERIAL, sequence([]))
+
+
+def _range(var: Any, extent: int) -> Any:
+    return tvm.ir.Range.from_min_extent(IntImm(str(var.ty), 0), IntImm(str(var.ty), extent))
+
+
+def _terms(block: Any, stores: Sequence[Any]) -> list[Any] | None:
+    """The candidate of each turn, one for each result: what is chosen if the present one is not; ``None`` if results
+    are not chosen so."""
+    bound = {one.var: one.value for one in statements(block.body) if isinstance(one, Bind)}
+    found = []
+    for store in stores:
+        value = bound.get(store.value, store.value) if isinstance(store.value, tvm.ir.Var) else store.value
+        others = [one for one in _leaves(value) if not tvm_ffi.structural_equal(one, element_of(store))]
+        if not isinstance(value, Select) or not others:
+            return None
+        if not all(tvm_ffi.structural_equal(one, others[0]) for one in others):
+            return None
+        found.append(others[0])
+    return found
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, Select):
+        return [*_leaves(value.true_value), *_leaves(value.false_value)]
+    return [value]
