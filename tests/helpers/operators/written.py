@@ -16,7 +16,7 @@ CASES = given = Cases()
 N = int(os.environ.get("COLT_WRITTEN_SIZE", "48"))
 HALF, TILES, SQUARE = N // 2, N // 16, N * N
 SHORT, PIECES = N - 5, (N + 26) // 32
-ODD_ROWS, FLAT = N + 3, (N + 3) * N
+ODD_ROWS, FLAT, LONG = N + 3, (N + 3) * N, N * N + 8192
 
 
 def _wide(x: Any) -> Any:
@@ -198,6 +198,17 @@ def running_sums_of_flat_rows(A: T.Buffer((FLAT,), "float32"), B: T.Buffer((FLAT
 
 
 given(lambda a, b: [_wide(a).reshape(ODD_ROWS, N).cumsum(1).ravel()])(running_sums_of_flat_rows)
+
+
+@T.prim_func(s_tir=True)
+def one_long_running_sum(A: T.Buffer((LONG,), "float32"), B: T.Buffer((LONG,), "float32")):
+    for j in range(LONG):
+        with T.sblock("B"):
+            vj = T.axis.spatial(LONG, j)
+            B[vj] = T.if_then_else(vj == 0, T.float32(1), B[vj - 1]) + A[vj]
+
+
+given(lambda a, b: [1 + _wide(a).cumsum()])(one_long_running_sum)
 
 
 @T.prim_func(s_tir=True)

@@ -22,7 +22,7 @@ from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
 from tests.helpers.odd_programs import ODD, all_over_nothing, arguments_for
 
-SERIAL = {"one_long_scan", "one_sum", "foreign"}
+SERIAL = {"one_long_scan", "foreign"}
 """Nothing of it can run in parallel."""
 MACHINE = Machine(512, 32, 2, 100.0, 1 << 15, 1 << 20, 1 << 25, 20.0)
 

@@ -33,7 +33,9 @@ from colt.tvm.programs.nests import (
 )
 from colt.tvm.programs.peeling import first_turns_apart
 from colt.tvm.programs.rows import Part, block_of_rows, initial_of, is_hidden, opened, within
+from colt.tvm.programs.running import Running
 from colt.tvm.programs.strips import Strips, with_var
+from colt.tvm.programs.totals import Total
 
 
 def rows_arranged(func: PrimFunc) -> PrimFunc:
@@ -49,7 +51,7 @@ def rows_arranged(func: PrimFunc) -> PrimFunc:
         others = [*stmts[:number], *stmts[number + 1 :]]
         parts, buffers = opened(stmt)
         own = [one for one in (*outer.alloc_buffers, *buffers) if not any(mentions(other, one) for other in others)]
-        found = [_arranged(part, [one for one in own if _only_in(part, parts, one)]) for part in parts]
+        found = [_arranged(part, [one for one in own if _only_in(part, parts, one)], allocated) for part in parts]
         if not any(found) or (len(parts) > 1 and not all(found)):
             nests.append(stmt)  # statements that no block holds cannot be scheduled
             continue
@@ -73,16 +75,29 @@ def _is_in_block(body: Any, buffer: Any) -> bool:
     return any(one.same_as(buffer) for one in found)
 
 
-def _arranged(part: Any, scratch: Sequence[Any]) -> list[Any] | None:
+def _arranged(part: Any, scratch: Sequence[Any], allocated: list[Any]) -> list[Any] | None:
     """The nest as blocks over its independent loops; ``None`` if it need not or cannot be. ``scratch``: buffers that
-    nothing else uses."""
+    nothing else uses. ``allocated`` collects those that are needed."""
     stmt, name = (part.stmt, part.name) if isinstance(part, Part) else (part, None)
     if not isinstance(stmt, For) or not (name or is_hidden(stmt)):
         return None
     found = _rows(stmt, scratch, lambda plain: plain)
     if found is not None and not found.independent:
         found = _rows(stmt, scratch, first_turns_apart)
-    return None if found is None else _blocks(name or found.name or "rows", found)
+    if found is None:
+        return None
+    name = name or found.name or "rows"
+    running = None if found.independent else Running.of(first_turns_apart(found.row))
+    if running is not None:
+        allocated.extend(running.buffers)
+        parts = [_rows(one, [], lambda plain: plain) for one in running.parts]
+        return [nest for one in parts if one is not None for nest in _blocks(name, one)]
+    total = None if found.independent else Total.of(stmt, name)
+    rows = None if total is None else _rows(total.rows, [], lambda plain: plain)
+    if total is None or rows is None:
+        return _blocks(name, found)
+    allocated.append(total.buffer)
+    return [*_blocks(f"{name}_rows", rows), total.nest]
 
 
 @dataclass(frozen=True, slots=True)

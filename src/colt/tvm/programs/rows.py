@@ -108,7 +108,7 @@ def initial_of(loops: Sequence[Any], independent: Sequence[Any], stmt: Any) -> t
 
     Set before the first term, the result is right where a row has no terms, too.
     """
-    realize = chain(stmt)[-1].body
+    realize = chain(stmt)[-1].body if chain(stmt) else stmt
     if len(chain(stmt)) != len(loops) or not isinstance(realize, SBlockRealize) or realize.block.init is None:
         return None, None
     block = realize.block
