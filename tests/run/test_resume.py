@@ -495,6 +495,21 @@ def test_ceilings_hold_over_processes_and_can_be_raised(
     assert_replays(tmp_path / "run")
 
 
+def test_a_run_that_its_ceiling_stopped_goes_on_with_a_higher_one(
+    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
+) -> None:
+    server, pool = models
+    config = colt.SearchConfig.preset("models", batch_size=4, **THINK_LESS)
+    options = {"pool": pool, "trials": 12, "config": config, "strict_pool": True, "run_dir": tmp_path / "run"}
+    first = tune_simulated(own_program, simulated(trial_s=0.02), max_usd=0.0001, **options).receipt
+    assert (first.stop_reason, len(server.asked)) == ("pool", 0)
+    second = resumed(tmp_path / "run", simulated(trial_s=0.02), max_usd=1).receipt
+    assert (second.stop_reason, second.trials.total) == ("trials", 12)
+    assert second.spending is not None
+    assert second.spending.requests == len(server.asked) > 0
+    assert_replays(tmp_path / "run")
+
+
 # ---- the command ----
 
 

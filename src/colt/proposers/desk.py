@@ -175,7 +175,11 @@ class Desk:
         return list(arrivals.calls)
 
     def reopen(self) -> Iterator[ModelAnswer]:
-        """Go on after :meth:`close`: the answers that came back then, each read when it is asked for."""
+        """Go on after :meth:`close`: the answers that came back then, each read when it is asked for.
+
+        Who cannot be asked is found out anew: it may be another process, with more money.
+        """
+        self.benched = {}
         late, self._late = self._late, []
         for call in late:
             yield self._read(call)
