@@ -221,9 +221,9 @@ def interrupted(program: str, folder: Path, after: int, **options: Any) -> colt.
     return tune_simulated(program, run_dir=folder, on_event=[interrupt], **options)
 
 
-@pytest.mark.parametrize("after", [3, 5])
+@pytest.mark.parametrize("after", [3, 5, 8])
 def test_an_interrupted_run_goes_on_and_measures_everything_once(after: int, own_program: str, tmp_path: Path) -> None:
-    """Between two batches, and within one."""
+    """Between two batches, within one, and within the last."""
     folder = tmp_path / "run"
     first = interrupted(own_program, folder, after, trials=9)
     assert (first.receipt.stop_reason, first.receipt.trials.total) == ("interrupted", after)
@@ -232,6 +232,20 @@ def test_an_interrupted_run_goes_on_and_measures_everything_once(after: int, own
     assert (result.receipt.stop_reason, result.receipt.trials.total) == ("trials", 9)
     assert measurer.trials == list(range(after, 9))
     assert_replays(folder)
+
+
+def test_a_run_that_is_killed_while_an_interruption_ends_it_goes_on(own_program: str, tmp_path: Path) -> None:
+    """It was to stop within its last batch, and was killed, or interrupted once more, while it verified."""
+    interrupted(own_program, tmp_path / "run", 8, trials=9)
+    rows = (tmp_path / "run" / "recording.jsonl").read_bytes().splitlines()
+    stopped = next(number for number, row in enumerate(rows, 1) if b'"reason":"interrupted"' in row)
+    for kept in range(stopped, len(rows)):
+        folder = broken(tmp_path / "run", tmp_path / str(kept), kept)
+        measurer = Counting()
+        receipt = resumed(folder, measurer).receipt
+        assert (receipt.stop_reason, receipt.trials.total) == ("trials", 9)
+        assert measurer.trials == [8]
+        assert_replays(folder)
 
 
 def test_a_finished_run_goes_on_with_a_larger_budget(whole: Path, tmp_path: Path) -> None:

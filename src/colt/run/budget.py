@@ -23,6 +23,11 @@ class Tuned(Protocol):
         """Trials that count against the budget."""
         ...
 
+    @property
+    def left_over(self) -> int:
+        """Trials of these that a stop kept from being measured."""
+        ...
+
     def go_on(self, trials_total: int) -> None:
         """Go on after the run had broken off or ended, towards that many trials."""
         ...
@@ -71,6 +76,8 @@ class StopRule:
         self._told_of_interrupt = False
         self._broke_off = False
         """Whether the run is only finished: the last batch may lack trials that were charged."""
+        self._requested: str | None = None
+        """Why the run was to end when that was asked last."""
 
     def reason(self) -> str | None:
         """Why no further batch is measured: ``roofline``, ``trials``, ``exhausted``, or as :meth:`requested`.
@@ -81,7 +88,10 @@ class StopRule:
             return "broken off"
         if all(task.roofline_reached for task in self.tasks):
             return "roofline"
-        if not self.trials_left:
+        left_over = sum(task.left_over for task in self.tasks)
+        if left_over and self._requested is not None:
+            return self._requested
+        if not self.trials_left and not left_over:
             return "trials" if self.plan.budget.trials else "records"
         if all(task.exhausted or task.roofline_reached for task in self.tasks):
             return "exhausted"
@@ -102,6 +112,10 @@ class StopRule:
         answer = self._world.take("stop", Stop, self._ask, quiet=Stop())
         if answer.went_on is not None:
             self._go_on(answer.went_on)
+        self._requested = self._why(answer)
+        return self._requested
+
+    def _why(self, answer: Stop) -> str | None:
         reason: str | None = answer.reason
         if reason == "interrupted" and not self._told_of_interrupt:
             self._told_of_interrupt = True
@@ -122,6 +136,7 @@ class StopRule:
         if answer.went_on is None:
             return False
         self._told_of_interrupt = self._broke_off = False
+        self._requested = None
         self._go_on(answer.went_on)
         return True
 

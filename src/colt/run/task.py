@@ -243,8 +243,12 @@ class Task:
 
     @property
     def charged(self) -> int:
-        """See :class:`~colt.run.budget.Tuned`, as for the following three."""
+        """See :class:`~colt.run.budget.Tuned`, as for the following four."""
         return self.search.trials.charged
+
+    @property
+    def left_over(self) -> int:
+        return len(self._left_over)
 
     @property
     def lacks_models(self) -> bool:
