@@ -46,10 +46,11 @@ def decide(run: Run, task: Task) -> Decision:
     if not leaders:
         return Decision(Estimate(task.baseline_us, None, 1))
     tuned_us, trial = fastest(run, task, leaders)
-    untuned, tuned = task.program.module, task.tvm_space.module(trial.schedule)
+    untuned, tuned = task.untuned, task.tvm_space.module(trial.schedule)
     found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace, task.inputs)
     winner = Winner(trial, found) if found.speedup.median > 1.0 else None
-    _explain(run, task, found, winner, fingerprint(tuned) == fingerprint(untuned))
+    as_it_is = {fingerprint(untuned), fingerprint(task.program.module)}
+    _explain(run, task, found, winner, fingerprint(tuned) in as_it_is)
     return Decision(found.untuned, found, winner)
 
 

@@ -76,7 +76,7 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
         decision = decide(run, task)
     task.ceiling.admit(min(estimate.median for estimate in _latencies(decision)))
     winner = decision.winner
-    module = task.program.module if winner is None else task.tvm_space.module(winner.trial.schedule)
+    module = task.untuned if winner is None else task.tvm_space.module(winner.trial.schedule)
     failure = None
     if (directory := run.directory_of(task.name)) is not None:
         run.write(task.name, WINNER, save_module(module))

@@ -110,6 +110,8 @@ class Task:
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
         self.dispatcher = self._make_dispatcher(run, TimedScorer(estimate, watch))
         self.strategy = strategy.make(self)
+        self.untuned = program.untuned(run.world.edition)
+        """The module that speed-ups are over."""
         self.inputs = Inputs(program.module, plan.seed, program.inputs)
         """What the program and its schedules are timed with, which is what they are verified with."""
         self.begun = Begun()
@@ -211,7 +213,7 @@ class Task:
         """Time the untuned program. Raises :class:`MeasureError` if it does not run."""
         run.emit(events.Began("measuring the untuned program"))
         with run.measuring():
-            (result,) = run.measurer.measure([Job(-1, self.program.module, self.inputs)], limits=BASELINE_LIMITS)
+            (result,) = run.measurer.measure([Job(-1, self.untuned, self.inputs)], limits=BASELINE_LIMITS)
         if result.latency_us is None:
             blamed = f"; {INPUTS_TO_BLAME}" if result.fate is Fate.CRASH else ""
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}{blamed}")

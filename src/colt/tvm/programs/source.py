@@ -13,7 +13,7 @@ from typing import Any
 import tvm
 from tvm import s_tir
 from tvm.tirx import For, PrimFunc
-from tvm_ffi import structural_walk
+from tvm_ffi import structural_equal, structural_walk
 
 from colt.errors import InputError
 from colt.knobs import EDITION
@@ -24,6 +24,7 @@ from colt.tvm.programs.emptiness import with_sums_set, without_nothing
 from colt.tvm.programs.foreign import foreign_loops_plain
 from colt.tvm.programs.inputs import UserInputs, user_inputs
 from colt.tvm.programs.naming import named_apart
+from colt.tvm.programs.nests import in_root
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
@@ -35,6 +36,8 @@ from colt.util.files import read_file
 
 _OWN = "a program of your own is path/to/file.py:name, where name is a PrimFunc, an IRModule, or a function giving one"
 _DEFAULT_SIZE = "small"
+_FORM_TIMED = 5
+"""The last edition whose normal form was timed as the untuned program."""
 _WRAPPING = 2
 """The last edition with indices that wrap around."""
 _FILE = re.compile(r"(?P<path>.*\.py)(?P<named>:(?P<attribute>.*))?", re.DOTALL)
@@ -65,6 +68,14 @@ class Program:
     """What the user's file says of inputs, not checked yet."""
     inputs: UserInputs | None = field(default=None, repr=False)
     """What the user says of inputs; all others are drawn."""
+
+    def untuned(self, edition: int) -> Any:
+        """The module that speed-ups are over: what the user wrote. Up to the fifth edition of the design space it is
+        its normal form, which was as fast then; and so it is where that only has a block around it."""
+        if self.given is None or edition <= _FORM_TIMED:
+            return self.module
+        same = structural_equal(in_root(self.given["main"]), self.module["main"])
+        return self.module if same else self.given
 
 
 def why_no_roofline(program: Program) -> str | None:
