@@ -88,11 +88,11 @@ class StopRule:
             return "broken off"
         if all(task.roofline_reached for task in self.tasks):
             return "roofline"
-        left_over = sum(task.left_over for task in self.tasks)
-        if left_over and self._requested is not None:
-            return self._requested
+        left_over = any(task.left_over for task in self.tasks)
         if not self.trials_left and not left_over:
             return "trials" if self.plan.budget.trials else "records"
+        if not self.trials_left and self._requested is not None:
+            return self._requested  # it came within the last batch
         if all(task.exhausted or task.roofline_reached for task in self.tasks):
             return "exhausted"
         return self.requested()
