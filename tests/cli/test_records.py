@@ -10,6 +10,7 @@ import pytest
 
 from colt.cli import main
 from colt.records.store import Store
+from colt.util.text import counted
 from tests.helpers.stored import key, record
 
 
@@ -112,7 +113,7 @@ def test_a_stock_database_is_two_files_of_lines(
 def test_pruning_removes_what_was_asked_for(
     store: Store, capsys: pytest.CaptureFixture[str], options: list[str], left: list[float]
 ) -> None:
-    assert f"removed {3 - len(left)} records" in said(capsys, "prune", *options)
+    assert f"removed {counted(3 - len(left), 'record')} from" in said(capsys, "prune", *options)
     assert [one.record.latency_us for one in store.all().records] == left
 
 
@@ -120,6 +121,7 @@ def test_pruning_removes_what_was_asked_for(
     ("arguments", "why"),
     [
         (["prune"], "say what to remove"),
+        (["prune", "--keep", "1", "--before", "2026-01-01"], "are alternatives; one at a time"),
         (["prune", "--keep", "-1"], "--keep is -1"),
         (["prune", "--before", "yesterday"], "--before is 'yesterday'; it takes a day"),
         (["import", "nowhere"], "nowhere does not exist; records are read from a run directory"),

@@ -11,6 +11,7 @@ from colt.cli.output import show
 from colt.cli.parser import integer
 from colt.errors import InputError
 from colt.util.streams import print_json
+from colt.util.text import counted
 
 if TYPE_CHECKING:
     from colt.records.store import Numbered, Store
@@ -143,9 +144,11 @@ def _prune(given: argparse.Namespace) -> int:
 
     if given.keep is None and given.before is None and not given.unverified:
         raise InputError("say what to remove: --keep N, --before DATE, or --unverified")
+    if (given.keep is not None) + (given.before is not None) + given.unverified > 1:
+        raise InputError("--keep, --before and --unverified are alternatives; one at a time")
     if given.keep is not None and given.keep < 0:
         raise InputError(f"--keep is {given.keep}; it takes an integer of at least 0")
     store = _store(given)
     gone = to_remove(_chosen(given, store), given.keep, given.before, given.unverified)
-    print(f"removed {store.remove(gone) if gone else 0} records from {store.path}")
+    print(f"removed {counted(store.remove(gone) if gone else 0, 'record')} from {store.path}")
     return OK

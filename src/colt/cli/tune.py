@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -108,7 +109,7 @@ def _search_table(path: Path) -> dict[str, Any]:
 
 def _tune(made: Plan, json: bool) -> int:
     from colt.run.loop import run
-    from colt.store.directory import RunDirectory
+    from colt.store.directory import RECORDING, RunDirectory
 
     with ExitStack() as stack:
         prompt = stack.enter_context(PromptExit())
@@ -120,8 +121,14 @@ def _tune(made: Plan, json: bool) -> int:
             prompt.before_exit = partial(RunDirectory.release, folder)
             made = replace(made, run_dir=folder)
         view = stack.enter_context(progress(made.budget.trials, json))
-        with stdout_to_stderr():  # threads of the user's file may still print
-            (result,) = run(made, [view])
+        try:
+            with stdout_to_stderr():  # threads of the user's file may still print
+                (result,) = run(made, [view])
+        except KeyboardInterrupt:
+            if made.run_dir is not None and (made.run_dir / RECORDING).is_file():
+                said = f"colt: `colt resume {made.run_dir}` goes on, `colt finish {made.run_dir}` keeps the best so far"
+                print(said, file=sys.stderr)
+            raise
     show_result(result, json)
     return OK
 

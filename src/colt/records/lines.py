@@ -110,4 +110,4 @@ def _decoded(row: bytes) -> ProgramLine | RecordLine:
         line: ProgramLine | RecordLine = _LINES.decode(row)
         return line
     except RecursionError:
-        raise ValueError("it is nested without end") from None
+        raise ValueError("it is nested too deeply") from None

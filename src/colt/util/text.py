@@ -28,6 +28,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of them, such as ``1 thread`` or ``2 threads``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def in_us(latency_us: float) -> str:
     """A latency in microseconds without its unit: with one decimal, or three digits if it is less than 10."""
     return f"{latency_us:,.1f}" if latency_us >= 10 else f"{latency_us:#.3g}"

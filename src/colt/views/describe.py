@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from colt.machine import Cache, Hardware, Quiet, Rates
+from colt.util.text import counted
 
 
 def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
@@ -20,7 +21,7 @@ def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
         ("memory", f"{hardware.memory_bytes / 2**30:.1f} GiB"),
         ("FMA peak, 1 thread", _figure(peaks.fma_gflops_1_thread, "GFLOPS")),
         (
-            f"FMA peak, {peaks.threads} threads",
+            f"FMA peak, {counted(peaks.threads or 0, 'thread')}",
             _figure(peaks.fma_gflops_all_threads, f"GFLOPS ({peaks.fma_pattern})"),
         ),
         ("memory bandwidth", _figure(peaks.bandwidth_gbs, f"GB/s ({peaks.bandwidth_pattern})")),

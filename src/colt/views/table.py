@@ -19,7 +19,7 @@ from colt.store.receipt import (
     SpendingPart,
     Verdict,
 )
-from colt.util.text import in_us
+from colt.util.text import counted, in_us
 from colt.views.describe import speedup_text
 
 FAILED = "FAILED"
@@ -37,7 +37,9 @@ def result_table(receipt: Receipt) -> RenderableType:
 def _headline(receipt: Receipt) -> Table:
     work = receipt.workload
     size = f" ({work.size})" if work.size else ""
-    table = Table(title=f"{work.name}{size}, {receipt.threads} threads, {receipt.hardware.cpu}", title_justify="left")
+    table = Table(
+        title=f"{work.name}{size}, {counted(receipt.threads, 'thread')}, {receipt.hardware.cpu}", title_justify="left"
+    )
     for name in ("", "latency", "GFLOPS", "of the roofline"):
         table.add_column(name, justify="left" if not name else "right")
     table.add_row("untuned", *_latency(receipt.baseline))
@@ -159,7 +161,7 @@ def _noise(noise: NoisePart) -> str:
 def _roofline(receipt: Receipt) -> str:
     found, machine = receipt.roofline, receipt.hardware
     assert found is not None
-    peak = f"FMA peak of {machine.peak_threads} threads, {machine.fma_pattern}"
+    peak = f"FMA peak of {counted(machine.peak_threads or 0, 'thread')}, {machine.fma_pattern}"
     if found.bound == Bound.BANDWIDTH:
         peak = f"memory bandwidth of {machine.bandwidth_gbs:.1f} GB/s, {machine.bandwidth_pattern}"
     return f"roofline: {found.share:.1%} of {found.gflops:.1f} GFLOPS ({peak})"

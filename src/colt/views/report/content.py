@@ -96,7 +96,7 @@ def headline_of(run: SeenRun) -> Headline:
         verdict, good = _verdict(receipt)
         figures += _result(receipt)
     else:
-        verdict, good = f"not finished; at last: {run.state.phase}", False
+        verdict, good = f"not finished; last seen: {run.state.phase}", False
         if task.baseline_us:
             figures.append((_us(task.baseline_us), "untuned", ""))
         if task.best_us is not None:
