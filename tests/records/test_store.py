@@ -83,6 +83,16 @@ def test_the_records_of_one_relative_come_by_what_they_promise(store: Store) -> 
     assert found(store.relatives(key())) == [faster, slower, once, unproven]
 
 
+def test_a_winner_comes_before_what_the_search_saw_of_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Theirs are other latencies: of one timing, under another load."""
+    winner, seen = record(2, 52.4), record(4, 16.7, interval_us=None)
+    store.put([seen, winner, record(8, 40.0, verified=False)], {})
+    assert found(store.known(key()))[:2] == [winner, seen]
+    monkeypatch.setattr("colt.records.store.MOST_PER_KEY", 1)
+    store.put([seen], {})
+    assert found(store.known(key())) == [winner]
+
+
 def test_nothing_is_kept_of_records_that_can_not_all_be(store: Store) -> None:
     store.put([record(1)], {})
     with pytest.raises(RecordsError, match="a program of more than"):
@@ -152,9 +162,9 @@ def _garbled(path: Path) -> None:
     ("spoil", "why"),
     [
         (_newer, f"has version {VERSION + 1} of records, this COLT reads 1 to {VERSION}"),
-        (_foreign, "is no file of records of COLT"),
-        (lambda path: path.write_text("notes\n"), "is no file of records of COLT"),
-        (lambda path: path.write_bytes(b""), "is no file of records of COLT"),
+        (_foreign, "is not a file of records of COLT"),
+        (lambda path: path.write_text("notes\n"), "is not a file of records of COLT"),
+        (lambda path: path.write_bytes(b""), "is not a file of records of COLT"),
         (_cut, "is torn"),
         (_garbled, "cannot be used: .*malformed"),
     ],
@@ -179,7 +189,7 @@ def test_who_waits_too_long_for_another_is_told_so(store: Store) -> None:
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordsError, match="it is no file"):
+    with pytest.raises(RecordsError, match="it is not a file"):
         Store(tmp_path).put([record()], {})
 
 

@@ -171,7 +171,7 @@ def test_a_store_that_cannot_be_written_costs_a_note_and_never_the_run(store: St
     assert result.receipt.verified.ok
     assert any(note.startswith("records are not used: ") for note in notes)
     assert any(note.startswith("nothing was added to the records: ") for note in notes)
-    assert "is no file of records" in (result.receipt.records.failure or "")
+    assert "is not a file of records" in (result.receipt.records.failure or "")
     assert str(replay(tmp_path / "run")).startswith("identical")
 
 
@@ -187,7 +187,7 @@ def test_a_locked_store_is_waited_for_and_then_given_up(store: Store, monkeypatc
 
 def test_a_named_store_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("notes")
-    with pytest.raises(colt.ColtError, match=r"notes\.txt is no file of records"):
+    with pytest.raises(colt.ColtError, match=r"notes\.txt is not a file of records"):
         plan(matmul(), records=tmp_path / "notes.txt")
     with pytest.raises(colt.InputError, match="exclude each other"):
         plan(matmul(), records=tmp_path / "new.db", use_records=False)

@@ -432,7 +432,7 @@ def cut(name: str, size: int) -> Callable[[Path], object]:
         (drop("program.json"), "program.json cannot be read"),
         (drop("config.toml"), "config.toml cannot be read"),
         (cut("recording.jsonl", 3), "recording.jsonl is cut short after line"),
-        (cut("journal.jsonl", 5), r"journal.jsonl, line \d+, is no event"),
+        (cut("journal.jsonl", 5), r"journal.jsonl, line \d+, is not an event"),
         (cut("program.json", 50), "program.json: the saved module cannot be read"),
         (cut("receipt.json", 50), "is not a receipt"),
         (changed("recording.jsonl", '"schema":4', '"schema":5'), "has schema 5; this version of COLT reads 1 to 4"),
@@ -456,7 +456,7 @@ def test_what_cannot_be_used_is_refused(damage: Callable[[Path], object], messag
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no finished run"):
         colt.replay(tmp_path)
-    with pytest.raises(InputError, match="is no run directory"):
+    with pytest.raises(InputError, match="is not a run directory"):
         colt.replay(tmp_path / "missing")
 
 
@@ -596,5 +596,5 @@ def test_words_of_an_older_version_are_not_compared(
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(copied: Path, name: str) -> None:
     (copied / name).unlink()
     os.mkfifo(copied / name)
-    with pytest.raises(InputError, match=f"{name} cannot be read: it is no file"):
+    with pytest.raises(InputError, match=f"{name} cannot be read: it is not a file"):
         replayed(copied)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -16,7 +17,7 @@ import pytest
 
 import colt
 from colt import cli, events
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.events import Event
 from colt.measure.base import Measurement, Pace
 from colt.measure.simulated import SimulatedMeasurer
@@ -307,6 +308,23 @@ def test_a_run_whose_disk_was_full_goes_on(own_program: str, tmp_path: Path) -> 
         result = resumed(folder)
         assert result.receipt.trials.total == 12
         assert_replays(folder)
+
+
+def test_a_disk_that_is_full_before_anything_new_is_found_is_named(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost by that, and the recording is not to blame."""
+
+    def full(path: Path, *rest: Any, **options: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    folder = broken(whole, tmp_path / "run", 8)
+    monkeypatch.setattr("colt.run.task.Records", full)
+    for again in (colt.resume, finish):
+        with pytest.raises(StorageError, match=r"database_workload\.json cannot be written"), measured_by(simulated()):
+            again(folder)
+    monkeypatch.undo()
+    assert resumed(folder).receipt.trials.total == TRIALS
 
 
 def test_a_finished_one_of_what_was_left_can_still_go_on(whole: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_copy_to_a_full_disk_names_the_copy(disk: SmallDisk, tmp_path: Path) -
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(OSError, match="it is no file") as caught:
+        with pytest.raises(OSError, match="it is not a file") as caught:
             read_file(path)
         assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, str(path))
     with pytest.raises(FileNotFoundError):

@@ -171,7 +171,7 @@ def test_damage_is_counted_and_the_rest_shown(tmp_path: Path) -> None:
     (run / "receipt.json").write_text("{}")
     found = reported(run, out=tmp_path)
     text = "\n".join(found.texts)
-    assert f"1 of {len(lines)} lines of journal.jsonl are no events" in text
+    assert f"1 of {len(lines)} lines of journal.jsonl are not events" in text
     assert "line 51" in text
     assert "11 bytes were left out" in text
     assert "config.toml cannot be read" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ COMMANDS = (
     *(records, bench, pool, workloads, hardware),
 )
 """In the order of the help."""
+_PATHS = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of the name itself, whether it is read or written."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
         return OK
     except OSError as error:
-        print(f"colt: {error.filename or 'the output'} cannot be written: {error.strerror or error}", file=sys.stderr)
+        what = "is not a usable path" if error.errno in _PATHS else "cannot be written"
+        print(f"colt: {error.filename or 'the output'} {what}: {error.strerror or error}", file=sys.stderr)
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return BAD_INPUT

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
     )
     pruned = _command(own, "prune", _prune, "remove records")
     pruned.add_argument("program", metavar="PROGRAM", nargs="?", help="only those of programs of that name")
-    pruned.add_argument("--keep", metavar="N", type=integer, help="so many of the fastest of each program stay")
+    pruned.add_argument("--keep", metavar="N", type=integer, help="so many of the best of each program stay")
     pruned.add_argument("--before", metavar="DATE", help="those found before that day, such as 2026-01-31")
     pruned.add_argument("--unverified", action="store_true", help="those that were never compared with their program")
 
@@ -67,12 +67,12 @@ def _store(given: argparse.Namespace) -> Store:
 
 
 def _chosen(given: argparse.Namespace, store: Store) -> list[Numbered]:
-    """Those that were asked for; of each program the fastest first."""
+    """Those that were asked for; of each program the best first."""
     found = store.all()
     if found.unreadable:
         show(f"{found.unreadable} records of {store.path} cannot be read and are left out")
     chosen = [one for one in found.records if given.program in (None, one.record.name)]
-    return sorted(chosen, key=lambda one: (one.record.name, one.record.key.program.structure, one.record.latency_us))
+    return sorted(chosen, key=lambda one: (one.record.name, one.record.key.program.structure, *one.record.rank))
 
 
 def _of(given: argparse.Namespace) -> str:

@@ -75,10 +75,12 @@ def make(path: Path) -> None:
 def require_ours(path: Path) -> None:
     """Raise :class:`RecordsError` unless the file begins as a whole file of records does. Reads, and writes nothing."""
     if not path.is_file():
-        raise RecordsError(f"{path} is no file of records: {'it is no file' if path.exists() else 'it does not exist'}")
+        raise RecordsError(
+            f"{path} is not a file of records: {'it is not a file' if path.exists() else 'it does not exist'}"
+        )
     head = _head(path)
     if not head.startswith(_HEADER) or len(head) < _HEADER_BYTES or _number(head, 68, 4) != APPLICATION:
-        raise RecordsError(f"{path} is no file of records of COLT; it was left as it is")
+        raise RecordsError(f"{path} is not a file of records of COLT; it was left as it is")
     if _is_short(path) and _is_short(path, _MOMENT_S):
         raise RecordsError(f"{path} is torn: it is shorter than it says; it was left as it is")
     version = _number(head, 60, 4)

@@ -12,8 +12,8 @@ from colt.records.store import Numbered
 
 
 def to_remove(records: Sequence[Numbered], keep: int | None, before: str | None, unverified: bool) -> list[int]:
-    """The numbers of records that are unverified, were found before a day (ISO), or are slower than the fastest
-    ``keep`` of their key; ``records`` are in the order of speed.
+    """The numbers of records that are unverified, were found before a day (ISO), or are not among the
+    best ``keep`` of their key; ``records`` are in their order, the best first.
 
     Raises :class:`InputError` for a day that is none.
     """

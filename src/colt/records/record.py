@@ -130,6 +130,15 @@ class StoredRecord(Strict, frozen=True, kw_only=True):
             raise ValueError("a record has a schedule in words, as a trace, or both")
 
     @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """Orders records of one key, the best first: what was verified, of that the winners of runs, then the faster.
+
+        A winner was timed in turn with the run's other leaders, and has an interval. The others have the latency that
+        the search saw, which is not to be compared with it.
+        """
+        return not self.verified, self.interval_us is None, self.latency_us
+
+    @property
     def schedule_id(self) -> str:
         """Tells schedules of one key apart."""
         return digest(self.words or self.stock)

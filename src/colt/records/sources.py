@@ -35,5 +35,5 @@ def require_source(path: Path) -> SourceKind:
             return SourceKind.STORE
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    what = "holds no database" if path.is_dir() else "does not exist" if not path.exists() else "is no file"
+    what = "holds no database" if path.is_dir() else "does not exist" if not path.exists() else "is not a file"
     raise InputError(f"{path} {what}; records are read from {accepted}")

@@ -20,7 +20,8 @@ MOST_PER_KEY = 16
 """Records of one program on one kind of machine; the slowest make room."""
 MOST_LOOKED_AT = 500
 """How many records of a family are looked at: the fastest."""
-_ORDER = "verified DESC, latency_us"
+_ORDER = """verified DESC, instr(CAST(body AS TEXT), '"interval_us":[') = 0, latency_us"""
+"""That of :meth:`~colt.records.record.StoredRecord.rank`."""
 _PUT = """
 INSERT INTO records (structure, family, machine_key, versions, schedule, program, latency_us, verified, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -29,10 +30,10 @@ ON CONFLICT (structure, machine_key, versions, schedule) DO UPDATE SET
     verified = excluded.verified, body = excluded.body
 WHERE excluded.verified >= records.verified
 """
-_TRIM = """
+_TRIM = f"""
 DELETE FROM records WHERE structure = ? AND machine_key = ? AND versions = ? AND id NOT IN (
     SELECT id FROM records WHERE structure = ? AND machine_key = ? AND versions = ?
-    ORDER BY verified DESC, latency_us LIMIT ?
+    ORDER BY {_ORDER} LIMIT ?
 )
 """
 _FORGET = """
@@ -87,7 +88,7 @@ class Store:
                 connection.execute(_TRIM, (*key, *key, MOST_PER_KEY))
 
     def known(self, key: Key) -> Matches:
-        """The records of exactly that key, verified ones first, then by latency."""
+        """The records of exactly that key, the best first."""
         names = key.program.structure, digest(key.machine), digest(key.versions)
         return self._found("structure = ? AND machine_key = ? AND versions = ?", names, MOST_PER_KEY)
 

@@ -326,13 +326,18 @@ class Run:
         return self.storage_failure is not None
 
     def _storage_failed(self, error: OSError) -> None:
-        """Write nothing more: what is there is that of a run that broke off here, and goes on as one."""
+        """Write nothing more: what is there is that of a run that broke off here, and goes on as one.
+
+        Raises :class:`StorageError` where a run that goes on has not come to anything new yet.
+        """
         if self.storage_failure is None:
             for file in (self._journal, self._recorder, self.workings):
                 if file is not None:
                     file.stop(error)
             name = error.filename or self.plan.run_dir
             self.storage_failure = StorageError(f"{name} cannot be written: {error.strerror or error}")
+            if self.resumed and self.world.recorded:
+                raise self.storage_failure
             self.note(f"{self.storage_failure}; the run ends with the best so far")
 
     def directory_of(self, task: str) -> RunDirectory | None:

@@ -124,7 +124,7 @@ def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:
         of_others = [one.record for one in nearest(theirs, key) if not _is_of_program(one.record, key)]
         if not of_program and not of_others:
             notes.append(f"{source} knows nothing of this program, nor of a relative")
-        known += sorted(of_program, key=lambda record: (not record.verified, record.latency_us))
+        known += sorted(of_program, key=lambda record: record.rank)
         relatives += of_others
     if plan.records is not None and not plan.options.fresh:
         try:

@@ -131,7 +131,7 @@ def replay(run: str | Path, *, run_dir: str | Path | None = None, on_event: Sequ
 def load(folder: Path) -> RecordedRun:
     """Read and check everything that a replay needs. Raises :class:`InputError`."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no run directory")
+        raise InputError(f"{folder} is not a run directory")
     receipt = load_receipt(folder)
     recording = read_recording(folder / RECORDING)
     journal = read_journal(folder / JOURNAL)

@@ -148,7 +148,7 @@ def finish(folder: Path, on_event: Sequence[Emit] = (), views: Sequence[View] = 
 def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = None) -> tuple[Plan, Recording]:
     """Lock and read a run. Its plan is the one that it began with, or ``plan`` at the pace that the run has."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no run directory")
+        raise InputError(f"{folder} is not a run directory")
     for name in (CONFIG, RECORDING, PROGRAM):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no run that can go on: there is no {name}")

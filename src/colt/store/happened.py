@@ -1,7 +1,7 @@
 """A journal as events again, read as far as it has been written and as far as it is sound.
 
 A journal is data from strangers: the types of all fields are checked, and nothing in it is evaluated. A line that
-is no event is skipped and counted, since whoever looks at a damaged run wants to see what is left of it; a replay,
+is not an event is skipped and counted, since whoever looks at a damaged run wants to see what is left of it; a replay,
 which needs all of it, reads with :func:`colt.store.journal.read_journal`.
 """
 

@@ -37,7 +37,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             record = decoder.decode(row)
             del record["t"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
-            raise InputError(f"{path}, line {number}, is no event: {error}") from None
+            raise InputError(f"{path}, line {number}, is not an event: {error}") from None
         records.append({RENAMED.get(key, key): value for key, value in record.items()})
     return records
 

@@ -51,9 +51,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """The contents of a file. Raises :class:`OSError`, also for what is no file: reading from a pipe would wait."""
+    """The contents of a file. Raises :class:`OSError`, also for what is not a file: reading from a pipe would wait."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
     return path.read_bytes()
 
 

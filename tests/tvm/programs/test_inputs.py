@@ -102,7 +102,7 @@ def test_damaged_and_hostile_files_are_refused(tmp_path):
     for damaged in (b"", b"PK", whole[: len(whole) // 2], b"not a zip file at all"):
         path.write_bytes(damaged)
         assert "is no .npz file" in refusal(path)
-    assert "is no file" in refusal(tmp_path)
+    assert "is not a file" in refusal(tmp_path)
     np.savez_compressed(path, ids=np.zeros((1 << 20,), "int32"))  # its header is looked at before it is unpacked
     assert "has the shape (1048576,)" in refusal(path)
 

@@ -217,7 +217,7 @@ def test_a_file_edited_within_a_second_is_read_again(write):
 
 
 def test_a_missing_file(tmp_path):
-    assert "nowhere.py is no file" in refusal(tmp_path / "nowhere.py")
+    assert "nowhere.py is not a file" in refusal(tmp_path / "nowhere.py")
     (tmp_path / "folder.py").mkdir()
     assert "folder.py is a folder" in refusal(tmp_path / "folder.py")
 

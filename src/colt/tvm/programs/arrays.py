@@ -52,7 +52,7 @@ class ArrayFile:
     def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
             if self.path.exists() and not self.path.is_file():
-                raise InputError(f"{self.path} is no file; expected is an .npz file, as numpy.savez writes it")
+                raise InputError(f"{self.path} is not a file; expected is an .npz file, as numpy.savez writes it")
             with zipfile.ZipFile(self.path) as file:
                 yield file
         except OSError as error:

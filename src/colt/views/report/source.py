@@ -123,7 +123,7 @@ class RunFiles:
         journal, found = self.journal, []
         if journal.skipped:
             found.append(
-                f"{journal.skipped} of {journal.lines} lines of {JOURNAL} are no events of this version and were "
+                f"{journal.skipped} of {journal.lines} lines of {JOURNAL} are not events of this version and were "
                 f"skipped, the first of them line {journal.first_skipped}"
             )
         if journal.torn:
@@ -136,9 +136,9 @@ class RunFiles:
 def load_run(folder: Path, label: str = "") -> list[SeenRun]:
     """What a run directory tells, once for each program of the run. Raises :class:`InputError` if it is none."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no run directory: there is no such folder")
+        raise InputError(f"{folder} is not a run directory: there is no such folder")
     if not (folder / JOURNAL).is_file():
-        raise InputError(f"{folder} is no run directory: there is no {JOURNAL}")
+        raise InputError(f"{folder} is not a run directory: there is no {JOURNAL}")
     files = RunFiles(folder)
     files.update()
     return files.seen(label)
