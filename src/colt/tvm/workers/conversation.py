@@ -89,7 +89,8 @@ def converse(worker: WorkerProcess, request: Request, payload: bytes, allowed: M
     except WorkerDied as death:
         _account(outcome, monotonic() - entered)
         # LLVM ends the process where it can build nothing for a target: no kernel has crashed then
-        fate = Fate.BUILD_ERROR if outcome.stage in (Stage.BUILDING, Stage.LINKING) else Fate.CRASH
+        building = outcome.stage in (Stage.BUILDING, Stage.LINKING) and not death.killed
+        fate = Fate.BUILD_ERROR if building else Fate.CRASH
         outcome.fail(fate, f"{death}", worker_usable=False)
     except WireError as error:
         outcome.fail(Fate.CRASH, f"the worker answered nonsense: {error}", worker_usable=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import sys
 import threading
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from tvm.target import Target
 from colt.measure.base import Limits
 from colt.tvm.workers.messages import Away, Reply, WorkerSettings
 from colt.tvm.workers.wire import MAX_REPLY_BYTES, FrameReader, decode_reply, frame
-from colt.util.process import Child
+from colt.util.process import Child, describe_status
 
 _LAST_WORDS_BYTES = 2000
 _LONGEST_WAIT_SECONDS = 7 * 86400.0  # the system takes milliseconds as an int
@@ -30,7 +31,14 @@ It is glibc's first threshold, which it raises otherwise when such memory is fre
 
 
 class WorkerDied(Exception):
-    """The process is gone, or closed its pipe; the text says how and what it printed last."""
+    """The process is gone, or closed its pipe; the text says how and what it printed last.
+
+    ``killed``: by SIGKILL, which comes from outside, such as when memory runs out.
+    """
+
+    def __init__(self, text: str, killed: bool = False) -> None:
+        super().__init__(text)
+        self.killed = killed
 
 
 class WorkerLate(Exception):
@@ -78,7 +86,7 @@ class WorkerProcess:
             try:
                 data = data[os.write(self._requests, data) :]
             except BrokenPipeError:
-                raise WorkerDied(self._obituary()) from None
+                raise self._death() from None
 
     def receive(self, deadline: float) -> Reply:
         """The next reply, by ``deadline``. Raises WorkerDied, WorkerLate and :class:`~.wire.WireError`."""
@@ -86,7 +94,7 @@ class WorkerProcess:
             self._await(self._replies, select.POLLIN, deadline)
             data = os.read(self._replies, 1 << 16)
             if not data:
-                raise WorkerDied(self._obituary())
+                raise self._death()
             self._reader.feed(data)
         return decode_reply(payload)
 
@@ -113,10 +121,10 @@ class WorkerProcess:
         if not poll.poll(seconds * 1e3):
             raise WorkerLate
 
-    def _obituary(self) -> str:
+    def _death(self) -> WorkerDied:
         cause = self._child.cause_of_death()  # it may have closed the pipe and live on
         words = self.last_words()
-        return f"{cause}\n{words}" if words else cause
+        return WorkerDied(f"{cause}\n{words}" if words else cause, cause == describe_status(-signal.SIGKILL))
 
     def _close_pipes(self) -> None:
         os.close(self._requests)
