@@ -8,6 +8,7 @@ For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=col
 - ``space/``: the schedules of a program; ``sketches/``: the structures that they start from; ``cost/``: predictions
 - ``vector_math/``: exp and the like, rewritten for vectors; ``briefing/``: what language models are told
 - ``dots/``: instructions that add up products, as tensor intrinsics; importing this package registers them in TVM
+- ``ends``: what ends the process does so from within TVM, too
 - ``metaschedule/``: strategy, builder, runner and records for stock TVM
 """
 

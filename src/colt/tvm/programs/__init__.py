@@ -1,1 +1,11 @@
-"""Where programs come from: built-in workloads, files of users, saved modules."""
+"""Where programs come from, and the form that they are tuned in.
+
+- ``source``: from what a user names to a program; ``user_file``, ``program``, ``workloads``: files, expressions, ours
+- ``roles``, ``arguments``, ``constants``: what it is called with, and which of that is always the same
+- ``inputs``, ``arrays``: what the user gives; ``domains``, ``intervals``: from where the rest is drawn
+- ``normal``: the form that sketches are made for. Its steps read the program by ``nests``, ``accesses`` and ``naming``:
+  ``versions``, ``accumulation``, ``emptiness``, ``wraps``, ``zero_points``, ``rests``, ``choices``: what is computed
+  ``distribution``, ``untiled``, ``rows``, ``hoisting``, ``totals``, ``running``, ``foreign``: loops become blocks
+  ``arranged``, ``lowering``, ``lanes``, ``strips``, ``peeling``: what a row does, arranged for vectors
+- ``identity``: what it is found by among records; ``export``, ``listing``: what becomes of it
+"""

@@ -9,7 +9,7 @@
 - ``timing``: how often to run it; ``noise`` and ``reference``: whether the machine is quiet meanwhile
 - ``draws``: on which inputs it is verified; ``stacks``: in memory that holds nothing right by chance
 - ``code_size``: how long building will take; ``verify`` and ``compare``: whether a candidate computes what the untuned
-  program computes
+  program computes; ``wide``, ``rounded``: in float64, and with every intermediate as stated
 
 The parent sends pickles, the worker answers in checked JSON only: kernels under test run in its address space, so
 nothing that a worker says is trusted.
