@@ -128,7 +128,7 @@ def test_a_file_on_the_command_line_that_does_not_fit_is_refused(tmp_path: Path)
     np.savez(tmp_path / "inputs.npz", ids=np.full(32, 50, "int32"))
     said = refused("tune", own(tmp_path), "--inputs", str(tmp_path / "inputs.npz"), "--run", str(tmp_path / "run"))
     assert "input ids holds 50" in said
-    assert "no file" in refused("tune", own(tmp_path), "--inputs", str(tmp_path))
+    assert "not a file" in refused("tune", own(tmp_path), "--inputs", str(tmp_path))
     assert not (tmp_path / "run").exists()
 
 

@@ -70,7 +70,7 @@ def load_from_file(path: Path, attribute: str | None) -> Loaded:
         There is no such file, it fails, or it has no such program; the message says where, or lists what it has.
     """
     if not path.is_file():
-        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; expected is a Python file")
+        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not a file'}; expected is a Python file")
     path = Path(os.path.abspath(path))  # as Python and TVM report it in errors
     with _import_folder(path.parent), stdout_to_stderr():
         module = _run(path)
