@@ -246,3 +246,8 @@ def test_a_refused_run_leaves_no_empty_folder(
     monkeypatch.setattr(Run, "_start", broken)
     assert "no worker starts" in refused("tune", own_program)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_name_that_no_file_can_have_is_no_fault_of_writing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "x" * 500]) == 2
+    assert "is not a usable path: File name too long" in capsys.readouterr().err
