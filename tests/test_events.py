@@ -22,6 +22,7 @@ TRANSFORMATION = (Jump("plain", "flat"), Edit("C.i", (1, 4, 2, 8)), Edit("unroll
 ONE_OF_EACH: list[Event] = [
     events.Began("extracting"),
     events.Turn("2-gemv"),
+    events.OfModel((("1-gemm", 12), ("2-gemv", 1))),
     events.Baseline(1000.0),
     events.Named("plain", "ms0", ("C.i", "unroll")),
     events.Opened(1, SCHEDULE, "sampled", "small", 150.0),
@@ -47,6 +48,7 @@ ONE_OF_EACH: list[Event] = [
 OF_THE_MAIN_LOOP = {
     events.Began,
     events.Turn,
+    events.OfModel,
     events.Baseline,
     events.Named,
     events.Called,

@@ -28,7 +28,7 @@ LAYERS = (
         "store",
         "records",
     ),
-    *("proposers", "strategies", "world", "tvm", "views", "plan", "run", "bench", "api", "colt", "cli"),
+    *("proposers", "strategies", "world", "tvm", "views", "plan", "run", "models", "bench", "api", "colt", "cli"),
 )
 """Top-level modules and packages, lowest first; each imports only what stands before it. ``colt`` is the API itself."""
 LOOSE = {"__init__", "api", "errors", "events", "knobs", "options", "plan"}
@@ -123,6 +123,17 @@ def test_nothing_is_evaluated_or_executed() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
     }
     assert not called
+
+
+def test_processes_of_our_own_are_started_in_one_place() -> None:
+    """There they get TVM without PyTorch. The one that tries an exported library, with code of its own, sees to it."""
+    naming = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
+    }
+    assert naming == {"colt.tvm.own", "colt.tvm.programs.export"}
 
 
 def test_no_two_public_classes_share_a_name() -> None:

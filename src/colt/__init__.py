@@ -16,11 +16,14 @@ from colt.options import Budget, SearchConfig
 from colt.util.version import __version__
 
 if TYPE_CHECKING:
-    from colt.api import Replay, Result, replay, resume, tune
+    from colt.api import CompiledModel, Replay, Result, compile, load, replay, resume, tune
 
 __all__ = [
     "tune",
     "resume",
+    "compile",
+    "load",
+    "CompiledModel",
     "Result",
     "replay",
     "Replay",
@@ -36,7 +39,7 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = ("tune", "resume", "Result", "replay", "Replay")
+_LAZY = ("tune", "resume", "compile", "load", "CompiledModel", "Result", "replay", "Replay")
 
 
 def __getattr__(name: str) -> Any:

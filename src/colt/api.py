@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from colt.models.compile import compile_model
+from colt.models.compiled import CompiledModel, load
+from colt.models.options import CompileOptions
 from colt.options import TuneOptions
 from colt.plan import checked
 from colt.run.finish import Result
 from colt.run.loop import run
 from colt.run.replay import Replay, replay
 from colt.run.resume import resume
-from colt.util.declared import takes
+from colt.util.declared import options_of, takes
+from colt.util.text import did_you_mean
 
-__all__ = ["Replay", "Result", "replay", "resume", "tune"]
+__all__ = ["CompiledModel", "Replay", "Result", "compile", "load", "replay", "resume", "tune"]
 
 
 @takes(TuneOptions)
@@ -34,3 +39,31 @@ def tune(program: Any, options: TuneOptions) -> Result:
     """
     (result,) = run(checked(program, options), options.on_event)
     return result
+
+
+def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: Any) -> CompiledModel:
+    """Compile a whole model: tune its programs within one budget, put them together, compare the whole.
+
+    Parameters
+    ----------
+    model
+        A ``torch.nn.Module``, a ``torch.export`` program, or the path of a ``.pt2`` or ``.onnx`` file or of a
+        ``FILE.py:NAME``.
+    example_inputs
+        What a module is exported with, and every model compared and timed with: tensors or arrays, in order. A file has
+        its own if left out.
+    options
+        Those of :class:`colt.models.options.CompileOptions`, by name: ``minutes=10``.
+
+    Raises
+    ------
+    InputError
+        The model cannot be imported, or an option is not usable.
+    MeasureError
+        No worker starts.
+    """
+    known = options_of(CompileOptions)
+    for name in options:
+        if name not in known:
+            raise TypeError(f"compile() has no option {name!r}; {did_you_mean(name, list(known))}")
+    return compile_model(model, example_inputs, CompileOptions(**options))

@@ -37,6 +37,13 @@ class Turn(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OfModel(Event):
+    """The tasks are the programs of one model: how often a run of it calls each, by the task's name."""
+
+    calls: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline(Event):
     """The untuned program was measured."""
 

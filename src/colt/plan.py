@@ -74,6 +74,18 @@ class Plan:
     """How long the end of the run takes; other than usual only in tests."""
     source: str = ""
     """A digest of the user's file, if the program is from one."""
+    calls: tuple[int, ...] = ()
+    """How often a run of the model calls each program, if they are those of one model."""
+
+    @property
+    def of_model(self) -> bool:
+        """Whether the programs are those of one model, which is judged as a whole."""
+        return bool(self.calls)
+
+    @property
+    def trials_each(self) -> int:
+        """About how many trials a program gets."""
+        return max(1, self.budget.trials // len(self.programs)) if self.of_model else self.budget.trials
 
     @property
     def program(self) -> Program:
@@ -220,7 +232,23 @@ class Plan:
 
 def checked(program: Any, options: TuneOptions) -> Plan:
     """Check the options with each other and with the program, and resolve them. Raises :class:`InputError`."""
-    device = _device(options)
+    resolved = _resolved(options)
+    marked = with_constant_arguments(load_program(program, options.size), _constants(options))
+    loaded = with_inputs(marked, options.inputs, options.seed)
+    _require_roofline(options, loaded, resolved.device)
+    spec = program if isinstance(program, str) else loaded.name
+    return replace(resolved, spec=spec, programs=(loaded,), source=source_digest(program))
+
+
+def checked_model(name: str, programs: Sequence[Program], calls: Sequence[int], options: TuneOptions) -> Plan:
+    """The plan of tuning all programs of a model within one budget. ``calls`` says how often a run of the model calls
+    each. Raises :class:`InputError`."""
+    return replace(_resolved(options), spec=name, programs=tuple(programs), calls=tuple(calls))
+
+
+def _resolved(options: TuneOptions) -> Plan:
+    """The options checked with each other and resolved: a plan, but for its programs."""
+    device = device_of(options)
     pool = read_pool(options.pool)
     _require_use_of_models(options, pool)
     config = _search_config(options.config, pool)
@@ -228,20 +256,15 @@ def checked(program: Any, options: TuneOptions) -> Plan:
         if not str(options.run_dir):
             raise InputError("the run directory has an empty name")
         RunDirectory.require_free(Path(options.run_dir))
-    records = _records(options)
-    marked = with_constant_arguments(load_program(program, options.size), _constants(options))
-    loaded = with_inputs(marked, options.inputs, options.seed)
-    _require_roofline(options, loaded, device)
     return Plan(
-        spec=program if isinstance(program, str) else loaded.name,
-        programs=(loaded,),
+        spec="",
+        programs=(),
         options=options,
         device=device,
         pool=pool,
         config=config,
         run_dir=None if options.run_dir is None else Path(options.run_dir),
-        source=source_digest(program),
-        records=records,
+        records=_records(options),
     )
 
 
@@ -251,7 +274,7 @@ def plan(program: Any, options: TuneOptions) -> Plan:
     return checked(program, options)
 
 
-def _device(options: TuneOptions) -> Device:
+def device_of(options: TuneOptions) -> Device:
     """Where kernels run, and on how many threads."""
     most = available_cores()
     if options.rpc is None and options.threads is not None and options.threads > most:

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from colt.bench import cell, isolation, remeasure, turns
-from colt.bench.config import Cell
-from colt.bench.directory import BenchDirectory
 from colt.cli import main
+from colt.tvm.own import leave_torch_out
 from colt.world.parts import using
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script, this file is not found where the tests are
@@ -23,7 +21,6 @@ from tests.helpers import command
 from tests.helpers.command import Done
 from tests.helpers.hurry import HASTY
 
-_COMMAND = isolation._command
 COLT = [sys.executable, "-P", __file__]
 
 
@@ -36,25 +33,35 @@ def colt(*arguments: str) -> Done:
 
 def hurry_bench(patch: pytest.MonkeyPatch) -> None:
     """Have benchmarks of this process, and their cells, take less time."""
+    from colt.bench import isolation, remeasure, turns
+
     for module in (turns, remeasure):
         patch.setattr(module, "SITTINGS", 2)
     patch.setattr(turns, "PATIENCE_SECONDS", 0.0)
     patch.setattr(turns, "PAUSE_SECONDS", 0.0)
     patch.setattr(turns, "LAP_SECONDS", 0.01)
-    patch.setattr(isolation, "_command", _cell_command)
+    usual = isolation._command
+    patch.setattr(isolation, "_command", lambda directory, cell: _hasty(usual(directory, cell)))
 
 
-def _cell_command(directory: BenchDirectory, cell: Cell) -> list[str]:
-    python, safe, module, name, *place = _COMMAND(directory, cell)
-    assert (module, name) == ("-m", "colt.bench.cell")
-    return [python, safe, __file__, "--cell", *place]
+def _hasty(cell: list[str]) -> list[str]:
+    python, safe, *module, name = cell[:5]
+    assert (module, name) == (["-m", "colt.tvm.own"], "colt.bench.cell")
+    return [python, safe, __file__, "--cell", *cell[5:]]
+
+
+def _run() -> None:
+    leave_torch_out()
+    if sys.argv[1] == "--cell":
+        from colt.bench import cell
+
+        with using(HASTY):
+            cell.main(sys.argv[2:])
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        hurry_bench(patch)
+        sys.exit(main(sys.argv[1:]))
 
 
 if __name__ == "__main__":
-    with pytest.MonkeyPatch.context() as patching:
-        if sys.argv[1] == "--cell":
-            with using(HASTY):
-                cell.main(sys.argv[2:])
-        else:
-            hurry_bench(patching)
-            sys.exit(main(sys.argv[1:]))
+    _run()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from colt.bench.config import Cell
 from colt.bench.directory import LOG, BenchDirectory
 from colt.bench.records import CellRecord
 from colt.machine import CACHE_VARIABLE
+from colt.tvm import own
 from colt.util.process import Child, describe_status
 
 FLOOR_SECONDS = 900.0
@@ -46,8 +46,7 @@ def run_isolated(directory: BenchDirectory, cell: Cell) -> CellRecord:
 
 def _command(directory: BenchDirectory, cell: Cell) -> list[str]:
     place = [str(directory.path), cell.workload, str(cell.strategy), str(cell.seed), str(os.getpid())]
-    # -P: a file named like a module in the working directory must not be imported in its place.
-    return [sys.executable, "-P", "-m", "colt.bench.cell", *place]
+    return own.command("colt.bench.cell", *place)
 
 
 def _environment(directory: BenchDirectory, cell: Cell) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, seconds_since_start
 from colt.errors import MeasureError
-from colt.measure.base import Fate
+from colt.measure.base import Fate, Pace
 from colt.plan import Plan
 from colt.run.compare import rank_in_turn
 from colt.run.verify import VERIFY_LIMITS, first_correct
@@ -74,7 +74,7 @@ def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tupl
                 trials[number] = trials[number].failed(Fate.WRONG)
             return found.ok
 
-        leaders = first_correct(ranked, correct)
+        leaders = first_correct(ranked, correct, Pace().leaders)
         if not leaders:
             raise MeasureError(f"no candidate of {len(trials)} ran and was correct")
         modules = [measured[number] for _, number in leaders]

@@ -12,6 +12,7 @@ from typing import NoReturn
 from colt.cli import (
     bench,
     compare,
+    compile,
     dashboard,
     export,
     finish,
@@ -21,6 +22,7 @@ from colt.cli import (
     replay,
     report,
     resume,
+    run,
     show,
     trace,
     tune,
@@ -29,13 +31,14 @@ from colt.cli import (
 from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.parser import Parser
 from colt.errors import ArgumentError, ColtError
+from colt.tvm.own import leave_torch_out
 from colt.util.declared import OptionError
 from colt.util.interrupt import Ended
 from colt.util.streams import degrade, divert_stdout
 from colt.util.version import __version__
 
 COMMANDS = (
-    *(tune, resume, show, report, compare, trace, dashboard, finish, replay, export),
+    *(tune, compile, run, resume, show, report, compare, trace, dashboard, finish, replay, export),
     *(records, bench, pool, workloads, hardware),
 )
 """In the order of the help."""
@@ -75,6 +78,7 @@ def process() -> NoReturn:
 
     After Ctrl-C the process ends without unloading TVM, which takes a second or more. Its workers die with it.
     """
+    leave_torch_out()
     code = main()
     if sys.stdout is not None:
         divert_stdout()  # what a user's file prints at exit is not our output

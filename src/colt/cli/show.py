@@ -8,13 +8,14 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import show
+from colt.models.options import SUFFIX
 from colt.util.streams import print_json
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     command = commands.add_parser("show", help="show the result of a run again")
-    command.add_argument("run", metavar="DIR", help="a run directory")
+    command.add_argument("run", metavar="DIR", help="a run directory, or a compiled model (FILE.colt)")
     command.add_argument("--json", action="store_true", help="print the receipt as JSON")
     command.set_defaults(run_command=run_command)
 
@@ -24,9 +25,25 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.store.receipt import load_receipt, printable
     from colt.views.table import result_table
 
+    if Path(given.run).suffix == SUFFIX:
+        return _show_model(Path(given.run), given.json)
     receipt = load_receipt(Path(given.run))
     if given.json:
         print_json(receipt.to_json().decode())
     else:
         show(result_table(printable(receipt)))
+    return OK
+
+
+def _show_model(path: Path, json: bool) -> int:
+    """Print what is known of a compiled model, after its weights were read once."""
+    from colt.models.archive import open_archive
+    from colt.models.report import model_table
+
+    archive = open_archive(path)
+    archive.require_whole()
+    if json:
+        print_json(f"{archive.manifest.to_json()}\n")
+    else:
+        show(model_table(archive.manifest))
     return OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -265,10 +265,20 @@ class Pace:
     """A schedule that seems to be so many times faster than the untuned program is plainly faster: the two are timed in
     turn for half as long, and for four rounds at least instead of six."""
 
+    leaders: int = 5
+    """How many correct schedules are timed in turn at the end."""
+    compares: bool = True
+    """Whether the fastest is timed in turn with the untuned program: not for one of many programs of a model, which is
+    compared as a whole."""
+
     @classmethod
     def usual(cls) -> Pace:
         """The pace of a run that begins now."""
         return cls(race_rounds=8, plain_ratio=2.0)
+
+    def brief(self) -> Pace:
+        """The pace of one of many programs of a model."""
+        return replace(self, ranking_seconds=self.ranking_seconds / 3, leaders=3, compares=False)
 
     @classmethod
     def hasty(cls) -> Pace:

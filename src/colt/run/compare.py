@@ -83,6 +83,12 @@ def compare(
     return Comparison(estimate(between), estimate(around), paired_ratio(between, around))
 
 
+def uncompared(untuned_us: float, tuned_us: float) -> Comparison:
+    """What was measured in the search, as it is: a comparison without intervals."""
+    untuned, tuned, speedup = (Estimate(value, None, 1) for value in (untuned_us, tuned_us, untuned_us / tuned_us))
+    return Comparison(untuned, tuned, speedup)
+
+
 def rank_in_turn(
     measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace, inputs: Inputs | None = None
 ) -> list[float]:

@@ -308,7 +308,7 @@ class Run:
                 self.directory.change(RUN, {name: getattr(self.plan.options, name) for name in BUDGET})
         self.emit(events.WentOn(allowance.trials))
         for task in self.stop.tasks:
-            task.go_on(allowance.trials)
+            task.go_on(self.plan.trials_each)
 
     @contextmanager
     def storing(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from colt.run.bounds import what_bounds
-from colt.run.compare import ONCE_SECONDS, Comparison, compare, rank_in_turn
+from colt.run.compare import ONCE_SECONDS, Comparison, compare, rank_in_turn, uncompared
 from colt.run.context import Run
 from colt.run.task import Task
 from colt.run.verify import correct_leaders
@@ -47,6 +47,9 @@ def decide(run: Run, task: Task) -> Decision:
         return Decision(Estimate(task.baseline_us, None, 1))
     tuned_us, trial = fastest(run, task, leaders)
     untuned, tuned = task.untuned, task.tvm_space.module(trial.schedule)
+    if not run.plan.pace.compares:
+        found = uncompared(task.baseline_us, tuned_us)
+        return Decision(found.untuned, found, Winner(trial, found) if found.speedup.median > 1.0 else None)
     found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace, task.inputs)
     winner = Winner(trial, found) if found.speedup.median > 1.0 else None
     as_it_is = {fingerprint(untuned), fingerprint(task.program.module)}

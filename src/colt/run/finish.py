@@ -30,6 +30,8 @@ class Result:
     target: Any
     threads: int
     run_dir: Path | None
+    number: int = 0
+    """The program's place among those of the run."""
     storage_failure: StorageError | None = None
     """Why files of the run are missing, if a write failed."""
 
@@ -81,13 +83,14 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     if (directory := run.directory_of(task.name)) is not None:
         run.write(task.name, WINNER, save_module(module))
         with run.watch("exporting"):
-            failure = _export(run, module, directory.path)
+            if not run.plan.of_model:  # whose programs become one library
+                failure = _export(run, module, directory.path)
     task.dispatcher.close()
     remember(run, task, winner)
     receipt = make_receipt(run, task, decision, stop_reason)
     run.write(task.name, RECEIPT, receipt.to_json())
     path = None if run.directory is None else run.directory.path / task.name
-    return Result(receipt, module, run.plan.target, run.plan.threads, path, run.storage_failure or failure)
+    return Result(receipt, module, run.plan.target, run.plan.threads, path, task.number, run.storage_failure or failure)
 
 
 def _latencies(decision: Decision) -> list[Estimate]:

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from colt import events
+from colt.errors import MeasureError
 from colt.events import Emit
 from colt.plan import Plan
 from colt.run.context import Run
 from colt.run.finish import Result, finish
 from colt.run.recall import measure_leads, recall
-from colt.run.scheduler import next_task
+from colt.run.scheduler import next_task, settle
 from colt.run.task import Task
 from colt.run.verify import check_leader, confirm_roofline, form_to_tune
 from colt.search.types import Trial
@@ -30,6 +31,9 @@ from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
 from colt.world.recording import Recording
 from colt.world.world import Live, World
+
+CONSTRUCTED = 2
+"""Schedules that are measured of a model's program for which there was no time."""
 
 
 def run(
@@ -53,12 +57,17 @@ def run(
     """
     world = world or Live()
     if not world.recorded:
-        plan = replace(plan, pace=world.parts.pace)  # the config keeps it, so that a replay has the same
+        pace = world.parts.pace
+        plan = replace(
+            plan, pace=pace.brief() if plan.of_model else pace
+        )  # the config keeps it, so that a replay has the same
     with Run(plan, world, listeners, after) as run:
         tasks = run.stop.tasks = open_tasks(run, strategy)
         run.begin(strategy.name)
         for task in tasks:
             task.write_files(run)
+        if run.plan.of_model:
+            run.emit(events.OfModel(tuple((task.name, task.calls) for task in tasks)))
         for task in tasks:
             measure_leads(run, turn(run, task))
         while True:
@@ -72,6 +81,9 @@ def run(
                 with run.watch("searching"):
                     task.search.tell(results)
                 confirm_roofline(run, task)
+                settle(tasks)
+            for task in tasks:
+                construct(run, task)
             ended = [finish(run, turn(run, task), stop) for task in tasks]
             if not run.stop.goes_on(stop):
                 return ended
@@ -86,12 +98,34 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
             Task(run, form_to_tune(run, program), strategy, number, name)
             for number, (name, program) in enumerate(zip(names, programs, strict=True))
         ]
-    for task in tasks:
-        turn(run, task).measure_baseline(run)
-    for task in tasks:
+    runnable = [task for task in tasks if _runs(run, turn(run, task))]
+    for task in runnable:
         turn(run, task).open(run)
         recall(run, task)
-    return tasks
+    return runnable
+
+
+def _runs(run: Run, task: Task) -> bool:
+    """Time the untuned program. One of a model that does not run is left out, any other ends the run."""
+    try:
+        task.measure_baseline(run)
+    except MeasureError as error:
+        if not run.plan.of_model:
+            raise
+        run.note(f"{task.program.name} is left as it is: {error}")
+        return False
+    return True
+
+
+def construct(run: Run, task: Task) -> None:
+    """Measure the most promising openings of a model's program that got no trial: no model is left with plain loops."""
+    if not task.of_model or task.search.trials.asked:
+        return
+    run.emit(events.Began("constructing schedules of what was not tuned"))
+    results = list(task.measure(run, turn(run, task).strategy.pick(CONSTRUCTED), in_time=False))
+    check_leader(run, task, results)
+    with run.watch("searching"):
+        task.search.tell(results)
 
 
 def turn(run: Run, task: Task) -> Task:

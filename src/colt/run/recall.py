@@ -67,7 +67,7 @@ def recall(run: Run, task: Task) -> None:
             run.note(note)
         leads = found.leads if run.plan.budget.trials else tuple(lead for lead in found.leads if lead.known)
         task.begun = _adopt(run, task, leads)
-    if not run.plan.budget.trials and not task.begun.schedules:
+    if not run.plan.budget.trials and not task.begun.schedules and not run.plan.of_model:
         raise InputError(
             f"trials is 0, which compiles from records alone, but none is known of {task.program.name} on "
             f"{run.plan.device.place}; give trials to tune it"

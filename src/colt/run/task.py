@@ -42,6 +42,8 @@ BASELINE_LIMITS = Limits(run_seconds=300.0, build_seconds=60.0, timing_seconds=6
 """The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
 TICKETS = 10**9
 """Tickets are numbered apart by so many, so that an answer tells which task has asked."""
+LATE = ("seconds",)
+"""Reasons to stop that what has to be measured anyway does not heed."""
 STALLED = 20
 """Batches in a row without a new schedule after which a space counts as exhausted."""
 
@@ -72,7 +74,13 @@ class Task:
         self.name = name
         """Its folder in the run's directory; empty if the files of the run are its own."""
         self.seed = plan.seed
-        self.trials_total = plan.budget.trials
+        self.trials_total = plan.trials_each
+        self.calls = plan.calls[number] if plan.of_model else 1
+        """How often a run of the model calls the program."""
+        self.of_model = plan.of_model
+        self.number = number
+        self.settled = False
+        """Whether trials are better spent on other tasks."""
         self.watch = watch
         self.ceiling = Ceiling(program, plan.device, run)
         run.emit(events.Began("generating the design space"))
@@ -100,7 +108,7 @@ class Task:
             plan.pool.specs,
             config,
             seed=plan.seed,
-            trials_total=plan.budget.trials,
+            trials_total=plan.trials_each,
             build_seconds=self._build_seconds,
             emit=self._emit,
             first_ticket=number * TICKETS,
@@ -260,7 +268,12 @@ class Task:
     @property
     def exhausted(self) -> bool:
         """Whether the space has nothing new to try."""
-        return self.search.closed or self._stalled >= STALLED
+        return self.settled or self.search.closed or self._stalled >= STALLED
+
+    @property
+    def latency_us(self) -> float:
+        """The best that is known: of a trial, or of the untuned program."""
+        return min(self.baseline_us, self.search.trials.best_us)
 
     def learn(self) -> None:
         """Let the cost model have what was measured so far."""
@@ -282,14 +295,14 @@ class Task:
         left, self._left_over = self._left_over, []
         return left
 
-    def measure(self, run: Run, trials: Sequence[Trial]) -> Iterator[Measurement]:
-        """Measure trials one by one, until the user or the clock stops the run."""
+    def measure(self, run: Run, trials: Sequence[Trial], in_time: bool = True) -> Iterator[Measurement]:
+        """Measure trials one by one, until the user or the clock stops the run; only the user if not ``in_time``."""
         self._workings.flush()
         jobs = (self._job(trial) for trial in trials)
         best_us = self.search.trials.best_us
         measurements = run.measurer.measure(jobs, best_us if self.search.trials.latencies else None)
         for number, trial in enumerate(trials):
-            if run.stop.requested() is not None:
+            if run.stop.requested() not in (None, *(() if in_time else LATE)):
                 self._left_over = list(trials[number:])
                 return
             with run.measuring():

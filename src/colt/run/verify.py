@@ -15,8 +15,6 @@ from colt.tvm.programs.source import Program
 
 Candidate = TypeVar("Candidate")
 
-LEADERS = 5
-"""How many correct schedules are timed in turn at the end."""
 MOST_COMPARED = 15
 """At most so many of the fastest are compared at the end: a comparison builds, runs, and takes memory."""
 VERIFY_LIMITS = Limits(build_seconds=60.0)
@@ -88,9 +86,9 @@ def confirm_roofline(run: Run, task: Task) -> None:
 
 
 def first_correct(
-    ranked: Sequence[tuple[float, Candidate]], correct: Callable[[Candidate], bool]
+    ranked: Sequence[tuple[float, Candidate]], correct: Callable[[Candidate], bool], leaders: int
 ) -> list[tuple[float, Candidate]]:
-    """The first :data:`LEADERS` that are correct of what is ranked, fastest first.
+    """The first ``leaders`` that are correct of what is ranked, fastest first.
 
     A wrong one leaves its place to the next in rank, as far as :data:`MOST_COMPARED`.
     """
@@ -98,15 +96,15 @@ def first_correct(
     for latency_us, candidate in ranked[:MOST_COMPARED]:
         if correct(candidate):
             found.append((latency_us, candidate))
-        if len(found) == LEADERS:
+        if len(found) == leaders:
             break
     return found
 
 
 def correct_leaders(run: Run, task: Task) -> list[tuple[float, Trial]]:
-    """Up to :data:`LEADERS` correct trials, fastest first, with their latencies in microseconds."""
+    """Up to :attr:`~colt.measure.base.Pace.leaders` correct trials, fastest first, with latencies in microseconds."""
     trials = task.search.trials
-    correct = first_correct(trials.ranked(), lambda trial: is_correct(run, task, trial))
+    correct = first_correct(trials.ranked(), lambda trial: is_correct(run, task, trial), run.plan.pace.leaders)
     if not correct and not trials.ranked() and not trials.verifications:
         run.note("no schedule could be timed; the untuned program is kept")
     elif trials.verifications and not correct:

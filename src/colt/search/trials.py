@@ -98,6 +98,12 @@ class Trials:
         return min(self.latencies.values(), default=math.inf)
 
     @property
+    def since_best(self) -> int:
+        """How many trials were asked for since the best of those that ran."""
+        ranked = self.ranked()
+        return self.asked - 1 - ranked[0][1].id if ranked else self.asked
+
+    @property
     def verifications(self) -> Mapping[int, Verification]:
         """By trial, in the order of judging."""
         return self._verifications

@@ -17,7 +17,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from colt.tvm.after_tvm import after_tvm
+from colt.tvm.imports import after_tvm
 
 if TYPE_CHECKING:
     from colt.tvm.metaschedule.builder import Builder

@@ -173,6 +173,12 @@ def option(
     return field(default=default, metadata=declared)
 
 
+def same_as(declaring: Any, name: str, **changes: Any) -> Any:
+    """Declare an option as another class does; ``changes`` are to its default or to what :func:`option` takes."""
+    spec = next(spec for spec in fields(declaring) if spec.name == name)
+    return option(**{"default": spec.default, **spec.metadata, **changes})
+
+
 def options_of(declaring: Any) -> dict[str, Option]:
     """The options that a dataclass declares, by name; its module has ``from __future__ import annotations``."""
     return _options_of(declaring)

@@ -38,6 +38,10 @@ def _began(state: RunState, event: events.Began, at_s: float) -> None:
     state.phases.append((at_s, event.phase))
 
 
+def _of_model(state: RunState, event: events.OfModel, at_s: float) -> None:
+    state.of_model = dict(event.calls)
+
+
 def _turn(state: RunState, event: events.Turn, at_s: float) -> None:
     if set(state.tasks) == {""} and not state.tasks[""].trials:
         state.tasks = {}
@@ -221,6 +225,7 @@ def _revalued(state: RunState, event: events.Revalued, at_s: float) -> None:
 _TAKERS: dict[type[Event], Callable[[RunState, Any, float], None]] = {
     events.Began: _began,
     events.Turn: _turn,
+    events.OfModel: _of_model,
     events.Baseline: _baseline,
     events.WentOn: _went_on,
     events.Noted: _noted,

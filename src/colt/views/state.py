@@ -85,6 +85,8 @@ class RunState:
     """By name; a run of one program has one without a name."""
     turn: str = ""
     """The task that events are about."""
+    of_model: dict[str, int] = field(default_factory=dict)
+    """How often a run of the model calls each task's program; empty if the tasks are not those of a model."""
     phases: list[tuple[float, str]] = field(default_factory=list)
     members: dict[str, SeenMember] = field(default_factory=dict)
     calls: list[SeenCall] = field(default_factory=list)
@@ -111,6 +113,17 @@ class RunState:
     def task(self) -> TaskState:
         """The task whose turn it is."""
         return self.tasks[self.turn]
+
+    @property
+    def model_us(self) -> tuple[float, float] | None:
+        """What a run of the model takes: the sum of its programs as they are best so far, and untuned. ``None`` until
+        all that run are timed."""
+        known = [(count, self.tasks[name]) for name, count in self.of_model.items() if name in self.tasks]
+        times = [(count, one.best_us or one.baseline_us, one.baseline_us) for count, one in known if one.baseline_us]
+        if not times:
+            return None
+        best, untuned = (sum(row[0] * (row[at] or 0.0) for row in times) for at in (1, 2))
+        return best, untuned
 
     @property
     def phase(self) -> str:

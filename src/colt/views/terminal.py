@@ -66,8 +66,11 @@ class LiveState:
 
     @property
     def best_text(self) -> str:
-        """The best latency, and its speed-up over the untuned program."""
+        """The best latency, and its speed-up over the untuned program; of a model the sum over its programs."""
         task = self.state.task
+        if self.state.of_model and (model := self.state.model_us) is not None:
+            best, untuned = model
+            return f"{best / 1e3:.2f} ms predicted for the model ({untuned / best:.1f}x)"
         if task.best_us is None:
             return "none yet"
         times = f" ({task.baseline_us / task.best_us:.1f}x)" if task.baseline_us else ""

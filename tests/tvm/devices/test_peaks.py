@@ -45,7 +45,7 @@ def answers(monkeypatch):
 
     def answer(code: str, rates: object = RATES_ANSWER, quiet: object = QUIET_ANSWER) -> list[str]:
         def run(command, **options):
-            module, threads, *parts = command[command.index("-m") + 1 :]
+            _, module, threads, *parts = command[command.index("-m") + 1 :]
             name = module.rpartition(".")[2]
             started.append(" ".join([name, threads, *(parts if name == "rate_kernels" else ())]))
             others = {"rate_kernels": rates, "quiet_looks": quiet}

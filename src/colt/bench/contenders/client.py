@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from colt.bench.contenders.messages import Lap, Order, Prepared, Settings
+from colt.tvm.own import command
 from colt.util.process import Child
 
 PREPARE_SECONDS = 600.0
@@ -37,10 +37,14 @@ class Contenders:
         self.settings = settings
         self._unread = b""
         self._replies, replies = os.pipe()
-        server = [sys.executable, "-P", "-m", "colt.bench.contenders.server"]
         try:
             self._child = Child(
-                [*server, msgspec.json.encode(settings).decode(), str(replies), str(os.getpid())],
+                command(
+                    "colt.bench.contenders.server",
+                    msgspec.json.encode(settings).decode(),
+                    str(replies),
+                    str(os.getpid()),
+                ),
                 stdin=subprocess.PIPE,
                 pass_fds=(replies,),
                 env=os.environ | _environment(settings.threads),

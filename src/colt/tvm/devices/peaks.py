@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 from colt.errors import InputError, MeasureError
 from colt.machine import Hardware, Peaks, Quiet, Rates, detect, load_peaks, read_dots, save_peaks
+from colt.tvm.own import command
 
 Part = TypeVar("Part")
 _TIMEOUT_S = 90.0  # it takes 5 s on an idle machine, 17 s on one where two others compete for each core
@@ -123,10 +123,9 @@ def _answer(module: str, threads: int, what: str, *arguments: str) -> object:
     """What a measuring process prints, as JSON."""
     if threads < 1:
         raise InputError(f"threads is {threads}; it takes an integer of at least 1")
-    command = [sys.executable, "-P", "-m", f"colt.tvm.devices.{module}", str(threads), *arguments]
     try:
         done = subprocess.run(
-            command,
+            command(f"colt.tvm.devices.{module}", str(threads), *arguments),
             env=os.environ | {"TVM_NUM_THREADS": str(threads)},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from colt.records.record import ProgramKey
+from colt.tvm.own import command
 
 MOST_CRASHES = 5
 """After so many, the programs that are left are not looked at."""
@@ -42,10 +43,11 @@ def identified(modules: Sequence[str]) -> list[ProgramKey | None]:
 
 
 def _asked(modules: Sequence[str]) -> list[ProgramKey | None]:
-    command = [sys.executable, "-P", "-m", "colt.tvm.metaschedule.identify"]
     text = "".join("".join(module.split()) + "\n" for module in modules).encode(errors="replace")
     try:
-        done = subprocess.run(command, input=text, capture_output=True, check=False, timeout=SECONDS)
+        done = subprocess.run(
+            command("colt.tvm.metaschedule.identify"), input=text, capture_output=True, check=False, timeout=SECONDS
+        )
         said = done.stdout
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""

@@ -29,7 +29,10 @@ def export_module(module: Any, target: Any, threads: int, path: Path) -> Path:
 
 
 _TRY = """
-import json, sys, numpy, tvm
+import json, sys, numpy
+from colt.tvm.own import leave_torch_out
+leave_torch_out()
+import tvm
 kernel = tvm.runtime.load_module(sys.argv[1])["main"]
 arguments = [tvm.runtime.empty(tuple(shape), dtype) for shape, dtype in json.loads(sys.argv[2])]
 for argument in arguments:

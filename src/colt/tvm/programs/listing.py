@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colt.errors import InputError
+from colt.tvm.own import command
 from colt.util.files import read_file
 from colt.util.text import first_line
 
@@ -54,10 +55,14 @@ def _readable(path: Path) -> str:
 
 
 def _in_a_process(paths: list[str]) -> list[Listing]:
-    command = [sys.executable, "-P", "-m", "colt.tvm.programs.listing", *paths]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=SECONDS, check=False, env=os.environ, stdin=subprocess.DEVNULL
+            command("colt.tvm.programs.listing", *paths),
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            env=os.environ,
+            stdin=subprocess.DEVNULL,
         )
         read = json.loads(done.stdout)
         return [Listing(str(text), str(problem)) for text, problem in read]

@@ -81,6 +81,25 @@ def load_from_file(path: Path, attribute: str | None) -> Loaded:
         return Loaded(program, _inputs(path, vars(module).get(INPUTS)))
 
 
+def called_from_file(path: Path, attribute: str, wanted: str) -> Any:
+    """What a function of the user's file returns, or what the name is if it is no function. The file is run as in
+    :func:`load_from_file`; ``wanted`` says in words what is expected. Raises :class:`InputError`."""
+    if not path.is_file():
+        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not a file'}; expected is a Python file")
+    path = Path(os.path.abspath(path))
+    with _import_folder(path.parent), stdout_to_stderr():
+        module = _run(path)
+        if attribute not in vars(module):
+            raise InputError(f"{path} does not define {attribute}; expected is {wanted}")
+        found = vars(module)[attribute]
+        if not inspect.isfunction(found):
+            return found
+        try:
+            return found()
+        except (Exception, SystemExit) as error:
+            raise _refusal(path, f"{attribute}() fails", error) from error
+
+
 class _FreshLoader(SourceFileLoader):
     """Compiles the file each time: cached bytecode goes stale for files edited twice within a second."""
 

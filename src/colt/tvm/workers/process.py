@@ -6,7 +6,6 @@ import json
 import os
 import select
 import signal
-import sys
 import threading
 from dataclasses import asdict
 from time import monotonic
@@ -15,6 +14,7 @@ import psutil
 from tvm.target import Target
 
 from colt.measure.base import Limits
+from colt.tvm.own import command
 from colt.tvm.workers.messages import Away, Reply, WorkerSettings
 from colt.tvm.workers.wire import MAX_REPLY_BYTES, FrameReader, decode_reply, frame
 from colt.util.process import Child, describe_status
@@ -145,5 +145,4 @@ def _command(
         tied=threading.current_thread() is threading.main_thread(),
         away=away,
     )
-    # -P: a file named like a module in the working directory must not be imported in its place.
-    return [sys.executable, "-P", "-m", "colt.tvm.workers.worker", json.dumps(asdict(settings))]
+    return command("colt.tvm.workers.worker", json.dumps(asdict(settings)))

@@ -1,0 +1,73 @@
+"""``colt compile``: a whole model, tuned within one budget, as one file."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from colt.cli.codes import OK
+from colt.cli.output import progress, show
+from colt.cli.parser import add_declared
+from colt.errors import InputError
+from colt.models.options import SUFFIX, CompileOptions
+from colt.util.declared import options_of
+from colt.util.streams import print_json, stdout_to_stderr
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser(
+        "compile",
+        help="compile a whole model",
+        description="Tune the programs of a model within one budget, put them together, compare the whole with the "
+        "original, and write one file. A FILE.py is imported and run as your own code.",
+    )
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a .pt2 file (torch.export), an .onnx file, or FILE.py:NAME, a function that returns a torch.nn.Module "
+        "and a tuple of example inputs",
+    )
+    command.add_argument("-o", "--output", metavar="FILE.colt", help="the file to write (default: MODEL.colt here)")
+    command.add_argument(
+        "--input",
+        metavar="FILE.npy",
+        action="append",
+        help="an example input to compare and time with, once for each in order; the model's own if left out",
+    )
+    command.add_argument("--json", action="store_true", help="print the manifest as JSON, and nothing else")
+    add_declared(command, list(options_of(CompileOptions).values()), _dest)
+    command.set_defaults(run_command=run_command)
+
+
+def run_command(given: argparse.Namespace) -> int:
+    """Compile, write, and show what was found."""
+    from colt.models.compile import compile_model
+    from colt.models.report import model_table
+    from colt.models.tensors import read_arrays
+
+    output = Path(given.output or f"{_stem(given.model)}{SUFFIX}")
+    if not output.absolute().parent.is_dir() or output.is_dir():
+        raise InputError(f"{output} cannot be written: its folder must exist, and only a file is replaced")
+    example = None if given.input is None else read_arrays(map(Path, given.input))
+    chosen = {name: getattr(given, _dest(name)) for name in options_of(CompileOptions) if hasattr(given, _dest(name))}
+    options = CompileOptions(**chosen)
+    with progress(options.tune_options(1).trials, given.json) as view, stdout_to_stderr():
+        compiled = compile_model(given.model, example, replace(options, on_event=(view,)))
+        compiled.save(output)
+    if given.json:
+        print_json(f"{compiled.report.to_json()}\n")
+    else:
+        show(model_table(compiled.report))
+        print(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
+    return OK
+
+
+def _stem(model: str) -> str:
+    return Path(model.rpartition(":")[2] if ".py:" in model else model).stem
+
+
+def _dest(name: str) -> str:
+    return f"compile_{name}"

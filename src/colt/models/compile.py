@@ -1,0 +1,168 @@
+"""Compiling a model, on one screen.
+
+import     a graph of operators, from PyTorch or ONNX                                       tvm/models/sources.py
+fuse       functions over tensors, equal ones once: the tasks                               tvm/models/tasks.py
+tune       all of them in one run, whose trials go where the model's time is                run/scheduler.py
+assemble   tuned programs in their places, weights packed as they want them, one library    tvm/models/assembly.py
+judge      outputs against the importer's own, the whole timed in turn with the untuned     models/judge.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from colt.errors import InputError
+from colt.models.archive import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart, laid_out
+from colt.models.compiled import CompiledModel
+from colt.models.judge import TOO_SLOW, timed, verified
+from colt.models.options import CompileOptions
+from colt.plan import checked_model, device_of
+from colt.run.finish import Result
+from colt.run.loop import run
+from colt.tvm.devices.host import flags_needed
+from colt.tvm.models.assembly import Assembled, assemble
+from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.graph import Graph
+from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
+from colt.tvm.models.sources import load_graph
+from colt.tvm.models.tasks import ModelTask, tasks_of
+from colt.tvm.programs.source import Program, load_program
+from colt.util.clock import Stopwatch
+from colt.util.text import first_line
+from colt.util.version import versions
+
+
+@dataclass(frozen=True, slots=True)
+class TunedTasks:
+    """What became of the tasks, by their keys: results of the run, and why others were left as they are."""
+
+    results: Mapping[str, Result]
+    left: Mapping[str, str]
+
+    @property
+    def modules(self) -> dict[str, Any]:
+        """The programs that go into the model."""
+        return {key: result.module for key, result in self.results.items() if result.best is not None}
+
+
+def compile_model(model: Any, example: Sequence[Any] | None, options: CompileOptions) -> CompiledModel:
+    """Compile a model.
+
+    Raises
+    ------
+    InputError
+        The model cannot be imported, or an option is not usable.
+    MeasureError
+        No worker starts.
+    """
+    watch = Stopwatch()
+    target = device_of(options.tune_options(1)).target
+    with watch("importing"):
+        graph = load_graph(model, example)
+        module = fused(graph.module, target, CHANNELS_LAST)
+        tasks = tasks_of(module)
+    with watch("tuning"):
+        tuned = _tune(graph.name, tasks, options)
+    with watch("assembling"):
+        assembled = assemble(module, tasks, tuned.modules, target)
+        compiled = _loaded(graph, assembled, tasks, tuned, options)
+    with watch("judging"):
+        verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
+    changes = {"compared": verdict, "timed": figures, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}}
+    compiled.manifest = msgspec.structs.replace(compiled.manifest, **changes)
+    return compiled
+
+
+def _tune(name: str, tasks: Sequence[ModelTask], options: CompileOptions) -> TunedTasks:
+    """Tune all programs that can be tuned, in one run."""
+    programs, calls, keys, left = list[Program](), list[int](), list[str](), dict[str, str]()
+    for task in tasks:
+        try:
+            programs.append(replace(load_program(task.module), name=task.name))
+        except InputError as error:
+            left[task.key] = first_line(error)
+        else:
+            calls.append(task.calls)
+            keys.append(task.key)
+    if not programs:
+        return TunedTasks({}, left)
+    wanted = options.tune_options(len(programs))
+    results = run(checked_model(name, programs, calls, wanted), wanted.on_event)
+    return TunedTasks({keys[result.number]: result for result in results}, left)
+
+
+def _loaded(
+    graph: Graph, assembled: Assembled, tasks: Sequence[ModelTask], tuned: TunedTasks, options: CompileOptions
+) -> CompiledModel:
+    """The model as it will be in its file, judged not yet."""
+    device = device_of(options.tune_options(1))
+    content = write_library(assembled.executable)
+    library = ModelLibrary(content, assembled.weights, device.threads)
+    outputs = library(*graph.example)
+    manifest = Manifest(
+        schema=SCHEMA,
+        name=graph.name,
+        inputs=tuple(map(_tensor, graph.inputs, graph.example)),
+        outputs=tuple(_tensor(f"output{number}", one) for number, one in enumerate(outputs, 1)),
+        target=str(device.target),
+        threads=device.threads,
+        needs=flags_needed(device.target),
+        weights=laid_out([(tuple(map(int, one.shape)), str(one.dtype)) for one in assembled.weights]),
+        tasks=tuple(_row(task, tuned) for task in tasks),
+        versions=versions(),
+        seconds={},
+        trials=sum(result.receipt.trials.total for result in tuned.results.values()),
+        usd=0.0,
+    )
+    return CompiledModel(manifest, content, [bytes_of(one) for one in assembled.weights], library)
+
+
+def _tensor(name: str, array: Any) -> TensorPart:
+    return TensorPart(name=name, shape=tuple(map(int, array.shape)), dtype=str(array.dtype))
+
+
+def _row(task: ModelTask, tuned: TunedTasks) -> TaskPart:
+    """What became of a task, for the manifest."""
+    result = tuned.results.get(task.key)
+    if result is None:
+        why = tuned.left.get(task.key, "its untuned program does not run")
+        return TaskPart(name=task.name, key=task.key, calls=task.calls, why_not=why)
+    receipt, best = result.receipt, result.best
+    return TaskPart(
+        name=task.name,
+        key=task.key,
+        calls=task.calls,
+        flops=receipt.workload.flops,
+        untuned_us=receipt.baseline.latency_us,
+        tuned_us=None if best is None else best.latency_us,
+        roofline_share=None if receipt.roofline is None else receipt.roofline.share,
+        trials=receipt.trials.total,
+        by="" if best is None else best.proposed_by,
+        why_not="no schedule is faster" if best is None else "",
+    )
+
+
+def _judge(
+    compiled: CompiledModel,
+    graph: Graph,
+    tasks: Sequence[ModelTask],
+    tuned: TunedTasks,
+    module: Any,
+    target: Any,
+    options: CompileOptions,
+) -> tuple[ComparedPart | None, WholePart]:
+    """Compare the outputs with the original's, and time the whole in turn with the untuned model."""
+    call = compiled.library
+    verdict = None
+    if graph.reference is not None:
+        verdict = verified([one.numpy() for one in call(*graph.example)], graph.reference(graph.example), graph.against)
+    untuned_us = sum(task.calls * (task.untuned_us or 0.0) for task in compiled.manifest.tasks)
+    if untuned_us > TOO_SLOW * 1e6:
+        return verdict, timed(lambda: call(*graph.example), None)
+    plain = assemble(module, tasks, {}, target)
+    untuned = ModelLibrary(write_library(plain.executable), plain.weights, compiled.manifest.threads)
+    return verdict, timed(lambda: call(*graph.example), lambda: untuned(*graph.example))

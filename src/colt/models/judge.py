@@ -1,0 +1,79 @@
+"""What may be said of a compiled model: whether it computes what the original computes, and whether it is faster than
+the model as it was imported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from colt.models.archive import ComparedPart, WholePart
+from colt.run.compare import Comparison
+from colt.util.stats import estimate, paired_ratio
+
+TOLERANCES = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+"""How far outputs of each type may be off, relative to the largest value of the output: errors of single programs add
+up over the depth of a model."""
+ROUNDS = 3, 25
+"""Of timing in turn, at least and at most."""
+SECONDS = 5.0
+"""Timing in turn takes about so long."""
+TOO_SLOW = 3.0
+"""An untuned model that takes so many seconds is not run beside the tuned one."""
+
+
+def verified(found: Sequence[Any], expected: Sequence[Any], against: str) -> ComparedPart:
+    """Compare outputs, each by the tolerance of its type; whole numbers have to be equal."""
+    errors = [_error(one, other) for one, other in zip(found, expected, strict=False)]
+    allowed = [TOLERANCES.get(str(one.dtype), 0.0) for one in expected]
+    same = len(found) == len(expected) and all(a.shape == b.shape for a, b in zip(found, expected, strict=True))
+    right = same and all(error <= most for error, most in zip(errors, allowed, strict=True))
+    return ComparedPart(against=against, errors=tuple(errors), tolerance=max(allowed, default=0.0), ok=right)
+
+
+def _error(found: Any, expected: Any) -> float:
+    """The largest difference, relative to the largest magnitude of what is expected; infinite where one is not finite
+    and the other is."""
+    if found.shape != expected.shape:
+        return float("inf")
+    one, other = (array.astype(np.float64).reshape(-1) for array in (found, expected))
+    finite = np.isfinite(other)
+    if not np.array_equal(np.isfinite(one), finite) or not np.array_equal(one[~finite], other[~finite], equal_nan=True):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    scale = float(np.abs(other[finite]).max())
+    difference = float(np.abs(one[finite] - other[finite]).max())
+    return difference / scale if scale else difference
+
+
+def timed(tuned: Callable[[], object], untuned: Callable[[], object] | None) -> WholePart:
+    """Time both in turn; only the tuned model where there is no other."""
+    tuned(), untuned and untuned()
+    one = _seconds(tuned) + (_seconds(untuned) if untuned else 0.0)
+    fewest, most = ROUNDS
+    rounds = max(fewest, min(most, int(SECONDS / one)))
+    ours, theirs = list[float](), list[float]()
+    for _ in range(rounds):
+        ours.append(_seconds(tuned) * 1e3)
+        if untuned is not None:
+            theirs.append(_seconds(untuned) * 1e3)
+    if untuned is None:
+        return WholePart(tuned_ms=estimate(ours).median)
+    found = Comparison(estimate(theirs), estimate(ours), paired_ratio(theirs, ours))
+    interval = found.speedup.interval
+    return WholePart(
+        tuned_ms=found.tuned.median,
+        untuned_ms=found.untuned.median,
+        speedup=found.speedup.median,
+        interval=None if interval is None else (interval.low, interval.high),
+        verdict=str(found.verdict),
+    )
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

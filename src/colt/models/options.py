@@ -1,0 +1,64 @@
+"""The options of compiling a model; most are those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from colt.events import Emit
+from colt.options import TuneOptions
+from colt.util.declared import check_all, option, same_as
+
+SUFFIX = ".colt"
+"""Of a compiled model's file."""
+TRIALS_EACH = 64
+"""Trials per program of a model, if the user gives no number: the clock ends most runs before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions:
+    """The options of :func:`colt.compile`, as the user gives them."""
+
+    minutes: float = option(15.0, "minutes of tuning, of all programs of the model together", above=0, high=10**5)
+    trials: int | None = option(
+        None,
+        f"schedules to measure at most, of all programs together; {TRIALS_EACH} for each if left out",
+        low=0,
+    )
+    records_only: bool = option(
+        False,
+        "tune nothing: programs that are known from records are as they were found, of others a few schedules are "
+        "constructed and the fastest taken",
+    )
+    pool: str | Path | Sequence[str] | None = same_as(TuneOptions, "pool")
+    seed: int = same_as(TuneOptions, "seed")
+    threads: int | None = same_as(TuneOptions, "threads")
+    run_dir: str | Path | None = same_as(
+        TuneOptions,
+        "run_dir",
+        meaning="a directory, new or empty, for journal, receipts and recording; none is kept if left out",
+    )
+    records: str | Path | None = same_as(TuneOptions, "records")
+    use_records: bool = same_as(TuneOptions, "use_records")
+    fresh: bool = same_as(TuneOptions, "fresh")
+    exact_math: bool = same_as(TuneOptions, "exact_math")
+    max_usd: Decimal | float | None = same_as(TuneOptions, "max_usd")
+    max_calls: int | None = same_as(TuneOptions, "max_calls")
+    max_tokens: int | None = same_as(TuneOptions, "max_tokens")
+    on_event: Sequence[Emit] = same_as(TuneOptions, "on_event")
+
+    def __post_init__(self) -> None:
+        check_all(self)
+
+    def tune_options(self, programs: int) -> TuneOptions:
+        """The options of the run that tunes so many programs."""
+        own: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("pool", "seed", "threads", "run_dir", "records", "use_records", "fresh", "exact_math")
+        }
+        own |= {name: getattr(self, name) for name in ("max_usd", "max_calls", "max_tokens", "on_event")}
+        most = TRIALS_EACH * max(1, programs) if self.trials is None else self.trials
+        return TuneOptions(trials=0 if self.records_only else most, seconds=60 * self.minutes, **own)

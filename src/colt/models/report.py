@@ -1,0 +1,56 @@
+"""A compiled model as a table: where its time goes, task by task."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from colt.models.archive import Manifest, TaskPart
+from colt.util.text import counted, in_us
+
+
+def model_table(manifest: Manifest) -> RenderableType:
+    """The whole manifest: the tasks by what they cost in a run, and what was found of the whole."""
+    return Group(_tasks(manifest), *(Text(line) for line in _lines(manifest)))
+
+
+def _tasks(manifest: Manifest) -> Table:
+    title = f"{manifest.name}, {counted(len(manifest.tasks), 'task')}, {counted(manifest.threads, 'thread')}"
+    table = Table(title=title, title_justify="left")
+    for name in ("task", "calls", "us", "of the time", "of the roofline", "untuned", "trials", "by"):
+        table.add_column(name, justify="left" if name in ("task", "by") else "right", overflow="fold")
+    whole = sum(_share(task) for task in manifest.tasks) or 1.0
+    for task in sorted(manifest.tasks, key=_share, reverse=True):
+        table.add_row(
+            task.name,
+            str(task.calls),
+            "-" if task.us is None else in_us(task.us),
+            f"{_share(task) / whole:.1%}",
+            "-" if task.roofline_share is None else f"{task.roofline_share:.0%}",
+            "-" if task.untuned_us is None or task.us is None else f"{task.untuned_us / task.us:.1f}x",
+            str(task.trials),
+            task.by or f"as imported: {task.why_not}",
+        )
+    return table
+
+
+def _share(task: TaskPart) -> float:
+    return task.calls * (task.us or 0.0)
+
+
+def _lines(manifest: Manifest) -> list[str]:
+    lines = []
+    total = sum(_share(task) for task in manifest.tasks) / 1e3
+    if (whole := manifest.timed) is not None:
+        lines.append(f"one run takes {whole.tuned_ms:.3g} ms; its tasks sum up to {total:.3g} ms")
+        if whole.speedup is not None and whole.interval is not None:
+            low, high = whole.interval
+            lines.append(f"{whole.verdict}: {whole.speedup:.1f} times the untuned model ({low:.1f} to {high:.1f})")
+    if (found := manifest.compared) is not None:
+        verdict = "computes what" if found.ok else "DOES NOT COMPUTE what"
+        worst = max(found.errors, default=0.0)
+        lines.append(f"{verdict} {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in manifest.seconds.items())
+    lines.append(f"{counted(manifest.trials, 'trial')}; {spent}")
+    return [*lines, *(f"note: {message}" for message in manifest.messages)]

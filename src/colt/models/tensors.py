@@ -1,0 +1,49 @@
+"""Inputs and outputs of models as files of NumPy."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from colt.errors import InputError
+from colt.util.files import write_atomically
+
+Array = np.ndarray[Any, Any]
+
+
+def read_arrays(paths: Iterable[Path]) -> list[Array]:
+    """An array from each ``.npy`` file. Raises :class:`InputError`."""
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Array:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not an array of NumPy (.npy): {error}") from None
+    if not isinstance(found, np.ndarray):
+        raise InputError(f"{path} holds several arrays; an input is one .npy file")
+    return found
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write an ``.npz`` file completely or not at all. Raises :class:`InputError`."""
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def described(name: str, array: Array) -> str:
+    """An output in one line."""
+    values = array.reshape(-1)
+    shown = ", ".join(f"{value:.5g}" for value in values[:4].astype(float))
+    return f"{name}: {array.dtype}{list(array.shape)} [{shown}{', ...' if values.size > 4 else ''}]"

@@ -1,0 +1,84 @@
+"""A compiled model's library, loaded and called."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm.runtime.vm import VirtualMachine
+from tvm_ffi import Array
+
+from colt.errors import InputError
+from colt.tvm.devices.host import set_threads
+
+ALIGNMENT = 64
+"""What kernels expect of the addresses of their arguments, in bytes."""
+
+
+class ModelLibrary:
+    """The library with its weights. It may be called from several threads: each has a machine of its own."""
+
+    def __init__(self, content: bytes, weights: Sequence[Any], threads: int) -> None:
+        """``content`` is that of a shared library, whose kernels use so many threads.
+
+        Raises :class:`InputError` if it does not load.
+        """
+        set_threads(threads)
+        with tempfile.TemporaryDirectory(prefix="colt-model-") as folder:
+            path = Path(folder) / "model.so"
+            path.write_bytes(content)
+            try:
+                self._module = tvm.runtime.load_module(str(path))
+            except (RuntimeError, OSError) as error:
+                raise InputError(f"the model's library does not load: {error}") from None
+        self._weights = Array(list(weights))
+        self._local = threading.local()
+
+    def __call__(self, *inputs: Any) -> list[Any]:
+        """The outputs for these inputs: tensors of TVM, arrays of NumPy, or tensors of PyTorch.
+
+        What is not compact, or does not lie at a multiple of :data:`ALIGNMENT` bytes, is copied: kernels are compiled
+        for what does, and die of anything else.
+        """
+        main = getattr(self._local, "main", None)
+        if main is None:
+            main = self._local.main = VirtualMachine(self._module, tvm.cpu())["main"]
+        found = main(*map(ready, inputs), self._weights)
+        return list(found) if isinstance(found, Array) else [found]
+
+
+def ready(tensor: Any) -> Any:
+    """The input as a tensor of TVM that kernels can take; copied only if it has to be."""
+    if isinstance(tensor, np.ndarray):
+        fits = tensor.flags.c_contiguous and tensor.flags.writeable and tensor.ctypes.data % ALIGNMENT == 0
+        return tvm.runtime.from_dlpack(tensor) if fits and tensor.dtype.isbuiltin else tvm.runtime.tensor(tensor)
+    if isinstance(tensor, tvm.runtime.Tensor):
+        return tensor
+    tensor = tensor.detach().contiguous()
+    return tvm.runtime.from_dlpack(tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone())
+
+
+def mapped_tensor(data: np.ndarray[Any, Any], shape: Sequence[int], dtype: str) -> Any:
+    """Bytes as a tensor of that shape and type, not copied."""
+    tensor = tvm.runtime.from_dlpack(data)
+    return tensor._create_view(tuple(shape), dtype)
+
+
+def write_library(executable: Any) -> bytes:
+    """A compiled model as the content of a shared library. Raises what TVM raises where nothing can be linked."""
+    with tempfile.TemporaryDirectory(prefix="colt-model-") as folder:
+        path = os.path.join(folder, "model.so")
+        executable.export_library(path)
+        return Path(path).read_bytes()
+
+
+def bytes_of(tensor: Any) -> np.ndarray[Any, Any]:
+    """The content of a tensor of TVM, not copied."""
+    size = int(np.prod(tensor.shape)) * ((tvm.DataType(str(tensor.dtype)).bits + 7) // 8)
+    return np.from_dlpack(tensor._create_view((size,), "uint8"))

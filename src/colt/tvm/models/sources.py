@@ -1,0 +1,45 @@
+"""From what a user gives to the graph of a model: a module of PyTorch, a file, or a function in a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from colt.errors import InputError
+from colt.tvm.models import torch_graph
+from colt.tvm.models.graph import Graph
+from colt.tvm.programs.user_file import called_from_file
+
+ACCEPTED = (
+    "a model is a .pt2 file (torch.export), an .onnx file, or FILE.py:NAME, a function that returns a torch.nn.Module "
+    "and a tuple of example inputs"
+)
+_FUNCTION = re.compile(r"(?P<path>.*\.py):(?P<name>\w+)", re.DOTALL)
+
+
+def load_graph(model: Any, example: Sequence[Any] | None = None) -> Graph:
+    """The graph of a model: a ``torch.nn.Module`` with example inputs, a ``torch.export.ExportedProgram``, or the path
+    of a ``.pt2`` or ``.onnx`` file. Raises :class:`InputError` for what cannot be imported, and says why."""
+    if isinstance(model, str | Path):
+        return _from_file(Path(model), example)
+    return torch_graph.from_module(model, example)
+
+
+def _from_file(path: Path, example: Sequence[Any] | None) -> Graph:
+    if function := _FUNCTION.fullmatch(str(path)):
+        return _from_function(Path(function["path"]).expanduser(), function["name"], example)
+    if not path.is_file():
+        raise InputError(f"{path} is not there; {ACCEPTED}")
+    if path.suffix == ".pt2":
+        return torch_graph.from_file(path, example)
+    raise InputError(f"{path} is no model; {ACCEPTED}")
+
+
+def _from_function(path: Path, name: str, example: Sequence[Any] | None) -> Graph:
+    found = called_from_file(path, name, "a function that returns a torch.nn.Module and a tuple of example inputs")
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple | list):
+        module, own = found
+        return torch_graph.from_module(module, own if example is None else example)
+    return torch_graph.from_module(found, example)

@@ -1,0 +1,102 @@
+"""Programs of one model in one run: trials go where the model's time is, and nothing is left as plain loops."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from colt import events
+from colt.events import Event
+from colt.options import TuneOptions
+from colt.plan import checked_model
+from colt.run.loop import CONSTRUCTED, run
+from colt.run.scheduler import gap_us, next_task, saving_per_trial, settle
+from colt.tvm.programs.source import load_program
+from tests.helpers.simulated_runs import measured_by, simulated
+
+
+@dataclass
+class Part:
+    """A program of a model, as far as the scheduler sees it."""
+
+    calls: int = 1
+    baseline_us: float = 100.0
+    best_us: float = math.inf
+    share: float | None = 0.3
+    charged: int = 8
+    since_best: int = 0
+    of_model: bool = True
+    exhausted: bool = False
+    roofline_reached: bool = False
+    settled: bool = False
+    search: Any = field(init=False)
+    ceiling: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.search = SimpleNamespace(trials=SimpleNamespace(since_best=self.since_best, best_us=self.best_us))
+        self.ceiling = SimpleNamespace(share=lambda us: self.share)
+
+    @property
+    def latency_us(self) -> float:
+        return min(self.baseline_us, self.best_us)
+
+
+def chosen(*parts: Part) -> int:
+    return parts.index(next_task(parts))  # type: ignore[arg-type]
+
+
+def test_every_program_is_tried_first_and_the_heaviest_before_others() -> None:
+    assert chosen(Part(best_us=90), Part(charged=0), Part(charged=0, calls=3)) == 2
+
+
+def test_trials_go_where_they_may_save_most() -> None:
+    assert chosen(Part(best_us=50), Part(best_us=50, calls=5), Part(best_us=50)) == 1
+    assert chosen(Part(best_us=50, share=0.85), Part(best_us=50, share=0.4)) == 1
+
+
+def test_a_program_that_finds_nothing_falls_behind() -> None:
+    assert chosen(Part(best_us=50, calls=2, since_best=9), Part(best_us=50)) == 1
+    assert saving_per_trial(Part(best_us=50, since_best=1)) == saving_per_trial(Part(best_us=50)) / 2  # type: ignore[arg-type]
+
+
+def test_a_program_at_its_roofline_has_nothing_to_save() -> None:
+    assert gap_us(Part(best_us=50, share=0.95)) == 0  # type: ignore[arg-type]
+    assert gap_us(Part(best_us=50, share=None)) == pytest.approx(10)  # type: ignore[arg-type]
+
+
+def test_what_could_save_next_to_nothing_is_settled() -> None:
+    large, small, untried = Part(best_us=1e5, baseline_us=1e6), Part(best_us=20, share=0.5), Part(charged=0)
+    settle([large, small, untried])  # type: ignore[list-item]
+    assert [one.settled for one in (large, small, untried)] == [False, True, False]
+
+
+def test_programs_that_are_not_of_a_model_get_equally_many() -> None:
+    assert chosen(Part(of_model=False, calls=9, charged=8), Part(of_model=False, charged=4)) == 1
+
+
+def tuned(own_program: str, **options: Any) -> tuple[list[Any], list[Event]]:
+    """A model of two programs, tuned on a simulated machine."""
+    seen: list[Event] = []
+    programs = [load_program(one) for one in (own_program, "gemv")]
+    plan = checked_model("m", programs, [3, 1], TuneOptions(pool=["scout", "tuner"], use_records=False, **options))
+    with measured_by(simulated()):
+        return run(plan, [seen.append]), seen
+
+
+def test_a_run_of_a_model(own_program: str) -> None:
+    results, seen = tuned(own_program, trials=24)
+    assert [result.number for result in results] == [0, 1]
+    assert sum(result.receipt.trials.total for result in results) == 24
+    assert events.OfModel((("1-layer", 3), ("2-gemv", 1))) in seen
+    assert all(result.receipt.verdict == "undecided" for result in results if result.best is not None)
+
+
+def test_a_program_that_there_was_no_time_for_is_constructed(own_program: str) -> None:
+    results, seen = tuned(own_program, trials=8)
+    assert sorted(result.receipt.trials.total for result in results) == [CONSTRUCTED, 8]
+    assert any(isinstance(event, events.Began) and event.phase.startswith("constructing schedules") for event in seen)
+    assert all(result.best is not None for result in results)

@@ -1,0 +1,97 @@
+"""Functions of a model as tasks, and tuned programs back in their places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tvm
+
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.models.assembly import Assembled, assemble
+from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.library import ModelLibrary, bytes_of, mapped_tensor, write_library
+from colt.tvm.models.tasks import ModelTask, calls_of, tasks_of
+from tests.helpers.small_models import Mlp, convolution
+
+TARGET = resolve_target(None, 2)
+
+
+def run(assembled: Assembled, x: Any) -> Any:
+    (found,) = ModelLibrary(write_library(assembled.executable), assembled.weights, 2)(x)
+    return found.numpy()
+
+
+def packed(task: ModelTask, weight: str = "w1") -> tvm.IRModule:
+    """The program with a copy of a weight in another layout, which a schedule may read instead."""
+    schedule = tvm.s_tir.Schedule(task.module)
+    block = schedule.get_sblock("matmul")
+    number = [str(one.name) for one in task.module["main"].params].index(weight)
+    schedule.cache_read(block, number, "global")
+    schedule.transform_layout(block, ("read", number), lambda k, j: (j // 4, k, j % 4))
+    return schedule.mod
+
+
+def test_equal_functions_are_one_task() -> None:
+    """Two layers are two calls of each of two programs, whose weights are constant."""
+    module = fused(Mlp(layers=2).graph().module, TARGET)
+    tasks = tasks_of(module)
+    assert [task.calls for task in tasks] == [2, 2]
+    assert [list(task.module["main"].attrs["colt.constants"]) for task in tasks] == [["w1"], ["w1", "w2"]]
+    assert len(calls_of(module)) == 4
+
+
+def test_a_task_has_the_same_key_in_every_model() -> None:
+    """Whatever functions and weights are called there."""
+    keys = [{task.key for task in tasks_of(fused(Mlp(layers=n).graph().module, TARGET))} for n in (1, 3)]
+    assert keys[0] == keys[1]
+    assert keys[0] != {task.key for task in tasks_of(fused(Mlp(rows=4).graph().module, TARGET))}
+
+
+def test_a_model_put_together_computes_what_it_did() -> None:
+    mlp = Mlp()
+    module = fused(mlp.graph().module, TARGET)
+    tasks = tasks_of(module)
+    found = run(assemble(module, tasks, {task.key: task.module for task in tasks}, TARGET), mlp.x)
+    np.testing.assert_allclose(found, mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
+
+
+def test_weights_are_packed_once_and_not_in_calls() -> None:
+    """The same weights of two layers make one packed copy; the library has no loop that packs."""
+    mlp = Mlp(width=32, inner=64)
+    module = fused(mlp.graph().module, TARGET)
+    tasks = tasks_of(module)
+    tuned = {tasks[0].key: packed(tasks[0])}
+    assembled = assemble(module, tasks, tuned, TARGET)
+    shapes = [tuple(map(int, one.shape)) for one in assembled.weights]
+    assert shapes == [(16, 32, 4), (64, 32)]
+    np.testing.assert_array_equal(
+        assembled.weights[0].numpy(), mlp.w1.reshape(32, 16, 4).transpose(1, 0, 2), strict=True
+    )
+    np.testing.assert_allclose(run(assembled, mlp.x), mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_program_that_was_not_tuned_stays() -> None:
+    mlp = Mlp()
+    module = fused(mlp.graph().module, TARGET)
+    found = run(assemble(module, tasks_of(module), {}, TARGET), mlp.x)
+    np.testing.assert_allclose(found, mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layouts", [None, CHANNELS_LAST], ids=["as it is", "channels last"])
+def test_layouts_change_no_result(layouts: Any) -> None:
+    graph, expected = convolution()
+    module = fused(graph.module, TARGET, layouts)
+    tasks = tasks_of(module)
+    found = run(assemble(module, tasks, {task.key: task.module for task in tasks}, TARGET), graph.example[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    weights = next(task for task in tasks if "conv2d" in task.name).module["main"].params[1].ty.shape
+    assert [int(extent) for extent in weights] == ([8, 4, 3, 3] if layouts is None else [3, 3, 4, 8])
+
+
+def test_bytes_become_the_tensor_again() -> None:
+    for array in (np.arange(6, dtype="float32").reshape(2, 3), np.arange(4, dtype="int8")):
+        tensor = tvm.runtime.tensor(array)
+        again = mapped_tensor(bytes_of(tensor), array.shape, str(array.dtype))
+        np.testing.assert_array_equal(again.numpy(), array, strict=True)
