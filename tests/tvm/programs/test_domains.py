@@ -168,3 +168,12 @@ def test_shifts_are_by_less_than_a_number_has_bits():
 def test_what_is_defined_from_1_on_is_drawn_from_there():
     x = tensor(8)
     assert of(x, te.compute((8,), lambda i: te.log(x[i] + te.sqrt(x[i] * x[i] - 1.0)))) == (Domain(*ABOVE_ONE),)
+
+
+def test_shifts_of_vectors_are_understood_too():
+    @T.prim_func(s_tir=True)
+    def main(x: T.Buffer((8,), "int32"), y: T.Buffer((8,), "int32")):
+        with T.sblock("root"):
+            y[T.ramp(0, 1, 8)] = T.shift_left(x[T.ramp(0, 1, 8)], T.broadcast(3, 8))
+
+    assert domains(main)[0] is None

@@ -416,7 +416,7 @@ class _Reader:
         if name is None:  # comparisons, logic, and what is rare
             parts = tuple(self._expression(getattr(node, part)) for part in ("a", "b") if hasattr(node, part))
             if isinstance(node, tirx.LShift | tirx.RShift):
-                self._demand(parts[1], 0.0, float(np.iinfo(str(node.ty.dtype)).bits - 1))
+                self._demand(parts[1], 0.0, float(np.iinfo(str(node.ty.dtype).partition("x")[0]).bits - 1))
             is_truth = parts and str(node.ty.dtype) == "bool"
             return Expression("truth" if is_truth else "unknown", parts)
         name = "truncdiv" if name == "div" and not floats else name
