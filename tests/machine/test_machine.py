@@ -110,6 +110,23 @@ def test_an_intel_machine_with_avx2(tmp_path):
     assert intel.assumed == ()
 
 
+def test_instructions_on_tiles_count_only_where_linux_lets_the_process_use_them(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor : 0\nflags : fpu sse2 avx512f amx_tile amx_int8 amx_bf16\n")
+    found = {
+        answer: detect(tmp_path / "cpuinfo", granted=lambda answer=answer: answer).flags for answer in (True, False)
+    }
+    assert set(found[True]) - set(found[False]) == {"amx_tile", "amx_int8", "amx_bf16"}
+
+
+def test_a_machine_without_tiles_is_not_asked_about_them(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor : 0\nflags : fpu sse2 avx512f\n")
+
+    def never():
+        raise AssertionError("asked")
+
+    assert "avx512f" in detect(tmp_path / "cpuinfo", granted=never).flags
+
+
 def test_an_arm_machine_without_a_third_level(tmp_path):
     arm = described(tmp_path, ARM_NEOVERSE, ("Data", "1", "64K", "0"), ("Unified", "2", "1024K", "0"))
     assert arm.cpu == "ARM 0x41 part 0xd0c"

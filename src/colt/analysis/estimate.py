@@ -49,6 +49,8 @@ CODE_FREE = 24
 """Vector instructions of unrolled code that cost nothing extra."""
 CODE_GROWTH = 0.17
 """The share that each doubling beyond that adds: instruction caches, spills, and time in LLVM."""
+TILE_LATENCY = 3.25
+"""Instructions on tiles that start until the first of them has ended: on Intel's, one every 16 of its 52 cycles."""
 LEAST_US = 1e-6
 """The prediction for a program of which the model sees nothing, such as a call of foreign code."""
 OVERLAP = 0.07
@@ -107,17 +109,19 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     loads = sum(_transfers(access, shape, machine.broadcast) for access in nest.block.reads)
     accumulators = _transfers(nest.block.write, shape, machine.broadcast)
     reduces = any(iter_.reduce for iter_ in nest.block.iters)
-    spilled = max(0.0, accumulators + SPARE - machine.registers) if shape.run > 1 else 0.0
+    in_registers = shape.run > 1 and not nest.block.on_tiles
+    spilled = max(0.0, accumulators + SPARE - machine.registers) if in_registers else 0.0
     loads += (accumulators / shape.run if reduces else 0.0) + SPILL * spilled
     stores = machine.store * accumulators / shape.run + SPILL * spilled
     latency = 0.0
     if shape.chained and shape.unrolled_run < math.prod(loop.extent for loop in nest.loops if loop.reduce):
-        waits = _waits(shape, arithmetic, work.fused > 0, machine) if shape.run > 1 else 0.0
+        waits = _waits(shape, arithmetic, work.fused > 0, machine) if in_registers else 0.0
+        waits = TILE_LATENCY * shape.vectors * vector_work if nest.block.on_tiles else waits
         latency = waits + machine.forwarding / (shape.run * shape.looped)
     turns = machine.loop / shape.unrolled_run
     points = math.prod(loop.extent for loop in nest.loops)
     steps = points / (shape.tile_points * shape.vector)
-    instructions = shape.tile_points * shape.vectors * shape.unrolled_run
+    instructions = shape.tile_points * (1.0 if nest.block.on_tiles else shape.vectors) * shape.unrolled_run
     bulk = CODE_GROWTH * max(0.0, math.log2(instructions / CODE_FREE))
     return steps * (max(arithmetic, loads, stores, latency) + turns) * (1.0 + bulk)
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-ASSUMED_DOTS: Mapping[str, float] = MappingProxyType({"avx512bw": 2.0, "avx2": 2.0})
-"""Two instructions where the processor has none that also adds."""
+ASSUMED_DOTS: Mapping[str, float] = MappingProxyType(
+    {"avx512bw": 2.0, "avx2": 2.0, "amx-int8": 2.0, "amx-bf16": 2.0},
+)
+"""Two instructions where the processor has none that also adds; 16 cycles for a tile, which counts as 16 vectors, where
+two vector instructions take one cycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Machine:
     launch_us: float = 4.0
     """Microseconds to start a parallel loop on all threads."""
     dots: Mapping[str, float] = field(default_factory=lambda: ASSUMED_DOTS)
-    """Slots of a vector dot instruction, by instruction set; 1 for those that it does not name."""
+    """Slots of a vector dot instruction, by instruction set; 1 for those that it does not name. An instruction on tiles
+    counts as 16."""
 
     @property
     def slot_ns(self) -> float:

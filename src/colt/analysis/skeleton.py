@@ -127,6 +127,8 @@ class Block:
     """A sum that begins with what another block has summed: it cannot be cut into partial results."""
     arranged: bool = False
     """What the block does for one point has vectors of its own: none run across its points."""
+    on_tiles: bool = False
+    """The block's vectors are tiles: they need no vector registers, and an instruction takes a whole one."""
 
 
 def knowing_constants(blocks: Sequence[Block], names: Collection[str]) -> tuple[Block, ...]:

@@ -8,11 +8,13 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from colt.machine.cpuinfo import Cache, Processor, Simd, parse_cpuinfo, parse_getconf, read_caches, simd_of
 from colt.machine.peaks import Peaks
+from colt.machine.tiles import tiles_granted, usable_flags
 
 # Assumed where Linux does not say, and then listed in ``Hardware.assumed``: every processor of interest has as much.
 _VECTORS = re.compile("sse|avx|fma|f16c|amx|vnni|bf16|neon|asimd|sve|sme|i8mm|fphp")
@@ -37,6 +39,7 @@ class Hardware:
     memory_bytes: int
     assumed: tuple[str, ...] = ()
     flags: tuple[str, ...] = field(default=(), repr=False)
+    """The processor's, without those of AMX where Linux does not let the process use it."""
     peaks: Peaks = field(default_factory=Peaks)
 
     @property
@@ -56,8 +59,12 @@ class Hardware:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def detect(cpuinfo: Path = Path("/proc/cpuinfo"), cpus: Path = Path("/sys/devices/system/cpu")) -> Hardware:
-    """What Linux says about this machine, without peaks."""
+def detect(
+    cpuinfo: Path = Path("/proc/cpuinfo"),
+    cpus: Path = Path("/sys/devices/system/cpu"),
+    granted: Callable[[], bool] = tiles_granted,
+) -> Hardware:
+    """What Linux says about this machine, without peaks. ``granted``: whether it lets this process use AMX."""
     usable = os.sched_getaffinity(0)
     processor = parse_cpuinfo(cpuinfo.read_text()) if cpuinfo.exists() else Processor("unknown", "", ())
     caches = read_caches(cpus / f"cpu{min(usable)}") or _system_caches(len(usable))
@@ -74,7 +81,7 @@ def detect(cpuinfo: Path = Path("/proc/cpuinfo"), cpus: Path = Path("/sys/device
         l3=caches.get(3),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         assumed=tuple(name for name, value in known.items() if value is None),
-        flags=processor.flags,
+        flags=usable_flags(processor.flags, granted),
     )
 
 

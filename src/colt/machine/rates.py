@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-DOT_INSTRUCTIONS = ("avx512vnni", "avxvnniint8", "avxvnni", "avx512bw", "avx2", "avx512bf16")
+DOT_INSTRUCTIONS = (
+    *("avx512vnni", "avxvnniint8", "avxvnni", "avx512bw", "avx2", "avx512bf16"),
+    *("amx-int8", "amx-bf16"),
+)
 """The instruction sets whose dot instructions are measured, by LLVM's names of their features."""
 _MOST = 1e6
 """No rate of a real machine is larger, in any of the units below."""
@@ -44,8 +47,8 @@ class Rates:
     launch_us: float
     """Microseconds to start and end a parallel loop on all threads."""
     dots: tuple[tuple[str, float | None], ...] = ()
-    """Slots of one vector dot instruction, by instruction set; ``None`` if the machine lacks it. Those of earlier
-    versions' files are not known."""
+    """Slots of one vector dot instruction, by instruction set; ``None`` if the machine lacks it. One on tiles counts as
+    16 on vectors. Those of earlier versions' files are not known."""
 
     @property
     def complete(self) -> bool:

@@ -6,8 +6,10 @@ import pytest
 from tvm.target import Target, codegen
 
 from colt.machine import detect
+from colt.machine.tiles import usable_flags
 from colt.tvm.devices import cpu, host, host_cpu
 from colt.tvm.devices.host_cpu import EXTENSIONS, HostCpu, corrections, features_of
+from colt.tvm.dots.table import TABLE, has
 
 LINUX = {"sse3": "pni", "sse4.1": "sse4_1", "sse4.2": "sse4_2", "amx-tile": "amx_tile", "amx-int8": "amx_int8"}
 LATER = (
@@ -48,6 +50,22 @@ def test_what_a_virtual_machine_hides_is_not_used() -> None:
     found = corrections(features_of("znver4"), masked)
     assert "-avx512f" in found
     assert all(correction.startswith("-avx512") for correction in found)
+
+
+@needs_x86
+def test_tiles_that_linux_refuses_are_not_used_though_the_processor_has_them() -> None:
+    guessed, flags = features_of("sapphirerapids"), tuple(flags_of("sapphirerapids"))
+    assert corrections(guessed, usable_flags(flags, lambda: True)) == ()
+    found = corrections(guessed, usable_flags(flags, lambda: False))
+    assert set(found) == {"-amx-tile", "-amx-int8", "-amx-bf16"}
+    target = Target({"kind": "llvm", "mcpu": "sapphirerapids", "num-cores": 1, "mattr": list(found)})
+    assert not [row for row in TABLE if row.tiles is not None and has(target, row)]
+
+
+@needs_x86
+def test_a_kernel_on_tiles_is_refused_by_the_lines_that_load_it() -> None:
+    needed = host.flags_needed(Target({"kind": "llvm", "mcpu": "sapphirerapids", "num-cores": 1}))
+    assert {"amx_tile", "amx_int8", "amx_bf16"} <= set(needed)
 
 
 def test_where_no_flags_are_known_llvm_is_believed() -> None:

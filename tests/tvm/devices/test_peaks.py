@@ -256,7 +256,7 @@ def test_rate_kernels_compute_what_they_say():
     np.testing.assert_allclose(run(rate_kernels.walk_kernel(2, 3, 5, 2, 4, 2)), 30.0)
 
 
-@pytest.mark.parametrize("name", DOT_INSTRUCTIONS)
+@pytest.mark.parametrize("name", [name for name in DOT_INSTRUCTIONS if not name.startswith("amx")])
 def test_a_tile_of_dots_computes_dots(name):
     dot = next(row for row in TABLE if row.instruction_set == name)
     if not runs_here(name):

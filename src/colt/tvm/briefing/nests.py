@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, Iter, LoopKind, LoopSource, MemoryAccess, Skeleton
@@ -150,7 +151,7 @@ class _Nests:
             own = block.name == knob.block or block.name.startswith(f"{knob.block}_")
             name = f"{knob.loop}_{loop.part}" if own else f"{knob.block}.{knob.loop}_{loop.part}"
         else:
-            name = self._iter_name(iter_)
+            name = self._iter_name(replace(iter_, name=iter_.name.removesuffix("_o")) if block.on_tiles else iter_)
             name += "" if loop.rest else f":{loop.extent}"
         return f"[{name}]" if iter_.reduce else name
 

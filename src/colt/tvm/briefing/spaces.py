@@ -12,10 +12,15 @@ from colt.tvm.briefing.families import SketchFamily
 from colt.tvm.briefing.machine import machine
 from colt.tvm.briefing.nests import inlined, nests, padding
 from colt.tvm.programs.source import Program
+from colt.tvm.sketches.structured.designs import TILES
 from colt.tvm.space.plans import Plans, SketchPlan
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS
 
+_ABOUT_TILES = (
+    "AMX has eight registers, each a tile of 16 rows x 64 bytes. An instruction multiplies a tile of 16 rows of terms "
+    "by one of 16 columns and adds to a tile of 16 x 16 sums. A register tile has up to 4 tiles of sums."
+)
 IN_FULL = 12
 """How many sketches are described in full; the others get a line each."""
 
@@ -105,6 +110,8 @@ class _Writer:
         plans = self.space.plans
         choices = plans.choices()
         own = [number for number in range(len(plans)) if number not in choices]
+        if any(variant == TILES for variant, _ in plans.keys):
+            yield _ABOUT_TILES
         for number in own[:IN_FULL]:
             yield from self._in_full(plans[number])
         for number in own[IN_FULL:]:
@@ -178,7 +185,8 @@ def _rules(max_parallel: int, max_vector: int) -> str:
 def _knob(knob: Knob) -> str:
     if isinstance(knob, TileKnob):
         limit = f" <={knob.max_innermost}" if knob.max_innermost < knob.extent else ""
-        unit = " vectors" if "vectors of" in knob.roles[-1] else ""
+        units = {"vectors of": " vectors", "register tiles of": " register tiles"}
+        unit = next((unit for role, unit in units.items() if role in knob.roles[-1]), "")
         return f"{knob.name} {knob.extent}{unit} in {knob.parts}{limit}"
     if isinstance(knob, CategoryKnob):
         return f"{knob.name} one of {list(knob.candidates)}"

@@ -2,7 +2,7 @@
 
 A virtual machine may hide the model of its processor, and LLVM then guesses an older one: ``rocketlake`` for a chip
 with AMX. It may also hide instructions of the model that it shows. What Linux lists among the flags can be used, and
-nothing else.
+nothing else; AMX only if Linux grants it to the process (:mod:`colt.machine.tiles`).
 """
 
 from __future__ import annotations

@@ -8,28 +8,36 @@ thing only, and its best of many short runs counts. Walks through caches run on 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, geometric_mean
 from typing import Any
 
+import tvm
 from tvm import tirx
+from tvm.ir import StringImm
+from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.script import tirx as T
+from tvm.tirx import AttrStmt, For, ForKind, PrimFunc, SeqStmt, decl_buffer
 
 from colt.machine import Hardware, Rates, detect
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.devices.peak_kernels import MIN_OCCUPIED, fma_kernel
 from colt.tvm.devices.register_kernels import KernelInput, Registers, UpdatePlace, arguments, build, register_kernel
+from colt.tvm.dots import tiles
 from colt.tvm.dots.intrinsics import instruction
-from colt.tvm.dots.shims import BF16_IR
-from colt.tvm.dots.table import TABLE, Dot, Method, has
+from colt.tvm.dots.shims import BF16_IR, IMPORT, TILE_IR
+from colt.tvm.dots.table import TABLE, TILE_ROWS, Dot, Method, has
+from colt.tvm.programs.nests import whole
 
 KERNEL_SECONDS = 0.12
 LINE = 64
 RUN = 128  # bytes that a walk reads before it goes on elsewhere
 ROWS_APART = (2048, 4096)  # bytes between the rows of a walk
 _DEPTH, _UNROLLED = 128, 8  # values of k of a register tile with operands in L1, and how many of them in a row
+_TILE_STEPS = 8  # steps on tiles of a sum: operands take 32 KB
 _CHAIN = 64  # dependent multiply-adds: more than hide behind each other anywhere, fewer than fill any window
 _STEPS = 20_000
 _MOVED = 16 << 20  # bytes of one run of a walk that goes through a small array again and again
@@ -116,6 +124,24 @@ def tile_kernel(rows: int, depth: int, lanes: int, unrolled: int, repeats: int, 
         return total + one * other if dot is None else instruction(dot, total, one, other)
 
     return register_kernel(frame, [KernelInput((depth, rows), kind), KernelInput((depth, 2, lanes), kind)], step)
+
+
+def amx_kernel(dot: Dot, depth: int, repeats: int) -> Any:
+    """out = the product of ``depth`` steps of a register tile on tiles, ``repeats`` times."""
+    assert dot.tiles is not None
+    down, across = dot.tiles
+    left, right = (kind.replace("bfloat16", "uint16") for kind in (dot.left, dot.right))  # numpy's arrays have none
+    a = decl_buffer((down * TILE_ROWS, depth * dot.terms), left, "x0")
+    b = decl_buffer((across, depth * dot.fold, dot.lanes, dot.group), right, "x1")
+    out = decl_buffer((dot.rows, dot.columns), dot.result, "out")
+    k, repeat = (tvm.ir.Var(name, "int32") for name in ("k", "r"))
+    step = SeqStmt(tiles.step(dot, a, [0, k * dot.terms], b, [0, k * dot.fold, 0, 0]))
+    turns = For(k, 0, depth, ForKind.SERIAL, step)
+    once = SeqStmt([*tiles.zeros(dot.tiles), turns, *tiles.stores(dot.tiles, out, [0, 0])])
+    body = SeqStmt([tiles.begin(), For(repeat, 0, repeats, ForKind.SERIAL, once), tiles.end()])
+    body = AttrStmt(StringImm(""), IMPORT, StringImm(TILE_IR), body)
+    root = SBlock([], [whole(a), whole(b)], [whole(out)], "root", body)
+    return PrimFunc([a, b, out], SBlockRealize([], True, root))
 
 
 def walk_kernel(threads: int, rows: int, columns: int, vectors: int, lanes: int, repeats: int) -> Any:
@@ -216,10 +242,17 @@ def of_dots(watch: KernelWatch, hardware: Hardware, slot: float) -> tuple[tuple[
     found: dict[str, float | None] = {}
     for dot in TABLE:
         if dot.instruction_set not in found:
-            there = has(target, dot)
-            ns = _tile_ns(watch, rows, dot.lanes, _UNROLLED, dot) if there else 0.0
-            found[dot.instruction_set] = round(ns / (2 * rows) / slot, 3) if there else None
+            slots = _dot_ns(watch, rows, dot) / slot if has(target, dot) else None
+            found[dot.instruction_set] = None if slots is None else round(slots, 3)
     return tuple(found.items())
+
+
+def _dot_ns(watch: KernelWatch, rows: int, dot: Dot) -> float:
+    """Nanoseconds of a dot instruction on vectors, or of a sixteenth of one on tiles."""
+    if dot.tiles is None:
+        return _tile_ns(watch, rows, dot.lanes, _UNROLLED, dot) / (2 * rows)
+    steps = _TILE_STEPS * 100
+    return watch.fastest_ns(amx_kernel(dot, _TILE_STEPS, 100), 0.0) / (steps * math.prod(dot.tiles) * TILE_ROWS)
 
 
 def of_level(watch: KernelWatch, bytes_per_thread: int, threads: int, lanes: int) -> tuple[float, float]:

@@ -6,23 +6,18 @@ finds it to fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import tvm
 from tvm import tirx
-from tvm.ir import Range
 from tvm.s_tir import TensorIntrin
-from tvm.s_tir.stmt import SBlock, SBlockRealize
-from tvm.tirx import BufferStore, For, ForKind, IterVar, PrimFunc, decl_buffer
-from tvm_ffi import structural_walk
+from tvm.tirx import BufferStore, PrimFunc
 
-from colt.tvm.dots.shims import BF16_DOT, KEEP
-from colt.tvm.dots.table import TABLE, Dot, Method, packing_name
-from colt.tvm.programs.nests import element, whole
+from colt.tvm.dots import tiles
+from colt.tvm.dots.by_hand import REDUCE, SPATIAL, anywhere, function, keeping, nest, rows_apart
+from colt.tvm.dots.shims import BF16_DOT
+from colt.tvm.dots.table import TABLE, TILE_FORMS, Dot, Method, packing_name
 
-_SPATIAL, _REDUCE = 0, 2
 _FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
 _VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
 _SAME = {"int8": "llvm.x86.avx2.vpdpbssd.256", "uint8": "llvm.x86.avx2.vpdpbuud.256"}
@@ -35,8 +30,13 @@ _PACKED = ((4, 8, ("uint8", "int8")), (2, 8, ("uint8", "int8")), (2, 16, ("bfloa
 def register() -> None:
     """Register every intrinsic in TVM; a second call does nothing."""
     for row in TABLE:
+        meaning, code = (_meaning, _code) if row.tiles is None else (tiles.meaning, tiles.code)
         for swapped in (False, True):
-            TensorIntrin.register(row.intrinsic(swapped), _meaning(row, swapped), _code(row, swapped), override=True)
+            TensorIntrin.register(row.intrinsic(swapped), meaning(row, swapped), code(row, swapped), override=True)
+    for form in TILE_FORMS:
+        for dtype in tiles.RESULTS:
+            TensorIntrin.register(tiles.zero_name(dtype, form), *tiles.zero(dtype, form), override=True)
+            TensorIntrin.register(tiles.store_name(dtype, form), *tiles.store(dtype, form), override=True)
     for group, bits, dtypes in _PACKED:
         for lanes in (16, 8):
             for dtype in dtypes:
@@ -49,10 +49,10 @@ def register() -> None:
 
 def _operands(row: Dot) -> tuple[Any, Any, Any]:
     """Buffers of a step: the sums, the left operand's terms, the right operand's vectors of groups."""
-    right = _rows if row.interleaved else _buffer
+    right = rows_apart if row.interleaved else anywhere
     return (
-        _buffer("C", (row.lanes,), row.result),
-        _buffer("A", (row.terms,), row.left),
+        anywhere("C", (row.lanes,), row.result),
+        anywhere("A", (row.terms,), row.left),
         right("B", row.right_shape, row.right),
     )
 
@@ -71,7 +71,7 @@ def _meaning(row: Dot, swapped: bool) -> PrimFunc:
         product = tirx.Mul(other, one) if swapped else tirx.Mul(one, other)
         return BufferStore(sums, tirx.Add(tirx.BufferLoad(sums, [lane]), product), [lane])
 
-    return _step(row, swapped, _loops((row.lanes, row.terms), (_SPATIAL, _REDUCE), body), (sums, left, right))
+    return _step(row, swapped, nest((row.lanes, row.terms), (SPATIAL, REDUCE), body), (sums, left, right))
 
 
 def _code(row: Dot, swapped: bool) -> PrimFunc:
@@ -88,14 +88,14 @@ def _code(row: Dot, swapped: bool) -> PrimFunc:
     if correction is not None:
         total = total - correction
     store = BufferStore(sums, total, [tirx.Ramp(0, 1, row.lanes)])
-    return _step(row, swapped, _keeping((left, right), store) if row.keeps else store, (sums, left, right))
+    return _step(row, swapped, keeping((left, right), store) if row.keeps else store, (sums, left, right))
 
 
 def _step(row: Dot, swapped: bool, body: Any, operands: tuple[Any, Any, Any]) -> PrimFunc:
     """A function of the operands in the order in which the product names them; the sums come last."""
     sums, left, right = operands
     factors = (right, left) if swapped else (left, right)
-    return _function((*factors, sums), (sums, *factors), body)
+    return function((*factors, sums), (sums, *factors), body)
 
 
 def _vector(row: Dot, right: Any, step: int) -> Any:
@@ -155,19 +155,19 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
     """Meaning and code of interleaving ``group`` rows: each is widened and shifted to its place."""
 
     def buffers() -> tuple[Any, Any]:
-        return _buffer("P", (lanes, group), dtype), _rows("B", (group, lanes), dtype)
+        return anywhere("P", (lanes, group), dtype), rows_apart("B", (group, lanes), dtype)
 
     packed, source = buffers()
 
     def body(row: Any, lane: Any) -> Any:
         return BufferStore(packed, tirx.BufferLoad(source, [row, lane]), [lane, row])
 
-    meaning = _function((source, packed), (source,), _loops((group, lanes), (_SPATIAL, _SPATIAL), body))
+    meaning = function((source, packed), (source,), nest((group, lanes), (SPATIAL, SPATIAL), body))
     packed, source = buffers()
     words = _interleaved(source, dtype, bits, group, lanes)
     store = packed.vstore([0, 0], _as(f"{dtype}x{lanes * group}", words))
-    code = _keeping((source, packed), store) if dtype == "bfloat16" else store
-    return meaning, _function((source, packed), (source,), code)
+    code = keeping((source, packed), store) if dtype == "bfloat16" else store
+    return meaning, function((source, packed), (source,), code)
 
 
 def _interleaved(source: Any, dtype: str, bits: int, group: int, lanes: int) -> Any:
@@ -183,21 +183,7 @@ def _interleaved(source: Any, dtype: str, bits: int, group: int, lanes: int) -> 
     return words
 
 
-# ---- TensorIR by hand: parsing source text would take 20 times as long ----
-
-
-def _buffer(name: str, shape: Sequence[int], dtype: str) -> Any:
-    return decl_buffer(shape, dtype, name, offset_factor=1)
-
-
-def _rows(name: str, shape: Sequence[int], dtype: str) -> Any:
-    """Contiguous rows, anywhere in a matrix."""
-    return decl_buffer(shape, dtype, name, strides=[tvm.ir.Var("s0", "int32"), 1], offset_factor=1)
-
-
-def _keeping(buffers: Sequence[Any], stmt: Any) -> Any:
-    """The statement, after which TVM leaves the buffers' type as it is."""
-    return tirx.SeqStmt([*(tirx.Evaluate(tirx.call_extern("void", KEEP, buffer.data)) for buffer in buffers), stmt])
+# ---- parts of both ----
 
 
 def _as(dtype: str, value: Any) -> Any:
@@ -206,32 +192,3 @@ def _as(dtype: str, value: Any) -> Any:
 
 def _llvm(dtype: str, name: str, *operands: Any) -> Any:
     return tirx.call_llvm_pure_intrin(dtype, name, *operands)
-
-
-def _loops(extents: Sequence[int], kinds: Sequence[int], body: Callable[..., Any]) -> Any:
-    """Loops of these extents around a block that does what ``body`` makes of its axes: a store."""
-    axes = [
-        IterVar(Range(0, extent), tvm.ir.Var(f"v{number}", "int32"), kind)
-        for number, (extent, kind) in enumerate(zip(extents, kinds, strict=True))
-    ]
-    loops = [tvm.ir.Var(f"i{number}", "int32") for number in range(len(extents))]
-    store = body(*(axis.var for axis in axes))
-    loads: list[Any] = []
-    structural_walk(store.value, (tvm.ir.TensorLoad, loads.append))
-    block = SBlock(
-        axes,
-        [element(load.source, load.indices) for load in loads],
-        [element(store.buffer, store.indices)],
-        "update",
-        store,
-    )
-    stmt: Any = SBlockRealize(loops, True, block)
-    for loop, extent in zip(reversed(loops), reversed(extents), strict=True):
-        stmt = For(loop, 0, extent, ForKind.SERIAL, stmt)
-    return stmt
-
-
-def _function(params: Sequence[Any], reads: Sequence[Any], body: Any) -> PrimFunc:
-    """A function that writes all of its last parameter."""
-    root = SBlock([], [whole(buffer) for buffer in reads], [whole(params[-1])], "root", body)
-    return PrimFunc(list(params), SBlockRealize([], True, root))

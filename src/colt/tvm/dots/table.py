@@ -22,19 +22,22 @@ from tvm.target import Target, codegen
 class Method(StrEnum):
     """How a row adds a group's products. ``VNNI`` multiplies unsigned by signed bytes; ``SAME`` bytes of equal signs;
     ``MADD`` adds products of two 16-bit integers, which bytes are widened to; ``BF16`` adds two products of bfloat16.
+    ``TILE`` multiplies matrices of 16 rows of 64 bytes.
     """
 
     VNNI = "vnni"
     SAME = "same"
     MADD = "madd"
     BF16 = "bf16"
+    TILE = "tile"
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
     """A row. ``left``, ``right`` and ``result`` are the types of the operands and of the sum.
 
-    ``fold``: groups in one step of the tensor intrinsic. What a vector takes is measured
+    ``fold``: groups in one step of the tensor intrinsic. ``tiles``: the rows and the columns of tiles of sums in one
+    step, for instructions on tiles (:mod:`colt.tvm.dots.tiles`). What a vector takes is measured
     (:attr:`colt.machine.Rates.dots`).
     """
 
@@ -50,6 +53,7 @@ class Dot:
     fold: int = 1
     interleaved: bool = False
     """Whether rows of a group are interleaved in registers, instead of packing the right operand beforehand."""
+    tiles: tuple[int, int] | None = None
 
     @property
     def lanes(self) -> int:
@@ -62,14 +66,31 @@ class Dot:
         return self.group * self.fold
 
     @property
+    def rows(self) -> int:
+        """Rows of sums in one step."""
+        return 1 if self.tiles is None else TILE_ROWS * self.tiles[0]
+
+    @property
+    def columns(self) -> int:
+        """Sums in each of these rows."""
+        return self.lanes if self.tiles is None else self.lanes * self.tiles[1]
+
+    @property
+    def left_shape(self) -> tuple[int, ...]:
+        """The extents of a step's left operand."""
+        return (self.terms,) if self.tiles is None else (self.rows, self.terms)
+
+    @property
     def right_shape(self) -> tuple[int, ...]:
         """The extents of a step's right operand."""
+        if self.tiles is not None:
+            return (self.tiles[1], self.fold, self.lanes, self.group)
         return (self.group, self.lanes) if self.interleaved else (self.fold, self.lanes, self.group)
 
     @property
     def keeps(self) -> bool:
         """Whether its operands' buffers have to be kept from becoming float32: :data:`colt.tvm.dots.shims.KEEP`."""
-        return self.method is Method.BF16 and not self.interleaved
+        return self.left == "bfloat16" and not self.interleaved
 
     @property
     def corrected(self) -> bool:
@@ -80,6 +101,7 @@ class Dot:
         """The name of the tensor intrinsic; ``swapped``: of the one for programs that multiply right by left."""
         types = f"{_SHORT[self.left]}{_SHORT[self.right]}"
         form = ".packed" if self.keeps else ""
+        form = form if self.tiles is None else f".{self.rows}x{self.columns}"
         return f"colt.dot.{self.instruction_set}.{types}.x{self.terms}{form}" + (".swapped" if swapped else "")
 
     @property
@@ -116,9 +138,27 @@ def _pair_rows(name: str, features: tuple[str, ...], bits: int) -> Iterator[Dot]
             yield Dot(name, features, Method.MADD, bits, left, right, "int32", 2)
 
 
+TILE_ROWS = 16
+"""The rows of a tile."""
+TILE_FORMS = ((2, 2), (1, 4), (4, 1), (1, 2), (2, 1), (1, 1))
+"""The rows and columns of tiles of sums that a step may have. Four tiles of sums leave four for operands."""
+
+
+def _tile_rows() -> Iterator[Dot]:
+    """Rows of AMX, whose tiles hold 64 bytes of terms in each row: its instructions know all four pairs of signs."""
+    for form in TILE_FORMS:
+        for left in _BYTES:
+            for right in _BYTES:
+                features = ("amx-tile", "amx-int8")
+                yield Dot("amx-int8", features, Method.TILE, 512, left, right, "int32", 4, TILE_ROWS, tiles=form)
+        both = ("bfloat16", "bfloat16", "float32")
+        yield Dot("amx-bf16", ("amx-tile", "amx-bf16"), Method.TILE, 512, *both, 2, TILE_ROWS, tiles=form)
+
+
 _VNNI_INT8 = [Dot("avxvnniint8", ("avxvnniint8",), Method.SAME, 256, one, one, "int32", 4) for one in _BYTES]
 
 TABLE: tuple[Dot, ...] = (
+    *_tile_rows(),
     *_byte_rows("avx512vnni", ("avx512vnni",), 512),
     *_VNNI_INT8,
     *_byte_rows("avxvnni", ("avxvnni",), 256),
@@ -136,11 +176,12 @@ def find(
     """The best row for these types that the target has, for a sum of ``terms`` terms; ``None`` if there is none.
 
     ``suits`` says of a row whether it is one to use; all are, if it is left out. A sum is padded to whole steps, so of
-    rows that differ only in their steps a short sum takes the one with fewer.
+    rows that differ only in their steps a short sum takes the one with fewer. A tile is at least half full of terms.
     """
     rows = [row for row in TABLE if (row.left, row.right, row.result) == (left, right, result)]
     for row in rows if suits is None else filter(suits, rows):
-        long_enough = terms % row.terms == 0 or terms >= _CORRECTED_STEPS * row.terms
+        least = _CORRECTED_STEPS * row.terms if row.tiles is None else row.terms // 2
+        long_enough = terms % row.terms == 0 or terms >= least
         if has(target, row) and (row.fold == 1 or long_enough):
             return row
     return None

@@ -17,6 +17,7 @@ from tvm.s_tir.transform import RemoveWeightLayoutRewriteBlock
 
 from colt.errors import ColtError, InputError
 from colt.measure.base import Fate, Job, Limits
+from colt.tvm.dots.once import configure_once
 from colt.tvm.metaschedule.artifact import SUFFIX, Artifact, write_alone
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.shared import Conditions, InUse, check_threads, conditions
@@ -116,7 +117,7 @@ class _Builder(ms.builder.PyBuilder):  # type: ignore[misc]
 
     def _module(self, build_input: Any) -> Any:
         module = _buildable(build_input)
-        return rewrite(module) if self._options.vector_math else module
+        return configure_once(rewrite(module) if self._options.vector_math else module)
 
     def _write(self, measurer: LocalMeasurer, module: Any, where: Conditions, task: str | None) -> Any:
         try:

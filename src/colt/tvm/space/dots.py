@@ -3,17 +3,21 @@
 A step of a dot instruction multiplies vectors of groups as one of float32 multiplies vectors of numbers. So the block
 is read as a contraction whose elements are groups, of 32 bits each, with the lanes as its vector. Packing is read in
 the same way, as copying groups.
+
+A tile is read as a vector of 16 rows of 16 words: an instruction on tiles counts as 16 on vectors, and loading one as
+16 loads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from colt.analysis.skeleton import FIXED, Block, BlockWork, Iter, LoopKind, LoopSource, MemoryAccess
 from colt.tvm.dots import TABLE, Dot
-from colt.tvm.dots.table import Method
+from colt.tvm.dots.table import TILE_ROWS, Method
+from colt.tvm.dots.tiles import SCOPE
 from colt.tvm.space.affine import linear
 
 TENSORIZED = "_o"
@@ -36,12 +40,16 @@ def read_dot(stmt: Any, found: Block, arguments: Collection[str]) -> Block:
     found = replace(found, local=str(stmt.writes[0].source.name) not in arguments)
     reads = [region for region in stmt.reads if not region.source.same_as(stmt.writes[0].source)]
     if len(reads) == 1:
+        if str(reads[0].source.scope()) == SCOPE:
+            return _store(stmt, found)
         return _packing(stmt, found) if _packs(stmt) else found
     right = next((region for region in reads if _dot_of(reads, region) is not None), None)
     if right is None or len(reads) != 2:
         return found
     dot = _dot_of(reads, right)
     assert dot is not None
+    if dot.tiles is not None:
+        return _on_tiles(stmt, found, dot, reads, right)
     lanes, fold = len(found.iters), len(found.iters) + 1
     accesses = {
         region.source: _right(stmt, region, dot, lanes, fold) if region is right else _left(stmt, region, dot, fold)
@@ -98,9 +106,84 @@ def _dot_of(reads: Sequence[Any], right: Any) -> Dot | None:
         types = str(other.source.ty.dtype), str(right.source.ty.dtype)
         for row in TABLE:
             known = (row.left, row.right) == types and row.right_shape == shape[-len(row.right_shape) :]
-            if known and other is not right and int(other.region[-1].extent) == row.terms:
+            extents = tuple(int(one.extent) for one in other.region[-len(row.left_shape) :])
+            if known and other is not right and extents == row.left_shape:
                 return row
     return None
+
+
+# ---- tiles ----
+
+
+@dataclass(frozen=True, slots=True)
+class _InTiles:
+    """The numbers of a block's further iters: rows and columns of tiles, and a tile's rows and words."""
+
+    down: int
+    across: int
+    row: int
+    word: int
+
+    @classmethod
+    def of(cls, found: Block) -> _InTiles:
+        return cls(*range(len(found.iters), len(found.iters) + 4))
+
+    def rows(self, terms: Any) -> Any:
+        """The index of a matrix's row."""
+        return (*terms, (self.down, float(TILE_ROWS)), (self.row, 1.0))
+
+    def block(self, found: Block, form: tuple[int, int], **changes: Any) -> Block:
+        """The block with these iters and their loops: each tile is a vector."""
+        sizes = (*form, TILE_ROWS, TILE_ROWS)
+        iters = [Iter(name, size, False) for name, size in zip(("down", "across", "row", "word"), sizes, strict=True)]
+        kinds = (LoopKind.UNROLLED, LoopKind.UNROLLED, LoopKind.VECTORIZED, LoopKind.VECTORIZED)
+        places = (self.down, self.across, self.row, self.word)
+        loops = [LoopSource(n, FIXED, 0, size, kind) for n, size, kind in zip(places, sizes, kinds, strict=True)]
+        return replace(found, iters=(*found.iters, *iters), loops=(*found.loops, *loops), on_tiles=True, **changes)
+
+
+def _on_tiles(stmt: Any, found: Block, dot: Dot, reads: Sequence[Any], right: Any) -> Block:
+    """A step on tiles."""
+    assert dot.tiles is not None
+    tiles = _InTiles.of(found)
+    accesses = {}
+    for region in reads:
+        if region is right:
+            *index, panels, groups, _, _ = _index(stmt, region)
+            panel, group = (*panels, (tiles.across, 1.0)), (*groups, (tiles.row, 1.0))
+            access = _access(region, (*index, panel, group, ((tiles.word, 1.0),)), dot.group * _bytes(region))
+            accesses[region.source] = replace(access, shape=access.shape[:-1])
+        else:
+            *index, rows, terms = _index(stmt, region)
+            words = (*((n, c / dot.group) for n, c in terms), (tiles.word, 1.0))
+            access = _access(region, (*index, tiles.rows(rows), words), dot.group * _bytes(region))
+            accesses[region.source] = replace(access, shape=(*access.shape[:-1], access.shape[-1] // dot.group))
+    return tiles.block(
+        found,
+        dot.tiles,
+        reads=tuple(accesses[region.source] for region in reads),
+        write=_sums(stmt, stmt.writes[0], tiles),
+        work=BlockWork(fused=1.0),
+        instruction=dot.instruction_set,
+    )
+
+
+def _store(stmt: Any, found: Block) -> Block:
+    """Storing a register tile of sums."""
+    (read,), (written,) = stmt.reads, stmt.writes
+    tiles = _InTiles.of(found)
+    down, across = (int(one.extent) // TILE_ROWS for one in written.region[-2:])
+    accesses = {"reads": (_sums(stmt, read, tiles),), "write": _sums(stmt, written, tiles)}
+    return tiles.block(found, (down, across), work=BlockWork(), **accesses)
+
+
+def _sums(stmt: Any, region: Any, tiles: _InTiles) -> MemoryAccess:
+    *index, rows, columns = _index(stmt, region)
+    column = (*columns, (tiles.across, float(TILE_ROWS)), (tiles.word, 1.0))
+    return _access(region, (*index, tiles.rows(rows), column), 4)
+
+
+# ---- operands of vector instructions ----
 
 
 def _left(stmt: Any, region: Any, dot: Dot, fold: int) -> MemoryAccess:

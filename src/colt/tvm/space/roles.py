@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from colt.tvm.dots.tiles import SCOPE
 from colt.tvm.space.traces import Step, TraceView, Var
 
 _ORDINALS = ("1st", "2nd", "3rd")
@@ -78,10 +79,18 @@ def roles(view: TraceView, facts: RoleFacts, tile: Step) -> tuple[str, ...]:
         phrases = [_position_phrase(view, facts, loops, part) for part in range(len(loops))]
     if (elements := whole_vectors(view, tile)) > 1:
         summed = tiled_loop(view, tile) in facts.reduced
-        phrases[-1] += f", {elements} terms in each turn" if summed else f", vectors of {elements}"
+        unit = "register tiles" if _is_on_tiles(view, facts, tile) else "vectors"
+        phrases[-1] += f", {elements} terms in each turn" if summed else f", {unit} of {elements}"
     if others := _others(view, facts, tile):
         phrases[-1] += f", the same for {_listed(others)}"
     return tuple(", ".join((phrase, *_events(view, facts, loop))) for phrase, loop in zip(phrases, loops, strict=True))
+
+
+def _is_on_tiles(view: TraceView, facts: RoleFacts, tile: Step) -> bool:
+    """Whether the block's sums are kept in the registers for tiles."""
+    block = view.block_of(tile.inputs[0])
+    writes = [step for step in view.steps if step.kind == "CacheWrite" and str(step.attrs[1]) == SCOPE]
+    return block is not None and facts.names.get(block) in {facts.names.get(step.inputs[0]) for step in writes}
 
 
 def _others(view: TraceView, facts: RoleFacts, tile: Step) -> list[str]:

@@ -174,7 +174,7 @@ class _Placed:
 def _without_initials(placed: list[_Placed]) -> list[_Placed]:
     """The blocks without those that only set to zero what an intrinsic adds to: the model counts it with the sum."""
     initials = {f"{place.name}{_INIT}" for place in placed if place.block.match_buffers}
-    return [place for place in placed if str(place.block.name_hint) not in initials]
+    return [place for place in placed if place.name not in initials]
 
 
 def _leaf_blocks(stmt: Any, loops: list[Any]) -> Iterator[_Placed]:

@@ -30,6 +30,7 @@ from colt.knobs import (
 )
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
+from colt.tvm.dots.once import configure_once
 from colt.tvm.sketches import DesignSpace, derive, generate, given
 from colt.tvm.space.edits import (
     Edits,
@@ -259,7 +260,7 @@ class TvmSpace:
         if schedule == UNTUNED:
             return self._mod
         module = self.scheduled(schedule).mod
-        return rewrite(module) if self._vector_math else module
+        return configure_once(rewrite(module) if self._vector_math else module)
 
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""

@@ -39,7 +39,7 @@ from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_
 from colt.tvm.sketches.structured.words import describe
 
 PACKED, PADDED, TRANSPOSED, PANELS = "packed", "padded", "transposed", "panels"
-DOT, DOT_PACKED = "dot", "dot-packed"
+DOT, DOT_PACKED, TILES = "dot", "dot-packed", "tiles"
 IN_LANES, IN_PARTS = "in-lanes", "in-parts"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
 """Returns the shapes of a flow's blocks by name, for vectors of the given number of bits; ``None``: no design."""
@@ -47,6 +47,8 @@ Suits = Callable[[Dot], bool]
 """Says of a dot instruction whether it is one to use."""
 _INTERLEAVING = 4
 """The last edition in which bfloat16 was not packed for dot instructions."""
+_NO_TILES = 6
+"""The last edition without instructions on tiles."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -141,11 +143,17 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
 
 
 def _dot_rules(target: Any, edition: int) -> list[Choose]:
-    """Contractions by dot instructions. Before the fifth edition bfloat16 was interleaved in registers only."""
+    """Contractions by dot instructions. Before the fifth edition bfloat16 was interleaved in registers only, before the
+    seventh there were no tiles."""
     if edition <= _INTERLEAVING:
-        return [partial(_shapes_with_dots, target, lambda row: row.interleaved or row.method is not Method.BF16)]
-    packed = partial(_shapes_with_dots, target, lambda row: not row.interleaved)
-    return [packed, partial(_shapes_with_dots, target, lambda row: row.interleaved)]
+        return [partial(_shapes_with_dots, target, _in_registers)]
+    packed = partial(_shapes_with_dots, target, lambda row: not row.interleaved and row.tiles is None)
+    tiles = [] if edition <= _NO_TILES else [partial(_shapes_with_dots, target, lambda row: row.tiles is not None)]
+    return [*tiles, packed, partial(_shapes_with_dots, target, lambda row: row.interleaved)]
+
+
+def _in_registers(row: Dot) -> bool:
+    return row.tiles is None and (row.interleaved or row.method is not Method.BF16)
 
 
 def _shapes_with_dots(target: Any, suits: Suits, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
@@ -187,6 +195,8 @@ def _shapes_in_parts(threads: int, flow: Flow, bits: int) -> dict[str, BlockShap
 def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) -> str:
     instructions = [shape.dot.instruction for shape in split if shape.dot is not None]
     if instructions:
+        if any(one.tiles is not None for one in instructions):
+            return TILES
         return DOT_PACKED if any(one.keeps for one in instructions) else DOT
     if any(shape.alone for shape in split):
         return IN_PARTS
@@ -215,7 +225,7 @@ def _structures(prepared: _Prepared, threads: int) -> Iterator[tuple[str, list[G
 
 
 def _is_long(prepared: _Prepared, one: Group) -> bool:
-    if one.kernel is None or prepared.shapes[one.kernel].alone:
+    if one.kernel is None or prepared.shapes[one.kernel].alone or prepared.shapes[one.kernel].on_tiles:
         return False
     block = prepared.flow.blocks[one.kernel]
     return not block.goes_on and max(block.iters[n].extent for n in reduced(block)) >= LONG

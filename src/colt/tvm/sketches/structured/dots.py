@@ -2,20 +2,26 @@
 
 The right operand is packed into vectors that hold a group of neighbours along the sum for each lane, the left one is
 contiguous along the sum. Extents are padded to whole vectors and whole steps. See :mod:`colt.tvm.dots`.
+
+For an instruction on tiles, rows are padded to whole tiles too. The rows of the left operand lie in one matrix, and so
+do those of the result.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm import tirx
 
+from colt.analysis.estimate import TILE_LATENCY
 from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.dots import Dot
-from colt.tvm.dots.shims import BF16_IR, IMPORT, KEEP_IR
-from colt.tvm.dots.table import Method
+from colt.tvm.dots.shims import BF16_IR, IMPORT, KEEP_IR, TILE_IR
+from colt.tvm.dots.table import TILE_FORMS, TILE_ROWS, Method
+from colt.tvm.dots.tiles import SCOPE, store_name, zero_name
 from colt.tvm.sketches.structured.flow import extents_of, reduced, spatial, step_of
 from colt.tvm.sketches.structured.prepare import Packed, slot_of, with_shapes
 from colt.tvm.sketches.structured.shapes import (
@@ -51,6 +57,8 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
             if along is None or not _is_column(block, left, right, column):
                 continue
             dot = find(*types, block.product.result, block.iters[along].extent)
+            if dot is not None and dot.tiles is not None:
+                dot = _formed(block, dot, column, left)
             padded = None if dot is None else _padded(block, dot, column, along)
             copied = padded != extents_of(block) or step_of(left, along) != 1 or step_of(right, column) != 1
             if dot is not None and dot.interleaved and copied:
@@ -59,7 +67,7 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
                 yield BlockShape(
                     BlockKind.KERNEL,
                     column,
-                    dot.lanes,
+                    dot.columns,
                     rows_of(block, column),
                     padded=() if padded == extents_of(block) else padded,
                     dot=UsesDot(dot, along, swapped),
@@ -90,14 +98,44 @@ def _padded(block: Block, dot: Dot, column: int, along: int) -> tuple[int, ...] 
     """The extents in whole vectors and steps, and rows with good divisors; ``None`` if that needs padding that is not
     possible."""
     extents = list(extents_of(block))
-    for iter_, size in ((column, dot.lanes), (along, dot.terms)):
+    rows = rows_of(block, column)
+    sizes = [(column, dot.columns), (along, dot.terms)]
+    sizes += [(rows, dot.rows)] if dot.tiles is not None and rows is not None else []
+    for iter_, size in sizes:
         extents[iter_] = -(-extents[iter_] // size) * size
         if extents[iter_] != block.iters[iter_].extent and not can_be_padded(block, iter_):
             return None
-    rows = rows_of(block, column)
-    if rows is not None and can_be_padded(block, rows):
+    if dot.tiles is None and rows is not None and can_be_padded(block, rows):
         extents[rows] = extents[rows] if dot.interleaved else rounded_rows(extents[rows])
     return tuple(extents)
+
+
+def _formed(block: Block, dot: Dot, column: int, left: MemoryAccess) -> Dot | None:
+    """The instruction on tiles in the form of register tile that suits the block's extents; ``None`` if its rows and
+    columns are not those of a matrix, or if rows that cannot be padded do not fill tiles."""
+    rows = rows_of(block, column)
+    if rows is None or not _moves_by_one(left, rows) or not stands_alone(block.write, rows):
+        return None
+    if not stands_alone(block.write, column) or _dimension(block.write, rows) + 1 != _dimension(block.write, column):
+        return None
+    extents = block.iters[rows].extent, block.iters[column].extent
+    padded = can_be_padded(block, rows)
+    forms = [form for form in TILE_FORMS if padded or extents[0] % (TILE_ROWS * form[0]) == 0]
+    best = min(forms, key=lambda form: _tiles_time(form, *extents), default=None)
+    return None if best is None else replace(dot, tiles=best)
+
+
+def _moves_by_one(access: MemoryAccess, iter_: int) -> bool:
+    """Whether a step of the iter moves the access to the next index of one dimension, such as a window's."""
+    return sum(sum(c for n, c in index or () if n == iter_) for index in access.index) == 1.0
+
+
+def _tiles_time(form: tuple[int, int], rows: int, columns: int) -> tuple[float, int, float]:
+    """The time that tiles of sums in this form take for so many rows and columns, padding included, in instructions
+    one after the other; then how many tiles there are, and the operands that are loaded for each."""
+    down, across = form
+    tiles = math.prod(-(-extent // (TILE_ROWS * n)) * n for extent, n in ((rows, down), (columns, across)))
+    return tiles * max(1.0, TILE_LATENCY / (down * across)), tiles, (down + across) / (down * across)
 
 
 # ---- packing ----
@@ -112,8 +150,8 @@ def pack_for_dots(schedule: Any, shapes: Mapping[str, BlockShape]) -> tuple[list
         if shape.dot is None or shape.dot.instruction.interleaved:
             continue
         left, right = _operands(block, shape.dot.swapped)
-        if step_of(left, shape.dot.along) != 1:
-            done.append(_copy(schedule, block, left, _last(left, shape.dot.along)))
+        if step_of(left, shape.dot.along) != 1 or not _in_rows(left, shape):
+            done.append(_copy(schedule, block, left, _last(left, shape)))
         copy = _copy(schedule, block, right, _grouped(right, shape))
         columns, rows = _dimension(right, shape.vector), _dimension(right, shape.dot.along)
         packing = Packing(shape.dot.instruction, rows, columns, len(right.index))
@@ -134,15 +172,25 @@ def _copy(schedule: Any, block: Block, access: MemoryAccess, layout: Callable[..
 
 
 def _dimension(access: MemoryAccess, iter_: int | None) -> int:
-    """The dimension whose index is the iter."""
-    (found,) = [number for number, index in enumerate(access.index) if index == ((iter_, 1.0),)]
+    """The dimension whose index moves with the iter."""
+    (found,) = [number for number, index in enumerate(access.index) if any(n == iter_ for n, _ in index or ())]
     return found
 
 
-def _last(access: MemoryAccess, iter_: int) -> Callable[..., list[Any]]:
-    """Moves the iter's dimension to the end."""
-    along, count = _dimension(access, iter_), len(access.index)
-    order = [n for n in range(count) if n != along] + [along]
+def _in_rows(left: MemoryAccess, shape: BlockShape) -> bool:
+    """Whether the left operand's rows are those of one matrix, where the instruction loads several at once."""
+    if not shape.on_tiles or shape.rows is None or shape.dot is None:
+        return True
+    return _dimension(left, shape.rows) + 1 == _dimension(left, shape.dot.along)
+
+
+def _last(access: MemoryAccess, shape: BlockShape) -> Callable[..., list[Any]]:
+    """Moves the dimension along the sum to the end, and that of the rows before it if they are loaded together."""
+    assert shape.dot is not None
+    last = [_dimension(access, shape.dot.along)]
+    if shape.on_tiles:
+        last.insert(0, _dimension(access, shape.rows))
+    order = [n for n in range(len(access.index)) if n not in last] + last
     return lambda *index: [index[n] for n in order]
 
 
@@ -163,12 +211,13 @@ def _grouped(access: MemoryAccess, shape: BlockShape) -> Callable[..., list[Any]
 @dataclass(frozen=True, slots=True)
 class DotStep:
     """A register tile's step that is to become an instruction once nothing moves any more: the block, the outermost
-    loop of its sum, the loop over lanes."""
+    loop of its sum, the outermost loop of the step; for an instruction on tiles, the block that stores them."""
 
     block: Any
     sums: Any
-    lanes: Any
+    inner: Any
     dot: UsesDot
+    store: Any = None
 
 
 def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
@@ -176,6 +225,7 @@ def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
     instructions = [step.dot.instruction for step in steps]
     called = [BF16_IR] if any(one.method is Method.BF16 for one in instructions) else []
     called += [KEEP_IR] if any(one.keeps for one in instructions) else []
+    called += [TILE_IR] if any(one.tiles is not None for one in instructions) else []
     if called:
         schedule.annotate(loop, IMPORT, "".join(called))
 
@@ -183,8 +233,18 @@ def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
 def use_instruction(schedule: Any, step: DotStep) -> None:
     """Set the sums to zero before the first turn, and replace the step by the instruction."""
     initial = schedule.decompose_reduction(step.block, step.sums)
-    schedule.vectorize(schedule.get_loops(initial)[-1])
-    use_intrinsic(schedule, step.lanes, step.dot.instruction.intrinsic(step.dot.swapped))
+    dot = step.dot.instruction
+    if dot.tiles is None:
+        schedule.vectorize(schedule.get_loops(initial)[-1])
+    else:
+        use_intrinsic(schedule, schedule.get_loops(initial)[-2], zero_name(dot.result, dot.tiles))
+        use_intrinsic(schedule, schedule.get_loops(step.store)[-2], store_name(dot.result, dot.tiles))
+    use_intrinsic(schedule, step.inner, dot.intrinsic(step.dot.swapped))
+
+
+def sums_in_tiles(schedule: Any, block: Any) -> Any:
+    """Let the block leave its sums in tiles; return the block that stores them."""
+    return schedule.cache_write(block, 0, SCOPE)
 
 
 def use_intrinsic(schedule: Any, loop: Any, name: str) -> None:

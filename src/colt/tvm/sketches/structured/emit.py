@@ -12,7 +12,7 @@ from typing import Any
 
 from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
-from colt.tvm.sketches.structured.dots import DotStep, import_shims, use_instruction, use_intrinsic
+from colt.tvm.sketches.structured.dots import DotStep, import_shims, sums_in_tiles, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
 from colt.tvm.sketches.structured.nest import loops_by_iter
@@ -27,6 +27,7 @@ from colt.tvm.sketches.structured.tiles import (
     Tile,
     sample_columns,
     sample_rows,
+    sample_steps,
     split_inner,
     split_rows,
     split_sum,
@@ -145,7 +146,11 @@ class _Emitter:
             pieces = 0 if origin is None else jobs
             extent, loop = block.iters[iter_].extent, loops[iter_]
             tile = None
-            if origin in columns or (shape.kind is BlockKind.KERNEL and iter_ == shape.vector):
+            size = self._step(number, iter_, origin)
+            if size > 1:
+                middle = 1 if origin in columns or iter_ == shape.vector else 2
+                parts[iter_], tile = sample_steps(self.schedule, loop, extent, size, pieces, middle)
+            elif origin in columns or (shape.kind is BlockKind.KERNEL and iter_ == shape.vector):
                 width = columns.get(origin, shape.width)
                 first = MAX_VECTORS if shape.alone else FIRST_VECTORS
                 parts[iter_], tile = sample_columns(self.schedule, loop, extent, width, pieces, first=first)
@@ -164,6 +169,17 @@ class _Emitter:
                     self.tiles[origin] = tile
         sums = [loops[n] for n in reduced(block)]
         return self._shape_nest(number, parts, sums, outer)
+
+    def _step(self, number: int, iter_: int, origin: int | None) -> int:
+        """How much of the kernel's iter, or of the anchor's outer iter that it follows, a step on tiles takes: the most
+        that any kernel of the group does; 1 if none works on tiles there."""
+        sizes = [_step_along(self.shapes[number], iter_)]
+        for other in self._kernels():
+            if origin is None:
+                break
+            match = self.flow.counterpart(self.group.anchor, self.group.members, other, origin)
+            sizes.append(1 if match is None else _step_along(self.shapes[other], match))
+        return max(sizes)
 
     def _longest(self, origin: int | None, loop: Any, extent: int) -> tuple[Any, int]:
         """The loop over the anchor's outer iter in the kernel that pads it furthest, and the loop's extent.
@@ -267,6 +283,10 @@ class _Emitter:
                     found[iter_] = tile
             elif iter_ in touched:
                 continue  # only a part is needed, and it is not a tile
+            elif _step_along(shape, iter_) > 1:
+                _, found[iter_] = sample_steps(
+                    self.schedule, loops[iter_], extent, _step_along(shape, iter_), 0, 1, split=False
+                )
             elif shape.kind is BlockKind.KERNEL and iter_ == shape.vector:
                 _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
             elif shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns):
@@ -334,12 +354,12 @@ class _Emitter:
     def _kernel(self, number: int, rv: Any, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
         shape = self.shapes[number]
         *columns, lanes = parts.pop(shape.vector) if shape.vector is not None else [None]
-        vectors = columns.pop() if columns else None
+        vectors = columns.pop() if columns and not shape.on_tiles else None
         if shape.columns is not None:
             columns = parts.pop(shape.columns)
             vectors = columns.pop() if len(columns) > 1 else None
         rows = parts.pop(shape.rows) if shape.rows is not None else []
-        row = rows.pop() if len(rows) > 1 else None
+        row = rows.pop() if len(rows) > 1 or shape.on_tiles else None
         middle = [loop for iter_ in parts for loop in parts[iter_]]
         middle += [*rows[:1], *columns, *rows[1:]]
         tile = [loop for loop in (row, vectors) if loop is not None]
@@ -357,7 +377,7 @@ class _Emitter:
             longest = max(range(len(sums)), key=lambda n: extents[n])
             part, sums[longest] = split_sum(self.schedule, sums[longest], extents[longest])
             first = [part]
-        elif shape.dot is not None:
+        elif shape.dot is not None and not shape.on_tiles:
             sums[place], unrolled = unroll_sum(self.schedule, sums[place], extents[place], step)
             sums.append(sums.pop(place))
             tile.insert(0, unrolled)
@@ -370,15 +390,16 @@ class _Emitter:
         for copy in copies if around else ():
             self.schedule.reverse_compute_at(copy, around[-1], preserve_unit_loops=True)
         if shape.dot is not None:
-            self.steps.append(DotStep(rv, (first or sums)[0], lanes, shape.dot))
+            inner, store = (row, copies[0]) if shape.on_tiles else (lanes, None)
+            self.steps.append(DotStep(rv, (first or sums)[0], inner, shape.dot, store))
         elif lanes is not None:
             self.schedule.vectorize(lanes)
-        for loop in tile:
+        for loop in tile if not shape.on_tiles else ():
             self.schedule.unroll(loop)
         if self._is_folded(number):
             for finisher in self._finishers(number):
                 self._few_sums(finisher)
-        elif self._writes_vectors(number):
+        elif self._writes_vectors(number) and (number in self.finishers or not shape.on_tiles):
             self.schedule.vectorize(self._lanes(self.schedule.get_loops(copies[-1])[-1], shape.width))
         return fused
 
@@ -403,9 +424,12 @@ class _Emitter:
 
     def _write_back(self, number: int, rv: Any) -> list[Any]:
         """The blocks that bring a register tile's results to their place; several if the kernel has several results or
-        finishers."""
+        finishers. Sums in tiles are stored first."""
+        stored = [sums_in_tiles(self.schedule, rv)] if self.shapes[number].on_tiles else []
         if number in self.finishers:
-            return [self._look_up(finisher)[2] for finisher in self.finishers[number]]
+            return [*stored, *(self._look_up(finisher)[2] for finisher in self.finishers[number])]
+        if stored:
+            return stored
         results = len(self.schedule.get(rv).writes)
         return [self.schedule.cache_write(rv, result, "global") for result in range(results)]
 
@@ -429,6 +453,13 @@ class _Emitter:
 
     def _fuse(self, loops: Sequence[Any]) -> Any:
         return self.schedule.fuse(*loops) if len(loops) > 1 else next(iter(loops), None)
+
+
+def _step_along(shape: BlockShape, iter_: int) -> int:
+    """How much of the iter a step of the kernel takes, if it works on tiles; else 1."""
+    if not shape.on_tiles:
+        return 1
+    return shape.width if iter_ == shape.vector else shape.instruction_rows if iter_ == shape.rows else 1
 
 
 def _first_rows(shape: BlockShape) -> int:

@@ -89,6 +89,16 @@ class BlockShape:
     rest: bool = False
 
     @property
+    def instruction_rows(self) -> int:
+        """The rows that a step of the kernel's instruction takes: more than one if it works on tiles."""
+        return 1 if self.dot is None else self.dot.instruction.rows
+
+    @property
+    def on_tiles(self) -> bool:
+        """Whether the kernel's step is an instruction on tiles."""
+        return self.dot is not None and self.dot.instruction.tiles is not None
+
+    @property
     def is_fold(self) -> bool:
         """Whether the block adds up partial results and leaves partial results."""
         return self.partial and self.total

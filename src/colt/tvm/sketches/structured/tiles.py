@@ -29,7 +29,8 @@ UNROLLED_TERMS = 16
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A loop's parts, outermost first, and the vector ``width`` inside the last (1: none).
+    """A loop's parts, outermost first, and the ``width`` of the vector, or of the step on tiles, inside the last (1:
+    none).
 
     ``outer``: the first part belongs to the parallel loop.
     """
@@ -87,6 +88,25 @@ def sample_columns(
     decision = [rest // inside, inside, vectors] if jobs else [rest, vectors]
     tile = Tile(_sample(schedule, blocks, MAX_VECTORS, decision), width, jobs > 0)
     return ([*schedule.split(blocks, list(tile.parts)), lanes] if split else [blocks, lanes]), tile
+
+
+def sample_steps(
+    schedule: Any, loop: Any, extent: int, size: int, jobs: int, middle: int, split: bool = True
+) -> tuple[list[Any], Tile]:
+    """A tile of (a parallel part and) ``middle`` parts of whole steps of ``size``; the loops it splits into, and the
+    tile. Without a parallel part, all steps are one part.
+
+    The last step may exceed the loop. Without ``split``, the loops are only that over steps and that within one; the
+    parts are used after the block has been moved. See :func:`sample_rows`.
+    """
+    count = -(-extent // size)
+    if count == 1 and not jobs:
+        return [loop], Tile((), size, False)
+    steps, inner = schedule.split(loop, [None, size])
+    inside = _inside(count, size, jobs)
+    decision = [count // inside, *[1] * (middle - 1), inside] if jobs else [count]
+    tile = Tile(_sample(schedule, steps, -1, decision) if jobs else (count,), size, jobs > 0)
+    return ([*schedule.split(steps, list(tile.parts)), inner] if split and jobs else [steps, inner]), tile
 
 
 def _sample(schedule: Any, loop: Any, limit: int, decision: list[int]) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from colt.analysis.skeleton import Block
+from colt.tvm.dots.table import TILE_ROWS, Dot
 from colt.tvm.sketches.structured.flow import Flow, spatial
 from colt.tvm.sketches.structured.groups import Group
 from colt.tvm.sketches.structured.prepare import Packed
@@ -86,10 +87,21 @@ def _register_tile(flow: Flow, shapes: Sequence[BlockShape], number: int) -> str
     vectors = f"vectors of {shape.width} along {loop_name(block.iters[shape.vector].name)}"
     if shape.dot is not None:
         dot, along = shape.dot.instruction, loop_name(block.iters[shape.dot.along].name)
+        if dot.tiles is not None and shape.rows is not None:
+            return _tiles(block, dot, loop_name(block.iters[shape.rows].name), shape.vector, along)
         vectors += f", each lane adding {dot.group} terms of {along} an instruction ({dot.instruction_set})"
     if shape.rows is None:
         return f"{block.name} in {vectors}"
     return f"{block.name} in rows of {loop_name(block.iters[shape.rows].name)} x {vectors}"
+
+
+def _tiles(block: Block, dot: Dot, rows: str, column: int, along: str) -> str:
+    """What a step on tiles does."""
+    columns = loop_name(block.iters[column].name)
+    return (
+        f"{block.name} in register tiles of {dot.rows} {rows} x {dot.columns} {columns}, each "
+        f"instruction adding {dot.terms} terms of {along} to {TILE_ROWS} x {dot.lanes} sums ({dot.instruction_set})"
+    )
 
 
 def _total_of(flow: Flow, shapes: Sequence[BlockShape], number: int) -> int:
