@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from colt.bench.records import TrialRecord
@@ -27,6 +29,17 @@ def test_a_candidate_that_computes_something_else_does_not_win() -> None:
     assert latency_us == 300_000.0  # a single leader is not timed again
     assert trials[1] == TrialRecord(fate=Fate.WRONG, latency_us=None, seconds=1.0)
     assert trials[2].latency_us == 300_000.0
+
+
+def test_candidates_are_compared_with_the_program_as_it_was_written() -> None:
+    searched = workloads.get("matmul").build("small")
+    written = workloads.get("matmul-nt").build("small")  # as if the normal form computed something else
+    asked = plan("matmul")
+    asked = replace(asked, programs=(replace(asked.program, given=written),))
+    trials = [trial(1.0), trial(300_000.0)]
+    _, winner = _fastest(asked, [searched, written], trials)
+    assert winner is written
+    assert trials[0].fate is Fate.WRONG
 
 
 def test_without_a_correct_candidate_there_is_no_winner() -> None:

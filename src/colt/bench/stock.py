@@ -7,6 +7,7 @@ from typing import Any
 from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, seconds_since_start
 from colt.errors import MeasureError
+from colt.knobs import EDITION
 from colt.measure.base import Fate, Pace
 from colt.plan import Plan
 from colt.run.compare import rank_in_turn
@@ -64,12 +65,12 @@ def _fastest(plan: Plan, measured: list[Any], trials: list[TrialRecord]) -> tupl
     """The latency and module of the fastest correct candidate. Wrong trials are marked in ``trials``."""
     from colt.tvm.workers import LocalMeasurer
 
-    pace = current().pace
+    pace, written = current().pace, plan.program.untuned(EDITION)  # the form that is searched may differ from it
     ranked = sorted((trial.latency_us, number) for number, trial in enumerate(trials) if trial.latency_us is not None)
     with LocalMeasurer(plan.target, plan.threads, pace=pace) as measurer:
 
         def correct(number: int) -> bool:
-            found = measurer.verify(plan.program.module, measured[number], plan.seed, VERIFY_LIMITS)
+            found = measurer.verify(written, measured[number], plan.seed, VERIFY_LIMITS)
             if not found.ok:
                 trials[number] = trials[number].failed(Fate.WRONG)
             return found.ok
