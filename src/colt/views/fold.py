@@ -66,9 +66,14 @@ def _noted(state: RunState, event: events.Noted, at_s: float) -> None:
 
 def _selected(state: RunState, event: events.Selected, at_s: float) -> None:
     state.acting = event.acting
-    state.task.tickets[event.ticket] = Asking(event.node, event.acting, event.alteration, at_s)
+    task, due = state.task, event.acting
+    if event.node in task.nodes:
+        node = task.nodes[event.node]
+        node.next_member = due = node.next_member or event.acting  # that of the root, which is asked first
+    free = not event.alteration and event.acting != due  # unless somebody stands in: see _fell_back
+    task.tickets[event.ticket] = Asking(event.node, event.acting, event.alteration, at_s, free)
     if event.alteration:
-        state.task.made_by_alteration.add(event.ticket)
+        task.made_by_alteration.add(event.ticket)
 
 
 def _called(state: RunState, event: events.Called, at_s: float) -> None:
@@ -84,19 +89,27 @@ def _called(state: RunState, event: events.Called, at_s: float) -> None:
 
 def _proposed(state: RunState, event: events.Proposed, at_s: float) -> None:
     member = state.member(event.by)
-    member.calls += 1
     asking = state.task.tickets.get(event.ticket)
     if asking is None:
+        member.calls += 1
         state.stray += 1
-    elif not (state.calls and state.calls[-1].paid and state.calls[-1].ticket == event.ticket):
-        member.seconds += at_s - asking.at_s
+        return
+    member.alterations += asking.alteration
+    member.free += asking.free
+    member.calls += not (asking.alteration or asking.free)
+    if not (state.calls and state.calls[-1].paid and state.calls[-1].ticket == event.ticket):
+        member.seconds += 0.0 if asking.free else at_s - asking.at_s
         state.calls.append(SeenCall(event.ticket, event.by, asking.at_s, at_s, False, event.error))
 
 
 def _fell_back(state: RunState, event: events.FellBack, at_s: float) -> None:
-    member = state.member(event.by)
+    member, asking = state.member(event.by), state.task.tickets.get(event.ticket)
     member.fallbacks += 1
-    member.errors += event.what != "model"
+    if event.what == "model" and asking is not None:
+        asking.free = False  # it is the turn of a benched model
+        if asking.node == ROOT and ROOT in state.task.nodes:
+            state.task.nodes[ROOT].next_member = event.by
+    member.errors += event.what != "model" and not (asking is not None and asking.free)
     state.fallbacks[event.by, event.what, event.reason] += 1
 
 
@@ -182,7 +195,6 @@ def _asked(state: RunState, event: events.Asked, at_s: float) -> None:
         state.stray += 1
         return
     task.trials[event.trial] = SeenTrial(event.trial, event.node, event.proposed_by, event.predicted_us, at_s)
-    state.member(event.proposed_by).trials += 1
     node = task.nodes.get(event.node)
     if node is None:
         state.stray += 1
@@ -200,6 +212,7 @@ def _timed(state: RunState, event: events.Timed, at_s: float) -> None:
     if trial is None:
         state.stray += 1
         return
+    state.member(trial.by).trials += 1
     trial.timed_s, trial.fate, trial.latency_us = at_s, event.fate, event.latency_us
     trial.seconds_building, trial.seconds_timing = event.seconds_building, event.seconds_timing
     trial.slowdown, trial.number, trial.usd = event.slowdown, state.task.told, state.usd

@@ -87,11 +87,17 @@ class SeenMember:
     """What one member of the pool did, and what its calls cost."""
 
     calls: int = 0
+    """Turns that it answered. What follows is counted beside them."""
+    alterations: int = 0
+    """Steps of others that it took over, or tried to."""
+    free: int = 0
+    """What a built-in expert proposed while language models were thinking, which is nobody's turn."""
     errors: int = 0
     """Transformations, and names of who is to be asked next, that are not usable."""
     fallbacks: int = 0
     nodes: int = 0
     trials: int = 0
+    """Those that are back from the hardware."""
     hits: int = 0
     regressions: int = 0
     requests: int = 0
@@ -120,4 +126,6 @@ class Asking:
     acting: str
     alteration: bool
     at_s: float
+    free: bool
+    """Whether it was nobody's turn: an expert proposed while language models were thinking."""
     withdrawn: bool = False

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from colt.store.receipt import ProposerPart
 from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.source import SeenRun
 from colt.views.seen import ROOT, SeenMember
+
+HEAD = (
+    *("member", "calls", "taken over", "nodes", "trials", "hits", "regressions", "errors"),
+    *("tokens", "$", "seconds", "path"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,17 +32,23 @@ def members_table(run: SeenRun) -> Table:
     """A row for each member of the pool, and for whatever else proposed."""
     path = Counter(run.task.nodes[node].by for node in run.best_path if node != ROOT)
     steps = max(1, sum(path.values()))
-    head = ("member", "calls", "nodes", "trials", "hits", "regressions", "errors", "tokens", "$", "seconds", "path")
-    rows = [
-        _row(name, run.state.members.get(name, SeenMember()), f"{path[name] / steps:.0%}" if path else "-")
-        for name in run.members
-    ]
-    return Table(head, tuple(rows))
+    rows = [_row(name, counted_of(run, name), f"{path[name] / steps:.0%}" if path else "-") for name in run.members]
+    return Table(HEAD, tuple(rows))
+
+
+def counted_of(run: SeenRun, name: str) -> SeenMember:
+    """What a member did. Of a finished run the receipt has counted: from events alone, a turn of an expert cannot
+    always be told from what it proposed in the time of language models."""
+    did = run.state.members.get(name, SeenMember())
+    if run.receipt is None:
+        return did
+    part = run.receipt.proposers.get(name, ProposerPart())
+    return replace(did, calls=part.calls, alterations=part.alterations, trials=part.trials, errors=part.errors)
 
 
 def _row(name: str, did: SeenMember, share: str) -> tuple[str, ...]:
     paid = (f"{did.tokens:,}", f"{did.usd:.4f}") if did.requests else ("-", "-")
-    counts = (did.calls, did.nodes, did.trials, did.hits, did.regressions, did.errors)
+    counts = (did.calls, did.alterations, did.nodes, did.trials, did.hits, did.regressions, did.errors)
     return (name, *(f"{count:,}" for count in counts), *paid, f"{did.seconds:.1f}", share)
 
 
