@@ -29,6 +29,10 @@ class Began(Event):
     phase: str
 
 
+ENDING = "verifying the leaders and timing the fastest in turn with the untuned program"
+"""The last phase of a run: nothing more is searched."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn(Event):
     """In a run of several tasks: what follows is about the one of this name."""

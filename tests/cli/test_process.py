@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from colt.util.interrupt import ENDING
+from colt.views.terminal import STOPPING
 from tests.helpers.command import colt, refused
 from tests.helpers.hurry import COLT
 
@@ -127,6 +128,7 @@ def test_a_signal_ends_with_a_verified_result(number: signal.Signals, tmp_path: 
     for line in process.stderr:
         if line.startswith("trial "):
             process.send_signal(number)
+            assert STOPPING in map(str.strip, process.stderr)
             break
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -35,7 +35,7 @@ def test_the_list_has_the_fastest_of_each_program_first_and_no_control_character
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = said(capsys, "list")
-    assert text.index("50.0") < text.index("80.0") < text.index("other?[31m")
+    assert text.index("50.0") < text.index("80.0") < text.index("other\\x1b[31m")
     assert "\x1b" not in text
     assert "50.0" not in said(capsys, "list", "nothing")
     lines = [json.loads(line) for line in said(capsys, "list", "matmul", "--json").splitlines()]

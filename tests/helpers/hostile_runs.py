@@ -1,4 +1,5 @@
-"""A run directory by somebody who means harm: markup wherever a name or a message may stand."""
+"""A run directory by somebody who means harm: wherever a name or a message may stand there is markup, and what turns
+the direction of a text, cannot be seen, or steers a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +11,10 @@ import tomli_w
 
 from tests.helpers.recorded import unpacked
 
-MARKUP = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>&lt;b&gt;\u2028<!--"
+MARKUP = (
+    "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>&lt;b&gt;\u2028<!--"
+    "\u202e\u2066\u200b\u00ad\x1b[31m"
+)
 HARMLESS = {"event", "fate", "outcome", "what"}
 """Fields in which only certain words make sense."""
 

@@ -166,7 +166,7 @@ def _garbled(path: Path) -> None:
         (lambda path: path.write_text("notes\n"), "is not a file of records of COLT"),
         (lambda path: path.write_bytes(b""), "is not a file of records of COLT"),
         (_cut, "is torn"),
-        (_garbled, "cannot be used: .*malformed"),
+        (_garbled, "cannot be used: it is damaged"),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_refused_and_left_as_it_is(store: Store, spoil: object, why: str) -> None:

@@ -64,7 +64,7 @@ def test_a_receipt_survives_a_round_trip(receipt: Receipt, tmp_path: Path) -> No
         ({"speedup": 1070.0}, "the speed-up is 1070, but the latencies are 1.07 apart"),
         ({"speedup": 1.5}, "outside of its interval, 1.02 to 1.11"),
         ({"trials": {"total": 40, "fates": {"ok": 4}}}, "it counts 40 trials, but fates of 4"),
-        ({"baseline": {"latency_us": -1.0, "gflops": None, "roofline_share": None}}, "a latency is -1.0 us"),
+        ({"baseline": {"latency_us": -1.0, "gflops": None, "roofline_share": None}}, "a latency is -1.0 µs"),
         ({"best": None, "speedup": 9.0}, "the latencies are 1 apart"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_verdict_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_significant_speedup_is_shown_with_its_interval(receipt: Receipt) -> None:
     text = shown(receipt)
     assert "│ speed-up │" in text
-    assert "verdict: faster, 1.07x (1.02x to 1.11x with 95 % confidence), timed in turn 25x" in text
+    assert "verdict: faster, 1.07x (1.02x to 1.11x with 95 % confidence) over the untuned program, timed in turn 25x" in text
     assert "roofline: 91.0% of 236.0 GFLOPS (FMA peak" in text
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -62,6 +63,17 @@ def test_the_first_interrupt_is_a_request_and_the_second_an_end() -> None:
         assert requested.requested
         with pytest.raises(KeyboardInterrupt):
             interrupt()
+
+
+def test_that_a_signal_is_heeded_is_told_at_once_and_once() -> None:
+    told = []
+    with Interrupt(), PromptExit() as prompt:
+        prompt.when_heeded = lambda: told.append(threading.current_thread())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            time.sleep(0.2)
+    assert len(told) == 1
+    assert told[0] is not threading.main_thread()  # which may be in a long call
 
 
 def test_a_process_that_ends_by_itself_in_time_is_not_ended() -> None:

@@ -25,6 +25,7 @@ from colt.bench.records import CellRecord, RemeasureRecord, load_record
 from colt.errors import InputError
 from colt.store.directory import RECORDING, RunDirectory
 from colt.util.lock import Busy, FolderLock
+from colt.util.text import why
 
 CONFIG = "bench.toml"
 RESULT = "result.json"
@@ -80,7 +81,7 @@ class BenchDirectory:
         except OSError as error:
             raise InputError(f"{path} holds no benchmark: {CONFIG}: {error.strerror or error}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise InputError(f"{path / CONFIG} is not the configuration of a benchmark: {error}") from None
+            raise InputError(f"{path / CONFIG} is not the configuration of a benchmark: {why(error)}") from None
         return cls(path, contents)
 
     @property

@@ -9,6 +9,7 @@ import msgspec
 
 from colt.bench.config import Peer, StrategyName
 from colt.errors import InputError
+from colt.util.text import why
 
 SCHEMA = 1
 
@@ -120,7 +121,7 @@ def load_record(path: Path, kind: type[RecordT]) -> RecordT | None:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
-        raise InputError(f"{path} is not a record of a benchmark: {error}; delete it to make it anew") from None
+        raise InputError(f"{path} is not a record of a benchmark: {why(error)}; delete it to make it anew") from None
     if record.schema != SCHEMA:
         raise InputError(f"{path} has schema {record.schema}; this version of COLT reads {SCHEMA}")
     return record

@@ -96,7 +96,7 @@ def _outcome(record: CellRecord) -> str:
     if record.best_us is None:
         return f"FAILED after {record.wall_seconds:.0f} s: {record.failure}"
     failed = f", {record.failed_trials} of them failed" if record.failed_trials else ""
-    return f"{in_us(record.best_us)} us after {len(record.trials)} trials{failed}, {record.wall_seconds:.0f} s"
+    return f"{in_us(record.best_us)} after {len(record.trials)} trials{failed}, {record.wall_seconds:.0f} s"
 
 
 def _peaks(directory: BenchDirectory, hardware: Hardware, say: Say) -> Peaks:

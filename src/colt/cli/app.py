@@ -29,6 +29,7 @@ from colt.cli import (
     workloads,
 )
 from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
+from colt.cli.output import tell
 from colt.cli.parser import Parser
 from colt.errors import ArgumentError, ColtError
 from colt.tvm.own import leave_torch_out
@@ -56,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except ColtError as error:
         told = error.with_flags() if isinstance(error, OptionError | ArgumentError) else str(error)
-        print(f"colt: {told}", file=sys.stderr)
+        tell(f"colt: {told}")
         return BAD_INPUT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
         return OK
     except OSError as error:
         what = "is not a usable path" if error.errno in _PATHS else "cannot be written"
-        print(f"colt: {error.filename or 'the output'} {what}: {error.strerror or error}", file=sys.stderr)
+        tell(f"colt: {error.filename or 'the output'} {what}: {error.strerror or error}")
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return BAD_INPUT

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import INTERRUPTED, OK
+from colt.cli.output import say, tell
 from colt.cli.parser import integer
 from colt.errors import InputError
 
@@ -82,10 +82,10 @@ def run_command(given: argparse.Namespace) -> int:
     )
     out = Path(given.out)
     try:
-        report = run(config, out, lambda text: print(text, file=sys.stderr, flush=True))
+        report = run(config, out, tell)
     except KeyboardInterrupt:
-        print("colt: interrupted; the same command goes on from here", file=sys.stderr)
+        tell("colt: interrupted; the same command goes on from here")
         return INTERRUPTED
-    print(report)
-    print(f"written to {out / REPORT}")
+    say(report)
+    say(f"written to {out / REPORT}")
     return OK

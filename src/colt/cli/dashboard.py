@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
+from colt.cli.output import say
 from colt.cli.parser import integer
 from colt.errors import InputError
 
@@ -33,6 +34,6 @@ def run_command(given: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise InputError(f"{folder} cannot be shown: there is no such folder")
     place = listen(given.host, given.port)
-    print(f"runs in {folder}: {place.address}   (Ctrl-C ends it)", flush=True)
+    say(f"runs in {folder}: {place.address}   (Ctrl-C ends it)")
     serve(folder, place)
     return OK

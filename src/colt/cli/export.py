@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
+from colt.cli.output import say
 
 
 def add(commands: Any) -> None:
@@ -25,5 +26,5 @@ def run_command(given: argparse.Namespace) -> int:
     receipt = load_receipt(Path(given.run))
     lines = loading_lines(Path(given.output), receipt, packing_of(Path(given.run)))  # before anything is written
     output = export_kernel(Path(given.run), receipt, Path(given.output))
-    print(f"wrote {output}; load and call it so:\n\n{lines}")
+    say(f"wrote {output}; load and call it so:\n\n{lines}")
     return OK

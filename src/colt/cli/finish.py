@@ -30,7 +30,8 @@ def run_command(given: argparse.Namespace) -> int:
     """Finish the run, and print its receipt."""
     from colt.run.resume import finish
 
-    with PromptExit(), progress(0, given.json) as view, stdout_to_stderr():
+    with PromptExit() as prompt, progress(0, given.json) as view, stdout_to_stderr():
+        prompt.when_heeded = view.stopping
         result = finish(Path(given.run), views=[view])
     show_result(result, given.json)
     return OK

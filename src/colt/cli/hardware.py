@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 
 from colt.cli.codes import OK
-from colt.cli.output import show
+from colt.cli.output import show, tell
 from colt.cli.parser import integer
 
 
@@ -32,7 +31,7 @@ def run_command(given: argparse.Namespace) -> int:
     with caught_warnings() as notes:
         hardware = hardware_with_peaks(threads, given.refresh)
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        tell(f"note: {note}")
     table = Table(show_header=False)
     for name, value in hardware_rows(hardware):
         table.add_row(name, value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK, SOME_UNUSABLE
-from colt.cli.output import show
+from colt.cli.output import say, show
 
 
 def add(commands: Any) -> None:
@@ -39,6 +39,8 @@ def run_command(given: argparse.Namespace) -> int:
     remember(findings)
     if given.json:
         print(probe.to_json(findings))
+    elif findings:
+        show(probe.table(findings))
     else:
-        show(probe.table(findings) if findings else "the pool has built-in experts alone; there is nothing to probe")
+        say("the pool has built-in experts alone; there is nothing to probe")
     return OK if all(finding.usable for finding in findings) else SOME_UNUSABLE

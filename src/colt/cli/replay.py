@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import DIFFERENT, OK
-from colt.cli.output import progress
+from colt.cli.output import progress, say
 
 
 def add(commands: Any) -> None:
@@ -27,7 +27,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.run.replay import load
 
     run = load(Path(given.run))
-    with progress(run.plan.budget.trials) as view:
+    with progress(run.plan.budget.trials, doing="replaying: ") as view:
         replay = run.replay([view])
-    print(replay)
+    say(str(replay))
     return OK if replay.identical else DIFFERENT

@@ -43,7 +43,8 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.run.resume import go_on
 
     changes = {name: getattr(given, name) for name in BUDGET if hasattr(given, name)}
-    with PromptExit(), progress(changes.get("trials", 0), given.json) as view, stdout_to_stderr():
+    with PromptExit() as prompt, progress(changes.get("trials", 0), given.json) as view, stdout_to_stderr():
+        prompt.when_heeded = view.stopping
         result = go_on(Path(given.run), changes, given.program, views=[view])
     show_result(result, given.json)
     return OK

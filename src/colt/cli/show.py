@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Print the receipt."""
-    from colt.store.receipt import load_receipt, printable
+    from colt.store.receipt import load_receipt
     from colt.views.table import result_table
 
     if Path(given.run).suffix == SUFFIX:
@@ -31,7 +31,7 @@ def run_command(given: argparse.Namespace) -> int:
     if given.json:
         print_json(receipt.to_json().decode())
     else:
-        show(result_table(printable(receipt)))
+        show(result_table(receipt))
     return OK
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colt.cli.codes import OK
-from colt.cli.output import progress, show, show_result
+from colt.cli.output import progress, show, show_result, tell
 from colt.cli.parser import add_declared
 from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
@@ -121,13 +120,13 @@ def _tune(made: Plan, json: bool) -> int:
             prompt.before_exit = partial(RunDirectory.release, folder)
             made = replace(made, run_dir=folder)
         view = stack.enter_context(progress(made.budget.trials, json))
+        prompt.when_heeded = view.stopping
         try:
             with stdout_to_stderr():  # threads of the user's file may still print
                 (result,) = run(made, [view])
         except KeyboardInterrupt:
             if made.run_dir is not None and (made.run_dir / RECORDING).is_file():
-                said = f"colt: `colt resume {made.run_dir}` goes on, `colt finish {made.run_dir}` keeps the best so far"
-                print(said, file=sys.stderr)
+                tell(f"colt: `colt resume {made.run_dir}` goes on, `colt finish {made.run_dir}` keeps the best so far")
             raise
     show_result(result, json)
     return OK

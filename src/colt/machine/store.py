@@ -15,6 +15,7 @@ from colt.errors import InputError
 from colt.machine.machine import Hardware
 from colt.machine.peaks import Peaks
 from colt.util.files import write_atomically
+from colt.util.text import why
 
 CACHE_VARIABLE = "COLT_CACHE_DIR"
 _FORMAT = 1
@@ -56,7 +57,7 @@ def save_peaks(hardware: Hardware, peaks: Peaks, folder: Path | None = None) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(content, indent=1).encode())
     except OSError as error:
-        warnings.warn(f"measured peaks are not kept for next time: {error}", stacklevel=2)
+        warnings.warn(f"measured peaks are not kept for next time: {why(error)}", stacklevel=2)
 
 
 def _file(hardware: Hardware, folder: Path | None) -> Path:
@@ -75,5 +76,5 @@ def _read(path: Path) -> dict[int | None, Peaks]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        warnings.warn(f"measured peaks in {path} are ignored: {error}", stacklevel=3)
+        warnings.warn(f"measured peaks in {path} are ignored: {why(error)}", stacklevel=3)
         return {}

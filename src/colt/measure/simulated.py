@@ -29,6 +29,7 @@ from colt.measure.base import (
     Noise,
     Verification,
 )
+from colt.util.text import why
 
 TOLERANCE = 1e-4
 _RUNS = (Fate.OK, Fate.DROPPED, Fate.WRONG)
@@ -210,7 +211,7 @@ class SimulatedMeasurer(Measurer):
             unfinished.write_bytes(KERNEL)
             os.replace(unfinished, path)
         except OSError as error:
-            raise ExportError(f"{path} is not written: {error}") from None
+            raise ExportError(f"{path} is not written: {why(error)}") from None
 
     def take_remarks(self) -> list[str]:
         """See :meth:`Measurer.take_remarks`; there is nothing to remark."""

@@ -14,6 +14,7 @@ from colt.errors import InputError
 from colt.proposers.experts import builtin
 from colt.proposers.language.money import Prices
 from colt.search.types import MemberSpec
+from colt.util.text import why
 
 TABLE = "member"
 """The name of a member's table in TOML."""
@@ -131,7 +132,7 @@ class PoolSpec:
                 for table in tables
             )
         except msgspec.ValidationError as error:
-            raise InputError(f"a {TABLE} is not what a run writes: {error}") from None
+            raise InputError(f"a {TABLE} is not what a run writes: {why(error)}") from None
         names = [member.name for member in members]
         if not names or len(set(names)) < len(names):
             raise InputError(f"the pool needs members of different names; it has {', '.join(names) or 'none'}")

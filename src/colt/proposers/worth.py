@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colt.search.trials import Trials
+from colt.util.text import in_us
 
 WINDOW = 16
 """How many of the latest trials of models are compared with as many free ones."""
@@ -45,6 +46,6 @@ def why_stop_paying(trials: Trials, models: Sequence[str], share: float | None) 
     if best_paid < best_free:
         return None
     return (
-        f"of the latest {WINDOW} schedules each, the free proposals' best takes {best_free:.1f} us, "
-        f"the models' best {best_paid:.1f} us"
+        f"of the latest {WINDOW} schedules each, the free proposals' best takes {in_us(best_free)}, "
+        f"the models' best {in_us(best_paid)}"
     )

@@ -17,6 +17,7 @@ from colt.errors import InputError
 from colt.records.record import MOST_MODULE, MOST_TRACE, StockForm, StoredRecord
 from colt.store.directory import RECORDS, WORKLOADS
 from colt.util.files import read_file, write_atomically
+from colt.util.text import why
 
 FAILED_SECONDS = 1e9
 """From here on a latency stands for a candidate that did not run."""
@@ -56,7 +57,7 @@ def read_database(folder: Path) -> StockDatabase:
         try:
             line = _line(row, programs)
         except (ValueError, RecursionError) as error:
-            refused.append(f"{RECORDS}, line {number}: {error}")
+            refused.append(f"{RECORDS}, line {number}: {why(error)}")
         else:
             lines += [] if line is None else [line]
     return StockDatabase(tuple(programs), tuple(lines), tuple(refused))
@@ -97,7 +98,7 @@ def _workload(row: bytes, refused: list[str]) -> tuple[str, str]:
         if not str(name).isdecimal() or len(str(name)) > 20 or len(module) > MOST_MODULE:
             raise ValueError("it is no hash with a program of reasonable size")
     except (ValueError, RecursionError) as error:
-        refused.append(f"{WORKLOADS}: {error}")
+        refused.append(f"{WORKLOADS}: {why(error)}")
         return "", ""
     return str(name), module
 

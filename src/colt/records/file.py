@@ -142,10 +142,27 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        reason = "the disk is full" if _is_full(path.parent) else error  # SQLite says "disk I/O error" then
+        reason = "the disk is full" if _is_full(path.parent) else _in_words(error)  # SQLite says "disk I/O error" then
         raise RecordsError(f"{path} cannot be used: {reason}") from None
     except OSError as error:
         raise RecordsError(f"{path} cannot be used: {error.strerror or error}") from None
+
+
+_WORDS = {
+    sqlite3.SQLITE_BUSY: "another process has kept it locked for too long",
+    sqlite3.SQLITE_LOCKED: "another process has kept it locked for too long",
+    sqlite3.SQLITE_READONLY: "it may not be written",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_CORRUPT: "it is damaged",
+    sqlite3.SQLITE_NOTADB: "it is damaged",
+    sqlite3.SQLITE_IOERR: "the disk cannot read or write it",
+    sqlite3.SQLITE_FULL: "the disk is full",
+}
+
+
+def _in_words(error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it says which kind of that
+    return _WORDS.get(code, str(error))
 
 
 def _is_full(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from colt.errors import InputError
 from colt.records.record import StoredRecord, Strict
+from colt.util.text import why
 
 FORMAT = 1
 MOST_LINE = 24 * 2**20
@@ -76,7 +77,7 @@ def read_lines(content: bytes, name: str) -> Imported:
         try:
             line = _decoded(row)
         except ValueError as error:
-            refused.append(f"{name}, line {number}: {error}")
+            refused.append(f"{name}, line {number}: {why(error)}")
             continue
         if isinstance(line, ProgramLine):
             programs[line.hash] = line.module

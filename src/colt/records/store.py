@@ -15,6 +15,7 @@ import msgspec
 
 from colt.records.file import PATIENCE_S, make, opened, transaction
 from colt.records.record import MOST_MODULE, Key, RecordsError, StoredRecord, digest
+from colt.util.text import why
 
 MOST_PER_KEY = 16
 """Records of one program on one kind of machine; the slowest make room."""
@@ -161,7 +162,7 @@ def _columns(record: StoredRecord) -> tuple[object, ...]:
     try:
         _DECODER.decode(body)  # nothing is written that would be refused when it is read
     except msgspec.MsgspecError as error:
-        raise RecordsError(f"this is not a record: {error}") from None
+        raise RecordsError(f"this is not a record: {why(error)}") from None
     return (*names, record.schedule_id, program, record.latency_us, record.verified, body)
 
 

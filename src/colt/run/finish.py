@@ -73,7 +73,7 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     """Verify, rank, compare, keep, export, and write the receipt."""
     if task.search.trials.asked == 0 and task.search.tree.refusal:
         run.note(f"no schedule of this program could be made: {task.search.tree.refusal}")
-    run.emit(events.Began("verifying the leaders and timing the fastest in turn with the untuned program"))
+    run.emit(events.Began(events.ENDING))
     with run.watch("verifying"):
         decision = decide(run, task)
     task.ceiling.admit(min(estimate.median for estimate in _latencies(decision)))

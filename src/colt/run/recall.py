@@ -182,10 +182,10 @@ def _told(leads: Sequence[Lead], known: int) -> Iterator[str]:
     best = leads[0]
     proven = "" if best.verified else ", not verified"
     if best.when == UNDATED:  # nor does it say on which machine
-        said = f"{in_us(best.latency_us)} us{proven}, from the database {best.run}"
+        said = f"{in_us(best.latency_us)}{proven}, from the database {best.run}"
     else:
         where = "" if best.same_machine else " on another machine"
-        said = f"{in_us(best.latency_us)} us{where}{proven}, by {best.by} on {best.when[:10]}"
+        said = f"{in_us(best.latency_us)}{where}{proven}, by {best.by} on {best.when[:10]}"
     if known:
         yield f"this program is known: {known} records, the best {said}; it is measured again first"
     else:

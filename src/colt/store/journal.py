@@ -16,6 +16,7 @@ from colt.events import Event, to_record
 from colt.knobs import Edit, Jump
 from colt.search.types import Proposal, ProposalError
 from colt.util.files import LineFile, read_file
+from colt.util.text import why
 
 RENAMED = {"next_model": "next_member"}
 """Fields of events that had another name in journals of earlier versions."""
@@ -37,7 +38,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
             record = decoder.decode(row)
             del record["t"]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError) as error:
-            raise InputError(f"{path}, line {number}, is not an event: {error}") from None
+            raise InputError(f"{path}, line {number}, is not an event: {why(error)}") from None
         records.append({RENAMED.get(key, key): value for key, value in record.items()})
     return records
 

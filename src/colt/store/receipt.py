@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 from colt.errors import InputError
 from colt.store.directory import RECEIPT, RECORDING
 from colt.util.files import read_file
+from colt.util.text import shown, why
 
 SCHEMA = 1
 _FAR = 3.0
@@ -329,13 +329,17 @@ class Receipt(_Record, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-_CONTROL = re.compile(rb"\\u00(0[0-8bcef]|1[0-9a-f])|\x7f|\xc2[\x80-\x9f]")
-"""Terminal control characters as JSON encodes them."""
-
-
 def printable(receipt: Receipt) -> Receipt:
-    """The receipt without terminal control characters, which a file from elsewhere may hold."""
-    return msgspec.json.decode(_CONTROL.sub(b"?", msgspec.json.encode(receipt)), type=Receipt)
+    """The receipt with its texts as people are to see them: a file from elsewhere may hold anything."""
+    return msgspec.convert(_shown(msgspec.to_builtins(receipt)), Receipt)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {shown(name): _shown(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(part) for part in value]
+    return shown(value, lines=True) if isinstance(value, str) else value
 
 
 def load_receipt(run: Path) -> Receipt:
@@ -357,7 +361,7 @@ def load_receipt(run: Path) -> Receipt:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except msgspec.MsgspecError as error:
-        raise InputError(f"{path} is not a receipt: {error}") from None
+        raise InputError(f"{path} is not a receipt: {why(error)}") from None
     if receipt.schema != SCHEMA:
         raise InputError(f"{path} has schema {receipt.schema}; this version of COLT reads {SCHEMA}")
     for problem in _inconsistencies(receipt):
@@ -372,7 +376,7 @@ def _inconsistencies(receipt: Receipt) -> Iterator[str]:
         yield f"it counts {counted} trials, but fates of {sum(fates.values())}"
     latencies = [receipt.baseline.latency_us, (receipt.best or receipt.baseline).latency_us]
     if min(latencies) <= 0:
-        yield f"a latency is {min(latencies)} us"
+        yield f"a latency is {min(latencies)} µs"
         return
     ratio, interval = latencies[0] / latencies[1], receipt.speedup_interval
     if not ratio / _FAR < receipt.speedup < ratio * _FAR:

@@ -98,6 +98,9 @@ class PromptExit:
     def __init__(self) -> None:
         self.before_exit: Callable[[], None] = lambda: None
         """What to do before the process is ended."""
+        self.when_heeded: Callable[[], None] = lambda: None
+        """What to do, on a thread of its own, as soon as a signal has come that somebody waits for. Once."""
+        self._heeded = False
         self._left = threading.Event()
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
@@ -131,7 +134,8 @@ class PromptExit:
             if number == signal.SIGHUP:
                 self._leave_terminal()
             if signal.getsignal(number) not in (signal.default_int_handler, _end):
-                continue  # somebody waits for it
+                self._tell_heeded()  # somebody waits for it
+                continue
             if not self._left.wait(self.grace_s):
                 try:
                     os.write(2, b"colt: interrupted\n")
@@ -139,6 +143,12 @@ class PromptExit:
                     self.before_exit()
                     os._exit(exit_code(number))
         os.close(self._reader)
+
+    def _tell_heeded(self) -> None:
+        """Whoever waits may be in the middle of a long call of a compiled library: this thread is not."""
+        if not self._heeded:
+            self._heeded = True
+            self.when_heeded()
 
     def _leave_terminal(self) -> None:
         """Print into nothing if the terminal has gone: writing to it would fail, and the result with it."""

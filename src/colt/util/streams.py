@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
+from colt.util.text import shown
+
 PLAIN = {"·": "*", "×": "x", "…": "...", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "µ": "u", "²": "^2", "³": "^3"}
 """What stands for a character where it cannot be shown; for any other it is a question mark."""
 _HANDLER = "colt-plain"
@@ -50,7 +52,11 @@ def _escaped(character: str) -> str:
 
 
 def print_json(text: str) -> None:
-    """Print JSON, which ends its last line itself, as far as the encoding of standard output allows."""
+    """Print JSON, which ends its last line itself, as far as the encoding of standard output allows.
+
+    What nobody could see, or what steers a terminal, is printed by its number, which means the same.
+    """
+    text = "".join(one if one.isascii() or shown(one) == one else _escaped(one) for one in text)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

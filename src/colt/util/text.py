@@ -1,4 +1,4 @@
-"""Names that were misspelt, names for variables, errors of other libraries in one line, and latencies."""
+"""Names that were misspelt, names for variables, texts from elsewhere and latencies as people read them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 80
 """Characters of a wrong name that are compared."""
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Characters that show nothing, though Python calls them printable: fillers, and selectors of variants."""
 
 
 def nearest(name: str, known: Sequence[str]) -> list[str]:
@@ -28,14 +32,61 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def shown(text: str, lines: bool = False) -> str:
+    """A text from elsewhere, as people are to see it: what cannot be seen is escaped as in Python.
+
+    So names that look the same are the same, and none moves a cursor, hides what stands beside it or turns its
+    direction. Escaped are control characters, marks of direction, characters without width or ink, spaces other than
+    the usual one, and what is no character. ``lines``: line ends and tabs stay.
+    """
+    if text.isprintable() and not _UNSEEN.search(text):
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        one if one in kept or (one.isprintable() and not _UNSEEN.match(one)) else _escape(one) for one in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def why(error: BaseException) -> str:
+    """What an error of a library says, in words for people: without numbers of errors, names of types and paths of
+    JSON, which say nothing to whoever has only the file."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = first_line(error)
+    for pattern, words in _OF_JSON:
+        if found := pattern.fullmatch(text):
+            place = (found["place"] or "").lstrip(".") or "it"
+            return words.format(place=place, **{name: found[name] for name in pattern.groupindex if name != "place"})
+    return text
+
+
+_AT = r"(?: - at `\$(?P<place>[^`]*)`)?"
+_OF_JSON = tuple(
+    (re.compile(pattern + _AT), words)
+    for pattern, words in (
+        (r"Object missing required field `(?P<name>[^`]*)`", "{place} has no {name}"),
+        (r"Object contains unknown field `(?P<name>[^`]*)`", "{place} has a field {name}, which is not known"),
+        (r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`", "{place} is of the kind {got}, not {wanted}"),
+        (r"Invalid (?P<what>\w+) value '?(?P<value>[^`']*)'?", "{place} is {value}, which is no {what} that is known"),
+        (r"JSON is malformed: (?P<problem>.*)", "it is not JSON: {problem}"),
+        (r"Input data was truncated", "{place} ends too early"),
+    )
+)
+"""How msgspec words its errors, and how they are told."""
+
+
 def counted(number: int, noun: str) -> str:
     """So many of them, such as ``1 thread`` or ``2 threads``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def in_us(latency_us: float) -> str:
-    """A latency in microseconds without its unit: with one decimal, or three digits if it is less than 10."""
-    return f"{latency_us:,.1f}" if latency_us >= 10 else f"{latency_us:#.3g}"
+    """A latency in microseconds: with one decimal, or three digits if it is less than 10."""
+    return f"{latency_us:,.1f} µs" if latency_us >= 10 else f"{latency_us:#.3g} µs"
 
 
 def distinct_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:

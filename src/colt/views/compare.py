@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from colt.store.receipt import Receipt
+from colt.util.grid import Grid
+from colt.util.text import shown
 from colt.views.report.chart import Chart, Series, figures
 from colt.views.report.content import Panel
 from colt.views.report.panels.members import Table
@@ -98,18 +98,10 @@ def trials_until_near(run: SeenRun) -> int | None:
     return next((one.number for one in run.task.improvements if final and one.latency_us <= NEAR * final), None)
 
 
-def terminal_table(table: Table, notes: Sequence[str]) -> RichTable:
+def terminal_table(table: Table, notes: Sequence[str]) -> Grid:
     """The table for a terminal, with what speaks against comparing below it."""
-    shown = RichTable(caption="\n".join(notes) or None, caption_justify="left")
-    for at, name in enumerate(table.head):
-        shown.add_column(name, justify="right" if table.figures and at not in (0, 1, 5, 11) else "left")
-    for row in table.rows:
-        shown.add_row(*(Text(_printable(cell)) for cell in row))
-    return shown
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in text)
+    rows = [[shown(cell) for cell in row] for row in table.rows]
+    return Grid(table.head, rows, left=(0, 1, 5, 11), note=shown("\n".join(notes), lines=True))
 
 
 def overlay(runs: Sequence[SeenRun]) -> Panel:
@@ -134,7 +126,8 @@ def notes_of(runs: Sequence[SeenRun]) -> list[str]:
     """What a reader has to know before comparing."""
     against = unlike(runs)
     notes = [f"Latencies are not compared: {', '.join(against)}."] if against else []
-    return notes + [f"{one}." for one in unfinished(runs)]
+    notes += [f"{one}." for one in unfinished(runs)]
+    return notes + list(dict.fromkeys(f"{run.folder}: {problem}." for run in runs for problem in run.problems))
 
 
 def _chart(name: str, runs: Sequence[SeenRun], series_of: Callable[[SeenRun], Series], against: list[str]) -> Chart:

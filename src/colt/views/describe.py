@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from colt.machine import Cache, Hardware, Quiet, Rates
-from colt.util.text import counted
+from colt.util.text import counted, in_us
 
 
 def hardware_rows(hardware: Hardware) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ def _rate_rows(rates: Rates) -> list[tuple[str, str]]:
         ("store, broadcast, division", f"{rates.store:.1f}, {rates.broadcast:.1f}, {rates.division:.1f} FMAs long"),
         *([("dot instructions", _dots(rates))] if rates.dots else []),
         ("turn of a loop", f"{rates.loop:.1f} FMAs long"),
-        ("start of a parallel loop", f"{rates.launch_us:.1f} us"),
+        ("start of a parallel loop", in_us(rates.launch_us)),
     ]
 
 

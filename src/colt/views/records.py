@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from colt.records.record import UNDATED
 from colt.records.store import Numbered
-from colt.util.text import in_us
+from colt.util.grid import Grid
+from colt.util.text import in_us, shown
 
+_HEAD = ("no", "program", "extents", "latency", "threads", "sketch", "by", "found", "run", "verified")
 _LONGEST = 40
 
 
-def records_table(records: Sequence[Numbered]) -> Table:
+def records_table(records: Sequence[Numbered]) -> Grid:
     """One line for each record, in the order given."""
-    table = Table()
-    for name in ("no", "program", "extents", "latency us", "threads", "sketch", "by", "found", "run", "verified"):
-        table.add_column(name, justify="right" if name in ("no", "latency us", "threads") else "left")
-    for one in records:
-        table.add_row(str(one.number), *_cells(one))
-    return table
+    return Grid(_HEAD, [[str(one.number), *_cells(one)] for one in records], left=(1, 2, 5, 6, 7, 8, 9))
 
 
 def _cells(one: Numbered) -> list[str]:
@@ -38,10 +33,10 @@ def _cells(one: Numbered) -> list[str]:
         origin.run,
         "yes" if record.verified else "imported" if origin.imported else "no",
     ]
-    return [_printable(cell) for cell in cells]
+    return [_cell(text) for text in cells]
 
 
-def _printable(text: str) -> str:
-    """Without control characters, which a stranger's record may hold, and not too long."""
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+def _cell(text: str) -> str:
+    """As it is shown, and not too long: a stranger's record may hold anything."""
+    cell = shown(text)
+    return cell if len(cell) <= _LONGEST else f"{cell[: _LONGEST - 1]}…"

@@ -18,7 +18,9 @@ from colt.store.receipt import (
     RecordsPart,
     SpendingPart,
     Verdict,
+    printable,
 )
+from colt.util.grid import Grid
 from colt.util.text import counted, in_us
 from colt.views.describe import speedup_text
 
@@ -27,6 +29,7 @@ FAILED = "FAILED"
 
 def result_table(receipt: Receipt) -> RenderableType:
     """The whole receipt: the result, who found it, and where the time went."""
+    receipt = printable(receipt)
     parts: list[RenderableType] = [_headline(receipt), _proposers(receipt)]
     if receipt.models is not None:
         parts.append(_models(receipt.models))
@@ -57,16 +60,12 @@ def _headline(receipt: Receipt) -> Table:
 def _latency(part: LatencyPart) -> tuple[str, str, str]:
     gflops = "-" if part.gflops is None else f"{part.gflops:,.1f}"
     share = "-" if part.roofline_share is None else f"{part.roofline_share:.0%}"
-    return f"{in_us(part.latency_us)} us", gflops, share
+    return in_us(part.latency_us), gflops, share
 
 
-def _proposers(receipt: Receipt) -> Table:
-    table = Table()
-    for name in ("proposer", "calls", "trials", "hits (measured)", "hits (predicted)", "errors", "alterations", "s"):
-        table.add_column(name, justify="left" if name == "proposer" else "right")
-    for name, part in receipt.proposers.items():
-        table.add_row(name, *_proposer(part))
-    return table
+def _proposers(receipt: Receipt) -> Grid:
+    head = ("proposer", "calls", "trials", "hits measured", "hits predicted", "errors", "taken over", "s")
+    return Grid(head, [(name, *_proposer(part)) for name, part in receipt.proposers.items()])
 
 
 def _proposer(part: ProposerPart) -> tuple[str, ...]:
@@ -75,32 +74,24 @@ def _proposer(part: ProposerPart) -> tuple[str, ...]:
     return (
         str(part.calls),
         str(part.trials),
-        f"{part.measured_hits} of {measured}",
-        f"{part.predicted_hits} of {predicted}",
+        f"{part.measured_hits}/{measured}",
+        f"{part.predicted_hits}/{predicted}",
         str(part.errors),
-        f"{part.alterations_kept} of {part.alterations}",
+        f"{part.alterations_kept}/{part.alterations}",
         f"{part.seconds:.1f}",
     )
 
 
-def _models(models: dict[str, ModelPart]) -> Table:
-    table = Table()
-    for name in ("model", "answered", "failed", "unusable parts", "tokens in", "cached", "tokens out", "$", "median s"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for name, part in models.items():
-        failed = ", ".join(f"{count} {kind}" for kind, count in part.failed.items())
-        seconds = "-" if part.median_seconds is None else f"{part.median_seconds:.1f}"
-        counts = (part.input, part.cached, part.output)
-        table.add_row(
-            name,
-            str(part.answered),
-            failed or "0",
-            str(part.unusable),
-            *(f"{count:,}" for count in counts),
-            f"{part.usd:.4f}",
-            seconds,
-        )
-    return table
+def _models(models: dict[str, ModelPart]) -> Grid:
+    head = ("model", "answered", "failed", "unusable parts", "tokens in", "cached", "tokens out", "$", "median s")
+    return Grid(head, [(name, *_model(part)) for name, part in models.items()])
+
+
+def _model(part: ModelPart) -> tuple[str, ...]:
+    failed = ", ".join(f"{count} {kind}" for kind, count in part.failed.items())
+    seconds = "-" if part.median_seconds is None else f"{part.median_seconds:.1f}"
+    tokens = (f"{count:,}" for count in (part.input, part.cached, part.output))
+    return (str(part.answered), failed or "0", str(part.unusable), *tokens, f"{part.usd:.4f}", seconds)
 
 
 def _spending(part: SpendingPart) -> str:
@@ -143,7 +134,7 @@ def _verdict(receipt: Receipt) -> str:
     if receipt.best is None:
         return f"verdict: {receipt.verdict}; the untuned program is kept"
     speedup = speedup_text(receipt.speedup, receipt.speedup_interval)
-    return f"verdict: {receipt.verdict}, {speedup}, timed in turn {receipt.rounds}x"
+    return f"verdict: {receipt.verdict}, {speedup} over the untuned program, timed in turn {receipt.rounds}x"
 
 
 def _build(build: BuildPart) -> str:

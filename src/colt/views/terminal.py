@@ -14,17 +14,26 @@ from rich.text import Text
 
 from colt import events
 from colt.events import Event
-from colt.util.text import in_us
+from colt.util.text import in_us, shown
 from colt.views.fold import take
 from colt.views.seen import SeenMember
 from colt.views.state import RunState
+
+STOPPING = (
+    "stopping: what is being measured is waited for, then the best so far is verified, timed and kept "
+    "(Ctrl-C again drops it)"
+)
+ENDED_ALREADY = "the search has ended: the best is being verified, timed and kept (Ctrl-C again drops it)"
 
 
 class LiveState:
     """A run's state with the clock of this process: what both displays say of it."""
 
-    def __init__(self, trials_total: int) -> None:
+    def __init__(self, trials_total: int, doing: str = "") -> None:
+        """``doing`` stands before the phases of a run that is not run but, say, replayed."""
         self.state = RunState()
+        self._doing = doing
+        self._stopping = ""
         self._budget = trials_total
         self._asked = 0
         self._started = time.monotonic()
@@ -38,6 +47,16 @@ class LiveState:
         if isinstance(event, events.WentOn):
             self._budget = event.trials
             self._before = self.seconds, self.state.told
+
+    def stop(self) -> str:
+        """Take in that the run was asked to stop; what happens now, in words."""
+        self._stopping = ENDED_ALREADY if self.state.phase == events.ENDING else STOPPING
+        return self._stopping
+
+    @property
+    def phase_text(self) -> str:
+        """What the run is at, or that it stops."""
+        return self._stopping or f"{self._doing}{self.state.phase}"
 
     @property
     def trials_total(self) -> int:
@@ -74,7 +93,7 @@ class LiveState:
         if task.best_us is None:
             return "none yet"
         times = f" ({task.baseline_us / task.best_us:.1f}x)" if task.baseline_us else ""
-        return f"{in_us(task.best_us)} us{times}"
+        return f"{in_us(task.best_us)}{times}"
 
     @property
     def last_text(self) -> str:
@@ -82,7 +101,7 @@ class LiveState:
         last = self.state.last
         if last is None:
             return ""
-        return f"{last.fate if last.latency_us is None else f'{in_us(last.latency_us)} us'} by {last.by}"
+        return f"{last.fate if last.latency_us is None else in_us(last.latency_us)} by {last.by}"
 
     @property
     def spent_text(self) -> str:
@@ -99,6 +118,10 @@ class ProgressView(Protocol):
 
     def __call__(self, event: Event) -> None: ...
 
+    def stopping(self) -> None:
+        """Say at once that the run was asked to stop, and what happens now. For any thread."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -109,9 +132,10 @@ class ProgressView(Protocol):
 class PlainProgress:
     """Prints one line per batch and every message, for logs and pipes."""
 
-    def __init__(self, trials_total: int, stream: TextIO) -> None:
+    def __init__(self, trials_total: int, stream: TextIO, doing: str = "") -> None:
         self.muted = False
-        self._now = LiveState(trials_total)
+        self._now = LiveState(trials_total, doing)
+        self._doing = doing
         self._stream = stream
         self._shown = 0
 
@@ -121,7 +145,7 @@ class PlainProgress:
         if self.muted:
             self._shown = self._now.state.told
         elif isinstance(event, events.Began):
-            self._print(f"{event.phase} ...")
+            self._print(f"{self._doing}{event.phase} ...")
         elif isinstance(event, events.WentOn):
             self._print(f"went on after {self._now.state.told} trials, up to {event.trials}")
         elif isinstance(event, events.Noted):
@@ -130,15 +154,20 @@ class PlainProgress:
             self._shown = self._now.state.told
             self._print(self._line())
 
+    def stopping(self) -> None:
+        """See :meth:`ProgressView.stopping`."""
+        self._print(self._now.stop())
+
     def _line(self) -> str:
         now, state = self._now, self._now.state
+        following = f"  next {state.acting}" if state.acting else ""  # nobody is asked before records are measured
         return (
-            f"trial {state.told}/{now.trials_total}  best {now.best_text}  last {now.last_text}"
-            f"  next {state.acting}  {now.seconds:.0f} s{now.left_text}{now.spent_text}"
+            f"trial {state.told}/{now.trials_total}  best {now.best_text}  last {now.last_text}{following}"
+            f"  {now.seconds:.0f} s{now.left_text}{now.spent_text}"
         )
 
     def _print(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(shown(text, lines=True), file=self._stream, flush=True)
 
     def __enter__(self) -> Self:
         return self
@@ -152,23 +181,27 @@ class PlainProgress:
 class LiveProgress:
     """Redraws a panel in place on a terminal."""
 
-    def __init__(self, trials_total: int, console: Console) -> None:
+    def __init__(self, trials_total: int, console: Console, doing: str = "") -> None:
         self.muted = False
-        self._now = LiveState(trials_total)
+        self._now = LiveState(trials_total, doing)
         self._live = Live(console=console, refresh_per_second=8, transient=True, get_renderable=self._render)
 
     def __call__(self, event: Event) -> None:
         """Take an event in; the panel redraws itself."""
         self._now.update(event)
         if isinstance(event, events.Noted) and not self.muted:
-            self._live.console.print(Text(f"note: {event.message}", style="yellow"))
+            self._live.console.print(Text(f"note: {shown(event.message, lines=True)}", style="yellow"))
+
+    def stopping(self) -> None:
+        """See :meth:`ProgressView.stopping`: the panel shows it from now on."""
+        self._now.stop()
 
     def _render(self) -> Group:
         now, state = self._now, self._now.state
         grid = Table.grid(padding=(0, 2))
         failed = f", {state.failed} failed" if state.failed else ""
         rows = [
-            ("phase", state.phase),
+            ("phase", now.phase_text),
             ("trials", f"{state.told} of {now.trials_total}{failed}"),
             ("best so far", now.best_text),
             ("last", now.last_text or "-"),
@@ -177,7 +210,7 @@ class LiveProgress:
         ]
         rows += [(name, _cost(member)) for name, member in sorted(state.members.items()) if member.requests]
         for name, value in rows:
-            grid.add_row(Text(name, style="dim"), value)
+            grid.add_row(Text(shown(name), style="dim"), Text(shown(value)))
         return Group(ProgressBar(total=now.trials_total, completed=state.told, width=60), grid)
 
     def __enter__(self) -> Self:
@@ -196,12 +229,21 @@ def _cost(member: SeenMember) -> str:
 
 
 class Silent:
-    """Shows nothing."""
+    """Shows nothing, but answers who asks the run to stop."""
 
     muted = False
 
+    def __init__(self, stream: TextIO) -> None:
+        self._now = LiveState(0)
+        self._stream = stream
+
     def __call__(self, event: Event) -> None:
-        """Ignore the event."""
+        """Take the event in."""
+        self._now.update(event)
+
+    def stopping(self) -> None:
+        """See :meth:`ProgressView.stopping`."""
+        print(self._now.stop(), file=self._stream, flush=True)
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,7 @@ from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.proposers.language.calls import Charge
 from colt.util.files import LineFile, read_file
+from colt.util.text import why
 from colt.world.answers import Allowance, AnyAnswer, Clock, Returned, SetAside, Spent, Stop
 
 SCHEMA = 4
@@ -226,7 +227,7 @@ def _read_header(path: Path, row: bytes) -> Header:
             raise InputError(f"{path} has schema {schema}; this version of COLT reads 1 to {SCHEMA}")
         return msgspec.json.decode(row, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}, line 1, is not the head of a recording: {error}") from None
+        raise InputError(f"{path}, line 1, is not the head of a recording: {why(error)}") from None
 
 
 class _Schema(msgspec.Struct):
@@ -243,7 +244,7 @@ def _read_lines(path: Path, rows: list[bytes]) -> list[Line]:
         try:
             line = decoder.decode(row)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}, is damaged: {error}") from None
+            raise InputError(f"{path}, line {number}, is damaged: {why(error)}") from None
         beside = isinstance(line.answer, SetAside)
         if line.line != number or line.question < before + (not beside):
             raise InputError(f"{path}, line {number}, is not where it was written: lines before it are missing or new")

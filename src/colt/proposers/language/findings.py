@@ -17,6 +17,7 @@ from colt.machine import cache_folder
 from colt.proposers.members import ModelMember
 from colt.store.receipt import FoundPart
 from colt.util.files import write_atomically
+from colt.util.text import why
 
 if TYPE_CHECKING:
     from colt.proposers.language.probe import Finding
@@ -49,7 +50,7 @@ def remember(findings: Iterable[Finding], folder: Path | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, msgspec.json.format(msgspec.json.encode(latest), indent=1))
     except OSError as error:
-        warnings.warn(f"the findings are not kept for later runs: {error}", stacklevel=2)
+        warnings.warn(f"the findings are not kept for later runs: {why(error)}", stacklevel=2)
 
 
 def recall(members: Sequence[ModelMember], folder: Path | None = None) -> dict[str, FoundPart]:

@@ -24,9 +24,10 @@ from colt.proposers.language.retry import RetryPolicy
 from colt.proposers.language.salvage import json_pieces
 from colt.proposers.members import CHOICES, ModelMember
 from colt.util.interrupt import ENDLESS_S
+from colt.util.text import shown
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from colt.util.grid import Grid
 
 TYPICAL_CALL = Usage(input=1500, output=300)
 """The tokens of a call whose price the table shows."""
@@ -212,27 +213,26 @@ def to_json(findings: Sequence[Finding]) -> str:
     return msgspec.json.format(encoder.encode(whole)).decode()
 
 
-def table(findings: Sequence[Finding]) -> Table:
+def table(findings: Sequence[Finding]) -> Grid:
     """All findings as a table."""
-    from rich.table import Table
+    from colt.util.grid import Grid
 
-    made = Table(
-        title=f"a typical call: {TYPICAL_CALL.input} tokens in, {TYPICAL_CALL.output} out", title_justify="left"
+    head = ("model", "usable", "schema", "usage", "reasoning", "seconds", "$ a call", "remarks")
+    title = f"a typical call: {TYPICAL_CALL.input} tokens in, {TYPICAL_CALL.output} out"
+    return Grid(head, [_row(finding) for finding in findings], left=(0, 1, 2, 3, 4, 7), title=title)
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    return (
+        finding.name,
+        "yes" if finding.usable else "NO",
+        finding.schema.value,
+        {True: "reported", False: "missing", None: "unknown"}[finding.usage_reported],
+        finding.reasoning.value,
+        f"{finding.latency_s:.1f}" if finding.latency_s is not None else "",
+        f"{finding.typical_call_usd:.6f}" if finding.typical_call_usd is not None else "unknown",
+        shown(_remarks(finding)),
     )
-    for name in ("model", "usable", "schema", "usage", "reasoning", "seconds", "$ a call", "remarks"):
-        made.add_column(name, justify="right" if name in ("seconds", "$ a call") else "left")
-    for finding in findings:
-        made.add_row(
-            finding.name,
-            "yes" if finding.usable else "NO",
-            finding.schema.value,
-            {True: "reported", False: "missing", None: "unknown"}[finding.usage_reported],
-            finding.reasoning.value,
-            f"{finding.latency_s:.1f}" if finding.latency_s is not None else "",
-            f"{finding.typical_call_usd:.6f}" if finding.typical_call_usd is not None else "unknown",
-            _remarks(finding),
-        )
-    return made
 
 
 def _remarks(finding: Finding) -> str:

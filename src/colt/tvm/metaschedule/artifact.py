@@ -20,6 +20,7 @@ import msgspec
 from colt.errors import InputError
 from colt.tvm.programs.export import load_module, save_module
 from colt.util.files import replacing
+from colt.util.text import why
 
 SUFFIX = ".colt"
 
@@ -53,13 +54,13 @@ def read_artifact(path: Path) -> Artifact:
     try:
         digest, _, content = path.read_bytes().partition(b"\n")
     except OSError as error:
-        raise InputError(f"the artifact {path} cannot be read: {error}") from None
+        raise InputError(f"the artifact {path} cannot be read: {why(error)}") from None
     if digest != _digest(content):
         raise InputError(f"the artifact {path} is damaged: its contents do not have the checksum that it states")
     try:
         return msgspec.json.decode(content, type=Artifact)
     except msgspec.MsgspecError as error:
-        raise InputError(f"the artifact {path} is not one of this version of COLT: {error}") from None
+        raise InputError(f"the artifact {path} is not one of this version of COLT: {why(error)}") from None
 
 
 def write_alone(name: str, write: Callable[[Path], None]) -> Path:

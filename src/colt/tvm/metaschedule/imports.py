@@ -20,6 +20,7 @@ from colt.records.sources import SourceKind, require_source
 from colt.records.store import Numbered, Store
 from colt.tvm.metaschedule.identify import identified
 from colt.util.files import read_file
+from colt.util.text import why
 from colt.util.version import versions
 
 MOST_FILE = 2**30
@@ -102,5 +103,5 @@ def _record(folder: Path, program: ProgramKey, line: StockLine, refused: list[st
         )
         return msgspec.convert(msgspec.to_builtins(record), StoredRecord)
     except (msgspec.MsgspecError, AttributeError, ValueError, RecursionError) as error:
-        refused.append(f"a record of {folder}: {error}")
+        refused.append(f"a record of {folder}: {why(error)}")
         return None

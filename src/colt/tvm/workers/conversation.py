@@ -10,6 +10,7 @@ from colt.measure.base import Fate
 from colt.tvm.workers.messages import Crashed, Entered, FailedReply, LostReply, Remark, Reply, Request, Stage
 from colt.tvm.workers.process import WorkerDied, WorkerLate, WorkerProcess
 from colt.tvm.workers.wire import WireError
+from colt.util.text import why
 
 _TAKE_UP_SECONDS = 60.0
 _TRIES = 2  # a request whose connection to a board breaks is begun again
@@ -93,7 +94,7 @@ def converse(worker: WorkerProcess, request: Request, payload: bytes, allowed: M
         fate = Fate.BUILD_ERROR if building else Fate.CRASH
         outcome.fail(fate, f"{death}", worker_usable=False)
     except WireError as error:
-        outcome.fail(Fate.CRASH, f"the worker answered nonsense: {error}", worker_usable=False)
+        outcome.fail(Fate.CRASH, f"the worker answered nonsense: {why(error)}", worker_usable=False)
     return outcome
 
 

@@ -17,6 +17,7 @@ from tvm.target import Target
 
 from colt.tvm.workers.board import Board, BoardLost
 from colt.tvm.workers.guard import guard_program
+from colt.util.text import why
 
 _REACH_SECONDS = 5.0
 _GRACE_SECONDS = 2.0
@@ -50,7 +51,8 @@ class Connection:
                 self._session: Any = tracker.request(board.key, session_timeout=math.ceil(seconds), max_retry=1)
             except (OSError, RuntimeError) as error:
                 raise BoardLost(
-                    f"no board with key {board.key!r} was free at {board.address} within {wait_seconds:g} s: {error}"
+                    f"no board with key {board.key!r} was free at {board.address} within {wait_seconds:g} s: "
+                    f"{why(error)}"
                 ) from None
             finally:
                 tracker.close()
@@ -97,7 +99,7 @@ class Connection:
             except (RuntimeError, OSError, AttributeError) as error:
                 raise BoardLost(
                     "the board does not load what is sent to it as objects; it needs Linux, tar, a C compiler that "
-                    f"links for it, and a processor as the target says: {error}"
+                    f"links for it, and a processor as the target says: {why(error)}"
                 ) from None
 
     def _set_threads(self, threads: int) -> None:
@@ -125,9 +127,9 @@ def _tracker(board: Board) -> Any:
         tracker = rpc.connect_tracker(board.host, board.port)
         summary = tracker.summary()
     except OSError as error:
-        raise BoardLost(f"the RPC tracker at {board.address} cannot be reached: {error}") from None
+        raise BoardLost(f"the RPC tracker at {board.address} cannot be reached: {why(error)}") from None
     except (RuntimeError, ValueError) as error:
-        raise BoardLost(f"what listens at {board.address} is no RPC tracker: {error}") from None
+        raise BoardLost(f"what listens at {board.address} is no RPC tracker: {why(error)}") from None
     keys = sorted({server["key"].partition(":")[2] for server in summary["server_info"]})
     if board.key not in keys:
         raise BoardLost(f"the RPC tracker at {board.address} has no board with key {board.key!r}, only {keys}")

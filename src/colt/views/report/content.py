@@ -133,7 +133,7 @@ def _result(receipt: Receipt) -> list[tuple[str, str, str]]:
         interval = ""
         if receipt.speedup_interval is not None:
             low, high = receipt.speedup_interval
-            interval = f"{_times(low)} to {_times(high)}, 95\N{NO-BREAK SPACE}%"
+            interval = f"{_times(low)} to {_times(high)}, 95 %"
         found.append((_times(receipt.speedup), "speed-up", interval))
     found.append((_us(receipt.baseline.latency_us), "untuned", _gflops(receipt.baseline.gflops)))
     if receipt.best is not None:
@@ -230,7 +230,10 @@ def receipt_panel(run: SeenRun) -> Panel:
             ("target", msgspec.json.encode(receipt.target).decode()),
             ("versions", ", ".join(f"{name} {version}" for name, version in receipt.versions.items())),
             ("pool", ", ".join(f"{one.name} ({one.size_b:g})" for one in receipt.pool)),
-            ("verified", f"{'ok' if receipt.verified.ok else 'FAILED'} {receipt.verified.message}".strip()),
+            (
+                "verified",
+                ": ".join(filter(None, ("ok" if receipt.verified.ok else "FAILED", receipt.verified.message))),
+            ),
             ("seed", str(receipt.seed)),
             ("stopped", receipt.stop_reason),
         ]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from colt.util.text import shown
 from colt.views.report.chart import GREY, AnyChart, Chart, Dimension, Parallel, Series, colour_of, figures, symbol_of
 
 MOST_POINTS = 2500
@@ -32,7 +33,7 @@ def figure(chart: AnyChart) -> dict[str, Any]:
     return {
         "data": [_trace(one, many) for one in chart.series],
         "layout": _layout(chart),
-        "title": chart.title,
+        "title": shown(chart.title),
         "note": f"One of {step} trials is drawn, and each member's fastest and slowest." if step > 1 else "",
         "empty": chart.empty if chart.is_empty else "",
     }
@@ -50,8 +51,8 @@ def _thinned(one: Series, step: int) -> Series:
 
 
 def plain(text: object) -> str:
-    """Any text so that Plotly shows it as it is, without control characters."""
-    return html.escape("".join(one if one.isprintable() else "\ufffd" for one in str(text)), quote=False)
+    """Any text so that Plotly shows it as people are to see it."""
+    return html.escape(shown(str(text)), quote=False)
 
 
 def _trace(one: Series, many: bool) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _parallel(chart: Parallel) -> dict[str, Any]:
             "annotations": [note for at, one in enumerate(chart.dimensions) for note in _ticks(at, one)],
             "shapes": [{"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1} for at in range(count)],
         },
-        "title": chart.title,
+        "title": shown(chart.title),
         "note": "",
         "width": AXIS * count,
         "empty": chart.empty if chart.is_empty else "",

@@ -1,7 +1,8 @@
 """A page in one file: style, scripts and data in it, nothing fetched, and a policy that lets no other script run.
 
-Texts are escaped by the template; data is JSON in which nothing can end its element. The policy names the scripts by
-their hashes, so that a script that got in all the same would not run.
+Texts are escaped by the template, for people (:func:`colt.util.text.shown`) and for HTML; data is JSON in which nothing
+can end its element. The policy names the scripts by their hashes, so that a script that got in all the same would not
+run.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
+from colt.util.text import shown
 from colt.util.version import __version__
 from colt.views.report.content import Panel, RunContent
 from colt.views.report.figure import figure
@@ -98,7 +100,14 @@ def _environment() -> Any:
         import jinja2
     except ImportError:
         raise InputError(MISSING) from None
-    return jinja2.Environment(loader=jinja2.FileSystemLoader(WEB), autoescape=True, undefined=jinja2.StrictUndefined)
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(WEB), autoescape=True, undefined=jinja2.StrictUndefined, finalize=_seen
+    )
+
+
+def _seen(value: Any) -> Any:
+    """Every text that a template shows, but for markup of our own."""
+    return shown(value, lines=True) if type(value) is str else value
 
 
 def safe(text: str) -> Any:

@@ -14,7 +14,7 @@ from colt.store.directory import CONFIG, JOURNAL, read_file
 from colt.store.happened import JournalReader
 from colt.store.receipt import Receipt, load_receipt
 from colt.util.collecting import no_collecting
-from colt.util.text import first_line
+from colt.util.text import why
 from colt.views.fold import fold
 from colt.views.state import RunState, TaskState
 
@@ -162,7 +162,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], list[str]]:
             return {}, [f"{CONFIG} is too large to be one"]
         config = tomllib.loads(read_file(folder / CONFIG).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        return {}, [f"{CONFIG} cannot be read: {first_line(error)}"]
+        return {}, [f"{CONFIG} cannot be read: {why(error)}"]
     return {name: part for name, part in config.items() if isinstance(part, dict | list)}, []
 
 
@@ -176,4 +176,4 @@ def _receipt(folder: Path) -> tuple[Receipt | None, list[str]]:
             return None, [f"{RECEIPT} is too large to be one"]
         return load_receipt(folder), []
     except (OSError, InputError, RecursionError) as error:
-        return None, [first_line(error)]
+        return None, [why(error)]

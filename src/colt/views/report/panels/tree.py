@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.util.text import shown
 from colt.views.report.panels.knobs import SketchKey
 from colt.views.report.source import SeenRun
 from colt.views.seen import ROOT, SeenNode
@@ -45,7 +46,7 @@ def tree_data(run: SeenRun, names: Mapping[SketchKey, list[str]]) -> dict[str, A
         "sketch": [texts.place_of(_sketch(node)) for node in nodes],
         "trial": [-1 if trial is None else trial.id for trial in trials],
         "flags": [sum(1 << bit for bit, flag in enumerate(FLAGS) if getattr(node, flag)) for node in nodes],
-        "members": members,
+        "members": [shown(name) for name in members],
         "texts": list(texts.places),
         "best": [places[node] for node in run.best_path if node in places],
         "left_out": len(task.nodes) - len(nodes),
@@ -86,7 +87,7 @@ class _Texts:
             self.place_of(text)
 
     def place_of(self, text: str) -> int:
-        return self.places.setdefault(text[:LONGEST_STEP], len(self.places))
+        return self.places.setdefault(shown(text[:LONGEST_STEP]), len(self.places))
 
     def place_of_step(self, step: Edit | Jump) -> int:
         place = self._steps.get(step)
