@@ -37,7 +37,8 @@ from colt.tvm.programs.source import (
     with_inputs,
 )
 from colt.util.declared import OptionError, options_of, takes
-from colt.util.text import did_you_mean
+from colt.util.output import require_folder
+from colt.util.text import did_you_mean, why
 from colt.world.answers import Allowance
 
 DECLARED = options_of(TuneOptions)
@@ -300,6 +301,8 @@ def _records(options: TuneOptions) -> Path | None:
         found = Path(options.records)
         if found.exists():
             require_ours(found)
+        else:
+            require_folder(found.absolute().parent)
     else:
         found = records_path()
     if not options.trials and options.begin_from is None and (found is None or options.fresh):
@@ -323,7 +326,7 @@ def recorded_pace(config: Mapping[str, Any]) -> Pace:
     try:
         return msgspec.convert(config.get(PACE, {}), Pace)
     except msgspec.ValidationError as error:
-        raise InputError(f"the table {PACE} is not one of a run: {error}") from None
+        raise InputError(f"the table {PACE} is not one of a run: {why(error)}") from None
 
 
 def _search_config(asked: object, pool: PoolSpec) -> SearchConfig:

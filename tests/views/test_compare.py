@@ -76,6 +76,13 @@ def test_unfinished_runs_are_named(pair: tuple[Path, Path]) -> None:
     assert "is not finished: its machine is not known" in " ".join(done.stdout.split())
 
 
+def test_what_of_a_run_cannot_be_read_is_said(pair: tuple[Path, Path]) -> None:
+    with (pair[1] / "journal.jsonl").open("ab") as journal:
+        journal.write(b"garbage\n")
+    assert "1 of 185 lines of journal.jsonl are not events" in " ".join(colt("compare", *map(str, pair)).stdout.split())
+    assert any("garbage" not in note and "not events" in note for note in overlay(load_runs(list(pair))).notes)
+
+
 def test_how_soon_a_run_came_near_its_best(pair: tuple[Path, Path]) -> None:
     (run, _) = load_runs(list(pair))
     final = run.task.improvements[-1].latency_us

@@ -18,6 +18,7 @@ import pytest
 from colt import events
 from colt.events import Event
 from colt.knobs import Edit, Schedule
+from colt.util.text import shown
 from colt.views.fold import fold
 from colt.views.report import page
 from colt.views.report.assets import picture_of
@@ -118,7 +119,7 @@ def test_figures_are_what_plotly_takes(tmp_path: Path) -> None:
 def test_the_headline_has_verdict_and_interval(tmp_path: Path) -> None:
     text = "\n".join(reported(unpacked("models", tmp_path), out=tmp_path).texts)
     assert "faster: 85.2x (63.4x to 87.0x with 95 % confidence)" in text
-    assert "63.4x to 87.0x, 95\N{NO-BREAK SPACE}%" in text
+    assert "63.4x to 87.0x, 95 %" in text
     assert "$0.0057" in text
 
 
@@ -191,9 +192,23 @@ def test_nothing_from_a_run_becomes_markup(tmp_path: Path) -> None:
     names = {name for _, attributes in hostile.elements for name in attributes}
     assert not {name for name in names if name.startswith("on")}
     assert any(MARKUP[:40] in text for text in hostile.texts)
-    assert MARKUP in json.dumps(hostile.data, ensure_ascii=False)
+    assert shown(MARKUP) in json.loads(json.dumps(hostile.data))["trees"]["r0-tree-chart"]["members"][0]
     raw = (tmp_path / "page.html").read_text()
     assert "\u2028" not in raw.split('id="data">')[1].split("</script>")[0]
+
+
+def test_what_cannot_be_seen_is_escaped_on_pages_in_tables_and_on_terminals(tmp_path: Path) -> None:
+    run = hostile_run(tmp_path / "evil")
+    done = colt("report", str(run), "-o", str(tmp_path / "page.html"), "--assets", str(tmp_path / "charts"))
+    said = [done.stdout, colt("show", str(run)).stdout, colt("show", str(run), "--json").stdout]
+    said += [colt("compare", str(run)).stdout, colt("show", f"{tmp_path}/\u202eno").stderr]
+    page = Read((tmp_path / "page.html").read_text())
+    tables = [path.read_text() for path in (tmp_path / "charts").glob("*.csv")]
+    texts = [*said, *page.texts, json.dumps(page.data, ensure_ascii=False), *tables]
+    assert "\\u202e" in said[1]
+    assert len(tables) > 5
+    for text in texts:
+        assert text.replace("\r\n", "\n") == shown(text.replace("\r\n", "\n"), lines=True)
 
 
 def test_the_policy_allows_the_scripts_of_the_page_and_nothing_else(tmp_path: Path) -> None:
@@ -285,7 +300,12 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path: Path) ->
     assert "cannot be written" in refused("report", str(run), "-o", str(tmp_path / "none" / "page.html"))
     assert "cannot be written" in refused("report", str(run), "-o", str(tmp_path))
     assert "no such folder" in refused("report", str(run), str(tmp_path / "none"), "-o", str(out))
-    assert not out.exists()
+    (tmp_path / "file").touch()
+    for assets in (tmp_path / "file", tmp_path / "file" / "charts", out, out / "charts"):
+        assert re.search(
+            "cannot be (written|both)", refused("report", str(run), "-o", str(out), "--assets", str(assets))
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"builtin", "file"}
 
 
 def test_two_thousand_trials_make_a_small_page(tmp_path: Path) -> None:
@@ -382,7 +402,7 @@ def test_course_alterations_tell_what_was_offered_against_what() -> None:
         ("0", "large", "small", "20 µs predicted", "40 µs predicted", "2.00x, predicted", "the step of large"),
     )
     assert alterations_note(run, found) == (
-        "One step was taken over by the largest member. Its own was kept in 1 of 1, 2.00x as fast in the median."
+        "One step was taken over by the largest member. Its own step was kept in 1 of 1, 2.00x as fast in the median."
     )
     run = altered(kept=1, pruned=2, measured=(30.0, 60.0))
     assert alterations_table(run, taken_over(run)).rows == (

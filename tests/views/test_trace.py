@@ -50,6 +50,15 @@ def test_what_happens_at_the_same_time_is_in_different_lanes(tmp_path: Path) -> 
             assert start >= end - 1e-3
 
 
+def test_what_of_a_run_cannot_be_read_is_said(tmp_path: Path) -> None:
+    run = unpacked("builtin", tmp_path)
+    with (run / "journal.jsonl").open("ab") as journal:
+        journal.write(b"garbage\n{")
+    done = colt("trace", str(run), "-o", str(tmp_path / "trace.json"))
+    assert "lines of journal.jsonl are not events" in done.stderr
+    assert "1 bytes were left out" in done.stderr
+
+
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:
     assert "no journal.jsonl" in refused("trace", str(tmp_path))
     assert "cannot be written" in refused("trace", str(unpacked("builtin", tmp_path)), "-o", str(tmp_path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
-from colt.cli.output import show
+from colt.cli.output import say, show
 
 
 def add(commands: Any) -> None:
@@ -24,14 +24,15 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Print the table; write the page."""
+    from colt.util.output import require_file, write_file
     from colt.views.compare import comparison, notes_of, overlay, terminal_table
-    from colt.views.report.output import require_writable, write_page
     from colt.views.report.page import report_page
     from colt.views.report.source import load_runs
 
-    output = None if given.output is None else require_writable(Path(given.output))
+    output = None if given.output is None else require_file(Path(given.output))
     runs = load_runs([Path(name) for name in given.runs])
     show(terminal_table(comparison(runs), notes_of(runs)))
     if output is not None:
-        print(write_page(output, report_page([], f"{len(runs)} runs compared", overlay(runs))))
+        page = report_page([], f"{len(runs)} runs compared", overlay(runs)).encode("utf-8", "replace")
+        say(write_file(output, page))
     return OK

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colt.cli.codes import OK
-from colt.cli.output import show
+from colt.cli.output import say, show
 from colt.cli.parser import integer
 from colt.errors import InputError
 from colt.util.streams import print_json
@@ -70,7 +70,7 @@ def _chosen(given: argparse.Namespace, store: Store) -> list[Numbered]:
     """Those that were asked for; of each program the best first."""
     found = store.all()
     if found.unreadable:
-        show(f"{found.unreadable} records of {store.path} cannot be read and are left out")
+        say(f"{found.unreadable} records of {store.path} cannot be read and are left out")
     chosen = [one for one in found.records if given.program in (None, one.record.name)]
     return sorted(chosen, key=lambda one: (one.record.name, one.record.key.program.structure, *one.record.rank))
 
@@ -88,8 +88,10 @@ def _list(given: argparse.Namespace) -> int:
     chosen = _chosen(given, store)
     if given.json:
         print_json(write_lines([one.record for one in chosen], {}).decode())
+    elif chosen:
+        show(records_table(chosen))
     else:
-        show(records_table(chosen) if chosen else f"no records{_of(given)} in {store.path}")
+        say(f"no records{_of(given)} in {store.path}")
     return OK
 
 
@@ -105,8 +107,10 @@ def _export(given: argparse.Namespace) -> int:
     from colt.records.database import write_database
     from colt.records.lines import write_lines
     from colt.util.files import write_atomically
+    from colt.util.output import require_file, require_folder
 
     store, output = _store(given), Path(given.output)
+    (require_folder if given.stock else require_file)(output)
     records = [one.record for one in _chosen(given, store)]
     if not records:
         raise InputError(f"{store.path} has no records{_of(given)} to export")
@@ -119,7 +123,7 @@ def _export(given: argparse.Namespace) -> int:
     else:
         write_atomically(output, write_lines(records, programs))
     left = f"; {len(records) - count} have no trace and are left out" if count < len(records) else ""
-    print(f"wrote {count} records to {output}{left}")
+    say(f"wrote {count} records to {output}{left}")
     return OK
 
 
@@ -128,11 +132,11 @@ def _import(given: argparse.Namespace) -> int:
 
     store, source = _store(given), read_source(Path(given.source))
     for why in source.refused:
-        show(f"left out: {why}")
+        say(f"left out: {why}")
     if not source.records:
         raise InputError(f"{given.source} has no records that can be imported ({len(source.refused)} refused)")
     store.put(source.records, source.programs)
-    print(
+    say(
         f"imported {len(source.records)} records into {store.path}, {len(source.refused)} refused; "
         "they are measured before they are believed"
     )
@@ -150,5 +154,5 @@ def _prune(given: argparse.Namespace) -> int:
         raise InputError(f"--keep is {given.keep}; it takes an integer of at least 0")
     store = _store(given)
     gone = to_remove(_chosen(given, store), given.keep, given.before, given.unverified)
-    print(f"removed {counted(store.remove(gone) if gone else 0, 'record')} from {store.path}")
+    say(f"removed {counted(store.remove(gone) if gone else 0, 'record')} from {store.path}")
     return OK

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
+from colt.cli.output import say, tell_problems
 
 
 def add(commands: Any) -> None:
@@ -24,21 +25,23 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Write the page."""
-    from colt.views.report.assets import write_assets
+    from colt.util.output import require_file, require_folder, write_file
+    from colt.views.report.assets import assets_of, require_apart, write_assets
     from colt.views.report.content import contents_of
-    from colt.views.report.output import require_writable, write_page
     from colt.views.report.page import report_page
     from colt.views.report.source import load_runs
 
-    output = require_writable(Path(given.output))
+    output = require_file(Path(given.output))
+    folder = None if given.assets is None else require_folder(Path(given.assets))
+    if folder is not None:
+        require_apart(folder, output)
     runs = load_runs([Path(name) for name in given.runs])
     contents = contents_of(runs)
-    written = write_page(output, report_page(contents))
-    if given.assets is not None:
-        count = write_assets(Path(given.assets), runs, contents)
-        written += f"; {count} charts in {given.assets}"
-    for run in runs:
-        for problem in run.problems:
-            written += f"\nnote: {run.label}: {problem}"
-    print(written)
+    page = report_page(contents).encode("utf-8", "replace")
+    assets = None if folder is None else assets_of(runs, contents)  # all of it before the first file is written
+    written = write_file(output, page)
+    if folder is not None and assets is not None:
+        written += f"; {write_assets(folder, assets)} charts in {folder}"
+    say(written)
+    tell_problems(runs)
     return OK

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
+from colt.cli.output import say, tell_problems
 
 
 def add(commands: Any) -> None:
@@ -19,10 +20,12 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Write the timeline."""
-    from colt.views.report.output import require_writable, write_file
+    from colt.util.output import require_file, write_file
     from colt.views.report.source import load_run
     from colt.views.trace import trace_json
 
-    output = require_writable(Path(given.output))
-    print(f"{write_file(output, trace_json(load_run(Path(given.run))))}; open it at ui.perfetto.dev")
+    output = require_file(Path(given.output))
+    runs = load_run(Path(given.run))
+    say(f"{write_file(output, trace_json(runs))}; open it at ui.perfetto.dev")
+    tell_problems(runs)
     return OK

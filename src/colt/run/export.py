@@ -13,6 +13,7 @@ from typing import Any
 from colt.errors import InputError
 from colt.store.directory import KERNEL, KERNEL_OBJECTS, WINNER, read_file
 from colt.store.receipt import Receipt
+from colt.util.output import require_file
 from colt.util.text import variable_names
 
 
@@ -28,8 +29,7 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     ExportError
         Building is needed and fails.
     """
-    if not output.parent.is_dir() or (output.exists() and not output.is_file()):
-        raise InputError(f"{output} cannot be written: its folder must exist, and only a file is replaced")
+    require_file(output)
     require_suffix(output)
     from colt.tvm.devices.assumed import resolve_board_target
     from colt.tvm.devices.host import resolve_target

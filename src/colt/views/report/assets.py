@@ -9,12 +9,13 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from colt.errors import InputError
 from colt.util.files import write_atomically
+from colt.util.text import shown
 from colt.views.report.chart import GREY, AnyChart, Chart, Parallel, Series, colour_of, figures, symbol_of
 from colt.views.report.content import RunContent
 from colt.views.report.panels.tree import FLAGS
@@ -30,35 +31,51 @@ MARKERS = {
     "star": "*",
     "hexagon": "h",
 }
+PICTURE = ".png"
 WIDTH = 9.0
 """Inches; 1,350 pixels."""
+LONGEST = 80
+"""Characters of a text in a picture."""
 INCH = 80
 """Pixels of a page, by which the height of a chart is given, for an inch."""
 
 
-def write_assets(folder: Path, runs: Sequence[SeenRun], contents: Sequence[RunContent]) -> int:
-    """Write ``RUN-CHART.png`` and ``.csv`` for every chart, and the tree as CSV. The number of charts.
+def assets_of(runs: Sequence[SeenRun], contents: Sequence[RunContent]) -> dict[str, bytes]:
+    """``RUN-CHART.png`` and ``.csv`` for every chart, and the tree as CSV, by the names of their files.
 
-    Raises :class:`InputError` if the folder cannot be written, or Matplotlib is not installed.
+    Raises :class:`InputError` if Matplotlib is not installed.
     """
-    count = 0
+    made: dict[str, bytes] = {}
+    for number, (run, content) in enumerate(zip(runs, contents, strict=True), 1):
+        prefix = f"{number}-{_file_name(run.label)}"
+        if content.tree is not None:
+            made[f"{prefix}-tree.csv"] = _csv(tree_rows(content.tree))
+        for panel in content.panels:
+            for table in panel.tables:
+                made[f"{prefix}-{panel.id}-table.csv"] = _csv([table.head, *table.rows])
+            for chart in panel.charts:
+                made[f"{prefix}-{chart.id}.csv"] = _csv(chart.rows())
+                if not chart.is_empty:
+                    made[f"{prefix}-{chart.id}{PICTURE}"] = draw(chart)
+    return made
+
+
+def require_apart(folder: Path, page: Path) -> None:
+    """Raise :class:`InputError` if the page would stand where the folder is to be, or around it."""
+    whole = folder.absolute()
+    if page.absolute() in (whole, *whole.parents):
+        raise InputError(f"{page} cannot be both the page and the folder of its charts; name two places")
+
+
+def write_assets(folder: Path, assets: Mapping[str, bytes]) -> int:
+    """Write the files, each completely or not at all. The number of pictures. Raises :class:`InputError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, (run, content) in enumerate(zip(runs, contents, strict=True), 1):
-            prefix = f"{number}-{_file_name(run.label)}"
-            if content.tree is not None:
-                write_atomically(folder / f"{prefix}-tree.csv", _csv(tree_rows(content.tree)))
-            for panel in content.panels:
-                for table in panel.tables:
-                    write_atomically(folder / f"{prefix}-{panel.id}-table.csv", _csv([table.head, *table.rows]))
-                for chart in panel.charts:
-                    write_atomically(folder / f"{prefix}-{chart.id}.csv", _csv(chart.rows()))
-                    if not chart.is_empty:
-                        write_atomically(folder / f"{prefix}-{chart.id}.png", draw(chart))
-                        count += 1
+        for name, content in assets.items():
+            write_atomically(folder / name, content)
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
-    return count
+        raise InputError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from None
+    return sum(name.endswith(PICTURE) for name in assets)
 
 
 def _file_name(label: str) -> str:
@@ -72,8 +89,11 @@ def _csv(rows: Sequence[Sequence[object]]) -> bytes:
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets a quotation mark."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """A text as it is shown; one that a spreadsheet would take for a formula gets a quotation mark."""
+    if not isinstance(value, str):
+        return value
+    text = shown(value, lines=True)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 
 def tree_rows(tree: dict[str, Any]) -> list[list[object]]:
@@ -139,8 +159,9 @@ def picture_of(chart: AnyChart) -> Any:
 
 
 def _plain(text: str) -> str:
-    """Matplotlib reads what stands between dollars as mathematics."""
-    return text.replace("$", r"\$")
+    """As it is shown, as far as there is room. Matplotlib reads what stands between dollars as mathematics."""
+    text = shown(text)
+    return (text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…").replace("$", r"\$")
 
 
 def _draw_series(axes: Any, chart: Chart) -> None:

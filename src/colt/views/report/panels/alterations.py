@@ -85,5 +85,5 @@ def alterations_note(run: SeenRun, found: Sequence[TakenOver]) -> str:
     lasting = sum(one.seen.kept in path for one in won)
     on_path = f"; {lasting:,} of those are on the path to the winner" if path else ""
     taken = f"{len(found):,} steps were" if len(found) > 1 else "One step was"
-    kept = f"Its own was kept in {len(won):,} of {len(found):,}{faster}{on_path}."
+    kept = f"Its own step was kept in {len(won):,} of {len(found):,}{faster}{on_path}."
     return f"{taken} taken over by the largest member. {kept}"

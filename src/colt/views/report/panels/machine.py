@@ -174,7 +174,7 @@ def seconds_chart(run: SeenRun) -> Chart:
         "seconds",
         "",
         [Series("seconds", list(spent.values()), list(spent), "bars", 0)] if spent else [],
-        empty="no time was spent yet",
+        empty="no trial has been built or timed yet",
         height=100 + 34 * max(3, len(spent)),
         legend=False,
     )
