@@ -86,7 +86,10 @@ def test_a_verdict_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_significant_speedup_is_shown_with_its_interval(receipt: Receipt) -> None:
     text = shown(receipt)
     assert "│ speed-up │" in text
-    assert "verdict: faster, 1.07x (1.02x to 1.11x with 95 % confidence) over the untuned program, timed in turn 25x" in text
+    assert (
+        "verdict: faster, 1.07x (1.02x to 1.11x with 95 % confidence) over the untuned program, timed in turn 25x"
+        in text
+    )
     assert "roofline: 91.0% of 236.0 GFLOPS (FMA peak" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import urllib.error
 import urllib.parse
@@ -104,6 +105,16 @@ def test_what_no_scan_finds_is_not_there(name: str, address: str) -> None:
 @pytest.mark.parametrize("program", ["1", "-1", "x", "", "9" * 5000, "²"])
 def test_a_run_has_a_tree_for_each_of_its_programs_and_no_other(program: str, address: str) -> None:
     assert ask(address + query("/tree", run="models", program=program))[0] == 404
+
+
+def test_a_run_is_found_by_the_name_that_people_see(tmp_path: Path) -> None:
+    names = [os.fsdecode(b"\xff"), "a\u202eb"]
+    for name in names:
+        unpacked("builtin", tmp_path).rename(tmp_path / name)
+    with running_dashboard(tmp_path) as address:
+        assert sorted(row["id"] for row in json.loads(ask(f"{address}/list")[2])) == ["\\udcff", "a\\u202eb"]
+        for name in ("\\udcff", "a\\u202eb"):
+            assert ask(address + query("/content", run=name))[0] == 200
 
 
 def test_links_are_not_followed(tmp_path: Path, folder: Path) -> None:

@@ -20,6 +20,7 @@ from colt.errors import InputError
 from colt.store.directory import CONFIG, JOURNAL, RECEIPT
 from colt.store.receipt import Receipt, load_receipt
 from colt.util.collecting import no_collecting
+from colt.util.text import shown
 from colt.views.report.chart import figures
 from colt.views.report.content import (
     Panel,
@@ -52,6 +53,7 @@ class RunRow:
     """A run in the list."""
 
     id: str
+    """Its place below the folder, as people are to see it; so are all other texts."""
     program: str
     status: str
     best: str
@@ -74,7 +76,7 @@ class Runs:
 
     def rows(self) -> list[RunRow]:
         """The list, the latest first."""
-        found = {str(path.relative_to(self.folder)): path for path in _run_directories(self.folder)}
+        found = {shown(str(path.relative_to(self.folder))): path for path in _run_directories(self.folder)}
         with self._lock:
             self._found = found
         rows = [row for name, path in found.items() if (row := self._row(name, path)) is not None]
@@ -93,11 +95,11 @@ class Runs:
             times = "-" if receipt.best is None else f"{figures(receipt.speedup)}x"
             seconds = f"{receipt.seconds.get('total', 0):,.1f}"
             verdict = str(receipt.verdict or "finished")
-            return RunRow(name, program, verdict, best, times, f"{receipt.trials.total:,}", seconds, changed)
+            return RunRow(name, shown(program), verdict, best, times, f"{receipt.trials.total:,}", seconds, changed)
         asked = read_config(path)[0].get("run", {})
         program = str(asked.get("name") or asked.get("program") or "unknown program")
         status = "in progress" if time.time() - changed < FRESH_S else "not finished"
-        return RunRow(name, program, status, "-", "-", f"of {asked.get('trials', '?')}", "-", changed)
+        return RunRow(name, shown(program), status, "-", "-", shown(f"of {asked.get('trials', '?')}"), "-", changed)
 
     def _receipt(self, path: Path) -> Receipt | None:
         try:
