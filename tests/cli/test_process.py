@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "run directory: out" in done.stdout
     lines = [line for line in done.stderr.splitlines() if line.startswith("trial ")]
     assert len(lines) == 2  # one plain line per batch when stderr is no terminal
-    assert re.match(r"trial 3/6  best .* us \(.*x\)  last .* by .*  next .* s left", lines[0])
+    assert re.match(r"trial 3/6  best .* µs \(.*x\)  last .* by .*  next .* s left", lines[0])
     return folder / "out"
 
 

@@ -34,7 +34,7 @@ FULL: list[float | None] = [100.0] * WINDOW
 def test_it_ends_when_the_free_proposals_best_is_as_fast() -> None:
     said = why_stop_paying(sides(FULL, FULL), MODELS, None)
     assert said is not None
-    assert "free proposals' best takes 100.0 us, the models' best 100.0 us" in said
+    assert "free proposals' best takes 100.0 µs, the models' best 100.0 µs" in said
 
 
 def test_it_goes_on_while_the_models_best_is_faster() -> None:

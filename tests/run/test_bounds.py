@@ -16,7 +16,7 @@ PEAKS = Peaks(bandwidth_gbs=50.0, rates=RATES)
 @pytest.mark.parametrize(
     ("latency_us", "moved", "threads", "peaks", "said"),
     [
-        (5.0, 1000, 2, PEAKS, "starting 2 takes 3 us"),
+        (5.0, 1000, 2, PEAKS, "starting 2 takes 3 µs"),
         (7.0, 1000, 2, PEAKS, ""),
         (5.0, 1000, 1, PEAKS, ""),
         (5.0, 1000, 2, Peaks(), ""),

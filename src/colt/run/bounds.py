@@ -14,7 +14,7 @@ def what_bounds(latency_us: float, moved_bytes: int, threads: int, peaks: Peaks)
     launch_us = None if peaks.rates is None else peaks.rates.launch_us
     saved_us = latency_us * (1 - 1 / threads)
     if launch_us is not None and threads > 1 and saved_us <= launch_us:
-        return f": it takes {latency_us:.2g} us on one thread, and starting {threads} takes {launch_us:.2g} us here"
+        return f": it takes {latency_us:.2g} µs on one thread, and starting {threads} takes {launch_us:.2g} µs here"
     moved = moved_bytes / latency_us / 1e3
     if peaks.bandwidth_gbs is not None and moved >= NEAR_BANDWIDTH * peaks.bandwidth_gbs:
         return f": it moves its arguments at {moved:.3g} GB/s, and the memory has {peaks.bandwidth_gbs:.3g} here"
