@@ -199,6 +199,13 @@ return Math.max(...[...document.querySelectorAll(".main-svg")].map((one) => one.
 """
 """Pixels of the widest chart."""
 
+TALLER = """
+() => [...document.querySelectorAll(".charts .js-plotly-plot")].map((one) => [one.id,
+  one.querySelector(".main-svg").getBoundingClientRect().height - one.getBoundingClientRect().height,
+  one.querySelector(".main-svg").getBoundingClientRect().width])
+"""
+"""Of each chart by how many pixels it is higher than its place, and how wide it is drawn."""
+
 
 @contextmanager
 def window(browser: Page, width: int) -> Iterator[None]:
@@ -220,6 +227,9 @@ def test_nothing_is_wider_than_the_page_or_lies_over_anything_else(name: str, br
             browser.open(page)
             assert browser.run(WIDER) <= 0
             assert browser.run(OVERLAPPING) == []
+            if width > 1000:
+                with window(browser, 1000):  # the same page, made smaller
+                    browser.wait(f"({TALLER})().every(([id, over, width]) => over < 1 && width < 1000)", 10)
     browser.open(page)
     browser.run("dispatchEvent(new Event('beforeprint'))")
     assert browser.run(OVERLAPPING) == []
