@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
-from colt.cli.output import progress, show
+from colt.cli.output import progress, say, show
 from colt.cli.parser import add_declared
-from colt.errors import InputError
 from colt.models.options import SUFFIX, CompileOptions
 from colt.util.declared import options_of
+from colt.util.interrupt import PromptExit
+from colt.util.output import require_file
 from colt.util.streams import print_json, stdout_to_stderr
 
 
@@ -49,19 +50,19 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.models.tensors import read_arrays
 
     output = Path(given.output or f"{_stem(given.model)}{SUFFIX}")
-    if not output.absolute().parent.is_dir() or output.is_dir():
-        raise InputError(f"{output} cannot be written: its folder must exist, and only a file is replaced")
+    require_file(output)
     example = None if given.input is None else read_arrays(map(Path, given.input))
     chosen = {name: getattr(given, _dest(name)) for name in options_of(CompileOptions) if hasattr(given, _dest(name))}
     options = CompileOptions(**chosen)
-    with progress(options.tune_options(1).trials, given.json) as view, stdout_to_stderr():
+    with PromptExit() as prompt, progress(options.tune_options(1).trials, given.json) as view, stdout_to_stderr():
+        prompt.when_heeded = view.stopping
         compiled = compile_model(given.model, example, replace(options, on_event=(view,)))
         compiled.save(output)
     if given.json:
         print_json(f"{compiled.report.to_json()}\n")
     else:
         show(model_table(compiled.report))
-        print(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
+        say(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
     return OK
 
 

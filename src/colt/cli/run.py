@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
+from colt.cli.output import say
+from colt.util.output import require_file
 
 
 def add(commands: Any) -> None:
@@ -25,6 +27,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.models.compiled import load
     from colt.models.tensors import described, read_arrays, write_arrays
 
+    output = None if given.output is None else require_file(Path(given.output))
     model = load(Path(given.model))
     outputs = model(*read_arrays(map(Path, given.input)))
     named = dict(
@@ -32,9 +35,9 @@ def run_command(given: argparse.Namespace) -> int:
             (one.name for one in model.report.outputs), outputs if isinstance(outputs, list) else [outputs], strict=True
         )
     )
-    if given.output is not None:
-        write_arrays(Path(given.output), named)
-        print(f"wrote {given.output}")
+    if output is not None:
+        write_arrays(output, named)
+        say(f"wrote {output}")
     for name, array in named.items():
-        print(described(name, array))
+        say(described(name, array))
     return OK

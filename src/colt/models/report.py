@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from colt.models.archive import Manifest, TaskPart
-from colt.util.text import counted, in_us
+from colt.util.grid import Grid
+from colt.util.text import counted, in_us, shown
+
+_HEAD = ("task", "calls", "latency", "of the time", "of the roofline", "untuned", "trials", "by")
 
 
 def model_table(manifest: Manifest) -> RenderableType:
     """The whole manifest: the tasks by what they cost in a run, and what was found of the whole."""
-    return Group(_tasks(manifest), *(Text(line) for line in _lines(manifest)))
+    return Group(_tasks(manifest), *(Text(shown(line)) for line in _lines(manifest)))
 
 
-def _tasks(manifest: Manifest) -> Table:
+def _tasks(manifest: Manifest) -> Grid:
     title = f"{manifest.name}, {counted(len(manifest.tasks), 'task')}, {counted(manifest.threads, 'thread')}"
-    table = Table(title=title, title_justify="left")
-    for name in ("task", "calls", "us", "of the time", "of the roofline", "untuned", "trials", "by"):
-        table.add_column(name, justify="left" if name in ("task", "by") else "right", overflow="fold")
     whole = sum(_share(task) for task in manifest.tasks) or 1.0
-    for task in sorted(manifest.tasks, key=_share, reverse=True):
-        table.add_row(
-            task.name,
-            str(task.calls),
-            "-" if task.us is None else in_us(task.us),
-            f"{_share(task) / whole:.1%}",
-            "-" if task.roofline_share is None else f"{task.roofline_share:.0%}",
-            "-" if task.untuned_us is None or task.us is None else f"{task.untuned_us / task.us:.1f}x",
-            str(task.trials),
-            task.by or f"as imported: {task.why_not}",
-        )
-    return table
+    rows = [_row(task, whole) for task in sorted(manifest.tasks, key=_share, reverse=True)]
+    return Grid(_HEAD, rows, left=(0, 7), title=shown(title))
+
+
+def _row(task: TaskPart, whole: float) -> tuple[str, ...]:
+    return (
+        shown(task.name),
+        str(task.calls),
+        "-" if task.us is None else in_us(task.us),
+        f"{_share(task) / whole:.1%}",
+        "-" if task.roofline_share is None else f"{task.roofline_share:.0%}",
+        "-" if task.untuned_us is None or task.us is None else f"{task.untuned_us / task.us:.1f}x",
+        str(task.trials),
+        shown(task.by or f"as imported: {task.why_not}"),
+    )
 
 
 def _share(task: TaskPart) -> float:
