@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from colt.util.text import shown
 from colt.views.report.panels.machine import ASKING, BUILDING, TIMING, WAITING, spans
 from colt.views.report.source import SeenRun
 
@@ -32,11 +33,11 @@ def trace_events(runs: Sequence[SeenRun]) -> Iterator[dict[str, Any]]:
     for run in runs:
         for name, happened in _rows(run):
             process += 1
-            yield {"ph": "M", "pid": process, "name": "process_name", "args": {"name": f"{run.label}: {name}"}}
+            yield {"ph": "M", "pid": process, "name": "process_name", "args": {"name": shown(f"{run.label}: {name}")}}
             yield {"ph": "M", "pid": process, "name": "process_sort_index", "args": {"sort_index": process}}
             yield from _events(process, happened)
         process += 1
-        yield {"ph": "M", "pid": process, "name": "process_name", "args": {"name": f"{run.label}: best so far"}}
+        yield {"ph": "M", "pid": process, "name": "process_name", "args": {"name": shown(f"{run.label}: best so far")}}
         for one in run.task.improvements:
             yield {
                 "ph": "C",
@@ -88,6 +89,6 @@ def _events(process: int, happened: Iterable[Happening]) -> Iterator[dict[str, A
             "tid": lane,
             "ts": start * 1e6,
             "dur": duration,
-            "name": name,
+            "name": shown(name),
             "args": details,
         }
