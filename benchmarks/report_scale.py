@@ -7,7 +7,8 @@ The run is made by the real search over a toy space, with its real events in a r
                 scrolled from its top to its end
     dashboard   until the list stands; until the headline of that run can be read, its first chart is drawn, all of it
                 is, and its tree is, which is fetched when the reader comes to it: from a bookmark, in a browser that
-                was just started; from the list; and again. The dashboard is another one in the first two cases
+                was just started, without and with a debugger (which this script needs for all else); from the list; and
+                again. The dashboard is another one in the first three cases
 
     python benchmarks/report_scale.py [--trials 10000] [--nodes 100000]
 
@@ -18,19 +19,26 @@ needs Debian's ``chromium`` and ``chromium-driver``; without them its lines are 
 from __future__ import annotations
 
 import argparse
+import queue
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers.browser import Page, started, why_none
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.helpers.browser import ARGUMENTS, PATIENCE_S, Page, started, why_none
 from tests.helpers.large_runs import large_run
 from tests.helpers.running_dashboard import running_dashboard
+
+from colt.views.report.page import own_file
 
 FRAMES = """
 const done = arguments[arguments.length - 1], kind = arguments[1], place = document.getElementById(arguments[0]);
@@ -68,6 +76,14 @@ for (const [what, where] of [["headline", ".verdict"], ["chart", ".chart .main-s
   }).observe(document, {childList: true, subtree: true});
 """
 """Notes when headline and first chart are on the screen, in milliseconds after the reader asked for the page."""
+REPORT = """
+const told = setInterval(() => {
+  if (!seen.headline || !seen.chart) return;
+  clearInterval(told);
+  fetch("/seen?" + new URLSearchParams(seen));
+}, 50);
+"""
+"""Has a page that nobody debugs tell the server when that was."""
 LOOKS_S = 4.0
 """How long a reader looks at the list."""
 MOVES = (
@@ -98,6 +114,7 @@ def main() -> None:
             return
         with started(folder / "report") as browser:
             look(browser, page)
+        undebugged(folder, run)
         visits(folder, run)
 
 
@@ -123,6 +140,38 @@ def look(browser: Page, page: Path) -> None:
         frames = sorted(browser.driver.execute_async_script(FRAMES, chart, kind))
         slow = frames[round(0.95 * (len(frames) - 1))]
         print(f"            {chart} {kind}: frames of {statistics.median(frames):.0f} ms, 95 % under {slow:.0f} ms")
+
+
+def undebugged(folder: Path, run: Path) -> None:
+    """Open a run's page from a bookmark, in a browser and a dashboard that have just been started, without a driver:
+    a browser that is debugged reads scripts more slowly."""
+    told: queue.Queue[dict[str, list[str]]] = queue.Queue()
+
+    def around(app: ASGIApp) -> ASGIApp:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope.get("path")
+            if path == "/static/ask.js":  # the page's first script
+                script = WATCH + REPORT + own_file("ask.js")
+                await Response(script, media_type="text/javascript")(scope, receive, send)
+            elif path == "/seen":
+                told.put(urllib.parse.parse_qs(scope["query_string"].decode()))
+                await Response()(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return answer
+
+    with running_dashboard(run.parent, around=around) as address:
+        command = [str(shutil.which("chromium")), *ARGUMENTS, f"--user-data-dir={folder / 'undebugged'}"]
+        command += ["--remote-debugging-port=0", f"{address}/run?run={run.name}"]  # or a headless one prints, and ends
+        browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            seen = told.get(timeout=PATIENCE_S)
+        finally:
+            browser.terminate()
+            browser.wait()
+    headline, chart = (float(seen[what][0]) / 1e3 for what in ("headline", "chart"))
+    print(f"dashboard   from a bookmark, not debugged: headline {headline:.2f} s, first chart {chart:.2f} s")
 
 
 def visits(folder: Path, run: Path) -> None:

@@ -57,9 +57,9 @@ def serve(folder: Path, place: ListeningPlace) -> None:
     except ImportError:
         raise InputError(MISSING) from None
     from colt.views.dashboard.runs import Runs
-    from colt.views.report.page import plotly_js
+    from colt.views.report.page import prepare
 
-    plotly_js()
+    prepare()
     hosts = [*LOOPBACK, place.host] if place.token is None else ["*"]
     server: uvicorn.Server
     app = dashboard(Runs(folder), place.token, hosts, lambda: server.should_exit)

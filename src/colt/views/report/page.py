@@ -89,6 +89,14 @@ def render(template: str, **values: Any) -> str:
     return str(_environment().get_template(template).render(defaults | values))
 
 
+def prepare() -> None:
+    """Have Plotly and the templates in memory, so that the first page does not wait for them. Raises as
+    :func:`report_page`."""
+    plotly_js()
+    for name in ("report.html.jinja", "parts.html.jinja", "runs.html.jinja"):
+        _environment().get_template(name)
+
+
 def render_part(template: str, macro: str, *values: Any) -> str:
     """What a macro of a template makes of these values."""
     return str(getattr(_environment().get_template(template).module, macro)(*values))
