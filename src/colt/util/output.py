@@ -14,7 +14,7 @@ def require_file(path: Path) -> Path:
     """The path, if a file can be written there, in a folder that is there. Raises :class:`InputError`."""
     try:
         if path.is_dir():
-            raise InputError(f"{path} cannot be written: it is a folder; name a file")
+            raise InputError(f"{path} cannot be written: it is a folder, and only a file is replaced")
         if path.exists() and not path.is_file():
             raise InputError(f"{path} cannot be written: only a file is replaced")
         if not path.parent.is_dir():
