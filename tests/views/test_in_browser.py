@@ -326,6 +326,29 @@ def test_what_can_be_read_is_shown_before_plotly_is_there(browser: Page, dashboa
     assert browser.errors() == []
 
 
+def test_the_first_chart_stands_with_some_of_its_points_and_has_all_in_the_end(browser: Page, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn", reason="the dashboard comes with the extra dashboard")
+    from tests.helpers.running_dashboard import running_dashboard
+
+    large_run(tmp_path, trials=1200, nodes=1300)
+    drawn = "document.querySelector('#r0-best-trials-chart').data.reduce((sum, one) => sum + one.x.length, 0)"
+    watch = f"""new MutationObserver((changes, watcher) => {{
+      if (!document.querySelector("#r0-best-trials-chart .main-svg .trace")) return;
+      watcher.disconnect();
+      window.first = {drawn};
+    }}).observe(document, {{childList: true, subtree: true}});"""
+    script = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": watch})
+    try:
+        with running_dashboard(tmp_path) as address:
+            browser.open(f"{address}/run?run=builtin")
+            first, last = browser.run(f"return [window.first, {drawn}]")
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+    assert first < 600
+    assert last > 1100
+    assert browser.errors() == []
+
+
 def test_a_run_in_progress_is_pushed(browser: Page, dashboard: str, runs: Path) -> None:
     browser.open(f"{dashboard}/run?run=models-not-worth-it")
     go_to_tree(browser)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, overload
 
 Number = float | int | None
 Kind = Literal["points", "line", "steps", "bars", "spans"]
@@ -33,6 +33,24 @@ def figures(value: float) -> str:
     digits = 0 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True)
+class Told(Sequence[str]):
+    """What hovering over each of many points says, made when it is looked at: of ten thousand some are drawn."""
+
+    things: Sequence[Any]
+    tell: Callable[[Any], str]
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Told: ...
+    def __getitem__(self, at: int | slice) -> str | Told:
+        return Told(self.things[at], self.tell) if isinstance(at, slice) else self.tell(self.things[at])
 
 
 @dataclass(frozen=True)

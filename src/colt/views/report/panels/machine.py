@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from colt.store.receipt import Receipt
-from colt.views.report.chart import Chart, Series, figures
+from colt.views.report.chart import Chart, Series, Told, figures
 from colt.views.report.source import SeenRun
 from colt.views.seen import SeenCall, SeenTrial
 
@@ -49,13 +49,17 @@ def _roofline(run: SeenRun, receipt: Receipt) -> list[Series]:
     series.append(Series("untuned", [intensity], [untuned], "points", -1, [f"untuned: {figures(untuned)} GFLOPS"]))
     for place, member in enumerate(run.members):
         trials = [one for one in run.task.trials.values() if one.by == member and one.latency_us]
-        reached = [flops / (one.latency_us or 1.0) / 1e3 for one in trials]
-        texts = [
-            f"trial {one.id} by {member}: {figures(gflops)} GFLOPS" for one, gflops in zip(trials, reached, strict=True)
-        ]
         if trials:
+            reached = [flops / (one.latency_us or 1.0) / 1e3 for one in trials]
+            texts = Told(list(zip(trials, reached, strict=True)), _speed)
             series.append(Series(member, [intensity] * len(trials), reached, "points", place, texts))
     return series
+
+
+def _speed(reached: tuple[SeenTrial, float]) -> str:
+    """What hovering over a trial says."""
+    trial, gflops = reached
+    return f"trial {trial.id} by {trial.by}: {figures(gflops)} GFLOPS"
 
 
 ASKING, BUILDING, TIMING, WAITING, VERIFYING = "asking", "building", "timing", "waiting", "verifying"

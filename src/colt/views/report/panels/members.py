@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from colt.store.receipt import ProposerPart
-from colt.views.report.chart import Chart, Series, figures
+from colt.views.report.chart import Chart, Series, Told, figures
 from colt.views.report.source import SeenRun
-from colt.views.seen import ROOT, SeenMember
+from colt.views.seen import ROOT, SeenMember, SeenTrial
 
 HEAD = (
     *("member", "calls", "taken over", "nodes", "trials", "hits", "regressions", "errors"),
@@ -58,10 +58,8 @@ def members_chart(run: SeenRun) -> Chart:
     for place, member in enumerate(run.members):
         trials = [one for one in run.task.trials.values() if one.by == member and one.latency_us]
         if trials:
-            texts = [f"trial {one.id}: {figures(one.latency_us or 0)} µs" for one in trials]
-            series.append(
-                Series(member, [one.latency_us for one in trials], [member] * len(trials), "points", place, texts)
-            )
+            latencies, texts = [one.latency_us for one in trials], Told(trials, _text)
+            series.append(Series(member, latencies, [member] * len(trials), "points", place, texts))
     return Chart(
         "members",
         "What each member's trials took",
@@ -73,3 +71,8 @@ def members_chart(run: SeenRun) -> Chart:
         height=100 + 40 * max(3, len(series)),
         legend=False,
     )
+
+
+def _text(one: SeenTrial) -> str:
+    """What hovering over a trial says."""
+    return f"trial {one.id}: {figures(one.latency_us or 0)} µs"

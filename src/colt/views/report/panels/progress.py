@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from colt.views.report.chart import Chart, Series, figures
+from colt.views.report.chart import Chart, Series, Told, figures
 from colt.views.report.source import SeenRun
 from colt.views.seen import Improvement, SeenTrial
 
@@ -67,7 +67,7 @@ def trial_points(run: SeenRun) -> list[Series]:
         found = [one for one in back if one.by == member and one.latency_us]
         if found:
             numbers, latencies = [one.number for one in found], [one.latency_us for one in found]
-            series.append(Series(member, numbers, latencies, "points", place, [_text(one) for one in found]))
+            series.append(Series(member, numbers, latencies, "points", place, Told(found, _text)))
     return series
 
 

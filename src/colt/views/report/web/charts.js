@@ -2,6 +2,7 @@
 // Draws the charts that the page's data describes, and draws them anew when colours, width or data change.
 const CONFIG = { displaylogo: false, responsive: true, scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], toImageButtonOptions: { scale: 2 } };
 const ROW = 30; // pixels of a legend of one row
+const SOON = 500; // points of a chart that is to stand soon
 const charts = {
   figures: {},
   // Plotly is in a report. A page of the dashboard gets it after its texts: it takes a browser a second to read Plotly.
@@ -28,7 +29,14 @@ const charts = {
       return trace;
     });
   },
-  async draw(id) {
+  // Some of the points, so that something stands soon.
+  some(traces) {
+    const points = (trace) => (trace.mode === "markers" ? trace.x.length : 0);
+    const step = Math.ceil(traces.reduce((sum, trace) => sum + points(trace), 0) / SOON);
+    const kept = (values) => values?.filter((_, at) => at % step === 0);
+    return traces.map((trace) => (step > 1 && points(trace) ? { ...trace, x: kept(trace.x), y: kept(trace.y), hovertext: kept(trace.hovertext) } : trace));
+  },
+  async draw(id, soon = false) {
     const place = document.getElementById(id), figure = this.figures[id];
     if (!place || !figure) return;
     if (figure.empty) {
@@ -41,7 +49,8 @@ const charts = {
     if (place.classList.contains("none")) { place.textContent = ""; place.classList.remove("none"); }
     place.style.minHeight = `${figure.layout.height}px`;
     place.style.minWidth = figure.width ? `${figure.width}px` : "";
-    const done = Plotly.react(place, this.traces(figure), { ...this.themed(figure.layout), uirevision: "kept" }, CONFIG);
+    const traces = this.traces(figure);
+    const done = Plotly.react(place, soon ? this.some(traces) : traces, { ...this.themed(figure.layout), uirevision: "kept" }, CONFIG);
     this.say(place, figure.note);
     await done;
     this.bars(place);

@@ -44,14 +44,18 @@
     trees_now = content.trees;
     version = content.version;
     await painted();
+    let first = null; // the first chart has all of its points once the others stand
     for (const [id, figure] of Object.entries(content.charts)) {
       const text = JSON.stringify(figure);
       if (drawn[id] === text) continue;
       drawn[id] = text;
-      await charts.draw(id);
+      const soon = typeof Plotly === "undefined";
+      if (soon) first = id;
+      await charts.draw(id, soon);
       await new Promise((next) => setTimeout(next));
       listen();
     }
+    if (first) await charts.draw(first);
     for (const id of near) await showTree(id);
     document.body.dataset.version = content.version;
     document.body.dataset.ready = content.reading ? "nearly" : "yes";
