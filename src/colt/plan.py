@@ -78,6 +78,9 @@ class Plan:
     calls: tuple[int, ...] = ()
     """How often a run of the model calls each program, if they are those of one model."""
 
+    weight_bytes: int = 0
+    """Of all weights of the model."""
+
     @property
     def of_model(self) -> bool:
         """Whether the programs are those of one model, which is judged as a whole."""
@@ -241,10 +244,14 @@ def checked(program: Any, options: TuneOptions) -> Plan:
     return replace(resolved, spec=spec, programs=(loaded,), source=source_digest(program))
 
 
-def checked_model(name: str, programs: Sequence[Program], calls: Sequence[int], options: TuneOptions) -> Plan:
+def checked_model(
+    name: str, programs: Sequence[Program], calls: Sequence[int], options: TuneOptions, weight_bytes: int = 0
+) -> Plan:
     """The plan of tuning all programs of a model within one budget. ``calls`` says how often a run of the model calls
-    each. Raises :class:`InputError`."""
-    return replace(_resolved(options), spec=name, programs=tuple(programs), calls=tuple(calls))
+    each, ``weight_bytes`` what all weights of it take. Raises :class:`InputError`."""
+    return replace(
+        _resolved(options), spec=name, programs=tuple(programs), calls=tuple(calls), weight_bytes=weight_bytes
+    )
 
 
 def _resolved(options: TuneOptions) -> Plan:

@@ -24,7 +24,7 @@ from colt.plan import checked_model, device_of
 from colt.run.finish import Result
 from colt.run.loop import run
 from colt.tvm.devices.host import flags_needed
-from colt.tvm.models.assembly import Assembled, assemble
+from colt.tvm.models.assembly import Assembled, assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.graph import Graph
 from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
@@ -66,7 +66,7 @@ def compile_model(model: Any, example: Sequence[Any] | None, options: CompileOpt
         module = fused(graph.module, target, CHANNELS_LAST)
         tasks = tasks_of(module)
     with watch("tuning"):
-        tuned = _tune(graph.name, tasks, options)
+        tuned = _tune(graph.name, tasks, weight_bytes(module), options)
     with watch("assembling"):
         assembled = assemble(module, tasks, tuned.modules, target)
         compiled = _loaded(graph, assembled, tasks, tuned, options)
@@ -77,7 +77,7 @@ def compile_model(model: Any, example: Sequence[Any] | None, options: CompileOpt
     return compiled
 
 
-def _tune(name: str, tasks: Sequence[ModelTask], options: CompileOptions) -> TunedTasks:
+def _tune(name: str, tasks: Sequence[ModelTask], weights: int, options: CompileOptions) -> TunedTasks:
     """Tune all programs that can be tuned, in one run."""
     programs, calls, keys, left = list[Program](), list[int](), list[str](), dict[str, str]()
     for task in tasks:
@@ -91,7 +91,7 @@ def _tune(name: str, tasks: Sequence[ModelTask], options: CompileOptions) -> Tun
     if not programs:
         return TunedTasks({}, left)
     wanted = options.tune_options(len(programs))
-    results = run(checked_model(name, programs, calls, wanted), wanted.on_event)
+    results = run(checked_model(name, programs, calls, wanted, weights), wanted.on_event)
     return TunedTasks({keys[result.number]: result for result in results}, left)
 
 

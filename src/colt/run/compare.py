@@ -90,7 +90,12 @@ def uncompared(untuned_us: float, tuned_us: float) -> Comparison:
 
 
 def rank_in_turn(
-    measurer: Measurer, modules: Sequence[Any], guesses_us: Sequence[float], pace: Pace, inputs: Inputs | None = None
+    measurer: Measurer,
+    modules: Sequence[Any],
+    guesses_us: Sequence[float],
+    pace: Pace,
+    inputs: Inputs | None = None,
+    apart_bytes: int | None = None,
 ) -> list[float]:
     """Time contenders in turn with each other; the median of each, in microseconds, infinite if it left the race.
 
@@ -99,6 +104,7 @@ def rank_in_turn(
     """
     if len(modules) == 1:
         return list(guesses_us)
+    limits = replace(RANKING_LIMITS, apart_bytes=apart_bytes)
     round_us = sum(max(us, RANKING_LIMITS.min_repeat_ms * 1e3) for us in guesses_us)
     fewest, most = RANKING_ROUNDS
     rounds = max(fewest, min(most, int(pace.ranking_seconds * 1e6 / round_us)))
@@ -106,7 +112,7 @@ def rank_in_turn(
     racing = list(range(len(modules)))
     while rounds > 0 and len(racing) > 1:
         leg = min(rounds, pace.race_rounds or rounds)
-        found = measurer.interleave([modules[index] for index in racing], leg, RANKING_LIMITS, inputs)
+        found = measurer.interleave([modules[index] for index in racing], leg, limits, inputs)
         for index, more in zip(racing, found, strict=True):
             times[index] += more
         racing = still_racing(times, racing)

@@ -44,6 +44,10 @@ TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 
 
+COLD_CACHES = 2
+"""Weights of so many times the last-level cache leave nothing in it of those before."""
+
+
 def limits_on(quiet: Quiet | None) -> Limits:
     """The limits of trials on a machine that is known to be so steady; the usual ones if that is not known."""
     if quiet is None:
@@ -84,6 +88,8 @@ class Run:
         self.hardware: Hardware
         """The machine with its peaks as they stand: a kernel may raise them."""
         self.measurer: Measurer
+        self.apart_bytes: int | None = None
+        """How far calls of a model's programs are apart, see :attr:`~colt.measure.base.Limits.apart_bytes`."""
         self._calls: SharedCalls | None = None
         """The calls of language models, once a task has opened them."""
         self.found: Mapping[str, FoundPart] = {}
@@ -150,7 +156,10 @@ class Run:
         for message in seen.notes:
             self.note(message)
         parts, peaks = self.world.parts, self.hardware.peaks
-        limits, peak = limits_on(peaks.quiet), peaks.fma_gflops_all_threads
+        most = COLD_CACHES * self.hardware.last_level_cache.bytes
+        self.apart_bytes = min(self.plan.weight_bytes, most) or None
+        limits = replace(limits_on(peaks.quiet), apart_bytes=self.apart_bytes)
+        peak = peaks.fma_gflops_all_threads
 
         def make() -> Measurer:
             if parts.measurer is not None:

@@ -60,7 +60,8 @@ def decide(run: Run, task: Task) -> Decision:
 def fastest(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> tuple[float, Trial]:
     """Time the leaders in turn with each other; the one with the best median, and that, in microseconds."""
     modules = [task.tvm_space.module(trial.schedule) for _, trial in leaders]
-    medians = rank_in_turn(run.measurer, modules, [us for us, _ in leaders], run.plan.pace, task.inputs)
+    guesses = [us for us, _ in leaders]
+    medians = rank_in_turn(run.measurer, modules, guesses, run.plan.pace, task.inputs, run.apart_bytes)
     trials = [trial for _, trial in leaders]
     return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
 

@@ -50,6 +50,11 @@ def assemble(
     return Assembled(executable, tuple(weights.tensors))
 
 
+def weight_bytes(model: tvm.IRModule) -> int:
+    """What all weights of a model take."""
+    return sum(map(_bytes, _constants(model["main"])))
+
+
 @dataclass(frozen=True, slots=True)
 class TunedFunction:
     """A tuned program where it goes into a model."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
@@ -12,10 +13,13 @@ import tvm_ffi
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from colt.tvm.programs.constants import PACK, PACKED, WHOLE, Split, split
+from colt.tvm.programs.constants import PACK, PACKED, WHOLE, Split, constants_of, split
 from colt.tvm.space.recent import Recent
 from colt.tvm.workers.layout import Layouts
 from colt.tvm.workers.timing import Runnable
+
+MOST_COPIES = 256
+"""Of a program's weights, so that each is cold when its turn comes."""
 
 
 class BoundKernel(Runnable, Protocol):
@@ -29,8 +33,8 @@ class BoundKernel(Runnable, Protocol):
 class Kernel(Protocol):
     """A built program."""
 
-    def bind(self, arguments: Sequence[Any]) -> BoundKernel:
-        """The kernel with arguments, ready to run."""
+    def bind(self, arguments: Sequence[Any], apart_bytes: int | None = None) -> BoundKernel:
+        """The kernel with arguments, ready to run; see :attr:`~colt.measure.base.Limits.apart_bytes`."""
         ...
 
 
@@ -41,16 +45,29 @@ class LocalKernel:
     """
 
     def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts) -> None:
-        entry_function(module)
+        function = entry_function(module)
+        self._constants = frozenset(constants_of(function))
+        self._names = tuple(str(param.name) for param in function.params)
         self._split = split(module)
         parts = module if self._split is None else self._split.module(PACK, WHOLE)
         self.library = tvm.tirx.build(parts, target=target)
         self.function: Any = self.library[WHOLE]
         self.layouts = layouts
 
-    def bind(self, arguments: Sequence[Any]) -> LocalBoundKernel:
+    def bind(self, arguments: Sequence[Any], apart_bytes: int | None = None) -> LocalBoundKernel:
         """The kernel with arguments, for timing."""
-        return LocalBoundKernel(self, arguments if self._split is None else self._packed(self._split, arguments))
+        taken = arguments if self._split is None else self._packed(self._split, arguments)
+        if not apart_bytes:
+            return LocalBoundKernel(self, [taken])
+        return LocalBoundKernel(self, in_turn(taken, self._weights, apart_bytes))
+
+    @property
+    def _weights(self) -> frozenset[int]:
+        """The numbers of the arguments that are weights, packed or not, among those that the kernel itself takes."""
+        numbers = range(len(self._names)) if self._split is None else self._split.rest
+        given = [place for place, number in enumerate(numbers) if self._names[number] in self._constants]
+        packed = () if self._split is None else range(len(numbers), len(numbers) + len(self._split.between))
+        return frozenset([*given, *packed])
 
     def _packed(self, parts: Split, arguments: Sequence[Any]) -> Sequence[Any]:
         """What the kernel itself takes."""
@@ -59,12 +76,35 @@ class LocalKernel:
         return [*(arguments[number] for number in parts.rest), *between]
 
 
-class LocalBoundKernel:
-    """Implements :class:`BoundKernel`."""
+def in_turn(arguments: Sequence[Any], weights: Collection[int], apart_bytes: int) -> list[list[Any]]:
+    """The arguments as often as it takes for the weights among them to have so many bytes together, each time with
+    other copies of these; at most :data:`MOST_COPIES` times."""
+    own = sum(_bytes(arguments[number]) for number in weights)
+    copies = min(MOST_COPIES, math.ceil(apart_bytes / own)) if own else 1
+    turns = [list(arguments)]
+    for _ in range(1, copies):
+        turns.append([_copy(one) if number in weights else one for number, one in enumerate(arguments)])
+    return turns
 
-    def __init__(self, kernel: LocalKernel, arguments: Sequence[Any]) -> None:
+
+def _bytes(tensor: Any) -> int:
+    width = (int(tvm.DataType(str(tensor.dtype)).bits) + 7) // 8
+    return math.prod(map(int, tensor.shape)) * width
+
+
+def _copy(tensor: Any) -> Any:
+    copy = tvm.runtime.empty(tensor.shape, tensor.dtype)
+    tensor.copyto(copy)
+    return copy
+
+
+class LocalBoundKernel:
+    """Implements :class:`BoundKernel`. Calls take ``turns`` of arguments one after the other."""
+
+    def __init__(self, kernel: LocalKernel, turns: Sequence[Sequence[Any]]) -> None:
         self._kernel = kernel
-        self._arguments = arguments
+        self._turns = turns
+        self._turn = 0
 
     def run(self) -> None:
         """See :meth:`BoundKernel.run`."""
@@ -80,12 +120,23 @@ class LocalBoundKernel:
 
     def _average(self, number: int) -> float:
         self._kernel.layouts.change()
-        evaluated = partial(evaluate, self._kernel.library, tvm.cpu(0), self._arguments, number, 1)
+        if len(self._turns) > 1:
+            return self._kernel.layouts.run(partial(self._loop, number))
+        evaluated = partial(evaluate, self._kernel.library, tvm.cpu(0), self._turns[0], number, 1)
         return self._kernel.layouts.run(evaluated)[0]
+
+    def _loop(self, number: int) -> float:
+        """TVM's timing loop calls with the same arguments each time; this one costs less than a microsecond more."""
+        self.call()
+        start = perf_counter()
+        for _ in range(number):
+            self.call()
+        return (perf_counter() - start) * 1e6 / number
 
     def call(self) -> None:
         """One run, and nothing else."""
-        self._kernel.function(*self._arguments)
+        self._turn = (self._turn + 1) % len(self._turns)
+        self._kernel.function(*self._turns[self._turn])
 
     def _timed_call(self) -> float:
         start = perf_counter()

@@ -147,8 +147,9 @@ class BoardKernel:
         self._place = place
         self._file = file
 
-    def bind(self, arguments: Sequence[Any]) -> BoundBoardKernel:
+    def bind(self, arguments: Sequence[Any], apart_bytes: int | None = None) -> BoundBoardKernel:
         """Send it, unless it is there already."""
+        assert not apart_bytes, "models are not compiled for boards"
         return self._place.bind(self._file, arguments)
 
 

@@ -166,19 +166,21 @@ class WorkerSession:
         self._place.build(request.module)
         return Built()
 
-    def _prepare(self, module: IRModule, index: int, drawing: Drawing) -> BoundKernel:
+    def _prepare(self, module: IRModule, index: int, drawing: Drawing, apart_bytes: int | None) -> BoundKernel:
         self._enter(Stage.BUILDING, index)
         kernel = self._place.build(module)
         self._enter(Stage.PREPARING, index)
         in_place = analyse(entry_function(module)).in_place
-        return kernel.bind(self._place.arguments.get(signature(module), in_place, drawing))
+        return kernel.bind(self._place.arguments.get(signature(module), in_place, drawing), apart_bytes)
 
     def _measure(self, request: MeasureRequest) -> TimedReply:
         limits, gauge = request.limits, self._ready_gauge(request.quiet_us)
         drawing = request.drawing or _drawing_for(request.module)
 
         def timed(stretch: float) -> Timing:
-            bound = self._prepare(request.module, 0, drawing)  # anew each time: a program may update its arguments
+            bound = self._prepare(
+                request.module, 0, drawing, limits.apart_bytes
+            )  # anew each time: a program may update its arguments
             self._enter(Stage.RUNNING)
             best_us = None if request.best_us is None else request.best_us * stretch
             return time_candidate(bound, best_us, limits, lambda: self._enter(Stage.TIMING))
@@ -188,7 +190,8 @@ class WorkerSession:
 
     def _interleave(self, request: InterleaveRequest) -> TimedReply:
         drawing = request.drawing or _drawing_for(request.modules[0])
-        bound = [self._prepare(module, index, drawing) for index, module in enumerate(request.modules)]
+        apart = request.limits.apart_bytes
+        bound = [self._prepare(module, index, drawing, apart) for index, module in enumerate(request.modules)]
         gauge, limits = self._ready_gauge(request.quiet_us), request.limits
         waited = 0.0
 
