@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from colt import events
+from colt.errors import InputError
 from colt.events import Event
 from colt.options import TuneOptions
 from colt.plan import checked_model
 from colt.run.loop import CONSTRUCTED, run
+from colt.run.resume import to_the_end
 from colt.run.scheduler import gap_us, next_task, saving_per_trial, settle
 from colt.tvm.programs.source import load_program
 from tests.helpers.simulated_runs import measured_by, simulated
+
+OPTIONS = TuneOptions(pool=["scout", "tuner"], use_records=False, trials=16)
 
 
 @dataclass
@@ -93,6 +100,39 @@ def test_a_run_of_a_model(own_program: str) -> None:
     assert sum(result.receipt.trials.total for result in results) == 24
     assert events.OfModel((("1-layer", 3), ("2-gemv", 1))) in seen
     assert all(result.receipt.verdict == "undecided" for result in results if result.best is not None)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7, 1.0])
+def test_a_run_of_a_model_that_broke_off_goes_on(own_program: str, tmp_path: Path, share: float) -> None:
+    """To the very events of the unbroken one."""
+    plan = checked_model("m", [load_program(one) for one in (own_program, "gemv")], [3, 1], OPTIONS)
+    folder, broken = tmp_path / "whole", tmp_path / "broken"
+    with measured_by(simulated()):
+        whole = run(replace(plan, run_dir=folder))
+    shutil.copytree(folder, broken)
+    lines = (folder / "recording.jsonl").read_bytes().splitlines(keepends=True)
+    (broken / "recording.jsonl").write_bytes(b"".join(lines[: 1 + int(share * (len(lines) - 1))]))
+    with measured_by(simulated()):
+        results = to_the_end(replace(plan, run_dir=broken))
+    assert [one.receipt.trials for one in results] == [one.receipt.trials for one in whole]
+    assert events_of(broken) == events_of(folder)
+
+
+def test_a_run_of_another_model_does_not_go_on(own_program: str, tmp_path: Path) -> None:
+    plan = checked_model("m", [load_program(one) for one in (own_program, "gemv")], [3, 1], OPTIONS)
+    with measured_by(simulated()):
+        run(replace(plan, run_dir=tmp_path / "run"))
+    other = checked_model("m", [load_program("gemv")], [3], OPTIONS)
+    with pytest.raises(InputError, match="another than was measured"):
+        to_the_end(replace(other, run_dir=tmp_path / "run"))
+
+
+def events_of(folder: Path) -> list[dict[str, Any]]:
+    """All that happened, without times, and but for the going on itself."""
+    records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    times = ("t", "seconds_building", "seconds_timing")
+    happened = [record for record in records if record["event"] not in ("wenton", "began")]
+    return [{name: value for name, value in record.items() if name not in times} for record in happened]
 
 
 def test_a_program_that_there_was_no_time_for_is_constructed(own_program: str) -> None:

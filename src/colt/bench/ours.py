@@ -96,7 +96,8 @@ def _searched(plan: Plan, strategy: StrategyMaker, trials: TrialLog) -> tuple[Re
         (result,) = run(plan, [trials], strategy=strategy)
         return result, ()
     try:
-        return to_the_end(plan, strategy, [trials]), ()
+        (result,) = to_the_end(plan, strategy, [trials])
+        return result, ()
     except InputError as error:
         shutil.rmtree(folder)
         trials.forget()

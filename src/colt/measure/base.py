@@ -201,7 +201,7 @@ class Limits:
     """One repeat averages over runs that take at least this long together."""
     apart_bytes: int | None = None
     """What a model reads of other weights between two calls of a program, at a guess: calls take turns with copies of
-    the program's own weights, so many bytes together, which are then as cold as in the model. ``None``: calls follow at once."""
+    the program's own weights, so many bytes together: as cold then as there. ``None``: calls follow at once."""
     precision: float = 0.02
     """Repeats go on until the 95 % interval of the median is within this share of it, or lies beyond the best."""
     total_ms: float = 100.0

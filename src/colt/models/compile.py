@@ -9,8 +9,10 @@ judge      outputs against the importer's own, the whole timed in turn with the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,9 +22,12 @@ from colt.models.archive import SCHEMA, ComparedPart, Manifest, TaskPart, Tensor
 from colt.models.compiled import CompiledModel
 from colt.models.judge import TOO_SLOW, timed, verified
 from colt.models.options import CompileOptions
-from colt.plan import checked_model, device_of
+from colt.options import TuneOptions
+from colt.plan import Plan, checked_model, device_of
 from colt.run.finish import Result
 from colt.run.loop import run
+from colt.run.resume import to_the_end
+from colt.store.directory import RECORDING
 from colt.tvm.devices.host import flags_needed
 from colt.tvm.models.assembly import Assembled, assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
@@ -91,8 +96,17 @@ def _tune(name: str, tasks: Sequence[ModelTask], weights: int, options: CompileO
     if not programs:
         return TunedTasks({}, left)
     wanted = options.tune_options(len(programs))
-    results = run(checked_model(name, programs, calls, wanted, weights), wanted.on_event)
+    results = _run(partial(checked_model, name, programs, calls, weight_bytes=weights), wanted)
     return TunedTasks({keys[result.number]: result for result in results}, left)
+
+
+def _run(checked: Callable[..., Plan], wanted: TuneOptions) -> list[Result]:
+    """Tune, or go on where an earlier run of the same model in that directory has broken off."""
+    folder = None if wanted.run_dir is None else Path(wanted.run_dir)
+    if folder is None or not (folder / RECORDING).is_file():
+        return run(checked(options=wanted), wanted.on_event)
+    plan = checked(options=replace(wanted, run_dir=None))
+    return to_the_end(replace(plan, run_dir=folder), on_event=wanted.on_event)
 
 
 def _loaded(

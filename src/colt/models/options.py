@@ -39,7 +39,8 @@ class CompileOptions:
     run_dir: str | Path | None = same_as(
         TuneOptions,
         "run_dir",
-        meaning="a directory, new or empty, for journal, receipts and recording; none is kept if left out",
+        meaning="a directory for journal, receipts and recording: new, empty, or that of a run of this model that "
+        "broke off, which goes on; none is kept if left out",
     )
     records: str | Path | None = same_as(TuneOptions, "records")
     use_records: bool = same_as(TuneOptions, "use_records")

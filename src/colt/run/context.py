@@ -82,6 +82,7 @@ class Run:
         self.messages: list[str] = []
         """What the user was told."""
         self.directory: RunDirectory | None = None
+        self.told_of_noise = False
         self.seconds_building = 0.0
         """Wall time of building trials and untuned programs; of timing likewise."""
         self.seconds_timing = 0.0

@@ -116,10 +116,11 @@ def go_on(
         asked.allowing(allowance)  # it has to go with the rest of the plan
         more = _require_something_to_do(folder, recording, before, allowance)
         world = Resumed(recording, allowance=allowance, more=more)
-        return _run(folder, asked, recording, world, on_event, views)
+        (result,) = _run(folder, asked, recording, world, on_event, views)
+        return result
 
 
-def to_the_end(plan: Plan, strategy: StrategyMaker, on_event: Sequence[Emit] = ()) -> Result:
+def to_the_end(plan: Plan, strategy: StrategyMaker = TREE, on_event: Sequence[Emit] = ()) -> list[Result]:
     """Go on, if anything is left to do, with a run whose plan and strategy are known, in the plan's directory.
 
     Raises as :func:`resume`.
@@ -142,19 +143,21 @@ def finish(folder: Path, on_event: Sequence[Emit] = (), views: Sequence[View] = 
         if recording.finished and (folder / RECEIPT).exists():
             raise InputError(f"{folder} holds a finished run; there is nothing left to finish")
         world = Finishing(recording, replace(current(), calls=NoCalls))
-        return _run(folder, asked, recording, world, on_event, views)
+        (result,) = _run(folder, asked, recording, world, on_event, views)
+        return result
 
 
 def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = None) -> tuple[Plan, Recording]:
     """Lock and read a run. Its plan is the one that it began with, or ``plan`` at the pace that the run has."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a run directory")
-    for name in (CONFIG, RECORDING, PROGRAM):
+    for name in (CONFIG, RECORDING) if plan is not None and plan.of_model else (CONFIG, RECORDING, PROGRAM):
         if not (folder / name).is_file():
             raise InputError(f"{folder} holds no run that can go on: there is no {name}")
     stack.enter_context(RunDirectory.locked(folder))
     recording = read_recording(folder / RECORDING, unfinished=True)
-    require_program(folder, recording)
+    if plan is None or not plan.of_model:
+        require_program(folder, recording)
     if plan is None:
         asked = read_plan(folder, recording.edition)
     else:
@@ -200,18 +203,17 @@ def _run(
     on_event: Sequence[Emit],
     views: Sequence[View] = (),
     strategy: StrategyMaker = TREE,
-) -> Result:
+) -> list[Result]:
     listeners = [*on_event, *(_muted(view, world) for view in views)]
     if recording.torn:
         everyone: list[Emit] = [*on_event, *views]  # none is muted yet: this is new
         for listen in everyone:
             listen(events.Noted(f"the last line of {folder / RECORDING} is torn and left out"))
     try:
-        (result,) = run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
+        return run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
     except ReplayError as error:
         anew = f"; without {WORKINGS} all of it is worked out anew" if (folder / WORKINGS).exists() else ""
         raise InputError(f"{folder} cannot go on: the search does not go as it is recorded: {error}{anew}") from None
-    return result
 
 
 def _muted(view: View, world: Resumed) -> Callable[[Event], None]:

@@ -50,9 +50,10 @@ def require_same(folder: Path, plan: Plan, recording: Recording, program: Any = 
     differences = list(_other_versions(header.versions))
     if header.target != str(plan.target):
         differences.append(f"the target in {CONFIG} is {plan.target}, in {RECORDING} it is {header.target}")
-    if header.program != _identity(plan.program):
+    if header.program != " ".join(map(_identity, plan.programs)):
         differences.append("the program is another than was measured")
-    differences += _other_source(plan, header.program, program)
+    if not plan.of_model:
+        differences += _other_source(plan, header.program, program)
     seen = recording.lines[0].answer if recording.lines else None
     if isinstance(seen, Looked) and plan.device.address is None:
         differences += _other_machine(seen.hardware, detect())

@@ -134,7 +134,6 @@ class Task:
         self._left_over: list[Trial] = []
         """Trials that were asked for, and not measured since the run was to stop."""
         self._records: Records | None = None
-        self._told_of_noise = False
 
     def _emit(self, event: Event) -> None:
         """Tell what happens in the search, and first what the knobs of a sketch are called that is new."""
@@ -307,8 +306,8 @@ class Task:
                 return
             with run.measuring():
                 done = next(measurements)
-            if done.disturbed and not self._told_of_noise:
-                self._told_of_noise = True
+            if done.disturbed and not run.told_of_noise:
+                run.told_of_noise = True
                 run.note(
                     f"another load disturbs {run.plan.device.place} (at trial {done.trial}): timings wait for it to "
                     "pass, and are corrected as far as possible where it does not"

@@ -22,6 +22,8 @@ _FUNCTION = re.compile(r"(?P<path>.*\.py):(?P<name>\w+)", re.DOTALL)
 def load_graph(model: Any, example: Sequence[Any] | None = None) -> Graph:
     """The graph of a model: a ``torch.nn.Module`` with example inputs, a ``torch.export.ExportedProgram``, or the path
     of a ``.pt2`` or ``.onnx`` file. Raises :class:`InputError` for what cannot be imported, and says why."""
+    if isinstance(model, Graph):
+        return model
     if isinstance(model, str | Path):
         return _from_file(Path(model), example)
     return torch_graph.from_module(model, example)

@@ -1,0 +1,96 @@
+"""A model compiled from beginning to end, kept, loaded and called; on this machine, and in haste."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from colt.errors import InputError
+from colt.models.compile import compile_model
+from colt.models.compiled import CompiledModel, load
+from colt.models.options import CompileOptions
+from tests.helpers.small_models import Mlp
+
+pytestmark = pytest.mark.real
+MLP = Mlp(rows=16, width=32, inner=64)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> CompiledModel:
+    """Eight trials of two programs."""
+    folder = tmp_path_factory.mktemp("compiled")
+    options = CompileOptions(trials=8, records=folder / "records.db", threads=2, run_dir=folder / "run")
+    return compile_model(MLP.graph(), None, options)
+
+
+def test_it_computes_what_the_original_computes(model: CompiledModel) -> None:
+    np.testing.assert_allclose(model(MLP.x), MLP.compute(MLP.x), rtol=1e-4, atol=1e-4)
+    assert model.report.compared is not None
+    assert model.report.compared.ok
+    assert model.report.compared.against == "NumPy"
+
+
+def test_its_report_tells_of_every_task(model: CompiledModel) -> None:
+    report = model.report
+    assert [(task.calls, bool(task.by or task.why_not)) for task in report.tasks] == [(2, True), (2, True)]
+    assert all(task.trials for task in report.tasks)
+    assert report.trials == sum(task.trials for task in report.tasks)
+    assert report.timed is not None
+    assert report.timed.tuned_ms > 0
+    assert set(report.seconds) == {"importing", "tuning", "assembling", "judging"}
+
+
+def test_it_is_the_same_from_a_file(model: CompiledModel, tmp_path: Path) -> None:
+    again = load(model.save(tmp_path / "m.colt"))
+    np.testing.assert_array_equal(again(MLP.x), model(MLP.x))
+    assert again.report == model.report
+
+
+def test_threads_may_call_it_at_once(model: CompiledModel) -> None:
+    inputs = [MLP.x * factor for factor in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        for x, y in zip(inputs, pool.map(model, inputs), strict=True):
+            np.testing.assert_allclose(y, MLP.compute(x), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 3])
+def test_inputs_may_lie_anywhere(model: CompiledModel, offset: int) -> None:
+    """Kernels are compiled for aligned and compact ones; of others a copy is made."""
+    memory = np.zeros(MLP.x.size + 16, "float32")
+    x = memory[offset : offset + MLP.x.size].reshape(MLP.x.shape)
+    x[:] = MLP.x
+    for given in (x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2]):
+        np.testing.assert_allclose(model(given), MLP.compute(MLP.x), rtol=1e-4, atol=1e-4)
+
+
+def test_other_inputs_are_refused(model: CompiledModel) -> None:
+    with pytest.raises(InputError, match="takes 1 input"):
+        model(MLP.x, MLP.x)
+    with pytest.raises(InputError, match=r"input x is float32\[16, 31\]; it takes float32\[16, 32\]"):
+        model(MLP.x[:, 1:])
+    with pytest.raises(InputError, match="it takes float32"):
+        model(MLP.x.astype("float64"))
+
+
+def test_a_processor_without_its_instructions_is_refused(model: CompiledModel, tmp_path: Path) -> None:
+    path = model.save(tmp_path / "m.colt")
+    other = load(path)
+    other.manifest = msgspec.structs.replace(other.manifest, needs=("avx10_9",))
+    other.save(path)
+    with pytest.raises(InputError, match="a processor with avx10_9, which this one lacks"):
+        load(path)
+
+
+def test_a_model_that_is_known_needs_no_trials_of_new_schedules(model: CompiledModel, tmp_path: Path) -> None:
+    """Its programs are found again by what they compute; the schedules that are known are measured again."""
+    records = tmp_path / "records.db"
+    options = CompileOptions(trials=8, records=records, threads=2)
+    compile_model(MLP.graph(), None, options)
+    again = compile_model(Mlp(rows=16, width=32, inner=64, layers=3).graph(), None, replace(options, records_only=True))
+    assert [task.calls for task in again.report.tasks] == [3, 3]
+    assert all(0 < task.trials <= 4 for task in again.report.tasks)
