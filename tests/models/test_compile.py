@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -21,10 +20,15 @@ MLP = Mlp(rows=16, width=32, inner=64)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> CompiledModel:
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the model's programs are remembered in."""
+    return tmp_path_factory.mktemp("compiled") / "records.db"
+
+
+@pytest.fixture(scope="module")
+def model(records: Path) -> CompiledModel:
     """Eight trials of two programs."""
-    folder = tmp_path_factory.mktemp("compiled")
-    options = CompileOptions(trials=8, records=folder / "records.db", threads=2, run_dir=folder / "run")
+    options = CompileOptions(trials=8, records=records, threads=2, run_dir=records.parent / "run")
     return compile_model(MLP.graph(), None, options)
 
 
@@ -86,11 +90,10 @@ def test_a_processor_without_its_instructions_is_refused(model: CompiledModel, t
         load(path)
 
 
-def test_a_model_that_is_known_needs_no_trials_of_new_schedules(model: CompiledModel, tmp_path: Path) -> None:
+def test_a_model_that_is_known_is_not_searched(model: CompiledModel, records: Path) -> None:
     """Its programs are found again by what they compute; the schedules that are known are measured again."""
-    records = tmp_path / "records.db"
-    options = CompileOptions(trials=8, records=records, threads=2)
-    compile_model(MLP.graph(), None, options)
-    again = compile_model(Mlp(rows=16, width=32, inner=64, layers=3).graph(), None, replace(options, records_only=True))
+    options = CompileOptions(records_only=True, records=records, threads=2)
+    again = compile_model(Mlp(rows=16, width=32, inner=64, layers=3).graph(), None, options)
     assert [task.calls for task in again.report.tasks] == [3, 3]
+    assert [task.key for task in again.report.tasks] == [task.key for task in model.report.tasks]
     assert all(0 < task.trials <= 4 for task in again.report.tasks)
