@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from colt.util.text import in_us, shown
+from colt.util.text import in_us, shown, why
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,34 @@ def test_what_cannot_be_seen_is_escaped(text: str, seen: str) -> None:
 
 def test_lines_stay_where_they_may() -> None:
     assert shown("a\tb\nc\rd", lines=True) == "a\tb\nc\\rd"
+
+
+class Inner(msgspec.Struct, forbid_unknown_fields=True):
+    total: int
+
+
+class Outer(msgspec.Struct):
+    inner: Inner
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "it has no inner"),
+        ('{"inner": {}}', "inner has no total"),
+        ('{"inner": {"total": "x"}}', "inner.total is of the kind str, not int"),
+        ('{"inner": {"total": 1, "more": 2}}', "inner has a field more, which is not known"),
+        ("{nonsense", "it is not JSON: object keys must be strings (byte 1)"),
+        ('{"inner"', "it ends too early"),
+    ],
+)
+def test_errors_of_json_are_told_in_words(content: str, said: str) -> None:
+    with pytest.raises(msgspec.MsgspecError) as caught:
+        msgspec.json.decode(content, type=Outer)
+    assert why(caught.value) == said
+
+
+def test_errors_of_files_have_no_numbers_and_others_their_first_line() -> None:
+    assert why(PermissionError(13, "Permission denied", "/a/b")) == "Permission denied"
+    assert why(ValueError("one\ntwo")) == "one"
+    assert why(ValueError()) == "ValueError"
