@@ -70,7 +70,7 @@ def unfinished(runs: Sequence[SeenRun]) -> list[str]:
 
 def comparison(runs: Sequence[SeenRun]) -> Table:
     """A row for each run."""
-    return Table(HEAD, tuple(_row(run) for run in runs))
+    return Table(HEAD, tuple(_row(run) for run in runs), left=(0, 1, 5, 11))
 
 
 def _row(run: SeenRun) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def trials_until_near(run: SeenRun) -> int | None:
 def terminal_table(table: Table, notes: Sequence[str]) -> Grid:
     """The table for a terminal, with what speaks against comparing below it."""
     rows = [[shown(cell) for cell in row] for row in table.rows]
-    return Grid(table.head, rows, left=(0, 1, 5, 11), note=shown("\n".join(notes), lines=True))
+    return Grid(table.head, rows, left=table.left, note=shown("\n".join(notes), lines=True))
 
 
 def overlay(runs: Sequence[SeenRun]) -> Panel:

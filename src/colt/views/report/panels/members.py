@@ -23,7 +23,9 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     figures: bool = True
-    """Whether all columns but the first hold figures."""
+    """Whether columns hold figures: all but those that are ``left``."""
+    left: tuple[int, ...] = (0,)
+    """Places of columns with words."""
     most: int = 200
     """Rows that a page shows; of more it says how many there are."""
 
