@@ -11,7 +11,8 @@
 WORKLOAD ?= matmul
 TRIALS ?= 64
 ARGS ?=
-PROCESSES ?= 2
+PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+SHARED = -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 VENV := .venv
@@ -22,17 +23,17 @@ BIN := $(VENV)/bin
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
 
-# Two processes, then what judges times, alone. ARGS are for one process, such as ARGS='-x tests/tvm/space'.
+# A few processes, then what judges times, alone. ARGS are for one process, such as ARGS='-x tests/tvm/space'.
 test: $(VENV)/.test
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest $(SHARED) -m "not alone"
 	$(BIN)/python -m pytest -m alone
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m fast --ignore tests/tvm $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) -m fast --ignore tests/tvm $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,13 +78,16 @@ def in_haste() -> Iterator[None]:
         yield
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is not marked as real is fast."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is not marked as real is fast. Several processes take long files first: short ones fill the end up."""
     for item in items:
         if REAL_FOLDER in item.path.parents:
             item.add_marker("real")
         elif item.get_closest_marker("real") is None:
             item.add_marker("fast")
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.get_closest_marker("real") is None, tests[item.path], item.path))
 
 
 @pytest.hookimpl(tryfirst=True)
