@@ -17,11 +17,11 @@ import pytest
 
 from colt.util.interrupt import ENDING
 from colt.views.terminal import STOPPING
-from tests.helpers.command import colt, refused
+from tests.helpers import simulated_command
+from tests.helpers.command import AS_INSTALLED, colt, refused
 from tests.helpers.hurry import COLT
 
 pytestmark = pytest.mark.real
-AS_INSTALLED = [sys.executable, "-m", "colt.cli"]
 
 
 def process(
@@ -120,9 +120,14 @@ def test_a_refused_run_writes_nothing_and_the_process_ends_with_2(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_with_a_verified_result(number: signal.Signals, tmp_path: Path, own_program: str) -> None:
-    command = [*COLT, "tune", own_program, "--trials", "10000", "--run", "out"]
+@pytest.mark.parametrize(
+    ("number", "command"), [(signal.SIGINT, COLT), *((number, simulated_command.COLT) for number in ENDING)]
+)
+def test_a_signal_ends_with_a_verified_result(
+    number: signal.Signals, command: list[str], tmp_path: Path, own_program: str
+) -> None:
+    """With workers at work, and, as for them a signal is like another, without."""
+    command = [*command, "tune", own_program, "--trials", "10000", "--run", "out"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 from colt.cli import main
+
+AS_INSTALLED = [sys.executable, "-m", "colt.cli"]
+"""``colt`` as a process of its own."""
 
 
 @dataclass(frozen=True)

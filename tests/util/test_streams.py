@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from colt.util.streams import ascii_json, keeping_remarks, remarks_since, remarks_so_far, stdout_to_stderr
+from tests.helpers.command import AS_INSTALLED
+from tests.helpers.simulated_command import COLT
 from tests.helpers.simulated_runs import tune_simulated
 
 pytestmark = pytest.mark.real  # terminals are those of processes of their own
@@ -19,20 +21,9 @@ pytestmark = pytest.mark.real  # terminals are those of processes of their own
 ASCII = {"PYTHONIOENCODING": "", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-SIMULATED = """
-from colt.cli import process
-from tests.helpers.simulated_runs import measured_by, simulated
-with measured_by(simulated()):
-    process()
-"""
-"""``colt`` with latencies that are made up."""
-
-
 def command(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[bytes]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **env}
-    return subprocess.run(
-        [sys.executable, "-c", SIMULATED, *arguments], cwd=cwd, env=env, capture_output=True, timeout=120
-    )
+    command = COLT if "--trials" in arguments else AS_INSTALLED
+    return subprocess.run([*command, *arguments], cwd=cwd, env=os.environ | env, capture_output=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
