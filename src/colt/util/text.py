@@ -79,6 +79,11 @@ _OF_JSON = tuple(
 """How msgspec words its errors, and how they are told."""
 
 
+def named_line(error: BaseException) -> str:
+    """The error's type, and the first line of its text: for errors whose text says little by itself."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def counted(number: int, noun: str) -> str:
     """So many of them, such as ``1 thread`` or ``2 threads``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -26,3 +26,7 @@ class Graph:
     reference: Reference | None = field(default=None, repr=False)
     against: str = ""
     """What the reference is, in words."""
+    outputs: tuple[str, ...] = ()
+    """Names of the outputs; they are numbered if there are none."""
+    notes: tuple[str, ...] = ()
+    """What whoever compiles it has to know, in a sentence each."""

@@ -46,10 +46,15 @@ class ModelLibrary:
         What is not compact, or does not lie at a multiple of :data:`ALIGNMENT` bytes, is copied: kernels are compiled
         for what does, and die of anything else.
         """
+        return self.call(*map(ready, inputs))
+
+    def call(self, *inputs: Any) -> list[Any]:
+        """The same for inputs that kernels can take as they are. Tensors of PyTorch among them make those of PyTorch,
+        if it is one that is returned; several are tensors of TVM always."""
         main = getattr(self._local, "main", None)
         if main is None:
             main = self._local.main = VirtualMachine(self._module, tvm.cpu())["main"]
-        found = main(*map(ready, inputs), self._weights)
+        found = main(*inputs, self._weights)
         return list(found) if isinstance(found, Array) else [found]
 
 
@@ -57,7 +62,7 @@ def ready(tensor: Any) -> Any:
     """The input as a tensor of TVM that kernels can take; copied only if it has to be."""
     if isinstance(tensor, np.ndarray):
         fits = tensor.flags.c_contiguous and tensor.flags.writeable and tensor.ctypes.data % ALIGNMENT == 0
-        return tvm.runtime.from_dlpack(tensor) if fits and tensor.dtype.isbuiltin else tvm.runtime.tensor(tensor)
+        return tvm.runtime.from_dlpack(tensor) if fits and tensor.dtype.isbuiltin == 1 else tvm.runtime.tensor(tensor)
     if isinstance(tensor, tvm.runtime.Tensor):
         return tensor
     tensor = tensor.detach().contiguous()

@@ -16,15 +16,16 @@ from colt.util.text import first_line
 
 _KEPT = ("scaled_dot_product_attention", "aten.linear", "aten.matmul")
 """Operators that Relax fuses better as a whole."""
-_LEAST = -1e30
-"""What a masked score becomes."""
 
 
-def from_module(module: Any, example: Sequence[Any] | None) -> Graph:
-    """A module, or a program that was exported. Raises :class:`InputError`."""
+def from_module(module: Any, example: Any) -> Graph:
+    """A module, or a program that was exported. ``example`` has its arguments in order, or by name in a mapping.
+
+    Raises :class:`InputError`."""
     torch = _torch()
     if isinstance(module, torch.export.ExportedProgram):
-        return _from_program(module, example, "model")
+        given = _own_example(module) if example is None else example
+        return _from_call(module.module(), given, "model")
     if not isinstance(module, torch.nn.Module):
         raise InputError(
             f"a model cannot be a {type(module).__name__}; accepted are a torch.nn.Module, a torch.export program, "
@@ -32,52 +33,59 @@ def from_module(module: Any, example: Sequence[Any] | None) -> Graph:
         )
     if example is None:
         raise InputError("a torch.nn.Module needs example inputs, such as (torch.randn(1, 3, 224, 224),)")
-    module = module.eval()
-    try:
-        with torch.no_grad():
-            program = torch.export.export(module, tuple(example))
-    except Exception as error:  # noqa: BLE001 - torch raises what it likes
-        raise InputError(f"torch.export refuses the model: {first_line(error)}") from None
-
-    def reference(inputs: Sequence[Any]) -> list[Any]:
-        with torch.no_grad():
-            return _arrays(module(*map(torch.as_tensor, inputs)))
-
-    name = type(module).__name__
-    return _graph(program, name, [_array(one) for one in example], reference)
+    return _from_call(module, example, type(module).__name__)
 
 
-def from_file(path: Path, example: Sequence[Any] | None) -> Graph:
+def from_file(path: Path, example: Any) -> Graph:
     """A ``.pt2`` file. Raises :class:`InputError`."""
     torch = _torch()
     try:
         program = torch.export.load(path)
     except Exception as error:  # noqa: BLE001
         raise InputError(f"{path} is not a program of torch.export: {first_line(error)}") from None
-    return _from_program(program, example, path.stem)
+    given = _own_example(program) if example is None else example
+    return _from_call(program.module(), given, path.stem)
 
 
-def _from_program(program: Any, example: Sequence[Any] | None, name: str) -> Graph:
+def _own_example(program: Any) -> Any:
+    """The inputs that a program was exported with."""
+    if program.example_inputs is None:
+        raise InputError("the program has no example inputs: give some")
+    args, named = program.example_inputs
+    if args and named:
+        raise InputError("the program takes inputs in order and by name; export it with one of the two")
+    return named or args
+
+
+def _from_call(module: Any, example: Any, name: str) -> Graph:
+    """A module as it is called with these inputs."""
     torch = _torch()
-    given = program.example_inputs[0] if example is None and program.example_inputs else example
-    if given is None:
-        raise InputError(f"{name} has no example inputs: give some")
-    module = program.module()
+    from colt.tvm.models.torch_calls import Flat, as_array, as_tensor, evaluating, signature_of
+
+    signature = signature_of(module, example)
+    flat = Flat(module, signature)
+    try:
+        with torch.no_grad(), evaluating(flat):
+            program = torch.export.export(flat, signature.tensors)
+    except Exception as error:  # noqa: BLE001 - torch raises what it likes
+        raise InputError(f"torch.export refuses the model: {first_line(error)}") from None
 
     def reference(inputs: Sequence[Any]) -> list[Any]:
-        with torch.no_grad():
-            return _arrays(module(*map(torch.as_tensor, inputs)))
+        with torch.no_grad(), evaluating(flat):
+            return [as_array(one) for one in flat(*map(as_tensor, inputs))]
 
-    return _graph(program, name, [_array(one) for one in given], reference)
+    module = _imported(program, name)
+    found = tuple(as_array(one) for one in signature.tensors)
+    return Graph(name, module, signature.inputs, found, reference, "PyTorch", flat.outputs)
 
 
-def _graph(program: Any, name: str, example: Sequence[Any], reference: Any) -> Graph:
+def _imported(program: Any, name: str) -> Any:
+    """The program in Relax, weights as constants. Raises :class:`InputError`."""
     torch = _torch()
-    from tvm.relax.frontend.torch import from_exported_program
+    from colt.tvm.models.torch_attention import simplify_attention
+    from colt.tvm.models.torch_import import imported
 
-    changed = program.graph_signature
-    if changed.buffers_to_mutate or changed.user_inputs_to_mutate:
-        raise InputError(f"{name} writes to its inputs or buffers, which is not supported: return what changes")
+    require_function(program, name)
     fold_batch_norms(program)
     table = torch.export.default_decompositions()
     for op in [op for op in table if any(kept in str(op) for kept in _KEPT)]:
@@ -85,11 +93,42 @@ def _graph(program: Any, name: str, example: Sequence[Any], reference: Any) -> G
     try:
         with torch.no_grad():
             program = program.run_decompositions(table)
-            simplify_masks(program)
-            module = from_exported_program(program, run_ep_decomposition=False, unwrap_unit_return_tuple=True)
+            require_no_writes(program)
+            simplify_attention(program)
+            return imported(program)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
     except Exception as error:  # noqa: BLE001
         raise InputError(f"{name} cannot be imported: {first_line(error)}") from None
-    return Graph(name, module, tuple(program.graph_signature.user_inputs), tuple(example), reference, "PyTorch")
+
+
+def require_function(program: Any, name: str) -> None:
+    """Raises :class:`InputError` unless the program returns tensors that depend on its inputs alone."""
+    from colt.tvm.models.torch_import import place_of
+
+    torch = _torch()
+    if not program.graph_signature.output_specs:
+        raise InputError(f"{name} returns no tensor")
+    for node in program.graph.nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) and not _dropout_at_rest(node):
+            raise InputError(f"{name}: operator {node.target} draws random numbers, {place_of(node)}")
+
+
+def require_no_writes(program: Any) -> None:
+    """Raises :class:`InputError` if a program, in which nothing is done in place any more, changes what it is given."""
+    changed = program.graph_signature
+    written = [*changed.buffers_to_mutate.values(), *changed.user_inputs_to_mutate.values()]
+    if written:
+        raise InputError(f"it writes to {', '.join(written)}, which is not supported: return what changes")
+
+
+def _dropout_at_rest(node: Any) -> bool:
+    """Whether a dropout, or an attention, drops nothing."""
+    name, arguments = str(node.target), node.args
+    if "dropout" in name:
+        return len(arguments) > 1 and (arguments[1] == 0 or arguments[-1] is False)
+    dropped = arguments[4] if len(arguments) > 4 else node.kwargs.get("dropout_p", 0.0)
+    return "scaled_dot_product_attention" in name and dropped == 0
 
 
 def fold_batch_norms(program: Any) -> None:
@@ -117,70 +156,6 @@ def fold_batch_norms(program: Any) -> None:
         node.replace_all_uses_with(conv)
         graph.erase_node(node)
     program.graph_module.recompile()
-
-
-def simplify_masks(program: Any) -> None:
-    """Relax takes masks of attention as floats only; one that is constant and all true is left out."""
-    torch = _torch()
-    graph = program.graph_module.graph
-    for node in [n for n in graph.nodes if "scaled_dot_product_attention" in str(n.target)]:
-        mask = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
-        if mask is None or mask.meta["val"].dtype is not torch.bool:
-            continue
-        value = _constant(mask, program)
-        replaced = None if value is not None and bool(value.all()) else _as_floats(graph, node, mask)
-        if len(node.args) > 3:
-            node.args = (*node.args[:3], replaced, *node.args[4:])
-        else:
-            node.kwargs = {**node.kwargs, "attn_mask": replaced}
-    graph.eliminate_dead_code()
-    program.graph_module.recompile()
-
-
-def _as_floats(graph: Any, before: Any, mask: Any) -> Any:
-    torch = _torch()
-    shape = tuple(mask.meta["val"].shape)
-    with graph.inserting_before(before):
-        zero = graph.call_function(torch.ops.aten.full.default, (shape, 0.0))
-        least = graph.call_function(torch.ops.aten.full.default, (shape, _LEAST))
-        chosen = graph.call_function(torch.ops.aten.where.self, (mask, zero, least))
-        for new in (zero, least, chosen):
-            new.meta["val"] = torch.empty(shape, device="meta")
-    return chosen
-
-
-def _constant(node: Any, program: Any) -> Any:
-    """The value of a node that depends on no input of the user; ``None`` otherwise."""
-    torch = _torch()
-    if node.op == "placeholder":
-        signature = program.graph_signature
-        name = signature.inputs_to_buffers.get(node.name) or signature.inputs_to_parameters.get(node.name)
-        if name is not None:
-            return program.state_dict.get(name, program.constants.get(name))
-        name = signature.inputs_to_lifted_tensor_constants.get(node.name)
-        return None if name is None else program.constants[name]
-    inputs = {one: _constant(one, program) for one in node.all_input_nodes}
-    if node.op != "call_function" or any(value is None for value in inputs.values()):
-        return None
-    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda one: inputs[one])
-    return node.target(*args, **kwargs)
-
-
-def _arrays(outputs: Any) -> list[Any]:
-    torch = _torch()
-    leaves = torch.utils._pytree.tree_leaves(outputs)
-    return [_array(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor)]
-
-
-def _array(tensor: Any) -> Any:
-    """A tensor as an array; bfloat16, which NumPy does not have, as ``ml_dtypes`` has it."""
-    torch = _torch()
-    tensor = torch.as_tensor(tensor).detach().contiguous()
-    if tensor.dtype is torch.bfloat16:
-        import ml_dtypes
-
-        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
 
 
 def _torch() -> Any:
