@@ -5,7 +5,8 @@
 #   make test                        all tests
 #   make test-fast                   those that start no worker of TVM and build no kernel: a minute
 #   make lint                        ruff and mypy
-#   make peers                       install PyTorch, a peer of `colt bench`; the tests use it where it is there
+#   make peers                       install PyTorch and ONNX Runtime: peers, and where models come from; the tests use
+#                                    them where they are there
 #   make pictures                    those of the documents, from a run that it makes
 
 WORKLOAD ?= matmul
@@ -71,7 +72,7 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@touch $(VENV)/.base
 
 $(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
-	$(call install,.[bench])
+	$(call install,.[bench,onnx])
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(call install,.[dev])

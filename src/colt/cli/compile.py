@@ -38,6 +38,13 @@ def add(commands: Any) -> None:
         action="append",
         help="an example input to compare and time with, once for each in order; the model's own if left out",
     )
+    command.add_argument(
+        "--shape",
+        metavar="NAME=1,3,224,224",
+        type=_shape,
+        action="append",
+        help=options_of(CompileOptions)["shapes"].meaning,
+    )
     command.add_argument("--json", action="store_true", help="print the manifest as JSON, and nothing else")
     add_declared(command, list(options_of(CompileOptions).values()), _dest)
     command.set_defaults(run_command=run_command)
@@ -53,7 +60,7 @@ def run_command(given: argparse.Namespace) -> int:
     require_file(output)
     example = None if given.input is None else read_arrays(map(Path, given.input))
     chosen = {name: getattr(given, _dest(name)) for name in options_of(CompileOptions) if hasattr(given, _dest(name))}
-    options = CompileOptions(**chosen)
+    options = CompileOptions(**chosen, shapes=None if given.shape is None else dict(given.shape))
     with PromptExit() as prompt, progress(options.tune_options(1).trials, given.json) as view, stdout_to_stderr():
         prompt.when_heeded = view.stopping
         compiled = compile_model(given.model, example, replace(options, on_event=(view,)))
@@ -64,6 +71,13 @@ def run_command(given: argparse.Namespace) -> int:
         show(model_table(compiled.report))
         say(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
     return OK
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = text.rpartition("=")
+    if not name or not all(size.isdecimal() and int(size) for size in sizes.split(",")):
+        raise InputError(f"--shape is {text!r}; it takes NAME=SIZES, such as input=1,3,224,224")
+    return name, tuple(map(int, sizes.split(",")))
 
 
 def _stem(model: str) -> str:

@@ -54,7 +54,7 @@ class TunedTasks:
         return {key: result.module for key, result in self.results.items() if result.best is not None}
 
 
-def compile_model(model: Any, example: Sequence[Any] | None, options: CompileOptions) -> CompiledModel:
+def compile_model(model: Any, example: Any, options: CompileOptions) -> CompiledModel:
     """Compile a model.
 
     Raises
@@ -67,7 +67,7 @@ def compile_model(model: Any, example: Sequence[Any] | None, options: CompileOpt
     watch = Stopwatch()
     target = device_of(options.tune_options(1)).target
     with watch("importing"):
-        graph = load_graph(model, example)
+        graph = load_graph(model, example, options.shapes)
         module = fused(graph.module, target, CHANNELS_LAST)
         tasks = tasks_of(module)
     with watch("tuning"):
@@ -121,7 +121,7 @@ def _loaded(
         schema=SCHEMA,
         name=graph.name,
         inputs=tuple(map(_tensor, graph.inputs, graph.example)),
-        outputs=tuple(_tensor(f"output{number}", one) for number, one in enumerate(outputs, 1)),
+        outputs=tuple(map(_tensor, graph.outputs or _numbered(len(outputs)), outputs)),
         target=str(device.target),
         threads=device.threads,
         needs=flags_needed(device.target),
@@ -131,8 +131,13 @@ def _loaded(
         seconds={},
         trials=sum(result.receipt.trials.total for result in tuned.results.values()),
         usd=0.0,
+        messages=graph.notes,
     )
     return CompiledModel(manifest, content, [bytes_of(one) for one in assembled.weights], library)
+
+
+def _numbered(outputs: int) -> list[str]:
+    return [f"output{number}" for number in range(1, outputs + 1)]
 
 
 def _tensor(name: str, array: Any) -> TensorPart:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from colt.errors import InputError
 from colt.events import Emit
 from colt.options import TuneOptions
 from colt.util.declared import check_all, option, same_as
@@ -33,6 +34,11 @@ class CompileOptions:
         "tune nothing: programs that are known from records are as they were found, of others a few schedules are "
         "constructed and the fastest taken",
     )
+    shapes: Mapping[str, Sequence[int]] | None = option(
+        None,
+        "the shape of an input whose sizes an .onnx file leaves open, once for each; open sizes are 1 if left out",
+        flag="",
+    )
     pool: str | Path | Sequence[str] | None = same_as(TuneOptions, "pool")
     seed: int = same_as(TuneOptions, "seed")
     threads: int | None = same_as(TuneOptions, "threads")
@@ -53,6 +59,9 @@ class CompileOptions:
 
     def __post_init__(self) -> None:
         check_all(self)
+        for name, shape in (self.shapes or {}).items():
+            if not all(isinstance(size, int) and 0 < size < 2**31 for size in shape):
+                raise InputError(f"shapes has {list(shape)} for {name}; sizes are integers of at least 1")
 
     def tune_options(self, programs: int) -> TuneOptions:
         """The options of the run that tunes so many programs."""

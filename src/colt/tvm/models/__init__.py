@@ -1,6 +1,7 @@
 """Whole models: a graph from PyTorch or ONNX becomes fused functions, of which tuned ones make a library again.
 
-- ``sources``: where models come from (``torch_graph``); all end as Relax with the weights as constants (``graph``)
+- ``sources``: where models come from (``torch_graph``, ``onnx_graph``); all end as Relax, weights as constants
+  (``graph``)
 - ``fused``: operators become functions over tensors; what depends on constants alone is computed
 - ``tasks``: the different functions of a model, as programs to be tuned
 - ``assembly``: tuned functions back in their places, weights packed as they want them, one library

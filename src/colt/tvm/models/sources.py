@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,28 @@ ACCEPTED = (
 _FUNCTION = re.compile(r"(?P<path>.*\.py):(?P<name>\w+)", re.DOTALL)
 
 
-def load_graph(model: Any, example: Sequence[Any] | None = None) -> Graph:
+def load_graph(model: Any, example: Any = None, shapes: Mapping[str, Sequence[int]] | None = None) -> Graph:
     """The graph of a model: a ``torch.nn.Module`` with example inputs, a ``torch.export.ExportedProgram``, or the path
-    of a ``.pt2`` or ``.onnx`` file. Raises :class:`InputError` for what cannot be imported, and says why."""
+    of a ``.pt2`` or ``.onnx`` file. ``shapes`` are of inputs by name, where an ``.onnx`` file leaves sizes open.
+
+    Raises :class:`InputError` for what cannot be imported, and says why."""
     if isinstance(model, Graph):
         return model
     if isinstance(model, str | Path):
-        return _from_file(Path(model), example)
+        return _from_file(Path(model), example, shapes or {})
+    _require_no_shapes(shapes)
     return torch_graph.from_module(model, example)
 
 
-def _from_file(path: Path, example: Sequence[Any] | None) -> Graph:
+def _require_no_shapes(shapes: Mapping[str, Sequence[int]] | None) -> None:
+    if shapes:
+        raise InputError("shapes are for .onnx files, which leave sizes open; other models have those of their inputs")
+
+
+def _from_file(path: Path, example: Any, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    if path.suffix == ".onnx" and path.is_file():
+        return _from_onnx(path, example, shapes)
+    _require_no_shapes(shapes)
     if function := _FUNCTION.fullmatch(str(path)):
         return _from_function(Path(function["path"]).expanduser(), function["name"], example)
     if not path.is_file():
@@ -39,7 +50,17 @@ def _from_file(path: Path, example: Sequence[Any] | None) -> Graph:
     raise InputError(f"{path} is no model; {ACCEPTED}")
 
 
-def _from_function(path: Path, name: str, example: Sequence[Any] | None) -> Graph:
+def _from_onnx(path: Path, example: Any, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise InputError("models of ONNX need onnx: pip install 'colt-tuner[onnx]'") from None
+    from colt.tvm.models import onnx_graph
+
+    return onnx_graph.from_file(path, example, shapes)
+
+
+def _from_function(path: Path, name: str, example: Any) -> Graph:
     found = called_from_file(path, name, "a function that returns a torch.nn.Module and a tuple of example inputs")
     if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple | list):
         module, own = found

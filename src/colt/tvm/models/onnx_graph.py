@@ -1,0 +1,192 @@
+"""Models of ONNX: read, checked, and imported by TVM's importer, which names here what it stumbles over.
+
+A file is a stranger's: it is checked by ``onnx`` before anything is made of it, and weights that it keeps elsewhere
+have to lie in its own folder.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from colt.errors import InputError
+from colt.tvm.models.graph import Array, Graph, Reference
+from colt.tvm.models.onnx_inputs import Input, drawn, inputs_of
+from colt.util.text import first_line, named_line
+
+_STANDARD = ("", "ai.onnx")
+"""Names of the domain of ONNX's own operators."""
+_BRANCHES = ("If",)
+"""Operators that the importer knows beside those of its table."""
+
+
+def from_file(path: Path, example: Sequence[Array] | None, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    """An ``.onnx`` file. ``shapes`` are those of inputs by name; sizes that the file leaves open are 1 otherwise.
+
+    Raises :class:`InputError`.
+    """
+    model = _read(path)
+    _require_known(model, path)
+    inputs, notes = inputs_of(model, shapes)
+    fix_shapes(model, inputs)
+    if example is None:
+        example = drawn(model, inputs)
+        notes = (*notes, "inputs to compare and to time with were drawn at random")
+    _require_fitting(path, inputs, example)
+    reference, why_not = _reference(model, inputs)
+    if reference is None:
+        notes = (*notes, f"outputs are compared with nothing: {why_not}")
+    fold_batch_norms(model)
+    names = tuple(one.name for one in inputs)
+    outputs = tuple(one.name for one in model.graph.output)
+    return Graph(
+        path.stem, _imported(model, path, inputs), names, tuple(example), reference, "ONNX Runtime", outputs, notes
+    )
+
+
+def _read(path: Path) -> Any:
+    """The model of a file, checked. Raises :class:`InputError`."""
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model if _small(model) else str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001 - parsers raise what they like
+        raise InputError(f"{path} is not a model of ONNX, or is damaged: {first_line(error)}") from None
+    if not model.graph.node:
+        raise InputError(f"{path} is not a model of ONNX, or is empty: it has no operators")
+    return model
+
+
+def _small(model: Any) -> bool:
+    return bool(model.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The graph's nodes, and those of graphs inside of them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
+                yield from _nodes(inner)
+
+
+def _place(node: Any) -> str:
+    """A node in words: its name, or what it gives if it has none."""
+    return f"node {node.name}" if node.name else f"the node that gives {', '.join(node.output)}"
+
+
+def _require_known(model: Any, path: Path) -> None:
+    known = onnx_frontend._get_convert_map()
+    for node in _nodes(model.graph):
+        if node.op_type not in known and node.op_type not in (*_BRANCHES, "Constant"):
+            domain = "" if node.domain in _STANDARD else f"{node.domain}."
+            raise InputError(f"{path}: operator {domain}{node.op_type} is not supported, {_place(node)}")
+
+
+def fix_shapes(model: Any, inputs: Sequence[Input]) -> None:
+    """Write the shapes of inputs into the model; what was known of shapes in between is open then."""
+    by_name = {one.name: one.shape for one in inputs}
+    for value in model.graph.input:
+        if value.name in by_name:
+            shape = onnx.helper.make_tensor_type_proto(value.type.tensor_type.elem_type, by_name[value.name])
+            value.type.CopyFrom(shape)
+    del model.graph.value_info[:]
+
+
+def _require_fitting(path: Path, inputs: Sequence[Input], example: Sequence[Array]) -> None:
+    if len(example) != len(inputs):
+        raise InputError(
+            f"{path} takes {len(inputs)} inputs ({', '.join(one.name for one in inputs)}), not {len(example)}"
+        )
+    for one, array in zip(inputs, example, strict=True):
+        if tuple(array.shape) != one.shape or array.dtype != one.dtype:
+            raise InputError(
+                f"input {one.name} is {array.dtype}{list(array.shape)}; it takes {one.dtype}{list(one.shape)}"
+                " (--shape gives sizes that the file leaves open)"
+            )
+
+
+def _imported(model: Any, path: Path, inputs: Sequence[Input]) -> Any:
+    """The model in Relax, weights as constants. Raises :class:`InputError`, which names operator and node."""
+    opset = next((one.version for one in model.opset_import if one.domain in _STANDARD), 1)
+    shapes = {one.name: list(one.shape) for one in inputs}
+    importer = _Importer(shapes, {one.name: str(one.dtype) for one in inputs}, False, True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importer.from_onnx(model.graph, opset)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - the importer raises what it likes
+        raise InputError(f"{path} cannot be imported: {named_line(error)}") from None
+
+
+class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+    def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
+        try:
+            return super()._convert_operator(op_name, inputs, attrs, opset)
+        except Exception as error:  # noqa: BLE001 - the importer raises what it likes
+            name = attrs["tvm_custom"]["name"] or "without a name"
+            raise InputError(f"operator {op_name} cannot be imported, node {name}: {named_line(error)}") from None
+
+
+def _reference(model: Any, inputs: Sequence[Input]) -> tuple[Reference | None, str]:
+    """What ONNX Runtime computes; why not, if it cannot."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None, "onnxruntime is not installed"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - it raises what it likes
+        return None, f"ONNX Runtime refuses the model: {first_line(error)}"
+
+    def compute(arrays: Sequence[Any]) -> list[Any]:
+        found: list[Any] = session.run(None, {one.name: array for one, array in zip(inputs, arrays, strict=True)})
+        return found
+
+    return compute, ""
+
+
+def fold_batch_norms(model: Any) -> None:
+    """Multiply the factors of batch norms into the weights of the convolutions before them."""
+    graph = model.graph
+    weights = {one.name: one for one in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    users = _users(graph)
+    for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        conv = makers.get(norm.input[0])
+        if conv is None or conv.op_type != "Conv" or users(norm.input[0]) > 1 or len(norm.output) > 1:
+            continue
+        names = [conv.input[1], *norm.input[1:5], *conv.input[2:3]]
+        if any(name not in weights for name in names) or users(conv.input[1]) > 1:
+            continue
+        kernel, scale, shift, mean, variance, *bias = (numpy_helper.to_array(weights[name]) for name in names)
+        eps = next((one.f for one in norm.attribute if one.name == "epsilon"), 1e-5)
+        factor = scale / np.sqrt(variance + eps)
+        moved = shift + ((bias[0] if bias else 0) - mean) * factor
+        wide = factor.reshape(-1, *[1] * (kernel.ndim - 1))
+        weights[conv.input[1]].CopyFrom(numpy_helper.from_array((kernel * wide).astype(kernel.dtype), conv.input[1]))
+        name = f"{norm.output[0]}.folded"
+        graph.initializer.append(numpy_helper.from_array(moved.astype(kernel.dtype), name))
+        conv.input[2:] = [name]
+        conv.output[0] = norm.output[0]
+        graph.node.remove(norm)
+
+
+def _users(graph: Any) -> Callable[[str], int]:
+    """How often a value is used."""
+    counts: dict[str, int] = {}
+    for name in (*(name for node in _nodes(graph) for name in node.input), *(one.name for one in graph.output)):
+        counts[name] = counts.get(name, 0) + 1
+    return lambda name: counts.get(name, 0)

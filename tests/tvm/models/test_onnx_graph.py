@@ -1,0 +1,167 @@
+"""Files of ONNX: imported as ONNX Runtime computes them, or refused in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from colt.errors import InputError
+from colt.tvm.models.sources import load_graph
+from tests.helpers.run_graph import compared
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+node, value, FLOAT, INT = onnx.helper.make_node, onnx.helper.make_tensor_value_info, 1, 7
+
+
+def weight(name: str, *shape: int) -> Any:
+    rng = np.random.default_rng(len(name))
+    return onnx.numpy_helper.from_array(rng.random(shape).astype("float32") + 0.1, name)
+
+
+def whole(name: str, *numbers: int) -> Any:
+    return onnx.numpy_helper.from_array(np.array(numbers), name)
+
+
+def written(path: Path, nodes: Sequence[Any], inputs: Sequence[Any], weights: Sequence[Any], rank: int = 2) -> Path:
+    """A file with one output, ``y``."""
+    output = value("y", FLOAT, [f"y{axis}" for axis in range(rank)])
+    graph = onnx.helper.make_graph(nodes, "g", inputs, [output], weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def network(path: Path) -> Path:
+    """A convolution, a batch norm, a clip, and a product."""
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3]),
+        node("BatchNormalization", ["a", "scale", "shift", "mean", "variance"], ["b"]),
+        node("Clip", ["b", "low", "high"], ["c"]),
+        node("GlobalAveragePool", ["c"], ["d"]),
+        node("Flatten", ["d"], ["e"]),
+        node("Gemm", ["e", "w2", "b2"], ["y"], transB=1),
+    ]
+    norm = [weight(name, 8) for name in ("scale", "shift", "mean", "variance")]
+    bounds = [onnx.numpy_helper.from_array(np.float32(number), name) for name, number in (("low", 0), ("high", 6))]
+    inputs = [value("x", FLOAT, ["batch", 4, "side", "side"])]
+    return written(path, nodes, inputs, [weight("w", 8, 4, 3, 3), *norm, *bounds, weight("w2", 3, 8), weight("b2", 3)])
+
+
+def test_it_computes_what_onnx_runtime_computes(tmp_path: Path) -> None:
+    graph = load_graph(network(tmp_path / "m.onnx"), shapes={"x": (2, 4, 8, 8)})
+    assert (graph.inputs, graph.outputs, graph.example[0].shape) == (("x",), ("y",), (2, 4, 8, 8))
+    assert graph.against == "ONNX Runtime"
+    assert compared(graph).ok
+
+
+def test_batch_norms_are_folded(tmp_path: Path) -> None:
+    graph = load_graph(network(tmp_path / "m.onnx"), shapes={"x": (1, 4, 8, 8)})
+    assert "batch_norm" not in str(graph.module)
+
+
+def test_open_sizes_are_1_and_that_is_said(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "m.onnx", [node("MatMul", ["x", "w"], ["y"])], [value("x", FLOAT, ["n", 4])], [weight("w", 4, 2)]
+    )
+    graph = load_graph(path)
+    assert graph.example[0].shape == (1, 4)
+    assert any("x is compiled for the shape [1, 4]" in note for note in graph.notes)
+    assert not any("shape" in note for note in load_graph(path, shapes={"x": (3, 4)}).notes)
+
+
+def test_a_size_that_is_given_holds_for_all_inputs_that_have_it(tmp_path: Path) -> None:
+    inputs = [value("x", FLOAT, ["n", 4]), value("z", FLOAT, ["n", 4])]
+    path = written(tmp_path / "m.onnx", [node("Add", ["x", "z"], ["y"])], inputs, [])
+    assert [one.shape for one in load_graph(path, shapes={"z": (5, 4)}).example] == [(5, 4), (5, 4)]
+    with pytest.raises(InputError, match="size n is 5 for one input and 6 for another"):
+        load_graph(path, shapes={"x": (5, 4), "z": (6, 4)})
+
+
+def test_integers_are_drawn_within_what_they_index(tmp_path: Path) -> None:
+    nodes = [node("Cast", ["ids"], ["i"], to=INT), node("Gather", ["table", "i"], ["y"])]
+    path = written(tmp_path / "m.onnx", nodes, [value("ids", 6, ["n"])], [weight("table", 3, 2)])
+    graph = load_graph(path, shapes={"ids": (50,)})
+    assert set(graph.example[0]) == {0, 1, 2}
+    assert graph.example[0].dtype == np.int32
+    assert compared(graph).ok
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ({"z": (1,)}, "no input z; "),
+        ({"x": (1, 5, 8, 8)}, r"cannot be of shape \[1, 5, 8, 8\]; it takes \[batch, 4, side, side\]"),
+        ({"x": (1, 4, 8)}, "cannot be of shape"),
+        ({"x": (1, 4, 8, 9)}, "size side is 8 for one input and 9 for another"),
+        ({"x": (10**9, 4, 10, 10)}, "more than"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(tmp_path: Path, shapes: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_graph(network(tmp_path / "m.onnx"), shapes=shapes)
+
+
+def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x is float64\[1, 4\]; it takes float32\[1, 4, 1, 1\]"):
+        load_graph(network(tmp_path / "m.onnx"), [np.zeros((1, 4))])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ([node("Det", ["x"], ["y"], name="odd")], "operator Det is not supported, node odd"),
+        (
+            [node("Relu", ["x"], ["a"]), node("Det", ["a"], ["y"])],
+            "operator Det is not supported, the node that gives y",
+        ),
+        ([node("Reshape", ["x", "s"], ["y"], name="odd")], "operator Reshape cannot be imported, node odd: "),
+        ([node("Relu", ["y"], ["a"]), node("Relu", ["a"], ["y"])], "is not a model of ONNX"),
+    ],
+    ids=["unsupported", "without a name", "shape from an input", "in a circle"],
+)
+def test_operator_and_node_are_named(tmp_path: Path, nodes: Any, said: str) -> None:
+    path = written(tmp_path / "m.onnx", nodes, [value("x", FLOAT, [2, 2]), value("s", INT, [2])], [])
+    with pytest.raises(InputError, match=said):
+        load_graph(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"model", b"\xff" * 3000])
+def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not a model of ONNX"):
+        load_graph(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, share: float) -> None:
+    path = network(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match="is not a model of ONNX"):
+        load_graph(path)
+
+
+def test_weights_that_are_not_there_or_elsewhere_are_refused(tmp_path: Path) -> None:
+    vast, outside = weight("w", 4), weight("w", 4)
+    vast.dims[:] = [10**9, 10**9]
+    outside.ClearField("raw_data")
+    outside.data_location = onnx.TensorProto.EXTERNAL
+    outside.external_data.add(key="location", value="../secret")
+    (tmp_path / "secret").write_bytes(bytes(16))
+    (tmp_path / "in").mkdir()
+    for wrong in (vast, outside):
+        path = written(
+            tmp_path / "in" / "m.onnx", [node("Mul", ["x", "w"], ["y"])], [value("x", FLOAT, [4])], [wrong], 1
+        )
+        with pytest.raises(InputError, match="is not a model of ONNX"):
+            load_graph(path)
+
+
+def test_shapes_are_for_onnx_alone(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"shapes are for \.onnx files"):
+        load_graph(tmp_path / "m.pt2", shapes={"x": (1,)})
