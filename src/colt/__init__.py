@@ -16,7 +16,18 @@ from colt.options import Budget, SearchConfig
 from colt.util.version import __version__
 
 if TYPE_CHECKING:
-    from colt.api import CompiledModel, Replay, Result, compile, load, replay, resume, tune
+    from colt.api import (
+        CompiledModel,
+        Replay,
+        Result,
+        TorchReport,
+        compile,
+        load,
+        replay,
+        resume,
+        torch_report,
+        tune,
+    )
 
 __all__ = [
     "tune",
@@ -24,6 +35,8 @@ __all__ = [
     "compile",
     "load",
     "CompiledModel",
+    "torch_report",
+    "TorchReport",
     "Result",
     "replay",
     "Replay",
@@ -39,11 +52,12 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = ("tune", "resume", "compile", "load", "CompiledModel", "Result", "replay", "Replay")
+_LAZY = frozenset(__all__) - globals().keys()
+"""What needs TVM: it is imported on first use."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs TVM on first use."""
+    """Import what is there on first use."""
     if name not in _LAZY:
         raise AttributeError(f"module 'colt' has no attribute {name!r}")
     import importlib

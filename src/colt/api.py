@@ -8,6 +8,7 @@ from typing import Any
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel, load
 from colt.models.options import CompileOptions
+from colt.models.torch_report import TorchReport, torch_report
 from colt.options import TuneOptions
 from colt.plan import checked
 from colt.run.finish import Result
@@ -17,7 +18,18 @@ from colt.run.resume import resume
 from colt.util.declared import options_of, takes
 from colt.util.text import did_you_mean
 
-__all__ = ["CompiledModel", "Replay", "Result", "compile", "load", "replay", "resume", "tune"]
+__all__ = [
+    "CompiledModel",
+    "Replay",
+    "Result",
+    "TorchReport",
+    "compile",
+    "load",
+    "replay",
+    "resume",
+    "torch_report",
+    "tune",
+]
 
 
 @takes(TuneOptions)

@@ -3,4 +3,5 @@
 - ``compile``: the main job: import, tune the tasks within one budget, assemble, verify, keep
 - ``archive``: the file, its manifest and its weights, which are mapped into memory
 - ``compiled``: a model that can be called
+- ``torch_backend``: ``torch.compile(model, backend="colt")``; ``torch_report`` says what became of each graph
 """
