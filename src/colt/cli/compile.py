@@ -10,6 +10,7 @@ from typing import Any
 from colt.cli.codes import OK
 from colt.cli.output import progress, say, show
 from colt.cli.parser import add_declared
+from colt.errors import InputError
 from colt.models.options import SUFFIX, CompileOptions
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit

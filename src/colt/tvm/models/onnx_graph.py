@@ -19,7 +19,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from colt.errors import InputError
 from colt.tvm.models.graph import Array, Graph, Reference
 from colt.tvm.models.onnx_inputs import Input, drawn, inputs_of
-from colt.util.text import first_line, named_line
+from colt.util.text import first_line, named_line, shown, why
 
 _STANDARD = ("", "ai.onnx")
 """Names of the domain of ONNX's own operators."""
@@ -57,7 +57,7 @@ def _read(path: Path) -> Any:
         model = onnx.load(path)
         onnx.checker.check_model(model if _small(model) else str(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path} cannot be read: {why(error)}") from None
     except Exception as error:  # noqa: BLE001 - parsers raise what they like
         raise InputError(f"{path} is not a model of ONNX, or is damaged: {first_line(error)}") from None
     if not model.graph.node:
@@ -80,7 +80,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 def _place(node: Any) -> str:
     """A node in words: its name, or what it gives if it has none."""
-    return f"node {node.name}" if node.name else f"the node that gives {', '.join(node.output)}"
+    return shown(f"node {node.name}" if node.name else f"the node that gives {', '.join(node.output)}")
 
 
 def _require_known(model: Any, path: Path) -> None:
@@ -88,7 +88,7 @@ def _require_known(model: Any, path: Path) -> None:
     for node in _nodes(model.graph):
         if node.op_type not in known and node.op_type not in (*_BRANCHES, "Constant"):
             domain = "" if node.domain in _STANDARD else f"{node.domain}."
-            raise InputError(f"{path}: operator {domain}{node.op_type} is not supported, {_place(node)}")
+            raise InputError(f"{path}: operator {shown(domain + node.op_type)} is not supported, {_place(node)}")
 
 
 def fix_shapes(model: Any, inputs: Sequence[Input]) -> None:
