@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from colt.cli.codes import OK
+from colt.cli.codes import OK, OTHER_OUTPUTS
 from colt.cli.output import progress, say, show
 from colt.cli.parser import add_declared
 from colt.errors import InputError
@@ -71,7 +71,8 @@ def run_command(given: argparse.Namespace) -> int:
     else:
         show(model_table(compiled.report))
         say(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
-    return OK
+    found = compiled.report.compared
+    return OK if found is None or found.ok else OTHER_OUTPUTS
 
 
 def _shape(text: str) -> tuple[str, tuple[int, ...]]:

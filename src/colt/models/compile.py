@@ -130,7 +130,7 @@ def _loaded(
         versions=versions(),
         seconds={},
         trials=sum(result.receipt.trials.total for result in tuned.results.values()),
-        usd=0.0,
+        usd=sum(result.receipt.spending.usd for result in tuned.results.values() if result.receipt.spending),
         messages=graph.notes,
     )
     return CompiledModel(manifest, content, [bytes_of(one) for one in assembled.weights], library)
