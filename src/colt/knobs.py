@@ -22,7 +22,7 @@ runs keep theirs. The first had neither dot instructions nor long sums in parts.
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
 third left sums over rows of awkward length whole. The fourth packed no bfloat16 for dot instructions. The fifth left
 loops that hold several statements together, and its model saw what is inlined into several blocks in one of them only.
-The sixth had no instructions on tiles.
+The sixth had no instructions on tiles, and none on halves of bytes.
 """
 
 Value = tuple[int, ...] | int | str

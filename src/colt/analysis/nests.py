@@ -245,7 +245,10 @@ class _Instance:
                     return region  # a block elsewhere needs all of it
                 needs.append(footprint(read, reach if consumer == host else self._needed(consumer, host, depth)))
         for dimension, index in enumerate(block.write.index if needs else ()):
-            _narrow(region, index, max(need[dimension] for need in needs))
+            most = max(need[dimension] for need in needs)
+            _narrow(region, index, most)
+            if not self._skeleton.whole_vectors:
+                _narrow_vectors(region, index, most)
         return region
 
     def _written_back(self, number: int, host: int, depth: int) -> int | None:
@@ -338,6 +341,14 @@ def _narrow(region: list[int], index: tuple[tuple[int, float], ...] | None, need
     if index is not None and len(index) == 1:
         iter_ = index[0][0]
         region[iter_] = min(region[iter_], needed)
+
+
+def _narrow_vectors(region: list[int], index: tuple[tuple[int, float], ...] | None, needed: int) -> None:
+    """Narrow the iter that steps over parts of a dimension, such as vectors, if another iter goes through each part."""
+    if index is not None and len(index) == 2:
+        (outer, step), (inner, one) = sorted(index, key=lambda term: -term[1])
+        if one == 1.0 and region[inner] == step:
+            region[outer] = min(region[outer], math.ceil(needed / step))
 
 
 def reaches(loops: Sequence[Loop], iters: int) -> list[int]:

@@ -44,11 +44,14 @@ class MemoryAccess:
 @dataclass(frozen=True, slots=True)
 class Product:
     """What a block sums up from zero, if that is a product of two loads: their numbers among the reads in the order of
-    the product, their types, and the type that they are cast to."""
+    the product, their types, and the type that they are cast to.
+
+    One of them may be half of what is loaded, a byte. Its type is ``uint4``, and the iter ``half`` says which half."""
 
     factors: tuple[int, int]
     dtypes: tuple[str, str]
     result: str
+    half: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,8 @@ class Skeleton:
     them alone. Otherwise: ``max_parallel``: outer loops are fused and run in parallel until that extent is passed (0:
     serial); ``max_vector``: inner loops are vectorised up to that extent (0: not at all); ``unroll_knob``: the category
     knob that holds the largest number of statements to unroll. ``inlined_once``: what an inlined block does counts for
-    one of its readers only, as it did before the sixth edition of the design space.
+    one of its readers only, as it did before the sixth edition of the design space. ``whole_vectors``: blocks of dot
+    instructions under other blocks' loops count as computed for all vectors, as they did before the seventh.
     """
 
     blocks: tuple[Block, ...]
@@ -159,3 +163,4 @@ class Skeleton:
     unroll_knob: int
     explicit: bool = False
     inlined_once: bool = False
+    whole_vectors: bool = False

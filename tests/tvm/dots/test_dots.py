@@ -24,7 +24,7 @@ INSTRUCTION = {
     ("avx2", Method.MADD): ("vpmaddwd", "%ymm"),
     ("avx512bf16", Method.BF16): ("vdpbf16ps", "%zmm"),
 }
-BYTES = [row for row in TABLE if row.method not in (Method.BF16, Method.TILE)]
+BYTES = [row for row in TABLE if row.method not in (Method.BF16, Method.TILE, Method.HALVES)]
 ROWS = 3
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from typing import Any
 
 import ml_dtypes
@@ -11,7 +13,9 @@ import pytest
 import tvm
 from tvm.target import Target
 
+from colt.analysis.nests import instantiate
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.dots.table import TABLE, Method, has
 from colt.tvm.programs import workloads
 from colt.tvm.programs.constants import split, with_constants
 from colt.tvm.programs.source import load_program
@@ -31,11 +35,13 @@ TINY: dict[str, Any] = {
     "bf16-attention": AttentionShape(4, 2, 5, 7),
     "int4-linear": Int4LinearShape(tokens=1, inputs=64, outputs=7),
     "int4-linear-16": Int4LinearShape(tokens=16, inputs=64, outputs=7),
+    "int4-int8-linear": Int4LinearShape(tokens=1, inputs=64, outputs=7),
+    "int4-int8-linear-16": Int4LinearShape(tokens=16, inputs=64, outputs=7),
     "int8-conv": Int8ConvShape(19, 7, 5),
     "int8-depthwise-conv": Int8ConvShape(19, 19, 5, groups=19),
     "int8-grouped-conv": Int8ConvShape(18, 6, 5, groups=3),
 }
-DOTS = ("quantised-linear", "bf16-matmul", "int8-conv", "int8-grouped-conv")
+DOTS = ("quantised-linear", "bf16-matmul", "int8-conv", "int8-grouped-conv", "int4-int8-linear", "int4-int8-linear-16")
 """Those whose terms, in dot instructions, need no packing that TVM cannot do."""
 
 
@@ -103,6 +109,58 @@ def test_weights_of_4_bits_packed_ahead_give_the_reference(variant: str, tokens:
     given = [*map(tvm.runtime.tensor, inputs), tvm.runtime.tensor(np.zeros(expected.shape, np.float32))]
     LocalKernel(scheduled, resolve_target(None, 2), Layouts()).bind(given).call()
     np.testing.assert_allclose(given[-1].numpy(), expected, rtol=1e-4, atol=1e-3)
+
+
+def _halves(tokens: int, outputs: int, target: Any) -> tuple[Any, Any, TvmSpace]:
+    workload, shape = workloads.get("int4-int8-linear"), Int4LinearShape(tokens, inputs=96, outputs=outputs)
+    module = with_constants(workload.build(shape), workload.constants, workload.arguments(shape))
+    return workload, shape, TvmSpace.generated(module, target)
+
+
+@pytest.mark.parametrize(("tokens", "outputs"), [(1, 64), (3, 40), (16, 48)])
+def test_weights_of_4_bits_are_multiplied_as_halves_of_bytes(tokens: int, outputs: int) -> None:
+    """By the first schedule of every sketch and by random ones; 40 outputs are no whole vectors."""
+    target = resolve_target(None, 2)
+    workload, shape, space = _halves(tokens, outputs, target)
+    if not any(row.method is Method.HALVES and has(target, row) for row in TABLE):
+        pytest.skip("this machine multiplies no unsigned by signed bytes")
+    inputs = inputs_of(workload, shape)
+    expected = workload.reference(inputs)
+    sketches = [sketch for sketch in space.sketches if sketch.variant == "dot"]
+    assert sketches
+    for schedule in [space.sample(random.Random(seed), sketch) for seed in range(2) for sketch in sketches]:
+        given = [*map(tvm.runtime.tensor, inputs), tvm.runtime.tensor(np.zeros(expected.shape, np.float32))]
+        LocalKernel(space.module(schedule), target, Layouts()).bind(given).call()
+        np.testing.assert_allclose(given[-1].numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cpu", "register"), [("znver5", "%zmm"), ("alderlake", "%ymm")])
+def test_halves_of_bytes_are_masked_in_registers_and_nothing_is_unpacked(cpu: str, register: str) -> None:
+    target = Target({"kind": "llvm", "mcpu": cpu, "num-cores": 2})
+    _, _, space = _halves(1, 64, target)
+    sketch = next(sketch for sketch in space.sketches if sketch.variant == "dot")
+    parts = split(space.module(space.sample(random.Random(0), sketch)))
+    assert parts is not None
+    assert ((3, 64 // (16 if cpu == "znver5" else 8), 4, 16 if cpu == "znver5" else 8, 4), "uint8") in parts.between
+    text = tvm.tirx.build(parts.module("pack", "main"), target=target).inspect_source("asm")
+    assert re.search(rf"vpdpbusd\t.*{register}", text)
+
+
+def test_the_model_sees_a_groups_products_computed_once() -> None:
+    """In tiles of the outputs, under the loop over these; each group of 8 vectors has 3 sums of 4 steps."""
+    _, _, space = _halves(1, 128, Target({"kind": "llvm", "mcpu": "znver5", "num-cores": 2}))
+    sketch = next(one for one in space.sketches if (one.variant, one.name) == ("dot", "fused"))
+    schedule = space.sample(random.Random(0), sketch)
+    nests = instantiate(space.skeleton(schedule), schedule.values)
+    (products,) = [nest for nest in nests if nest.block.name == "P"]
+    assert products.times * math.prod(loop.extent for loop in products.loops) == 3 * 8 * 4 * 16
+
+
+def test_recorded_runs_have_no_halves_of_bytes() -> None:
+    target = Target({"kind": "llvm", "mcpu": "znver5", "num-cores": 2})
+    module = load_program("int4-int8-linear").module
+    assert "dot" in {design.variant for design in derive(module, target)[0]}
+    assert "dot" not in {design.variant for design in derive(module, target, edition=6)[0]}
 
 
 def test_zero_points_are_compared_with_the_program_as_it_is_written() -> None:

@@ -13,6 +13,7 @@ from colt.bench.config import Peer
 from colt.bench.contenders.contender import Array, Contender, Maker, NotApplicable
 from colt.bench.contenders.messages import Settings
 from colt.tvm.programs.workloads import _int8_conv
+from colt.tvm.programs.workloads.int4_int8_linear import LARGEST, TINY
 from colt.tvm.programs.workloads.int4_linear import GROUP
 from colt.tvm.programs.workloads.quantised_linear import SCALE, ZERO
 
@@ -88,6 +89,13 @@ def int4_linear(x: Tensor, q: Tensor, scales: Tensor) -> Tensor:
 
 
 @cache
+def int4_int8_linear(x: Tensor, q: Tensor, scales: Tensor) -> Tensor:
+    groups = x.reshape(len(x), -1, GROUP)
+    top = groups.abs().amax(-1, keepdim=True).clamp_min(TINY)
+    rounded = (groups * (LARGEST / top)).round() * (top / LARGEST)
+    return int4_linear(rounded.reshape(x.shape), q, scales)
+
+
 def _packed_int4(q: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
     bits = torch.stack([q & 15, q >> 4], dim=-1).reshape(q.shape[0], -1).to(torch.int32)
     packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(bits, 1)
@@ -171,6 +179,8 @@ EAGER: dict[str, Function] = {
     "bf16-attention": bf16_attention,
     "int4-linear": int4_linear,
     "int4-linear-16": int4_linear,
+    "int4-int8-linear": int4_int8_linear,
+    "int4-int8-linear-16": int4_int8_linear,
     "int8-conv": int8_conv,
     "int8-depthwise-conv": int8_conv,
     "int8-grouped-conv": int8_conv,

@@ -13,9 +13,11 @@ from tvm.tirx import BufferStore, For, ForKind, IterVar, PrimFunc, decl_buffer
 from tvm_ffi import structural_walk
 
 from colt.tvm.dots.shims import KEEP
+from colt.tvm.dots.table import Dot
 from colt.tvm.programs.nests import element, whole
 
 SPATIAL, REDUCE = 0, 2
+_VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
 
 
 def anywhere(name: str, shape: Sequence[int], dtype: str, scope: str = "global") -> Any:
@@ -63,3 +65,20 @@ def function(params: Sequence[Any], reads: Sequence[Any], body: Any) -> PrimFunc
     """A function that writes all of its last parameter."""
     root = SBlock([], [whole(buffer) for buffer in reads], [whole(params[-1])], "root", body)
     return PrimFunc(list(params), SBlockRealize([], True, root))
+
+
+def as_type(dtype: str, value: Any) -> Any:
+    """The value's bits as another type of as many."""
+    return value if str(value.ty) == dtype else tirx.reinterpret(dtype, value)
+
+
+def llvm(dtype: str, name: str, *operands: Any) -> Any:
+    """A call of LLVM's intrinsic, which has no effect but its result."""
+    return tirx.call_llvm_pure_intrin(dtype, name, *operands)
+
+
+def unsigned_by_signed(row: Dot, total: Any, unsigned: Any, signed: Any) -> Any:
+    """``total`` and in each lane the products of four unsigned and four signed bytes."""
+    count = 4 * row.lanes
+    operands = [as_type(f"uint8x{count}", unsigned), as_type(f"int8x{count}", signed)]
+    return llvm(f"int32x{row.lanes}", _VNNI[row.bits], total, *operands)

@@ -13,13 +13,23 @@ from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.tirx import BufferStore, PrimFunc
 
-from colt.tvm.dots import tiles
-from colt.tvm.dots.by_hand import REDUCE, SPATIAL, anywhere, function, keeping, nest, rows_apart
+from colt.tvm.dots import halves, tiles
+from colt.tvm.dots.by_hand import (
+    REDUCE,
+    SPATIAL,
+    anywhere,
+    as_type,
+    function,
+    keeping,
+    llvm,
+    nest,
+    rows_apart,
+    unsigned_by_signed,
+)
 from colt.tvm.dots.shims import BF16_DOT
 from colt.tvm.dots.table import TABLE, TILE_FORMS, Dot, Method, packing_name
 
 _FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
-_VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
 _SAME = {"int8": "llvm.x86.avx2.vpdpbssd.256", "uint8": "llvm.x86.avx2.vpdpbuud.256"}
 _MADD = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}
 _PACKED = ((4, 8, ("uint8", "int8")), (2, 8, ("uint8", "int8")), (2, 16, ("bfloat16",)))
@@ -31,6 +41,8 @@ def register() -> None:
     """Register every intrinsic in TVM; a second call does nothing."""
     for row in TABLE:
         meaning, code = (_meaning, _code) if row.tiles is None else (tiles.meaning, tiles.code)
+        if row.method is Method.HALVES:
+            meaning, code = halves.meaning, halves.code
         for swapped in (False, True):
             TensorIntrin.register(row.intrinsic(swapped), meaning(row, swapped), code(row, swapped), override=True)
     for form in TILE_FORMS:
@@ -116,14 +128,14 @@ def instruction(row: Dot, total: Any, one: Any, other: Any) -> Any:
     groups = row.lanes * row.group
     if row.method is Method.BF16:
         words = f"int32x{row.lanes}"
-        return tirx.call_extern(f"float32x{row.lanes}", BF16_DOT, total, _as(words, one), _as(words, other))
+        return tirx.call_extern(f"float32x{row.lanes}", BF16_DOT, total, as_type(words, one), as_type(words, other))
     if row.method is Method.MADD:
-        pairs = [_as(f"int16x{groups}", operand) for operand in (one, other)]
-        return total + _llvm(f"int32x{row.lanes}", _MADD[row.bits], *pairs)
+        pairs = [as_type(f"int16x{groups}", operand) for operand in (one, other)]
+        return total + llvm(f"int32x{row.lanes}", _MADD[row.bits], *pairs)
     if row.method is Method.SAME:
-        same = [_as(f"{row.left}x{groups}", operand) for operand in (one, other)]
-        return _llvm(f"int32x{row.lanes}", _SAME[row.left], total, *same)
-    return _unsigned_by_signed(row, total, *((one, other) if row.right == "int8" else (other, one)))
+        same = [as_type(f"{row.left}x{groups}", operand) for operand in (one, other)]
+        return llvm(f"int32x{row.lanes}", _SAME[row.left], total, *same)
+    return unsigned_by_signed(row, total, *((one, other) if row.right == "int8" else (other, one)))
 
 
 def _one(row: Dot, group: Any) -> Any:
@@ -139,13 +151,7 @@ def _excess(row: Dot, total: Any, vector: Any) -> Any:
     flipped = tirx.Broadcast(tirx.const(_FLIP, "int32"), row.lanes)
     total = tirx.Broadcast(tirx.const(0, "int32"), row.lanes) if total is None else total
     pair = (flipped, vector) if row.right == "int8" else (vector, flipped)
-    return _unsigned_by_signed(row, total, *pair)
-
-
-def _unsigned_by_signed(row: Dot, total: Any, unsigned: Any, signed: Any) -> Any:
-    count = 4 * row.lanes
-    operands = [_as(f"uint8x{count}", unsigned), _as(f"int8x{count}", signed)]
-    return _llvm(f"int32x{row.lanes}", _VNNI[row.bits], total, *operands)
+    return unsigned_by_signed(row, total, *pair)
 
 
 # ---- packing ----
@@ -165,7 +171,7 @@ def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, P
     meaning = function((source, packed), (source,), nest((group, lanes), (SPATIAL, SPATIAL), body))
     packed, source = buffers()
     words = _interleaved(source, dtype, bits, group, lanes)
-    store = packed.vstore([0, 0], _as(f"{dtype}x{lanes * group}", words))
+    store = packed.vstore([0, 0], as_type(f"{dtype}x{lanes * group}", words))
     code = keeping((source, packed), store) if dtype == "bfloat16" else store
     return meaning, function((source, packed), (source,), code)
 
@@ -176,19 +182,8 @@ def _interleaved(source: Any, dtype: str, bits: int, group: int, lanes: int) -> 
     wide = f"uint{bits * group}"
     for row in range(group):
         loaded = source.vload([row, 0], f"{dtype}x{lanes}")
-        word = tirx.Cast(f"{wide}x{lanes}", _as(f"uint{bits}x{lanes}", loaded))
+        word = tirx.Cast(f"{wide}x{lanes}", as_type(f"uint{bits}x{lanes}", loaded))
         if row:
             word = tirx.shift_left(word, tirx.Broadcast(tirx.const(row * bits, wide), lanes))
         words = word if words is None else tirx.bitwise_or(words, word)
     return words
-
-
-# ---- parts of both ----
-
-
-def _as(dtype: str, value: Any) -> Any:
-    return value if str(value.ty) == dtype else tirx.reinterpret(dtype, value)
-
-
-def _llvm(dtype: str, name: str, *operands: Any) -> Any:
-    return tirx.call_llvm_pure_intrin(dtype, name, *operands)

@@ -22,7 +22,8 @@ from tvm.target import Target, codegen
 class Method(StrEnum):
     """How a row adds a group's products. ``VNNI`` multiplies unsigned by signed bytes; ``SAME`` bytes of equal signs;
     ``MADD`` adds products of two 16-bit integers, which bytes are widened to; ``BF16`` adds two products of bfloat16.
-    ``TILE`` multiplies matrices of 16 rows of 64 bytes.
+    ``TILE`` multiplies matrices of 16 rows of 64 bytes; ``HALVES`` multiplies both halves of unsigned bytes by signed
+    bytes, with the instruction of ``VNNI``.
     """
 
     VNNI = "vnni"
@@ -30,6 +31,7 @@ class Method(StrEnum):
     MADD = "madd"
     BF16 = "bf16"
     TILE = "tile"
+    HALVES = "halves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,15 @@ class Dot:
         return self.lanes if self.tiles is None else self.lanes * self.tiles[1]
 
     @property
+    def stored(self) -> str:
+        """The type of the right operand's buffer: halves are kept in bytes."""
+        return "uint8" if self.right == HALF else self.right
+
+    @property
     def left_shape(self) -> tuple[int, ...]:
         """The extents of a step's left operand."""
+        if self.method is Method.HALVES:
+            return 2, self.group
         return (self.terms,) if self.tiles is None else (self.rows, self.terms)
 
     @property
@@ -107,7 +116,7 @@ class Dot:
     @property
     def packing(self) -> str:
         """The name of the intrinsic that packs rows of a right operand that are contiguous along its lanes."""
-        return packing_name(self.right, self.group, self.lanes)
+        return packing_name(self.stored, self.group, self.lanes)
 
 
 def packing_name(dtype: str, group: int, lanes: int) -> str:
@@ -115,7 +124,9 @@ def packing_name(dtype: str, group: int, lanes: int) -> str:
     return f"colt.pack.{dtype}.{group}x{lanes}"
 
 
-_SHORT = {"uint8": "u8", "int8": "s8", "bfloat16": "bf16"}
+HALF = "uint4"
+"""The type of half a byte."""
+_SHORT = {"uint8": "u8", "int8": "s8", "bfloat16": "bf16", HALF: "u4"}
 _BYTES = ("uint8", "int8")
 _CORRECTED_STEPS = 4
 """Steps between two corrections."""
@@ -129,6 +140,11 @@ def _byte_rows(name: str, features: tuple[str, ...], bits: int) -> Iterator[Dot]
             if row.corrected:
                 yield Dot(name, features, Method.VNNI, bits, left, right, "int32", 4, fold=_CORRECTED_STEPS)
             yield row
+
+
+def _halves(name: str, bits: int) -> Dot:
+    """The row of an instruction set of :func:`_byte_rows` for halves of bytes: the lower ones are even terms."""
+    return Dot(name, (name,), Method.HALVES, bits, "int8", HALF, "int32", 4)
 
 
 def _pair_rows(name: str, features: tuple[str, ...], bits: int) -> Iterator[Dot]:
@@ -160,8 +176,10 @@ _VNNI_INT8 = [Dot("avxvnniint8", ("avxvnniint8",), Method.SAME, 256, one, one, "
 TABLE: tuple[Dot, ...] = (
     *_tile_rows(),
     *_byte_rows("avx512vnni", ("avx512vnni",), 512),
+    _halves("avx512vnni", 512),
     *_VNNI_INT8,
     *_byte_rows("avxvnni", ("avxvnni",), 256),
+    _halves("avxvnni", 256),
     *_pair_rows("avx512bw", ("avx512bw",), 512),
     *_pair_rows("avx2", ("avx2",), 256),
     Dot("avx512bf16", ("avx512bf16",), Method.BF16, 512, "bfloat16", "bfloat16", "float32", 2),

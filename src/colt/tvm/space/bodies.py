@@ -11,6 +11,8 @@ import tvm_ffi
 from tvm import tirx
 
 from colt.analysis.skeleton import BlockWork, MemoryAccess, Product
+from colt.tvm.dots.halves import half_of
+from colt.tvm.dots.table import HALF
 from colt.tvm.space.affine import linear
 from colt.tvm.vector_math import replaced_by
 
@@ -78,13 +80,30 @@ class Body:
         factors = next((term for term in terms if isinstance(term, tirx.Mul)), None)
         if factors is None or not any(_is_load(term) and term.source.same_as(store.buffer) for term in terms):
             return None
-        loads = [_cast_load(factor) for factor in (factors.a, factors.b)]
+        halves = [self._half(factor) for factor in (factors.a, factors.b)]
+        loads = [
+            _cast_load(factor) if half is None else half[0]
+            for factor, half in zip((factors.a, factors.b), halves, strict=True)
+        ]
         reads = [None if load is None else self._access(load.source, load.indices) for load in loads]
         if any(read is None or read not in self.reads for read in reads) or reads[0] == reads[1]:
             return None
         first, second = (self.reads.index(read) for read in reads if read is not None)
-        left, right = (str(load.ty) for load in loads)
-        return Product((first, second), (left, right), str(factors.ty))
+        left, right = (str(load.ty) if half is None else HALF for load, half in zip(loads, halves, strict=True))
+        iters = [half[1] for half in halves if half is not None]
+        return Product((first, second), (left, right), str(factors.ty), next(iter(iters), None))
+
+    def _half(self, factor: Any) -> tuple[Any, int] | None:
+        """The load of a byte of which the factor is a half, and the number of the axis that says which; ``None`` if it
+        is something else."""
+        loads: list[Any] = []
+        tvm_ffi.structural_walk(factor, (tvm.ir.TensorLoad, loads.append))
+        if _is_load(factor) or len(loads) != 1 or str(loads[0].ty) != "uint8":
+            return None
+        for variable, number in self.numbers.items():
+            if tvm_ffi.structural_equal(factor, half_of(loads[0], variable)):
+                return loads[0], number
+        return None
 
     def _expression(self, node: Any) -> None:
         same = tvm_ffi.structural_hash(node)

@@ -26,6 +26,8 @@ _FLIP, _WIDEN = 1.0, 1.0
 """Slots of flipping the signs of a group that is broadcast, and of widening a vector."""
 _INTERLEAVE = 3.0
 """Slots of joining two rows into one vector."""
+_APART = 3.0
+"""Slots of taking the halves of bytes apart: two masks and a shift."""
 _CORRECT = 1.0
 """Slots of the instruction that adds up what flipped signs add too much."""
 _SUBTRACT = 0.5
@@ -62,7 +64,7 @@ def read_dot(stmt: Any, found: Block, arguments: Collection[str]) -> Block:
         iters=(*found.iters, Iter("lanes", dot.lanes, False), Iter("fold", dot.fold, True)),
         reads=tuple(accesses[region.source] for region in reads),
         write=_access(stmt.writes[0], (*index, (*last, (lanes, 1.0))), 4),
-        work=BlockWork(fused=1.0, simple=subtraction),
+        work=BlockWork(fused=2.0 if dot.method is Method.HALVES else 1.0, simple=subtraction),
         instruction=dot.instruction_set,
         loops=_loops(found, lanes, dot.lanes, fold, dot.fold),
     )
@@ -105,7 +107,7 @@ def _dot_of(reads: Sequence[Any], right: Any) -> Dot | None:
     for other in reads:
         types = str(other.source.ty.dtype), str(right.source.ty.dtype)
         for row in TABLE:
-            known = (row.left, row.right) == types and row.right_shape == shape[-len(row.right_shape) :]
+            known = (row.left, row.stored) == types and row.right_shape == shape[-len(row.right_shape) :]
             extents = tuple(int(one.extent) for one in other.region[-len(row.left_shape) :])
             if known and other is not right and extents == row.left_shape:
                 return row
@@ -190,7 +192,8 @@ def _left(stmt: Any, region: Any, dot: Dot, fold: int) -> MemoryAccess:
     """The operand that is broadcast, in elements: what computes it may be under the same loops."""
     *index, last = _index(stmt, region)
     slots = 2 * _WIDEN if dot.method is Method.MADD else _FLIP if dot.corrected else 0.0
-    return _access(region, (*index, (*last, (fold, float(dot.group)))), _bytes(region), slots)
+    size = 2 * _bytes(region) if dot.method is Method.HALVES else _bytes(region)
+    return _access(region, (*index, (*last, (fold, float(dot.group)))), size, slots)
 
 
 def _right(stmt: Any, region: Any, dot: Dot, lanes: int, fold: int) -> MemoryAccess:
@@ -200,6 +203,7 @@ def _right(stmt: Any, region: Any, dot: Dot, lanes: int, fold: int) -> MemoryAcc
         return _access(region, (*index, rows, (*columns, (lanes, 1.0))), _bytes(region), _INTERLEAVE)
     *index, groups, _, _ = _index(stmt, region)
     slots = _WIDEN if dot.method is Method.MADD else _CORRECT if dot.corrected else 0.0
+    slots = _APART if dot.method is Method.HALVES else slots
     found = _access(region, (*index, (*groups, (fold, 1.0)), ((lanes, 1.0),)), dot.group * _bytes(region), slots)
     return replace(found, shape=found.shape[:-1])
 

@@ -60,6 +60,8 @@ _UNSOUND = 2
 """The last edition with compute locations that TVM miscompiles."""
 _INLINED_ONCE = 5
 """The last edition whose model sees what an inlined block does in one of its readers only."""
+_WHOLE_VECTORS = 6
+"""The last edition whose model takes dot instructions under other blocks' loops for computed whole."""
 
 
 class TvmSpace:
@@ -209,7 +211,9 @@ class TvmSpace:
         key = (schedule.variant, schedule.sketch)
         if key not in self._skeletons:
             found = self._read_skeleton(schedule)
-            self._skeletons[key] = replace(found, inlined_once=self.edition <= _INLINED_ONCE)
+            self._skeletons[key] = replace(
+                found, inlined_once=self.edition <= _INLINED_ONCE, whole_vectors=self.edition <= _WHOLE_VECTORS
+            )
         return self._skeletons[key]
 
     def _read_skeleton(self, schedule: Schedule) -> Skeleton:

@@ -28,6 +28,8 @@ _NAMES: dict[Group, tuple[str, ...]] = {
         "bf16-attention",
         "int4-linear",
         "int4-linear-16",
+        "int4-int8-linear",
+        "int4-int8-linear-16",
         "int8-conv",
         "int8-depthwise-conv",
         "int8-grouped-conv",

@@ -48,7 +48,7 @@ Suits = Callable[[Dot], bool]
 _INTERLEAVING = 4
 """The last edition in which bfloat16 was not packed for dot instructions."""
 _NO_TILES = 6
-"""The last edition without instructions on tiles."""
+"""The last edition without instructions on tiles and on halves of bytes."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -144,16 +144,24 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
 
 def _dot_rules(target: Any, edition: int) -> list[Choose]:
     """Contractions by dot instructions. Before the fifth edition bfloat16 was interleaved in registers only, before the
-    seventh there were no tiles."""
+    seventh there were no tiles and no halves of bytes."""
     if edition <= _INTERLEAVING:
         return [partial(_shapes_with_dots, target, _in_registers)]
-    packed = partial(_shapes_with_dots, target, lambda row: not row.interleaved and row.tiles is None)
-    tiles = [] if edition <= _NO_TILES else [partial(_shapes_with_dots, target, lambda row: row.tiles is not None)]
+    new = edition > _NO_TILES
+    packed = partial(
+        _shapes_with_dots, target, lambda row: not row.interleaved and row.tiles is None and (new or _of_elements(row))
+    )
+    tiles = [] if not new else [partial(_shapes_with_dots, target, lambda row: row.tiles is not None)]
     return [*tiles, packed, partial(_shapes_with_dots, target, lambda row: row.interleaved)]
 
 
 def _in_registers(row: Dot) -> bool:
-    return row.tiles is None and (row.interleaved or row.method is not Method.BF16)
+    return row.tiles is None and _of_elements(row) and (row.interleaved or row.method is not Method.BF16)
+
+
+def _of_elements(row: Dot) -> bool:
+    """Whether the instruction takes operands as they are, rather than halves of bytes."""
+    return row.method is not Method.HALVES
 
 
 def _shapes_with_dots(target: Any, suits: Suits, flow: Flow, bits: int) -> dict[str, BlockShape] | None:

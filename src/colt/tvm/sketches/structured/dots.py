@@ -59,6 +59,8 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
             dot = find(*types, block.product.result, block.iters[along].extent)
             if dot is not None and dot.tiles is not None:
                 dot = _formed(block, dot, column, left)
+            if dot is not None and dot.method is Method.HALVES and not _halves_apart(block, left):
+                dot = None
             padded = None if dot is None else _padded(block, dot, column, along)
             copied = padded != extents_of(block) or step_of(left, along) != 1 or step_of(right, column) != 1
             if dot is not None and dot.interleaved and copied:
@@ -70,7 +72,7 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
                     dot.columns,
                     rows_of(block, column),
                     padded=() if padded == extents_of(block) else padded,
-                    dot=UsesDot(dot, along, swapped),
+                    dot=UsesDot(dot, along, swapped, block.product.half),
                 )
 
 
@@ -92,6 +94,14 @@ def _along(block: Block, left: MemoryAccess, right: MemoryAccess, column: int) -
     found = [n for n in reduced(block) if n > column and stands_alone(right, n) and mentions(left, n)]
     found = [n for n in found if step_of(left, n) == 1 or (stands_alone(left, n) and copying_pays(block, left))]
     return max(found, key=lambda n: (step_of(left, n) == 1, block.iters[n].extent), default=None)
+
+
+def _halves_apart(block: Block, left: MemoryAccess) -> bool:
+    """Whether the left operand's terms that meet lower halves can be brought apart from those that meet upper ones."""
+    assert block.product is not None
+    half = block.product.half
+    both = half is not None and half in reduced(block) and block.iters[half].extent == 2
+    return both and half is not None and stands_alone(left, half) and copying_pays(block, left)
 
 
 def _padded(block: Block, dot: Dot, column: int, along: int) -> tuple[int, ...] | None:
@@ -187,11 +197,25 @@ def _in_rows(left: MemoryAccess, shape: BlockShape) -> bool:
 def _last(access: MemoryAccess, shape: BlockShape) -> Callable[..., list[Any]]:
     """Moves the dimension along the sum to the end, and that of the rows before it if they are loaded together."""
     assert shape.dot is not None
+    if shape.dot.half is not None:
+        return _halves_last(access, shape.dot)
     last = [_dimension(access, shape.dot.along)]
     if shape.on_tiles:
         last.insert(0, _dimension(access, shape.rows))
     order = [n for n in range(len(access.index)) if n not in last] + last
     return lambda *index: [index[n] for n in order]
+
+
+def _halves_last(access: MemoryAccess, dot: UsesDot) -> Callable[..., list[Any]]:
+    """The layout of what halves of bytes are multiplied with: other dimensions, groups, halves, neighbours."""
+    along, half, group = _dimension(access, dot.along), _dimension(access, dot.half), dot.instruction.group
+    others = [n for n in range(len(access.index)) if n not in (along, half)]
+
+    def layout(*index: Any) -> list[Any]:
+        k = index[along]
+        return [*(index[n] for n in others), k // group, index[half], k % group]
+
+    return layout
 
 
 def _grouped(access: MemoryAccess, shape: BlockShape) -> Callable[..., list[Any]]:

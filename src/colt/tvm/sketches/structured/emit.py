@@ -369,9 +369,13 @@ class _Emitter:
         terms: list[Any] = []
         if shape.dot is not None:
             place, step = reduced(block).index(shape.dot.along), shape.dot.instruction.terms
+            if shape.dot.half is not None:
+                place_of_half = reduced(block).index(shape.dot.half)
+                terms, _ = [sums.pop(place_of_half)], extents.pop(place_of_half)
+                place -= place_of_half < place
             sums[place], term = self.schedule.split(sums[place], [None, step])
             extents[place] //= step
-            terms = [term]
+            terms.insert(0, term)
         first: list[Any] = []
         if self.long_sums and outer:
             longest = max(range(len(sums)), key=lambda n: extents[n])

@@ -27,11 +27,12 @@ COPY = 0.9
 @dataclass(frozen=True, slots=True)
 class UsesDot:
     """How a kernel uses a dot instruction: it groups terms along the iter ``along``. ``swapped``: the operand that is
-    broadcast is the second factor."""
+    broadcast is the second factor. ``half``: the iter over halves of bytes, if the instruction takes both."""
 
     instruction: Dot
     along: int
     swapped: bool
+    half: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

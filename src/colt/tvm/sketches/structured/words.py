@@ -89,7 +89,10 @@ def _register_tile(flow: Flow, shapes: Sequence[BlockShape], number: int) -> str
         dot, along = shape.dot.instruction, loop_name(block.iters[shape.dot.along].name)
         if dot.tiles is not None and shape.rows is not None:
             return _tiles(block, dot, loop_name(block.iters[shape.rows].name), shape.vector, along)
-        vectors += f", each lane adding {dot.group} terms of {along} an instruction ({dot.instruction_set})"
+        terms = f"{dot.group} terms of {along}"
+        if shape.dot.half is not None:
+            terms = f"the lower or the upper halves of {dot.group} bytes along {along}"
+        vectors += f", each lane adding {terms} an instruction ({dot.instruction_set})"
     if shape.rows is None:
         return f"{block.name} in {vectors}"
     return f"{block.name} in rows of {loop_name(block.iters[shape.rows].name)} x {vectors}"
