@@ -91,6 +91,16 @@ class ContenderRecord(Record, frozen=True, kw_only=True):
         return bool(self.latencies_us)
 
 
+class ModelContender(Record, frozen=True, kw_only=True):
+    """A whole model, compiled by COLT or by a peer, with its latencies by round; or why there are none."""
+
+    name: str
+    problem: str = ""
+    max_rel_error: float | None = None
+    """The largest difference from what the original computes, relative to the largest element of the output."""
+    latencies_us: tuple[float, ...] = ()
+
+
 class RemeasureRecord(Record, frozen=True, kw_only=True):
     """All contenders of a workload; a cell without a winner has none. Other loads disturbed ``disturbed`` of the
     ``rounds``, although disturbed rounds are repeated."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ from colt.bench.contenders.client import Contenders, PeerLost
 from colt.bench.contenders.messages import PeerFamily, Settings, TimedKernel
 from colt.bench.directory import WINNER, BenchDirectory
 from colt.bench.records import ContenderRecord, RemeasureRecord
-from colt.bench.turns import SITTINGS, Entry, Rounds, drop_all, time_in_turn
+from colt.bench.turns import SITTINGS, Entry, RecordT, Rounds, drop_all, time_in_turn
 
 _SEED = 0
 
@@ -51,7 +52,9 @@ def remeasure(directory: BenchDirectory, workload: str) -> RemeasureRecord:
     )
 
 
-def _sit(directory: BenchDirectory, settings: Settings, entries: Sequence[Entry], expected: Any) -> Rounds:
+def _sit(
+    directory: BenchDirectory, settings: Settings, entries: Sequence[Entry[ContenderRecord]], expected: Any
+) -> Rounds:
     """One sitting: start new processes, verify all contenders, time some rounds."""
     with ExitStack() as stack:
         for family in PeerFamily:
@@ -59,11 +62,11 @@ def _sit(directory: BenchDirectory, settings: Settings, entries: Sequence[Entry]
             if members:
                 named = tuple(_member(directory, settings.workload, entry.record) for entry in members)
                 home = Contenders(msgspec.structs.replace(settings, family=family, members=named))
-                _prepare(stack.enter_context(home), members, expected)
+                prepare(stack.enter_context(home), members, partial(_compare, expected))
         return time_in_turn(entries)
 
 
-def _winners(directory: BenchDirectory, workload: str) -> Iterator[Entry]:
+def _winners(directory: BenchDirectory, workload: str) -> Iterator[Entry[ContenderRecord]]:
     for cell in directory.config.cells(workload):
         result = directory.result(cell)
         if result is not None and result.ok:
@@ -96,8 +99,10 @@ def _save(array: Any, path: Path) -> str:
     return str(path)
 
 
-def _prepare(home: Contenders, entries: Sequence[Entry], expected: Any) -> None:
-    """Have a process prepare its contenders, and compare each output with the expected one."""
+def prepare(
+    home: Contenders, entries: Sequence[Entry[RecordT]], compare: Callable[[Entry[RecordT], Any], None]
+) -> None:
+    """Have a process prepare its contenders, and compare each with the output that is expected of it."""
     waiting = list(entries)
     try:
         for prepared in home.prepared():
@@ -106,14 +111,14 @@ def _prepare(home: Contenders, entries: Sequence[Entry], expected: Any) -> None:
                 entry.drop(prepared.problem)
                 continue
             entry.home, entry.us = home, prepared.us
-            _compare(entry, expected, np.load(prepared.output))
+            compare(entry, np.load(prepared.output))
     except PeerLost as lost:
         for entry in waiting:
             entry.home = home
         drop_all(home, entries, lost)
 
 
-def _compare(entry: Entry, expected: Any, found: Any) -> None:
+def _compare(expected: Any, entry: Entry[ContenderRecord], found: Any) -> None:
     from colt.tvm.workers.compare import compare
 
     if (found.shape, found.dtype) != (expected.shape, expected.dtype):

@@ -10,11 +10,12 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from colt.bench.contenders.client import Contenders, PeerLost
-from colt.bench.records import ContenderRecord
+from colt.bench.records import ContenderRecord, ModelContender
 from colt.util.stats import FEWEST_FOR_ORDER
 
 SITTINGS = 3
@@ -34,11 +35,14 @@ PATIENCE_SECONDS = 2.0
 """The pause after a disturbed round, for the load to pass."""
 
 
+RecordT = TypeVar("RecordT", ContenderRecord, ModelContender)
+
+
 @dataclass(slots=True)
-class Entry:
+class Entry(Generic[RecordT]):
     """A contender whose record is in the making."""
 
-    record: ContenderRecord
+    record: RecordT
     home: Contenders | None = None
     """The process in which it is ready to run; ``None`` if it is not ready."""
     us: float = 0.0
@@ -57,7 +61,7 @@ class Entry:
         self.home, self.dropped = None, True
         self.record = msgspec.structs.replace(self.record, problem=problem)
 
-    def finished(self) -> ContenderRecord:
+    def finished(self) -> RecordT:
         """The record with its latencies; a dropped contender has none."""
         return msgspec.structs.replace(self.record, latencies_us=() if self.dropped else tuple(self.laps_us))
 
@@ -73,7 +77,7 @@ class Rounds:
         return Rounds(self.count + other.count, self.disturbed + other.disturbed)
 
 
-def time_in_turn(entries: Sequence[Entry]) -> Rounds:
+def time_in_turn(entries: Sequence[Entry[Any]]) -> Rounds:
     """Time all entries that are ready in the rounds of one sitting, and add the laps to them."""
     ready = [entry for entry in entries if entry.home is not None]
     for entry in ready:
@@ -108,7 +112,7 @@ def rounds_for(latencies_us: Sequence[float]) -> int:
     return math.ceil(rounds / SITTINGS)
 
 
-def _round(entries: Sequence[Entry]) -> tuple[Mapping[str, float], float]:
+def _round(entries: Sequence[Entry[Any]]) -> tuple[Mapping[str, float], float]:
     """One lap of each entry, in microseconds, and the largest share of a lap that a thread waited for a core."""
     laps_us: dict[str, float] = {}
     queued = 0.0
@@ -130,7 +134,7 @@ def _round(entries: Sequence[Entry]) -> tuple[Mapping[str, float], float]:
     return laps_us, queued
 
 
-def drop_all(home: Contenders, entries: Sequence[Entry], lost: PeerLost) -> None:
+def drop_all(home: Contenders, entries: Sequence[Entry[Any]], lost: PeerLost) -> None:
     """Drop all entries of a lost process."""
     for entry in entries:
         if entry.home is home:

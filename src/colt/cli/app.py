@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from colt.cli import (
     bench,
+    bench_model,
     compare,
     compile,
     dashboard,
@@ -40,7 +41,7 @@ from colt.util.version import __version__
 
 COMMANDS = (
     *(tune, compile, run, resume, show, report, compare, trace, dashboard, finish, replay, export),
-    *(records, bench, pool, workloads, hardware),
+    *(records, bench, bench_model, pool, workloads, hardware),
 )
 """In the order of the help."""
 _PATHS = (errno.ENAMETOOLONG, errno.ELOOP)

@@ -9,8 +9,7 @@ from typing import Any
 
 from colt.cli.codes import OK, OTHER_OUTPUTS
 from colt.cli.output import progress, say, show
-from colt.cli.parser import add_declared
-from colt.errors import InputError
+from colt.cli.parser import add_declared, input_shape
 from colt.models.options import SUFFIX, CompileOptions
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
@@ -42,7 +41,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--shape",
         metavar="NAME=1,3,224,224",
-        type=_shape,
+        type=input_shape,
         action="append",
         help=options_of(CompileOptions)["shapes"].meaning,
     )
@@ -73,13 +72,6 @@ def run_command(given: argparse.Namespace) -> int:
         say(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
     found = compiled.report.compared
     return OK if found is None or found.ok else OTHER_OUTPUTS
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, _, sizes = text.rpartition("=")
-    if not name or not all(size.isdecimal() and int(size) for size in sizes.split(",")):
-        raise InputError(f"--shape is {text!r}; it takes NAME=SIZES, such as input=1,3,224,224")
-    return name, tuple(map(int, sizes.split(",")))
 
 
 def _stem(model: str) -> str:

@@ -107,3 +107,11 @@ def _help(one: Option, default: str | None) -> str:
         default = f"{one.default:.4g}" if isinstance(one.default, float) else str(one.default)
     stated = "" if default is None else f" (default: {default})"
     return f"{one.meaning}{stated}".replace("%", "%%")
+
+
+def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """A name and sizes, such as ``x=1,3,224,224``. Raises :class:`InputError`."""
+    name, _, sizes = text.rpartition("=")
+    if not name or not all(size.isdecimal() and int(size) for size in sizes.split(",")):
+        raise InputError(f"--shape is {text!r}; it takes NAME=SIZES, such as input=1,3,224,224")
+    return name, tuple(map(int, sizes.split(",")))

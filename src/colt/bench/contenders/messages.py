@@ -16,6 +16,8 @@ class PeerFamily(StrEnum):
     KERNELS = "kernels"
     NUMPY = "numpy"
     TORCH = "torch"
+    MODEL = "model"
+    """A whole model, compiled by COLT or by a peer: ``workload`` is where it came from."""
 
 
 class TimedKernel(msgspec.Struct, frozen=True):

@@ -45,6 +45,10 @@ def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
         from colt.bench.contenders import numpy_peer
 
         return numpy_peer.makers(settings, inputs)
+    if settings.family is PeerFamily.MODEL:
+        from colt.bench.contenders import model_peers
+
+        return model_peers.makers(settings, inputs)
     from colt.bench.contenders import torch_peer
 
     return torch_peer.makers(settings, inputs)

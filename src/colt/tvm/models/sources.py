@@ -61,8 +61,23 @@ def _from_onnx(path: Path, example: Any, shapes: Mapping[str, Sequence[int]]) ->
 
 
 def _from_function(path: Path, name: str, example: Any) -> Graph:
+    module, own = _called(path, name, example)
+    return torch_graph.from_module(module, own)
+
+
+def _called(path: Path, name: str, example: Any) -> tuple[Any, Any]:
+    """What a function in a file returns: a module, and what it is called with."""
     found = called_from_file(path, name, "a function that returns a torch.nn.Module and a tuple of example inputs")
-    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple | list):
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple | list | dict):
         module, own = found
-        return torch_graph.from_module(module, own if example is None else example)
-    return torch_graph.from_module(found, example)
+        return module, own if example is None else example
+    return found, example
+
+
+def torch_module(model: str) -> tuple[Any, Any]:
+    """The module of PyTorch that a model is, and what it is called with. Raises :class:`InputError` for others."""
+    if function := _FUNCTION.fullmatch(model):
+        return _called(Path(function["path"]).expanduser(), function["name"], None)
+    if Path(model).suffix == ".pt2":
+        return torch_graph.read_file(Path(model))
+    raise InputError("PyTorch does not read files of ONNX")

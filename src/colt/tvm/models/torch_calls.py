@@ -34,6 +34,10 @@ class CallSignature:
     """All that the arguments are made of."""
     form: Any
 
+    def __deepcopy__(self, _: Any) -> CallSignature:
+        """Itself: nothing of it changes, and an export copies the modules that hold it."""
+        return self
+
     def arguments(self, tensors: Sequence[Any]) -> Any:
         """The call's positional and named arguments, with other tensors."""
         left = iter(tensors)
@@ -132,6 +136,11 @@ class Flat(torch.nn.Module):  # type: ignore[misc]
         self._seen = _Seen()
 
     @property
+    def example(self) -> tuple[Any, ...]:
+        """The tensors of the example."""
+        return self._signature.tensors
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """How the tensors of the last results are called."""
         return self._seen.names
@@ -152,12 +161,18 @@ def _output_names(paths: Sequence[Sequence[Any]]) -> tuple[str, ...]:
     return tuple(distinct_names([name or f"output{number}" for number, name in enumerate(wanted, 1)]))
 
 
+def at_rest(module: Any) -> Any:
+    """The module, for inference from now on; programs that were exported have no ``eval()``."""
+    for one in module.modules():
+        one.training = False
+    return module
+
+
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Iterator[None]:
     """As it is for inference, and afterwards as it was."""
     training = [one for one in module.modules() if one.training]
-    for one in training:
-        one.training = False  # a program that was exported has no eval()
+    at_rest(module)
     try:
         yield
     finally:

@@ -38,13 +38,19 @@ def from_module(module: Any, example: Any) -> Graph:
 
 def from_file(path: Path, example: Any) -> Graph:
     """A ``.pt2`` file. Raises :class:`InputError`."""
+    module, own = read_file(path, example)
+    return _from_call(module, own, path.stem)
+
+
+def read_file(path: Path, example: Any = None) -> tuple[Any, Any]:
+    """The module of a ``.pt2`` file, and what it is called with: its own example if none is given. Raises
+    :class:`InputError`."""
     torch = _torch()
     try:
         program = torch.export.load(path)
     except Exception as error:  # noqa: BLE001
         raise InputError(f"{path} is not a program of torch.export: {first_line(error)}") from None
-    given = _own_example(program) if example is None else example
-    return _from_call(program.module(), given, path.stem)
+    return program.module(), _own_example(program) if example is None else example
 
 
 def _own_example(program: Any) -> Any:

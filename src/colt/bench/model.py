@@ -1,0 +1,179 @@
+"""A compiled model held against what others make of the original: each in a process of its own, all timed in turn."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from colt.bench.contenders.client import Contenders
+from colt.bench.contenders.messages import PeerFamily, Settings, TimedKernel
+from colt.bench.records import ModelContender, Record
+from colt.bench.remeasure import prepare
+from colt.bench.turns import SITTINGS, Entry, Rounds, time_in_turn
+from colt.errors import InputError
+from colt.machine import detect
+from colt.models.archive import Manifest, open_archive
+from colt.models.judge import verified
+from colt.tvm.models.graph import Graph
+from colt.tvm.models.sources import load_graph
+from colt.util.stats import estimate, paired_ratio
+from colt.util.text import did_you_mean
+
+SUBJECT = "colt"
+PACKAGES = {
+    "torch": ("torch",),
+    "torch.compile": ("torch",),
+    "torch.compile-freezing": ("torch",),
+    "ort": ("onnxruntime",),
+    "openvino": ("openvino",),
+}
+"""The peers, and what each needs."""
+
+
+class ModelRow(Record, frozen=True, kw_only=True):
+    """One contender: the median with its interval of 95 %, in microseconds, and how many times faster COLT's model is,
+    round by round. Without figures, ``problem`` says why."""
+
+    name: str
+    problem: str = ""
+    median_us: float | None = None
+    interval_us: tuple[float, float] | None = None
+    speedup: float | None = None
+    speedup_interval: tuple[float, float] | None = None
+    max_rel_error: float | None = None
+
+
+class ModelBench(Record, frozen=True, kw_only=True):
+    """The whole comparison."""
+
+    model: str
+    cpu: str
+    threads: int
+    rounds: int
+    disturbed: int
+    rows: tuple[ModelRow, ...]
+
+
+def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: Any = None) -> ModelBench:
+    """Time a compiled model and the peers. Raises :class:`InputError`."""
+    manifest = open_archive(path).manifest
+    wanted = _checked(peers)
+    if original is None:
+        raise InputError("the original is needed, to compare with and for the peers: --model MODEL")
+    graph = load_graph(original, None, shapes)
+    _require_same(manifest, graph)
+    entries = [Entry(ModelContender(name=name)) for name in (SUBJECT, *wanted)]
+    for entry in entries[1:]:
+        if missing := [name for name in PACKAGES[entry.record.name] if importlib.util.find_spec(name) is None]:
+            entry.drop(f"{', '.join(missing)} is not installed")
+    expected = graph.reference(graph.example) if graph.reference is not None else None
+    rounds = Rounds()
+    with TemporaryDirectory(prefix="colt-bench-") as folder:
+        settings = _settings(original, manifest.threads, graph, folder)
+        for _ in range(SITTINGS):
+            rounds += _sit(settings, path, [one for one in entries if one.wanted], expected)
+    rows = _rows([entry.finished() for entry in entries])
+    return ModelBench(
+        model=manifest.name,
+        cpu=detect().cpu,
+        threads=manifest.threads,
+        rounds=rounds.count,
+        disturbed=rounds.disturbed,
+        rows=rows,
+    )
+
+
+def _checked(peers: Sequence[str]) -> tuple[str, ...]:
+    for name in peers:
+        if name not in PACKAGES:
+            raise InputError(f"there is no peer {name}; {did_you_mean(name, list(PACKAGES))}")
+    return tuple(dict.fromkeys(peers))
+
+
+def _require_same(manifest: Manifest, graph: Graph) -> None:
+    ours = [(one.shape, one.dtype) for one in manifest.inputs]
+    theirs = [(tuple(one.shape), str(one.dtype)) for one in graph.example]
+    if ours != theirs:
+        raise InputError(f"the compiled model takes {_written(ours)}, and {graph.name} {_written(theirs)}")
+
+
+def _written(parts: Sequence[tuple[Any, str]]) -> str:
+    return ", ".join(f"{dtype}{list(shape)}" for shape, dtype in parts)
+
+
+def _settings(original: str, threads: int, graph: Graph, folder: str) -> Settings:
+    inputs = []
+    for number, array in enumerate(graph.example):
+        inputs.append(str(Path(folder) / f"input-{number}.npy"))
+        np.save(inputs[-1], array)
+    return Settings(
+        family=PeerFamily.MODEL,
+        workload=original,
+        size="",
+        threads=threads,
+        inputs=tuple(inputs),
+        folder=folder,
+        members=(),
+    )
+
+
+def _sit(settings: Settings, path: Path, entries: Sequence[Entry[ModelContender]], expected: Any) -> Rounds:
+    """One sitting: a new process for each, then some rounds."""
+
+    def compare(entry: Entry[ModelContender], found: Any) -> None:
+        _compare(expected, entry, found)
+
+    with ExitStack() as stack:
+        for entry in entries:
+            member = TimedKernel(entry.record.name, str(path.resolve()) if entry.record.name == SUBJECT else "")
+            home = Contenders(msgspec.structs.replace(settings, members=(member,)))
+            prepare(stack.enter_context(home), [entry], compare)
+        return time_in_turn(entries)
+
+
+def _compare(expected: Sequence[Any] | None, entry: Entry[ModelContender], found: Any) -> None:
+    if expected is None:
+        return
+    sizes = [int(np.size(one)) for one in expected]
+    if found.size != sum(sizes):
+        entry.drop(f"it gives {found.size:,} numbers, not {sum(sizes):,}")
+        return
+    parts = np.split(found, np.cumsum(sizes)[:-1])
+    shaped = [part.reshape(one.shape) for part, one in zip(parts, expected, strict=True)]
+    verdict = verified(shaped, expected, "the original")
+    worst = max(verdict.errors, default=0.0)
+    entry.record = msgspec.structs.replace(entry.record, max_rel_error=worst)
+    if not verdict.ok:
+        entry.drop(f"it computes something else: error {worst:.2g} of {verdict.tolerance:.2g} allowed")
+
+
+def _rows(records: Sequence[ModelContender]) -> tuple[ModelRow, ...]:
+    ours = records[0].latencies_us
+    return tuple(_row(one, ours) for one in records)
+
+
+def _row(record: ModelContender, ours: Sequence[float]) -> ModelRow:
+    if not record.latencies_us:
+        return ModelRow(name=record.name, problem=record.problem, max_rel_error=record.max_rel_error)
+    found = estimate(record.latencies_us)
+    comparable = record.name != SUBJECT and len(ours) == len(record.latencies_us)
+    ratio = paired_ratio(record.latencies_us, ours) if comparable else None
+    return ModelRow(
+        name=record.name,
+        median_us=found.median,
+        interval_us=_ends(found.interval),
+        speedup=None if ratio is None else ratio.median,
+        speedup_interval=None if ratio is None else _ends(ratio.interval),
+        max_rel_error=record.max_rel_error,
+    )
+
+
+def _ends(interval: Any) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)

@@ -1,0 +1,80 @@
+"""A compiled model beside peers: each runs in a process of its own, and what cannot says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colt.bench import model as bench
+from colt.bench.model import PACKAGES, bench_model
+from colt.cli import main
+from colt.errors import InputError
+from colt.models.compile import TunedTasks, compile_model
+from colt.models.options import CompileOptions
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+pytestmark = pytest.mark.real  # builds a library and starts processes
+
+SOURCE = """
+import torch
+
+def make():
+    torch.manual_seed(0)
+    return torch.nn.Linear(8, 4).eval(), (torch.randn(2, 8),)
+
+def wider():
+    return torch.nn.Linear(16, 4).eval(), (torch.randn(2, 16),)
+
+def other():
+    return torch.nn.Linear(8, 4).eval(), (torch.randn(2, 8),)
+"""
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model of which nothing is tuned, beside the file that it came from."""
+    (tmp_path / "m.py").write_text(SOURCE)
+    monkeypatch.setattr("colt.models.compile._tune", lambda *_: TunedTasks({}, {}))
+    monkeypatch.setattr(bench, "SITTINGS", 1)
+    monkeypatch.setattr("colt.bench.turns.PATIENCE_SECONDS", 0.0)
+    return compile_model(f"{tmp_path}/m.py:make", None, CompileOptions()).save(tmp_path / "m.colt")
+
+
+def test_peers_are_timed_in_turn_and_left_out_with_the_reason(
+    compiled: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setitem(PACKAGES, "openvino", ("a_package_that_is_not_there",))
+    arguments = ["bench-model", str(compiled), "--model", f"{compiled.parent}/m.py:make", "--json", "--peers"]
+    assert main([*arguments, "torch", "openvino"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    ours, torch, openvino = found["rows"]
+    assert [row["name"] for row in found["rows"]] == ["colt", "torch", "openvino"]
+    assert ours["median_us"] > 0
+    assert torch["speedup"] == pytest.approx(torch["median_us"] / ours["median_us"], rel=0.9)
+    assert max(ours["max_rel_error"], torch["max_rel_error"]) < 1e-5
+    assert openvino["problem"] == "a_package_that_is_not_there is not installed"
+    assert "median_us" not in openvino or openvino["median_us"] is None
+
+
+def test_a_model_that_computes_something_else_has_no_figures(compiled: Path) -> None:
+    """The file has other weights than the original."""
+    (row,) = bench_model(compiled, f"{compiled.parent}/m.py:other", []).rows
+    assert "it computes something else" in row.problem
+    assert row.median_us is None
+
+
+@pytest.mark.parametrize(
+    ("original", "peers", "said"),
+    [
+        ("m.py:make", ["troch"], "no peer troch; did you mean torch"),
+        (None, ["torch"], "--model MODEL"),
+        ("m.py:wider", [], r"takes float32\[2, 8\], and Linear float32\[2, 16\]"),
+        ("nothing.onnx", [], "is not there"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(compiled: Path, original: Any, peers: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        bench_model(compiled, original and f"{compiled.parent}/{original}", peers)
