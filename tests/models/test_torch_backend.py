@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import tomllib
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +118,13 @@ def test_the_rest_of_a_graph_break_is_compiled() -> None:
         torch.testing.assert_close(compiled(function)(x), function(x))
     assert [entry.reason for entry in graphs()] == ["", ""]
     assert "graph break, 1 time" in str(torch_report())
+
+
+def test_pytorch_finds_it_by_its_name() -> None:
+    """The distribution declares it where PyTorch looks."""
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["entry-points"]
+    module, _, name = declared["torch_dynamo_backends"]["colt"].partition(":")
+    assert getattr(importlib.import_module(module), name) is backend
 
 
 def test_gradients_are_pytorchs() -> None:
