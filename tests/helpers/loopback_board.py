@@ -10,6 +10,8 @@ from contextlib import suppress
 from time import monotonic, sleep
 from types import TracebackType
 
+from colt.tvm.own import command
+
 # Runs a command in a process group that ends, with all that it started, when whoever holds the other end of the pipe
 # ends or closes it, in whatever way.
 _TIED = """
@@ -71,19 +73,9 @@ class LoopbackBoard:
             end(process)
 
     def _start(self, module: str, port: int, *more: str) -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            module,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            f"{port}",
-            "--port-end",
-            f"{port + 1}",
-        ]
+        place = ("--host", "127.0.0.1", "--port", f"{port}", "--port-end", f"{port + 1}")
         process = subprocess.Popen(
-            [sys.executable, "-c", _TIED, *command, *more],
+            [sys.executable, "-c", _TIED, *command(module, *place, *more)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.real  # runs are killed in processes of their own
 
 DIES = """
 import os, signal, sys
+from colt.tvm.own import leave_torch_out
+leave_torch_out()
 import colt
 from colt.world import recording
 from tests.helpers.simulated_runs import measured_by, simulated, tune_simulated

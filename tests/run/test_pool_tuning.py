@@ -298,6 +298,8 @@ def test_a_dry_run_estimates_asks_nobody_and_writes_nothing(
 
 CHILD = """
 import sys
+from colt.tvm.own import leave_torch_out
+leave_torch_out()
 from colt import cli
 from colt.world.parts import using
 from tests.helpers.pool_runs import quick_machine

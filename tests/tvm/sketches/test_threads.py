@@ -7,6 +7,8 @@ import sys
 
 AT_ONCE = """
 import sys, threading
+from colt.tvm.own import leave_torch_out
+leave_torch_out()
 from colt.options import SpaceKind
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.source import load_program
