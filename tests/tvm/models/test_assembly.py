@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm
+from tvm import relax
 
+from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.models.assembly import Assembled, assemble
 from colt.tvm.models.fused import CHANNELS_LAST, fused
@@ -95,3 +97,16 @@ def test_bytes_become_the_tensor_again() -> None:
         tensor = tvm.runtime.tensor(array)
         again = mapped_tensor(bytes_of(tensor), array.shape, str(array.dtype))
         np.testing.assert_array_equal(again.numpy(), array, strict=True)
+
+
+def test_an_operator_without_code_is_named() -> None:
+    """TVM has layer norms of bfloat16, but nothing that computes them."""
+    builder, x = relax.BlockBuilder(), relax.Var("x", relax.TensorType((4, 8), "bfloat16"))
+    weight = relax.op.ones((8,), "bfloat16")
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            doubled = builder.emit(relax.op.add(x, x))
+            output = builder.emit_output(relax.op.nn.layer_norm(doubled, weight, weight, axes=[-1]))
+        builder.emit_func_output(output)
+    with pytest.raises(InputError, match=r"operator relax\.nn\.layer_norm of bfloat16\[4, 8\]"):
+        fused(builder.get(), TARGET)

@@ -3,6 +3,7 @@
 - ``sources``: where models come from (``torch_graph``, ``onnx_graph``); all end as Relax, weights as constants
   (``graph``)
 - ``fused``: operators become functions over tensors; what depends on constants alone is computed
+- ``blame``: which operator it is, where that fails
 - ``tasks``: the different functions of a model, as programs to be tuned
 - ``assembly``: tuned functions back in their places, weights packed as they want them, one library
 - ``library``: that library, loaded and called

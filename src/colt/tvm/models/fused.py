@@ -11,6 +11,8 @@ from tvm import relax
 from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from colt.tvm.models.blame import lowered
+
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 """Layouts of data and weights, by operator, in which sums over channels read what lies side by side."""
 
@@ -18,8 +20,13 @@ CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 def fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None = None) -> tvm.IRModule:
     """The graph with each chain of operators that belongs together as one function.
 
-    ``layouts`` are those that operators are to have; as the graph has them if left out.
+    ``layouts`` are those that operators are to have; as the graph has them if left out. Raises :class:`InputError` for
+    an operator that TVM has no code for.
     """
+    return lowered(graph, lambda part: _fused(part, target, layouts))
+
+
+def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None) -> tvm.IRModule:
     passes = [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
     if layouts:
         passes.append(relax.transform.ConvertLayout(layouts))
