@@ -6,7 +6,9 @@ ResNet-50.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,8 @@ def from_module(module: Any, example: Any) -> Graph:
         return _from_call(module.module(), given, "model")
     if not isinstance(module, torch.nn.Module):
         raise InputError(
-            f"a model cannot be a {type(module).__name__}; accepted are a torch.nn.Module, a torch.export program, "
-            "and the path of a .pt2 or .onnx file"
+            f"a model cannot be of type {type(module).__name__}; accepted are a torch.nn.Module, a torch.export "
+            "program, and the path of a .pt2 or .onnx file"
         )
     if example is None:
         raise InputError("a torch.nn.Module needs example inputs, such as (torch.randn(1, 3, 224, 224),)")
@@ -53,6 +55,14 @@ def read_file(path: Path, example: Any = None) -> tuple[Any, Any]:
     return program.module(), _own_example(program) if example is None else example
 
 
+@contextmanager
+def own_warnings_only() -> Iterator[None]:
+    """Keeps to itself what PyTorch says of its own code, such as that it uses what will be gone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def _own_example(program: Any) -> Any:
     """The inputs that a program was exported with."""
     if program.example_inputs is None:
@@ -71,7 +81,7 @@ def _from_call(module: Any, example: Any, name: str) -> Graph:
     signature = signature_of(module, example)
     flat = Flat(module, signature)
     try:
-        with torch.no_grad(), evaluating(flat):
+        with torch.no_grad(), evaluating(flat), own_warnings_only():
             program = torch.export.export(flat, signature.tensors)
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
         raise InputError(f"torch.export refuses the model: {first_line(error)}") from None
@@ -97,7 +107,7 @@ def _imported(program: Any, name: str) -> Any:
     for op in [op for op in table if any(kept in str(op) for kept in _KEPT)]:
         del table[op]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), own_warnings_only():
             program = program.run_decompositions(table)
             require_no_writes(program)
             simplify_attention(program)

@@ -1,0 +1,85 @@
+"""``colt compile``, ``colt run`` and ``colt show`` of a model, from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from colt.cli.app import main
+from colt.cli.codes import BAD_INPUT, OK
+
+pytestmark = pytest.mark.real
+MODEL = """
+import torch
+
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU()), (torch.ones(4, 16),)
+
+def nothing():
+    return 7
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, compiled."""
+    pytest.importorskip("torch", reason="models of PyTorch need it: make peers")
+    made = tmp_path_factory.mktemp("compile")
+    (made / "own.py").write_text(MODEL)
+    records = ("--records", str(made / "records.db"))
+    assert main(["compile", f"{made}/own.py:net", "--trials", "4", *records, "-o", f"{made}/net.colt"]) == OK
+    return made
+
+
+def test_a_compiled_model_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", f"{folder}/net.colt"]) == OK
+    shown = capsys.readouterr().out
+    assert "computes what PyTorch computes" in shown
+    assert "1 task" in shown
+    assert main(["show", f"{folder}/net.colt", "--json"]) == OK
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["tasks"][0]["trials"] == 4
+    assert manifest["compared"]["ok"]
+
+
+def test_a_compiled_model_is_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    x = np.random.default_rng(0).standard_normal((4, 16)).astype("float32")
+    np.save(folder / "x.npy", x)
+    assert main(["run", f"{folder}/net.colt", "--input", f"{folder}/x.npy", "-o", f"{folder}/y.npz"]) == OK
+    assert "float32[4, 32]" in capsys.readouterr().out
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(16, 32)
+    with torch.no_grad():
+        expected = torch.relu(layer(torch.from_numpy(x))).numpy()
+    (found,) = np.load(folder / "y.npz").values()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compile", "{0}/gone.onnx"], "is not there"),
+        (["compile", "{0}/own.py:gone"], "does not define gone"),
+        (["compile", "{0}/own.py:nothing"], "a model cannot be of type int"),
+        (["compile", "{0}/own.py:net", "-o", "{0}/no/folder.colt"], "cannot be written"),
+        (["compile", "{0}/own.py:net", "--minutes", "0"], "--minutes is 0"),
+        (["compile", "{0}/own.py:net", "--input", "{0}/own.py"], "is not an array of NumPy"),
+        (["run", "{0}/own.py"], "is not a compiled model"),
+        (["run", "{0}/net.colt"], "takes 1 input"),
+        (["show", "{0}/gone.colt"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(
+    folder: Path, arguments: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name for path in folder.iterdir()}
+    assert main([argument.format(folder) for argument in arguments]) == BAD_INPUT
+    assert said in capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == before
