@@ -28,7 +28,7 @@ tune: $(VENV)/.base
 test: $(VENV)/.test
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(SHARED) -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
