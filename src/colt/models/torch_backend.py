@@ -128,7 +128,7 @@ class _Compiled:
         model = _COMPILED.get(key)
         entry.again = model is not None
         if model is None:
-            model = compile_model(_Bound(self._graph, constants), tuple(inputs), self._options)
+            model = compile_model(TorchGraph(self._graph, constants), tuple(inputs), self._options)
             _require_right(model)
             _COMPILED[key] = model
         entry.model = model.report
@@ -199,7 +199,7 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 """Tensors that are nothing else besides, such as fakes that a tracer sends through."""
 
 
-class _Bound(torch.nn.Module):  # type: ignore[misc]
+class TorchGraph(torch.nn.Module):  # type: ignore[misc]
     """A graph with some of its inputs made constants."""
 
     def __init__(self, graph: Any, constants: Mapping[int, Tensor]) -> None:

@@ -110,3 +110,15 @@ def test_an_operator_without_code_is_named() -> None:
         builder.emit_func_output(output)
     with pytest.raises(InputError, match=r"operator relax\.nn\.layer_norm of bfloat16\[4, 8\]"):
         fused(builder.get(), TARGET)
+
+
+def test_axes_may_be_counted_from_the_end() -> None:
+    """TVM's pass for layouts dies of such a squeeze."""
+    builder, x = relax.BlockBuilder(), relax.Var("x", relax.TensorType((3, 1, 4), "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            output = builder.emit_output(relax.op.exp(relax.op.squeeze(x, [-2])))
+        builder.emit_func_output(output)
+    module, given = fused(builder.get(), TARGET, CHANNELS_LAST), np.ones((3, 1, 4), "float32")
+    found = run(assemble(module, tasks_of(module), {}, TARGET), given)
+    np.testing.assert_allclose(found, np.exp(given[:, 0]), rtol=1e-6)

@@ -88,6 +88,14 @@ def test_it_computes_what_pytorch_computes(function: Any, example: Any, inputs: 
     assert compared(graph).ok
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_pytorchs_own_attention_is_taken_apart(masked: bool) -> None:
+    mask = torch.tensor([[False] * 4 + [True]] * 2) if masked else None
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    graph = load_graph(layer, {"src": torch.randn(2, 5, 16), "src_key_padding_mask": mask})
+    assert compared(graph).ok
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_types_of_16_bits_stay(dtype: Any) -> None:
     """Products are computed in 32 bits, biases added to them, and then they are of 16 bits again, as in PyTorch."""

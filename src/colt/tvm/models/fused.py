@@ -31,7 +31,8 @@ def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | Non
     if layouts:
         passes.append(relax.transform.ConvertLayout(layouts))
     with target, tvm.transform.PassContext(opt_level=3):
-        converted = tvm.transform.Sequential(passes)(graph)
+        positive = with_main(graph, _Positive(graph).visit_expr(graph["main"]))
+        converted = tvm.transform.Sequential(passes)(positive)
         return tvm.transform.Sequential([relax.transform.FoldConstant(), relax.get_pipeline("zero")])(folded(converted))
 
 
@@ -59,6 +60,19 @@ def _moves() -> dict[str, Callable[[Any, np.ndarray[Any, Any]], np.ndarray[Any, 
         "relax.expand_dims": reshaped,
         "relax.squeeze": reshaped,
     }
+
+
+@mutator
+class _Positive(PyExprMutator):  # type: ignore[misc]
+    """Counts axes that are squeezed from the front: ``ConvertLayout`` reads memory that is not there for others."""
+
+    def visit_call_(self, op: Any) -> Any:
+        call = self.visit_expr_post_order(op)
+        if getattr(call.op, "name", "") != "relax.squeeze" or call.attrs.axis is None:
+            return call
+        axes = [int(axis) for axis in call.attrs.axis]
+        rank = call.args[0].ty.ndim
+        return relax.op.squeeze(call.args[0], [axis % rank for axis in axes]) if min(axes, default=0) < 0 else call
 
 
 @mutator

@@ -31,6 +31,8 @@ other."""
 _HALVES = ("float16", "bfloat16")
 _WIDE = "float32"
 
+_OF_FAST_PATH = ("aten._transformer_encoder_layer_fwd", "aten._native_multi_head_attention")
+_FAST_PATH = "; torch.backends.mha.set_fastpath_enabled(False) has PyTorch take it apart"
 _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 Conversion = Callable[..., Any]
@@ -57,7 +59,8 @@ def _require_known(program: Any, importer: Any) -> None:
     for module in program.graph_module.modules():
         for node in getattr(getattr(module, "graph", None), "nodes", ()):
             if node.op == "call_function" and node.target.__name__ not in importer.convert_map:
-                raise InputError(f"operator {node.target} is not supported, {place_of(node)}")
+                hint = _FAST_PATH if str(node.target).startswith(_OF_FAST_PATH) else ""
+                raise InputError(f"operator {node.target} is not supported, {place_of(node)}{hint}")
 
 
 class _Importer(ExportedProgramImporter):  # type: ignore[misc]
