@@ -209,9 +209,11 @@ class TorchGraph(torch.nn.Module):  # type: ignore[misc]
             self.register_buffer(f"constant{place}", value.detach())
 
     def forward(self, *inputs: Any) -> Any:
-        """The graph's outputs."""
+        """The graph's outputs. Operator by operator, so that an export knows the lines of the model's own code."""
         left, count = iter(inputs), len(inputs) + len(self._places)
-        return self.graph(*(getattr(self, f"constant{n}") if n in self._places else next(left) for n in range(count)))
+        given = [getattr(self, f"constant{n}") if n in self._places else next(left) for n in range(count)]
+        with torch.fx.traceback.preserve_node_meta():
+            return torch.fx.Interpreter(self.graph).run(*given)
 
 
 def _static(node: Any, value: Tensor) -> bool:

@@ -90,12 +90,12 @@ def _from_call(module: Any, example: Any, name: str) -> Graph:
         with torch.no_grad(), evaluating(flat):
             return [as_array(one) for one in flat(*map(as_tensor, inputs))]
 
-    module = _imported(program, name)
+    module = _imported(program, name, signature.inputs)
     found = tuple(as_array(one) for one in signature.tensors)
     return Graph(name, module, signature.inputs, found, reference, "PyTorch", flat.outputs)
 
 
-def _imported(program: Any, name: str) -> Any:
+def _imported(program: Any, name: str, inputs: Sequence[str]) -> Any:
     """The program in Relax, weights as constants. Raises :class:`InputError`."""
     torch = _torch()
     from colt.tvm.models.torch_attention import simplify_attention
@@ -109,7 +109,7 @@ def _imported(program: Any, name: str) -> Any:
     try:
         with torch.no_grad(), own_warnings_only():
             program = program.run_decompositions(table)
-            require_no_writes(program)
+            require_no_writes(program, inputs)
             simplify_attention(program)
             return imported(program)
     except InputError as error:
@@ -130,10 +130,12 @@ def require_function(program: Any, name: str) -> None:
             raise InputError(f"{name}: operator {node.target} draws random numbers, {place_of(node)}")
 
 
-def require_no_writes(program: Any) -> None:
+def require_no_writes(program: Any, inputs: Sequence[str]) -> None:
     """Raises :class:`InputError` if a program, in which nothing is done in place any more, changes what it is given."""
     changed = program.graph_signature
-    written = [*changed.buffers_to_mutate.values(), *changed.user_inputs_to_mutate.values()]
+    names = dict(zip(changed.user_inputs, inputs, strict=True))
+    written = [name.removeprefix("original.") for name in changed.buffers_to_mutate.values()]
+    written += [f"its input {names[name]}" for name in changed.user_inputs_to_mutate.values()]
     if written:
         raise InputError(f"it writes to {', '.join(written)}, which is not supported: return what changes")
 
