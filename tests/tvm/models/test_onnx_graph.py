@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.sources import load_graph
+from colt.tvm.models.tasks import tasks_of
 from tests.helpers.run_graph import compared
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -62,6 +65,12 @@ def test_it_computes_what_onnx_runtime_computes(tmp_path: Path) -> None:
 def test_batch_norms_are_folded(tmp_path: Path) -> None:
     graph = load_graph(network(tmp_path / "m.onnx"), shapes={"x": (1, 4, 8, 8)})
     assert "batch_norm" not in str(graph.module)
+
+
+def test_a_clip_is_part_of_the_convolution_before_it(tmp_path: Path) -> None:
+    graph = load_graph(network(tmp_path / "m.onnx"), shapes={"x": (1, 4, 8, 8)})
+    names = [task.name for task in tasks_of(fused(graph.module, resolve_target(None, 2), CHANNELS_LAST))]
+    assert "fused_conv2d_add_maximum_minimum" in names
 
 
 def test_open_sizes_are_1_and_that_is_said(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ attention = F.scaled_dot_product_attention
             ["output1"],
         ),
         (lambda m, x: F.relu(m.norm(m.conv(x))), (IMAGE,), ["input1"], ["output1"]),
+        (lambda m, x: F.hardswish(F.relu6(m.norm(m.conv(x)))).clamp(max=1.5), (9 * IMAGE,), ["input1"], ["output1"]),
         (lambda m, q, mask: attention(q, q, q, attn_mask=mask), (HEADS, MASK), ["input1", "input2"], ["output1"]),
         (
             lambda m, q, k: attention(q, k, k, enable_gqa=True),
@@ -80,7 +81,7 @@ attention = F.scaled_dot_product_attention
     ],
     ids=[
         *("nested outputs", "by name", "nested inputs", "an input returned", "constants returned", "one output twice"),
-        *("integers", "batch norm", "bool mask", "grouped heads", "three axes, masked", "three axes"),
+        *("integers", "batch norm", "clips", "bool mask", "grouped heads", "three axes, masked", "three axes"),
     ],
 )
 def test_it_computes_what_pytorch_computes(function: Any, example: Any, inputs: list[str], outputs: list[str]) -> None:

@@ -31,8 +31,8 @@ def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | Non
     if layouts:
         passes.append(relax.transform.ConvertLayout(layouts))
     with target, tvm.transform.PassContext(opt_level=3):
-        positive = with_main(graph, _Positive(graph).visit_expr(graph["main"]))
-        converted = tvm.transform.Sequential(passes)(positive)
+        canonical = with_main(graph, _Canonical(graph).visit_expr(graph["main"]))
+        converted = tvm.transform.Sequential(passes)(canonical)
         return tvm.transform.Sequential([relax.transform.FoldConstant(), relax.get_pipeline("zero")])(folded(converted))
 
 
@@ -62,22 +62,49 @@ def _moves() -> dict[str, Callable[[Any, np.ndarray[Any, Any]], np.ndarray[Any, 
     }
 
 
+_EXTREMES = {"relax.maximum": relax.op.maximum, "relax.minimum": relax.op.minimum}
+
+
 @mutator
-class _Positive(PyExprMutator):  # type: ignore[misc]
-    """Counts axes that are squeezed from the front: ``ConvertLayout`` reads memory that is not there for others."""
+class _Canonical(PyExprMutator):  # type: ignore[misc]
+    """Writes operators as ``ConvertLayout`` takes them, which are the same for PyTorch and ONNX then.
+
+    A clip is a maximum and a minimum, of bounds with as many axes as the tensor: layouts do not pass through others.
+    Axes that are squeezed are counted from the front: for others the pass reads memory that is not there.
+    """
 
     def visit_call_(self, op: Any) -> Any:
         call = self.visit_expr_post_order(op)
-        if getattr(call.op, "name", "") != "relax.squeeze" or call.attrs.axis is None:
+        name = getattr(call.op, "name", "")
+        if name == "relax.squeeze" and call.attrs.axis is not None:
+            axes = [int(axis) for axis in call.attrs.axis]
+            return relax.op.squeeze(call.args[0], [axis % call.args[0].ty.ndim for axis in axes])
+        if name == "relax.clip":
+            return self._clipped(call)
+        if name in _EXTREMES:
+            tensor, bound = call.args
+            if isinstance(bound, GenericConst) and not bound.value.shape and tensor.ty.ndim > 0:
+                return _EXTREMES[name](tensor, _bound(bound.value.numpy(), tensor))
+        return call
+
+    def _clipped(self, call: Any) -> Any:
+        tensor, *bounds = call.args
+        low, high = (getattr(bound, "value", None) for bound in bounds)
+        if tensor.ty.ndim < 1 or not all(isinstance(bound, int | float) for bound in (low, high)):
             return call
-        axes = [int(axis) for axis in call.attrs.axis]
-        rank = call.args[0].ty.ndim
-        return relax.op.squeeze(call.args[0], [axis % rank for axis in axes]) if min(axes, default=0) < 0 else call
+        least = self.builder_.emit(relax.op.maximum(tensor, _bound(low, tensor)))
+        return relax.op.minimum(least, _bound(high, tensor))
+
+
+def _bound(value: Any, tensor: Any) -> Any:
+    """A constant with one element, and as many axes as the tensor."""
+    dtype = str(tensor.ty.dtype)
+    return relax.const(np.full((1,) * tensor.ty.ndim, value, np.dtype(dtype)), dtype)
 
 
 @mutator
 class _Folding(PyExprMutator):  # type: ignore[misc]
-    """Replaces moves of constants by constants."""
+    """Replaces moves of constants by constants, and bounds of one element by numbers."""
 
     def __init__(self, graph: tvm.IRModule) -> None:
         super().__init__(graph)
@@ -85,6 +112,10 @@ class _Folding(PyExprMutator):  # type: ignore[misc]
 
     def visit_call_(self, op: Any) -> Any:
         call = self.visit_expr_post_order(op)
+        extreme = _EXTREMES.get(getattr(call.op, "name", ""))
+        if extreme is not None and isinstance(bound := self._value(call.args[1]), GenericConst):
+            array = bound.value.numpy()
+            return extreme(call.args[0], relax.const(array.reshape(()))) if array.size == 1 else call
         move = self._moves.get(getattr(call.op, "name", ""))
         if move is None or not isinstance(operand := self._value(call.args[0]), GenericConst):
             return call

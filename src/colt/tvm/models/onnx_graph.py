@@ -6,6 +6,7 @@ have to lie in its own folder.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from tvm import relax
+from tvm.ir import GenericConst
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from colt.errors import InputError
@@ -132,10 +135,27 @@ def _imported(model: Any, path: Path, inputs: Sequence[Input]) -> Any:
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
         try:
-            return super()._convert_operator(op_name, inputs, attrs, opset)
+            clipped = _clipped(inputs) if op_name == "Clip" else None
+            return (
+                super()._convert_operator(op_name, inputs, attrs, opset)
+                if clipped is None
+                else self.bb.normalize(clipped)
+            )
         except Exception as error:  # noqa: BLE001 - the importer raises what it likes
             name = attrs["tvm_custom"]["name"] or "without a name"
             raise InputError(f"operator {op_name} cannot be imported, node {name}: {named_line(error)}") from None
+
+
+def _clipped(inputs: Any) -> Any:
+    """A clip of floats between constants as one operator; ``None`` for others. The importer makes functions of them."""
+    tensor, *bounds = inputs
+    if not bounds or not all(one is None or isinstance(one, GenericConst) for one in bounds):
+        return None
+    if not isinstance(tensor.ty, relax.TensorType) or "float" not in str(tensor.ty.dtype):
+        return None
+    found = [None if one is None else float(one.value.numpy()) for one in bounds]
+    low, high = (*found, None)[:2]
+    return relax.op.clip(tensor, -math.inf if low is None else low, math.inf if high is None else high)
 
 
 def _reference(model: Any, inputs: Sequence[Input]) -> tuple[Reference | None, str]:
