@@ -18,6 +18,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .[bench,onnx]
 
 .PHONY: tune test test-fast lint format peers pictures clean
 
@@ -72,7 +73,7 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 	@touch $(VENV)/.base
 
 $(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
-	$(call install,.[bench,onnx])
+	$(call install,$(PEERS))
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(call install,.[dev])
