@@ -8,6 +8,7 @@ worker, measures peaks or builds a kernel fails.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections import Counter
@@ -44,6 +45,7 @@ RATES = Rates(
     launch_us=4.0,
     dots=tuple((name, 1.0) for name in DOT_INSTRUCTIONS),
 )
+os.environ.setdefault("TVM_THREAD_POOL_SPIN_COUNT", process.SPINS)  # as in workers: before TVM makes a pool
 LOOPBACK = ("127.", "::1", "localhost")
 REAL_FOLDER = Path(__file__).parent / "tvm"
 

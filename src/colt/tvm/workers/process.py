@@ -21,7 +21,7 @@ from colt.util.process import Child, describe_status
 
 _LAST_WORDS_BYTES = 2000
 _LONGEST_WAIT_SECONDS = 7 * 86400.0  # the system takes milliseconds as an int
-_SPINS = "1000"
+SPINS = "1000"
 """Turns for which threads of a worker's pool keep a core busy before they sleep: 3 ms. TVM's own 300,000 would take
 the core from the next worker for most of a second; kernels in a loop are launched within microseconds."""
 
@@ -59,7 +59,7 @@ class WorkerProcess:
                 env={
                     **os.environ,
                     "TVM_NUM_THREADS": str(threads),
-                    "TVM_THREAD_POOL_SPIN_COUNT": _SPINS,
+                    "TVM_THREAD_POOL_SPIN_COUNT": SPINS,
                     "MALLOC_MMAP_THRESHOLD_": _MAPPED_BYTES,
                 },
             )
