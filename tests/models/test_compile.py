@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from colt.errors import InputError
+from colt.models.archive import open_archive
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel, load
 from colt.models.options import CompileOptions
@@ -79,6 +81,23 @@ def test_other_inputs_are_refused(model: CompiledModel) -> None:
         model(MLP.x[:, 1:])
     with pytest.raises(InputError, match="it takes float32"):
         model(MLP.x.astype("float64"))
+
+
+@pytest.mark.parametrize(
+    "given", [[1.0], 2.0, None, "x", {"x": MLP.x}, np.float32(1)], ids=lambda given: type(given).__name__
+)
+def test_what_is_no_tensor_is_refused(model: CompiledModel, given: object) -> None:
+    with pytest.raises(InputError, match=r"it takes an array or a tensor, float32\[16, 32\]"):
+        model(given)
+
+
+def test_a_file_that_was_packed_anew_is_the_same(model: CompiledModel, tmp_path: Path) -> None:
+    """Its weights do not lie at a page any more, nor where kernels take them."""
+    with zipfile.ZipFile(model.save(tmp_path / "m.colt")) as old, zipfile.ZipFile(tmp_path / "n.colt", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert open_archive(tmp_path / "n.colt").weights_at[0] % 64
+    np.testing.assert_array_equal(load(tmp_path / "n.colt")(MLP.x), model(MLP.x))
 
 
 def test_a_processor_without_its_instructions_is_refused(model: CompiledModel, tmp_path: Path) -> None:

@@ -157,12 +157,18 @@ class Archive:
             raise InputError(f"{self.path}: {part} is damaged: its checksum is not the one in the manifest")
 
     def weights(self) -> list[np.ndarray[Any, Any]]:
-        """The weights as bytes, mapped: pages are read when they are first used, and shared among processes."""
+        """The weights as bytes, mapped: pages are read when they are first used, and shared among processes. They are
+        copied where they do not lie as they were written, since somebody has packed the archive anew."""
         offset, size = self.weights_at
         if not size:
             return [np.zeros(0, np.uint8) for _ in self.manifest.weights]
         with open(self.path, "rb") as file:
-            whole = mmap.mmap(file.fileno(), offset + size, access=mmap.ACCESS_COPY)
+            if offset % _ALIGNMENT == 0:
+                whole = mmap.mmap(file.fileno(), offset + size, access=mmap.ACCESS_COPY)
+            else:
+                whole, begins, offset = mmap.mmap(-1, size), offset, 0
+                file.seek(begins)
+                file.readinto(whole)
         data = np.frombuffer(whole, np.uint8, size, offset)
         return [data[one.offset : one.offset + _size(one)] for one in self.manifest.weights]
 

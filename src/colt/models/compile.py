@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
+from colt.measure.base import Fate
 from colt.models.archive import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart, laid_out
 from colt.models.compiled import CompiledModel
 from colt.models.judge import TOO_SLOW, timed, verified
@@ -28,6 +29,7 @@ from colt.run.finish import Result
 from colt.run.loop import run
 from colt.run.resume import to_the_end
 from colt.store.directory import RECORDING
+from colt.store.receipt import Receipt
 from colt.tvm.devices.host import flags_needed
 from colt.tvm.models.assembly import Assembled, assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
@@ -161,8 +163,13 @@ def _row(task: ModelTask, tuned: TunedTasks) -> TaskPart:
         roofline_share=None if receipt.roofline is None else receipt.roofline.share,
         trials=receipt.trials.total,
         by="" if best is None else best.proposed_by,
-        why_not="no schedule is faster" if best is None else "",
+        why_not="" if best is not None else _why_not(receipt),
     )
+
+
+def _why_not(receipt: Receipt) -> str:
+    """Why a program that was tried is as it was imported."""
+    return "no schedule is faster" if receipt.trials.fates.get(Fate.OK) else "no schedule could be timed"
 
 
 def _judge(
@@ -180,7 +187,7 @@ def _judge(
     if graph.reference is not None:
         verdict = verified([one.numpy() for one in call(*graph.example)], graph.reference(graph.example), graph.against)
     untuned_us = sum(task.calls * (task.untuned_us or 0.0) for task in compiled.manifest.tasks)
-    if untuned_us > TOO_SLOW * 1e6:
+    if untuned_us > TOO_SLOW * 1e6 or not tuned.modules:
         return verdict, timed(lambda: call(*graph.example), None)
     plain = assemble(module, tasks, {}, target)
     untuned = ModelLibrary(write_library(plain.executable), plain.weights, compiled.manifest.threads)

@@ -12,6 +12,7 @@ import numpy as np
 from colt.errors import InputError
 from colt.machine import detect
 from colt.models.archive import Manifest, TensorPart, open_archive, write_archive
+from colt.util.text import counted
 
 
 class CompiledModel:
@@ -43,7 +44,7 @@ class CompiledModel:
         """
         wanted = self.manifest.inputs
         if len(inputs) != len(wanted):
-            raise InputError(f"{self.manifest.name} takes {len(wanted)} inputs, not {len(inputs)}")
+            raise InputError(f"{self.manifest.name} takes {counted(len(wanted), 'input')}, not {len(inputs)}")
         found = self.library(*(_ready(one, part) for one, part in zip(inputs, wanted, strict=True)))
         torch = sys.modules.get("torch")
         as_torch = torch is not None and any(isinstance(one, torch.Tensor) for one in inputs)
@@ -81,6 +82,11 @@ def load(path: str | Path) -> CompiledModel:
 
 def _ready(given: Any, wanted: TensorPart) -> Any:
     """The input as kernels take it: of that shape and type, compact, and aligned."""
+    if not hasattr(given, "shape") or not hasattr(given, "dtype") or isinstance(given, np.generic):
+        raise InputError(
+            f"input {wanted.name} is of type {type(given).__name__}; it takes an array or a tensor, {wanted.dtype}"
+            f"{list(wanted.shape)}"
+        )
     shape, dtype = tuple(given.shape), str(given.dtype).removeprefix("torch.")
     if shape != wanted.shape or dtype != wanted.dtype:
         raise InputError(f"input {wanted.name} is {dtype}{list(shape)}; it takes {wanted.dtype}{list(wanted.shape)}")

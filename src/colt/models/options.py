@@ -23,10 +23,16 @@ TRIALS_EACH = 64
 class CompileOptions:
     """The options of :func:`colt.compile`, as the user gives them."""
 
-    minutes: float = option(15.0, "minutes of tuning, of all programs of the model together", above=0, high=10**5)
+    minutes: float = option(
+        15.0,
+        "minutes after which nothing new is tried, of all programs of the model together; comparing comes after",
+        above=0,
+        high=10**5,
+    )
     trials: int | None = option(
         None,
-        f"schedules to measure at most, of all programs together; {TRIALS_EACH} for each if left out",
+        f"schedules to measure at most, of all programs together; {TRIALS_EACH} for each if left out. A program that "
+        "gets none has two constructed beside these",
         low=0,
     )
     records_only: bool = option(

@@ -45,7 +45,7 @@ def _lines(manifest: Manifest) -> list[str]:
     lines = []
     total = sum(_share(task) for task in manifest.tasks) / 1e3
     if (whole := manifest.timed) is not None:
-        lines.append(f"one run takes {whole.tuned_ms:.3g} ms; its tasks sum up to {total:.3g} ms")
+        lines.append(f"one run of the library takes {whole.tuned_ms:.3g} ms; its tasks sum up to {total:.3g} ms")
         if whole.speedup is not None and whole.interval is not None:
             low, high = whole.interval
             lines.append(f"{whole.verdict}: {whole.speedup:.1f} times the untuned model ({low:.1f} to {high:.1f})")

@@ -9,6 +9,7 @@ from colt.knobs import Schedule
 from colt.measure.base import Fate, Inputs, Job, Limits
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.inputs import user_inputs
+from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers.rounded import rounded_module
@@ -386,3 +387,27 @@ def test_without_a_reference_in_float64_that_is_said(measurer):
     assert found.ok, found
     assert found.untuned_error is None
     assert "not compared with float64" in found.message
+
+
+def index_of_the_largest(keeps):
+    """Per row, by a comparison that says whether what was found first stays."""
+
+    def larger(found, other):
+        stays = keeps(found[1], other[1])
+        return tuple(tirx.Select(stays, one, another) for one, another in zip(found, other, strict=True))
+
+    reducer = te.comm_reducer(larger, lambda at, best: (tirx.const(-1, at), te.min_value(best)), name="larger")
+    x, k = te.placeholder((4, 64), name="x"), te.reduce_axis((0, 64), name="k")
+    at, best = te.compute((4,), lambda i: reducer((k.var, x[i, k]), axis=k), name="largest")
+    return module_of_tensors([x, at, best])
+
+
+@pytest.mark.parametrize("given", [{}, {"x": (0.5, 1.0)}], ids=["drawn as usual", "from a range of the user's"])
+def test_the_first_of_equals_has_to_stay_the_first(measurer, given):
+    """Random numbers are hardly ever equal: a candidate that takes the last of equals is right on those."""
+    first, last = index_of_the_largest(lambda a, b: a >= b), index_of_the_largest(lambda a, b: a > b)
+    inputs = user_inputs(given, arguments_of(first["main"]), first["main"], 0) if given else None
+    found = measurer.verify(first, last, 0, Limits(), inputs)
+    assert not found.ok
+    assert "many of which are equal" in found.message
+    assert measurer.verify(first, first, 0, Limits(), inputs).ok

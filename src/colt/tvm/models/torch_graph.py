@@ -6,6 +6,7 @@ ResNet-50.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from colt.util.text import first_line
 
 _KEPT = ("scaled_dot_product_attention", "aten.linear", "aten.matmul")
 """Operators that Relax fuses better as a whole."""
+_EXPORTING = threading.Lock()
+"""torch.export keeps what it is at in the process: two at a time leave it unusable."""
 
 
 def from_module(module: Any, example: Any) -> Graph:
@@ -81,7 +84,7 @@ def _from_call(module: Any, example: Any, name: str) -> Graph:
     signature = signature_of(module, example)
     flat = Flat(module, signature)
     try:
-        with torch.no_grad(), evaluating(flat), own_warnings_only():
+        with _EXPORTING, torch.no_grad(), evaluating(flat), own_warnings_only():
             program = torch.export.export(flat, signature.tensors)
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
         raise InputError(f"torch.export refuses the model: {first_line(error)}") from None
@@ -107,7 +110,7 @@ def _imported(program: Any, name: str, inputs: Sequence[str]) -> Any:
     for op in [op for op in table if any(kept in str(op) for kept in _KEPT)]:
         del table[op]
     try:
-        with torch.no_grad(), own_warnings_only():
+        with _EXPORTING, torch.no_grad(), own_warnings_only():
             program = program.run_decompositions(table)
             require_no_writes(program, inputs)
             simplify_attention(program)

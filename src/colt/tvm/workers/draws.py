@@ -6,7 +6,10 @@ whole      numbers of one size: sums of them are exact in any order, even in few
 few large  most numbers are 0, and few are 8, others in each row and column. In softmax and in norms nothing is exact;
            there a single term carries much of the result, and a lost one shows beyond what rounding explains.
 
-The last two are for sums in few bits, and for results in few bits: rounding would hide there what is lost.
+ties       three of the usual numbers, so that many are equal. Where a comparison decides, such as in an argmax, the
+           first of equals has to stay the first.
+
+The second and third are for sums in few bits, and for results in few bits: rounding would hide there what is lost.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ LARGE = 8.0
 """Its exponential is 3,000 times that of 0, and bfloat16 still tells it from its neighbours to 1/16."""
 _LARGE_IN_A_ROW = 4
 _MANY_ELEMENTS = 64
+_FEW_VALUES = 3
 _MOST_TURNS = 8
 _LINEAR = frozenset(("if_then_else", "likely", "fabs", "copysign"))
 """Calls that leave whole numbers whole."""
@@ -48,6 +52,7 @@ class DrawKind(StrEnum):
     USUAL = "usual"
     WHOLE = "whole"
     FEW_LARGE = "few large"
+    TIES = "ties"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,11 @@ class InputDraw:
         usual = contents(parameters, drawing)
         if self.kind is DrawKind.USUAL:
             return usual
+        if self.kind is DrawKind.TIES:
+            return tuple(
+                self._tied(array, i, drawing) if is_float(array.dtype) and i not in drawing.stored else array
+                for i, array in enumerate(usual)
+            )
         return tuple(
             self._free(array, i, drawing)
             if is_float(array.dtype) and i not in drawing.given and drawing.domain(i) is None
@@ -82,6 +92,12 @@ class InputDraw:
             drawn *= rng.integers(0, 2, array.shape)
         return (self.size * drawn).astype(array.dtype)
 
+    def _tied(self, array: Array, number: int, drawing: Drawing) -> Array:
+        """Numbers from where the program needs them, and the user has them: the first ones of the usual draw."""
+        rng = np.random.default_rng((drawing.seed, number))
+        few: Array = array.reshape(-1)[:_FEW_VALUES]
+        return few[rng.integers(0, max(1, few.size), array.shape)] if few.size else array
+
     @property
     def certain(self) -> bool:
         """Whether the program computes something of use on it in any case."""
@@ -92,6 +108,8 @@ class InputDraw:
         """What a verdict on it says of the inputs."""
         if self.kind is DrawKind.WHOLE:
             return "inputs -1, 0 and 1" if self.size == 1 else f"inputs of {self.size:g}"
+        if self.kind is DrawKind.TIES:
+            return "inputs many of which are equal"
         return f"inputs 0 and {LARGE:g}" if self.kind is DrawKind.FEW_LARGE else ""
 
 
@@ -108,6 +126,8 @@ def further_draws(function: PrimFunc, written: list[Array], sums: Sums | None) -
     terms = 1 if sums is None else sums.terms
     long = sums is not None and (sums.narrow or sums.terms > MANY_TERMS)
     uses = _Uses(function)
+    if uses.compares and not uses.functions:  # which round, so that it is open what is equal
+        yield InputDraw(DrawKind.TIES)
     if not long and not (narrow and uses.wider):
         return
     few = max(1, min(_MOST_TURNS, _MANY_ELEMENTS // max(1, max(array.size for array in written))))
@@ -125,6 +145,8 @@ class _Uses:
         self.functions = False
         """Whether it calls any that make other numbers of whole ones, or divides."""
         self.half = False
+        self.compares = False
+        """Whether a comparison of numbers with a point decides something."""
         self.wider = False
         """Whether it computes anything as float32."""
         for parameter in function.params:
@@ -132,6 +154,7 @@ class _Uses:
         rules = (
             (tvm.ir.Call, self._call),
             (tirx.Div, self._divide),
+            *((kind, self._compare) for kind in (tirx.LT, tirx.LE, tirx.GT, tirx.GE, tirx.EQ, tirx.NE)),
             (tirx.BufferStore, lambda node: self._dtype(node.buffer.dtype)),
             (tirx.Cast, lambda node: self._dtype(node.ty.dtype)),
         )
@@ -144,6 +167,9 @@ class _Uses:
     def _call(self, node: Any) -> None:
         name = str(getattr(node.op, "name", "")).rpartition(".")[2]
         self.functions |= name not in _LINEAR and "float" in str(getattr(node.ty, "dtype", ""))
+
+    def _compare(self, node: Any) -> None:
+        self.compares |= "float" in str(node.a.ty.dtype)
 
     def _divide(self, node: Any) -> None:
         self.functions |= "float" in str(node.ty.dtype)
