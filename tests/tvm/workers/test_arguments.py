@@ -159,3 +159,14 @@ def test_the_least_recently_used_arguments_make_room():
 def test_arguments_beyond_the_budget_are_kept_while_they_are_in_use():
     cache = ArgumentCache(1)
     assert cache.get(SMALL, frozenset()) is cache.get(SMALL, frozenset())
+
+
+def test_ties_are_of_few_numbers_whose_sums_are_exact():
+    parameters = (Parameter((64, 64), "float32"), Parameter((64,), "float32"))
+    tied, usual = (draw.contents(parameters, Drawing()) for draw in (InputDraw(DrawKind.TIES), InputDraw()))
+    for found, before in zip(tied, usual, strict=True):
+        assert 1 < len(set(found.reshape(-1).tolist())) <= 3
+        assert not (found * 8 % 1).any()
+        assert before.min() <= found.min() <= found.max() <= before.max()
+    products = (tied[0] * tied[1]).astype("float32")
+    np.testing.assert_array_equal(products.sum(1), products[:, ::-1].sum(1))

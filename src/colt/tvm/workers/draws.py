@@ -6,8 +6,8 @@ whole      numbers of one size: sums of them are exact in any order, even in few
 few large  most numbers are 0, and few are 8, others in each row and column. In softmax and in norms nothing is exact;
            there a single term carries much of the result, and a lost one shows beyond what rounding explains.
 
-ties       three of the usual numbers, so that many are equal. Where a comparison decides, such as in an argmax, the
-           first of equals has to stay the first.
+ties       three of the usual numbers, in eighths, so that many are equal, and so are sums of them in any order. Where a
+           comparison decides, such as in an argmax, the first of equals has to stay the first.
 
 The second and third are for sums in few bits, and for results in few bits: rounding would hide there what is lost.
 """
@@ -41,7 +41,10 @@ LARGE = 8.0
 _LARGE_IN_A_ROW = 4
 _MANY_ELEMENTS = 64
 _FEW_VALUES = 3
+_STEP = 1 / 8
+"""Products of two have six bits after the point, so that float32 holds sums of 2^17 of them exactly."""
 _MOST_TURNS = 8
+_MOST_EXACT = 1 << 17
 _LINEAR = frozenset(("if_then_else", "likely", "fabs", "copysign"))
 """Calls that leave whole numbers whole."""
 
@@ -93,10 +96,15 @@ class InputDraw:
         return (self.size * drawn).astype(array.dtype)
 
     def _tied(self, array: Array, number: int, drawing: Drawing) -> Array:
-        """Numbers from where the program needs them, and the user has them: the first ones of the usual draw."""
+        """Numbers from where the program needs them, and the user has them: the first ones of the usual draw, in whole
+        steps; the usual draw where no step lies there."""
+        steps = array.astype(np.float64) / _STEP
+        if not array.size or np.ceil(steps.min()) > np.floor(steps.max()):
+            return array
+        few = np.clip(np.round(steps.reshape(-1)[:_FEW_VALUES]), np.ceil(steps.min()), np.floor(steps.max())) * _STEP
         rng = np.random.default_rng((drawing.seed, number))
-        few: Array = array.reshape(-1)[:_FEW_VALUES]
-        return few[rng.integers(0, max(1, few.size), array.shape)] if few.size else array
+        found: Array = few[rng.integers(0, few.size, array.shape)].astype(array.dtype)
+        return found
 
     @property
     def certain(self) -> bool:
@@ -126,7 +134,8 @@ def further_draws(function: PrimFunc, written: list[Array], sums: Sums | None) -
     terms = 1 if sums is None else sums.terms
     long = sums is not None and (sums.narrow or sums.terms > MANY_TERMS)
     uses = _Uses(function)
-    if uses.compares and not uses.functions:  # which round, so that it is open what is equal
+    exact = not uses.functions and (sums is None or not (sums.narrow or sums.terms > _MOST_EXACT))
+    if uses.compares and exact:  # where numbers are rounded it is open what is equal
         yield InputDraw(DrawKind.TIES)
     if not long and not (narrow and uses.wider):
         return
