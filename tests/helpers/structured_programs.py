@@ -239,12 +239,13 @@ def gram(n: int = 33, k: int = 24) -> Any:
 
 
 def arg_max(rows: int = 24, columns: int = 40) -> Any:
-    """A reduction of pairs, which writes two results."""
+    """A reduction of pairs, which writes two results. Of equals the first counts, in any order of the reduction."""
     (x,) = placeholders(X=(rows, columns))
     k = te.reduce_axis((0, columns), name="k")
 
     def larger(left: Any, right: Any) -> Any:
-        return tuple(tirx.Select(left[1] >= right[1], one, other) for one, other in zip(left, right, strict=True))
+        stays = tirx.Or(left[1] > right[1], tirx.And(left[1] == right[1], left[0] < right[0]))
+        return tirx.Select(stays, left[0], right[0]), tirx.Select(left[1] > right[1], left[1], right[1])
 
     best = te.comm_reducer(larger, lambda i, v: (tirx.const(-1, i), te.min_value(v)), name="argmax")
     index, value = te.compute((rows,), lambda i: best((k.var, x[i, k]), axis=k), name="best")
