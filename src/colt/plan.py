@@ -79,7 +79,7 @@ class Plan:
     """How often a run of the model calls each program, if they are those of one model."""
 
     weight_bytes: int = 0
-    """Of all weights of the model."""
+    """What all weights of the model take."""
 
     @property
     def of_model(self) -> bool:

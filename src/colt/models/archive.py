@@ -26,7 +26,7 @@ SCHEMA = 1
 MANIFEST, LIBRARY, WEIGHTS = "manifest.json", "model.so", "weights.bin"
 PAGE = 4096
 _ALIGNMENT = 64
-"""Of each weight: what kernels expect of their arguments."""
+"""Each weight lies at a multiple of so many bytes, as kernels expect of their arguments."""
 _HEADER = 30
 """Bytes of a local header of a ZIP archive, before the name."""
 _DATE = (2020, 1, 1, 0, 0, 0)
@@ -117,7 +117,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     compared: ComparedPart | None = None
     timed: WholePart | None = None
     sha256: dict[str, str] = {}
-    """Of the library and of the weights."""
+    """The checksums of the library and of the weights."""
 
     def to_json(self) -> str:
         """Readable JSON."""

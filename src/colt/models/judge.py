@@ -17,7 +17,7 @@ TOLERANCES = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-
 """How far outputs of each type may be off, relative to the largest value of the output: errors of single programs add
 up over the depth of a model."""
 ROUNDS = 3, 25
-"""Of timing in turn, at least and at most."""
+"""Rounds of timing in turn, at least and at most."""
 SECONDS = 5.0
 """Timing in turn takes about so long."""
 TOO_SLOW = 3.0

@@ -14,7 +14,7 @@ from colt.options import TuneOptions
 from colt.util.declared import check_all, option, same_as
 
 SUFFIX = ".colt"
-"""Of a compiled model's file."""
+"""How the names of compiled models' files end."""
 TRIALS_EACH = 64
 """Trials per program of a model, if the user gives no number: the clock ends most runs before."""
 

@@ -47,7 +47,7 @@ class GraphReport:
 
 @dataclass(slots=True)
 class TorchReport:
-    """Of all graphs of this process, in the order in which they came."""
+    """The report of all graphs of this process, in the order in which they came."""
 
     graphs: list[GraphReport] = field(default_factory=list)
 

@@ -15,7 +15,7 @@ from colt.run.task import Task
 SETTLED = 0.002
 """A task that could save less than this share of the model's time is not tuned further."""
 BEST_SHARE = 0.9
-"""Of the roofline: what schedules reach at best."""
+"""The share of the roofline that schedules reach at best."""
 UNKNOWN_GAP = 0.2
 """What a call of a program without a roofline may still lose, as a share of its latency."""
 
@@ -33,9 +33,10 @@ def next_task(tasks: Sequence[Task]) -> Task:
 
 def settle(tasks: Sequence[Task]) -> None:
     """Leave out the tasks of a model that could hardly save anything of its time any more."""
-    whole_us = sum(task.calls * task.latency_us for task in tasks)
-    for task in tasks:
-        task.settled = task.of_model and task.charged > 0 and task.calls * gap_us(task) < SETTLED * whole_us
+    parts = [task for task in tasks if task.of_model]  # none in most runs, which may have thousands of trials
+    whole_us = sum(task.calls * task.latency_us for task in parts)
+    for task in parts:
+        task.settled = task.charged > 0 and task.calls * gap_us(task) < SETTLED * whole_us
 
 
 def saving_per_trial(task: Task) -> float:

@@ -68,7 +68,7 @@ def _drawn(columns: Sequence[Sequence[str]], left: Collection[int], room: int) -
 
 
 def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Of each column the width of its text, or less if there is no room: the widest beyond its words gives way."""
+    """Widths of columns: those of their texts, or less if there is no room: the widest beyond its words gives way."""
     least = [_longest_word(column) for column in columns]
     widths = [max(map(cell_len, column), default=0) for column in columns]
     while sum(widths) + _BORDERS * len(widths) + 1 > room:

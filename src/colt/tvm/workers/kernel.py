@@ -19,7 +19,7 @@ from colt.tvm.workers.layout import Layouts
 from colt.tvm.workers.timing import Runnable
 
 MOST_COPIES = 256
-"""Of a program's weights, so that each is cold when its turn comes."""
+"""At most so many copies of a program's weights take turns."""
 
 
 class BoundKernel(Runnable, Protocol):
