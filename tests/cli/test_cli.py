@@ -28,8 +28,11 @@ def test_workloads_lists_names_shapes_and_flops() -> None:
 def test_hardware_shows_caches_and_peaks() -> None:
     done = colt("hardware")
     assert done.returncode == 0
-    for row in ("cpu", "SIMD", "L2", "FMA peak, 1 thread", "(FMA loop)", "memory bandwidth", "GB/s (copy)"):
+    for row in ("cpu", "SIMD", "L2", "FMA peak, 1 thread", "memory bandwidth"):
         assert row in done.stdout
+    # Which kernel reached a peak depends on the machine: on some it reads fastest, on some it copies.
+    assert re.search(r"FMA peak, \d+ threads? .* [\d.]+ GFLOPS \(.+\)", done.stdout)
+    assert re.search(r"memory bandwidth .* [\d.]+ GB/s \(.+\)", done.stdout)
 
 
 @pytest.fixture(scope="module")
