@@ -15,6 +15,7 @@ import pytest
 from colt.bench.config import Peer
 from colt.bench.contenders import server
 from colt.bench.contenders.client import Contenders, PeerLost
+from colt.bench.contenders.contender import NotApplicable, load_array
 from colt.bench.contenders.messages import PeerFamily, Prepared, Settings, TimedKernel
 from colt.bench.remeasure import _inputs
 from colt.tvm.programs import workloads
@@ -24,7 +25,12 @@ from colt.tvm.workers.compare import compare
 
 pytestmark = pytest.mark.real
 
-EVERYTHING = (*workloads.names(), *workloads.names("low-precision"), *workloads.names("held-out"))
+EVERYTHING = [name for group in workloads.GROUPS for name in workloads.names(group)]
+ONNX = ("quantised-linear", "int4-linear", "int4-linear-16", "int4-int8-linear", "int4-int8-linear-16", "int8-conv")
+ONNX += ("int8-depthwise-conv", "int8-grouped-conv", "matmul-u8s8-prime", "int8-dilated-conv", "requantise")
+ONNX += ("fp16-matmul", "int4-gemv-by-columns", "softmax-odd", "int8-attention-scores", "transposed-conv")
+ONNX += ("causal-conv1d", "fp16-row-norms")
+CONSTANT = [name for name in EVERYTHING if workloads.get(name).constants]
 
 
 def inputs_of(workload: Workload[Any]) -> list[Any]:
@@ -47,18 +53,17 @@ def contenders(folder: Path, family: PeerFamily, name: str, *members: TimedKerne
 
 def prepared_here(told: Settings) -> Iterator[Prepared]:
     """What the process of contenders answers, without one: for many workloads, starting takes most of the time."""
-    for name, maker in server._makers(told):
+    for name, maker in server._makers(told, [load_array(path) for path in told.inputs]):
         yield server._prepare(name, maker, Path(told.folder), {})
 
 
 def agrees(name: str, prepared: Prepared) -> bool:
     workload = workloads.get(name)
     expected = np.ascontiguousarray(workload.reference(inputs_of(workload)))
-    found = np.load(prepared.output)
+    found = load_array(prepared.output)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    if name.startswith("bf16"):  # PyTorch rounds results to bfloat16
-        return bool(abs(expected - found).max() < 1e-2 * abs(expected).max())
-    return compare(expected, found).ok
+    difference = compare(expected, found)
+    return difference.ok or difference.max_rel <= max(workload.rounds, workload.peers_round)
 
 
 @pytest.mark.parametrize("name", ["llama3-attention", "flux-attention", "flux-conv", "matmul-int8", "gemv"])
@@ -136,6 +141,37 @@ def test_pytorch_computes_the_same(name: str, tmp_path: Path) -> None:
         assert agrees(name, fused)
     else:
         assert fused.output == ""  # nothing of its own
+
+
+@pytest.mark.parametrize("name", ONNX)
+def test_onnx_runtime_computes_the_same(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime comes with the extra onnx")
+    (prepared,) = prepared_here(settings(tmp_path, PeerFamily.ONNX_RUNTIME, name, TimedKernel(Peer.ONNX_RUNTIME)))
+    assert prepared.problem == ""
+    assert agrees(name, prepared)
+
+
+def test_onnx_runtime_has_nothing_for_what_it_was_not_taught(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime comes with the extra onnx")
+    (prepared,) = prepared_here(settings(tmp_path, PeerFamily.ONNX_RUNTIME, "gemv", TimedKernel(Peer.ONNX_RUNTIME)))
+    assert (prepared.output, prepared.problem) == ("", "")
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+@pytest.mark.parametrize("family", [PeerFamily.TORCH, PeerFamily.ONNX_RUNTIME])
+def test_what_is_packed_once_is_multiplied_anew_at_every_call(family: PeerFamily, name: str, tmp_path: Path) -> None:
+    pytest.importorskip(str(family), reason="libraries come with the extras bench and onnx")
+    told = settings(tmp_path, family, name, TimedKernel(Peer(family)))
+    inputs = [load_array(path) for path in told.inputs]
+    ((_, maker),) = server._makers(told, inputs)
+    try:
+        contender = maker()
+    except NotApplicable:
+        return
+    before = np.array(contender.fetch(contender.call()))
+    inputs[0][:] = 1  # the array that is no constant
+    after = np.array(contender.fetch(contender.call()))
+    assert not np.array_equal(before, after)
 
 
 def test_pytorch_computes_in_its_process_and_is_timed(tmp_path: Path) -> None:

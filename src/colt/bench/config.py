@@ -36,11 +36,16 @@ class Peer(StrEnum):
     TORCH = "torch"
     SDPA = "sdpa"
     TORCH_COMPILE = "torch.compile"
+    ONNX_RUNTIME = "onnxruntime"
 
     @property
-    def needs_torch(self) -> bool:
-        """Whether it needs PyTorch, an optional extra."""
-        return self is not Peer.NUMPY
+    def package(self) -> str:
+        """The package that computes it: NumPy's, or one of :data:`EXTRAS`."""
+        return str(self) if self in (Peer.NUMPY, Peer.ONNX_RUNTIME) else "torch"
+
+
+EXTRAS = {"torch": ("PyTorch", "bench"), "onnxruntime": ("ONNX Runtime", "onnx")}
+"""The packages of peers that are optional: their names in words, and the extra that each comes with."""
 
 
 NO_PEERS = "none"
@@ -146,17 +151,18 @@ def _workloads(wanted: Sequence[str], size: str) -> tuple[str, ...]:
 
 
 def _peers(wanted: Sequence[str] | None) -> tuple[Peer, ...]:
-    torch = find_spec("torch") is not None
+    missing = [package for package in EXTRAS if find_spec(package) is None]
     if wanted is None:
-        return tuple(peer for peer in Peer if torch or not peer.needs_torch)
+        return tuple(peer for peer in Peer if peer.package not in missing)
     if list(wanted) == [NO_PEERS]:
         return ()
     peers = tuple(Peer(name) for name in _members("peer", wanted, list(Peer), f", or {NO_PEERS} alone"))
-    missing = [peer for peer in peers if peer.needs_torch and not torch]
-    if missing:
-        raise InputError(
-            f"PyTorch is not installed; {', '.join(missing)} cannot run: pip install -c constraints.txt '.[bench]'"
-        )
+    for package in missing:
+        lost, (name, extra) = [peer for peer in peers if peer.package == package], EXTRAS[package]
+        if lost:
+            raise InputError(
+                f"{name} is not installed; {', '.join(lost)} cannot run: pip install -c constraints.txt '.[{extra}]'"
+            )
     return peers
 
 

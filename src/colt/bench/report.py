@@ -25,6 +25,7 @@ LABELS: dict[Side, str] = {
     Peer.TORCH: "PyTorch eager",
     Peer.SDPA: "SDPA",
     Peer.TORCH_COMPILE: "torch.compile",
+    Peer.ONNX_RUNTIME: "ONNX Runtime",
 }
 MEANINGS: dict[StrategyName, str] = {
     StrategyName.STOCK: "MetaSchedule's evolutionary search",

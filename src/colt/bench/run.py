@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from colt.bench.config import BenchConfig
+from colt.bench.config import EXTRAS, BenchConfig
 from colt.bench.directory import REPORT, BenchDirectory
 from colt.bench.figures import Results, WorkloadResults
 from colt.bench.isolation import run_isolated
@@ -57,8 +57,8 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
 def conditions(config: BenchConfig, hardware: Hardware) -> dict[str, str]:
     """The conditions that must be the same for figures to be comparable."""
     found = {"cpu": hardware.cpu, "cores": str(hardware.cores), **versions()}
-    if any(peer.needs_torch for peer in config.peers):
-        found["torch"] = importlib.metadata.version("torch")
+    for package in {peer.package for peer in config.peers} & set(EXTRAS):
+        found[package] = importlib.metadata.version(package)
     return found
 
 

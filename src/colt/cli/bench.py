@@ -21,7 +21,10 @@ def add(commands: Any) -> None:
         "all strategies and the peers in turn, and write a report. The same command resumes what was interrupted.",
     )
     bench.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help="names of workloads, or the groups main (default) and held-out"
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help="names of workloads, or of groups: main (default), low-precision, held-out and held-out-low",
     )
     bench.add_argument("--out", metavar="DIR", required=True, help="directory, new or of this very benchmark")
     bench.add_argument(
@@ -55,7 +58,8 @@ def add(commands: Any) -> None:
         "--peers",
         nargs="+",
         metavar="NAME",
-        help="libraries to hold winners against: numpy, torch, sdpa, torch.compile, or none (default: all installed)",
+        help="libraries to hold winners against: numpy, torch, sdpa, torch.compile, onnxruntime, or none (default: all "
+        "installed)",
     )
     bench.add_argument("--threads", type=integer, help="threads for kernels and peers (default: all cores)")
     bench.set_defaults(run_command=run_command)

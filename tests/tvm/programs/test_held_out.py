@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import tvm
 
+from colt.bench.remeasure import _inputs
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.arrays import numpy_dtype
 from colt.tvm.programs.workloads import Role
 from colt.tvm.programs.workloads.held_out import gru_cell, l1_distance, layer_norm, separable_conv
-from colt.tvm.workers.arguments import Parameter, random_array
 from colt.tvm.workers.compare import compare
 
-NAMES = workloads.names("held-out")
+NAMES = (*workloads.names("held-out"), *workloads.names("held-out-low"))
 OPERATIONS = {  # worked out by hand
     "matmul-nt": 2 * 512 * 512 * 512,
     "matmul-tn": 2 * 384 * 640 * 512,
@@ -31,30 +31,41 @@ OPERATIONS = {  # worked out by hand
     "l1-distance": 3 * 256 * 256 * 128,
     "column-logsumexp": 3 * 1024 * 512,
     "matmul-int8": 2 * 384 * 384 * 512,
+    "matmul-u8s8-prime": 2 * 251 * 337 * 509,
+    "int8-dilated-conv": 2 * 9 * 23 * 23 * 96 * 80,
+    "requantise": 3 * 509 * 1000,
+    "bf16-gated-mlp": 6 * 48 * 448 * 1152,
+    "bf16-layer-norm": 8 * 389 * 1000,
+    "fp16-matmul": 2 * 200 * 600 * 440,
+    "int4-gemv-by-columns": 2 * 1536 * 2304,
+    "softmax-odd": 5 * 333 * 1023,
+    "int8-attention-scores": 2 * 6 * 200 * 248 * 64,
+    "transposed-conv": 2 * 16 * 64 * 48 * 17 * 19,
+    "causal-conv1d": 2 * 4 * 1021 * 768,
+    "fp16-row-norms": 2 * 1009 * 1021,
 }
 
 
 def inputs_of(name: str) -> list[Any]:
-    arguments = [a for a in workloads.get(name).arguments("small") if a.role is Role.INPUT]
-    return [random_array(Parameter(a.shape, a.dtype), number, 7) for number, a in enumerate(arguments)]
+    return _inputs(workloads.get(name).arguments("small"))
 
 
-def test_there_are_twelve_and_none_is_a_main_workload() -> None:
-    assert len(NAMES) == 12
-    assert not set(NAMES) & set(workloads.names())
-    assert set(workloads.GROUPS) == {"main", "low-precision", "held-out"}
+def test_there_are_twelve_of_both_kinds_and_none_is_a_main_workload() -> None:
+    assert len(workloads.names("held-out")) == len(workloads.names("held-out-low")) == 12
+    assert not set(NAMES) & {*workloads.names(), *workloads.names("low-precision")}
+    assert set(workloads.GROUPS) == {"main", "low-precision", "held-out", "held-out-low"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_program_agrees_with_its_reference(name: str) -> None:
     workload, inputs = workloads.get(name), inputs_of(name)
     *before, output = workload.arguments("small")
-    assert [argument.role for argument in before] == [Role.INPUT] * len(before)
+    assert all(argument.role is Role.INPUT for argument in before)
     assert output.role is Role.OUTPUT
     want = workload.reference([array.copy() for array in inputs])
     assert (want.shape, want.dtype) == (output.shape, numpy_dtype(output.dtype))
     library = tvm.tirx.build(workload.build("small"), target=resolve_target(None, 1))
-    out = tvm.runtime.tensor(np.zeros(output.shape, output.dtype))
+    out = tvm.runtime.tensor(np.zeros(output.shape, numpy_dtype(output.dtype)))
     library["main"](*map(tvm.runtime.tensor, inputs), out)
     assert compare(np.ascontiguousarray(want), out.numpy()).problem == ""
     assert np.abs(want).max() > 1e-3

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
+import ml_dtypes
+import numpy as np
 from numpy.typing import NDArray
 
 from colt.bench.contenders.messages import Lap
@@ -44,6 +46,12 @@ class Contender:
 
 Maker = Callable[[], Contender]
 """Builds or compiles a contender; raises :class:`NotApplicable`, or whatever the library raises."""
+
+
+def load_array(path: str) -> Array:
+    """An array of a file. NumPy has no name for bfloat16, the one type of 2 bytes that it gives back as bytes."""
+    array: Array = np.load(path)
+    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
 
 class NotApplicable(Exception):

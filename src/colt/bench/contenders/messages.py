@@ -16,6 +16,7 @@ class PeerFamily(StrEnum):
     KERNELS = "kernels"
     NUMPY = "numpy"
     TORCH = "torch"
+    ONNX_RUNTIME = "onnxruntime"
     MODEL = "model"
     """A whole model, compiled by COLT or by a peer: ``workload`` is where it came from."""
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import ml_dtypes
 import msgspec
 import numpy as np
 
-from colt.bench.contenders.contender import Array, Contender, Maker, NotApplicable, first_runs, lap
+from colt.bench.contenders.contender import Array, Contender, Maker, NotApplicable, first_runs, lap, load_array
 from colt.bench.contenders.messages import LONGEST_PROBLEM, Order, PeerFamily, Prepared, Settings
 from colt.util.process import die_with_parent
 
@@ -28,15 +27,14 @@ def main(arguments: list[str]) -> None:
     die_with_parent(parent)
     os.set_inheritable(replies, False)  # compilers that a library starts must not keep it open
     ready: dict[str, Contender] = {}
-    for name, maker in _makers(settings):
+    for name, maker in _makers(settings, [load_array(path) for path in settings.inputs]):
         _send(replies, _prepare(name, maker, Path(settings.folder), ready))
     for line in sys.stdin.buffer:
         order = msgspec.json.decode(line, type=Order)
         _send(replies, lap(ready[order.name], order.seconds))
 
 
-def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
-    inputs = [_load(path) for path in settings.inputs]
+def _makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
     if settings.family is PeerFamily.KERNELS:
         from colt.bench.contenders import kernels
 
@@ -45,6 +43,10 @@ def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
         from colt.bench.contenders import numpy_peer
 
         return numpy_peer.makers(settings, inputs)
+    if settings.family is PeerFamily.ONNX_RUNTIME:
+        from colt.bench.contenders import onnx_peer
+
+        return onnx_peer.makers(settings, inputs)
     if settings.family is PeerFamily.MODEL:
         from colt.bench.contenders import model_peers
 
@@ -52,12 +54,6 @@ def _makers(settings: Settings) -> Iterator[tuple[str, Maker]]:
     from colt.bench.contenders import torch_peer
 
     return torch_peer.makers(settings, inputs)
-
-
-def _load(path: str) -> Array:
-    """An array of a file. NumPy has no name for bfloat16, the one type of 2 bytes that it gives back as bytes."""
-    array: Array = np.load(path)
-    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
 
 
 def _prepare(name: str, maker: Maker, folder: Path, ready: dict[str, Contender]) -> Prepared:

@@ -34,6 +34,11 @@ class Workload(Generic[ShapeT]):
     """numpy's version: takes the inputs in order, returns the output."""
     constants: tuple[str, ...] = ()
     """The names of the arguments that are the same in every call, such as weights."""
+    rounds: float = 0.0
+    """The error, relative to the largest element, that a result may have beside the tolerance of its type, since the
+    program rounds what it computes on the way, and ``compute`` does not. TVM itself may leave that out, or not."""
+    peers_round: float = 0.0
+    """The same of libraries, whose results may have fewer bits than the program's."""
 
     def shape(self, size: str | ShapeT) -> ShapeT:
         """The extents of a size. Raises :class:`~colt.errors.InputError` for an unknown name."""

@@ -51,4 +51,6 @@ WORKLOAD = Workload(
     make_module=make_module,
     count_flops=count_flops,
     compute=compute,
+    rounds=5e-3,
+    peers_round=1e-2,
 )

@@ -38,4 +38,5 @@ WORKLOAD = Workload(
     make_module=make_module,
     count_flops=count_flops,
     compute=compute,
+    peers_round=1e-2,
 )

@@ -9,7 +9,7 @@ from colt.errors import InputError
 from colt.tvm.programs.workloads.base import Workload
 from colt.util.text import nearest
 
-Group = Literal["main", "low-precision", "held-out"]
+Group = Literal["main", "low-precision", "held-out", "held-out-low"]
 
 # A name is also the file's, with underscores; files are imported when asked for, since that imports TVM.
 _NAMES: dict[Group, tuple[str, ...]] = {
@@ -48,17 +48,33 @@ _NAMES: dict[Group, tuple[str, ...]] = {
         "column-logsumexp",
         "matmul-int8",
     ),
+    "held-out-low": (
+        "matmul-u8s8-prime",
+        "int8-dilated-conv",
+        "requantise",
+        "bf16-gated-mlp",
+        "bf16-layer-norm",
+        "fp16-matmul",
+        "int4-gemv-by-columns",
+        "softmax-odd",
+        "int8-attention-scores",
+        "transposed-conv",
+        "causal-conv1d",
+        "fp16-row-norms",
+    ),
 }
 _PACKAGES: dict[Group, str] = {
     "main": __package__,
     "low-precision": __package__,
     "held-out": f"{__package__}.held_out",
+    "held-out-low": f"{__package__}.held_out_low",
 }
 
 GROUPS: dict[Group, str] = {
     "main": "layers that stand in for model serving, and a matrix product",
     "low-precision": "layers in fewer bits, as they are served",
     "held-out": "programs of other kinds, which COLT was not made for",
+    "held-out-low": "such programs in few bits, and awkward ones",
 }
 """The groups of workloads, and what they hold."""
 
