@@ -238,6 +238,19 @@ def gram(n: int = 33, k: int = 24) -> Any:
     return module_of_tensors([a, te.compute((n, n), lambda i, j: te.sum(a[i, r] * a[j, r], axis=r), name="C")])
 
 
+def two_sums(batch: int = 64, rows: int = 4, columns: int = 8, terms: int = 37) -> Any:
+    """The product of two contractions of one operand. Their largest iter is not that of the product's vectors."""
+    a, b, d = placeholders(A=(batch, rows, terms), B=(batch, columns, terms), D=(batch, columns, terms))
+    shape = batch, rows, columns
+
+    def contraction(other: Any, name: str) -> Any:
+        k = reduction(terms, f"k{name}")
+        return te.compute(shape, lambda s, i, j: te.sum(a[s, i, k] * other[s, j, k], axis=k), name=name)
+
+    c, e = contraction(b, "C"), contraction(d, "E")
+    return module_of_tensors([a, b, d, te.compute(shape, lambda s, i, j: c[s, i, j] * e[s, i, j], name="Y")])
+
+
 def arg_max(rows: int = 24, columns: int = 40) -> Any:
     """A reduction of pairs, which writes two results. Of equals the first counts, in any order of the reduction."""
     (x,) = placeholders(X=(rows, columns))
@@ -298,6 +311,7 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "conv-nhwc-odd": lambda: conv_nhwc(7, 24, 41),
     "strided-conv": strided_conv,
     "two-convs-odd": lambda: two_convs(19, 11),
+    "two-sums": two_sums,
     "max-pool": max_pool,
     "max-pool-dense": lambda: max_pool(step=1),
     "row-sum-prime": lambda: programs.row_sum(37, 101),

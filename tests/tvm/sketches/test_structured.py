@@ -239,6 +239,21 @@ def test_a_loop_in_which_llvm_finds_vectors_is_not_cut_into_tiles() -> None:
     assert derived(structured_programs.max_pool(1, 9)) == {"plain/fused": ["Y in parallel tiles of i·j"]}
 
 
+def test_vectors_that_no_tile_runs_along_stay_inside_the_parallel_loop_unless_jobs_are_few() -> None:
+    many, few = (derived(structured_programs.two_sums(batch))["plain/fused"] for batch in (64, 2))
+    assert many == ["Y in parallel tiles of s·i with C, E inside"]
+    assert few == ["Y in parallel tiles of s·i·j with C, E inside"]
+    designs, messages = derive(structured_programs.two_sums(), TARGET, edition=7)
+    assert "plain" not in {design.variant for design in designs}
+    assert messages[0] == "1 of COLT's kinds of sketches is left out: list index out of range"
+
+
+def test_contractions_have_a_packed_operand_in_common() -> None:
+    transposed = derived(structured_programs.two_sums())["transposed/fused"]
+    assert transposed[1:] == ["A packed for C", "A packed for E"]
+    assert derive(structured_programs.two_sums(), TARGET, edition=7)[0] == []
+
+
 def test_what_is_transposed_goes_square_by_square() -> None:
     space = space_of(structured_programs.transpose())
     schedule = space.sample(random.Random(0), space.sketches[0])

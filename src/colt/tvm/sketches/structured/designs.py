@@ -49,6 +49,9 @@ _INTERLEAVING = 4
 """The last edition in which bfloat16 was not packed for dot instructions."""
 _NO_TILES = 6
 """The last edition without instructions on tiles and on halves of bytes."""
+_ONE_CONTRACTION = 7
+"""The last edition without groups of several contractions that no tile runs along the vectors of, or that read one
+operand, packed."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -73,7 +76,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
         rules = [*_dot_rules(target, edition), *rules, partial(_shapes_in_parts, threads)]
     for shapes, panels in [*((rule, False) for rule in rules), (_shapes, True)]:
         try:
-            prepared = _prepare(mod, bits, seed, shapes, panels)
+            prepared = _prepare(mod, bits, seed, shapes, panels, edition > _ONE_CONTRACTION)
         except RULE_ERRORS as error:
             refused[why(error)] += 1
             continue
@@ -81,7 +84,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
             continue
         for name, groups, long_sums in _structures(prepared, threads):
             try:
-                designs.append(_design(prepared, name, groups, threads, long_sums))
+                designs.append(_design(prepared, name, groups, threads, long_sums, edition > _ONE_CONTRACTION))
             except RULE_ERRORS as error:
                 refused[why(error)] += 1
     return designs, [_left_out(reason, count) for reason, count in refused.items()]
@@ -91,10 +94,11 @@ def _left_out(reason: str, count: int) -> str:
     return f"{count} of COLT's kinds of sketches {'is' if count == 1 else 'are'} left out: {reason}"
 
 
-def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool) -> _Prepared | None:
+def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, shared: bool) -> _Prepared | None:
     """The program rewritten for the chosen shapes; ``None`` if there are none or the program's blocks are not plain.
 
-    ``panels``: constants are packed in panels first; ``None`` if there are none for that.
+    ``panels``: constants are packed in panels first; ``None`` if there are none for that. ``shared``: kernels
+    may have a packed copy in common.
     """
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
@@ -107,7 +111,7 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool) -> _P
     chosen = None if flow is None else choose(flow, bits)
     if chosen is None:
         return None
-    packed = pack_operands(schedule, chosen)
+    packed = pack_operands(schedule, chosen, shared)
     unpadded = pad_extents(schedule, chosen)
     for_dots, copies = pack_for_dots(schedule, chosen)
     transpose_results(schedule, chosen)
@@ -239,11 +243,13 @@ def _is_long(prepared: _Prepared, one: Group) -> bool:
     return not block.goes_on and max(block.iters[n].extent for n in reduced(block)) >= LONG
 
 
-def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool) -> Design:
+def _design(
+    prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool, keeps_vectors: bool
+) -> Design:
     schedule = prepared.schedule.copy()
     for one in groups:
         parts = long_sums and _is_long(prepared, one)
-        emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts)
+        emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts, keeps_vectors)
     set_apart(schedule, prepared.flow, prepared.shapes)
     summary = describe(prepared.flow, prepared.shapes, groups, prepared.packed, long_sums)
     return Design(prepared.variant, schedule.trace, name, summary)

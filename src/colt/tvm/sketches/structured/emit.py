@@ -6,7 +6,7 @@ Every loop is kept, even if it has one iteration, so that a trace fits every cho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,15 +46,17 @@ def emit(
     epilogues: dict[int, int],
     threads: int,
     long_sums: bool,
+    keeps_vectors: bool = True,
 ) -> None:
     """Schedule the group's blocks. Raises what TVM raises if a primitive does not apply.
 
-    ``long_sums``: the anchor's contraction is summed in parts, each over the whole parallel tile.
+    ``long_sums``: the anchor's contraction is summed in parts, each over the whole parallel tile. ``keeps_vectors``:
+    vectors that no tile runs along are kept inside the parallel loop; otherwise :class:`IndexError` refuses them.
     """
     finishers: dict[int, list[int]] = {}
     for number, kernel in sorted(epilogues.items()):
         finishers.setdefault(kernel, []).append(number)
-    _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums).emit()
+    _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums, keeps_vectors).emit()
 
 
 def set_apart(schedule: Any, flow: Flow, shapes: Sequence[BlockShape]) -> None:
@@ -79,6 +81,7 @@ class _Emitter:
     """The blocks that bring each kernel's results to their place, in order, by kernel."""
     threads: int
     long_sums: bool
+    keeps_vectors: bool
     tiles: dict[int, Tile] = field(default_factory=dict)
     """The tiles by outer iter of the anchor."""
     steps: list[DotStep] = field(default_factory=list)
@@ -220,6 +223,8 @@ class _Emitter:
                 columns.setdefault(outer, SCALARS)
         if group.outer and not rows and not columns and self.shapes[group.anchor].square is None:
             self._tile_anchor(rows, columns)
+        elif group.kernel is None:
+            self._keep_vectors({*rows, *columns})
         return {outer: first for outer, first in rows.items() if outer not in columns}, columns
 
     def _tile_anchor(self, rows: dict[int | None, int], columns: dict[int | None, int]) -> None:
@@ -232,6 +237,17 @@ class _Emitter:
             rows[self.group.outer[-1]] = 0
         else:
             self.group.outer.pop()
+
+    def _keep_vectors(self, tiled: Collection[int | None]) -> None:
+        """Leave the loop of a pointwise anchor's vectors inside if no tile of its contractions runs along it."""
+        group, anchor = self.group, self.shapes[self.group.anchor]
+        if anchor.kind is not BlockKind.POINTWISE or anchor.vector not in group.outer or anchor.vector in tiled:
+            return
+        if not self.keeps_vectors:
+            raise IndexError("list index out of range")  # as these editions say
+        others = [n for n in group.outer if n != anchor.vector]
+        if self._jobs(others) >= JOBS * self.threads:
+            group.outer = others
 
     def _jobs(self, iters: Sequence[int]) -> int:
         return math.prod(self.flow.blocks[self.group.anchor].iters[n].extent for n in iters)
@@ -317,7 +333,7 @@ class _Emitter:
             return self._add_up(parts, sums, shape.vector)
         vector = parts.pop(shape.vector, None) if shape.vector is not None else None
         loops = [loop for iter_ in parts for loop in parts[iter_]]
-        if vector is not None and shape.kind is BlockKind.POINTWISE:
+        if vector and shape.kind is BlockKind.POINTWISE:  # it is empty if each element is a job
             self._order(outer, [*loops, *vector])
             lanes = self._lanes(vector[-1], shape.width) if len(vector) == 1 and outer else vector[-1]
             if len(vector) > 1 or outer:

@@ -113,17 +113,23 @@ def _pointwise(flow: Flow, kernel: int, consumer: int) -> bool:
     return None not in matches and sorted(match for match in matches if match is not None) == wanted
 
 
-def pack_operands(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Packed]:
-    """Copy the operands that a kernel's vectors would gather, with the vectors' dimension last."""
+def pack_operands(schedule: Any, shapes: Mapping[str, BlockShape], shared: bool = True) -> list[Packed]:
+    """Copy the operands that a kernel's vectors would gather, with the vectors' dimension last.
+
+    TVM gives a copy to all that read the operand. ``shared``: a kernel that needs the same copy has it then.
+    """
     done = []
+    copies: dict[tuple[str, int], str] = {}
     for block, shape in with_shapes(schedule, shapes):
         for read in shape.packed if shape.kind is BlockKind.KERNEL else ():
             access = block.reads[read]
-            rv = schedule.get_sblock(block.name)
-            slot = slot_of(schedule, rv, access.buffer)
-            copy = schedule.get(schedule.cache_read(rv, slot, "global"))
-            schedule.transform_layout(rv, ("read", slot), index_map=_vectors_last(access, shape))
-            done.append(Packed(block.name, access.buffer, str(copy.name_hint)))
+            needed = access.buffer, _vectors_dimension(access, shape)
+            if needed not in copies or not shared:
+                rv = schedule.get_sblock(block.name)
+                slot = slot_of(schedule, rv, access.buffer)
+                copies[needed] = str(schedule.get(schedule.cache_read(rv, slot, "global")).name_hint)
+                schedule.transform_layout(rv, ("read", slot), index_map=_vectors_last(access, shape))
+            done.append(Packed(block.name, access.buffer, copies[needed]))
     return done
 
 
@@ -152,9 +158,15 @@ def with_shapes(schedule: Any, shapes: Mapping[str, BlockShape]) -> Iterator[tup
     yield from [(block, shapes[block.name]) for block in flow.blocks if block.name in shapes]
 
 
+def _vectors_dimension(access: MemoryAccess, shape: BlockShape) -> int:
+    """The dimension that a kernel's vectors run along."""
+    (found,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
+    return found
+
+
 def _vectors_last(access: MemoryAccess, shape: BlockShape) -> tirx.IndexMap:
     """An index map that moves the vectors' dimension to the end."""
-    (last,) = [d for d, index in enumerate(access.index) if index == ((shape.vector, 1.0),)]
+    last = _vectors_dimension(access, shape)
     order = [d for d in range(len(access.index)) if d != last] + [last]
     return tirx.IndexMap.from_func(lambda *dimensions: [dimensions[n] for n in order], ndim=len(order))
 
