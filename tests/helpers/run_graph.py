@@ -26,4 +26,4 @@ def compared(graph: Graph) -> ComparedPart:
     """The untuned model's outputs against those of whoever the model came from."""
     assert graph.reference is not None
     found = [one.numpy() for one in untuned(graph)(*graph.example)]
-    return verified(found, graph.reference(graph.example), graph.against)
+    return verified(found, graph.reference(graph.example), graph.against, graph.narrow)

@@ -9,12 +9,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
 from colt.errors import InputError
 from colt.models.archive import open_archive
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel, load
 from colt.models.options import CompileOptions
+from colt.models.report import model_table
 from tests.helpers.small_models import Mlp
 
 pytestmark = pytest.mark.real
@@ -39,6 +41,27 @@ def test_it_computes_what_the_original_computes(model: CompiledModel) -> None:
     assert model.report.compared is not None
     assert model.report.compared.ok
     assert model.report.compared.against == "NumPy"
+
+
+def test_products_may_be_narrower_and_the_error_is_shown(records: Path) -> None:
+    options = CompileOptions(trials=4, records=records, threads=2, cast="bf16")
+    found = compile_model(MLP.graph(), None, options)
+    compared = found.report.compared
+    assert compared is not None
+    assert compared.ok
+    assert compared.tolerance == 0.1
+    assert 1e-4 < compared.errors[0] < 2e-2
+    assert found(MLP.x).dtype == np.float32
+    assert found.report.products == "bfloat16"
+    console = Console(width=160)
+    with console.capture() as shown:
+        console.print(model_table(found.report))
+    assert "rounded to bfloat16, as asked" in shown.get()
+
+
+def test_another_cast_is_refused() -> None:
+    with pytest.raises(InputError, match=r"cast.*one of bf16"):
+        CompileOptions(cast="fp8")
 
 
 def test_its_report_tells_of_every_task(model: CompiledModel) -> None:

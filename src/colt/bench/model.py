@@ -76,9 +76,10 @@ def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: 
     expected = graph.reference(graph.example) if graph.reference is not None else None
     rounds = Rounds()
     with TemporaryDirectory(prefix="colt-bench-") as folder:
-        settings = _settings(original, manifest.threads, graph, folder)
+        settings = _settings(original, manifest, graph, folder)
         for _ in range(SITTINGS):
-            rounds += _sit(settings, path, [one for one in entries if one.wanted], expected)
+            present = [one for one in entries if one.wanted]
+            rounds += _sit(settings, path, present, expected, manifest.products or graph.narrow)
     rows = _rows([entry.finished() for entry in entries])
     return ModelBench(
         model=manifest.name,
@@ -108,7 +109,7 @@ def _written(parts: Sequence[tuple[Any, str]]) -> str:
     return ", ".join(f"{dtype}{list(shape)}" for shape, dtype in parts)
 
 
-def _settings(original: str, threads: int, graph: Graph, folder: str) -> Settings:
+def _settings(original: str, manifest: Manifest, graph: Graph, folder: str) -> Settings:
     inputs = []
     for number, array in enumerate(graph.example):
         inputs.append(str(Path(folder) / f"input-{number}.npy"))
@@ -117,18 +118,21 @@ def _settings(original: str, threads: int, graph: Graph, folder: str) -> Setting
         family=PeerFamily.MODEL,
         workload=original,
         size="",
-        threads=threads,
+        threads=manifest.threads,
         inputs=tuple(inputs),
         folder=folder,
         members=(),
+        products=manifest.products,
     )
 
 
-def _sit(settings: Settings, path: Path, entries: Sequence[Entry[ModelContender]], expected: Any) -> Rounds:
+def _sit(
+    settings: Settings, path: Path, entries: Sequence[Entry[ModelContender]], expected: Any, products: str
+) -> Rounds:
     """One sitting: a new process for each, then some rounds."""
 
     def compare(entry: Entry[ModelContender], found: Any) -> None:
-        _compare(expected, entry, found)
+        _compare(expected, entry, found, products)
 
     with ExitStack() as stack:
         for entry in entries:
@@ -138,7 +142,7 @@ def _sit(settings: Settings, path: Path, entries: Sequence[Entry[ModelContender]
         return time_in_turn(entries)
 
 
-def _compare(expected: Sequence[Any] | None, entry: Entry[ModelContender], found: Any) -> None:
+def _compare(expected: Sequence[Any] | None, entry: Entry[ModelContender], found: Any, products: str) -> None:
     if expected is None:
         return
     sizes = [int(np.size(one)) for one in expected]
@@ -147,7 +151,7 @@ def _compare(expected: Sequence[Any] | None, entry: Entry[ModelContender], found
         return
     parts = np.split(found, np.cumsum(sizes)[:-1])
     shaped = [part.reshape(one.shape) for part, one in zip(parts, expected, strict=True)]
-    verdict = verified(shaped, expected, "the original")
+    verdict = verified(shaped, expected, "the original", products)
     worst = max(verdict.errors, default=0.0)
     entry.record = msgspec.structs.replace(entry.record, max_rel_error=worst)
     if not verdict.ok:

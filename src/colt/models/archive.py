@@ -113,6 +113,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """Where the time of compiling went."""
     trials: int
     usd: float
+    products: str = ""
+    """The type that operands of products of float32 are rounded to; empty if they are not."""
     messages: tuple[str, ...] = ()
     compared: ComparedPart | None = None
     timed: WholePart | None = None

@@ -70,7 +70,7 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     target = device_of(options.tune_options(1)).target
     with watch("importing"):
         graph = load_graph(model, example, options.shapes)
-        module = fused(graph.module, target, CHANNELS_LAST)
+        module = fused(graph.module, target, CHANNELS_LAST, options.products)
         tasks = tasks_of(module)
     with watch("tuning"):
         tuned = _tune(graph.name, tasks, weight_bytes(module), options)
@@ -133,6 +133,7 @@ def _loaded(
         seconds={},
         trials=sum(result.receipt.trials.total for result in tuned.results.values()),
         usd=sum(result.receipt.spending.usd for result in tuned.results.values() if result.receipt.spending),
+        products=options.products,
         messages=graph.notes,
     )
     return CompiledModel(manifest, content, [bytes_of(one) for one in assembled.weights], library)
@@ -185,7 +186,8 @@ def _judge(
     call = compiled.library
     verdict = None
     if graph.reference is not None:
-        verdict = verified([one.numpy() for one in call(*graph.example)], graph.reference(graph.example), graph.against)
+        found, expected = [one.numpy() for one in call(*graph.example)], graph.reference(graph.example)
+        verdict = verified(found, expected, graph.against, options.products or graph.narrow)
     untuned_us = sum(task.calls * (task.untuned_us or 0.0) for task in compiled.manifest.tasks)
     if untuned_us > TOO_SLOW * 1e6 or not tuned.modules:
         return verdict, timed(lambda: call(*graph.example), None)

@@ -16,6 +16,10 @@ from colt.util.stats import estimate, paired_ratio
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 """How far outputs of each type may be off, relative to the largest value of the output: errors of single programs add
 up over the depth of a model."""
+QUANTISED = 5e-2
+"""The same for models that compute in 8 bits: where a value lies between two, it depends on the order of a sum which of
+both it becomes, and the next layers multiply that."""
+_EIGHT_BITS = ("int8", "uint8")
 ROUNDS = 3, 25
 """Rounds of timing in turn, at least and at most."""
 SECONDS = 5.0
@@ -24,13 +28,21 @@ TOO_SLOW = 3.0
 """An untuned model that takes so many seconds is not run beside the tuned one."""
 
 
-def verified(found: Sequence[Any], expected: Sequence[Any], against: str) -> ComparedPart:
-    """Compare outputs, each by the tolerance of its type; whole numbers have to be equal."""
+def verified(found: Sequence[Any], expected: Sequence[Any], against: str, products: str = "") -> ComparedPart:
+    """Compare outputs, each by the tolerance of its type, or by that of ``products`` if products are of a narrower
+    type; whole numbers have to be equal, those of 8 bits in models that are quantised excepted."""
     errors = [_error(one, other) for one, other in zip(found, expected, strict=False)]
-    allowed = [TOLERANCES.get(str(one.dtype), 0.0) for one in expected]
+    allowed = [_tolerance(str(one.dtype), products) for one in expected]
     same = len(found) == len(expected) and all(a.shape == b.shape for a, b in zip(found, expected, strict=True))
     right = same and all(error <= most for error, most in zip(errors, allowed, strict=True))
     return ComparedPart(against=against, errors=tuple(errors), tolerance=max(allowed, default=0.0), ok=right)
+
+
+def _tolerance(dtype: str, products: str) -> float:
+    least = TOLERANCES.get(dtype, 0.0)
+    if not products or (dtype not in TOLERANCES and dtype not in _EIGHT_BITS):
+        return least
+    return max(least, QUANTISED if products in _EIGHT_BITS else TOLERANCES[products])
 
 
 def _error(found: Any, expected: Any) -> float:

@@ -15,6 +15,8 @@ from colt.util.declared import check_all, option, same_as
 
 SUFFIX = ".colt"
 """How the names of compiled models' files end."""
+NARROW = {"bf16": "bfloat16"}
+"""What ``cast`` may be, and the type that it stands for."""
 TRIALS_EACH = 64
 """Trials per program of a model, if the user gives no number: the clock ends most runs before."""
 
@@ -45,6 +47,12 @@ class CompileOptions:
         "the shape of an input whose sizes an .onnx file leaves open, once for each; open sizes are 1 if left out",
         flag="",
     )
+    cast: str | None = option(
+        None,
+        "the type that operands of products of float32 are rounded to; sums and all else stay in float32. The error is "
+        "that of the outputs, and is shown",
+        choices=tuple(NARROW),
+    )
     pool: str | Path | Sequence[str] | None = same_as(TuneOptions, "pool")
     seed: int = same_as(TuneOptions, "seed")
     threads: int | None = same_as(TuneOptions, "threads")
@@ -68,6 +76,11 @@ class CompileOptions:
         for name, shape in (self.shapes or {}).items():
             if not all(isinstance(size, int) and 0 < size < 2**31 for size in shape):
                 raise InputError(f"shapes has {list(shape)} for {name}; sizes are integers of at least 1")
+
+    @property
+    def products(self) -> str:
+        """The type that operands of products are rounded to; empty if they stay as they are."""
+        return "" if self.cast is None else NARROW[self.cast]
 
     def tune_options(self, programs: int) -> TuneOptions:
         """The options of the run that tunes so many programs."""

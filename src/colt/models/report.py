@@ -53,6 +53,8 @@ def _lines(manifest: Manifest) -> list[str]:
         verdict = "computes what" if found.ok else "DOES NOT COMPUTE what"
         worst = max(found.errors, default=0.0)
         lines.append(f"{verdict} {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
+    if manifest.products:
+        lines.append(f"operands of products are rounded to {manifest.products}, as asked; sums are of float32")
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in manifest.seconds.items())
     lines.append(f"{counted(manifest.trials, 'trial')}; {spent}")
     return [*lines, *(f"note: {message}" for message in manifest.messages)]

@@ -73,6 +73,41 @@ def test_a_clip_is_part_of_the_convolution_before_it(tmp_path: Path) -> None:
     assert "fused_conv2d_add_maximum_minimum" in names
 
 
+def quantised(path: Path) -> Path:
+    """A convolution of bytes with a scale for each channel, and what is quantised again."""
+    parameters = [
+        onnx.numpy_helper.from_array(np.array(array, dtype), name)
+        for name, array, dtype in (
+            ("sx", 0.02, "float32"),
+            ("zx", 128, "uint8"),
+            ("sw", [0.01, 0.02, 0.03], "float32"),
+            ("zw", [0, 0, 0], "int8"),
+            ("sy", 0.05, "float32"),
+            ("zy", 3, "uint8"),
+            ("w", np.random.default_rng(0).integers(-127, 128, (3, 4, 3, 3)), "int8"),
+        )
+    ]
+    nodes = [
+        node("QuantizeLinear", ["x", "sx", "zx"], ["qx"]),
+        node("DequantizeLinear", ["qx", "sx", "zx"], ["dx"]),
+        node("DequantizeLinear", ["w", "sw", "zw"], ["dw"], axis=0),
+        node("Conv", ["dx", "dw"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("QuantizeLinear", ["r", "sy", "zy"], ["q"]),
+        node("DequantizeLinear", ["q", "sy", "zy"], ["y"]),
+    ]
+    return written(path, nodes, [value("x", FLOAT, [1, 4, 8, 8])], parameters, rank=4)
+
+
+def test_a_quantised_model_multiplies_integers(tmp_path: Path) -> None:
+    graph = load_graph(quantised(tmp_path / "m.onnx"))
+    found = compared(graph)
+    assert (found.ok, graph.narrow) == (True, "int8")
+    tasks = tasks_of(fused(graph.module, resolve_target(None, 2), CHANNELS_LAST))
+    (product,) = [task.module["main"] for task in tasks if "conv2d" in task.name]
+    assert [str(one.ty.dtype) for one in product.params[:2]] == ["uint8", "int8"]
+
+
 def test_open_sizes_are_1_and_that_is_said(tmp_path: Path) -> None:
     path = written(
         tmp_path / "m.onnx", [node("MatMul", ["x", "w"], ["y"])], [value("x", FLOAT, ["n", 4])], [weight("w", 4, 2)]

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...]
     folder: str
     members: tuple[TimedKernel, ...]
+    products: str = ""
+    """The type that a model's peers compute products in; that of the model if empty."""
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -37,6 +37,10 @@ def _torch(settings: Settings, _: str, inputs: Sequence[Array], compiled: bool, 
 
     torch.set_num_threads(settings.threads)
     module, tensors = _flat_module(settings.workload), [as_tensor(array) for array in inputs]
+    if settings.products:
+        narrow = getattr(torch, settings.products)
+        module = module.to(narrow)
+        tensors = [one.to(narrow) if one.dtype == torch.float32 else one for one in tensors]
     if compiled:
         torch._inductor.config.freezing = freezing
         module = torch.compile(module, dynamic=False)
@@ -75,7 +79,8 @@ def _openvino(settings: Settings, _: str, inputs: Sequence[Array]) -> Contender:
     model.reshape({one: list(array.shape) for one, array in zip(model.inputs, inputs, strict=True)})
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": settings.threads, "PERFORMANCE_HINT": "LATENCY"}
     if any(array.dtype == np.float32 for array in inputs):
-        options["INFERENCE_PRECISION_HINT"] = "f32"  # otherwise it is bf16 where there is AMX
+        # Left alone, it would be bf16 where there is AMX.
+        options["INFERENCE_PRECISION_HINT"] = "bf16" if settings.products == "bfloat16" else "f32"
     request = core.compile_model(model, "CPU", options).create_infer_request()
     count = len(model.outputs)
 

@@ -7,33 +7,55 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax
+from tvm import relax, te, tirx
 from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from colt.tvm.models.blame import lowered
+from colt.tvm.models.cast import with_products_of
+from colt.tvm.programs.arrays import numpy_dtype
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 """Layouts of data and weights, by operator, in which sums over channels read what lies side by side."""
 
 
-def fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None = None) -> tvm.IRModule:
+def fused(
+    graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None = None, products: str = ""
+) -> tvm.IRModule:
     """The graph with each chain of operators that belongs together as one function.
 
-    ``layouts`` are those that operators are to have; as the graph has them if left out. Raises :class:`InputError` for
-    an operator that TVM has no code for.
+    ``layouts`` are those that operators are to have; as the graph has them if left out. ``products`` is the type that
+    operands of products of float32 are rounded to. Raises :class:`InputError` for an operator that TVM has no code for.
     """
-    return lowered(graph, lambda part: _fused(part, target, layouts))
+    return lowered(graph, lambda part: _fused(part, target, layouts, products))
 
 
-def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None) -> tvm.IRModule:
+def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None, products: str) -> tvm.IRModule:
     passes = [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
     if layouts:
         passes.append(relax.transform.ConvertLayout(layouts))
     with target, tvm.transform.PassContext(opt_level=3):
         canonical = with_main(graph, _Canonical(graph).visit_expr(graph["main"]))
         converted = tvm.transform.Sequential(passes)(canonical)
-        return tvm.transform.Sequential([relax.transform.FoldConstant(), relax.get_pipeline("zero")])(folded(converted))
+        if products:
+            converted = with_main(converted, with_products_of(products, converted["main"], converted))
+        last = (relax.transform.FoldConstant(), relax.transform.LegalizeOps(_LEGAL), relax.get_pipeline("zero"))
+        return tvm.transform.Sequential(last)(folded(converted))
+
+
+def _to_even(builder: Any, call: Any) -> Any:
+    """Rounded as PyTorch and ONNX mean it. TVM's own code rounds halves away from zero, in several instructions."""
+    (tensor,) = call.args
+    if "float" not in str(tensor.ty.dtype):
+        return tensor
+
+    def rounded(values: Any) -> Any:
+        return te.compute(values.shape, lambda *at: tirx.nearbyint(values(*at)), name="rounded")
+
+    return builder.call_te(rounded, tensor, primfunc_name_hint="round")
+
+
+_LEGAL = {"relax.round": _to_even}
 
 
 def folded(graph: tvm.IRModule) -> tvm.IRModule:
@@ -54,7 +76,11 @@ def _moves() -> dict[str, Callable[[Any, np.ndarray[Any, Any]], np.ndarray[Any, 
     def reshaped(call: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return array.reshape([int(extent) for extent in call.ty.shape])
 
+    def cast(call: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return array.astype(numpy_dtype(str(call.ty.dtype)))
+
     return {
+        "relax.astype": cast,
         "relax.permute_dims": permuted,
         "relax.reshape": reshaped,
         "relax.expand_dims": reshaped,
@@ -120,7 +146,7 @@ class _Folding(PyExprMutator):  # type: ignore[misc]
         if move is None or not isinstance(operand := self._value(call.args[0]), GenericConst):
             return call
         array = move(call, operand.value.numpy())
-        return relax.const(np.ascontiguousarray(array), str(operand.value.dtype))
+        return relax.const(np.ascontiguousarray(array), str(call.ty.dtype))
 
     def _value(self, expr: Any) -> Any:
         """A constant that was bound to a variable before, or what was given."""

@@ -30,3 +30,6 @@ class Graph:
     """Names of the outputs; they are numbered if there are none."""
     notes: tuple[str, ...] = ()
     """What whoever compiles it has to know, in a sentence each."""
+    narrow: str = ""
+    """The narrowest type that it computes products in, where that is not the type of its tensors: ``int8`` of a
+    quantised model."""

@@ -10,6 +10,7 @@ from typing import Any
 from colt.errors import InputError
 from colt.tvm.models import torch_graph
 from colt.tvm.models.graph import Graph
+from colt.tvm.models.quantised import with_integer_products
 from colt.tvm.programs.user_file import called_from_file
 
 ACCEPTED = (
@@ -27,9 +28,9 @@ def load_graph(model: Any, example: Any = None, shapes: Mapping[str, Sequence[in
     if isinstance(model, Graph):
         return model
     if isinstance(model, str | Path):
-        return _from_file(Path(model), example, shapes or {})
+        return with_integer_products(_from_file(Path(model), example, shapes or {}))
     _require_no_shapes(shapes)
-    return torch_graph.from_module(model, example)
+    return with_integer_products(torch_graph.from_module(model, example))
 
 
 def _require_no_shapes(shapes: Mapping[str, Sequence[int]] | None) -> None:
