@@ -82,17 +82,18 @@ def llama_prefill() -> tuple[Any, tuple[Any, ...]]:
     """One decoder layer of the size of Llama-3.2-1B's, 128 tokens at once."""
     import torch
 
-    return _llama_layer(0), (torch.randn(1, 128, 2048),)
+    return llama_layer(0), (torch.randn(1, 128, 2048),)
 
 
 def llama_decode() -> tuple[Any, tuple[Any, ...]]:
     """The same for one token after 511."""
     import torch
 
-    return _llama_layer(511), (torch.randn(1, 1, 2048), *(torch.randn(1, 8, 511, 64) for _ in range(2)))
+    return llama_layer(511), (torch.randn(1, 1, 2048), *(torch.randn(1, 8, 511, 64) for _ in range(2)))
 
 
-def _llama_layer(past: int, hidden: int = 2048, heads: int = 32, groups: int = 4, inner: int = 8192) -> Any:
+def llama_layer(past: int, hidden: int = 2048, heads: int = 32, groups: int = 4, inner: int = 8192) -> Any:
+    """A decoder layer: 128 tokens, or one after ``past`` others. ``groups`` heads share keys and values."""
     import torch
     from torch import nn
     from torch.nn import functional

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tvm
 from tvm import te
+from tvm.script import tirx as T
 
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.dots.shims import IMPORT, KEEP, KEEP_IR
 from colt.tvm.programs.arguments import Argument
 from colt.tvm.programs.constants import PACK, PACKED, WHOLE, constants_of, split, with_constants
 from colt.tvm.programs.export import load_module, save_module
@@ -140,6 +142,41 @@ def test_schedules_compute_the_same_in_two_parts_as_whole() -> None:
         library[PACKED](*(given[n] for n in parts.rest), *between)
         np.testing.assert_array_equal(given[-1].numpy(), expected)
     assert cut
+
+
+def test_each_part_brings_along_the_llvm_ir_that_it_calls() -> None:
+    """A loop of the other part has imported it. Without it, the first call of a part ends the process."""
+
+    @T.prim_func(s_tir=True)
+    def main(x: T.Buffer((8,), "float32"), w: T.Buffer((8,), "float32"), y: T.Buffer((8,), "float32")) -> None:
+        T.func_attr({"colt.constants": ["w"]})
+        doubled = T.sblock_alloc_buffer((8,))
+        for i in T.serial(8):
+            with T.sblock("doubled"):
+                vi = T.axis.spatial(8, i)
+                T.reads(w[vi])
+                T.writes(doubled[vi])
+                T.call_extern("void", KEEP, doubled.data)
+                doubled[vi] = w[vi] * T.float32(2)
+        for i in T.serial(8, annotations={IMPORT: KEEP_IR}):
+            with T.sblock("y"):
+                vi = T.axis.spatial(8, i)
+                T.reads(x[vi], doubled[vi])
+                T.writes(y[vi])
+                T.call_extern("void", KEEP, y.data)
+                y[vi] = x[vi] + doubled[vi]
+
+    parts = split(tvm.IRModule({"main": main}))
+    assert parts is not None
+    assert all("pragma_import_llvm" in part.script() for part in (parts.pack, parts.packed))
+    library = {
+        name: tvm.tirx.build(tvm.IRModule({name: part.with_attr("global_symbol", name)}), target=TARGET)[name]
+        for name, part in ((PACK, parts.pack), (PACKED, parts.packed))
+    }
+    x, w, between, y = (to_device(np.arange(8, dtype="float32")) for _ in range(4))
+    library[PACK](w, between)
+    library[PACKED](x, y, between)
+    np.testing.assert_array_equal(y.numpy(), np.arange(8) * 3)
 
 
 def test_nests_computed_ahead_take_no_time_in_the_model() -> None:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
+from tvm.ir import StringImm
 from tvm.s_tir.stmt import SBlock, SBlockRealize
-from tvm.tirx import BufferStore, PrimFunc
+from tvm.tirx import AttrStmt, BufferStore, For, PrimFunc
 from tvm_ffi import structural_walk
 
 from colt.errors import InputError
+from colt.tvm.dots.shims import IMPORT
 from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.nests import nests_of, sequence, whole
 from colt.util.text import did_you_mean
@@ -117,6 +119,34 @@ def _touched(statement: Any, known: Sequence[Any]) -> Touched:
     return _among(known, reads), _among(known, writes)
 
 
+def _importing(body: Any, function: PrimFunc) -> Any:
+    """The statement with an import of what it calls, unless it imports that itself."""
+    called: list[str] = []
+
+    def visit(call: Any) -> None:
+        called.extend(str(one.value) for one in call.args[:1] if isinstance(one, StringImm))
+
+    structural_walk(body, (tvm.ir.Call, visit))
+    missing = [
+        text
+        for text in _imports(function.body)
+        if text not in _imports(body) and any(f"@{name}(" in text for name in called)
+    ]
+    return AttrStmt(StringImm(""), IMPORT, StringImm("".join(missing)), body) if missing else body
+
+
+def _imports(statement: Any) -> list[str]:
+    """The LLVM IR that loops of a statement import, each text once."""
+    found: dict[str, None] = {}
+
+    def visit(loop: Any) -> None:
+        if IMPORT in loop.annotations:
+            found.setdefault(str(loop.annotations[IMPORT]))
+
+    structural_walk(statement, (For, visit))
+    return list(found)
+
+
 def _among(known: Iterable[Any], found: Sequence[Any]) -> list[Any]:
     return [buffer for buffer in known if any(buffer.same_as(one) for one in found)]
 
@@ -136,8 +166,9 @@ def _ahead(touched: Sequence[Touched], constants: Sequence[Any], local: Sequence
 
 
 def _part(function: PrimFunc, statements: Sequence[Any], params: Sequence[Any], known: Sequence[Any]) -> PrimFunc:
-    """A function of these statements; buffers that are no parameters of it are allocated in it."""
-    body = sequence(statements)
+    """A function of these statements; buffers that are no parameters of it are allocated in it, and the LLVM IR that
+    they call is brought along, which a loop of another part may have imported."""
+    body = _importing(sequence(statements), function)
     reads, writes = _touched(body, known)
     local = [one for one in _among(known, [*reads, *writes]) if not _among([one], params)]
     regions = [[whole(one) for one in _among(params, side)] for side in (reads, writes)]
