@@ -44,6 +44,8 @@ HERE = Path(__file__).parent
 COLT = (sys.executable, "-P", "-m", "colt.cli")
 FEW_BITS = (Peer.TORCH, Peer.SDPA, Peer.TORCH_COMPILE, Peer.ONNX_RUNTIME)
 """The libraries for layers in few bits, for which NumPy has nothing of its own."""
+MOVE = r"(\S+): (.*) \[.*\]"
+"""A line that ``ablation.py`` ends with."""
 Row = tuple[str, str, str]
 """What, what to reach, what was measured."""
 
@@ -233,7 +235,7 @@ def ablation(options: argparse.Namespace) -> list[Row]:
     """What is known of the moves' worth, from what ``ablation.py`` has kept in DIR; it takes longer than this table."""
     out = options.out / "ablation"
     printed = output(sys.executable, HERE / "ablation.py", "--out", out, "--minutes", options.ablation_minutes)
-    lines = re.findall(r"^(\S+): (.*) \[.*\]$", printed, re.MULTILINE)
+    lines = re.findall(f"^{MOVE}$", printed, re.MULTILINE)
     return [(f"a space without {move}", "worth its knob", found) for move, found in lines]
 
 
