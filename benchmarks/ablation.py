@@ -1,6 +1,6 @@
 """What each move of COLT's own sketches is worth: the winner of the whole space against that of a space without it.
 
-    .venv/bin/python benchmarks/ablation.py --out DIR [--minutes 60] [--trials 64] [--seed 0] [WORKLOAD ...]
+    .venv/bin/python benchmarks/ablation.py --out DIR [--minutes 60] [--trials 64] [--moves MOVE ...] [WORKLOAD ...]
 
 Each workload is tuned in the whole space first. A move that its winner does not use is worth nothing there, and takes
 no search. For each move that it does use, the workload is tuned again with as many trials in a space that lacks it, and
@@ -95,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=[*workloads.names(), *workloads.names("low-precision")])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--moves", nargs="+", choices=list(MOVES), default=list(MOVES), help="only these")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
@@ -117,7 +118,7 @@ def main() -> None:
 def ratios(name: str, options: argparse.Namespace, may_begin: Callable[[], bool]) -> Iterator[Ratio]:
     """What each move that the winner of a workload uses is worth there, as far as the time goes."""
     whole = searched(name, WHOLE, options, may_begin)
-    for move in () if whole is None else whole["moves"]:
+    for move in () if whole is None else [one for one in whole["moves"] if one in options.moves]:
         kept = options.out / name / f"{move}.ratio.json"
         if not kept.exists():
             other = searched(name, move, options, may_begin)
