@@ -1,6 +1,6 @@
 """How much sooner a run is fast that begins from records of a relative: trials to 95 % of the final speed.
 
-    python benchmarks/records.py --out DIR [--seconds 100]     # goes on where it stopped; all of it takes 20 minutes
+    python benchmarks/records.py --out DIR [--seconds 100]     # goes on where it stopped; all of it takes 40 minutes
     python benchmarks/records.py --out DIR --report            # only the table
 
 Each pair is a program, and a relative whose records it may begin from: the same layer at another batch size, or a
@@ -263,7 +263,7 @@ def main() -> int:
     """Measure what is missing, as long as there is time, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="a folder for what was measured")
-    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=1800.0, help="begin nothing new after so many")
     parser.add_argument("--bad", action="store_true", help="begin from spoilt records")
     parser.add_argument("--report", action="store_true")

@@ -110,12 +110,14 @@ class StoredRecord(Strict, frozen=True, kw_only=True):
     """One schedule of one program on one kind of machine, and how fast it was there.
 
     ``machine`` is the fingerprint of the very one, ``cpu`` its name. ``verified``: it was compared with the untuned
-    program there. A schedule is known in words, as a trace, or both.
+    program there. ``predicted_us`` is the analytical model's latency, there and then. A schedule is known in words, as
+    a trace, or both.
     """
 
     name: Name
     key: Key
     latency_us: Microseconds
+    predicted_us: Microseconds | None = None
     interval_us: tuple[Microseconds, Microseconds] | None = None
     verified: bool
     machine: Name

@@ -20,6 +20,7 @@ from colt.plan import Plan
 from colt.records.record import UNDATED, Key, MachineKey, RecordsError, StoredRecord, Versions
 from colt.records.store import Matches, Store, nearest
 from colt.run.context import Run
+from colt.run.promise import MOST_RELATIVES, Adopted, most_promising
 from colt.run.task import Begun, Task
 from colt.run.verify import check_leader, confirm_roofline
 from colt.tvm.metaschedule.imports import read_source
@@ -33,8 +34,8 @@ BY_RECORDS, BY_RELATIVE = "records", "relative"
 """Who trials of what was known, and of relatives, are credited to."""
 MOST_KNOWN = 4
 """How many records of a program are measured again: the best."""
-MOST_RELATIVES, MOST_OF_ONE = 6, 3
-"""So many schedules of relatives are measured, of one program at most the latter: a bad one costs no more than that."""
+MOST_ADOPTED, ADOPTED_OF_ONE = 16, 8
+"""So many schedules of relatives are adapted, of one program at most the latter; the most promising are measured."""
 
 
 def record_key(run: Run, task: Task) -> Key:
@@ -91,7 +92,7 @@ def measure_leads(run: Run, task: Task) -> None:
 
 def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
     adopter = Adopter(task.tvm_space)
-    adopted: list[tuple[Schedule, str]] = []
+    adopted: list[Adopted] = []
     finders: dict[Schedule, str] = {}
     refused: list[str] = []
     with run.watch("realising"):
@@ -101,12 +102,13 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
             except (IllegalEdit, Rejected) as error:
                 refused.append(str(error))
             else:
-                adopted.append((schedule, BY_RECORDS if lead.known else BY_RELATIVE))
+                adopted.append(Adopted(lead, schedule))
                 if lead.known:
                     finders.setdefault(schedule, lead.by)
     if refused:
         run.note(f"{len(refused)} of {len(leads)} recorded schedules cannot be carried out here, such as: {refused[0]}")
-    schedules = task.search.lead(adopted)
+    chosen = most_promising(adopted, task.search.setup.scorer)
+    schedules = task.search.lead([(one.schedule, BY_RECORDS if one.lead.known else BY_RELATIVE) for one in chosen])
     count = sum(schedule in finders for schedule in schedules)
     return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders)
 
@@ -156,7 +158,7 @@ def _dealt(relatives: Sequence[StoredRecord]) -> Iterator[StoredRecord]:
     for record in relatives:
         structure = record.key.program.structure
         counts[structure] = counts.get(structure, 0) + 1
-        if counts[structure] <= MOST_OF_ONE and total < MOST_RELATIVES:
+        if counts[structure] <= ADOPTED_OF_ONE and total < MOST_ADOPTED:
             total += 1
             yield record
 
@@ -171,6 +173,8 @@ def _lead(record: StoredRecord, machine: str, known: bool) -> Lead:
         latency_us=record.latency_us,
         verified=record.verified,
         same_machine=record.machine == machine,
+        predicted_us=record.predicted_us,
+        structure=record.key.program.structure,
         words=record.words,
         trace=None if record.stock is None else record.stock.trace,
     )
@@ -190,7 +194,8 @@ def _told(leads: Sequence[Lead], known: int) -> Iterator[str]:
         yield f"this program is known: {known} records, the best {said}; it is measured again first"
     else:
         names = ", ".join(dict.fromkeys(lead.program for lead in leads))
-        yield f"relatives of this program are known ({names}): {len(leads)} of their schedules are measured first"
+        most = f", {MOST_RELATIVES} at most" if len(leads) > MOST_RELATIVES else ""
+        yield f"relatives of this program are known ({names}): their most promising schedules are measured first{most}"
 
 
 def _unreadable(path: Path, matches: Matches) -> list[str]:

@@ -42,9 +42,12 @@ def _add(run: Run, task: Task, winner: Winner) -> Remembered:
     assert path is not None
     trials = list(_kept(task, winner))
     try:
+        predicted = task.scorer.analytical.predict([trial.schedule for _, trial in trials])
         scheduled = [task.tvm_space.scheduled(trial.schedule) for _, trial in trials]
         module, forms = stock_forms(task.program.module, run.plan.target, scheduled)
-        records = [_record(run, task, *one, form, winner) for one, form in zip(trials, forms, strict=True)]
+        records = [
+            _record(run, task, *one, us, form, winner) for one, us, form in zip(trials, predicted, forms, strict=True)
+        ]
         Store(path).put(records, {forms[0].program: module}, create=run.plan.may_make_records)
     except (ColtError, OSError) as error:
         return Remembered(count=0, failure=str(error))
@@ -60,7 +63,9 @@ def _kept(task: Task, winner: Winner) -> Iterator[tuple[float, Trial]]:
         yield fast[schedule]
 
 
-def _record(run: Run, task: Task, latency_us: float, trial: Trial, form: StockForm, winner: Winner) -> StoredRecord:
+def _record(
+    run: Run, task: Task, latency_us: float, trial: Trial, predicted_us: float, form: StockForm, winner: Winner
+) -> StoredRecord:
     schedule, space = trial.schedule, task.tvm_space
     names = [knob.name for knob in space.plans.find(schedule.variant, schedule.sketch).knobs]
     interval = winner.comparison.tuned.interval if trial.id == winner.trial.id else None
@@ -69,6 +74,7 @@ def _record(run: Run, task: Task, latency_us: float, trial: Trial, form: StockFo
         name=task.program.name[:_LONGEST],
         key=record_key(run, task),
         latency_us=latency_us,
+        predicted_us=predicted_us,
         interval_us=None if interval is None else (interval.low, interval.high),
         verified=verified is not None and verified.ok,
         machine=run.hardware.fingerprint(),

@@ -226,7 +226,8 @@ class Spent(Answer, frozen=True, kw_only=True, tag="spent"):
 class Lead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A schedule to begin from: of the same program (``known``) or of a relative, in words, as a trace, or both.
 
-    ``same_machine``: its latency was measured on this very machine."""
+    ``same_machine``: its latency was measured on this very machine. ``predicted_us`` is what the analytical model said
+    of it there, and ``structure`` tells relatives apart; both are absent from older records and recordings."""
 
     known: bool
     program: str
@@ -236,6 +237,8 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     latency_us: Latency
     verified: bool
     same_machine: bool
+    predicted_us: Latency | None = None
+    structure: str = ""
     words: Words | None = None
     trace: str | None = None
 

@@ -109,6 +109,11 @@ class TrustedScorer:
         self.trust = Trust()
 
     @property
+    def analytical(self) -> Scorer:
+        """The scorer that has learned nothing."""
+        return self._analytical
+
+    @property
     def version(self) -> str:
         """The version of the scorer in charge."""
         return self._active.version

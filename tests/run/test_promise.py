@@ -1,0 +1,85 @@
+"""Which schedules of relatives are measured, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from colt.knobs import Schedule
+from colt.run.promise import Adopted, most_promising
+from colt.world.answers import Lead
+
+
+class Predicting:
+    """Latencies by the value of a schedule's knob."""
+
+    version = "of the test"
+
+    def __init__(self, us: Mapping[int, float]) -> None:
+        self._us = us
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        return [self._us[schedule.values[0]] for schedule in schedules]  # type: ignore[index]
+
+
+def adopted(
+    number: int, latency_us: float, predicted_us: float | None = 1.0, structure: str = "a" * 16, known: bool = False
+) -> Adopted:
+    lead = Lead(
+        known=known,
+        program="p",
+        by="scout",
+        when="2026-01-01T00:00:00Z",
+        run="",
+        latency_us=latency_us,
+        verified=True,
+        same_machine=True,
+        predicted_us=predicted_us,
+        structure=structure,
+    )
+    return Adopted(lead, Schedule("plain", "fused", (number,)))
+
+
+def order(found: Sequence[Adopted], us: Mapping[int, float]) -> list[object]:
+    return [one.schedule.values[0] for one in most_promising(found, Predicting(us))]
+
+
+def test_what_was_predicted_wrong_there_is_predicted_wrong_here() -> None:
+    """The second was twice as slow as predicted; here it is predicted to be a little faster than the first."""
+    there = [adopted(1, 10, 10), adopted(2, 20, 10)]
+    assert order(there, {1: 100, 2: 90}) == [1, 2]
+    assert order(there, {1: 100, 2: 40}) == [2, 1]
+
+
+def test_a_winner_is_at_least_as_fast_as_the_rest_whatever_it_took_when_they_were_compared() -> None:
+    there = [adopted(1, 30, 10), adopted(2, 10, 10), adopted(3, 11, 10)]
+    assert order(there, {1: 100, 2: 101, 3: 102}) == [1, 2, 3]
+
+
+def test_three_of_one_relative_and_six_in_all_the_nearest_before_others() -> None:
+    one, two, three = ("a" * 16, "b" * 16, "c" * 16)
+    found = [adopted(n, 10 + n, 10, structure) for structure, n in [*((one, n) for n in range(5)), (two, 5), (two, 6)]]
+    found += [adopted(n, 1, 10, three) for n in range(7, 11)]
+    chosen = order(found, dict.fromkeys(range(11), 100.0))
+    assert set(chosen) == {0, 1, 2, 5, 6, 7}
+    assert chosen[0] == 7, "what promises most, whoever is nearest"
+
+
+def test_what_becomes_the_same_schedule_here_is_measured_once() -> None:
+    found = [adopted(1, 10, 10), adopted(1, 11, 10), adopted(2, 12, 10), adopted(3, 13, 10)]
+    assert order(found, {1: 1.0, 2: 1.0, 3: 1.0}) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("predicted_us", [None, 10.0])
+def test_without_a_prediction_of_each_their_order_stays(predicted_us: float | None) -> None:
+    found = [adopted(1, 10, predicted_us), *(adopted(n, 10, None) for n in (2, 3, 4))]
+    assert order(found, {1: 9.0, 2: 1.0, 3: 1.0, 4: 1.0}) == [1, 2, 3]
+
+
+def test_all_of_the_program_itself_is_measured_and_what_older_recordings_have() -> None:
+    known = [adopted(n, 10 - n, 10, known=True) for n in range(5)]
+    assert most_promising(known, Predicting({})) == known
+    older = [adopted(n, 10 - n, None, structure="") for n in range(5)]
+    assert most_promising(older, Predicting({})) == older
+    assert most_promising([], Predicting({})) == []
