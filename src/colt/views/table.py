@@ -22,9 +22,7 @@ from colt.store.receipt import (
 )
 from colt.util.grid import Grid
 from colt.util.text import counted, in_us
-from colt.views.describe import speedup_text
-
-FAILED = "FAILED"
+from colt.views.describe import speedup_text, verified_text
 
 
 def result_table(receipt: Receipt) -> RenderableType:
@@ -170,7 +168,7 @@ def _math(math: MathPart) -> str:
 
 def _verified(receipt: Receipt) -> str:
     verified = receipt.verified
-    text = f"verified: {'ok' if verified.ok else FAILED} {verified.message}".rstrip()
+    text = f"verified: {verified_text(receipt)}"
     if verified.untuned_error is not None and verified.max_rel_error is not None:
         text += (
             f", off by {verified.max_rel_error:.2g} from float64, the untuned program by {verified.untuned_error:.2g}"

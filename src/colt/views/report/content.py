@@ -13,7 +13,7 @@ from colt.measure.base import Fate
 from colt.store.directory import KERNEL, PROGRAM, WINNER
 from colt.store.receipt import Receipt, Verdict
 from colt.tvm.programs.listing import listings
-from colt.views.describe import speedup_text
+from colt.views.describe import speedup_text, verified_text
 from colt.views.report.chart import AnyChart, figures
 from colt.views.report.disassembly import inner_loop
 from colt.views.report.panels.alterations import alterations_note, alterations_table, taken_over
@@ -230,10 +230,7 @@ def receipt_panel(run: SeenRun) -> Panel:
             ("target", msgspec.json.encode(receipt.target).decode()),
             ("versions", ", ".join(f"{name} {version}" for name, version in receipt.versions.items())),
             ("pool", ", ".join(f"{one.name} ({one.size_b:g})" for one in receipt.pool)),
-            (
-                "verified",
-                ": ".join(filter(None, ("ok" if receipt.verified.ok else "FAILED", receipt.verified.message))),
-            ),
+            ("verified", verified_text(receipt)),
             ("seed", str(receipt.seed)),
             ("stopped", receipt.stop_reason),
         ]
