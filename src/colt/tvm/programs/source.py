@@ -26,6 +26,7 @@ from colt.tvm.programs.inputs import UserInputs, user_inputs
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.nests import in_root
 from colt.tvm.programs.normal import normal_form
+from colt.tvm.programs.out_of_bounds import require_in_bounds
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.programs.user_file import load_from_file
@@ -200,6 +201,7 @@ def _own_program(source: Any, name: str | None, size: str | None, edition: int =
     func = foreign_loops_plain(_only_function(source))
     name = name or str(func.attrs.get("global_symbol", "main"))
     require_tunable(func, name)
+    require_in_bounds(func, name)
     meant = without_nothing(func)  # TVM leaves a sum over nothing unwritten: nothing can be compared with that
     if edition > _WRAPPING:
         meant = wraps_chosen(meant)  # TVM gets some of them wrong as they are written
