@@ -174,6 +174,22 @@ def test_what_is_packed_once_is_multiplied_anew_at_every_call(family: PeerFamily
     assert not np.array_equal(before, after)
 
 
+@pytest.mark.parametrize("name", CONSTANT)
+def test_pytorch_packs_constants_once(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch comes with the extra bench")
+    from colt.bench.contenders import torch_few_bits
+
+    told = settings(tmp_path, PeerFamily.TORCH, name, TimedKernel(Peer.TORCH))
+    ((_, maker),) = server._makers(told, [load_array(path) for path in told.inputs])
+    contender = maker()
+    caches = [one for one in vars(torch_few_bits).values() if hasattr(one, "cache_info")]
+    counts = []
+    for _ in range(3):
+        contender.call()
+        counts.append([one.cache_info().misses for one in caches])
+    assert counts[1] == counts[2]
+
+
 def test_pytorch_computes_in_its_process_and_is_timed(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch comes with the extra bench")
     members = (TimedKernel(Peer.TORCH), TimedKernel(Peer.SDPA))

@@ -1,4 +1,7 @@
-"""What a user of PyTorch would write for each workload in few bits. Weights are packed once, as a model's are."""
+"""What a user of PyTorch would write for each workload in few bits. Weights are packed once, as a model's are.
+
+What packs is cached by its arguments, so these have to be the tensors of the call themselves: a view of one is another.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ def int8_conv(x: Tensor, f: Tensor, scales: Tensor) -> Tensor:
     image = x.flatten(3)
     window = _window(1, 1, 1, image.shape[3] // f.shape[2])
     shift = (_int8_conv.SCALE, _int8_conv.ZERO)
-    y = _int8_convolution(image, f.flatten(3), scales.flatten(), shift, window, torch.float32)
+    y = _int8_convolution(image, f, scales, shift, window, torch.float32)
     return y.reshape(*x.shape[:3], *scales.shape)
 
 
@@ -113,7 +116,7 @@ def _int8_convolution(x: Tensor, f: Tensor, scales: Tensor, shift: Any, window: 
 def _packed_filters(
     f: Tensor, scales: Tensor, shift: Any, window: Window, shape: torch.Size
 ) -> tuple[Tensor, Tensor, Tensor]:
-    filters = f.permute(3, 2, 0, 1).contiguous()
+    filters, scales = f.flatten(3).permute(3, 2, 0, 1).contiguous(), scales.flatten()
     packed = torch.ops.onednn.qconv_prepack(filters, scales, *shift, *window, list(shape))
     return packed, scales, torch.zeros(len(filters), dtype=torch.int32)
 
