@@ -20,6 +20,7 @@ from colt.plan import checked_model
 from colt.run.loop import CONSTRUCTED, run
 from colt.run.resume import to_the_end
 from colt.run.scheduler import gap_us, next_task, saving_per_trial, settle
+from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
 from tests.helpers.simulated_runs import measured_by, simulated
 
@@ -100,6 +101,23 @@ def test_a_run_of_a_model(own_program: str) -> None:
     assert sum(result.receipt.trials.total for result in results) == 24
     assert events.OfModel((("1-layer", 3), ("2-gemv", 1))) in seen
     assert all(result.receipt.verdict == "undecided" for result in results if result.best is not None)
+
+
+@pytest.mark.parametrize("close", [1.01, 1e3])
+def test_a_model_has_others_to_choose_from_than_winners(
+    own_program: str, close: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Correct schedules that are nearly as fast, fastest first, and no winner among them."""
+    monkeypatch.setattr("colt.run.finish.CLOSE", close)
+    results, _ = tuned(own_program, trials=24)
+    assert [bool(result.runners_up) for result in results] == [close > 2] * 2
+    for result in results:
+        assert result.best is not None
+        modules = [result.module, *(one.module for one in result.runners_up)]
+        assert len(set(map(fingerprint, modules))) == len(modules)
+        latencies = [result.best.latency_us, *(one.latency_us for one in result.runners_up)]
+        assert latencies[1:] == sorted(latencies[1:])
+        assert latencies[-1] <= close * latencies[0]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.7, 1.0])

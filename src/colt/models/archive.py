@@ -62,6 +62,9 @@ class TaskPart(_Part, frozen=True, kw_only=True):
     flops: int | None = None
     untuned_us: float | None = None
     tuned_us: float | None = None
+    """Of a call alone, with weights that are cold; see ``model_us``."""
+    model_us: float | None = None
+    """Of a call in the model, if it was timed there."""
     roofline_share: float | None = None
     trials: int = 0
     by: str = ""
@@ -71,7 +74,7 @@ class TaskPart(_Part, frozen=True, kw_only=True):
 
     @property
     def us(self) -> float | None:
-        """What it takes in the model."""
+        """What it takes alone."""
         return self.untuned_us if self.tuned_us is None else self.tuned_us
 
 

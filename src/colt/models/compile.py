@@ -4,12 +4,13 @@ import     a graph of operators, from PyTorch or ONNX                           
 fuse       functions over tensors, equal ones once: the tasks                               tvm/models/tasks.py
 tune       all of them in one run, whose trials go where the model's time is                run/scheduler.py
 assemble   tuned programs in their places, weights packed as they want them, one library    tvm/models/assembly.py
+fit        of each program the schedule that is fastest there                               models/fitting.py
 judge      outputs against the importer's own, the whole timed in turn with the untuned     models/judge.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,17 +22,18 @@ from colt.errors import InputError
 from colt.measure.base import Fate
 from colt.models.archive import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart, laid_out
 from colt.models.compiled import CompiledModel
+from colt.models.fitting import BuiltModel, Fitted, fitted
 from colt.models.judge import TOO_SLOW, timed, verified
 from colt.models.options import CompileOptions
 from colt.options import TuneOptions
 from colt.plan import Plan, checked_model, device_of
-from colt.run.finish import Result
+from colt.run.finish import Result, Runner
 from colt.run.loop import run
 from colt.run.resume import to_the_end
 from colt.store.directory import RECORDING
 from colt.store.receipt import Receipt
 from colt.tvm.devices.host import flags_needed
-from colt.tvm.models.assembly import Assembled, assemble, weight_bytes
+from colt.tvm.models.assembly import assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.graph import Graph
 from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
@@ -51,9 +53,13 @@ class TunedTasks:
     left: Mapping[str, str]
 
     @property
-    def modules(self) -> dict[str, Any]:
-        """The programs that go into the model."""
-        return {key: result.module for key, result in self.results.items() if result.best is not None}
+    def contenders(self) -> dict[str, list[Runner]]:
+        """The schedules that may go into the model, by the task's key: the winner first."""
+        return {
+            key: [Runner(result.module, best.latency_us, best.proposed_by), *result.runners_up]
+            for key, result in self.results.items()
+            if (best := result.best) is not None
+        }
 
 
 def compile_model(model: Any, example: Any, options: CompileOptions) -> CompiledModel:
@@ -75,8 +81,9 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     with watch("tuning"):
         tuned = _tune(graph.name, tasks, weight_bytes(module), options)
     with watch("assembling"):
-        assembled = assemble(module, tasks, tuned.modules, target)
-        compiled = _loaded(graph, assembled, tasks, tuned, options)
+        build = partial(_built, module, tasks, target, device_of(options.tune_options(1)).threads)
+        fit = fitted(tuned.contenders, build, graph.example)
+        compiled = _loaded(graph, fit, tasks, tuned, options)
     with watch("judging"):
         verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
     changes = {"compared": verdict, "timed": figures, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}}
@@ -111,13 +118,21 @@ def _run(checked: Callable[..., Plan], wanted: TuneOptions) -> list[Result]:
     return to_the_end(replace(plan, run_dir=folder), on_event=wanted.on_event)
 
 
+def _built(
+    module: Any, tasks: Sequence[ModelTask], target: Any, threads: int, schedules: Mapping[str, Any]
+) -> BuiltModel:
+    """The model with these programs, by the tasks' keys, in their places."""
+    assembled = assemble(module, tasks, schedules, target)
+    content = write_library(assembled.executable)
+    return BuiltModel(assembled, content, ModelLibrary(content, assembled.weights, threads))
+
+
 def _loaded(
-    graph: Graph, assembled: Assembled, tasks: Sequence[ModelTask], tuned: TunedTasks, options: CompileOptions
+    graph: Graph, fit: Fitted, tasks: Sequence[ModelTask], tuned: TunedTasks, options: CompileOptions
 ) -> CompiledModel:
     """The model as it will be in its file, judged not yet."""
     device = device_of(options.tune_options(1))
-    content = write_library(assembled.executable)
-    library = ModelLibrary(content, assembled.weights, device.threads)
+    library, weights = fit.built.library, fit.built.assembled.weights
     outputs = library(*graph.example)
     manifest = Manifest(
         schema=SCHEMA,
@@ -127,16 +142,22 @@ def _loaded(
         target=str(device.target),
         threads=device.threads,
         needs=flags_needed(device.target),
-        weights=laid_out([(tuple(map(int, one.shape)), str(one.dtype)) for one in assembled.weights]),
-        tasks=tuple(_row(task, tuned) for task in tasks),
+        weights=laid_out([(tuple(map(int, one.shape)), str(one.dtype)) for one in weights]),
+        tasks=tuple(_row(task, tuned, fit) for task in tasks),
         versions=versions(),
         seconds={},
         trials=sum(result.receipt.trials.total for result in tuned.results.values()),
         usd=sum(result.receipt.spending.usd for result in tuned.results.values() if result.receipt.spending),
         products=options.products,
-        messages=graph.notes,
+        messages=(*graph.notes, *_taken_back(tasks, fit)),
     )
-    return CompiledModel(manifest, content, [bytes_of(one) for one in assembled.weights], library)
+    return CompiledModel(manifest, fit.built.content, [bytes_of(one) for one in weights], library)
+
+
+def _taken_back(tasks: Sequence[ModelTask], fit: Fitted) -> Iterator[str]:
+    names = [task.name for task in tasks if task.key in fit.taken_back]
+    if names:
+        yield f"in the model another schedule is faster than the one that wins alone: {', '.join(names)}"
 
 
 def _numbered(outputs: int) -> list[str]:
@@ -147,24 +168,25 @@ def _tensor(name: str, array: Any) -> TensorPart:
     return TensorPart(name=name, shape=tuple(map(int, array.shape)), dtype=str(array.dtype))
 
 
-def _row(task: ModelTask, tuned: TunedTasks) -> TaskPart:
+def _row(task: ModelTask, tuned: TunedTasks, fit: Fitted) -> TaskPart:
     """What became of a task, for the manifest."""
     result = tuned.results.get(task.key)
     if result is None:
         why = tuned.left.get(task.key, "its untuned program does not run")
         return TaskPart(name=task.name, key=task.key, calls=task.calls, why_not=why)
-    receipt, best = result.receipt, result.best
+    receipt, chosen, whole_us = result.receipt, fit.chosen.get(task.key), fit.model_us.get(task.key)
     return TaskPart(
         name=task.name,
         key=task.key,
         calls=task.calls,
         flops=receipt.workload.flops,
         untuned_us=receipt.baseline.latency_us,
-        tuned_us=None if best is None else best.latency_us,
+        tuned_us=None if chosen is None else chosen.latency_us,
+        model_us=None if whole_us is None else whole_us / task.calls,
         roofline_share=None if receipt.roofline is None else receipt.roofline.share,
         trials=receipt.trials.total,
-        by="" if best is None else best.proposed_by,
-        why_not="" if best is not None else _why_not(receipt),
+        by="" if chosen is None else chosen.proposed_by,
+        why_not="" if chosen is not None else _why_not(receipt),
     )
 
 
@@ -189,7 +211,7 @@ def _judge(
         found, expected = [one.numpy() for one in call(*graph.example)], graph.reference(graph.example)
         verdict = verified(found, expected, graph.against, options.products or graph.narrow)
     untuned_us = sum(task.calls * (task.untuned_us or 0.0) for task in compiled.manifest.tasks)
-    if untuned_us > TOO_SLOW * 1e6 or not tuned.modules:
+    if untuned_us > TOO_SLOW * 1e6 or not tuned.contenders:
         return verdict, timed(lambda: call(*graph.example), None)
     plain = assemble(module, tasks, {}, target)
     untuned = ModelLibrary(write_library(plain.executable), plain.weights, compiled.manifest.threads)

@@ -24,6 +24,8 @@ ROUNDS = 3, 25
 """Rounds of timing in turn, at least and at most."""
 SECONDS = 5.0
 """Timing in turn takes about so long."""
+SHORT_MS = 200.0
+"""Caches that are cold at first lengthen a run of less by a share that counts."""
 TOO_SLOW = 3.0
 """An untuned model that takes so many seconds is not run beside the tuned one."""
 
@@ -63,18 +65,10 @@ def _error(found: Any, expected: Any) -> float:
 
 def timed(tuned: Callable[[], object], untuned: Callable[[], object] | None) -> WholePart:
     """Time both in turn; only the tuned model where there is no other."""
-    tuned(), untuned and untuned()
-    one = _seconds(tuned) + (_seconds(untuned) if untuned else 0.0)
-    fewest, most = ROUNDS
-    rounds = max(fewest, min(most, int(SECONDS / one)))
-    ours, theirs = list[float](), list[float]()
-    for _ in range(rounds):
-        ours.append(_seconds(tuned) * 1e3)
-        if untuned is not None:
-            theirs.append(_seconds(untuned) * 1e3)
-    if untuned is None:
+    ours, *others = in_turn([tuned] if untuned is None else [tuned, untuned])
+    if not others:
         return WholePart(tuned_ms=estimate(ours).median)
-    found = Comparison(estimate(theirs), estimate(ours), paired_ratio(theirs, ours))
+    found = Comparison(estimate(others[0]), estimate(ours), paired_ratio(others[0], ours))
     interval = found.speedup.interval
     return WholePart(
         tuned_ms=found.tuned.median,
@@ -85,7 +79,24 @@ def timed(tuned: Callable[[], object], untuned: Callable[[], object] | None) -> 
     )
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def in_turn(calls: Sequence[Callable[[], object]], seconds: float = SECONDS) -> list[list[float]]:
+    """What the calls take in milliseconds, one after the other and again, for so many seconds.
+
+    A short one is made twice, and the second counts: the first finds caches as the other call has left them.
+    """
+    took = [_milliseconds(call) for call in calls]
+    fewest, most = ROUNDS
+    rounds = max(fewest, min(most, int(seconds * 1e3 / sum(took))))
+    series: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for number, call in enumerate(calls):
+            if took[number] < SHORT_MS:
+                call()
+            series[number].append(_milliseconds(call))
+    return series
+
+
+def _milliseconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) * 1e3

@@ -9,7 +9,7 @@ from colt.models.archive import Manifest, TaskPart
 from colt.util.grid import Grid
 from colt.util.text import counted, in_us, shown
 
-_HEAD = ("task", "calls", "latency", "of the time", "of the roofline", "untuned", "trials", "by")
+_HEAD = ("task", "calls", "alone", "in the model", "of the time", "of the roofline", "untuned", "trials", "by")
 
 
 def model_table(manifest: Manifest) -> RenderableType:
@@ -21,7 +21,7 @@ def _tasks(manifest: Manifest) -> Grid:
     title = f"{manifest.name}, {counted(len(manifest.tasks), 'task')}, {counted(manifest.threads, 'thread')}"
     whole = sum(_share(task) for task in manifest.tasks) or 1.0
     rows = [_row(task, whole) for task in sorted(manifest.tasks, key=_share, reverse=True)]
-    return Grid(_HEAD, rows, left=(0, 7), title=shown(title))
+    return Grid(_HEAD, rows, left=(0, 8), title=shown(title))
 
 
 def _row(task: TaskPart, whole: float) -> tuple[str, ...]:
@@ -29,6 +29,7 @@ def _row(task: TaskPart, whole: float) -> tuple[str, ...]:
         shown(task.name),
         str(task.calls),
         "-" if task.us is None else in_us(task.us),
+        "-" if task.model_us is None else in_us(task.model_us),
         f"{_share(task) / whole:.1%}",
         "-" if task.roofline_share is None else f"{task.roofline_share:.0%}",
         "-" if task.untuned_us is None or task.us is None else f"{task.untuned_us / task.us:.1f}x",
@@ -38,14 +39,14 @@ def _row(task: TaskPart, whole: float) -> tuple[str, ...]:
 
 
 def _share(task: TaskPart) -> float:
-    return task.calls * (task.us or 0.0)
+    return task.calls * (task.model_us or task.us or 0.0)
 
 
 def _lines(manifest: Manifest) -> list[str]:
     lines = []
-    total = sum(_share(task) for task in manifest.tasks) / 1e3
+    total = sum(task.calls * (task.us or 0.0) for task in manifest.tasks) / 1e3
     if (whole := manifest.timed) is not None:
-        lines.append(f"one run of the library takes {whole.tuned_ms:.3g} ms; its tasks sum up to {total:.3g} ms")
+        lines.append(f"one run of the library takes {whole.tuned_ms:.3g} ms; its tasks alone sum up to {total:.3g} ms")
         if whole.speedup is not None and whole.interval is not None:
             low, high = whole.interval
             lines.append(f"{whole.verdict}: {whole.speedup:.1f} times the untuned model ({low:.1f} to {high:.1f})")

@@ -9,6 +9,7 @@ keep       the winner, if its median is better; whether it may be called faster 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from colt.run.bounds import what_bounds
@@ -38,6 +39,8 @@ class Decision:
     untuned: Estimate
     comparison: Comparison | None = None
     winner: Winner | None = None
+    others: tuple[tuple[float, Trial], ...] = ()
+    """The other correct leaders, fastest first, with their latencies in microseconds."""
 
 
 def decide(run: Run, task: Task) -> Decision:
@@ -45,11 +48,12 @@ def decide(run: Run, task: Task) -> Decision:
     leaders = correct_leaders(run, task)
     if not leaders:
         return Decision(Estimate(task.baseline_us, None, 1))
-    tuned_us, trial = fastest(run, task, leaders)
+    (tuned_us, trial), *others = by_rank(run, task, leaders)
     untuned, tuned = task.untuned, task.tvm_space.module(trial.schedule)
     if not run.plan.pace.compares:
         found = uncompared(task.baseline_us, tuned_us)
-        return Decision(found.untuned, found, Winner(trial, found) if found.speedup.median > 1.0 else None)
+        winner = Winner(trial, found) if found.speedup.median > 1.0 else None
+        return Decision(found.untuned, found, winner, tuple(others))
     found = compare(run.measurer, untuned, tuned, task.baseline_us, tuned_us, run.plan.pace, task.inputs)
     winner = Winner(trial, found) if found.speedup.median > 1.0 else None
     as_it_is = {fingerprint(untuned), fingerprint(task.program.module)}
@@ -57,13 +61,22 @@ def decide(run: Run, task: Task) -> Decision:
     return Decision(found.untuned, found, winner)
 
 
-def fastest(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> tuple[float, Trial]:
-    """Time the leaders in turn with each other; the one with the best median, and that, in microseconds."""
+def by_rank(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> list[tuple[float, Trial]]:
+    """Time the leaders in turn with each other; all of them, the best median first, and that in microseconds.
+
+    Those that left the race come after the others, with what they took in the search.
+    """
     modules = [task.tvm_space.module(trial.schedule) for _, trial in leaders]
     guesses = [us for us, _ in leaders]
     medians = rank_in_turn(run.measurer, modules, guesses, run.plan.pace, task.inputs, run.apart_bytes)
-    trials = [trial for _, trial in leaders]
-    return min(zip(medians, trials, strict=True), key=lambda pair: (pair[0], pair[1].id))
+    ranked = sorted(zip(medians, leaders, strict=True), key=_rank)
+    return [(us if math.isinf(median) else median, trial) for median, (us, trial) in ranked]
+
+
+def _rank(timed: tuple[float, tuple[float, Trial]]) -> tuple[float, float, int]:
+    """By the median; those that have none, because they left the race, by what they took in the search."""
+    median, (us, trial) = timed
+    return median, us if math.isinf(median) else 0.0, trial.id
 
 
 def _explain(run: Run, task: Task, found: Comparison, winner: Winner | None, unchanged: bool) -> None:

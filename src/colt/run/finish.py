@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,18 @@ from colt.store.receipt import BestPart, Receipt, Verdict
 from colt.tvm.programs.export import export_module, save_module
 from colt.util.stats import Estimate
 
+CLOSE = 1.25
+"""A schedule that takes so many times as long as the winner alone is not faster in a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A correct schedule that was not much slower than the winner."""
+
+    module: Any
+    latency_us: float
+    proposed_by: str
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -34,6 +47,8 @@ class Result:
     """The program's place among those of the run."""
     storage_failure: StorageError | None = None
     """Why files of the run are missing, if a write failed."""
+    runners_up: tuple[Runner, ...] = ()
+    """Of a model's program: others that may be faster than the winner where the model calls it."""
 
     @property
     def best(self) -> BestPart | None:
@@ -90,7 +105,15 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     receipt = make_receipt(run, task, decision, stop_reason)
     run.write(task.name, RECEIPT, receipt.to_json())
     path = None if run.directory is None else run.directory.path / task.name
-    return Result(receipt, module, run.plan.target, run.plan.threads, path, task.number, run.storage_failure or failure)
+    failure = run.storage_failure or failure
+    runners_up = tuple(_runners_up(task, decision))
+    return Result(receipt, module, run.plan.target, run.plan.threads, path, task.number, failure, runners_up)
+
+
+def _runners_up(task: Task, decision: Decision) -> Iterator[Runner]:
+    for us, trial in decision.others:
+        if decision.winner is not None and us <= CLOSE * decision.winner.comparison.tuned.median:
+            yield Runner(task.tvm_space.module(trial.schedule), us, trial.proposed_by)
 
 
 def _latencies(decision: Decision) -> list[Estimate]:

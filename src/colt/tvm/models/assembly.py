@@ -32,6 +32,8 @@ class Assembled:
     executable: Any
     weights: tuple[Any, ...]
     """Tensors of TVM."""
+    names: Mapping[str, str]
+    """What the functions of tuned programs are called in the library, by the task's key."""
 
 
 def assemble(
@@ -42,12 +44,12 @@ def assemble(
     What a schedule makes of weights alone is computed now.
     """
     places = {task.key: TunedFunction.of(task, tuned[task.key]) for task in tasks if task.key in tuned}
-    packed = _Placing(model, tasks, places, target).model()
-    weights = _Lifting(packed)
+    placing = _Placing(model, tasks, places, target)
+    weights = _Lifting(placing.model())
     lifted = weights.model()
     with cpu_intrinsics(target), target, tvm.transform.PassContext(opt_level=3):
         executable = tvm.compile(lifted, target, relax_pipeline=relax.get_pipeline("default_build"))
-    return Assembled(executable, tuple(weights.tensors))
+    return Assembled(executable, tuple(weights.tensors), placing.names)
 
 
 def weight_bytes(model: tvm.IRModule) -> int:
@@ -122,6 +124,11 @@ class _Placing(PyExprMutator):  # type: ignore[misc]
         self._packers = _Packers(places, target)
         self._added: dict[str, Any] = {}
         """The variable of each program that was placed, by its key."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the functions of programs that were placed are called, by the programs' keys."""
+        return {key: str(variable.name_hint) for key, variable in self._added.items()}
 
     def model(self) -> tvm.IRModule:
         """The model, without the functions that are not called any more."""
