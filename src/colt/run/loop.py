@@ -100,9 +100,18 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
         ]
     runnable = [task for task in tasks if _runs(run, turn(run, task))]
     for task in runnable:
-        turn(run, task).open(run)
-        recall(run, task)
+        _begin(run, turn(run, task))
     return runnable
+
+
+def _begin(run: Run, task: Task) -> None:
+    """Construct openings, and look up what is known. A model's program that is known and gets no trials needs none."""
+    if run.plan.of_model and not run.plan.budget.trials:
+        recall(run, task)
+        task.open(run, constructing=not task.begun.schedules)
+    else:
+        task.open(run)
+        recall(run, task)
 
 
 def _runs(run: Run, task: Task) -> bool:

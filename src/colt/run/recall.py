@@ -34,6 +34,8 @@ BY_RECORDS, BY_RELATIVE = "records", "relative"
 """Who trials of what was known, and of relatives, are credited to."""
 MOST_KNOWN = 4
 """How many records of a program are measured again: the best."""
+MOST_OF_MODEL = 2
+"""The same of each program of a model that is compiled from records alone, of which there may be many."""
 MOST_ADOPTED, ADOPTED_OF_ONE = 16, 8
 """So many schedules of relatives are adapted, of one program at most the latter; the most promising are measured."""
 
@@ -67,6 +69,8 @@ def recall(run: Run, task: Task) -> None:
         for note in found.notes:
             run.note(note)
         leads = found.leads if run.plan.budget.trials else tuple(lead for lead in found.leads if lead.known)
+        if run.plan.of_model and not run.plan.budget.trials:
+            leads = leads[:MOST_OF_MODEL]
         task.begun = _adopt(run, task, leads)
     if not run.plan.budget.trials and not task.begun.schedules and not run.plan.of_model:
         raise InputError(

@@ -227,10 +227,11 @@ class Task:
         self.baseline_us = result.latency_us
         run.emit(events.Baseline(result.latency_us))
 
-    def open(self, run: Run) -> None:
-        """Make the root's children."""
-        run.emit(events.Began("constructing openings"))
-        self.search.open(self._openings(), self.baseline_us)
+    def open(self, run: Run, constructing: bool = True) -> None:
+        """Make the root's children; none if not ``constructing``."""
+        if constructing:
+            run.emit(events.Began("constructing openings"))
+        self.search.open(self._openings() if constructing else (), self.baseline_us)
 
     def write_files(self, run: Run) -> None:
         """Write the untuned program, and from here on MetaSchedule's database."""

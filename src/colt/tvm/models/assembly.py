@@ -17,6 +17,7 @@ from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.models.fused import with_main
 from colt.tvm.models.tasks import ModelTask
 from colt.tvm.programs.constants import CONSTANTS, PACK, Split, split
+from colt.util.streams import keeping_remarks
 
 WEIGHTS = "weights"
 """The last parameter of an assembled model's ``main``: a tuple."""
@@ -36,6 +37,7 @@ class Assembled:
     """What the functions of tuned programs are called in the library, by the task's key."""
 
 
+@keeping_remarks()
 def assemble(
     model: tvm.IRModule, tasks: Sequence[ModelTask], tuned: Mapping[str, tvm.IRModule], target: Target
 ) -> Assembled:

@@ -14,11 +14,13 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from colt.tvm.models.blame import lowered
 from colt.tvm.models.cast import with_products_of
 from colt.tvm.programs.arrays import numpy_dtype
+from colt.util.streams import keeping_remarks
 
 CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
 """Layouts of data and weights, by operator, in which sums over channels read what lies side by side."""
 
 
+@keeping_remarks()
 def fused(
     graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None = None, products: str = ""
 ) -> tvm.IRModule:
