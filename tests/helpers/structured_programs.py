@@ -309,6 +309,7 @@ PROGRAMS: dict[str, Callable[[], Any]] = {
     "experts-prime": lambda: programs.experts(17, 2, 19, 23),
     "conv-odd": lambda: programs.conv(12, 14, 32),
     "conv-nhwc-odd": lambda: conv_nhwc(7, 24, 41),
+    "conv-nhwc-prime": lambda: conv_nhwc(17, 8, 32),
     "strided-conv": strided_conv,
     "two-convs-odd": lambda: two_convs(19, 11),
     "two-sums": two_sums,

@@ -420,6 +420,19 @@ def test_a_register_tile_is_the_last_part_of_two_knobs() -> None:
     assert columns.roles[-1] == "innermost, inside the reduction, vectors of 8, unrolled"
 
 
+@pytest.mark.parametrize(("side", "edition", "most"), [(14, 9, 14), (17, 9, 17), (17, 8, 16), (23, 9, 23), (37, 9, 28)])
+def test_a_register_tile_may_have_all_rows_where_the_usual_numbers_do_not_divide_them(
+    side: int, edition: int, most: int
+) -> None:
+    mod = structured_programs.conv_nhwc(side, 8, 32)
+    designs, _ = derive(mod, TARGET, edition=edition)
+    space = TvmSpace(mod, DesignSpace(tuple(one for one in designs if one.variant == "plain"), POSTPROCS))
+    rows = {
+        knob.max_innermost for knob in space.sketches[0].knobs if isinstance(knob, TileKnob) and knob.extent == side
+    }
+    assert rows == {most}
+
+
 def test_a_tile_that_several_blocks_share_says_so() -> None:
     knobs = tiles(space_of(programs.attention()))
     assert list(knobs) == ["O.i", "O.x", "QK.j"]

@@ -50,8 +50,7 @@ _INTERLEAVING = 4
 _NO_TILES = 6
 """The last edition without instructions on tiles and on halves of bytes."""
 _ONE_CONTRACTION = 7
-"""The last edition without groups of several contractions that no tile runs along the vectors of, or that read one
-operand, packed."""
+"""The last edition in which contractions had no packed operand in common."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -84,7 +83,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
             continue
         for name, groups, long_sums in _structures(prepared, threads):
             try:
-                designs.append(_design(prepared, name, groups, threads, long_sums, edition > _ONE_CONTRACTION))
+                designs.append(_design(prepared, name, groups, threads, long_sums, edition))
             except RULE_ERRORS as error:
                 refused[why(error)] += 1
     return designs, [_left_out(reason, count) for reason, count in refused.items()]
@@ -243,13 +242,11 @@ def _is_long(prepared: _Prepared, one: Group) -> bool:
     return not block.goes_on and max(block.iters[n].extent for n in reduced(block)) >= LONG
 
 
-def _design(
-    prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool, keeps_vectors: bool
-) -> Design:
+def _design(prepared: _Prepared, name: str, groups: list[Group], threads: int, long_sums: bool, edition: int) -> Design:
     schedule = prepared.schedule.copy()
     for one in groups:
         parts = long_sums and _is_long(prepared, one)
-        emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts, keeps_vectors)
+        emit(schedule, prepared.flow, prepared.shapes, one, prepared.epilogues, threads, parts, edition)
     set_apart(schedule, prepared.flow, prepared.shapes)
     summary = describe(prepared.flow, prepared.shapes, groups, prepared.packed, long_sums)
     return Design(prepared.variant, schedule.trace, name, summary)

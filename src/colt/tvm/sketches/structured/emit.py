@@ -12,6 +12,7 @@ from typing import Any
 
 from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
+from colt.knobs import EDITION
 from colt.tvm.sketches.structured.dots import DotStep, import_shims, sums_in_tiles, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
@@ -21,10 +22,12 @@ from colt.tvm.sketches.structured.tiles import (
     FIRST_ROWS,
     FIRST_SIDE,
     FIRST_VECTORS,
+    MAX_ROWS,
     MAX_VECTORS,
     SCALARS,
     SQUARE,
     Tile,
+    most_rows,
     sample_columns,
     sample_rows,
     sample_steps,
@@ -34,6 +37,10 @@ from colt.tvm.sketches.structured.tiles import (
     unroll_sum,
 )
 
+_VECTORS_REFUSED = 7
+"""The last edition that refused vectors of a result that no tile of its contractions runs along."""
+_FEW_ROWS = 8
+"""The last edition with no more rows in a register tile where the usual numbers do not divide a loop."""
 _SPLIT_OFF = "pragma_loop_partition_hint"
 """TVM's mark of a loop whose conditional turns are to be split off."""
 
@@ -46,17 +53,17 @@ def emit(
     epilogues: dict[int, int],
     threads: int,
     long_sums: bool,
-    keeps_vectors: bool = True,
+    edition: int = EDITION,
 ) -> None:
     """Schedule the group's blocks. Raises what TVM raises if a primitive does not apply.
 
-    ``long_sums``: the anchor's contraction is summed in parts, each over the whole parallel tile. ``keeps_vectors``:
-    vectors that no tile runs along are kept inside the parallel loop; otherwise :class:`IndexError` refuses them.
+    ``long_sums``: the anchor's contraction is summed in parts, each over the whole parallel tile. ``edition``: that of
+    the design space.
     """
     finishers: dict[int, list[int]] = {}
     for number, kernel in sorted(epilogues.items()):
         finishers.setdefault(kernel, []).append(number)
-    _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums, keeps_vectors).emit()
+    _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums, edition).emit()
 
 
 def set_apart(schedule: Any, flow: Flow, shapes: Sequence[BlockShape]) -> None:
@@ -81,7 +88,7 @@ class _Emitter:
     """The blocks that bring each kernel's results to their place, in order, by kernel."""
     threads: int
     long_sums: bool
-    keeps_vectors: bool
+    edition: int
     tiles: dict[int, Tile] = field(default_factory=dict)
     """The tiles by outer iter of the anchor."""
     steps: list[DotStep] = field(default_factory=list)
@@ -160,7 +167,7 @@ class _Emitter:
             elif origin in rows or (shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns)):
                 first = rows.get(origin, _first_rows(shape))
                 over = self._longest(origin, loop, extent)
-                tile = sample_rows(self.schedule, *over, pieces, 2 if first else 0, first or FIRST_ROWS)
+                tile = self._rows(*over, pieces, 2 if first else 0, first or FIRST_ROWS)
                 parts[iter_] = split_rows(self.schedule, loop, tile)
             elif iter_ in (shape.square or ()):
                 parts[iter_] = self._side(loop)
@@ -243,7 +250,7 @@ class _Emitter:
         group, anchor = self.group, self.shapes[self.group.anchor]
         if anchor.kind is not BlockKind.POINTWISE or anchor.vector not in group.outer or anchor.vector in tiled:
             return
-        if not self.keeps_vectors:
+        if self.edition <= _VECTORS_REFUSED:
             raise IndexError("list index out of range")  # as these editions say
         others = [n for n in group.outer if n != anchor.vector]
         if self._jobs(others) >= JOBS * self.threads:
@@ -306,12 +313,16 @@ class _Emitter:
             elif shape.kind is BlockKind.KERNEL and iter_ == shape.vector:
                 _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
             elif shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns):
-                found[iter_] = sample_rows(self.schedule, loops[iter_], extent, 0, 1, _first_rows(shape))
+                found[iter_] = self._rows(loops[iter_], extent, 0, 1, _first_rows(shape))
             elif shape.kind is BlockKind.POINTWISE and iter_ == shape.vector:
                 found[iter_] = Tile((None,), shape.width, False)
         return found
 
     # ---- both ----
+
+    def _rows(self, loop: Any, extent: int, jobs: int, middle: int, first: int) -> Tile:
+        most = MAX_ROWS if self.edition <= _FEW_ROWS else most_rows(extent)
+        return sample_rows(self.schedule, loop, extent, jobs, middle, first, most)
 
     def _loops(self, rv: Any) -> list[Any]:
         loops = loops_by_iter(self.schedule, rv)

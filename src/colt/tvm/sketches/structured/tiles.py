@@ -9,7 +9,9 @@ from math import prod
 from typing import Any
 
 MAX_ROWS = 16
-"""The most rows of a register tile."""
+"""The most rows of a register tile ..."""
+MOST_ROWS, FEWEST_ROWS = 28, 4
+"""... or so many, which 32 registers hold beside a vector that they share, where not even so few divide the loop."""
 FIRST_SIDE, FIRST_ROWS = 4, 8
 """The initial rows of a register tile that has several columns too, and of any other."""
 MAX_VECTORS, FIRST_VECTORS = 4, 2
@@ -50,18 +52,25 @@ def divisor(number: int, limit: int) -> int:
     return max(n for n in range(1, max(1, min(number, limit)) + 1) if number % n == 0)
 
 
-def sample_rows(schedule: Any, loop: Any, extent: int, jobs: int, middle: int, first: int = FIRST_ROWS) -> Tile:
+def most_rows(extent: int) -> int:
+    """The most rows that a register tile over a loop may have. Of 17, 19 or 23 there is one alone, or all."""
+    return MAX_ROWS if divisor(extent, MAX_ROWS) >= min(extent, FEWEST_ROWS) else MOST_ROWS
+
+
+def sample_rows(
+    schedule: Any, loop: Any, extent: int, jobs: int, middle: int, first: int = FIRST_ROWS, most: int = MAX_ROWS
+) -> Tile:
     """A tile of (a parallel part,) ``middle`` parts and rows. The loop itself is not split.
 
     ``jobs``: the initial number of parallel pieces, at least; 0 if there is no parallel part. ``first``: the most
-    initial rows.
+    initial rows. ``most``: the most of all.
     """
     rows = divisor(extent, first)
     rest = extent // rows
     inside = _inside(rest, rows, jobs)
     decision = [rest // inside] if jobs else []
     decision += [*[1] * (middle - 1), inside, rows] if middle else [inside * rows]
-    return Tile(_sample(schedule, loop, MAX_ROWS if middle else -1, decision), 1, jobs > 0)
+    return Tile(_sample(schedule, loop, most if middle else -1, decision), 1, jobs > 0)
 
 
 def split_rows(schedule: Any, loop: Any, tile: Tile) -> list[Any]:
