@@ -150,7 +150,7 @@ def _compare(expected: Sequence[Any] | None, entry: Entry[ModelContender], found
         entry.drop(f"it gives {found.size:,} numbers, not {sum(sizes):,}")
         return
     parts = np.split(found, np.cumsum(sizes)[:-1])
-    shaped = [part.reshape(one.shape) for part, one in zip(parts, expected, strict=True)]
+    shaped = [part.reshape(one.shape).astype(one.dtype) for part, one in zip(parts, expected, strict=True)]
     verdict = verified(shaped, expected, "the original", products)
     worst = max(verdict.errors, default=0.0)
     entry.record = msgspec.structs.replace(entry.record, max_rel_error=worst)

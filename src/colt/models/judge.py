@@ -32,10 +32,12 @@ TOO_SLOW = 3.0
 
 def verified(found: Sequence[Any], expected: Sequence[Any], against: str, products: str = "") -> ComparedPart:
     """Compare outputs, each by the tolerance of its type, or by that of ``products`` if products are of a narrower
-    type; whole numbers have to be equal, those of 8 bits in models that are quantised excepted."""
+    type. Shapes and types have to be the same. So have whole numbers, those of 8 bits in quantised models excepted."""
     errors = [_error(one, other) for one, other in zip(found, expected, strict=False)]
     allowed = [_tolerance(str(one.dtype), products) for one in expected]
-    same = len(found) == len(expected) and all(a.shape == b.shape for a, b in zip(found, expected, strict=True))
+    same = len(found) == len(expected) and all(
+        (a.shape, a.dtype) == (b.shape, b.dtype) for a, b in zip(found, expected, strict=True)
+    )
     right = same and all(error <= most for error, most in zip(errors, allowed, strict=True))
     return ComparedPart(against=against, errors=tuple(errors), tolerance=max(allowed, default=0.0), ok=right)
 

@@ -146,3 +146,9 @@ def test_outputs_of_eight_bits_may_be_the_next_number() -> None:
     assert not verified([np.array([100, 80], "uint8")], expected, "ONNX Runtime", "int8").ok
     numbers = [np.array([3])], [np.array([4])]
     assert not verified(*numbers, "ONNX Runtime", "int8").ok
+
+
+def test_the_type_of_an_output_is_part_of_what_is_computed() -> None:
+    ones = np.ones(3, "float32")
+    assert verified([ones], [ones], "NumPy").ok
+    assert not verified([ones], [ones.astype("float64")], "NumPy").ok
