@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from colt.errors import IllegalEdit
 
-EDITION = 9
+EDITION = 10
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
@@ -25,6 +25,8 @@ loops that hold several statements together, and its model saw what is inlined i
 The sixth had no instructions on tiles, and none on halves of bytes. The seventh left out several contractions of one
 packed operand, and those in one group whose tiles run along other iters than the vectors of the result. The eighth
 had one row in a register tile where it is all of 17, 19 or 23 now.
+The ninth had constants in panels only where vectors would gather them, and copies of operands that are not padded; its
+model had epilogues wait for memory before the next sums begin.
 """
 
 Value = tuple[int, ...] | int | str

@@ -209,6 +209,33 @@ def test_a_block_inside_a_loop_computes_what_the_rest_of_the_loops_need() -> Non
     assert copy.times == 8 * 64 * 4 * 32
 
 
+def test_sums_go_on_while_what_finishes_others_waits_for_memory() -> None:
+    """A pointwise block brings each register tile to its place; its memory and the sums' work take less together than
+    one after the other, and no less than the longer of them."""
+    finisher = Block(
+        name="D",
+        iters=(Iter("i", N, False), Iter("j", N, False)),
+        reads=(C, access("E", 0, 1)),
+        write=access("D", 0, 1),
+        work=BlockWork(simple=1.0),
+        loops=(LoopSource(0, FIXED, 0, N), LoopSource(1, FIXED, 0, N)),
+        host=0,
+        depth=3,
+        location_knob=FIXED,
+        link=C,
+        loop_names=("i", "j"),
+    )
+    sums, slow = matmul().blocks[0], replace(MACHINE, l3=20.0)
+    skeleton = replace(matmul(), blocks=(sums, finisher))
+    alone = [cost(nest, slow) for nest in instantiate(skeleton, GOOD)]
+    assert [nest.owner for nest in instantiate(skeleton, GOOD)] == [0, 0]
+    together = estimate_us(skeleton, GOOD, slow)
+    assert max(sum(part.compute_us for part in alone), sum(part.memory_us for part in alone)) < together
+    before = estimate_us(replace(skeleton, in_turn=True), GOOD, slow)
+    assert before == sum(part.total_us for part in alone)
+    assert together < before
+
+
 def test_an_inlined_block_vanishes_and_its_work_goes_to_the_consumer() -> None:
     (only,) = instantiate(two_blocks(), (*GOOD, "inline"))
     assert only.work == BlockWork(fused=1.0, simple=1.0)

@@ -65,6 +65,14 @@ class Cost:
     memory_us: float
     launches_us: float
 
+    def __add__(self, other: Cost) -> Cost:
+        """Of both, where one computes while the other waits for memory."""
+        return Cost(
+            self.compute_us + other.compute_us,
+            self.memory_us + other.memory_us,
+            self.launches_us + other.launches_us,
+        )
+
     @property
     def total_us(self) -> float:
         """The larger of compute and memory hides most of the smaller one."""
@@ -75,7 +83,19 @@ class Cost:
 def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
     """Predicted latency in microseconds of the sketch with these values."""
     nests = [nest for nest in instantiate(skeleton, values) if not (nest.block.ahead and nest.times == 1)]
-    return max(LEAST_US, sum(cost(nest, machine).total_us for nest in nests))
+    costs: dict[int, Cost] = {}
+    for number, nest in enumerate(nests):
+        alone = -1 - number
+        with_others = not skeleton.in_turn and (nest.times == 1 or _finishes(nest))
+        key, own = nest.owner if with_others else alone, cost(nest, machine)
+        costs[key] = costs[key] + own if key in costs else own
+    return max(LEAST_US, sum(each.total_us for each in costs.values()))
+
+
+def _finishes(nest: Nest) -> bool:
+    """Whether the nest brings what others have summed up under the same loops to its place: the processor waits for
+    memory there while it goes on with the next sums."""
+    return not nest.block.local and not any(iter_.reduce for iter_ in nest.block.iters)
 
 
 def cost(nest: Nest, machine: Machine) -> Cost:

@@ -53,6 +53,8 @@ class Nest:
     vector: int
     unrolled: int
     pieces: dict[str, Piece] = field(default_factory=dict)
+    owner: int = 0
+    """The number of the block whose own loops are the outermost around."""
 
     def vector_extent(self) -> int:
         """Elements of one vector statement; 1 if scalar."""
@@ -157,17 +159,18 @@ class _Instance:
         else:
             vector = _vector_loops(block, loops, self._skeleton.max_vector, shared)
         body = loops[: len(loops) - vector]
+        owner = number
         if place.host == ROOT:
             parallel = _parallel_extent(body, self._skeleton.max_parallel, shared)
             parallel *= math.prod(loop.extent for loop in loops if loop.kind is LoopKind.PARALLEL)
             times = 1
         else:
             host = nests[place.host]
-            parallel = host.parallel
+            owner, parallel = host.owner, host.parallel
             times = host.times * math.prod(loop.extent for loop in host.loops[: place.depth + 1])
         longer = BRANCHED if work.branches else 1
         unrolled = max(_unrolled_loops(body, limit // longer), _marked(body, LoopKind.UNROLLED))
-        return Nest(block, work, loops, times, parallel, vector, unrolled)
+        return Nest(block, work, loops, times, parallel, vector, unrolled, owner=owner)
 
     # ---- placing ----
 

@@ -155,6 +155,7 @@ class Skeleton:
     knob that holds the largest number of statements to unroll. ``inlined_once``: what an inlined block does counts for
     one of its readers only, as it did before the sixth edition of the design space. ``whole_vectors``: blocks of dot
     instructions under other blocks' loops count as computed for all vectors, as they did before the seventh.
+    ``in_turn``: what finishes sums waits for memory before the next sums begin, as it did before the tenth.
     """
 
     blocks: tuple[Block, ...]
@@ -164,3 +165,4 @@ class Skeleton:
     explicit: bool = False
     inlined_once: bool = False
     whole_vectors: bool = False
+    in_turn: bool = False

@@ -46,8 +46,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowance: Allowance | None = None
     """What the run began with; it may have been changed since, as answers say."""
     versions: dict[str, str] = {}
-    edition: Annotated[int, msgspec.Meta(ge=1, le=EDITION)] = EDITION
-    """The edition of the design space."""
+    edition: Annotated[int, msgspec.Meta(ge=1, le=EDITION)] = 1
+    """The edition of the design space. A header that tells none was written when there was only the first."""
     names_knobs: bool = True
     """Whether the journal names the knobs of sketches: that of a replay does if the run's does."""
 

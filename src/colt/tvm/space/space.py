@@ -62,6 +62,8 @@ _INLINED_ONCE = 5
 """The last edition whose model sees what an inlined block does in one of its readers only."""
 _WHOLE_VECTORS = 6
 """The last edition whose model takes dot instructions under other blocks' loops for computed whole."""
+_IN_TURN = 9
+"""The last edition whose model has epilogues wait for memory before the next sums begin."""
 
 
 class TvmSpace:
@@ -212,7 +214,10 @@ class TvmSpace:
         if key not in self._skeletons:
             found = self._read_skeleton(schedule)
             self._skeletons[key] = replace(
-                found, inlined_once=self.edition <= _INLINED_ONCE, whole_vectors=self.edition <= _WHOLE_VECTORS
+                found,
+                inlined_once=self.edition <= _INLINED_ONCE,
+                whole_vectors=self.edition <= _WHOLE_VECTORS,
+                in_turn=self.edition <= _IN_TURN,
             )
         return self._skeletons[key]
 

@@ -22,7 +22,7 @@ from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
 from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
 from colt.tvm.sketches.structured.nest import is_plain
 from colt.tvm.sketches.structured.padding import pad_extents
-from colt.tvm.sketches.structured.panels import pack_in_panels
+from colt.tvm.sketches.structured.panels import laid_out_by_tvm, pack_in_panels
 from colt.tvm.sketches.structured.parts import LONG, shapes_in_parts, split_parts, with_parts
 from colt.tvm.sketches.structured.prepare import (
     Lanes,
@@ -51,6 +51,9 @@ _NO_TILES = 6
 """The last edition without instructions on tiles and on halves of bytes."""
 _ONE_CONTRACTION = 7
 """The last edition in which contractions had no packed operand in common."""
+_AS_THEY_ARE = 9
+"""The last edition that copied operands in front of sums although nothing is padded, and in which constants were put in
+panels only where vectors would gather them."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -75,7 +78,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
         rules = [*_dot_rules(target, edition), *rules, partial(_shapes_in_parts, threads)]
     for shapes, panels in [*((rule, False) for rule in rules), (_shapes, True)]:
         try:
-            prepared = _prepare(mod, bits, seed, shapes, panels, edition > _ONE_CONTRACTION)
+            prepared = _prepare(mod, bits, seed, shapes, panels, edition)
         except RULE_ERRORS as error:
             refused[why(error)] += 1
             continue
@@ -93,28 +96,29 @@ def _left_out(reason: str, count: int) -> str:
     return f"{count} of COLT's kinds of sketches {'is' if count == 1 else 'are'} left out: {reason}"
 
 
-def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, shared: bool) -> _Prepared | None:
+def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, edition: int) -> _Prepared | None:
     """The program rewritten for the chosen shapes; ``None`` if there are none or the program's blocks are not plain.
 
-    ``panels``: constants are packed in panels first; ``None`` if there are none for that. ``shared``: kernels
-    may have a packed copy in common.
+    ``panels``: constants are packed in panels first; ``None`` if there are none for that. Since the eighth ``edition``
+    kernels may have a packed copy in common.
     """
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
         return None
-    inline_pointwise(schedule)
-    in_panels = pack_in_panels(schedule, bits) if panels else []
+    before = edition <= _AS_THEY_ARE or laid_out_by_tvm(mod)
+    inline_pointwise(schedule, copies=not before)
+    in_panels = pack_in_panels(schedule, bits, only_gathered=before) if panels else []
     if panels and not in_panels:
         return None
     flow = read_flow(schedule)
     chosen = None if flow is None else choose(flow, bits)
     if chosen is None:
         return None
-    packed = pack_operands(schedule, chosen, shared)
+    packed = pack_operands(schedule, chosen, edition > _ONE_CONTRACTION)
     unpadded = pad_extents(schedule, chosen)
     for_dots, copies = pack_for_dots(schedule, chosen)
     transpose_results(schedule, chosen)
-    inline_pointwise(schedule, unpadded)
+    inline_pointwise(schedule, unpadded, copies=not before)
     lanes, parts = split_rows(schedule, chosen), split_parts(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None

@@ -40,19 +40,22 @@ def read_flow(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType(
     return Flow.of(read_skeleton(schedule.mod, (), ()), unpadded)
 
 
-def inline_pointwise(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({})) -> list[str]:
-    """Inline the pointwise blocks whose work is not repeated by that; return their names."""
+def inline_pointwise(
+    schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({}), copies: bool = True
+) -> list[str]:
+    """Inline the pointwise blocks whose work is not repeated by that; return their names. ``copies``: those too that
+    only bring a sum's operand from one buffer into another of the same layout."""
     done: list[str] = []
     while True:
         flow = read_flow(schedule, unpadded)
-        name = None if flow is None else _inlinable(flow)
+        name = None if flow is None else _inlinable(flow, copies)
         if name is None:
             return done
         schedule.compute_inline(schedule.get_sblock(name))
         done.append(name)
 
 
-def _inlinable(flow: Flow) -> str | None:
+def _inlinable(flow: Flow, plain_copies: bool) -> str | None:
     for number, block in enumerate(flow.blocks):
         consumers = flow.consumers(number)
         if len(consumers) != 1 or not block.local or any(iter_.reduce for iter_ in block.iters):
@@ -60,7 +63,7 @@ def _inlinable(flow: Flow) -> str | None:
         consumer = flow.blocks[consumers[0]]
         reads = sum(read.buffer == block.write.buffer for read in consumer.reads)
         reduces = any(iter_.reduce for iter_ in consumer.iters)
-        if _is_compressed(block):
+        if _is_compressed(block) or (plain_copies and _is_copy(block)):
             return block.name
         once = points_of(flow.useful[number]) == points_of(flow.useful[consumers[0]]) and reads == 1
         copies = not block.work.branches and block.work.calls + block.work.divisions + block.work.fused == 0
@@ -69,6 +72,15 @@ def _inlinable(flow: Flow) -> str | None:
         if copies and block.work.simple == 0 and not reduces:
             return block.name
     return None
+
+
+def _is_copy(block: Block) -> bool:
+    """Whether the block only copies, each element to where it was."""
+    work = block.work
+    if work.branches or work.calls or work.divisions or work.fused or work.simple or len(block.reads) != 1:
+        return False
+    (read,) = block.reads
+    return read.index == block.write.index and read.element_bytes == block.write.element_bytes
 
 
 def _is_compressed(block: Block) -> bool:
