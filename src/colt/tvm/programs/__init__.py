@@ -5,7 +5,8 @@
 - ``inputs``, ``arrays``: what the user gives; ``domains``, ``intervals``: from where the rest is drawn
 - ``out_of_bounds``: what certainly leaves its tensors is refused, by ``doubts``, ``witness`` and ``expressions``
 - ``normal``: the form that sketches are made for. Its steps read the program by ``nests``, ``accesses`` and ``naming``:
-  ``versions``, ``accumulation``, ``emptiness``, ``wraps``, ``zero_points``, ``rests``, ``choices``: what is computed
+  ``versions``, ``accumulation``, ``emptiness``, ``wraps``, ``zero_points``, ``rests``: what is computed
+  ``choices``, ``ties``: which of several candidates is chosen
   ``distribution``, ``untiled``, ``rows``, ``hoisting``, ``totals``, ``running``, ``foreign``: loops become blocks
   ``arranged``, ``lowering``, ``lanes``, ``strips``, ``peeling``: what a row does, arranged for vectors
 - ``identity``: what it is found by among records; ``export``, ``listing``: what becomes of it

@@ -3,12 +3,14 @@
 TVM puts partial results together only for reductions of a form that it knows. A program that breaks ties otherwise, or
 begins with another index, is taken one term after the other. But a reduction says how two candidates become one, and
 that is all it takes: candidates of the terms in each lane first, then those of the lanes, then the terms left over.
+Lanes take turns with the terms, so the first of equals is not that of the first lane: where it matters which came
+first, the candidates of lanes are put together in the order of the places that they hold. TVM does not do that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
@@ -22,6 +24,7 @@ from colt.tvm.programs.lowering import around_all
 from colt.tvm.programs.naming import Place, buffers_of, elsewhere, replaced, substituted, with_block
 from colt.tvm.programs.nests import PlainNest, element, mentions, nests_of, sequence, statements, with_nests
 from colt.tvm.programs.rests import has_partial_results
+from colt.tvm.programs.ties import Kept, kept, with_elements
 from colt.util.text import distinct_names
 
 _SPATIAL, _REDUCE = 0, 2
@@ -31,10 +34,20 @@ WIDTH, SHORT = 16, 48
 
 def choices_in_lanes(func: PrimFunc) -> PrimFunc:
     """The function with such reductions in lanes; ``func`` itself if it has none."""
+    return _in_lanes(func, _Choice.in_order_of)
+
+
+def choices_in_any_order(func: PrimFunc) -> PrimFunc:
+    """The same, with the candidates of all lanes put together in the order of the lanes, as up to the tenth edition of
+    the design space. Where it matters which came first, other candidates are kept than the program keeps."""
+    return _in_lanes(func, _Choice.of)
+
+
+def _in_lanes(func: PrimFunc, look: Callable[[PrimFunc, Any], _Choice | None]) -> PrimFunc:
     nests: list[Any] = []
     added: list[Any] = []
     for stmt in nests_of(func):
-        found = _Choice.of(func, stmt)
+        found = look(func, stmt)
         if found is None:
             nests.append(stmt)
             continue
@@ -51,10 +64,32 @@ class _Choice:
 
     nest: PlainNest
     stores: list[Any]
+    values: list[Any]
+    """What is stored, made of the present candidate and the terms."""
     terms: list[Any]
+    place: int | None = None
+    """The result whose order decides in which order candidates are put together; ``None`` if any order will do."""
 
     @classmethod
     def of(cls, func: PrimFunc, stmt: Any) -> _Choice | None:
+        """The reduction that the statement is, if TVM does not know it."""
+        found = cls._read(stmt)
+        return found if found is not None and not found._is_known(func) else None
+
+    @classmethod
+    def in_order_of(cls, func: PrimFunc, stmt: Any) -> _Choice | None:
+        """The reduction that the statement is, if TVM does not know it, or may put its candidates in another order."""
+        found = cls._read(stmt)
+        order = None if found is None else kept(found.values, list(map(element_of, found.stores)), found.terms)
+        if found is None or order is None:
+            return None
+        if order is Kept.EITHER:
+            return None if found._is_known(func) else found
+        place = found._where(order)
+        return None if place is None else replace(found, place=place)
+
+    @classmethod
+    def _read(cls, stmt: Any) -> _Choice | None:
         nest = PlainNest.of(stmt)
         if nest is None or nest.block.init is None:
             return None
@@ -63,12 +98,29 @@ class _Choice:
         last = bool(axes) and kinds == [_SPATIAL] * (len(axes) - 1) + [_REDUCE] and len(axes) > 1
         if len(stores) < 2 or not last or int(axes[-1].dom.extent) < SHORT:
             return None
-        terms = _terms(nest.block, stores)
+        values = _values(nest.block)
+        terms = _terms(values, stores)
         if terms is None or not any(is_contiguous(term, axes[-1].var) for term in terms):
             return None
-        found = cls(nest, stores, terms)
+        found = cls(nest, stores, values, terms)
         complete = not mentions(found._combined([element_of(store) for store in stores]), axes[-1].var)
-        return found if complete and not has_partial_results(func, nest, len(axes) - 1) else None
+        return found if complete else None
+
+    def _is_known(self, func: PrimFunc) -> bool:
+        return has_partial_results(func, self.nest, len(self.nest.block.iter_vars) - 1)
+
+    def _where(self, order: Kept) -> int | None:
+        """The result that holds where a candidate is, by a number that grows from turn to turn; ``None`` if none does.
+
+        The initial candidate has to come before all if it can be equal to a later one, as it can if the last is kept.
+        """
+        initial = {one.buffer: one.value for one in statements(self.nest.block.init) if isinstance(one, BufferStore)}
+        for number, (store, term) in enumerate(zip(self.stores, self.terms, strict=True)):
+            begin = initial.get(store.buffer)
+            first = order is Kept.FIRST or (isinstance(begin, IntImm) and int(begin) < 0)
+            if first and _is_counter(term, self._axis.var):
+                return number
+        return None
 
     def in_lanes(self, names: Sequence[str]) -> tuple[list[Any], list[Any]]:
         """The nests that the reduction becomes, and the buffers for the lanes and for what they come to."""
@@ -93,14 +145,22 @@ class _Choice:
 
     def _combined(self, candidates: Sequence[Any]) -> Any:
         """The body with other candidates than the terms."""
+        return with_elements(self.nest.block.body, self.terms, candidates)
 
-        def expression(node: Any, mutator: Any) -> Any:
-            for term, other in zip(self.terms, candidates, strict=True):
-                if tvm_ffi.structural_equal(node, term):
-                    return other
-            return mutator.default_mutate(node)
-
-        return tvm_ffi.structural_mutate(self.nest.block.body, (tvm.ir.Expr, expression))
+    def _in_order(self, others: Sequence[Any]) -> Any:
+        """The body with these candidates, which may belong before the present one."""
+        assert self.place is not None
+        present = [element_of(store) for store in self.stores]
+        before = present[self.place] < others[self.place]
+        merged: list[Any] = []
+        for store, value in zip(self.stores, self.values, strict=True):
+            later = with_elements(value, self.terms, others)
+            earlier = with_elements(value, [*present, *self.terms], [*others, *present])
+            variable = tvm.ir.Var(f"v_{store.buffer.name}", value.ty)
+            merged.append(
+                (Bind(variable, Select(before, later, earlier)), BufferStore(store.buffer, variable, store.indices))
+            )
+        return sequence([*(bind for bind, _ in merged), *(store for _, store in merged)])
 
     def _instead(self, buffers: Sequence[Any], more: list[Any]) -> dict[Any, Place]:
         """Elements of these buffers, with some more indices, in place of the results."""
@@ -124,7 +184,7 @@ class _Choice:
         to = self._instead(results, [])
         pairs = list(zip(self.stores, lanes, strict=True))
         others = [tirx.BufferLoad(buffer, [*store.indices, self._axis.var + turn]) for store, buffer in pairs]
-        body = replaced(self._combined(others), to)
+        body = replaced(self._combined(others) if self.place is None else self._in_order(others), to)
         begin = [
             BufferStore(result, tirx.BufferLoad(buffer, [*store.indices, first]), store.indices)
             for (store, buffer), result in zip(pairs, results, strict=True)
@@ -176,13 +236,27 @@ def _range(var: Any, extent: int) -> Any:
     return tvm.ir.Range.from_min_extent(IntImm(str(var.ty), 0), IntImm(str(var.ty), extent))
 
 
-def _terms(block: Any, stores: Sequence[Any]) -> list[Any] | None:
+def _values(block: Any) -> list[Any]:
+    """What each store of the block stores, made of what the results held before the first one."""
+    names: dict[Any, Any] = {}
+    stored: list[Any] = []
+    values: list[Any] = []
+    for one in statements(block.body):
+        if isinstance(one, Bind | BufferStore):
+            value = substituted(with_elements(one.value, stored, values), names)
+            if isinstance(one, Bind):
+                names[one.var] = value
+            else:
+                stored.append(element_of(one))
+                values.append(value)
+    return values
+
+
+def _terms(values: Sequence[Any], stores: Sequence[Any]) -> list[Any] | None:
     """The candidate of each turn, one for each result: what is chosen if the present one is not; ``None`` if results
     are not chosen so."""
-    bound = {one.var: one.value for one in statements(block.body) if isinstance(one, Bind)}
     found = []
-    for store in stores:
-        value = bound.get(store.value, store.value) if isinstance(store.value, tvm.ir.Var) else store.value
+    for store, value in zip(stores, values, strict=True):
         others = [one for one in _leaves(value) if not tvm_ffi.structural_equal(one, element_of(store))]
         if not isinstance(value, Select) or not others:
             return None
@@ -190,6 +264,12 @@ def _terms(block: Any, stores: Sequence[Any]) -> list[Any] | None:
             return None
         found.append(others[0])
     return found
+
+
+def _is_counter(term: Any, variable: Any) -> bool:
+    """Whether it is the variable, which counts from 0, in a type that holds it."""
+    value = term.value if isinstance(term, tirx.Cast) else term
+    return bool(value.same_as(variable)) and str(term.ty) in ("int32", "int64")
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from tvm.tirx import PrimFunc
 from colt.knobs import EDITION
 from colt.tvm.programs.accumulation import reductions_apart, sums_apart
 from colt.tvm.programs.arranged import rows_arranged
-from colt.tvm.programs.choices import choices_in_lanes
+from colt.tvm.programs.choices import choices_in_any_order, choices_in_lanes
 from colt.tvm.programs.distribution import statements_apart
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
@@ -40,7 +40,8 @@ _STEPS: tuple[tuple[int, int, Step], ...] = (
     (6, EDITION, rows_arranged),
     (1, EDITION, zero_points_apart),
     (1, EDITION, named_apart),
-    (6, EDITION, choices_in_lanes),
+    (6, 10, choices_in_any_order),
+    (11, EDITION, choices_in_lanes),
     (4, EDITION, rests_apart),
     (4, EDITION, named_apart),
 )
