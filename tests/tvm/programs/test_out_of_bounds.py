@@ -326,6 +326,9 @@ ACCEPTED: dict[str, Any] = {
     "data condition": computed(lambda x, i: tirx.if_then_else(x[i] > 0, x[i + 1], ZERO), (N,)),
     "data and loops": computed(lambda x, i: tirx.if_then_else(tirx.all(i < 70, x[0] > i), x[i + 1], ZERO), (N,)),
     "division by nothing": computed(lambda x, i: x[i + tirx.floordiv(i, tirx.floordiv(i, N))], (N,)),
+    "condition by nothing": computed(
+        lambda x, i: tirx.if_then_else(tirx.floordiv(i, tirx.floordiv(i, N)) < 3, x[i + 1], ZERO), (N,)
+    ),
     "window": window(4, 31),
     "tail": tail,
     "fused": fused,

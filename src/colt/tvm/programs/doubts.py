@@ -95,6 +95,8 @@ class _Reader:
         )
 
     def read(self, node: Any) -> None:
+        if isinstance(node, IntImm | tvm.ir.Var):  # which most are: a walk finds nothing there
+            return
         tvm_ffi.structural_walk(node, self._rules, order="pre")
 
     # ---- what is under conditions ----
