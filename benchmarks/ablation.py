@@ -111,7 +111,7 @@ def main() -> None:
             found.append(ratio)
             print(f"    {ratio.workload}: {ratio.move} {worth(ratio)}", flush=True)
     done = sum((options.out / name / f"{WHOLE}.json").exists() for name in options.workloads)
-    for line in summary(found, done):
+    for line in summary(found, done, options.moves):
         print(line)
 
 
@@ -212,9 +212,10 @@ def worth(ratio: Ratio) -> str:
     return f"worth {ratio.worth:.2f}{ends}"
 
 
-def summary(found: Sequence[Ratio], done: int) -> Iterator[str]:
-    """A line for each move, those worth most first. ``done``: how many workloads have been tuned in the whole space."""
-    by_move = {move: sorted((one for one in found if one.move == move), key=lambda one: -one.size) for move in MOVES}
+def summary(found: Sequence[Ratio], done: int, moves: Sequence[str] = tuple(MOVES)) -> Iterator[str]:
+    """A line for each of the moves, those worth most first. ``done``: how many workloads the whole space was searched
+    for."""
+    by_move = {move: sorted((one for one in found if one.move == move), key=lambda one: -one.size) for move in moves}
     for move, where in sorted(by_move.items(), key=lambda one: -one[1][0].size if one[1] else 0.0):
         used = ", ".join(f"{one.workload} {worth(one)}" for one in where)
         yield f"{move}: {used or f'no winner of {done} uses it'} [{MOVES[move]}]"

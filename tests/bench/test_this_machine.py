@@ -92,6 +92,7 @@ def test_each_move_is_a_line_that_the_table_reads() -> None:
     assert lines[0].startswith("fused: matmul leaves nothing to search")
     assert lines[1].startswith("dot: quantised-linear worth 2.50 (2.40 to 2.60)")
     assert lines[2].startswith("packed: no winner of 2 uses it")
+    assert len(list(ablation.summary(found, 2, ["dot", "packed"]))) == 2  # of others nothing is known
 
 
 @pytest.mark.parametrize(
