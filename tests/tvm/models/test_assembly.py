@@ -99,6 +99,24 @@ def test_bytes_become_the_tensor_again() -> None:
         np.testing.assert_array_equal(again.numpy(), array, strict=True)
 
 
+def test_names_of_many_operators_are_short_and_differ() -> None:
+    """TVM joins the names of all operators: a table has no room for that of a quantised convolution."""
+    builder, x = relax.BlockBuilder(), relax.Var("x", relax.TensorType((8, 8), "float32"))
+    weights = [relax.const(np.full((8, 8), number, "float32")) for number in (1, 2)]
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            y = x
+            for weight, last in zip(weights, (relax.op.exp, relax.op.tanh), strict=True):
+                y = builder.emit(relax.op.matmul(y, weight))
+                for operator in (relax.op.abs, relax.op.cos, relax.op.sin) * 4:
+                    y = builder.emit(operator(y))
+                y = builder.emit(last(y))
+            output = builder.emit_output(y)
+        builder.emit_func_output(output)
+    names = [task.name for task in tasks_of(fused(builder.get(), TARGET))]
+    assert names == ["matmul_and_more", "matmul_and_more_2"]
+
+
 def test_an_operator_without_code_is_named() -> None:
     """TVM has layer norms of bfloat16, but nothing that computes them."""
     builder, x = relax.BlockBuilder(), relax.Var("x", relax.TensorType((4, 8), "bfloat16"))

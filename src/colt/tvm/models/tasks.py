@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +21,9 @@ from colt.tvm.programs.program import fingerprint, module_of_function
 
 _OF_THE_GRAPH = ("op_pattern", "layout_free_buffers")
 """Attributes of a function that say how it came about, not what it computes."""
+_LONGEST_NAME = 48
+_ANCHOR = re.compile(r"conv|matmul|dense|attention|softmax|norm|pool|sum|mean|max\b|min\b|cumsum")
+"""How operators begin that others are fused into."""
 _PLACEHOLDERS = "layout_free_placeholders"
 """An annotation of blocks that holds a buffer, which is compared by address: no record of such a function is found."""
 
@@ -76,10 +81,21 @@ def tasks_of(model: tvm.IRModule) -> list[ModelTask]:
             continue
         module = _program(function, [_constant_in_all(of_function, n) for n in range(len(of_function[0].arguments))])
         key = fingerprint(module)
-        before = found.get(key, ModelTask(name, module, (), 0, len(of_function[0].arguments)))
+        before = found.get(key) or ModelTask(_short(name, found), module, (), 0, len(of_function[0].arguments))
         count = before.calls + len(of_function)
         found[key] = replace(before, functions=(*before.functions, name), calls=count)
     return list(found.values())
+
+
+def _short(name: str, found: Mapping[str, ModelTask]) -> str:
+    """A name that fits into a table, and is none of those found: TVM joins the names of all operators that it fuses."""
+    operators = name.removeprefix("fused_").split("_")
+    if len(name) > _LONGEST_NAME:
+        anchor = next((one for one in operators if _ANCHOR.match(one)), operators[0])
+        name = f"{anchor[: _LONGEST_NAME // 2]}_and_more"
+    taken = {task.name for task in found.values()}
+    others = (f"{name}_{number}" for number in itertools.count(2))
+    return next(one for one in itertools.chain([name], others) if one not in taken)
 
 
 def _constant_in_all(calls: Sequence[ModelCall], number: int) -> bool:
