@@ -46,6 +46,7 @@ from colt.tvm.programs.source import load_program
 from colt.tvm.programs.workloads import matmul
 from colt.tvm.workers import LocalMeasurer
 from colt.world.recording import read_recording
+from colt.world.world import Live
 from tests.helpers.chat_members import KEY
 from tests.helpers.chat_server import ChatServer, Part
 from tests.helpers.command import Done
@@ -572,8 +573,9 @@ def test_an_answer_or_a_prompt_that_was_tampered_with_is_found(
 
 
 def test_words_of_an_older_version_are_not_compared(
-    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
+    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Live, "edition", 1)  # of the design space that such a version had
     tune(own_program, tmp_path / "run", pool=models[1], trials=8, config=None)
     for name, old, new in (
         ("recording.jsonl", b'"schema":4', b'"schema":1'),

@@ -15,7 +15,7 @@ from colt.plan import Plan, plan
 from colt.run.finish import Result
 from colt.run.loop import run
 from colt.world.parts import Parts
-from colt.world.recording import Recording, read_recording
+from colt.world.recording import read_recording
 from colt.world.world import Resumed
 from tests.helpers.simulated_runs import simulated
 
@@ -59,7 +59,7 @@ def test_a_run_that_broke_off_ends_as_the_unbroken_one(
     program, folder = unbroken
     whole = read_recording(folder / "recording.jsonl")
     kept = int(share * len(whole.lines))
-    broken = Recording(whole.schema, whole.lines[:kept])
+    broken = replace(whole, lines=whole.lines[:kept])
     assert not broken.finished or share == 1.0
     result = tune(program, tmp_path / "resumed", Resumed(broken, PARTS))
     assert events_of(tmp_path / "resumed") == events_of(folder)
