@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,6 +86,19 @@ def test_it_is_the_same_from_a_file(model: CompiledModel, tmp_path: Path) -> Non
     again = load(model.save(tmp_path / "m.colt"))
     np.testing.assert_array_equal(again(MLP.x), model(MLP.x))
     assert again.report == model.report
+
+
+def test_threads_of_kernels_are_not_bound_to_cores_unless_the_user_wants_that(
+    model: CompiledModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller would share a core with one of them, and every call take twice as long."""
+    path = model.save(tmp_path / "m.colt")
+    for set_before, found in ((None, "0"), ("1", "1")):
+        monkeypatch.delenv("TVM_BIND_THREADS", raising=False)
+        if set_before is not None:
+            monkeypatch.setenv("TVM_BIND_THREADS", set_before)
+        load(path)(MLP.x)
+        assert os.environ["TVM_BIND_THREADS"] == found
 
 
 def test_threads_may_call_it_at_once(model: CompiledModel) -> None:

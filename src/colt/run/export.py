@@ -150,12 +150,13 @@ def loading_lines(library: Path, receipt: Receipt, packing: Any = None) -> str:
     lines = [
         "import os",
         f'os.environ.setdefault("TVM_NUM_THREADS", "{receipt.threads}")  # TVM would use half of the cores',
+        'os.environ.setdefault("TVM_BIND_THREADS", "0")  # or one of them may share a core with the caller',
         "import numpy as np, tvm",
         *_check(receipt),
         f'kernel = {loaded}["main"]' if packing is None else f"library = {loaded}",
     ]
     if any(argument.dtype == "bfloat16" for argument in arguments):
-        lines.insert(2, "import ml_dtypes")
+        lines.insert(3, "import ml_dtypes")
     variables = variable_names([argument.name for argument in arguments], _OWN_NAMES)
     for argument, variable in zip(arguments, variables, strict=True):
         dtype = "ml_dtypes.bfloat16" if argument.dtype == "bfloat16" else f'"{argument.dtype}"'
