@@ -33,6 +33,11 @@ def _image(size: int = 224) -> tuple[Any, ...]:
 
 
 def _torchvision(name: str) -> Any:
+    return _with_operators().models.get_model(name, weights=None)
+
+
+def _with_operators() -> Any:
+    """The package torchvision, which transformers imports as well."""
     import torch
 
     try:
@@ -42,7 +47,7 @@ def _torchvision(name: str) -> Any:
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision
-    return torchvision.models.get_model(name, weights=None)
+    return torchvision
 
 
 def resnet50() -> tuple[Any, tuple[Any, ...]]:
@@ -65,6 +70,8 @@ def vit_b_16() -> tuple[Any, tuple[Any, ...]]:
 def bert_base() -> tuple[Any, tuple[Any, ...]]:
     """BERT, 128 tokens."""
     import torch
+
+    _with_operators()
     from transformers import BertConfig, BertModel
 
     class Encoder(torch.nn.Module):

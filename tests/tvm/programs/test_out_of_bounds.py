@@ -304,6 +304,11 @@ def reflected(x: Any, i: Any) -> Any:
 
 
 ACCEPTED: dict[str, Any] = {
+    "float as a condition": computed(
+        lambda x, i: tirx.if_then_else(tirx.Cast("bool", (i + 1).astype("float32") * 0.01), x[i], x[i + 1]), (N,)
+    ),
+    "float as an index": computed(lambda x, i: x[i.astype("float16").astype("int32")], (2049,), out=(2050,)),
+    "equal to itself": computed(lambda x, i: tirx.if_then_else(x[i] - x[i] <= 0, x[i], x[i + 1]), (N,)),
     "pad": computed(lambda x, i: tirx.if_then_else(tirx.all(i >= 3, i < N + 3), x[i - 3], ZERO), (N,), out=(N + 6,)),
     "pad or": computed(lambda x, i: tirx.if_then_else(tirx.any(i < 3, i >= N + 3), ZERO, x[i - 3]), (N,), out=(N + 6,)),
     "pad by select": computed(lambda x, i: tirx.Select(i < N - 1, x[i + 1], ZERO), (N,)),

@@ -64,10 +64,26 @@ def ends_of(analyzer: Any, value: Any) -> Ends:
 
 
 def at(value: Any, point: Mapping[Any, int]) -> int | None:
-    """The value where variables have these values; ``None`` if that is not known before the program runs."""
+    """The value where variables have these values; ``None`` if that is not known before the program runs, or is made of
+    floats, which TVM folds in another precision than the program has."""
+    if _has_floats(value):
+        return None
     numbers = {variable: IntImm(str(variable.ty), number) for variable, number in point.items()}
     found = tvm.sym.Analyzer().simplify(substituted(value, numbers))
     return int(found) if isinstance(found, IntImm) else None
+
+
+def _has_floats(value: Any) -> bool:
+    """Whether it computes with floats; what is read from memory has no known value anyway."""
+    found: list[Any] = []
+
+    def look(node: Any) -> None:
+        if "float" in str(getattr(node, "ty", "")):
+            found.append(node)
+
+    rules = ((tvm.ir.TensorLoad, lambda load: tvm_ffi.WalkResult.SKIP), (tvm.ir.Expr, look))
+    tvm_ffi.structural_walk(value, rules, order="pre")
+    return bool(found)
 
 
 def called(call: Any) -> str:

@@ -28,8 +28,9 @@ def loops_by_iter(schedule: Any, block: Any) -> list[Any] | None:
 
 
 def is_plain(schedule: Any) -> bool:
-    """Whether the program is a sequence of blocks, each in its own loops, one per iter."""
+    """Whether the program is a sequence of blocks, each in its own loops, one per iter, and none inside another."""
     scratch = schedule.copy()
     return all(
-        loops_by_iter(scratch, block) is not None for block in scratch.get_child_blocks(scratch.get_sblock("root"))
+        loops_by_iter(scratch, block) is not None and not scratch.get_child_blocks(block)
+        for block in scratch.get_child_blocks(scratch.get_sblock("root"))
     )
