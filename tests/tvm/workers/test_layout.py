@@ -5,11 +5,13 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import tvm
 from tvm.script import tirx as T
 
 from colt.machine.queueing import QueueWatch, queued_seconds
+from colt.tvm.workers import LocalMeasurer
 from colt.tvm.workers.kernel import LocalKernel
 from colt.tvm.workers.layout import Layouts
 
@@ -31,6 +33,7 @@ def copies(A: T.Buffer((4, N), "float32"), B: T.Buffer((4, N), "float32")):
 @pytest.fixture
 def layouts(monkeypatch):
     monkeypatch.setenv("TVM_NUM_THREADS", "2")
+    monkeypatch.setenv("TVM_BIND_THREADS", "1")  # as in workers
     monkeypatch.setenv("TVM_THREAD_POOL_SPIN_COUNT", "1000")
     made = Layouts()
     yield made
@@ -95,3 +98,10 @@ def test_what_ended_layouts_have_waited_is_not_forgotten(layouts, monkeypatch):
         layouts.change()
     queued = watch.shares()
     assert queued.mine == queued.most == pytest.approx(3 * 0.5 / 10)
+
+
+def test_workers_bind_their_threads_whatever_the_process_that_starts_them_does(target, monkeypatch):
+    """A process that has loaded a whole model leaves its own unbound, and says so in its environment."""
+    monkeypatch.setenv("TVM_BIND_THREADS", "0")
+    with LocalMeasurer(target, 2, workers=1) as measurer:
+        assert psutil.Process(measurer.pids[0]).environ()["TVM_BIND_THREADS"] == "1"

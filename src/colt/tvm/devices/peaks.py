@@ -126,7 +126,7 @@ def _answer(module: str, threads: int, what: str, *arguments: str) -> object:
     try:
         done = subprocess.run(
             command(f"colt.tvm.devices.{module}", str(threads), *arguments),
-            env=os.environ | {"TVM_NUM_THREADS": str(threads)},
+            env=os.environ | {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -59,6 +59,7 @@ class WorkerProcess:
                 env={
                     **os.environ,
                     "TVM_NUM_THREADS": str(threads),
+                    "TVM_BIND_THREADS": "1",  # a layout keeps the caller off their cores
                     "TVM_THREAD_POOL_SPIN_COUNT": SPINS,
                     "MALLOC_MMAP_THRESHOLD_": _MAPPED_BYTES,
                 },
