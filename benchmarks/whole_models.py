@@ -22,6 +22,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SEED = 0
+"""Of the weights: every process that makes a model makes the same one."""
 PEERS = ("torch", "torch.compile", "torch.compile-freezing", "ort", "openvino")
 KEPT = "result.json"
 
@@ -33,7 +35,15 @@ def _image(size: int = 224) -> tuple[Any, ...]:
 
 
 def _torchvision(name: str) -> Any:
-    return _with_operators().models.get_model(name, weights=None)
+    torchvision = _with_operators()
+    _seed()
+    return torchvision.models.get_model(name, weights=None)
+
+
+def _seed() -> None:
+    import torch
+
+    torch.manual_seed(SEED)
 
 
 def _with_operators() -> Any:
@@ -64,6 +74,7 @@ def vit_b_16() -> tuple[Any, tuple[Any, ...]]:
     """A vision transformer."""
     import timm
 
+    _seed()
     return timm.create_model("vit_base_patch16_224", pretrained=False), _image()
 
 
@@ -73,6 +84,8 @@ def bert_base() -> tuple[Any, tuple[Any, ...]]:
 
     _with_operators()
     from transformers import BertConfig, BertModel
+
+    _seed()
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:
@@ -106,6 +119,7 @@ def llama_layer(past: int, hidden: int = 2048, heads: int = 32, groups: int = 4,
     from torch.nn import functional
 
     depth, length = hidden // heads, 1 if past else 128
+    _seed()
 
     class Norm(nn.Module):
         def __init__(self) -> None:
