@@ -66,7 +66,7 @@ class Cost:
     launches_us: float
 
     def __add__(self, other: Cost) -> Cost:
-        """Of both, where one computes while the other waits for memory."""
+        """The cost of both, where one computes while the other waits for memory."""
         return Cost(
             self.compute_us + other.compute_us,
             self.memory_us + other.memory_us,

@@ -62,9 +62,9 @@ class TaskPart(_Part, frozen=True, kw_only=True):
     flops: int | None = None
     untuned_us: float | None = None
     tuned_us: float | None = None
-    """Of a call alone, with weights that are cold; see ``model_us``."""
+    """What a call takes alone, with weights that are cold; see ``model_us``."""
     model_us: float | None = None
-    """Of a call in the model, if it was timed there."""
+    """What a call takes in the model, if it was timed there."""
     roofline_share: float | None = None
     trials: int = 0
     by: str = ""

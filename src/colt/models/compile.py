@@ -32,7 +32,7 @@ from colt.run.loop import run
 from colt.run.resume import to_the_end
 from colt.store.directory import RECORDING
 from colt.store.receipt import Receipt
-from colt.tvm.devices.host import flags_needed, leave_threads_unbound, set_threads
+from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.models.assembly import assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.graph import Graph
@@ -75,8 +75,7 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     watch = Stopwatch()
     device = device_of(options.tune_options(1))
     target = device.target
-    set_threads(device.threads)  # before anything runs in this process, such as what packs weights
-    leave_threads_unbound()
+    set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
         graph = load_graph(model, example, options.shapes)
         module = fused(graph.module, target, CHANNELS_LAST, options.products)

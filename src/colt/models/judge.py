@@ -11,6 +11,7 @@ import numpy as np
 
 from colt.models.archive import ComparedPart, WholePart
 from colt.run.compare import Comparison
+from colt.tvm.models.quantised import EIGHT_BITS
 from colt.util.stats import estimate, paired_ratio
 
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
@@ -19,7 +20,6 @@ up over the depth of a model."""
 QUANTISED = 5e-2
 """The same for models that compute in 8 bits: where a value lies between two, it depends on the order of a sum which of
 both it becomes, and the next layers multiply that."""
-_EIGHT_BITS = ("int8", "uint8")
 ROUNDS = 3, 25
 """Rounds of timing in turn, at least and at most."""
 SECONDS = 5.0
@@ -44,9 +44,9 @@ def verified(found: Sequence[Any], expected: Sequence[Any], against: str, produc
 
 def _tolerance(dtype: str, products: str) -> float:
     least = TOLERANCES.get(dtype, 0.0)
-    if not products or (dtype not in TOLERANCES and dtype not in _EIGHT_BITS):
+    if not products or (dtype not in TOLERANCES and dtype not in EIGHT_BITS):
         return least
-    return max(least, QUANTISED if products in _EIGHT_BITS else TOLERANCES[products])
+    return max(least, QUANTISED if products in EIGHT_BITS else TOLERANCES[products])
 
 
 def _error(found: Any, expected: Any) -> float:

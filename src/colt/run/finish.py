@@ -48,7 +48,7 @@ class Result:
     storage_failure: StorageError | None = None
     """Why files of the run are missing, if a write failed."""
     runners_up: tuple[Runner, ...] = ()
-    """Of a model's program: others that may be faster than the winner where the model calls it."""
+    """Other schedules of a model's program that may be faster than the winner where the model calls it."""
 
     @property
     def best(self) -> BestPart | None:

@@ -33,13 +33,13 @@ def set_threads(threads: int) -> None:
     os.environ["TVM_NUM_THREADS"] = str(threads)
 
 
-def leave_threads_unbound() -> None:
-    """Let Linux place the threads of this process's kernels, unless the user has set that.
+def set_unbound_threads(threads: int) -> None:
+    """As :func:`set_threads`, and let Linux place the threads, unless the user has set that.
 
     TVM binds the threads of its pool to cores, but not the caller's. A caller that wakes up on one of these cores
     shares it, and the kernel takes twice as long until Linux moves the caller: again and again beside another load.
-    Only effective before the process runs its first parallel kernel.
     """
+    set_threads(threads)
     os.environ.setdefault("TVM_BIND_THREADS", "0")
 
 

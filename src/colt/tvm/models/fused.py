@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, te, tirx
+from tvm import relax
 from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
@@ -41,23 +41,8 @@ def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | Non
         converted = tvm.transform.Sequential(passes)(canonical)
         if products:
             converted = with_main(converted, with_products_of(products, converted["main"], converted))
-        last = (relax.transform.FoldConstant(), relax.transform.LegalizeOps(_LEGAL), relax.get_pipeline("zero"))
+        last = (relax.transform.FoldConstant(), relax.get_pipeline("zero"))
         return tvm.transform.Sequential(last)(folded(converted))
-
-
-def _to_even(builder: Any, call: Any) -> Any:
-    """Rounded as PyTorch and ONNX mean it. TVM's own code rounds halves away from zero, in several instructions."""
-    (tensor,) = call.args
-    if "float" not in str(tensor.ty.dtype):
-        return tensor
-
-    def rounded(values: Any) -> Any:
-        return te.compute(values.shape, lambda *at: tirx.nearbyint(values(*at)), name="rounded")
-
-    return builder.call_te(rounded, tensor, primfunc_name_hint="round")
-
-
-_LEGAL = {"relax.round": _to_even}
 
 
 def folded(graph: tvm.IRModule) -> tvm.IRModule:

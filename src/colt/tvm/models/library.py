@@ -16,7 +16,7 @@ from tvm.runtime.vm import VirtualMachine
 from tvm_ffi import Array
 
 from colt.errors import InputError
-from colt.tvm.devices.host import leave_threads_unbound, set_threads
+from colt.tvm.devices.host import set_unbound_threads
 
 _GO_ON = 0
 """What an observer of the virtual machine returns, so that the function is called."""
@@ -32,8 +32,7 @@ class ModelLibrary:
 
         Raises :class:`InputError` if it does not load.
         """
-        set_threads(threads)
-        leave_threads_unbound()
+        set_unbound_threads(threads)
         with tempfile.TemporaryDirectory(prefix="colt-model-") as folder:
             path = Path(folder) / "model.so"
             path.write_bytes(content)

@@ -26,7 +26,7 @@ from colt.tvm.programs.arrays import numpy_dtype
 from colt.util.text import counted
 
 Array = np.ndarray[Any, Any]
-_EIGHT_BITS = ("int8", "uint8")
+EIGHT_BITS = ("int8", "uint8")
 _WHOLE = (
     "over integers, data have one scale, weights one for all or for each output channel, and those of convolutions the "
     "zero point 0"
@@ -94,22 +94,13 @@ class _Integers(PyExprMutator):  # type: ignore[misc]
             "relax.dequantize": self._dequantised,
             "relax.permute_dims": self._permuted,
             "relax.reshape": self._reshaped,
-        }
-        self._products: dict[str, Callable[[Any, _Quantised, _Quantised], Any]] = {
-            "relax.matmul": self._matmul,
-            **dict.fromkeys(_CONVOLUTIONS, self._convolution),
+            **dict.fromkeys(("relax.matmul", *_CONVOLUTIONS), self._product),
         }
 
     def visit_call_(self, op: Any) -> Any:
         call = self.visit_expr_post_order(op)
-        name = getattr(call.op, "name", "")
-        made = (
-            self._product(call)
-            if name in self._products
-            else self._makers[name](call)
-            if name in self._makers
-            else None
-        )
+        maker = self._makers.get(getattr(call.op, "name", ""))
+        made = None if maker is None else maker(call)
         return call if made is None else made
 
     def _source(self, expr: Any) -> _Quantised | None:
@@ -159,7 +150,7 @@ class _Integers(PyExprMutator):  # type: ignore[misc]
         return self._remembered(product, integers, found)
 
     def _remembered(self, floats: Any, integers: Any, found: tuple[Array, Array, int | None]) -> Any:
-        if str(integers.ty.dtype) in _EIGHT_BITS:
+        if str(integers.ty.dtype) in EIGHT_BITS:
             self._known[floats] = _Quantised(integers, *found)
         return floats
 
@@ -193,7 +184,7 @@ class _Integers(PyExprMutator):  # type: ignore[misc]
         a, b = (self._source(operand) for operand in call.args)
         if a is None or b is None:
             return None
-        made = self._products[call.op.name](call, a, b)
+        made = self._convolution(call, a, b) if call.op.name in _CONVOLUTIONS else self._matmul(call, a, b)
         self.made, self.left = (self.made, self.left + 1) if made is None else (self.made + 1, self.left)
         return made
 

@@ -72,7 +72,7 @@ class _Reader:
         self.ends_early = False
         self._buffers = set(params)
         self._values: dict[Any, Any] = {}
-        """Of axes and of names for values, by the loops alone."""
+        """The values of axes and of names for values, by the loops alone."""
         self._loops: dict[Any, Ends] = {}
         self._conditions: list[Any] = []
         self._block = ""

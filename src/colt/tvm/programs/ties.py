@@ -57,7 +57,7 @@ class _Trial:
     def __init__(self, results: Sequence[Any], present: Sequence[Any], others: Sequence[Any]) -> None:
         self._results, self._present, self._others = results, present, others
         self._keys: list[Any] = []
-        """Of the present candidate."""
+        """The keys of the present candidate."""
         for result in results:
             self._find_keys(result)
 

@@ -251,7 +251,7 @@ class _Emitter:
         if anchor.kind is not BlockKind.POINTWISE or anchor.vector not in group.outer or anchor.vector in tiled:
             return
         if self.edition <= _VECTORS_REFUSED:
-            raise IndexError("list index out of range")  # as these editions say
+            raise IndexError("list index out of range")  # the reason that recordings of these editions hold
         others = [n for n in group.outer if n != anchor.vector]
         if self._jobs(others) >= JOBS * self.threads:
             group.outer = others
