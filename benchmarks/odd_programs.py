@@ -52,22 +52,22 @@ CALL = """
 import json, sys
 import numpy, tvm
 lines, arguments, folder = sys.argv[1:]
-given, zeros = [], numpy.zeros
+given, zeros, full = [], numpy.zeros, numpy.full
 for number, (shape, dtype) in enumerate(json.loads(arguments)):
     given.append((tuple(shape), numpy.fromfile(f"{folder}/before-{number}", numpy.uint8)))
-def suitable(shape, dtype):
+def suitable(shape, *value_and_dtype):
     wanted, found = given.pop(0)
     assert tuple(shape) == wanted, (shape, wanted)
-    return found.view(dtype).reshape(shape)
-numpy.zeros = suitable
+    return found.view(value_and_dtype[-1]).reshape(shape)
+numpy.zeros = numpy.full = suitable
 names = {}
 exec(open(lines).read(), names)
-numpy.zeros = zeros
+numpy.zeros, numpy.full = zeros, full
 tensors = [value for value in names.values() if isinstance(value, tvm.runtime.Tensor)]
 for number, tensor in enumerate(tensors):
     tensor.numpy().tofile(f"{folder}/after-{number}")
 """
-"""What the fresh process does: it runs the printed lines, and has ``np.zeros`` give the arguments instead."""
+"""What the fresh process does: it runs the printed lines, and ``np.zeros`` and ``np.full`` give the arguments."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from colt.errors import IllegalEdit
 
-EDITION = 11
+EDITION = 12
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
@@ -27,7 +27,8 @@ packed operand, and those in one group whose tiles run along other iters than th
 had one row in a register tile where it is all of 17, 19 or 23 now.
 The ninth had constants in panels only where vectors would gather them, and copies of operands that are not padded; its
 model had epilogues wait for memory before the next sums begin. The tenth put candidates of lanes
-together in the order of the lanes, whichever came first.
+together in the order of the lanes, whichever came first. The eleventh left blocks inside of blocks to the rules of
+stock TVM.
 """
 
 Value = tuple[int, ...] | int | str

@@ -240,6 +240,65 @@ def in_steps(A: T.Buffer((64, 48), "float32"), B: T.Buffer((64, 48), "float32"))
                 B[i, j + 1] = B[i, j] + A[i, j + 1]
 
 
+@T.prim_func(s_tir=True)
+def rows_in_blocks(x: T.Buffer((64, 48), "float32"), y: T.Buffer((64,), "float32")):
+    for o in range(4):
+        with T.sblock("outer"):
+            vo = T.axis.spatial(4, o)
+            for i, k in T.grid(16, 48):
+                with T.sblock("inner"):
+                    vi = T.axis.spatial(64, vo * 16 + i)
+                    vk = T.axis.reduce(48, k)
+                    with T.init():
+                        y[vi] = T.float32(0)
+                    y[vi] = y[vi] + x[vi, vk]
+
+
+@T.prim_func(s_tir=True)
+def tiles_in_blocks(
+    A: T.Buffer((32, 24), "float32"), B: T.Buffer((24, 48), "float32"), C: T.Buffer((32, 48), "float32")
+):
+    for io, jo, ko in T.grid(4, 6, 3):
+        with T.sblock("outer"):
+            vio, vjo, vko = T.axis.remap("SSR", [io, jo, ko])
+            with T.init():
+                for i, j in T.grid(8, 8):
+                    with T.sblock("init"):
+                        vi, vj = T.axis.remap("SS", [i, j])
+                        C[vio * 8 + vi, vjo * 8 + vj] = T.float32(0)
+            for i, j, k in T.grid(8, 8, 8):
+                with T.sblock("inner"):
+                    vi, vj, vk = T.axis.remap("SSR", [i, j, k])
+                    C[vio * 8 + vi, vjo * 8 + vj] = (
+                        C[vio * 8 + vi, vjo * 8 + vj] + A[vio * 8 + vi, vko * 8 + vk] * B[vko * 8 + vk, vjo * 8 + vj]
+                    )
+
+
+@T.prim_func(s_tir=True)
+def softmax_in_blocks(x: T.Buffer((24, 101), "float32"), y: T.Buffer((24, 101), "float32")):
+    for r in range(24):
+        with T.sblock("row"):
+            vr = T.axis.spatial(24, r)
+            largest = T.sblock_alloc_buffer((1,))
+            total = T.sblock_alloc_buffer((1,))
+            for k in range(101):
+                with T.sblock("largest"):
+                    vk = T.axis.reduce(101, k)
+                    with T.init():
+                        largest[0] = T.float32(-1e30)
+                    largest[0] = T.max(largest[0], x[vr, vk])
+            for k in range(101):
+                with T.sblock("total"):
+                    vk = T.axis.reduce(101, k)
+                    with T.init():
+                        total[0] = T.float32(0)
+                    total[0] = total[0] + T.exp(x[vr, vk] - largest[0])
+            for k in range(101):
+                with T.sblock("y"):
+                    vk = T.axis.spatial(101, k)
+                    y[vr, vk] = T.exp(x[vr, vk] - largest[0]) / total[0]
+
+
 def placeholders_of_one_name() -> Any:
     a, b = te.placeholder((32, 48)), te.placeholder((48, 32))
     k = te.reduce_axis((0, 48))
@@ -311,6 +370,9 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "foreign_rows": (foreign_rows(), lambda a, b: [a, np.cumsum(a, 1)]),
     "awkward_rows": (awkward_rows(), _softmax),
     "one_awkward_row": (one_awkward_row(), lambda x, norm: [x, np.abs(x).max(keepdims=True)]),
+    "rows_in_blocks": (rows_in_blocks, lambda x, y: [x, x.sum(1)]),
+    "tiles_in_blocks": (tiles_in_blocks, lambda a, b, c: [a, b, a @ b]),
+    "softmax_in_blocks": (softmax_in_blocks, _softmax),
     "awkward_pairs": (awkward_pairs(), lambda x, at: [x, x.argmax(1).astype("int32")]),
 }
 

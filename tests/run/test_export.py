@@ -8,14 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 import tvm
+from tvm import te
 
 from colt.errors import InputError
-from colt.run.export import export_kernel, loading_lines
+from colt.run.export import domains_of, export_kernel, loading_lines
+from colt.store.directory import PROGRAM
 from colt.store.receipt import Receipt, TensorShape, load_receipt
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.constants import Split
-from colt.tvm.programs.export import load_module, takes_arguments
+from colt.tvm.programs.domains import Domain
+from colt.tvm.programs.export import load_module, save_module, takes_arguments
 
 RECEIPT = Path(__file__).parents[1] / "store" / "receipts" / "schema-1-first.json"
 
@@ -119,3 +122,29 @@ def test_what_depends_on_constants_is_packed_once(receipt: Receipt) -> None:
         'library["packed"](X, Y, *between)  # each call; library["main"] does both',
     ]
     assert 'library = tvm.runtime.load_module("kernel.so")' in lines
+
+
+def test_arguments_hold_what_the_program_can_take(receipt: Receipt) -> None:
+    """A divisor is not 0, and a table that counts from 1 is not read before its begin."""
+    kinds = {"ids": "int64", "rows": "int32", "scale": "float32", "x": "float32"}
+    shapes = tuple(TensorShape(name=name, shape=(4,), dtype=kinds[name], role="input") for name in kinds)
+    given = msgspec.structs.replace(receipt, workload=msgspec.structs.replace(receipt.workload, arguments=shapes))
+    domains = (Domain(3_000_000, 4_000_000), Domain(0, 7, order=True), Domain(0.1, 0.9), None)
+    lines = loading_lines(Path("kernel.so"), given, None, domains).splitlines()
+    assert 'ids = tvm.runtime.tensor(np.full((4,), 3000000, "int64"))  # input, from 3000000 to 4000000' in lines
+    assert 'rows = tvm.runtime.tensor(np.zeros((4,), "int32"))  # input, ascending from 0 to 7' in lines
+    assert 'scale = tvm.runtime.tensor(np.full((4,), 0.1, "float32"))  # input, from 0.1 to 0.9' in lines
+    assert 'x = tvm.runtime.tensor(np.zeros((4,), "float32"))  # input' in lines
+
+
+def test_the_saved_program_says_what_it_can_take(tmp_path: Path) -> None:
+    def quotient(total: te.Tensor, count: te.Tensor) -> te.Tensor:
+        return te.compute((8,), lambda i: tvm.tirx.floordiv(total[i], count[i]), name="mean")
+
+    total, count = (te.placeholder((8,), "int32", name) for name in ("total", "count"))
+    module = tvm.IRModule({"main": te.create_prim_func([total, count, quotient(total, count)])})
+    assert domains_of(tmp_path) == ()
+    (tmp_path / PROGRAM).write_bytes(save_module(module))
+    _, divisor, _ = domains_of(tmp_path)
+    assert divisor is not None
+    assert divisor.low >= 1

@@ -20,11 +20,12 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Write the kernel, and say how to load it."""
-    from colt.run.export import export_kernel, loading_lines, packing_of
+    from colt.run.export import domains_of, export_kernel, loading_lines, packing_of
     from colt.store.receipt import load_receipt
 
-    receipt = load_receipt(Path(given.run))
-    lines = loading_lines(Path(given.output), receipt, packing_of(Path(given.run)))  # before anything is written
-    output = export_kernel(Path(given.run), receipt, Path(given.output))
+    run, output = Path(given.run), Path(given.output)
+    receipt = load_receipt(run)
+    lines = loading_lines(output, receipt, packing_of(run), domains_of(run))  # before anything is written
+    output = export_kernel(run, receipt, output)
     say(f"wrote {output}; load and call it so:\n\n{lines}")
     return OK

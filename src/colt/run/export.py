@@ -8,13 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from colt.errors import InputError
-from colt.store.directory import KERNEL, KERNEL_OBJECTS, WINNER, read_file
-from colt.store.receipt import Receipt
+from colt.store.directory import KERNEL, KERNEL_OBJECTS, PROGRAM, WINNER
+from colt.store.receipt import Receipt, TensorShape
 from colt.util.output import require_file
 from colt.util.text import variable_names
+
+if TYPE_CHECKING:
+    from colt.tvm.programs.domains import Domain, Domains
 
 
 def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
@@ -103,6 +106,21 @@ def _calls(variables: Sequence[str], packing: Any) -> list[str]:
     ]
 
 
+def _contents(argument: TensorShape, domain: Domain | None) -> tuple[str, str]:
+    """The expression of an array for the argument, and what a comment says of its contents."""
+    dtype = "ml_dtypes.bfloat16" if argument.dtype == "bfloat16" else f'"{argument.dtype}"'
+    if domain is None:
+        return f"np.zeros({argument.shape}, {dtype})", ""
+    range_ = f", {'ascending ' if domain.order else ''}from {_number(domain.low)} to {_number(domain.high)}"
+    if domain.low <= 0 <= domain.high:
+        return f"np.zeros({argument.shape}, {dtype})", range_
+    return f"np.full({argument.shape}, {_number(domain.low)}, {dtype})", range_
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
 _OWN_NAMES = (
     *("os", "np", "tvm", "ml_dtypes", "open", "set", "sorted", "print"),
     *("kernel", "library", "between", "missing"),
@@ -121,21 +139,29 @@ def packing_of(run: Path) -> Any:
 
 def _winner(run: Path) -> Any:
     """The winning program; ``None`` if its file is not there. Raises :class:`InputError` if it cannot be read."""
-    from colt.tvm.programs.export import load_module
+    from colt.run.saved import saved_module
 
-    try:
-        return load_module(read_file(run / WINNER))
-    except OSError:
-        return None
-    except InputError as error:
-        raise InputError(f"{run / WINNER}: {error}") from None
+    return saved_module(run / WINNER) if (run / WINNER).is_file() else None
 
 
-def loading_lines(library: Path, receipt: Receipt, packing: Any = None) -> str:
+def domains_of(run: Path) -> Domains:
+    """Where the contents of each argument of the run's program have to lie for it to mean something; nothing if the
+    program is not there. Raises :class:`InputError` if it cannot be read."""
+    from colt.run.saved import saved_module
+    from colt.tvm.programs.domains import domains
+    from colt.tvm.workers.kernel import entry_function
+
+    if not (run / PROGRAM).is_file():
+        return ()
+    return domains(entry_function(saved_module(run / PROGRAM)))
+
+
+def loading_lines(library: Path, receipt: Receipt, packing: Any = None, domains: Domains = ()) -> str:
     """Python that loads the library and calls it with arrays of the right shapes. With ``packing``, what depends on the
     constants is computed once, before the calls.
 
-    An argument whose name is not free for a Python variable goes by another; a comment has its own.
+    The arrays hold zeros, or the least value that ``domains`` allow: a divisor is not 0. An argument whose name is not
+    free for a Python variable goes by another; a comment has its own.
 
     Raises
     ------
@@ -158,11 +184,10 @@ def loading_lines(library: Path, receipt: Receipt, packing: Any = None) -> str:
     if any(argument.dtype == "bfloat16" for argument in arguments):
         lines.insert(3, "import ml_dtypes")
     variables = variable_names([argument.name for argument in arguments], _OWN_NAMES)
-    for argument, variable in zip(arguments, variables, strict=True):
-        dtype = "ml_dtypes.bfloat16" if argument.dtype == "bfloat16" else f'"{argument.dtype}"'
+    for number, (argument, variable) in enumerate(zip(arguments, variables, strict=True)):
         own = "" if variable == argument.name else f", {argument.name}"
-        zeros = f"np.zeros({argument.shape}, {dtype})"
-        lines.append(f"{variable} = tvm.runtime.tensor({zeros})  # {argument.role}{own}")
+        contents, range_ = _contents(argument, domains[number] if number < len(domains) else None)
+        lines.append(f"{variable} = tvm.runtime.tensor({contents})  # {argument.role}{own}{range_}")
     lines += _calls(variables, packing)
     for argument, variable in zip(arguments, variables, strict=True):
         if argument.role != "input":

@@ -24,11 +24,11 @@ from colt.events import Emit, Event, to_record, without_words
 from colt.options import SearchConfig
 from colt.plan import RUN, Plan
 from colt.run.loop import run
+from colt.run.saved import saved_module
 from colt.store.directory import CONFIG, JOURNAL, PROGRAM, RECEIPT, RECORDING, RunDirectory, read_file
 from colt.store.journal import read_journal
 from colt.store.receipt import Receipt, load_receipt
 from colt.strategies.tree import TREE
-from colt.tvm.programs.export import load_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program
 from colt.util.version import versions
@@ -172,16 +172,6 @@ def as_begun(plan: Plan, recording: Recording) -> Plan:
     """The plan that the run began with: its budget may have been changed since, which the config has."""
     allowance = recording.header.allowance
     return plan if allowance is None else plan.allowing(allowance)
-
-
-def saved_module(path: Path) -> Any:
-    """The module in a file. Raises :class:`InputError`, which names the file."""
-    try:
-        return load_module(read_file(path))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def _other_workload(program: Program) -> list[str]:

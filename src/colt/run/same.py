@@ -12,7 +12,7 @@ from typing import Any
 from colt.errors import InputError
 from colt.machine import Hardware, detect
 from colt.plan import Plan
-from colt.run.replay import saved_module
+from colt.run.saved import saved_module
 from colt.store.directory import CONFIG, PROGRAM, RECORDING
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program, source_digest

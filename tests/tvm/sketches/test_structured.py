@@ -13,7 +13,6 @@ import pytest
 import tvm
 from tvm import s_tir, te, tirx
 from tvm.s_tir import meta_schedule as ms
-from tvm.script import tirx as T
 from tvm_ffi import structural_equal
 
 from colt.analysis.nests import instantiate
@@ -29,6 +28,7 @@ from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
 from tests.helpers import space_programs as programs
 from tests.helpers import structured_programs
+from tests.helpers.odd_programs import rows_in_blocks
 
 TARGET = resolve_target({"kind": "llvm", "mcpu": "x86-64-v3"}, 2)
 """With vectors of 8 floats, so that what is derived does not depend on this machine."""
@@ -57,20 +57,6 @@ def derived(mod: Any) -> dict[str, list[str]]:
 
 
 # ---- what is derived ----
-
-
-@T.prim_func(s_tir=True)
-def rows_in_blocks(x: T.Buffer((64, 64), "float32"), y: T.Buffer((64,), "float32")):
-    for o in range(4):
-        with T.sblock("outer"):
-            vo = T.axis.spatial(4, o)
-            for i, k in T.grid(16, 64):
-                with T.sblock("inner"):
-                    vi = T.axis.spatial(64, vo * 16 + i)
-                    vk = T.axis.reduce(64, k)
-                    with T.init():
-                        y[vi] = T.float32(0)
-                    y[vi] = y[vi] + x[vi, vk]
 
 
 def test_blocks_inside_of_blocks_are_left_to_other_sketches() -> None:

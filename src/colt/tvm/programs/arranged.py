@@ -25,6 +25,7 @@ from colt.tvm.programs.nests import (
     ARRANGED,
     chain,
     in_root,
+    is_nested,
     is_plain_loop,
     mentions,
     nests_of,
@@ -37,9 +38,21 @@ from colt.tvm.programs.running import Running
 from colt.tvm.programs.strips import Strips, with_var
 from colt.tvm.programs.totals import Total
 
+Wanted = Callable[[Any], bool]
+"""Which nests are to be arranged."""
+
 
 def rows_arranged(func: PrimFunc) -> PrimFunc:
     """The function with such nests as blocks over independent rows; ``func`` itself if there are none."""
+    return _all_arranged(func, is_hidden)
+
+
+def nested_rows_arranged(func: PrimFunc) -> PrimFunc:
+    """The same, and so are nests with blocks inside of blocks."""
+    return _all_arranged(func, lambda stmt: is_hidden(stmt) or is_nested(stmt))
+
+
+def _all_arranged(func: PrimFunc, wanted: Wanted) -> PrimFunc:
     func = in_root(func)
     stmts = nests_of(func)
     if not stmts:
@@ -51,7 +64,9 @@ def rows_arranged(func: PrimFunc) -> PrimFunc:
         others = [*stmts[:number], *stmts[number + 1 :]]
         parts, buffers = opened(stmt)
         own = [one for one in (*outer.alloc_buffers, *buffers) if not any(mentions(other, one) for other in others)]
-        found = [_arranged(part, [one for one in own if _only_in(part, parts, one)], allocated) for part in parts]
+        found = [
+            _arranged(part, wanted, [one for one in own if _only_in(part, parts, one)], allocated) for part in parts
+        ]
         if not any(found) or (len(parts) > 1 and not all(found)):
             nests.append(stmt)  # statements that no block holds cannot be scheduled
             continue
@@ -75,11 +90,11 @@ def _is_in_block(body: Any, buffer: Any) -> bool:
     return any(one.same_as(buffer) for one in found)
 
 
-def _arranged(part: Any, scratch: Sequence[Any], allocated: list[Any]) -> list[Any] | None:
+def _arranged(part: Any, wanted: Wanted, scratch: Sequence[Any], allocated: list[Any]) -> list[Any] | None:
     """The nest as blocks over its independent loops; ``None`` if it need not or cannot be. ``scratch``: buffers that
     nothing else uses. ``allocated`` collects those that are needed."""
     stmt, name = (part.stmt, part.name) if isinstance(part, Part) else (part, None)
-    if not isinstance(stmt, For) or not (name or is_hidden(stmt)):
+    if not isinstance(stmt, For) or not (name or wanted(stmt)):
         return None
     found = _rows(stmt, scratch, lambda plain: plain)
     if found is not None and not found.independent:

@@ -25,6 +25,7 @@ from colt.tvm.programs.nests import (
     PlainNest,
     around,
     in_root,
+    is_nested,
     is_plain_loop,
     mentions,
     nests_of,
@@ -40,6 +41,15 @@ _SPATIAL, _REDUCE = 0, 2
 
 def statements_apart(func: PrimFunc) -> PrimFunc:
     """The function with such nests as one nest for each statement; ``func`` itself if there are none."""
+    return _apart(func, nested=False)
+
+
+def statements_and_blocks_apart(func: PrimFunc) -> PrimFunc:
+    """The same, also of a single statement in blocks inside of blocks, and of sums into scratch values of blocks."""
+    return _apart(func, nested=True)
+
+
+def _apart(func: PrimFunc, nested: bool) -> PrimFunc:
     func = in_root(func)
     stmts = nests_of(func)
     names = [str(buffer.name) for buffer in buffers_of(func)]
@@ -48,14 +58,17 @@ def statements_apart(func: PrimFunc) -> PrimFunc:
     for number, stmt in enumerate(stmts):
         others = [*stmts[:number], *stmts[number + 1 :]]
         scratch = [one for one in func.body.block.alloc_buffers if not any(mentions(other, one) for other in others)]
-        found = _Nest.of(stmt, scratch)
-        parts = None if found is None else found.apart([*names, *(str(one.name) for one in added)])
-        if found is None or parts is None:
-            nests.append(stmt)
+        taken = [*names, *(str(one.name) for one in added)]
+        forms = _Nest.forms(stmt, scratch) if nested else [_Nest.of(stmt, scratch)]
+        for found in forms:
+            parts = None if found is None else found.apart(taken)
+            if found is not None and parts is not None:
+                nests += parts
+                added += found.allocated
+                break
         else:
-            nests += parts
-            added += found.allocated
-    if len(nests) == len(stmts):
+            nests.append(stmt)
+    if len(nests) == len(stmts) and all(new.same_as(old) for new, old in zip(nests, stmts, strict=True)):
         return func
     changed = with_nests(func, nests, added)
     outer = changed.body.block
@@ -103,17 +116,28 @@ class _Nest:
     """What is to be allocated outside."""
 
     @classmethod
-    def of(cls, stmt: Any, scratch: Sequence[Any]) -> _Nest | None:
-        """The nest; ``None`` if it is a single block that needs nothing, or holds what is not plain."""
+    def of(cls, stmt: Any, scratch: Sequence[Any], alone: bool = False, sums_open: bool = False) -> _Nest | None:
+        """The nest; ``None`` if it is a single block that needs nothing, or holds what is not plain.
+
+        ``alone``: a single statement will do. ``sums_open``: what a sum is set to is a statement of its own.
+        """
         plain = PlainNest.of(stmt)
         if plain is not None and isinstance(plain.block.body, BufferStore):
             return None
         allocated: list[Any] = []
         try:
-            leaves = list(_leaves(stmt, (), allocated))
+            leaves = list(_leaves(stmt, (), allocated, sums_open))
         except _NotPlain:
             return None
-        return cls(leaves, [*scratch, *allocated], allocated) if len(leaves) > 1 else None
+        return cls(leaves, [*scratch, *allocated], allocated) if len(leaves) > 1 or alone else None
+
+    @classmethod
+    def forms(cls, stmt: Any, scratch: Sequence[Any]) -> Iterator[_Nest | None]:
+        """The nest in all forms that may be taken apart, the one to be preferred first."""
+        nested = is_nested(stmt)
+        yield cls.of(stmt, scratch, alone=nested)
+        if nested:
+            yield cls.of(stmt, scratch, alone=True, sums_open=True)
 
     def apart(self, names: Sequence[str]) -> list[Any] | None:
         """A nest for each statement; ``None`` if they cannot be taken apart, or it would gain nothing."""
@@ -145,28 +169,37 @@ class _NotPlain(Exception):
 
 
 def _leaves(
-    stmt: Any, loops: tuple[Any, ...], allocated: list[Any], name: str = "", has_axes: bool = False
+    stmt: Any,
+    loops: tuple[Any, ...],
+    allocated: list[Any],
+    sums_open: bool,
+    name: str = "",
+    has_axes: bool = False,
 ) -> Iterator[_Leaf]:
     if isinstance(stmt, For) and is_plain_loop(stmt):
-        yield from _leaves(stmt.body, (*loops, stmt), allocated, name, has_axes)
+        yield from _leaves(stmt.body, (*loops, stmt), allocated, sums_open, name, has_axes)
     elif isinstance(stmt, SeqStmt):
         for one in stmt.seq:
-            yield from _leaves(one, loops, allocated, name, has_axes)
+            yield from _leaves(one, loops, allocated, sums_open, name, has_axes)
     elif isinstance(stmt, SBlockRealize):
-        yield from _leaves_of_block(stmt, loops, allocated)
+        yield from _leaves_of_block(stmt, loops, allocated, sums_open)
     elif isinstance(stmt, BufferStore):
         yield _Leaf(loops, stmt, name, has_axes)
     else:
         raise _NotPlain
 
 
-def _leaves_of_block(realize: Any, loops: tuple[Any, ...], allocated: list[Any]) -> Iterator[_Leaf]:
-    """A reduction is a leaf, any other block is opened."""
+def _leaves_of_block(realize: Any, loops: tuple[Any, ...], allocated: list[Any], sums_open: bool) -> Iterator[_Leaf]:
+    """A reduction is a leaf, unless ``sums_open``; any other block is opened."""
     block, name = realize.block, str(realize.block.name_hint)
     always = isinstance(realize.predicate, IntImm) and int(realize.predicate) == 1
     if not always or list(block.match_buffers) or dict(block.annotations):
         raise _NotPlain
-    if block.init is not None:
+    values = {var.var: value for var, value in zip(block.iter_vars, realize.iter_values, strict=True)}
+    if block.init is not None and sums_open:
+        before = _set_before(realize, loops)
+        yield from _leaves(substituted(block.init, values), before, allocated, sums_open, f"{name}_init", True)
+    elif block.init is not None:
         inner: list[Any] = []
         tvm_ffi.structural_walk(block.body, ((For, inner.append), (SBlock, inner.append)))
         if inner or list(block.alloc_buffers):
@@ -174,9 +207,23 @@ def _leaves_of_block(realize: Any, loops: tuple[Any, ...], allocated: list[Any])
         yield _Leaf(loops, realize, name, True)
         return
     allocated.extend(block.alloc_buffers)
-    values = {var.var: value for var, value in zip(block.iter_vars, realize.iter_values, strict=True)}
     body = substituted(block.body, values)
-    yield from _leaves(body, loops, allocated, name, bool(values))
+    yield from _leaves(body, loops, allocated, sums_open, name, bool(values))
+
+
+def _set_before(realize: Any, loops: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The loops in whose turns a sum is set: those outside of the ones that reduce, which are the innermost."""
+    pairs = list(zip(realize.block.iter_vars, realize.iter_values, strict=True))
+    sums = [value for var, value in pairs if int(var.iter_type) == _REDUCE]
+    others = [value for var, value in pairs if int(var.iter_type) != _REDUCE]
+    reducing = [any(mentions(value, loop.loop_var) for value in sums) for loop in loops]
+    first = reducing.index(True) if any(reducing) else len(loops)
+    inner = loops[first:]
+    if not all(reducing[first:]) or any(mentions(value, loop.loop_var) for value in others for loop in inner):
+        raise _NotPlain
+    if len(inner) != len(sums) or not all(any(value.same_as(loop.loop_var) for value in sums) for loop in inner):
+        raise _NotPlain
+    return loops[:first]
 
 
 def _common(leaves: Sequence[_Leaf]) -> tuple[Any, ...]:

@@ -126,6 +126,17 @@ def is_block(stmt: Any) -> bool:
     return isinstance(stmt, SBlockRealize) and not list(stmt.iter_values) and isinstance(stmt.block, SBlock)
 
 
+def is_nested(stmt: Any) -> bool:
+    """Whether the statement has blocks inside of blocks."""
+    inside: list[Any] = []
+
+    def enter(block: Any) -> None:
+        tvm_ffi.structural_walk([block.body, block.init], (SBlock, inside.append))
+
+    tvm_ffi.structural_walk(stmt, (SBlock, enter))
+    return bool(inside)
+
+
 def covers(store: Any, nest: PlainNest) -> bool:
     """Whether the store goes through its whole buffer, each dimension along an axis of its own."""
     extents = {var.var: int(var.dom.extent) for var in nest.block.iter_vars}

@@ -16,9 +16,9 @@ from tvm.tirx import PrimFunc
 
 from colt.knobs import EDITION
 from colt.tvm.programs.accumulation import reductions_apart, sums_apart
-from colt.tvm.programs.arranged import rows_arranged
+from colt.tvm.programs.arranged import nested_rows_arranged, rows_arranged
 from colt.tvm.programs.choices import choices_in_any_order, choices_in_lanes
-from colt.tvm.programs.distribution import statements_apart
+from colt.tvm.programs.distribution import statements_and_blocks_apart, statements_apart
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.rests import rests_apart
@@ -31,13 +31,15 @@ Step = Callable[[PrimFunc], PrimFunc]
 _STEPS: tuple[tuple[int, int, Step], ...] = (
     (1, EDITION, without_nothing),
     (1, EDITION, named_apart),
-    (6, EDITION, statements_apart),
+    (6, 11, statements_apart),
+    (12, EDITION, statements_and_blocks_apart),
     (6, EDITION, loops_plain),
     (1, 5, sums_apart),
     (6, EDITION, reductions_apart),
     (1, EDITION, versions_apart),
     (1, 5, rows_apart),
-    (6, EDITION, rows_arranged),
+    (6, 11, rows_arranged),
+    (12, EDITION, nested_rows_arranged),
     (1, EDITION, zero_points_apart),
     (1, EDITION, named_apart),
     (6, 10, choices_in_any_order),

@@ -119,7 +119,8 @@ def initial_of(loops: Sequence[Any], independent: Sequence[Any], stmt: Any) -> t
     if not reducing or len(sums) != len(others) or not is_one(realize.predicate):
         return None, None
     values = {var.var: value for var, value in pairs}
-    return substituted(block.init, values), substituted(block.body, values)
+    plain = Lowered()
+    return plain.mutate(substituted(block.init, values)), plain.mutate(substituted(block.body, values))
 
 
 def is_hidden(stmt: Any) -> bool:
