@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from colt.errors import InputError
 from colt.machine import detect
 from colt.models.archive import Manifest, TensorPart, open_archive, write_archive
+from colt.models.tensors import array_of
 from colt.util.text import counted
 
 
@@ -48,7 +50,7 @@ class CompiledModel:
         found = self.library(*(_ready(one, part) for one, part in zip(inputs, wanted, strict=True)))
         torch = sys.modules.get("torch")
         as_torch = torch is not None and any(isinstance(one, torch.Tensor) for one in inputs)
-        outputs = [torch.from_dlpack(one) if as_torch and torch is not None else one.numpy() for one in found]
+        outputs = [torch.from_dlpack(one) if as_torch and torch is not None else array_of(one) for one in found]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def save(self, path: str | Path) -> Path:
@@ -87,7 +89,13 @@ def _ready(given: Any, wanted: TensorPart) -> Any:
             f"input {wanted.name} is of type {type(given).__name__}; it takes an array or a tensor, {wanted.dtype}"
             f"{list(wanted.shape)}"
         )
-    shape, dtype = tuple(given.shape), str(given.dtype).removeprefix("torch.")
+    shape, dtype = tuple(given.shape), _name_of(given.dtype)
     if shape != wanted.shape or dtype != wanted.dtype:
         raise InputError(f"input {wanted.name} is {dtype}{list(shape)}; it takes {wanted.dtype}{list(wanted.shape)}")
     return given
+
+
+@lru_cache(maxsize=64)
+def _name_of(dtype: Any) -> str:
+    """TVM's name of a type of NumPy or PyTorch; remembered, as naming takes longer than all other checks."""
+    return str(dtype).removeprefix("torch.")

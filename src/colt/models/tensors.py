@@ -47,3 +47,11 @@ def described(name: str, array: Array) -> str:
     values = array.reshape(-1)
     shown = ", ".join(f"{value:.5g}" for value in values[:4].astype(float))
     return f"{name}: {array.dtype}{list(array.shape)} [{shown}{', ...' if values.size > 4 else ''}]"
+
+
+def array_of(tensor: Any) -> np.ndarray[Any, Any]:
+    """The tensor of TVM as an array, which shares its memory. One of a type that NumPy has not of itself is a copy."""
+    try:
+        return np.from_dlpack(tensor)
+    except (RuntimeError, BufferError):
+        return np.asarray(tensor.numpy())

@@ -89,7 +89,8 @@ class ModelLibrary:
 def ready(tensor: Any) -> Any:
     """The input as a tensor of TVM that kernels can take; copied only if it has to be."""
     if isinstance(tensor, np.ndarray):
-        fits = tensor.flags.c_contiguous and tensor.flags.writeable and tensor.ctypes.data % ALIGNMENT == 0
+        compact = tensor.flags.c_contiguous and tensor.flags.writeable
+        fits = compact and tensor.__array_interface__["data"][0] % ALIGNMENT == 0
         return tvm.runtime.from_dlpack(tensor) if fits and tensor.dtype.isbuiltin == 1 else tvm.runtime.tensor(tensor)
     if isinstance(tensor, tvm.runtime.Tensor):
         return tensor
