@@ -22,7 +22,7 @@ from colt.run.resume import to_the_end
 from colt.run.scheduler import gap_us, next_task, saving_per_trial, settle
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
-from tests.helpers.simulated_runs import measured_by, simulated
+from tests.helpers.simulated_runs import Watched, measured_by, simulated
 
 OPTIONS = TuneOptions(pool=["scout", "tuner"], use_records=False, trials=16)
 
@@ -101,6 +101,16 @@ def test_a_run_of_a_model(own_program: str) -> None:
     assert sum(result.receipt.trials.total for result in results) == 24
     assert events.OfModel((("1-layer", 3), ("2-gemv", 1))) in seen
     assert all(result.receipt.verdict == "undecided" for result in results if result.best is not None)
+
+
+def test_programs_of_a_model_are_timed_in_the_model_and_not_in_turn_before(own_program: str) -> None:
+    watched = Watched()
+    plan = checked_model("m", [load_program(own_program)], [3], OPTIONS)
+    with measured_by(watched):
+        (result,) = run(plan)
+    assert result.best is not None
+    assert set(watched.calls) == {"verify"}
+    assert result.best.latency_us == min(one.latency_us for one in (result.best, *result.runners_up))
 
 
 @pytest.mark.parametrize("close", [1.01, 1e3])

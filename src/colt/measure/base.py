@@ -269,10 +269,12 @@ class Pace:
     turn for half as long, and for four rounds at least instead of six."""
 
     leaders: int = 5
-    """How many correct schedules are timed in turn at the end."""
+    """How many correct schedules may win at the end."""
     compares: bool = True
     """Whether the fastest is timed in turn with the untuned program: not for one of many programs of a model, which is
     compared as a whole."""
+    ranks: bool = True
+    """Whether the leaders are timed in turn with each other: not where they are timed in a model afterwards."""
 
     @classmethod
     def usual(cls) -> Pace:
@@ -281,7 +283,7 @@ class Pace:
 
     def brief(self) -> Pace:
         """The pace of one of many programs of a model."""
-        return replace(self, ranking_seconds=self.ranking_seconds / 3, leaders=3, compares=False)
+        return replace(self, leaders=3, compares=False, ranks=False)
 
     @classmethod
     def hasty(cls) -> Pace:

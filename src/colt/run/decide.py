@@ -64,8 +64,11 @@ def decide(run: Run, task: Task) -> Decision:
 def by_rank(run: Run, task: Task, leaders: list[tuple[float, Trial]]) -> list[tuple[float, Trial]]:
     """Time the leaders in turn with each other; all of them, the best median first, and that in microseconds.
 
-    Those that left the race come after the others, with what they took in the search.
+    Those that left the race come after the others, with what they took in the search. At a pace that does not rank, all
+    are in the order of the search.
     """
+    if not run.plan.pace.ranks:
+        return leaders
     modules = [task.tvm_space.module(trial.schedule) for _, trial in leaders]
     guesses = [us for us, _ in leaders]
     medians = rank_in_turn(run.measurer, modules, guesses, run.plan.pace, task.inputs, run.apart_bytes)
