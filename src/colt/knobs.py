@@ -28,7 +28,8 @@ had one row in a register tile where it is all of 17, 19 or 23 now.
 The ninth had constants in panels only where vectors would gather them, and copies of operands that are not padded; its
 model had epilogues wait for memory before the next sums begin. The tenth put candidates of lanes
 together in the order of the lanes, whichever came first. The eleventh left blocks inside of blocks to the rules of
-stock TVM.
+stock TVM, and had programs in the same form for all processors: dot instructions flipped signs and corrected their
+sums themselves, and zero points were added to sums that were stored.
 """
 
 Value = tuple[int, ...] | int | str

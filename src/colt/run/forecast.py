@@ -27,6 +27,7 @@ from colt.proposers.openings import openings
 from colt.search.search import Search
 from colt.tvm.briefing import brief
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
+from colt.tvm.programs.suited import suited
 from colt.tvm.space.space import TvmSpace
 
 if TYPE_CHECKING:
@@ -99,13 +100,14 @@ def forecast(plan: Plan) -> Forecast:
 
 def _prompts(plan: Plan) -> tuple[str, list[str]]:
     """The stable text, and what each of the first calls would add to it."""
-    space = TvmSpace.generated(plan.program.module, plan.target, plan.space, vector_math=not plan.exact_math)
+    program = suited(plan.program, plan.target)
+    space = TvmSpace.generated(program.module, plan.target, plan.space, vector_math=not plan.exact_math)
     found = detect()
     hardware = dataclasses.replace(found, peaks=load_peaks(found, plan.threads) or found.peaks)
     scorer = AnalyticalScorer(space, machine_of(hardware, plan.threads))
     search = Search(space, scorer, plan.pool.specs, plan.config, seed=plan.seed, trials_total=plan.budget.trials)
     search.open(openings(space, [], plan.config, random.Random(plan.seed)))
-    briefing = brief(space, plan.program, hardware, plan.threads, vector_math=not plan.exact_math)
+    briefing = brief(space, program, hardware, plan.threads, vector_math=not plan.exact_math)
     pool = [member_in_words(member) for member in plan.pool.members]
     model = LanguageModel(plan.pool.models[0].spec, pool, stable_text(briefing, pool), briefing, space)
     tickets = [ticket for _ in range(LOOKED_AT) if (ticket := search.select()) is not None]

@@ -29,6 +29,7 @@ from colt.run.verify import check_leader, confirm_roofline, form_to_tune
 from colt.search.types import Trial
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
+from colt.tvm.programs.suited import suited
 from colt.world.recording import Recording
 from colt.world.world import Live, World
 
@@ -95,7 +96,7 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
     with run.watch("starting"):
         tasks = [
-            Task(run, form_to_tune(run, program), strategy, number, name)
+            Task(run, form_to_tune(run, suited(program, run.plan.target, run.world.edition)), strategy, number, name)
             for number, (name, program) in enumerate(zip(names, programs, strict=True))
         ]
     runnable = [task for task in tasks if _runs(run, turn(run, task))]

@@ -13,7 +13,7 @@ from tvm.tirx import BufferStore, For, ForKind, IterVar, PrimFunc, decl_buffer
 from tvm_ffi import structural_walk
 
 from colt.tvm.dots.shims import KEEP
-from colt.tvm.dots.table import Dot
+from colt.tvm.dots.table import OTHER_SIGN, Dot
 from colt.tvm.programs.nests import element, whole
 
 SPATIAL, REDUCE = 0, 2
@@ -82,3 +82,9 @@ def unsigned_by_signed(row: Dot, total: Any, unsigned: Any, signed: Any) -> Any:
     count = 4 * row.lanes
     operands = [as_type(f"uint8x{count}", unsigned), as_type(f"int8x{count}", signed)]
     return llvm(f"int32x{row.lanes}", _VNNI[row.bits], total, *operands)
+
+
+def with_sign_flipped(byte: Any) -> Any:
+    """A byte with its top bit inverted, as one of the other sign: an unsigned one 128 above a signed one."""
+    other = OTHER_SIGN[str(byte.ty)]
+    return tirx.bitwise_xor(tirx.Cast(other, byte), tirx.const(-128 if other == "int8" else 128, other))

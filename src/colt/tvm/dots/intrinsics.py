@@ -25,9 +25,10 @@ from colt.tvm.dots.by_hand import (
     nest,
     rows_apart,
     unsigned_by_signed,
+    with_sign_flipped,
 )
 from colt.tvm.dots.shims import BF16_DOT
-from colt.tvm.dots.table import TABLE, TILE_FORMS, Dot, Method, packing_name
+from colt.tvm.dots.table import OTHER_SIGN, TABLE, TILE_FORMS, Dot, Method, packing_name
 
 _FLIP = -0x7F7F7F80  # 0x80808080: the top bit of each of four bytes
 _SAME = {"int8": "llvm.x86.avx2.vpdpbssd.256", "uint8": "llvm.x86.avx2.vpdpbuud.256"}
@@ -54,6 +55,10 @@ def register() -> None:
             for dtype in dtypes:
                 name = packing_name(dtype, group, lanes)
                 TensorIntrin.register(name, *_packing(dtype, bits, group, lanes), override=True)
+    for lanes in (16, 8):
+        for dtype in OTHER_SIGN:
+            name = packing_name(dtype, 4, lanes, flipped=True)
+            TensorIntrin.register(name, *_packing(dtype, 8, 4, lanes, flipped=True), override=True)
 
 
 # ---- dots ----
@@ -157,20 +162,25 @@ def _excess(row: Dot, total: Any, vector: Any) -> Any:
 # ---- packing ----
 
 
-def _packing(dtype: str, bits: int, group: int, lanes: int) -> tuple[PrimFunc, PrimFunc]:
-    """Meaning and code of interleaving ``group`` rows: each is widened and shifted to its place."""
+def _packing(dtype: str, bits: int, group: int, lanes: int, flipped: bool = False) -> tuple[PrimFunc, PrimFunc]:
+    """Meaning and code of interleaving ``group`` rows: each is widened and shifted to its place. ``flipped``: they are
+    of the other sign, and all signs are flipped."""
+    given = OTHER_SIGN[dtype] if flipped else dtype
 
     def buffers() -> tuple[Any, Any]:
-        return anywhere("P", (lanes, group), dtype), rows_apart("B", (group, lanes), dtype)
+        return anywhere("P", (lanes, group), dtype), rows_apart("B", (group, lanes), given)
 
     packed, source = buffers()
 
     def body(row: Any, lane: Any) -> Any:
-        return BufferStore(packed, tirx.BufferLoad(source, [row, lane]), [lane, row])
+        value = tirx.BufferLoad(source, [row, lane])
+        return BufferStore(packed, with_sign_flipped(value) if flipped else value, [lane, row])
 
     meaning = function((source, packed), (source,), nest((group, lanes), (SPATIAL, SPATIAL), body))
     packed, source = buffers()
-    words = _interleaved(source, dtype, bits, group, lanes)
+    words = _interleaved(source, given, bits, group, lanes)
+    if flipped:
+        words = tirx.bitwise_xor(words, tirx.Broadcast(tirx.const(_FLIP % 2**32, "uint32"), lanes))
     store = packed.vstore([0, 0], as_type(f"{dtype}x{lanes * group}", words))
     code = keeping((source, packed), store) if dtype == "bfloat16" else store
     return meaning, function((source, packed), (source,), code)

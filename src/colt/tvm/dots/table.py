@@ -119,11 +119,14 @@ class Dot:
         return packing_name(self.stored, self.group, self.lanes)
 
 
-def packing_name(dtype: str, group: int, lanes: int) -> str:
-    """The intrinsic that brings ``group`` rows of ``lanes`` contiguous elements into the layout of a packed operand."""
-    return f"colt.pack.{dtype}.{group}x{lanes}"
+def packing_name(dtype: str, group: int, lanes: int, flipped: bool = False) -> str:
+    """The intrinsic that brings ``group`` rows of ``lanes`` contiguous elements into the layout of a packed operand.
+
+    ``flipped``: from bytes of the other sign, whose top bits it inverts."""
+    return f"colt.pack.{'flipped.' if flipped else ''}{dtype}.{group}x{lanes}"
 
 
+OTHER_SIGN = {"int8": "uint8", "uint8": "int8"}
 HALF = "uint4"
 """The type of half a byte."""
 _SHORT = {"uint8": "u8", "int8": "s8", "bfloat16": "bf16", HALF: "u4"}

@@ -72,9 +72,9 @@ class Body:
         return BlockWork(fused, self._simple + rest, self._divisions, self._calls, self._branches)
 
     def product(self, block: Any) -> Product | None:
-        """The product that the block sums up from zero, if it does only that."""
+        """The product that the block sums up, if it does only that: from zero, or integers from other ones."""
         store = block.body
-        if not isinstance(store, tirx.BufferStore) or not _starts_from_zero(block.init, store):
+        if not isinstance(store, tirx.BufferStore) or not _starts_from_sum(block.init, store):
             return None
         terms = (store.value.a, store.value.b) if isinstance(store.value, tirx.Add) else ()
         factors = next((term for term in terms if isinstance(term, tirx.Mul)), None)
@@ -158,10 +158,13 @@ class Body:
         return tuple((number, coefficient) for number, coefficient in terms.items() if coefficient)
 
 
-def _starts_from_zero(init: Any, store: Any) -> bool:
-    """Whether the initial value of the buffer that is summed up in is zero."""
-    zero = isinstance(init, tirx.BufferStore) and isinstance(init.value, (tirx.IntImm, tirx.FloatImm))
-    return zero and init.value.value == 0 and init.buffer.same_as(store.buffer)
+def _starts_from_sum(init: Any, store: Any) -> bool:
+    """Whether the initial value of the buffer that is summed up in is zero, or made of other integers."""
+    if not isinstance(init, tirx.BufferStore) or not init.buffer.same_as(store.buffer):
+        return False
+    if isinstance(init.value, (tirx.IntImm, tirx.FloatImm)):
+        return bool(init.value.value == 0)
+    return str(init.value.ty) == "int32"
 
 
 def _is_load(node: Any) -> bool:

@@ -54,6 +54,8 @@ _ONE_CONTRACTION = 7
 _AS_THEY_ARE = 9
 """The last edition that copied operands in front of sums although nothing is padded, and in which constants were put in
 panels only where vectors would gather them."""
+_FROM_ZERO = 11
+"""The last edition in which sums by dot instructions began with zero, all of them."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -152,14 +154,13 @@ def _shapes(flow: Flow, bits: int) -> dict[str, BlockShape]:
 def _dot_rules(target: Any, edition: int) -> list[Choose]:
     """Contractions by dot instructions. Before the fifth edition bfloat16 was interleaved in registers only, before the
     seventh there were no tiles and no halves of bytes."""
+    with_dots = partial(_shapes_with_dots, target, edition > _FROM_ZERO)
     if edition <= _INTERLEAVING:
-        return [partial(_shapes_with_dots, target, _in_registers)]
+        return [partial(with_dots, _in_registers)]
     new = edition > _NO_TILES
-    packed = partial(
-        _shapes_with_dots, target, lambda row: not row.interleaved and row.tiles is None and (new or _of_elements(row))
-    )
-    tiles = [] if not new else [partial(_shapes_with_dots, target, lambda row: row.tiles is not None)]
-    return [*tiles, packed, partial(_shapes_with_dots, target, lambda row: row.interleaved)]
+    packed = partial(with_dots, lambda row: not row.interleaved and row.tiles is None and (new or _of_elements(row)))
+    tiles = [] if not new else [partial(with_dots, lambda row: row.tiles is not None)]
+    return [*tiles, packed, partial(with_dots, lambda row: row.interleaved)]
 
 
 def _in_registers(row: Dot) -> bool:
@@ -171,9 +172,10 @@ def _of_elements(row: Dot) -> bool:
     return row.method is not Method.HALVES
 
 
-def _shapes_with_dots(target: Any, suits: Suits, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
-    """The shapes with contractions by dot instructions of the target that suit; ``None`` if there are none."""
-    found = [shape_with_dot(block, partial(find, target, suits=suits)) for block in flow.blocks]
+def _shapes_with_dots(target: Any, begun: bool, suits: Suits, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
+    """The shapes with contractions by dot instructions of the target that suit; ``None`` if there are none. ``begun``:
+    sums that begin with others may have one."""
+    found = [shape_with_dot(block, partial(find, target, suits=suits), begun) for block in flow.blocks]
     dots = {
         block.name: shape
         for number, (block, shape) in enumerate(zip(flow.blocks, found, strict=True))

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm import tirx
+from tvm.ir import TensorLoad
+from tvm_ffi import structural_walk
 
 from colt.analysis.estimate import TILE_LATENCY
 from colt.analysis.skeleton import Block, MemoryAccess
@@ -41,22 +43,25 @@ Find = Callable[[str, str, str, int], Dot | None]
 """Finds the dot instruction for the types of left, right and result, and a number of terms."""
 
 
-def shape_with_dot(block: Block, find: Find) -> BlockShape | None:
-    """The shape of a contraction that a dot instruction computes; ``None`` if none can."""
-    return next(_shapes(block, find), None)
+def shape_with_dot(block: Block, find: Find, begun: bool = True) -> BlockShape | None:
+    """The shape of a contraction that a dot instruction computes; ``None`` if none can. ``begun``: sums that begin with
+    others may have one."""
+    return next(_shapes(block, find), None) if begun or not block.goes_on else None
 
 
 def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
-    if block.product is None or len({read.buffer for read in block.reads}) != 2:
+    if block.product is None or not _are_factors(block):
         return
     for swapped in (False, True):
-        left, right = _operands(block, swapped)
+        left, right = operands(block, swapped)
         types = block.product.dtypes[::-1] if swapped else block.product.dtypes
         for column in spatial(block):
             along = _along(block, left, right, column)
             if along is None or not _is_column(block, left, right, column):
                 continue
             dot = find(*types, block.product.result, block.iters[along].extent)
+            if dot is not None and dot.tiles is not None and block.goes_on:
+                continue  # tiles begin with zeros
             if dot is not None and dot.tiles is not None:
                 dot = _formed(block, dot, column, left)
             if dot is not None and dot.method is Method.HALVES and not _halves_apart(block, left):
@@ -76,7 +81,14 @@ def _shapes(block: Block, find: Find) -> Iterator[BlockShape]:
                 )
 
 
-def _operands(block: Block, swapped: bool) -> tuple[MemoryAccess, MemoryAccess]:
+def _are_factors(block: Block) -> bool:
+    """Whether all that the block reads are the two factors of its product, and what the sum begins with."""
+    assert block.product is not None
+    factors = {block.reads[number].buffer for number in block.product.factors}
+    return len(factors) == 2 and (block.goes_on or len({read.buffer for read in block.reads}) == 2)
+
+
+def operands(block: Block, swapped: bool) -> tuple[MemoryAccess, MemoryAccess]:
     """Left and right: what is broadcast, and what is packed."""
     assert block.product is not None
     first, second = (block.reads[number] for number in block.product.factors)
@@ -159,7 +171,7 @@ def pack_for_dots(schedule: Any, shapes: Mapping[str, BlockShape]) -> tuple[list
     for block, shape in with_shapes(schedule, shapes):
         if shape.dot is None or shape.dot.instruction.interleaved:
             continue
-        left, right = _operands(block, shape.dot.swapped)
+        left, right = operands(block, shape.dot.swapped)
         if step_of(left, shape.dot.along) != 1 or not _in_rows(left, shape):
             done.append(_copy(schedule, block, left, _last(left, shape)))
         copy = _copy(schedule, block, right, _grouped(right, shape))
@@ -255,8 +267,9 @@ def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
 
 
 def use_instruction(schedule: Any, step: DotStep) -> None:
-    """Set the sums to zero before the first turn, and replace the step by the instruction."""
+    """Set the sums to what they begin with before the first turn, and replace the step by the instruction."""
     initial = schedule.decompose_reduction(step.block, step.sums)
+    _forget_initial(schedule, step.block)
     dot = step.dot.instruction
     if dot.tiles is None:
         schedule.vectorize(schedule.get_loops(initial)[-1])
@@ -264,6 +277,16 @@ def use_instruction(schedule: Any, step: DotStep) -> None:
         use_intrinsic(schedule, schedule.get_loops(initial)[-2], zero_name(dot.result, dot.tiles))
         use_intrinsic(schedule, schedule.get_loops(step.store)[-2], store_name(dot.result, dot.tiles))
     use_intrinsic(schedule, step.inner, dot.intrinsic(step.dot.swapped))
+
+
+def _forget_initial(schedule: Any, sum_: Any) -> None:
+    """Take what the sum began with from the reads of the block that only adds to it now: an instruction has no such."""
+    block = schedule.get(sum_)
+    loads: list[Any] = []
+    structural_walk(block.body, (TensorLoad, loads.append))
+    unread = [n for n, one in enumerate(block.reads) if not any(load.source.same_as(one.source) for load in loads)]
+    if unread:
+        schedule.unsafe_hide_buffer_access(sum_, "read", unread)
 
 
 def sums_in_tiles(schedule: Any, block: Any) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
 from colt.knobs import EDITION
+from colt.tvm.dots import Dot
+from colt.tvm.dots.table import OTHER_SIGN, packing_name
 from colt.tvm.sketches.structured.dots import DotStep, import_shims, sums_in_tiles, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
@@ -124,12 +126,18 @@ class _Emitter:
         if (packing.rows, packing.columns) == (packing.iters - 2, packing.iters - 1):
             self._order(outer, [groups, neighbours, lanes])
             self.schedule.parallel(self._fuse(outer))
-            use_intrinsic(self.schedule, neighbours, packing.instruction.packing)
+            use_intrinsic(self.schedule, neighbours, self._packing_name(rv, packing.instruction))
         else:
             self._order(outer, [groups, lanes, neighbours])
             self.schedule.parallel(self._fuse(outer))
             if packing.rows == packing.iters - 1:
                 self.schedule.vectorize(neighbours)
+
+    def _packing_name(self, rv: Any, dot: Dot) -> str:
+        """The intrinsic that packs; another one if the block takes bytes of the other sign and flips theirs."""
+        (read,) = self.schedule.get(rv).reads
+        flipped = OTHER_SIGN.get(dot.stored) == str(read.source.ty.dtype)
+        return packing_name(dot.stored, dot.group, dot.lanes, flipped)
 
     def _compute_ahead(self) -> None:
         """What depends on constants alone is not timed: one loop for the threads, and nothing to choose."""

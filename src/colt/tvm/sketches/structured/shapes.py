@@ -136,7 +136,7 @@ def shape_in_lanes(block: Block, shape: BlockShape, vector_bits: int) -> BlockSh
 
     It is ``shape`` if packing costs little, or if the sum is not contiguous in the operands.
     """
-    costly = [block.reads[n] for n in shape.packed if _uses(block, block.reads[n]) < COPYING_IS_FREE]
+    costly = [block.reads[n] for n in shape.packed if uses(block, block.reads[n]) < COPYING_IS_FREE]
     return (_row_reduction(block, lanes_of(block, vector_bits)) if costly else None) or shape
 
 
@@ -214,10 +214,10 @@ def stands_alone(access: MemoryAccess, iter_: int) -> bool:
 
 
 def copying_pays(block: Block, access: MemoryAccess) -> bool:
-    return _uses(block, access) >= COPYING_PAYS
+    return uses(block, access) >= COPYING_PAYS
 
 
-def _uses(block: Block, access: MemoryAccess) -> float:
+def uses(block: Block, access: MemoryAccess) -> float:
     """How often each element of the access is used, in all calls; by what is computed ahead of them, once."""
     if access.constant and not block.ahead:
         return math.inf
