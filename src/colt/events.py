@@ -42,9 +42,11 @@ class Turn(Event):
 
 @dataclass(frozen=True, slots=True)
 class OfModel(Event):
-    """The tasks are the programs of one model: how often a run of it calls each, by the task's name."""
+    """The tasks are the programs of one model: how often a run of it calls each, by the task's name, and which compute
+    others' programs in another form. A run needs one of them."""
 
     calls: tuple[tuple[str, int], ...]
+    form_of: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

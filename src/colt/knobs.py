@@ -29,7 +29,8 @@ The ninth had constants in panels only where vectors would gather them, and copi
 model had epilogues wait for memory before the next sums begin. The tenth put candidates of lanes
 together in the order of the lanes, whichever came first. The eleventh left blocks inside of blocks to the rules of
 stock TVM, and had programs in the same form for all processors: dot instructions flipped signs and corrected their
-sums themselves, and zero points were added to sums that were stored.
+sums themselves, and zero points were added to sums that were stored. It put no constants in panels for contractions
+whose results are read by blocks with vectors inside.
 """
 
 Value = tuple[int, ...] | int | str

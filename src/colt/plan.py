@@ -80,6 +80,9 @@ class Plan:
 
     weight_bytes: int = 0
     """What all weights of the model take."""
+    form_of: tuple[int, ...] = ()
+    """For each program of a model the place of the one that it computes in another form, or its own. The model needs
+    one of them."""
 
     @property
     def of_model(self) -> bool:
@@ -245,12 +248,23 @@ def checked(program: Any, options: TuneOptions) -> Plan:
 
 
 def checked_model(
-    name: str, programs: Sequence[Program], calls: Sequence[int], options: TuneOptions, weight_bytes: int = 0
+    name: str,
+    programs: Sequence[Program],
+    calls: Sequence[int],
+    options: TuneOptions,
+    weight_bytes: int = 0,
+    form_of: Sequence[int] | None = None,
 ) -> Plan:
     """The plan of tuning all programs of a model within one budget. ``calls`` says how often a run of the model calls
-    each, ``weight_bytes`` what all weights of it take. Raises :class:`InputError`."""
+    each, ``weight_bytes`` what all weights of it take, ``form_of`` which are other forms of which; none if left out.
+    Raises :class:`InputError`."""
     return replace(
-        _resolved(options), spec=name, programs=tuple(programs), calls=tuple(calls), weight_bytes=weight_bytes
+        _resolved(options),
+        spec=name,
+        programs=tuple(programs),
+        calls=tuple(calls),
+        weight_bytes=weight_bytes,
+        form_of=tuple(range(len(programs)) if form_of is None else form_of),
     )
 
 

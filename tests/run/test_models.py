@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import shutil
@@ -19,12 +20,14 @@ from colt.options import TuneOptions
 from colt.plan import checked_model
 from colt.run.loop import CONSTRUCTED, run
 from colt.run.resume import to_the_end
-from colt.run.scheduler import gap_us, next_task, saving_per_trial, settle
+from colt.run.scheduler import gain_us, leave_beaten, next_task, saving_per_trial, settle
+from colt.run.task import Begun
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
 from tests.helpers.simulated_runs import Watched, measured_by, simulated
 
 OPTIONS = TuneOptions(pool=["scout", "tuner"], use_records=False, trials=16)
+NUMBERS = itertools.count()
 
 
 @dataclass
@@ -41,16 +44,32 @@ class Part:
     exhausted: bool = False
     roofline_reached: bool = False
     settled: bool = False
+    number: int = 0
+    form_of: int | None = None
+    known_us: float = math.inf
+    beaten: bool = False
+    begun: Any = field(init=False)
     search: Any = field(init=False)
     ceiling: Any = field(init=False)
 
     def __post_init__(self) -> None:
+        self.number = next(NUMBERS)
+        self.form_of = self.number if self.form_of is None else self.form_of
+        self.begun = Begun(known_us=self.known_us)
         self.search = SimpleNamespace(trials=SimpleNamespace(since_best=self.since_best, best_us=self.best_us))
         self.ceiling = SimpleNamespace(share=lambda us: self.share)
 
     @property
     def latency_us(self) -> float:
         return min(self.baseline_us, self.best_us)
+
+    @property
+    def is_form(self) -> bool:
+        return self.form_of != self.number
+
+    def form(self, **changes: Any) -> Part:
+        """Another form of the program."""
+        return replace(self, form_of=self.number, **changes)
 
 
 def chosen(*parts: Part) -> int:
@@ -68,18 +87,63 @@ def test_trials_go_where_they_may_save_most() -> None:
 
 def test_a_program_that_finds_nothing_falls_behind() -> None:
     assert chosen(Part(best_us=50, calls=2, since_best=9), Part(best_us=50)) == 1
-    assert saving_per_trial(Part(best_us=50, since_best=1)) == saving_per_trial(Part(best_us=50)) / 2  # type: ignore[arg-type]
+    once, twice = (saving_per_trial(Part(best_us=50, since_best=n), 50) for n in (0, 1))  # type: ignore[arg-type]
+    assert twice == once / 2
 
 
 def test_a_program_at_its_roofline_has_nothing_to_save() -> None:
-    assert gap_us(Part(best_us=50, share=0.95)) == 0  # type: ignore[arg-type]
-    assert gap_us(Part(best_us=50, share=None)) == pytest.approx(10)  # type: ignore[arg-type]
+    assert gain_us(Part(best_us=50, share=0.95), 50) == 0  # type: ignore[arg-type]
+    assert gain_us(Part(best_us=50, share=None), 50) == pytest.approx(10)  # type: ignore[arg-type]
 
 
 def test_what_could_save_next_to_nothing_is_settled() -> None:
     large, small, untried = Part(best_us=1e5, baseline_us=1e6), Part(best_us=20, share=0.5), Part(charged=0)
     settle([large, small, untried])  # type: ignore[list-item]
     assert [one.settled for one in (large, small, untried)] == [False, True, False]
+
+
+def at_limit(limit_us: float, part: Part) -> Part:
+    """The part with a roofline at which a call takes so long."""
+    part.ceiling = SimpleNamespace(share=lambda us: limit_us / us)
+    return part
+
+
+def test_a_form_that_cannot_catch_up_gets_one_batch() -> None:
+    """And those whose rooflines are beyond the fastest get none."""
+    direct = at_limit(40, Part(best_us=50, calls=2))
+    slow, fast = at_limit(30, direct.form(best_us=90)), at_limit(10, direct.form(best_us=30, since_best=9))
+    beyond, open_ = at_limit(35, direct.form(charged=0)), at_limit(20, direct.form(charged=0))
+    parts = [direct, slow, fast, beyond, open_]
+    settle(parts)  # type: ignore[arg-type]
+    assert [one.settled for one in parts] == [True, True, False, True, False]
+
+
+def test_the_most_promising_form_is_tried_first() -> None:
+    direct = at_limit(40, Part(charged=0))
+    forms = [at_limit(limit, direct.form()) for limit in (30, 10, 20)]
+    assert chosen(direct, *forms) == 2
+
+
+def test_a_model_takes_as_long_as_its_fastest_forms() -> None:
+    """What could save next to nothing of the sum of these is settled."""
+    direct = Part(best_us=1e5, baseline_us=1e6)
+    fast, small = direct.form(best_us=100, share=0.9), Part(best_us=20, share=0.5)
+    settle([direct, fast, small])  # type: ignore[list-item]
+    assert not small.settled
+
+
+def test_a_form_that_was_much_slower_when_it_was_tuned_is_left_out() -> None:
+    direct = Part(known_us=100)
+    parts = [
+        direct,
+        direct.form(known_us=60),
+        direct.form(known_us=70),
+        direct.form(known_us=math.inf),
+        Part(known_us=900),
+    ]
+    leave_beaten(parts)  # type: ignore[arg-type]
+    assert [one.beaten for one in parts] == [True, False, False, False, False]
+    assert direct.begun == Begun()
 
 
 def test_programs_that_are_not_of_a_model_get_equally_many() -> None:

@@ -71,6 +71,10 @@ class TaskPart(_Part, frozen=True, kw_only=True):
     """Who found the schedule; empty if it is as it was imported."""
     why_not: str = ""
     """Why it is as it was imported, if it is."""
+    form: str = ""
+    """What its sums are called, if they are others than were imported."""
+    form_error: float | None = None
+    """How far these are off on random inputs, relative to the largest value."""
 
     @property
     def us(self) -> float | None:

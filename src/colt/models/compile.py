@@ -10,7 +10,7 @@ judge      outputs against the importer's own, the whole timed in turn with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,13 @@ from colt.models.judge import TOO_SLOW, timed, verified
 from colt.models.options import CompileOptions
 from colt.options import TuneOptions
 from colt.plan import Plan, checked_model, device_of
-from colt.run.finish import Result, Runner
+from colt.run.finish import CLOSE, Result, Runner
 from colt.run.loop import run
 from colt.run.resume import to_the_end
 from colt.store.directory import RECORDING
 from colt.store.receipt import Receipt
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
+from colt.tvm.forms import winograd_forms
 from colt.tvm.models.assembly import assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.graph import Graph
@@ -44,22 +45,47 @@ from colt.util.clock import Stopwatch
 from colt.util.text import first_line
 from colt.util.version import versions
 
+MOST_TIMED = 3
+"""So many schedules of a program are timed in the model at most, of all its forms together."""
+
 
 @dataclass(frozen=True, slots=True)
 class TunedTasks:
-    """What became of the tasks, by their keys: results of the run, and why others were left as they are."""
+    """What became of the tasks, by their keys: results of the run, one for each form of a program, that in which it is
+    written first; and why others were left as they are."""
 
-    results: Mapping[str, Result]
+    results: Mapping[str, list[Result]]
     left: Mapping[str, str]
 
     @property
     def contenders(self) -> dict[str, list[Runner]]:
         """The schedules that may go into the model, by the task's key: the winner first."""
+        found = {key: sorted(_runners(results), key=_latency) for key, results in self.results.items()}
         return {
-            key: [Runner(result.module, best.latency_us, best.proposed_by), *result.runners_up]
-            for key, result in self.results.items()
-            if (best := result.best) is not None
+            key: [one for one in runners if one.latency_us <= CLOSE * runners[0].latency_us][:MOST_TIMED]
+            for key, runners in found.items()
+            if runners
         }
+
+    def receipts(self) -> Iterator[Receipt]:
+        """Those of all forms of all programs."""
+        return (result.receipt for results in self.results.values() for result in results)
+
+    def result_of(self, key: str, form: str) -> Result | None:
+        """The result of a task in that form; in the form in which it is written if it was not run in that one."""
+        results = self.results.get(key, [])
+        return next((one for one in results if one.form == form), next(iter(results), None))
+
+
+def _runners(results: Iterable[Result]) -> Iterator[Runner]:
+    for result in results:
+        if (best := result.best) is not None:
+            yield Runner(result.module, best.latency_us, best.proposed_by, result.form)
+            yield from result.runners_up
+
+
+def _latency(runner: Runner) -> float:
+    return runner.latency_us
 
 
 def compile_model(model: Any, example: Any, options: CompileOptions) -> CompiledModel:
@@ -95,20 +121,26 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
 
 def _tune(name: str, tasks: Sequence[ModelTask], weights: int, options: CompileOptions) -> TunedTasks:
     """Tune all programs that can be tuned, in one run."""
-    programs, calls, keys, left = list[Program](), list[int](), list[str](), dict[str, str]()
+    programs, form_of, of, left = list[Program](), list[int](), list[ModelTask](), dict[str, str]()
     for task in tasks:
         try:
-            programs.append(replace(load_program(task.module), name=task.name))
+            program = replace(load_program(task.module), name=task.name)
         except InputError as error:
             left[task.key] = first_line(error)
-        else:
-            calls.append(task.calls)
-            keys.append(task.key)
+            continue
+        forms = [program, *(winograd_forms(program) if options.winograd else ())]
+        form_of += [len(programs)] * len(forms)
+        of += [task] * len(forms)
+        programs += forms
     if not programs:
         return TunedTasks({}, left)
     wanted = options.tune_options(len(programs))
-    results = _run(partial(checked_model, name, programs, calls, weight_bytes=weights), wanted)
-    return TunedTasks({keys[result.number]: result for result in results}, left)
+    calls = [task.calls for task in of]
+    results = _run(partial(checked_model, name, programs, calls, weight_bytes=weights, form_of=form_of), wanted)
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(of[result.number].key, []).append(result)
+    return TunedTasks(found, left)
 
 
 def _run(checked: Callable[..., Plan], wanted: TuneOptions) -> list[Result]:
@@ -148,8 +180,8 @@ def _loaded(
         tasks=tuple(_row(task, tuned, fit) for task in tasks),
         versions=versions(),
         seconds={},
-        trials=sum(result.receipt.trials.total for result in tuned.results.values()),
-        usd=sum(result.receipt.spending.usd for result in tuned.results.values() if result.receipt.spending),
+        trials=sum(receipt.trials.total for receipt in tuned.receipts()),
+        usd=sum(receipt.spending.usd for receipt in tuned.receipts() if receipt.spending),
         products=options.products,
         messages=(*graph.notes, *_taken_back(tasks, fit)),
     )
@@ -172,11 +204,12 @@ def _tensor(name: str, array: Any) -> TensorPart:
 
 def _row(task: ModelTask, tuned: TunedTasks, fit: Fitted) -> TaskPart:
     """What became of a task, for the manifest."""
-    result = tuned.results.get(task.key)
+    chosen, whole_us = fit.chosen.get(task.key), fit.model_us.get(task.key)
+    result = tuned.result_of(task.key, "" if chosen is None else chosen.form)
     if result is None:
         why = tuned.left.get(task.key, "its untuned program does not run")
         return TaskPart(name=task.name, key=task.key, calls=task.calls, why_not=why)
-    receipt, chosen, whole_us = result.receipt, fit.chosen.get(task.key), fit.model_us.get(task.key)
+    receipt = result.receipt
     return TaskPart(
         name=task.name,
         key=task.key,
@@ -186,7 +219,9 @@ def _row(task: ModelTask, tuned: TunedTasks, fit: Fitted) -> TaskPart:
         tuned_us=None if chosen is None else chosen.latency_us,
         model_us=None if whole_us is None else whole_us / task.calls,
         roofline_share=None if receipt.roofline is None else receipt.roofline.share,
-        trials=receipt.trials.total,
+        trials=sum(one.receipt.trials.total for one in tuned.results[task.key]),
+        form=result.form,
+        form_error=result.form_error,
         by="" if chosen is None else chosen.proposed_by,
         why_not="" if chosen is not None else _why_not(receipt),
     )

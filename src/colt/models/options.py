@@ -53,6 +53,12 @@ class CompileOptions:
         "that of the outputs, and is shown",
         choices=tuple(NARROW),
     )
+    winograd: bool = option(
+        True,
+        "compute no convolution of float32 by Winograd's sums, taken where they are faster, which are less exact: off "
+        "by about 1e-5 of the largest result",
+        flag="--no-winograd",
+    )
     pool: str | Path | Sequence[str] | None = same_as(TuneOptions, "pool")
     seed: int = same_as(TuneOptions, "seed")
     threads: int | None = same_as(TuneOptions, "threads")

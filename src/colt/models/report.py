@@ -34,8 +34,14 @@ def _row(task: TaskPart, whole: float) -> tuple[str, ...]:
         "-" if task.roofline_share is None else f"{task.roofline_share:.0%}",
         "-" if task.untuned_us is None or task.us is None else f"{task.untuned_us / task.us:.1f}x",
         str(task.trials),
-        shown(task.by or f"as imported: {task.why_not}"),
+        shown(_by(task)),
     )
+
+
+def _by(task: TaskPart) -> str:
+    if not task.by:
+        return f"as imported: {task.why_not}"
+    return f"{task.by}, {task.form}" if task.form else task.by
 
 
 def _share(task: TaskPart) -> float:
@@ -56,6 +62,10 @@ def _lines(manifest: Manifest) -> list[str]:
         lines.append(f"{verdict} {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
     if manifest.products:
         lines.append(f"operands of products are rounded to {manifest.products}, as asked; sums are of float32")
+    forms = [task for task in manifest.tasks if task.form]
+    if forms:
+        worst = max(task.form_error or 0.0 for task in forms)
+        lines.append(f"{counted(len(forms), 'task')} computed by Winograd's sums, off by {worst:.2g} at most alone")
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in manifest.seconds.items())
     lines.append(f"{counted(manifest.trials, 'trial')}; {spent}")
     return [*lines, *(f"note: {message}" for message in manifest.messages)]

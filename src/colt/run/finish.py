@@ -32,6 +32,8 @@ class Runner:
     module: Any
     latency_us: float
     proposed_by: str
+    form: str = ""
+    """What the program's form is called, if it has other sums than were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class Result:
     """Why files of the run are missing, if a write failed."""
     runners_up: tuple[Runner, ...] = ()
     """Other schedules of a model's program that may be faster than the winner where the model calls it."""
+    form: str = ""
+    """What the program's form is called, if it has other sums than were written."""
+    form_error: float | None = None
+    """How far such a form is off, relative to the largest value."""
 
     @property
     def best(self) -> BestPart | None:
@@ -107,13 +113,24 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     path = None if run.directory is None else run.directory.path / task.name
     failure = run.storage_failure or failure
     runners_up = tuple(_runners_up(task, decision))
-    return Result(receipt, module, run.plan.target, run.plan.threads, path, task.number, failure, runners_up)
+    return Result(
+        receipt=receipt,
+        module=module,
+        target=run.plan.target,
+        threads=run.plan.threads,
+        run_dir=path,
+        number=task.number,
+        storage_failure=failure,
+        runners_up=runners_up,
+        form=task.program.form,
+        form_error=task.form_error,
+    )
 
 
 def _runners_up(task: Task, decision: Decision) -> Iterator[Runner]:
     for us, trial in decision.others:
         if decision.winner is not None and us <= CLOSE * decision.winner.comparison.tuned.median:
-            yield Runner(task.tvm_space.module(trial.schedule), us, trial.proposed_by)
+            yield Runner(task.tvm_space.module(trial.schedule), us, trial.proposed_by, task.program.form)
 
 
 def _latencies(decision: Decision) -> list[Estimate]:

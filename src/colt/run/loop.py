@@ -23,12 +23,13 @@ from colt.plan import Plan
 from colt.run.context import Run
 from colt.run.finish import Result, finish
 from colt.run.recall import measure_leads, recall
-from colt.run.scheduler import next_task, settle
+from colt.run.scheduler import leave_beaten, next_task, settle
 from colt.run.task import Task
-from colt.run.verify import check_leader, confirm_roofline, form_to_tune
+from colt.run.verify import check_leader, confirm_roofline, error_of_form, form_to_tune
 from colt.search.types import Trial
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
+from colt.tvm.programs.source import Program
 from colt.tvm.programs.suited import suited
 from colt.world.recording import Recording
 from colt.world.world import Live, World
@@ -68,7 +69,8 @@ def run(
         for task in tasks:
             task.write_files(run)
         if run.plan.of_model:
-            run.emit(events.OfModel(tuple((task.name, task.calls) for task in tasks)))
+            run.emit(_of_model(tasks))
+        leave_beaten(tasks)
         for task in tasks:
             measure_leads(run, turn(run, task))
         while True:
@@ -83,7 +85,7 @@ def run(
                     task.search.tell(results)
                 confirm_roofline(run, task)
                 settle(tasks)
-            for task in tasks:
+            for task in untried(tasks):
                 construct(run, task)
             ended = [finish(run, turn(run, task), stop) for task in tasks]
             if not run.stop.goes_on(stop):
@@ -95,14 +97,33 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     programs = run.plan.programs
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
     with run.watch("starting"):
-        tasks = [
-            Task(run, form_to_tune(run, suited(program, run.plan.target, run.world.edition)), strategy, number, name)
-            for number, (name, program) in enumerate(zip(names, programs, strict=True))
-        ]
-    runnable = [task for task in tasks if _runs(run, turn(run, task))]
-    for task in runnable:
+        opened = [_opened(run, program, strategy, number, names[number]) for number, program in enumerate(programs)]
+    runnable: dict[int, Task] = {}
+    for task in opened:
+        if task is not None and (not task.is_form or task.form_of in runnable) and _runs(run, turn(run, task)):
+            runnable[task.number] = task
+    for task in runnable.values():
         _begin(run, turn(run, task))
-    return runnable
+    return list(runnable.values())
+
+
+def _opened(run: Run, program: Program, strategy: StrategyMaker, number: int, name: str) -> Task | None:
+    """The task of a program; ``None`` if it is another form of one, and computes something else."""
+    if not run.plan.of_model or run.plan.form_of[number] == number:
+        form = form_to_tune(run, suited(program, run.plan.target, run.world.edition))
+        return Task(run, form, strategy, number, name)
+    error = error_of_form(run, program)
+    if error is None:
+        return None
+    task = Task(run, program, strategy, number, name)
+    task.form_error = error
+    return task
+
+
+def _of_model(tasks: Sequence[Task]) -> events.OfModel:
+    names = {task.number: task.name for task in tasks}
+    calls = tuple((task.name, task.calls) for task in tasks)
+    return events.OfModel(calls, tuple((task.name, names[task.form_of]) for task in tasks if task.is_form))
 
 
 def _begin(run: Run, task: Task) -> None:
@@ -127,10 +148,14 @@ def _runs(run: Run, task: Task) -> bool:
     return True
 
 
+def untried(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks of a model's programs of which no form got a trial."""
+    tried = {task.form_of for task in tasks if task.search.trials.asked}
+    return [task for task in tasks if task.of_model and task.form_of not in tried]
+
+
 def construct(run: Run, task: Task) -> None:
-    """Measure the most promising openings of a model's program that got no trial: no model is left with plain loops."""
-    if not task.of_model or task.search.trials.asked:
-        return
+    """Measure the most promising openings of a program that got no trial: no model is left with plain loops."""
     run.emit(events.Began("constructing schedules of what was not tuned"))
     results = list(task.measure(run, turn(run, task).strategy.pick(CONSTRUCTED), in_time=False))
     check_leader(run, task, results)

@@ -10,6 +10,7 @@ What was looked up is an answer of the world, so that a replay needs no store.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -114,7 +115,8 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
     chosen = most_promising(adopted, task.search.setup.scorer)
     schedules = task.search.lead([(one.schedule, BY_RECORDS if one.lead.known else BY_RELATIVE) for one in chosen])
     count = sum(schedule in finders for schedule in schedules)
-    return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders)
+    known_us = min((one.lead.latency_us for one in chosen if one.lead.known), default=math.inf)
+    return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders, known_us)
 
 
 def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:

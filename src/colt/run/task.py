@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -62,6 +63,8 @@ class Begun:
     unusable: int = 0
     finders: Mapping[Schedule, str] = field(default_factory=dict)
     """Who found the known ones, in an earlier run."""
+    known_us: float = math.inf
+    """What the fastest known one took there."""
 
 
 class Task:
@@ -82,8 +85,14 @@ class Task:
         """How often a run of the model calls the program."""
         self.of_model = plan.of_model
         self.number = number
+        self.form_of = plan.form_of[number] if plan.of_model else number
+        """The number of the task whose program this one computes in another form; its own if it is no such form."""
+        self.form_error: float | None = None
+        """How far what such a form computes is off, relative to the largest value."""
         self.settled = False
         """Whether trials are better spent on other tasks."""
+        self.beaten = False
+        """Whether another form of the program is known to be faster by far: nothing is tried."""
         self.watch = watch
         self.ceiling = Ceiling(program, plan.device, run)
         run.emit(events.Began("generating the design space"))
@@ -271,12 +280,17 @@ class Task:
     @property
     def exhausted(self) -> bool:
         """Whether the space has nothing new to try."""
-        return self.settled or self.search.closed or self._stalled >= STALLED
+        return self.settled or self.beaten or self.search.closed or self._stalled >= STALLED
 
     @property
     def latency_us(self) -> float:
         """The best that is known: of a trial, or of the untuned program."""
         return min(self.baseline_us, self.search.trials.best_us)
+
+    @property
+    def is_form(self) -> bool:
+        """Whether the program is another form of that of another task."""
+        return self.form_of != self.number
 
     def learn(self) -> None:
         """Let the cost model have what was measured so far."""

@@ -55,6 +55,16 @@ def form_to_tune(run: Run, program: Program) -> Program:
     return replace(program, module=program.given, given=None)
 
 
+def error_of_form(run: Run, program: Program) -> float | None:
+    """How far another form of a program is off on random inputs, relative to the largest value; ``None`` if further
+    than may be. Raises :class:`MeasureError` if one of them does not run."""
+    found = run.measurer.verify(program.given, program.module, run.plan.seed, VERIFY_LIMITS, program.inputs)
+    if not found.ok:
+        run.note(f"{program.name} is left out: {found.message}")
+        return None
+    return found.max_rel_error
+
+
 def check_leader(run: Run, task: Task, results: Sequence[Measurement]) -> None:
     """Compare whichever of these new results would lead, before anybody is told that it does."""
     with run.watch("verifying"):

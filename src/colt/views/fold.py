@@ -40,6 +40,7 @@ def _began(state: RunState, event: events.Began, at_s: float) -> None:
 
 def _of_model(state: RunState, event: events.OfModel, at_s: float) -> None:
     state.of_model = dict(event.calls)
+    state.form_of = dict(event.form_of)
 
 
 def _turn(state: RunState, event: events.Turn, at_s: float) -> None:

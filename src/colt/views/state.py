@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -87,6 +88,8 @@ class RunState:
     """The task that events are about."""
     of_model: dict[str, int] = field(default_factory=dict)
     """How often a run of the model calls each task's program; empty if the tasks are not those of a model."""
+    form_of: dict[str, str] = field(default_factory=dict)
+    """The task whose program a task computes in another form, by the latter's name."""
     phases: list[tuple[float, str]] = field(default_factory=list)
     members: dict[str, SeenMember] = field(default_factory=dict)
     calls: list[SeenCall] = field(default_factory=list)
@@ -118,12 +121,16 @@ class RunState:
     def model_us(self) -> tuple[float, float] | None:
         """What a run of the model takes: the sum of its programs as they are best so far, and untuned. ``None`` until
         all that run are timed."""
-        known = [(count, self.tasks[name]) for name, count in self.of_model.items() if name in self.tasks]
-        times = [(count, one.best_us or one.baseline_us, one.baseline_us) for count, one in known if one.baseline_us]
-        if not times:
+        known = {name: self.tasks[name] for name in self.of_model if name in self.tasks}
+        untuned = {name: one.baseline_us for name, one in known.items() if one.baseline_us}
+        best: dict[str, float] = {}
+        for name, baseline_us in untuned.items():
+            program = self.form_of.get(name, name)
+            best[program] = min(known[name].best_us or baseline_us, best.get(program, math.inf))
+        if not best:
             return None
-        best, untuned = (sum(row[0] * (row[at] or 0.0) for row in times) for at in (1, 2))
-        return best, untuned
+        sums = [sum(self.of_model[name] * us[name] for name in best if name in us) for us in (best, untuned)]
+        return sums[0], sums[1]
 
     @property
     def phase(self) -> str:

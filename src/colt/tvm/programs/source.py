@@ -69,6 +69,8 @@ class Program:
     """What the user's file says of inputs, not checked yet."""
     inputs: UserInputs | None = field(default=None, repr=False)
     """What the user says of inputs; all others are drawn."""
+    form: str = ""
+    """What the form is called, if ``module`` has other sums than ``given`` (:mod:`colt.tvm.forms`)."""
 
     def untuned(self, edition: int) -> Any:
         """The module that speed-ups are over: what the user wrote. Up to the fifth edition of the design space it is

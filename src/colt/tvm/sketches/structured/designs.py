@@ -56,6 +56,9 @@ _AS_THEY_ARE = 9
 panels only where vectors would gather them."""
 _FROM_ZERO = 11
 """The last edition in which sums by dot instructions began with zero, all of them."""
+_APART_FROM_ARRANGED = 11
+"""The last edition that would inline blocks with vectors inside, and that packed no constants in panels for
+contractions that such blocks read."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -108,8 +111,9 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, editi
     if not is_plain(schedule):
         return None
     before = edition <= _AS_THEY_ARE or laid_out_by_tvm(mod)
-    inline_pointwise(schedule, copies=not before)
-    in_panels = pack_in_panels(schedule, bits, only_gathered=before) if panels else []
+    arranged = edition <= _APART_FROM_ARRANGED
+    inline_pointwise(schedule, copies=not before, arranged=arranged)
+    in_panels = pack_in_panels(schedule, bits, only_gathered=before, for_arranged=not arranged) if panels else []
     if panels and not in_panels:
         return None
     flow = read_flow(schedule)
@@ -120,7 +124,7 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, editi
     unpadded = pad_extents(schedule, chosen)
     for_dots, copies = pack_for_dots(schedule, chosen)
     transpose_results(schedule, chosen)
-    inline_pointwise(schedule, unpadded, copies=not before)
+    inline_pointwise(schedule, unpadded, copies=not before, arranged=arranged)
     lanes, parts = split_rows(schedule, chosen), split_parts(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None

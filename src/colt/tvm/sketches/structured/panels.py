@@ -29,11 +29,14 @@ def laid_out_by_tvm(mod: Any) -> bool:
     return bool((mod["main"].attrs or {}).get(_FREE))
 
 
-def pack_in_panels(schedule: Any, vector_bits: int, only_gathered: bool = False) -> list[Packed]:
+def pack_in_panels(
+    schedule: Any, vector_bits: int, only_gathered: bool = False, for_arranged: bool = True
+) -> list[Packed]:
     """Pack the constants that contractions load in vectors; return what was packed.
 
     What reads the results of such a contraction gets its columns in panels too. ``only_gathered``: only where vectors
-    would gather constants, and by contractions that write arguments.
+    would gather constants, and by contractions that write arguments. ``for_arranged``: also by contractions whose
+    results are read by blocks with vectors inside, and stay where they are.
     """
     flow = read_flow(schedule)
     done: list[Packed] = []
@@ -41,7 +44,7 @@ def pack_in_panels(schedule: Any, vector_bits: int, only_gathered: bool = False)
         assert flow is not None
         shape, column = shape_of(block, vector_bits), shape_of(block, vector_bits).vector
         width = MAX_VECTORS * lanes_of(block, vector_bits)
-        finishers = _finishers(flow, number, column) if column is not None else None
+        finishers = _finishers(flow, number, column, for_arranged) if column is not None else None
         if column is None or finishers is None or not _is_contraction(block, shape, width):
             continue
         operands = shape.packed if only_gathered else _operands(block, shape, column)
@@ -70,11 +73,13 @@ def _operands(block: Block, shape: BlockShape, column: int) -> list[int]:
     return [n for n in range(len(block.reads)) if n in loaded or n in shape.packed]
 
 
-def _finishers(flow: Flow, number: int, column: int) -> list[tuple[Block, int]] | None:
+def _finishers(flow: Flow, number: int, column: int, for_arranged: bool) -> list[tuple[Block, int]] | None:
     """The blocks that read the block's results, each with the iter that runs over its columns; ``None`` if one of them
-    needs the columns otherwise."""
+    needs the columns otherwise. Those with vectors inside need not be changed."""
     block = flow.blocks[number]
     if not block.local:
+        return []
+    if for_arranged and all(flow.blocks[consumer].arranged for consumer in flow.consumers(number)):
         return []
     places = [place for place, index in enumerate(block.write.index) if index == ((column, 1.0),)]
     found = []

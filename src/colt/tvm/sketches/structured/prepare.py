@@ -41,24 +41,30 @@ def read_flow(schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType(
 
 
 def inline_pointwise(
-    schedule: Any, unpadded: Mapping[str, Extents] = MappingProxyType({}), copies: bool = True
+    schedule: Any,
+    unpadded: Mapping[str, Extents] = MappingProxyType({}),
+    copies: bool = True,
+    arranged: bool = False,
 ) -> list[str]:
     """Inline the pointwise blocks whose work is not repeated by that; return their names. ``copies``: those too that
-    only bring a sum's operand from one buffer into another of the same layout."""
+    only bring a sum's operand from one buffer into another of the same layout. ``arranged``: blocks with vectors inside
+    are tried, which TVM refuses."""
     done: list[str] = []
     while True:
         flow = read_flow(schedule, unpadded)
-        name = None if flow is None else _inlinable(flow, copies)
+        name = None if flow is None else _inlinable(flow, copies, arranged)
         if name is None:
             return done
         schedule.compute_inline(schedule.get_sblock(name))
         done.append(name)
 
 
-def _inlinable(flow: Flow, plain_copies: bool) -> str | None:
+def _inlinable(flow: Flow, plain_copies: bool, arranged: bool) -> str | None:
     for number, block in enumerate(flow.blocks):
         consumers = flow.consumers(number)
         if len(consumers) != 1 or not block.local or any(iter_.reduce for iter_ in block.iters):
+            continue
+        if block.arranged and not arranged:
             continue
         consumer = flow.blocks[consumers[0]]
         reads = sum(read.buffer == block.write.buffer for read in consumer.reads)
