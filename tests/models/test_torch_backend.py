@@ -77,7 +77,7 @@ def test_it_computes_what_the_model_computes() -> None:
 def test_inputs_that_lie_right_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr("colt.tvm.models.library.ModelLibrary.call", lambda self, *x: seen.append(x) or [x[0], x[0]])
-    monkeypatch.setattr("colt.models.torch_backend._require_right", lambda model: None)
+    monkeypatch.setattr("colt.models.torch_backend.require_right", lambda model: None)
     monkeypatch.setattr("colt.models.compile.timed", lambda *_: None)
     monkeypatch.setattr("colt.models.compile.verified", lambda *_: None)
     x = torch.empty(64, 16)
@@ -158,8 +158,41 @@ def test_inputs_that_are_written_to_are_pytorchs() -> None:
     torch.testing.assert_close((x, found), (other, other * 2))
 
 
-def test_symbolic_sizes_are_pytorchs() -> None:
-    assert "dynamic=False" in left(lambda x: x * 2, torch.randn(5, 8), dynamic=True)
+class OfItsSize(torch.nn.Module):  # type: ignore[misc]
+    """Sizes are numbers in it, and shapes."""
+
+    def forward(self, x: Any) -> Any:
+        return torch.relu(x * x.shape[0]).reshape(-1, 4).sum(1)
+
+
+@pytest.mark.parametrize("sizes", [1, 2])
+def test_open_sizes_are_compiled_for_the_first_ones(sizes: int) -> None:
+    """Others are right, and run in PyTorch; the first come back to what was compiled for them."""
+    model = OfItsSize()
+    fast = torch.compile(model, backend=backend, dynamic=True, options={"sizes": sizes})
+    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for size in (5, 3, 5, 6, 3, 7):
+            x = torch.randn(size, 8)
+            torch.testing.assert_close(fast(x), model(x))
+    reasons = [entry.reason for entry in graphs()]
+    assert reasons[:-1] == [""] * sizes
+    assert f"for {sizes} size" in reasons[-1]
+    assert graphs()[-1].calls == {1: 4, 2: 2}[sizes]
+    assert sum("option sizes" in str(one.message) for one in caught) == 1
+
+
+def test_a_second_size_is_compiled_as_pytorch_asks_for_it() -> None:
+    """PyTorch takes the first size for the only one, and leaves it open from the second on."""
+    model = Mlp()
+    fast = torch.compile(model, backend=backend)
+    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for size in (4, 6, 9):
+            x = torch.randn(size, 16)
+            torch.testing.assert_close(fast(x), model(x))
+    assert any("of which this is none" in str(one.message) for one in caught)
+    assert [bool(entry.reason) for entry in graphs()] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +200,7 @@ def test_symbolic_sizes_are_pytorchs() -> None:
     [
         ({"options": {"minuets": 3}}, "no option 'minuets'; did you mean minutes"),
         ({"options": {"minutes": -1}}, "minutes is -1"),
+        ({"options": {"sizes": 0}}, "sizes is 0; accepted is a whole number from 1"),
         ({"mode": "max-autotune"}, "has no modes"),
     ],
 )
