@@ -2,7 +2,7 @@
 
 - ``source``: from what a user names to a program; ``user_file``, ``program``, ``workloads``: files, expressions, ours
 - ``roles``, ``arguments``, ``constants``: what it is called with, and which of that is always the same
-- ``inputs``, ``arrays``: what the user gives; ``domains``, ``intervals``: from where the rest is drawn
+- ``inputs``, ``arrays``: what the user gives; ``demands``, ``domains``, ``intervals``: from where the rest is drawn
 - ``out_of_bounds``: what certainly leaves its tensors is refused, by ``doubts``, ``witness`` and ``expressions``
 - ``normal``: the form that sketches are made for. Its steps read the program by ``nests``, ``accesses`` and ``naming``:
   ``versions``, ``accumulation``, ``emptiness``, ``wraps``, ``zero_points``, ``rests``: what is computed
