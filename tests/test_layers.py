@@ -35,7 +35,7 @@ LOOSE = {"__init__", "api", "errors", "events", "knobs", "options", "plan"}
 """Modules at the top level: what users import."""
 SOCKETS = {
     "colt.tvm.workers.rpc": {"socket"},  # boards
-    "colt.proposers.language.client": {"httpx2", "openai"},  # language models
+    "colt.proposers.language.wire": {"httpx2", "openai"},  # language models
     "colt.views.dashboard.serve": {"socket"},  # only listens
 }
 """Modules that may connect, and with what."""

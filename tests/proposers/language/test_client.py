@@ -20,11 +20,13 @@ import pytest
 pytest.importorskip("openai")
 import httpx2
 
+from colt.proposers.language.body import request_body
 from colt.proposers.language.breaker import Breaker, BreakerPolicy
-from colt.proposers.language.client import HEADERS, MOST_BYTES, CallTiming, ChatClient
+from colt.proposers.language.client import CallTiming, ChatClient
 from colt.proposers.language.completion import ChatError, ChatRequest, Completion, ErrorKind, ReplySchema
 from colt.proposers.language.money import Ceilings, Ledger, Spending, Usage, dollars
 from colt.proposers.language.retry import RetryPolicy
+from colt.proposers.language.wire import HEADERS, MOST_BYTES
 from tests.helpers.chat_members import KEY, PRICES, member
 from tests.helpers.chat_server import ANSWER, INJECTION, REQUEST_ID, ChatServer, Part
 
@@ -146,7 +148,7 @@ def test_no_setting_of_openais_goes_to_other_endpoints(chat: Fixture, monkeypatc
 def test_openai_is_told_organization_and_project(chat: Fixture) -> None:
     given = {"OpenAI-Organization": "org-1", "OpenAI-Project": "proj-1", "X-Secret": "1", "Authorization": "another"}
     request = httpx2.Request("POST", "https://api.openai.com/v1", headers=given, extensions={"timeout": {"read": 1.0}})
-    chat.client()._prepare(request)
+    chat.client()._wire._prepare(request)
     assert dict(request.headers) == {
         "host": "api.openai.com",
         "content-length": "0",
@@ -157,9 +159,9 @@ def test_openai_is_told_organization_and_project(chat: Fixture) -> None:
 
 
 def test_openrouter_is_told_the_highest_price_and_to_keep_the_bound(chat: Fixture) -> None:
-    body = chat.client(url="https://openrouter.ai/api/v1")._body(ASK)
+    body = request_body(chat.client(url="https://openrouter.ai/api/v1").member, ASK)
     assert body["provider"] == {"require_parameters": True, "max_price": {"prompt": 0.25, "completion": 2.0}}
-    assert "provider" not in chat.client()._body(ASK)
+    assert "provider" not in request_body(chat.client().member, ASK)
 
 
 def test_text_that_cannot_be_encoded_is_sent_all_the_same(chat: Fixture) -> None:
@@ -477,14 +479,14 @@ def test_a_request_that_was_given_up_ends_without_harm(chat: Fixture) -> None:
         client.close()
         assert call.result(60).kind is ErrorKind.CLOSED
     spent = chat.ledger.total()
-    while not client._http.is_closed:  # which the last request does
+    while not client._wire.is_closed:  # which the last request does
         time.sleep(0.01)
     assert chat.ledger.total() == spent, "charged once"
 
 
 def test_what_nobody_expected_is_raised_where_the_call_is_made(chat: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     client = chat.client()
-    monkeypatch.setattr(client, "_exchange", lambda *_: 1 / 0)
+    monkeypatch.setattr(client._wire, "send", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.complete(ASK)
     assert chat.ledger.total().unreported == 1
@@ -521,7 +523,7 @@ def test_no_piece_of_a_quoted_key_is_left_where_a_text_is_cut(chat: Fixture, wri
     client = chat.client(Part.KEY_IN_ERROR)
     for lead in range(270, 310, 3):
         body = f'{{"error": {{"message": "{"x" * lead}{write(KEY)}"}}}}'.encode()
-        said = str(client._status(_Response(401, body)).error)  # type: ignore[arg-type]
+        said = str(client._wire.status(_Response(401, body)).error)  # type: ignore[arg-type]
         assert "sk-" not in said
 
 
