@@ -170,6 +170,60 @@ def test_other_uses_of_sums_stay(mod: Any) -> None:
     assert begun(mod).same_as(mod["main"])
 
 
+# ---- short floats ----
+
+
+def product(m: int, n: int, k: int, dtype: str = "float16", *, constant: str = "") -> Any:
+    mod = matmul(m, n, k, dtype, dtype)
+    if dtype == "float16":
+        a, b = te.placeholder((m, k), dtype=dtype, name="A"), te.placeholder((k, n), dtype=dtype, name="B")
+        t = te.reduce_axis((0, k), name="k")
+        c = te.compute(
+            (m, n), lambda i, j: te.sum(a[i, t].astype("float32") * b[t, j].astype("float32"), axis=t), name="C"
+        )
+        mod = module_of_tensors([a, b, c])
+    return tvm.IRModule({"main": mod["main"].with_attr("colt.constants", [constant])}) if constant else mod
+
+
+def test_what_is_the_same_in_all_lanes_is_widened_once() -> None:
+    mod = form(product(32, 64, 40))
+    assert names(mod) == ["A_wide", "C"]
+    (sum_,) = [block for block in read_skeleton(mod, (), ()).blocks if block.name == "C"]
+    assert [(read.buffer, read.element_bytes) for read in sum_.reads] == [("A_wide", 4), ("B", 2)]
+
+
+@pytest.mark.parametrize(
+    ("mod", "cpu"),
+    [
+        (product(32, 16, 40), "cascadelake"),  # each element is used too seldom
+        (product(32, 64, 40, constant="A"), "cascadelake"),
+        (product(32, 64, 64, "bfloat16"), "znver4"),  # it has a dot instruction
+    ],
+    ids=["seldom", "constant", "dot"],
+)
+def test_other_short_floats_stay(mod: Any, cpu: str) -> None:
+    target = Target({"kind": "llvm", "mcpu": cpu, "num-cores": 2})
+    assert suited_form(mod["main"], target).same_as(mod["main"])
+
+
+def test_bfloat16_is_widened_where_nothing_multiplies_it() -> None:
+    assert names(form(product(32, 64, 64, "bfloat16"))) == ["A_wide", "C"]
+
+
+def test_sums_have_a_widened_operand_in_common() -> None:
+    x = te.placeholder((32, 40), dtype="float16", name="X")
+    weights = [te.placeholder((40, 64), dtype="float16", name=name) for name in ("G", "U")]
+
+    def by(w: Any, name: str) -> Any:
+        t = te.reduce_axis((0, 40), name="k")
+        body = lambda i, j: te.sum(x[i, t].astype("float32") * w[t, j].astype("float32"), axis=t)  # noqa: E731
+        return te.compute((32, 64), body, name=name)
+
+    gate, up = by(weights[0], "P"), by(weights[1], "Q")
+    mod = form(module_of_tensors([x, *weights, te.compute((32, 64), lambda i, j: gate[i, j] * up[i, j], name="Y")]))
+    assert names(mod) == ["X_wide", "P", "Q", "Y"]
+
+
 # ---- programs ----
 
 
