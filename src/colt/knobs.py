@@ -30,7 +30,8 @@ model had epilogues wait for memory before the next sums begin. The tenth put ca
 together in the order of the lanes, whichever came first. The eleventh left blocks inside of blocks to the rules of
 stock TVM, and had programs in the same form for all processors: dot instructions flipped signs and corrected their
 sums themselves, and zero points were added to sums that were stored. It put no constants in panels for contractions
-whose results are read by blocks with vectors inside.
+whose results are read by blocks with vectors inside, and multiplied the zeros between the pixels of transposed
+convolutions.
 """
 
 Value = tuple[int, ...] | int | str

@@ -16,13 +16,21 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import tirx
-from tvm.s_tir.stmt import SBlockRealize
-from tvm.tirx import Bind, BufferStore, For, ForKind, IntImm, IterVar, PrimFunc, Select, decl_buffer
+from tvm.tirx import Bind, BufferStore, IntImm, PrimFunc, Select, decl_buffer
 
 from colt.tvm.programs.lanes import is_contiguous
-from colt.tvm.programs.lowering import around_all
 from colt.tvm.programs.naming import Place, buffers_of, elsewhere, replaced, substituted, with_block
-from colt.tvm.programs.nests import PlainNest, element, mentions, nests_of, sequence, statements, with_nests
+from colt.tvm.programs.nests import (
+    PlainNest,
+    axis_over,
+    element,
+    in_own_loops,
+    mentions,
+    nests_of,
+    sequence,
+    statements,
+    with_nests,
+)
 from colt.tvm.programs.rests import has_partial_results
 from colt.tvm.programs.ties import Kept, kept, with_elements
 from colt.util.text import distinct_names
@@ -190,7 +198,7 @@ class _Choice:
             for (store, buffer), result in zip(pairs, results, strict=True)
         ]
         row = [list(element(store.buffer, store.indices).region) for store in self.stores]
-        every = _range(self._axis.var, WIDTH)
+        every = axis_over(self._axis.var, WIDTH, _REDUCE).dom
         reads = [tirx.BufferRegion(buffer, [*one, every]) for buffer, one in zip(lanes, row, strict=True)]
         writes = [element(result, store.indices) for store, result in zip(self.stores, results, strict=True)]
         name = "most" if results[0] is not self.stores[0].buffer else ""
@@ -213,27 +221,16 @@ class _Choice:
     ) -> Any:
         """A block over the spatial axes and these, in loops of its own."""
         block, outer = self.nest.block, list(self.nest.block.iter_vars)[:-1]
-        axes = [*outer, *(IterVar(_range(var, extent), var, kind) for var, extent, kind in extra)]
+        axes = [*outer, *(axis_over(*one) for one in extra)]
         name = f"{block.name_hint}_{word}" if word else str(block.name_hint)
         new = with_block(block, iter_vars=axes, reads=reads, writes=writes, name_hint=name, body=body, init=init)
-        loops = [_loop(axis) for axis in axes]
-        nested = around_all(loops, SBlockRealize([loop.loop_var for loop in loops], True, new))
         bound = [axis.var for axis in axes] + [one.var for one in statements(body) if isinstance(one, Bind)]
-        return substituted(nested, {var: tvm.ir.Var(str(var.name), var.ty) for var in bound})
+        return substituted(in_own_loops(new), {var: tvm.ir.Var(str(var.name), var.ty) for var in bound})
 
 
 def element_of(store: Any) -> Any:
     """What the store writes, as a load."""
     return tirx.BufferLoad(store.buffer, store.indices)
-
-
-def _loop(axis: Any) -> Any:
-    var = tvm.ir.Var(str(axis.var.name).removeprefix("v_"), axis.var.ty)
-    return For(var, axis.dom.min, axis.dom.extent, ForKind.SERIAL, sequence([]))
-
-
-def _range(var: Any, extent: int) -> Any:
-    return tvm.ir.Range.from_min_extent(IntImm(str(var.ty), 0), IntImm(str(var.ty), extent))
 
 
 def _values(block: Any) -> list[Any]:

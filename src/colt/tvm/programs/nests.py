@@ -10,7 +10,7 @@ import tvm
 import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
-from tvm.tirx import Evaluate, For, ForKind, IntImm, PrimFunc, SeqStmt
+from tvm.tirx import Evaluate, For, ForKind, IntImm, IterVar, PrimFunc, SeqStmt
 
 from colt.tvm.programs.naming import with_block
 
@@ -107,6 +107,21 @@ def around(loop: Any, body: Any) -> Any:
     """The loop with another body."""
     start = (loop.loop_var, loop.min, loop.extent, loop.kind)
     return For(*start, body, loop.thread_binding, loop.annotations, loop.step)
+
+
+def axis_over(var: Any, extent: int, kind: int) -> Any:
+    """An axis of a block: ``var`` counts from 0 to ``extent``. ``kind`` is TVM's number of what it is for."""
+    zero, count = (IntImm(str(var.ty), number) for number in (0, extent))
+    return IterVar(tvm.ir.Range.from_min_extent(zero, count), var, kind)
+
+
+def in_own_loops(block: Any) -> Any:
+    """The block in a loop for each of its axes, named after it."""
+    loops = [tvm.ir.Var(str(axis.var.name).removeprefix("v_"), axis.var.ty) for axis in block.iter_vars]
+    nested: Any = SBlockRealize(loops, True, block)
+    for axis, loop in reversed(list(zip(block.iter_vars, loops, strict=True))):
+        nested = For(loop, axis.dom.min, axis.dom.extent, ForKind.SERIAL, nested)
+    return nested
 
 
 def is_plain_loop(loop: Any) -> bool:

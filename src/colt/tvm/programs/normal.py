@@ -2,9 +2,9 @@
 
 A program of the user's may be written in ways that no schedule rule can take: two blocks or buffers of one name, loops
 over nothing, several statements in one loop, loops tiled by hand, a sum added to what its result held before, blocks
-without axes, rows of a prefix sum, zero points inside a product of bytes, sums of 1,009 terms. The same computation is
-written here in a way that they can. A program that needs none of this comes back as it is, so its sketches, its knobs
-and its recorded runs stay.
+without axes, rows of a prefix sum, zero points inside a product of bytes, zeros between the pixels of an image, sums of
+1,009 terms. The same computation is written here in a way that they can. A program that needs none of this comes back
+as it is, so its sketches, its knobs and its recorded runs stay.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from colt.tvm.programs.choices import choices_in_any_order, choices_in_lanes
 from colt.tvm.programs.distribution import statements_and_blocks_apart, statements_apart
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
+from colt.tvm.programs.phases import phases_apart
 from colt.tvm.programs.rests import rests_apart
 from colt.tvm.programs.rows import rows_apart
 from colt.tvm.programs.untiled import loops_plain
@@ -41,6 +42,7 @@ _STEPS: tuple[tuple[int, int, Step], ...] = (
     (6, 11, rows_arranged),
     (12, EDITION, nested_rows_arranged),
     (1, EDITION, zero_points_apart),
+    (12, EDITION, phases_apart),
     (1, EDITION, named_apart),
     (6, 10, choices_in_any_order),
     (11, EDITION, choices_in_lanes),
