@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from colt.analysis.estimate import cost, estimate_us
-from colt.analysis.nests import LLVM_UNROLLS, Loop, Nest, Piece, instantiate
+from colt.analysis.loops import Loop
+from colt.analysis.nests import LLVM_UNROLLS, Nest, Piece, instantiate
 from colt.analysis.processor import Machine
 from colt.analysis.skeleton import FIXED, Block, BlockWork, Iter, LoopSource, MemoryAccess, Skeleton
 from colt.knobs import Value

@@ -17,8 +17,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from colt.analysis.loops import Loop, stride
 from colt.analysis.memory import memory_ns
-from colt.analysis.nests import Loop, Nest, instantiate, stride
+from colt.analysis.nests import Nest, instantiate
 from colt.analysis.processor import Machine
 from colt.analysis.skeleton import MemoryAccess, Skeleton
 from colt.knobs import Value

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from colt.analysis.nests import Nest, footprint, reaches, stride
+from colt.analysis.loops import footprint, reaches, stride
+from colt.analysis.nests import Nest
 from colt.analysis.processor import Machine
 from colt.analysis.skeleton import MemoryAccess
 

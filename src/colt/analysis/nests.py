@@ -6,7 +6,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, LoopKind, LoopSource, MemoryAccess, Skeleton
+from colt.analysis.loops import (
+    Loop,
+    footprint,
+    marked_loops,
+    own_loops,
+    parallel_extent,
+    reaches,
+    unrolled_loops,
+    vector_loops,
+)
+from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, LoopKind, Skeleton
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Value
 
 _OWN = 1 << 30
@@ -15,17 +25,6 @@ LLVM_UNROLLS = 64
 """LLVM itself unrolls constant loops of up to this many statements."""
 BRANCHED = 4
 """A statement with a branch counts as this many statements."""
-
-
-@dataclass(slots=True)
-class Loop:
-    """A concrete loop: ``step`` is how far it moves its block's iter."""
-
-    iter: int
-    extent: int
-    step: int
-    reduce: bool
-    kind: LoopKind = LoopKind.SERIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +154,13 @@ class _Instance:
     ) -> Nest:
         block, loops = self._blocks[number], place.loops
         if self._skeleton.explicit:
-            vector = _marked(loops, LoopKind.VECTORIZED)
+            vector = marked_loops(loops, LoopKind.VECTORIZED)
         else:
-            vector = _vector_loops(block, loops, self._skeleton.max_vector, shared)
+            vector = vector_loops(block, loops, self._skeleton.max_vector, shared)
         body = loops[: len(loops) - vector]
         owner = number
         if place.host == ROOT:
-            parallel = _parallel_extent(body, self._skeleton.max_parallel, shared)
+            parallel = parallel_extent(body, self._skeleton.max_parallel, shared)
             parallel *= math.prod(loop.extent for loop in loops if loop.kind is LoopKind.PARALLEL)
             times = 1
         else:
@@ -169,7 +168,7 @@ class _Instance:
             owner, parallel = host.owner, host.parallel
             times = host.times * math.prod(loop.extent for loop in host.loops[: place.depth + 1])
         longer = BRANCHED if work.branches else 1
-        unrolled = max(_unrolled_loops(body, limit // longer), _marked(body, LoopKind.UNROLLED))
+        unrolled = max(unrolled_loops(body, limit // longer), marked_loops(body, LoopKind.UNROLLED))
         return Nest(block, work, loops, times, parallel, vector, unrolled, owner=owner)
 
     # ---- placing ----
@@ -190,13 +189,13 @@ class _Instance:
                 return None
             host, depth = self._named_loop(block.host, where)
         if host == ROOT:
-            loops = _own_loops(block, self._values, [iter_.extent for iter_ in block.iters])
+            loops = own_loops(block, self._values, [iter_.extent for iter_ in block.iters])
             return _Place(ROOT, 0, loops, [(name, number, n) for n, name in enumerate(block.loop_names)])
         place = self._place(host)
         if place is None:
             return None
         if self._skeleton.explicit:
-            loops = _own_loops(block, self._values, self._needed(number, host, depth))
+            loops = own_loops(block, self._values, self._needed(number, host, depth))
         else:
             region = self._region(number, host, depth)
             loops = [Loop(n, extent, 1, block.iters[n].reduce) for n, extent in enumerate(region)]
@@ -316,30 +315,6 @@ def _bytes_of(nest: Nest, buffer: str, first: int) -> int:
     return max(math.prod(footprint(access, reach)) * access.element_bytes for access in accesses)
 
 
-def _own_loops(block: Block, values: Sequence[Value], region: Sequence[int]) -> list[Loop]:
-    """The block's loops while ``region`` values of its iters are computed."""
-    steps = [1] * len(block.iters)
-    given = [1] * len(block.iters)
-    for source in block.loops:
-        given[source.iter] *= 1 if source.rest else loop_extent(source, values)
-    loops = []
-    for source in reversed(block.loops):
-        extent = -(-region[source.iter] // given[source.iter]) if source.rest else loop_extent(source, values)
-        loops.append(Loop(source.iter, extent, steps[source.iter], block.iters[source.iter].reduce, source.kind))
-        steps[source.iter] *= extent
-    loops.reverse()
-    return loops
-
-
-def loop_extent(source: LoopSource, values: Sequence[Value]) -> int:
-    """How many iterations the loop has."""
-    if source.knob == FIXED:
-        return source.extent
-    parts = values[source.knob]
-    assert isinstance(parts, tuple)
-    return parts[source.part]
-
-
 def _narrow(region: list[int], index: tuple[tuple[int, float], ...] | None, needed: int) -> None:
     if index is not None and len(index) == 1:
         iter_ = index[0][0]
@@ -354,109 +329,5 @@ def _narrow_vectors(region: list[int], index: tuple[tuple[int, float], ...] | No
             region[outer] = min(region[outer], math.ceil(needed / step))
 
 
-def reaches(loops: Sequence[Loop], iters: int) -> list[int]:
-    """How many consecutive values each iter takes while these loops run."""
-    reach = [1] * iters
-    for loop in loops:
-        reach[loop.iter] += (loop.extent - 1) * loop.step
-    return reach
-
-
-def footprint(access: MemoryAccess, reach: Sequence[int]) -> list[int]:
-    """Elements touched in each dimension while the iters take ``reach`` values each."""
-    sizes = []
-    for size, index in zip(access.shape, access.index, strict=True):
-        if index is None:
-            sizes.append(size)
-        else:
-            touched = 1.0
-            for iter_, coefficient in index:
-                touched += abs(coefficient) * (reach[iter_] - 1)
-            sizes.append(size if touched >= size else math.ceil(touched))
-    return sizes
-
-
-def _parallel_extent(loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
-    """The extent of the parallel loop: leading spatial loops are fused until their product passes the limit or a loop
-    has several children."""
-    product = 1
-    if not limit:
-        return 1
-    for depth, loop in enumerate(loops):
-        if loop.reduce:
-            break
-        product *= loop.extent
-        if product > limit or depth in shared:
-            break
-    return product
-
-
-def _vector_loops(block: Block, loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
-    """How many innermost loops are fused into a vector: spatial, contiguous in every access, within the limit."""
-    fusible = min((_contiguous_loops(access, loops) for access in (*block.reads, block.write)), default=0)
-    product, count = 1, 0
-    for depth in range(len(loops) - 1, -1, -1):
-        if loops[depth].reduce or count == fusible or depth in shared:
-            break
-        product *= loops[depth].extent
-        if product > limit:
-            break
-        count += 1
-    total = math.prod(loop.extent for loop in loops[len(loops) - count :])
-    return count if total > 1 else 0
-
-
-def stride(access: MemoryAccess, loop: Loop) -> float:
-    """How many elements one step of the loop moves the access in memory; 0 if it does not move it."""
-    below = 1
-    for size, index in zip(reversed(access.shape), reversed(access.index), strict=True):
-        for iter_, coefficient in index or ():
-            if iter_ == loop.iter:
-                return coefficient * loop.step * below
-        below *= size
-    return 0.0
-
-
-def _contiguous_loops(access: MemoryAccess, loops: Sequence[Loop]) -> int:
-    """How many innermost loops are contiguous in the access, by the rule of MetaSchedule's post-processor, unit loops
-    included."""
-    count, inner = 0, None
-    for loop in reversed(loops):
-        step = stride(access, loop)
-        if step == 0:
-            count += 1
-            continue
-        if inner is None:
-            if step != 1 and count != 0:
-                break
-        elif step != stride(access, inner) * inner.extent:
-            break
-        count += 1
-        inner = loop
-    return count
-
-
-def _marked(loops: Sequence[Loop], kind: LoopKind) -> int:
-    """How many of the innermost loops are of that kind; unit loops between them count too."""
-    count = 0
-    for depth, loop in enumerate(reversed(loops)):
-        if loop.kind is kind:
-            count = depth + 1
-        elif loop.extent > 1:
-            break
-    return count
-
-
 def _unroll_limit(skeleton: Skeleton, values: Sequence[Value]) -> int:
     return int(str(values[skeleton.unroll_knob])) if skeleton.unroll_knob != FIXED else 0
-
-
-def _unrolled_loops(loops: Sequence[Loop], limit: int) -> int:
-    """How many loops just outside the vector are unrolled within ``limit`` statements."""
-    statements, count = 1, 0
-    for loop in reversed(loops):
-        statements *= loop.extent
-        if statements > limit:
-            break
-        count += 1
-    return count

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import (
-    CategoryKnob,
     Edit,
     Jump,
-    Knob,
     LocationKnob,
     Schedule,
-    Sketch,
-    TileKnob,
     Transformation,
     Value,
     describe_transformation,
     neighbours,
     show_value,
 )
-from colt.search.types import AppliedSchedule, Space
+from colt.search.types import Space
 from colt.testing.cases import SpaceCase, as_json, from_json, require
 from colt.testing.illegal import illegal_transformations, illegal_values
+from colt.testing.requirements import (
+    applied_if_legal,
+    everything_random,
+    require_illegal,
+    require_kept,
+    require_legal,
+    require_noted,
+    require_raises,
+    require_realised,
+    require_takes,
+    require_unique_knobs,
+    require_well_formed,
+    short,
+    sketch_of,
+    with_value,
+)
 
 NEIGHBOURS = 2
 """How many neighbouring values of each knob are tried."""
@@ -49,9 +61,9 @@ def sketches_and_their_knobs_have_unique_names(case: SpaceCase) -> None:
     require(len(set(names)) == len(names), f"two sketches have the same name: {names}")
     require(list(case.space.sketches) == sketches, "the sketches change")
     for sketch in sketches:
-        _require_unique_knobs(sketch.knobs, sketch.name)
+        require_unique_knobs(sketch.knobs, sketch.name)
         for knob in sketch.knobs:
-            _require_well_formed(knob)
+            require_well_formed(knob)
 
 
 def the_untuned_program_has_no_sketch_and_no_knobs(case: SpaceCase) -> None:
@@ -62,19 +74,19 @@ def the_untuned_program_has_no_sketch_and_no_knobs(case: SpaceCase) -> None:
     require((untuned.variant, untuned.sketch) not in names, "the untuned program has the name of a sketch")
     require(case.space.untuned == untuned, "the untuned program changes")
     with_edit = cast(Transformation, (Edit("any", 1),))
-    _require_illegal(case.space, untuned, with_edit)
+    require_illegal(case.space, untuned, with_edit)
 
 
 def a_schedules_knobs_are_those_of_its_sketch(case: SpaceCase) -> None:
     """They agree in name, order and kind; which values are legal may depend on the schedule."""
     for schedule in case.schedules("knobs"):
-        knobs, sketch = case.space.knobs(schedule), _sketch(case.space, schedule)
-        _require_unique_knobs(knobs, sketch.name)
+        knobs, sketch = case.space.knobs(schedule), sketch_of(case.space, schedule)
+        require_unique_knobs(knobs, sketch.name)
         same = [(type(knob), knob.name) for knob in knobs] == [(type(knob), knob.name) for knob in sketch.knobs]
         require(same, f"{sketch.name}: a schedule's knobs differ from its sketch's by name, order or kind")
         require(case.space.knobs(schedule) == knobs, f"{sketch.name}: the knobs change")
         for knob in knobs:
-            _require_well_formed(knob)
+            require_well_formed(knob)
 
 
 # ---- schedules ----
@@ -87,8 +99,8 @@ def samples_are_legal_and_realised(case: SpaceCase) -> None:
         sketch = sketches[index % len(sketches)]
         found = (schedule.variant, schedule.sketch)
         require(found == (sketch.variant, sketch.name), f"a sample of sketch {sketch.name} is of sketch {found[1]}")
-        _require_legal(case.space, schedule)
-        _require_realised(case.space, schedule)
+        require_legal(case.space, schedule)
+        require_realised(case.space, schedule)
 
 
 def samples_of_no_particular_sketch_are_of_any(case: SpaceCase) -> None:
@@ -99,7 +111,7 @@ def samples_of_no_particular_sketch_are_of_any(case: SpaceCase) -> None:
             schedule = case.space.sample(rng)
         except Rejected:
             continue
-        _require_legal(case.space, schedule)
+        require_legal(case.space, schedule)
 
 
 def schedules_are_plain_data(case: SpaceCase) -> None:
@@ -120,8 +132,8 @@ def schedules_can_be_constructed_from_values(case: SpaceCase) -> None:
             applied = case.space.realise(constructed)
         except (IllegalEdit, Rejected):  # a location may be illegal beside the other new values
             continue
-        _require_noted(case.space, constructed, applied, "a constructed schedule")
-        _require_realised(case.space, applied.schedule)
+        require_noted(case.space, constructed, applied, "a constructed schedule")
+        require_realised(case.space, applied.schedule)
 
 
 def illegal_schedules_are_refused(case: SpaceCase) -> None:
@@ -135,9 +147,9 @@ def illegal_schedules_are_refused(case: SpaceCase) -> None:
         ]
         for index, knob in enumerate(case.space.knobs(schedule)):
             for value in illegal_values(knob):
-                wrong.append(_with_value(schedule, index, cast(Value, value)))
+                wrong.append(with_value(schedule, index, cast(Value, value)))
         for other in wrong:
-            _require_raises(partial(case.space.realise, other), f"realise({_short(other)})")
+            require_raises(partial(case.space.realise, other), f"realise({short(other)})")
 
 
 # ---- edits ----
@@ -151,12 +163,12 @@ def an_edit_to_a_neighbouring_value_gives_that_value(case: SpaceCase) -> None:
         for index, knob in enumerate(case.space.knobs(schedule)):
             nearby = neighbours(knob, schedule.values[index])
             for value in rng.sample(nearby, min(NEIGHBOURS, len(nearby))):
-                applied = _apply(case.space, schedule, (Edit(knob.name, value),), rng)
+                applied = applied_if_legal(case.space, schedule, (Edit(knob.name, value),), rng)
                 if applied is not None:
                     accepted += 1
                     asked = f"{knob.name} = {show_value(value)}"
-                    _require_noted(case.space, _with_value(schedule, index, value), applied, asked)
-                    _require_realised(case.space, applied.schedule)
+                    require_noted(case.space, with_value(schedule, index, value), applied, asked)
+                    require_realised(case.space, applied.schedule)
     require(accepted > 0, "no edit to a neighbouring value was accepted")
 
 
@@ -167,9 +179,9 @@ def an_open_edit_changes_its_knob(case: SpaceCase) -> None:
         for index, knob in enumerate(case.space.knobs(schedule)):
             if not neighbours(knob, schedule.values[index]):
                 continue
-            applied = _apply(case.space, schedule, (Edit(knob.name, None),), rng)
+            applied = applied_if_legal(case.space, schedule, (Edit(knob.name, None),), rng)
             if applied is not None:
-                _require_legal(case.space, applied.schedule)
+                require_legal(case.space, applied.schedule)
                 moved = applied.schedule.values[index] != schedule.values[index]
                 noted = any(knob.name in note for note in applied.notes)
                 require(moved or noted, f"an open edit of {knob.name} left it at {schedule.values[index]}")
@@ -183,7 +195,7 @@ def several_edits_are_carried_out_together(case: SpaceCase) -> None:
         for index, knob in enumerate(case.space.knobs(schedule)):
             nearby = [] if isinstance(knob, LocationKnob) else neighbours(knob, schedule.values[index])
             if nearby:
-                wanted = _with_value(wanted, index, rng.choice(nearby))
+                wanted = with_value(wanted, index, rng.choice(nearby))
         edits = [
             Edit(knob.name, after)
             for knob, before, after in zip(case.space.knobs(schedule), schedule.values, wanted.values, strict=True)
@@ -194,7 +206,7 @@ def several_edits_are_carried_out_together(case: SpaceCase) -> None:
             applied = case.space.apply(schedule, tuple(edits), rng)
         except (IllegalEdit, Rejected):  # a location of before may be illegal beside the new values
             continue
-        _require_noted(case.space, wanted, applied, describe_transformation(edits))
+        require_noted(case.space, wanted, applied, describe_transformation(edits))
 
 
 def a_jump_leads_to_its_sketch(case: SpaceCase) -> None:
@@ -204,14 +216,14 @@ def a_jump_leads_to_its_sketch(case: SpaceCase) -> None:
         for sketch in case.space.sketches:
             if (schedule.variant, schedule.sketch) == (sketch.variant, sketch.name):
                 continue
-            applied = _apply(case.space, schedule, (Jump(sketch.variant, sketch.name),), rng)
+            applied = applied_if_legal(case.space, schedule, (Jump(sketch.variant, sketch.name),), rng)
             if applied is None:
                 continue
             found = (applied.schedule.variant, applied.schedule.sketch)
             require(found == (sketch.variant, sketch.name), f"a jump to {sketch.name} led to {found[1]}")
-            _require_legal(case.space, applied.schedule)
-            _require_realised(case.space, applied.schedule)
-            _require_kept(case.space, schedule, applied)
+            require_legal(case.space, applied.schedule)
+            require_realised(case.space, applied.schedule)
+            require_kept(case.space, schedule, applied)
 
 
 def a_jump_may_come_with_edits_of_its_target(case: SpaceCase) -> None:
@@ -222,7 +234,7 @@ def a_jump_may_come_with_edits_of_its_target(case: SpaceCase) -> None:
         for knob in rng.sample(choices, min(NEIGHBOURS, len(choices))):
             edit, jump = Edit(knob.name, knob.sample(rng)), Jump(sketch.variant, sketch.name)
             for transformation in ((jump, edit), (edit, jump)):
-                applied = _apply(case.space, case.space.untuned, transformation, rng)
+                applied = applied_if_legal(case.space, case.space.untuned, transformation, rng)
                 if applied is not None:
                     index = [other.name for other in sketch.knobs].index(knob.name)
                     kept = applied.schedule.values[index] == edit.value
@@ -236,9 +248,9 @@ def illegal_edits_raise_illegal_edit(case: SpaceCase) -> None:
         knobs = case.space.knobs(schedule)
         for knob in knobs:
             for value in illegal_values(knob):
-                _require_illegal(case.space, schedule, (Edit(knob.name, cast(Value, value)),))
+                require_illegal(case.space, schedule, (Edit(knob.name, cast(Value, value)),))
         for transformation in illegal_transformations(case.space.sketches, schedule, knobs):
-            _require_illegal(case.space, schedule, transformation)
+            require_illegal(case.space, schedule, transformation)
 
 
 # ---- chance ----
@@ -251,13 +263,13 @@ def random_transformations_are_legal(case: SpaceCase) -> None:
         transformation = case.space.random_transformation(case.space.untuned, rng)
         is_jump = bool(transformation) and isinstance(transformation[0], Jump)
         require(is_jump, f"from the untuned program only a jump leads on, not {transformation!r}")
-        _apply(case.space, case.space.untuned, transformation, rng)
+        applied_if_legal(case.space, case.space.untuned, transformation, rng)
     accepted = moved = 0
     for schedule in case.schedules("random transformations"):
         for _ in range(2):
             transformation = case.space.random_transformation(schedule, rng)
             require(len(transformation) > 0, f"a random transformation of {schedule} is empty")
-            applied = _apply(case.space, schedule, transformation, rng)
+            applied = applied_if_legal(case.space, schedule, transformation, rng)
             accepted += applied is not None
             moved += applied is not None and applied.schedule != schedule
     require(2 * moved > case.cases, f"of {2 * case.cases} random transformations {accepted} apply and {moved} move")
@@ -273,7 +285,7 @@ def rollouts_stay_in_the_sketch_and_legal(case: SpaceCase) -> None:
             same = (other.variant, other.sketch) == (schedule.variant, schedule.sketch)
             require(same, f"a rollout of {schedule.sketch} is of {other.sketch}")
             for knob, value in zip(case.space.knobs(schedule), other.values, strict=True):
-                _require_takes(knob, value)
+                require_takes(knob, value)
             changed = sum(a != b for a, b in zip(schedule.values, other.values, strict=True))
             require(changed <= 1, f"a rollout changed {changed} knobs: one edit was wanted")
             moved += changed
@@ -284,7 +296,7 @@ def equal_generators_give_equal_answers(case: SpaceCase) -> None:
     """All chance comes from the generator given, and nothing is remembered."""
     state = random.getstate()
     for index, schedule in enumerate(case.schedules("determinism", 5)):
-        first, second = (_everything_random(case.space, schedule, case.rng(f"draw {index}")) for _ in range(2))
+        first, second = (everything_random(case.space, schedule, case.rng(f"draw {index}")) for _ in range(2))
         require(first == second, f"equal generators gave different answers:\n{first}\n{second}")
     require(random.getstate() == state, "the module-wide random generator was used")
 
@@ -308,151 +320,3 @@ SPACE_CHECKS: tuple[Callable[[SpaceCase], None], ...] = (
     rollouts_stay_in_the_sketch_and_legal,
     equal_generators_give_equal_answers,
 )
-
-
-# ---- helpers ----
-
-
-def _sketch(space: Space, schedule: Schedule) -> Sketch:
-    for sketch in space.sketches:
-        if (sketch.variant, sketch.name) == (schedule.variant, schedule.sketch):
-            return sketch
-    require(False, f"{schedule} is of no sketch of the space")
-    raise AssertionError
-
-
-def _require_unique_knobs(knobs: Sequence[Knob], where: str) -> None:
-    names = [knob.name for knob in knobs]
-    require(len(set(names)) == len(names), f"{where}: two knobs have the same name: {names}")
-
-
-def _require_well_formed(knob: Knob) -> None:
-    require(knob.name.strip() == knob.name != "", f"a knob's name is {knob.name!r}")
-    if isinstance(knob, TileKnob):
-        require(len(knob.roles) == knob.parts >= 1, f"{knob.name}: {knob.parts} parts and {len(knob.roles)} roles")
-        require(knob.max_innermost >= 1, f"{knob.name}: no innermost part is legal")
-    elif isinstance(knob, CategoryKnob):
-        require(len(knob.candidates) > 0, f"{knob.name}: there is nothing to choose from")
-        require(all(type(value) is int for value in knob.candidates), f"{knob.name}: a candidate is no int")
-    else:
-        require(len(knob.locations) > 0, f"{knob.name}: there is nothing to choose from")
-        require(len(set(knob.locations)) == len(knob.locations), f"{knob.name}: two locations have the same name")
-
-
-def _require_takes(knob: Knob, value: Value) -> None:
-    try:
-        taken = knob.check(value)
-    except IllegalEdit as error:
-        require(False, str(error))
-    else:
-        require(taken == value and type(taken) is type(value), f"{knob.name} makes {taken!r} of {value!r}")
-
-
-def _require_legal(space: Space, schedule: Schedule) -> None:
-    knobs = space.knobs(schedule)
-    _sketch(space, schedule)
-    require(len(knobs) == len(schedule.values), f"{schedule} has {len(knobs)} knobs")
-    for knob, value in zip(knobs, schedule.values, strict=True):
-        _require_takes(knob, value)
-
-
-def _require_realised(space: Space, schedule: Schedule) -> None:
-    """Realising a realised schedule changes nothing and gives no note."""
-    try:
-        applied = space.realise(schedule)
-    except (IllegalEdit, Rejected) as error:
-        require(False, f"realising {schedule} once more fails: {error}")
-    else:
-        require(applied.schedule == schedule, f"realising {schedule} once more gives {applied.schedule}")
-        require(not applied.notes, f"realising {schedule} once more gives notes: {applied.notes}")
-
-
-def _require_noted(space: Space, wanted: Schedule, applied: AppliedSchedule, asked: str) -> None:
-    """The sketch is the same, and a note names every knob whose value is not the wanted one."""
-    found = applied.schedule
-    same = (found.variant, found.sketch, len(found.values)) == (wanted.variant, wanted.sketch, len(wanted.values))
-    require(same, f"{asked} led from sketch {wanted.sketch} to {found.sketch}")
-    _require_legal(space, found)
-    for knob, old, new in zip(space.knobs(found), wanted.values, found.values, strict=True):
-        noted = any(knob.name in note for note in applied.notes)
-        require(old == new or noted, f"{asked}: {knob.name} is {new!r}, not {old!r}, and no note says so")
-
-
-def _require_kept(space: Space, before: Schedule, applied: AppliedSchedule) -> None:
-    """After a jump a tile or category of the same name keeps its value if that is legal, or a note names it."""
-    old = {knob.name: value for knob, value in zip(space.knobs(before), before.values, strict=True)}
-    for knob, value in zip(space.knobs(applied.schedule), applied.schedule.values, strict=True):
-        if isinstance(knob, LocationKnob) or knob.name not in old or old[knob.name] == value:
-            continue
-        noted = any(knob.name in note for note in applied.notes)
-        try:
-            knob.check(old[knob.name])
-        except IllegalEdit:
-            continue
-        require(noted, f"a jump set {knob.name} from {old[knob.name]} to {value}, which was legal, without a note")
-
-
-def _apply(
-    space: Space, schedule: Schedule, transformation: Transformation, rng: random.Random
-) -> AppliedSchedule | None:
-    """Carry out a legal transformation; ``None`` if it was rejected."""
-    try:
-        return space.apply(schedule, transformation, rng)
-    except Rejected:
-        return None
-    except IllegalEdit as error:
-        require(False, f"the legal transformation {describe_transformation(transformation)} is refused: {error}")
-        raise
-
-
-def _require_illegal(space: Space, schedule: Schedule, transformation: Transformation) -> None:
-    rng = random.Random(0)
-    _require_raises(lambda: space.apply(schedule, transformation, rng), f"apply({_short(transformation)})")
-
-
-def _require_raises(call: Callable[[], Any], what: str) -> None:
-    try:
-        result = call()
-    except IllegalEdit as error:
-        require(str(error).strip() != "", f"{what} raises IllegalEdit without saying why")
-    except Exception as error:  # noqa: BLE001  whatever else it raises would end a run
-        require(False, f"{what} raises {type(error).__name__}, not IllegalEdit: {error}")
-    else:
-        require(False, f"{what} should raise IllegalEdit; it gave {_short(result)}")
-
-
-def _with_value(schedule: Schedule, index: int, value: Value) -> Schedule:
-    values = (*schedule.values[:index], value, *schedule.values[index + 1 :])
-    return Schedule(schedule.variant, schedule.sketch, values)
-
-
-def _everything_random(space: Space, schedule: Schedule, rng: random.Random) -> list[object]:
-    answers: list[object] = []
-    transformation = space.random_transformation(schedule, rng)
-    knobs = space.knobs(schedule)
-    movable = [k for k, value in zip(knobs, schedule.values, strict=True) if neighbours(k, value)]
-    opened: Transformation = tuple(Edit(knob.name, None) for knob in movable[:1])
-    jump = space.random_transformation(space.untuned, rng)
-    calls: list[Callable[[], object]] = [
-        lambda: space.sample(rng),
-        lambda: space.apply(schedule, transformation, rng),
-        lambda: space.apply(schedule, opened, rng),
-        lambda: space.apply(space.untuned, jump, rng),
-        lambda: space.perturb(schedule, rng),
-    ]
-    answers.append(transformation)
-    for call in calls:
-        try:
-            answers.append(call())
-        except Rejected as error:
-            answers.append(str(error))
-    answers.append(rng.random())
-    return answers
-
-
-def _short(thing: object) -> str:
-    try:
-        text = repr(thing)
-    except (ValueError, RecursionError):
-        text = f"a {type(thing).__name__} too large to show"
-    return text if len(text) <= 200 else text[:197] + "..."

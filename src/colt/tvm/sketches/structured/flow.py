@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from colt.analysis.nests import Loop, footprint, stride
+from colt.analysis.loops import Loop, footprint, stride
 from colt.analysis.skeleton import Block, BlockWork, MemoryAccess, Skeleton
 
 RECOMPUTED = 1.3

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from colt.analysis.estimate import NEAR, vector_quality
-from colt.analysis.nests import LLVM_UNROLLS, footprint
+from colt.analysis.loops import footprint
+from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.dots import Dot
 from colt.tvm.sketches.structured.flow import extents_of, reduced, resized, spatial, step_of
