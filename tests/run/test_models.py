@@ -20,7 +20,7 @@ from colt.options import TuneOptions
 from colt.plan import checked_model
 from colt.run.loop import CONSTRUCTED, run
 from colt.run.resume import to_the_end
-from colt.run.scheduler import gain_us, leave_beaten, next_task, saving_per_trial, settle
+from colt.run.scheduler import gain_us, leave_beaten, next_task, saving_per_trial, settle, worth_trying
 from colt.run.task import Begun
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
@@ -100,6 +100,13 @@ def test_what_could_save_next_to_nothing_is_settled() -> None:
     large, small, untried = Part(best_us=1e5, baseline_us=1e6), Part(best_us=20, share=0.5), Part(charged=0)
     settle([large, small, untried])  # type: ignore[list-item]
     assert [one.settled for one in (large, small, untried)] == [False, True, False]
+
+
+def test_forms_that_promise_little_are_not_tried() -> None:
+    plan = SimpleNamespace(of_model=True, form_of=(0, 0, 0, 3, 3, 5))
+    limits = [400.0, 180.0, 100.0, 90.0, None, None]
+    assert worth_trying(plan, limits) == [0, 2, 3, 4, 5]  # type: ignore[arg-type]
+    assert worth_trying(SimpleNamespace(of_model=False), [1.0, 9.0]) == [0, 1]  # type: ignore[arg-type]
 
 
 def at_limit(limit_us: float, part: Part) -> Part:

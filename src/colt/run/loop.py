@@ -13,7 +13,7 @@ A run that is resumed is the same job: it takes recorded answers as far as they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from colt import events
@@ -23,7 +23,8 @@ from colt.plan import Plan
 from colt.run.context import Run
 from colt.run.finish import Result, finish
 from colt.run.recall import measure_leads, recall
-from colt.run.scheduler import leave_beaten, next_task, settle
+from colt.run.roofline import Ceiling
+from colt.run.scheduler import leave_beaten, next_task, settle, worth_trying
 from colt.run.task import Task
 from colt.run.verify import check_leader, confirm_roofline, error_of_form, form_to_tune
 from colt.search.types import Trial
@@ -97,10 +98,11 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     programs = run.plan.programs
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
     with run.watch("starting"):
-        opened = [_opened(run, program, strategy, number, names[number]) for number, program in enumerate(programs)]
+        worth = worth_trying(run.plan, [Ceiling(program, run.plan.device, run).limit_us for program in programs])
+        opened = [_opened(run, programs[number], strategy, number, names[number]) for number in worth]
     runnable: dict[int, Task] = {}
     for task in opened:
-        if task is not None and (not task.is_form or task.form_of in runnable) and _runs(run, turn(run, task)):
+        if task is not None and _runs(run, turn(run, task), runnable):
             runnable[task.number] = task
     for task in runnable.values():
         _begin(run, turn(run, task))
@@ -136,8 +138,13 @@ def _begin(run: Run, task: Task) -> None:
         recall(run, task)
 
 
-def _runs(run: Run, task: Task) -> bool:
-    """Time the untuned program. One of a model that does not run is left out, any other ends the run."""
+def _runs(run: Run, task: Task, others: Mapping[int, Task]) -> bool:
+    """Time the untuned program. One of a model that does not run is left out, any other ends the run. Another form of
+    one of ``others`` has the same."""
+    if task.is_form:
+        if task.form_of in others:
+            task.take_baseline(run, others[task.form_of].baseline_us)
+        return task.form_of in others
     try:
         task.measure_baseline(run)
     except MeasureError as error:

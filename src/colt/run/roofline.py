@@ -58,6 +58,13 @@ class Ceiling:
         """What the program can reach at most; ``None`` if that is not known."""
         return self.work.roofline(self._host.hardware.peaks) if self.work else None
 
+    @property
+    def limit_us(self) -> float | None:
+        """Microseconds that the program takes at its roofline; ``None`` if that is not known."""
+        if self.work is None or self.roofline is None:
+            return None
+        return self.work.flops / (self.roofline.gflops * 1e3)
+
     def share(self, latency_us: float) -> float | None:
         """The share of the roofline that a latency reaches; above 1 until :meth:`admit` has dealt with it."""
         if self.work is None or self.roofline is None:

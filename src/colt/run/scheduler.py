@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from colt.plan import Plan
 from colt.run.task import Begun, Task
 
 SETTLED = 0.002
@@ -22,8 +23,22 @@ BEST_SHARE = 0.9
 """The share of the roofline that schedules reach at best."""
 UNKNOWN_GAP = 0.2
 """What a call of a program without a roofline may still lose, as a share of its latency."""
+PROMISING = 1.5
+"""A form whose roofline is so many times above that of another is not tried."""
 CLOSE = 1.25
 """A form that took so many times as long as another when both were tuned is not tried again."""
+
+
+def worth_trying(plan: Plan, limits_us: Sequence[float | None]) -> list[int]:
+    """The numbers of the programs to tune: all but other forms whose roofline is far above the least of the program's
+    forms. ``limits_us`` are microseconds at the rooflines, as far as these are known."""
+    numbers = range(len(limits_us))
+    if not plan.of_model:
+        return list(numbers)
+    least: dict[int, float] = {}
+    for number, limit in enumerate(limits_us):
+        least[plan.form_of[number]] = min(limit or math.inf, least.get(plan.form_of[number], math.inf))
+    return [n for n in numbers if plan.form_of[n] == n or (limits_us[n] or 0.0) <= PROMISING * least[plan.form_of[n]]]
 
 
 def next_task(tasks: Sequence[Task]) -> Task:

@@ -228,6 +228,11 @@ class Task:
 
     # ---- before the search ----
 
+    def take_baseline(self, run: Run, latency_us: float) -> None:
+        """Take what the untuned program takes from a task that has the same."""
+        self.baseline_us = latency_us
+        run.emit(events.Baseline(latency_us))
+
     def measure_baseline(self, run: Run) -> None:
         """Time the untuned program. Raises :class:`MeasureError` if it does not run."""
         run.emit(events.Began("measuring the untuned program"))
@@ -236,8 +241,7 @@ class Task:
         if result.latency_us is None:
             blamed = f"; {INPUTS_TO_BLAME}" if result.fate is Fate.CRASH else ""
             raise MeasureError(f"the untuned program does not run ({result.fate}): {result.message}{blamed}")
-        self.baseline_us = result.latency_us
-        run.emit(events.Baseline(result.latency_us))
+        self.take_baseline(run, result.latency_us)
 
     def open(self, run: Run, constructing: bool = True) -> None:
         """Make the root's children; none if not ``constructing``."""
@@ -291,6 +295,11 @@ class Task:
     def is_form(self) -> bool:
         """Whether the program is another form of that of another task."""
         return self.form_of != self.number
+
+    @property
+    def spared(self) -> bool:
+        """Whether nothing was tried, since another form of the program is faster."""
+        return (self.beaten or self.settled) and not self.search.trials.asked
 
     def learn(self) -> None:
         """Let the cost model have what was measured so far."""

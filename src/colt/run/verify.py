@@ -17,6 +17,8 @@ Candidate = TypeVar("Candidate")
 
 MOST_COMPARED = 15
 """At most so many of the fastest are compared at the end: a comparison builds, runs, and takes memory."""
+FORM_OFF = 1e-4
+"""Other forms of a program may be off by so much, relative to the largest value: more than other orders of its sums."""
 VERIFY_LIMITS = Limits(build_seconds=60.0)
 """The untuned program may take longer to build than a candidate may."""
 
@@ -59,7 +61,7 @@ def error_of_form(run: Run, program: Program) -> float | None:
     """How far another form of a program is off on random inputs, relative to the largest value; ``None`` if further
     than may be. Raises :class:`MeasureError` if one of them does not run."""
     found = run.measurer.verify(program.given, program.module, run.plan.seed, VERIFY_LIMITS, program.inputs)
-    if not found.ok:
+    if found.max_rel_error > FORM_OFF:
         run.note(f"{program.name} is left out: {found.message}")
         return None
     return found.max_rel_error
@@ -115,7 +117,7 @@ def correct_leaders(run: Run, task: Task) -> list[tuple[float, Trial]]:
     """Up to :attr:`~colt.measure.base.Pace.leaders` correct trials, fastest first, with latencies in microseconds."""
     trials = task.search.trials
     correct = first_correct(trials.ranked(), lambda trial: is_correct(run, task, trial), run.plan.pace.leaders)
-    if not correct and not trials.ranked() and not trials.verifications:
+    if not correct and not trials.ranked() and not trials.verifications and not task.spared:
         run.note("no schedule could be timed; the untuned program is kept")
     elif trials.verifications and not correct:
         compared = len(trials.verifications)
