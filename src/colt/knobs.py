@@ -31,7 +31,7 @@ together in the order of the lanes, whichever came first. The eleventh left bloc
 stock TVM, and had programs in the same form for all processors: dot instructions flipped signs and corrected their
 sums themselves, and zero points were added to sums that were stored. It put no constants in panels for contractions
 whose results are read by blocks with vectors inside, and multiplied the zeros between the pixels of transposed
-convolutions.
+convolutions. It summed rows of which no register tile can have several, such as 389, each in one vector.
 """
 
 Value = tuple[int, ...] | int | str

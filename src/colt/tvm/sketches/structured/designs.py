@@ -54,8 +54,9 @@ _ONE_CONTRACTION = 7
 _AS_THEY_ARE = 9
 """The last edition that copied operands in front of sums although nothing is padded, and in which constants were put in
 panels only where vectors would gather them."""
-_FROM_ZERO = 11
-"""The last edition in which sums by dot instructions began with zero, all of them."""
+_FROM_ZERO = _SIDE_BY_SIDE = 11
+"""The last edition in which sums by dot instructions began with zero, all of them, and in which many rows were summed
+side by side even if their number leaves none beside each other."""
 _APART_FROM_ARRANGED = 11
 """The last edition that would inline blocks with vectors inside, and that packed no constants in panels for
 contractions that such blocks read."""
@@ -125,7 +126,8 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, editi
     for_dots, copies = pack_for_dots(schedule, chosen)
     transpose_results(schedule, chosen)
     inline_pointwise(schedule, unpadded, copies=not before, arranged=arranged)
-    lanes, parts = split_rows(schedule, chosen), split_parts(schedule, chosen)
+    lanes = split_rows(schedule, chosen, one_by_one=edition > _SIDE_BY_SIDE)
+    parts = split_parts(schedule, chosen)
     flow = read_flow(schedule, unpadded)
     assert flow is not None
     dots = {name: shape for name, shape in chosen.items() if shape.dot is not None} | copies
@@ -139,7 +141,7 @@ def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, editi
 def _after_splitting(flow: Flow, bits: int, lanes: Collection[Lanes]) -> list[BlockShape]:
     """The shapes of the blocks after reductions have been split."""
     partial, folds = {one.vectors for one in lanes}, {one.fold for one in lanes}
-    shapes = [replace(shape_of(block, bits), partial=block.name in partial) for block in flow.blocks]
+    shapes = [replace(shape_of(block, bits), partial=block.name in partial | folds) for block in flow.blocks]
     parts = [number for number, shape in enumerate(shapes) if shape.partial and shape.columns is not None]
     for number in {consumer for part in parts for consumer in flow.consumers(part)}:
         shapes[number] = replace(shapes[number], total=True)

@@ -319,7 +319,10 @@ class _Emitter:
                     self.schedule, loops[iter_], extent, _step_along(shape, iter_), 0, 1, split=False
                 )
             elif shape.kind is BlockKind.KERNEL and iter_ == shape.vector:
-                _, found[iter_] = sample_columns(self.schedule, loops[iter_], extent, shape.width, 0, split=False)
+                side_by_side = shape.partial and extent > MAX_VECTORS * shape.width
+                _, found[iter_] = sample_columns(
+                    self.schedule, loops[iter_], extent, shape.width, 0, split=False, all_=side_by_side
+                )
             elif shape.kind is BlockKind.KERNEL and iter_ in (shape.rows, shape.columns):
                 found[iter_] = self._rows(loops[iter_], extent, 0, 1, _first_rows(shape))
             elif shape.kind is BlockKind.POINTWISE and iter_ == shape.vector:

@@ -15,11 +15,13 @@ from colt.analysis.skeleton import Block, MemoryAccess
 from colt.tvm.sketches.structured.flow import Extents, Flow, points_of, spatial
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
-from colt.tvm.sketches.structured.tiles import MAX_VECTORS, divisor
+from colt.tvm.sketches.structured.tiles import FEWEST_ROWS, MAX_ROWS, MAX_VECTORS, divisor
 from colt.tvm.space.skeleton import read_skeleton
 
 MANY_ROWS = 64
 """This many rows hide the latency of the sums if they are reduced side by side."""
+MOST_SUMS = 8
+"""So many sums side by side hide their latency."""
 SMALLER = 2
 """Constants that take so many times less memory before they are widened are widened in the call."""
 FOLDED = 4
@@ -198,12 +200,13 @@ class Lanes:
     fold: str | None = None
 
 
-def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
+def split_rows(schedule: Any, shapes: Mapping[str, BlockShape], one_by_one: bool = True) -> list[Lanes]:
     """Split row reductions into the lanes of vectors, which are added up at the end.
 
-    Each row gets one vector if there are enough rows to hide the latency of the sums, otherwise several. A contraction
-    has one vector for each result; these are added up in two steps. LLVM does not reorder sums, and adding lane after
-    lane would take a quarter of the time.
+    Each row gets one vector if there are enough rows to hide the latency of the sums, otherwise several. With
+    ``one_by_one`` it also gets several if there are many rows, such as 389, of which a register tile can have too few.
+    Those, and the vectors of a contraction, one for each result, are added up in two steps. LLVM does not reorder sums,
+    and adding lane after lane would take a quarter of the time.
     """
     done = []
     for block, shape in with_shapes(schedule, shapes):
@@ -211,10 +214,16 @@ def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
             continue
         rv = schedule.get_sblock(block.name)
         if shape.columns is not None and shape.width > FOLDED:
-            done.append(_split_twice(schedule, rv, shape))
+            done.append(_split_twice(schedule, rv, shape, shape.width // FOLDED, FOLDED))
             continue
         rows = prod(iter_.extent for iter_ in block.iters if not iter_.reduce)
-        vectors = 1 if rows >= MANY_ROWS else divisor(block.iters[shape.vector].extent // shape.width, MAX_VECTORS)
+        count = block.iters[shape.vector].extent // shape.width
+        beside = 1 if shape.rows is None else divisor(block.iters[shape.rows].extent, MAX_ROWS)
+        alone = one_by_one and rows >= MANY_ROWS and beside < FEWEST_ROWS
+        vectors = divisor(count, MOST_SUMS // beside if alone else MAX_VECTORS) if alone or rows < MANY_ROWS else 1
+        if alone and vectors > 1:
+            done.append(_split_twice(schedule, rv, shape, vectors, shape.width))
+            continue
         loops = loops_by_iter(schedule, rv)
         assert loops is not None
         _, lanes = schedule.split(loops[shape.vector], [None, vectors * shape.width])
@@ -223,29 +232,30 @@ def split_rows(schedule: Any, shapes: Mapping[str, BlockShape]) -> list[Lanes]:
     return done
 
 
-def _split_twice(schedule: Any, rv: Any, shape: BlockShape) -> Lanes:
-    """Split a contraction's sum so that two blocks add up its vectors: one folds them to ``FOLDED`` lanes, one sums."""
+def _split_twice(schedule: Any, rv: Any, shape: BlockShape, parts: int, lanes: int) -> Lanes:
+    """Split a sum so that two blocks add up its vectors of ``parts`` times ``lanes``: one folds them to ``lanes``, one
+    sums."""
     loops = loops_by_iter(schedule, rv)
     assert loops is not None
     assert shape.vector is not None
-    _, parts, lanes = schedule.split(loops[shape.vector], [None, shape.width // FOLDED, FOLDED])
-    place = [schedule.get(loop).same_as(schedule.get(parts)) for loop in schedule.get_loops(rv)].index(True)
+    _, part, lane = schedule.split(loops[shape.vector], [None, parts, lanes])
+    place = [schedule.get(loop).same_as(schedule.get(part)) for loop in schedule.get_loops(rv)].index(True)
     last = len(schedule.get(rv).writes[0].region)
-    fold = schedule.rfactor(lanes, factor_axis=last)
+    fold = schedule.rfactor(lane, factor_axis=last)
     vectors = schedule.rfactor(schedule.get_loops(fold)[place], factor_axis=last)
     dtype = str(schedule.get(vectors).iter_vars[0].var.ty)
-    schedule.transform_layout(vectors, ("write", 0), index_map=_joined(last, last + 2, dtype))
+    schedule.transform_layout(vectors, ("write", 0), index_map=_joined(last, last + 2, lanes, dtype))
     loops = loops_by_iter(schedule, vectors)
     assert loops is not None
     schedule.reorder(*loops)
-    schedule.transform_block_layout(vectors, _joined(0, len(loops), dtype))
+    schedule.transform_block_layout(vectors, _joined(0, len(loops), lanes, dtype))
     return Lanes(str(schedule.get(vectors).name_hint), str(schedule.get(fold).name_hint))
 
 
-def _joined(first: int, count: int, dtype: str) -> tirx.IndexMap:
-    """An index map of ``count`` dimensions that joins ``first`` and the next one, which has ``FOLDED`` lanes."""
+def _joined(first: int, count: int, lanes: int, dtype: str) -> tirx.IndexMap:
+    """An index map of ``count`` dimensions that joins ``first`` and the next one, which has ``lanes``."""
 
     def mapping(*index: Any) -> list[Any]:
-        return [*index[:first], index[first] * FOLDED + index[first + 1], *index[first + 2 :]]
+        return [*index[:first], index[first] * lanes + index[first + 1], *index[first + 2 :]]
 
     return tirx.IndexMap.from_func(mapping, ndim=count, index_dtype=dtype)

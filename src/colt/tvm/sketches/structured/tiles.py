@@ -79,23 +79,30 @@ def split_rows(schedule: Any, loop: Any, tile: Tile) -> list[Any]:
 
 
 def sample_columns(
-    schedule: Any, loop: Any, extent: int, width: int, jobs: int, split: bool = True, first: int = FIRST_VECTORS
+    schedule: Any,
+    loop: Any,
+    extent: int,
+    width: int,
+    jobs: int,
+    split: bool = True,
+    first: int = FIRST_VECTORS,
+    all_: bool = False,
 ) -> tuple[list[Any], Tile]:
     """A tile of (a parallel part,) a middle part and vectors of ``width``; the loops it splits into, and the tile.
 
     The last vector may exceed the loop. Without ``split``, the loops are only that over vectors and that over a
     vector's lanes; the parts are used after the block has been moved. ``first``: the most initial vectors of a row.
-    See :func:`sample_rows`.
+    ``all_``: a row may have all of them, and has at first. See :func:`sample_rows`.
     """
     count = -(-extent // width)
     if count == 1 and not jobs:
         return [loop], Tile((), width, False)
     blocks, lanes = schedule.split(loop, [None, width])
-    vectors = divisor(count, first)
+    vectors = count if all_ else divisor(count, first)
     rest = count // vectors
     inside = _inside(rest, width * vectors, jobs)
     decision = [rest // inside, inside, vectors] if jobs else [rest, vectors]
-    tile = Tile(_sample(schedule, blocks, MAX_VECTORS, decision), width, jobs > 0)
+    tile = Tile(_sample(schedule, blocks, max(vectors, MAX_VECTORS), decision), width, jobs > 0)
     return ([*schedule.split(blocks, list(tile.parts)), lanes] if split else [blocks, lanes]), tile
 
 

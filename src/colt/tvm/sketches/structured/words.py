@@ -24,7 +24,7 @@ def describe(
     notes = [f"{one.operand} packed for {one.block}" for one in packed]
     notes += [_padding(flow.blocks[n]) for n in _padded(flow) if shapes[n].is_contraction]
     split = [n for n, shape in enumerate(shapes) if _is_in_lanes(shape)]
-    rows = [flow.blocks[n].name for number in split for n in flow.consumers(number)]
+    rows = [flow.blocks[n].name for number in split for n in flow.consumers(number) if n not in split]
     if rows:
         notes.append(f"{' and '.join(rows)} in the lanes of vectors")
     notes += [_parts(flow, shapes, n) for n, shape in enumerate(shapes) if shape.alone and shape.partial]
