@@ -13,10 +13,11 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from colt.tvm.models.blame import lowered
 from colt.tvm.models.cast import with_products_of
+from colt.tvm.models.transposed import rules
 from colt.tvm.programs.arrays import numpy_dtype
 from colt.util.streams import keeping_remarks
 
-CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"]}
+CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NHWC", "IOHW"]}
 """Layouts of data and weights, by operator, in which sums over channels read what lies side by side."""
 
 
@@ -41,7 +42,8 @@ def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | Non
         converted = tvm.transform.Sequential(passes)(canonical)
         if products:
             converted = with_main(converted, with_products_of(products, converted["main"], converted))
-        last = (relax.transform.FoldConstant(), relax.get_pipeline("zero"))
+        written = relax.transform.LegalizeOps(rules())
+        last = (relax.transform.FoldConstant(), written, relax.get_pipeline("zero"))
         return tvm.transform.Sequential(last)(folded(converted))
 
 
