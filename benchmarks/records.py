@@ -118,8 +118,8 @@ class Keeping(LocalMeasurer):
 
 @dataclass(frozen=True)
 class Tuned:
-    """A run: the latency of each trial in microseconds, not corrected for other loads, in order; and the winner's
-    number, from 0."""
+    """A run: the latency of each trial in microseconds, not corrected for other loads, in the order of measuring; and
+    the winner's number, from 0."""
 
     latencies: list[float | None]
     winner: int
@@ -153,10 +153,10 @@ def tune(program: Program, trials: int, seed: int, folder: Path, **options: Any)
     with using(Parts(measurer=measurer)):
         receipt = colt.tune(program.build(), trials=trials, seed=seed, on_event=[listen], **options).receipt
     assert receipt.best is not None
-    latencies = [seen[trial] for trial in sorted(seen)]
-    found = Tuned(latencies, receipt.best.trial, receipt.records.relatives)
-    for trial in found.near:
-        (folder / f"{trial}.json").write_bytes(save_module(modules[trial]))
+    order = list(seen)  # as they were measured
+    found = Tuned([seen[trial] for trial in order], order.index(receipt.best.trial), receipt.records.relatives)
+    for number in found.near:
+        (folder / f"{number}.json").write_bytes(save_module(modules[order[number]]))
     (folder / "run.json").write_text(json.dumps(asdict(found)))
     return found
 

@@ -129,14 +129,42 @@ def test_no_trials_without_records_are_refused_and_nothing_is_written(store: Sto
             plan(matmul(), trials=0, **options)
 
 
+def measured(store: Store | None, program: Any, **options: Any) -> list[tuple[str, Any]]:
+    """Who proposed what, in the order of measuring."""
+    seen: list[Any] = []
+    tune(store, program, on_event=[seen.append], **options)
+    schedules = {event.node: event.schedule for event in seen if isinstance(event, events.Opened | events.Applied)}
+    asked = {event.trial: event for event in seen if isinstance(event, events.Asked)}
+    order = [asked[event.trial] for event in seen if isinstance(event, events.Timed)]
+    return [(event.proposed_by, schedules[event.node]) for event in order]
+
+
 def test_relatives_are_measured_first_with_values_that_are_legal_here(store: Store) -> None:
     tune(store)
     other, notes, asked = tune(store, matmul(48, 96, 80))
     part = other.receipt.records
     assert (part.known, part.relatives) == (0, asked.count("relative"))
     assert 0 < part.relatives <= 3  # of one relative at most
-    assert asked[: part.relatives] == ["relative"] * part.relatives
     assert any(note.startswith("relatives of this program are known") for note in notes)
+
+
+def test_relatives_take_turns_with_what_the_run_begins_with_by_itself(store: Store) -> None:
+    """So a bad relative costs its trials, and the run nothing else."""
+    tune(store)
+    alone = measured(None, matmul(48, 96, 80), use_records=False)[:3]
+    order = measured(store, matmul(48, 96, 80))
+    by = [who for who, _ in order]
+    leads = by.count("relative")
+    assert [who == "relative" for who in by[: leads + 3]] == [n % 2 == 0 and n < 2 * leads for n in range(leads + 3)]
+    assert [one for one in order if one[0] != "relative"][:3] == alone
+
+
+@pytest.mark.parametrize("trials", [1, 2, 4])
+def test_relatives_leave_no_more_trials_than_there_are(store: Store, trials: int) -> None:
+    tune(store)
+    by = [who for who, _ in measured(store, matmul(48, 96, 80), trials=trials)]
+    assert len(by) == trials
+    assert by[0] == "relative"
 
 
 def test_another_kind_of_program_or_of_math_is_no_relative(store: Store) -> None:

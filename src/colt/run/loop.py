@@ -73,7 +73,7 @@ def run(
             run.emit(_of_model(tasks))
         leave_beaten(tasks)
         for task in tasks:
-            measure_leads(run, turn(run, task))
+            measure_leads(run, turn(run, task), next_batch)
         while True:
             run.emit(events.Began("searching"))
             while (stop := run.stop.reason()) is None:
@@ -177,9 +177,12 @@ def turn(run: Run, task: Task) -> Task:
     return task
 
 
-def next_batch(run: Run, task: Task) -> list[Trial]:
-    """What the task measures next. Questions go out first, so that their answers come back while it is measured."""
+def next_batch(run: Run, task: Task, most: int | None = None) -> list[Trial]:
+    """What the task measures next, ``most`` schedules at most. Questions go out first, so that their answers come back
+    while it is measured."""
     strategy, count = task.strategy, run.stop.batch_size
+    if most is not None:
+        count = min(count, most)
     with run.watch("searching"):
         while True:
             strategy.settle()  # answers that have arrived take effect ...

@@ -2,7 +2,8 @@
 
 look up    records of this program on this kind of machine; or of relatives, the nearest first   colt.records
 adopt      as schedules of this run's space, with the nearest legal values                       tvm/space/adopt.py
-measure    before anything else: a record is never believed
+measure    before anything else: a record is never believed. Relatives' schedules in turn with those that the run would
+           have begun with by itself: what bad ones cost is their trials, and no others
 
 What was looked up is an answer of the world, so that a replay needs no store.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from colt import events
@@ -24,6 +26,7 @@ from colt.run.context import Run
 from colt.run.promise import MOST_RELATIVES, Adopted, most_promising
 from colt.run.task import Begun, Task
 from colt.run.verify import check_leader, confirm_roofline
+from colt.search.types import Trial
 from colt.tvm.metaschedule.imports import read_source
 from colt.tvm.programs.identity import program_key
 from colt.tvm.space.adopt import Adopter
@@ -37,6 +40,8 @@ MOST_KNOWN = 4
 """How many records of a program are measured again: the best."""
 MOST_OF_MODEL = 2
 """The same of each program of a model that is compiled from records alone, of which there may be many."""
+_LEADS_ALONE = 11
+"""Up to this edition relatives' schedules were measured before the run looked for any of its own."""
 MOST_ADOPTED, ADOPTED_OF_ONE = 16, 8
 """So many schedules of relatives are adapted, of one program at most the latter; the most promising are measured."""
 
@@ -80,19 +85,28 @@ def recall(run: Run, task: Task) -> None:
         )
 
 
-def measure_leads(run: Run, task: Task) -> None:
+def measure_leads(run: Run, task: Task, next_batch: Callable[[Run, Task, int], list[Trial]]) -> None:
     """Measure what the task begins from. These are trials like any other."""
-    schedules = task.begun.schedules
+    schedules, own = task.begun.schedules, list[Trial]()
     if run.plan.budget.trials:
         schedules = schedules[: run.stop.trials_left]
     if not schedules:
         return
     run.emit(events.Began("measuring what is known again"))
-    results = list(task.measure(run, task.search.trials.take(schedules)))
+    if task.begun.joins:
+        left = run.stop.trials_left - len(schedules)
+        own = next_batch(run, task, left) if left else []
+        task.search.lead([(schedule, BY_RELATIVE) for schedule in schedules])
+    leads = task.search.trials.take(schedules)
+    results = list(task.measure(run, _in_turn(leads, own)))
     check_leader(run, task, results)
     with run.watch("searching"):
         task.search.tell(results)
     confirm_roofline(run, task)
+
+
+def _in_turn(leads: Sequence[Trial], own: Sequence[Trial]) -> list[Trial]:
+    return [one for pair in zip_longest(leads, own) for one in pair if one is not None]
 
 
 def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
@@ -113,10 +127,14 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
     if refused:
         run.note(f"{len(refused)} of {len(leads)} recorded schedules cannot be carried out here, such as: {refused[0]}")
     chosen = most_promising(adopted, task.search.setup.scorer)
-    schedules = task.search.lead([(one.schedule, BY_RECORDS if one.lead.known else BY_RELATIVE) for one in chosen])
+    joins = not run.plan.of_model and run.world.edition > _LEADS_ALONE and not finders
+    if joins:
+        schedules = list(dict.fromkeys(one.schedule for one in chosen))
+    else:
+        schedules = task.search.lead([(one.schedule, BY_RECORDS if one.lead.known else BY_RELATIVE) for one in chosen])
     count = sum(schedule in finders for schedule in schedules)
     known_us = min((one.lead.latency_us for one in chosen if one.lead.known), default=math.inf)
-    return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders, known_us)
+    return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders, known_us, joins)
 
 
 def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:

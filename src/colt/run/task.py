@@ -65,6 +65,8 @@ class Begun:
     """Who found the known ones, in an earlier run."""
     known_us: float = math.inf
     """What the fastest known one took there."""
+    joins: bool = False
+    """Whether they are not in the tree yet, and join what the run would begin with by itself."""
 
 
 class Task:
