@@ -32,7 +32,8 @@ stock TVM, and had programs in the same form for all processors: dot instruction
 sums themselves, and zero points were added to sums that were stored. It put no constants in panels for contractions
 whose results are read by blocks with vectors inside, and multiplied the zeros between the pixels of transposed
 convolutions. It summed rows of which no register tile can have several, such as 389, each in one vector.
-Its runs measured schedules of relatives before they looked for any of their own.
+Its runs measured schedules of relatives before they looked for any of their own. Its vector math knew no instruction
+for powers of two.
 """
 
 Value = tuple[int, ...] | int | str

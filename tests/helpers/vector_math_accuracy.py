@@ -18,7 +18,7 @@ from tvm import s_tir, te, tirx
 from tvm.target import Target, codegen
 
 from colt.tvm.programs.program import module_of_tensors
-from colt.tvm.vector_math import FUNCTIONS, VectorMath
+from colt.tvm.vector_math import FUNCTIONS, VectorMath, scales_on
 
 BLOCK = 1 << 20
 """Elements of one call of a kernel."""
@@ -74,9 +74,12 @@ def _bits(x: Any) -> Array:
 
 
 def cpus() -> list[str]:
-    """This machine's cpu, and the same architecture without multiply-adds in one rounding if there is such a one."""
+    """This machine's cpu, and if there are such ones: the same architecture without an instruction for powers of two,
+    and without multiply-adds in one rounding."""
     own = str(codegen.llvm_get_system_cpu())
-    return [own, "x86-64"] if "x86_64" in codegen.llvm_get_system_triple() else [own]
+    if "x86_64" not in codegen.llvm_get_system_triple():
+        return [own]
+    return [own, *(["x86-64-v3"] if scales_on(Target({"kind": "llvm", "mcpu": own})) else []), "x86-64"]
 
 
 class Kernel:
@@ -88,7 +91,8 @@ class Kernel:
         schedule = s_tir.Schedule(module_of_tensors([x, y]))
         (loop,) = schedule.get_loops(schedule.get_sblock("y"))
         schedule.vectorize(schedule.split(loop, [None, 16])[1])
-        library = tvm.tirx.build(VectorMath()(schedule.mod), target=Target({"kind": "llvm", "mcpu": cpu}))
+        target = Target({"kind": "llvm", "mcpu": cpu})
+        library = tvm.tirx.build(VectorMath(target)(schedule.mod), target=target)
         self._function = library["main"]
 
     def __call__(self, x: Array) -> Array:

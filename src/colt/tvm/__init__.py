@@ -1,7 +1,7 @@
 """Everything that touches TVM; no other package of COLT imports it.
 
 For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=colt.tvm.SearchStrategy())``, and
-``builder=colt.tvm.Builder(), runner=colt.tvm.Runner()``. For users of TVM: ``colt.tvm.VectorMath()(mod)``.
+``builder=colt.tvm.Builder(), runner=colt.tvm.Runner()``. For users of TVM: ``colt.tvm.VectorMath(target)(mod)``.
 
 - ``devices/``: where kernels run; ``workers/``: the processes that build and time them
 - ``programs/``: where programs come from, and files of tuned ones

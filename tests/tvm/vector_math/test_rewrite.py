@@ -381,3 +381,16 @@ def test_the_patterns_find_what_they_look_for() -> None:
     assert LIBRARY.search(exact)
     scalar = tvm.tirx.build(programs.row_sum(), target=target).inspect_source("asm")
     assert SCALAR.search(scalar)
+
+
+def test_powers_of_two_take_one_instruction_where_there_is_one() -> None:
+    """LLVM calls libm for them on other processors."""
+    x = te.placeholder((64,), name="x")
+    schedule = s_tir.Schedule(module_of_tensors([x, te.compute((64,), lambda i: tirx.exp(x[i]), name="y")]))
+    (loop,) = schedule.get_loops(schedule.get_sblock("y"))
+    schedule.vectorize(schedule.split(loop, [None, 16])[1])
+    for cpu, scales in (("skylake-avx512", True), ("haswell", False)):
+        target = Target({"kind": "llvm", "mcpu": cpu})
+        library = tvm.tirx.build(colt.tvm.VectorMath(target)(schedule.mod), target=target)
+        assert ("vscalefps" in library.inspect_source("asm")) is scales
+        assert "ldexp" not in library.inspect_source("asm")

@@ -122,5 +122,5 @@ def test_a_record_replays_in_stock_tvm_to_what_was_built_but_for_the_calls(tmp_p
     database.commit_tuning_record(record)
     replayed: Any = database.query_ir_module(mod, TARGET, "main")
     assert count_calls(replayed)["exp"] >= 1
-    assert tvm_ffi.structural_equal(colt.tvm.VectorMath()(replayed), space.module(schedule))
+    assert tvm_ffi.structural_equal(colt.tvm.VectorMath(TARGET)(replayed), space.module(schedule))
     assert tvm.tirx.build(replayed, target=TARGET)["main"] is not None

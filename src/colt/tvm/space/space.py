@@ -52,7 +52,7 @@ from colt.tvm.space.realise import Realised, realise
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.skeleton import read_skeleton, read_structured
-from colt.tvm.vector_math import rewrite
+from colt.tvm.vector_math import rewrite, scales_on
 from colt.util.streams import keeping_remarks
 
 UNTUNED = Schedule("plain", "untuned", ())
@@ -62,6 +62,8 @@ _INLINED_ONCE = 5
 """The last edition whose model sees what an inlined block does in one of its readers only."""
 _WHOLE_VECTORS = 6
 """The last edition whose model takes dot instructions under other blocks' loops for computed whole."""
+_TWO_STEPS = 11
+"""The last edition whose vector math multiplied by powers of two in two steps everywhere."""
 _IN_TURN = 9
 """The last edition whose model has epilogues wait for memory before the next sums begin."""
 
@@ -80,6 +82,7 @@ class TvmSpace:
         design_space: DesignSpace,
         *,
         vector_math: bool = False,
+        scales: bool = False,
         jump_probability: float = 0.1,
         cache_size: int = 128,
         edition: int = EDITION,
@@ -87,6 +90,7 @@ class TvmSpace:
         self._mod = mod
         self.edition = edition
         self._vector_math = vector_math
+        self._scales = scales
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
         self._jump_probability = jump_probability
@@ -111,7 +115,8 @@ class TvmSpace:
 
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
-        return cls(mod, design_space(mod, target, kind, seed, edition), edition=edition, **options)
+        scales = edition > _TWO_STEPS and scales_on(target)
+        return cls(mod, design_space(mod, target, kind, seed, edition), edition=edition, scales=scales, **options)
 
     @classmethod
     def given(
@@ -269,7 +274,7 @@ class TvmSpace:
         if schedule == UNTUNED:
             return self._mod
         module = self.scheduled(schedule).mod
-        return configure_once(rewrite(module) if self._vector_math else module)
+        return configure_once(rewrite(module, self._scales) if self._vector_math else module)
 
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""

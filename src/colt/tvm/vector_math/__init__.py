@@ -1,6 +1,6 @@
 """Vector math: transcendental functions as polynomials, which run in vectors, in place of a library call per element.
 
->>> mod = colt.tvm.VectorMath()(sch.mod)  # a TVM pass, for a program that is scheduled already
+>>> mod = colt.tvm.VectorMath(target)(sch.mod)  # a TVM pass, for a program that is scheduled already
 >>> lib = tvm.tirx.build(mod, target=target)
 
 LLVM breaks ``tirx.exp`` of a vector up into calls of ``expf``, and TVM leaves statements with ``tirx.erf`` in scalar
@@ -15,11 +15,13 @@ from typing import Any
 from tvm.ir.transform import module_pass
 
 from colt.tvm.vector_math.functions import FUNCTIONS, Function
-from colt.tvm.vector_math.rewrite import count_calls, replaced_by, rewrite
+from colt.tvm.vector_math.rewrite import count_calls, replaced_by, rewrite, scales_on
 
-__all__ = ["VectorMath", "rewrite", "count_calls", "replaced_by", "FUNCTIONS", "Function"]
+__all__ = ["VectorMath", "rewrite", "count_calls", "replaced_by", "scales_on", "FUNCTIONS", "Function"]
 
 
-def VectorMath() -> Any:
-    """:func:`rewrite` as a pass, for ``tvm.transform.Sequential``."""
-    return module_pass(lambda mod, context: rewrite(mod), opt_level=0, name="colt.VectorMath")
+def VectorMath(target: Any = None) -> Any:
+    """:func:`rewrite` as a pass, for ``tvm.transform.Sequential``. The code runs on any CPU, or with a ``target``, of
+    :class:`tvm.target.Target`, is made of instructions that it has."""
+    scales = target is not None and scales_on(target)
+    return module_pass(lambda mod, context: rewrite(mod, scales), opt_level=0, name="colt.VectorMath")

@@ -16,6 +16,8 @@ _LN2 = 0.6931471805599453
 _LN2_HIGH = 0.693359375  # 10 bits, so that its products with n are exact
 _LN2_LOW = _LN2 - _LN2_HIGH
 _ROUND = 1.5 * 2.0**23
+_ROUND_BITS = 0x4B400000
+"""The bits of that float; adding an integer to the one adds it to the other."""
 _BIAS = 127
 _MANTISSA_BITS = 23
 _EXP = (1.0, 1.0, 0.49999997, 0.16666546, 0.041667435, 0.008366262, 0.0013870657)
@@ -77,10 +79,12 @@ def _rest(code: StraightLine, x: Any, n: Any) -> Any:
 def _scaled(code: StraightLine, y: Any, shifted: Any) -> Any:
     """``y * 2^n`` for ``y`` near 1, where the lowest bits of ``shifted`` are ``n + 2 * 127``.
 
-    It multiplies in two steps, since neither 2^128 nor 2^-150 is a float. Only the second step rounds, and only if the
-    result is subnormal.
+    Where that takes more than one instruction, it multiplies in two steps, since neither 2^128 nor 2^-150 is a float.
+    Only the second step rounds, and only if the result is subnormal.
     """
     bits = code.let("bits", code.bits(shifted))
+    if code.scales:
+        return code.scaled(y, bits - (_ROUND_BITS + 2 * _BIAS))
     half = code.let("half", bits >> 1)
     first, second = half << _MANTISSA_BITS, (bits - half) << _MANTISSA_BITS
     return y * code.floats(first) * code.floats(second)

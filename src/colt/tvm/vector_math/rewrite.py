@@ -18,6 +18,7 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import tirx
+from tvm.target import codegen
 
 from colt.tvm.vector_math.functions import FUNCTIONS, Function
 from colt.tvm.vector_math.straight_line import Leaves, Steps, StraightLine, close
@@ -33,14 +34,16 @@ _MOST_LEAVES = 100_000
 """The limit for the code of nested functions with all names replaced; TVM takes about a second for that many."""
 
 
-def rewrite(mod: Any) -> Any:
-    """The module with vector math; ``mod`` itself if there is nothing to replace.
+def rewrite(mod: Any, scales: bool = False) -> Any:
+    """The module with vector math; ``mod`` itself if there is nothing to replace. ``scales``: see :func:`scales_on`.
 
     Calls on float32 are replaced, and those on float16, which are computed in float32 and rounded once. These stay:
     calls on other types or on constants, values stored as bfloat16 or narrower, all but two or three calls of a nest,
     calls in branches inside the arguments of other calls, and functions for targets other than CPUs.
     """
-    changed = {variable: _Rewritten(function) for variable, function in mod.functions.items() if _is_for_cpu(function)}
+    changed = {
+        variable: _Rewritten(function, scales) for variable, function in mod.functions.items() if _is_for_cpu(function)
+    }
     changed = {variable: rewritten for variable, rewritten in changed.items() if rewritten.counts}
     if not changed:
         return mod
@@ -48,6 +51,11 @@ def rewrite(mod: Any) -> Any:
     for variable, rewritten in changed.items():
         result.update_func(variable, rewritten.function)
     return result
+
+
+def scales_on(target: Any) -> bool:
+    """Whether the target multiplies by powers of two in one instruction, as AVX-512 does. LLVM calls libm elsewhere."""
+    return target.kind.name == _CPU and bool(codegen.target_has_features("avx512f", target))
 
 
 def count_calls(mod: Any) -> Mapping[str, int]:
@@ -78,7 +86,8 @@ def _is_for_cpu(function: Any) -> bool:
 class _Rewritten:
     """``function`` with its calls replaced, and ``counts`` of the replaced calls by name."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, scales: bool = False) -> None:
+        self._scales = scales
         self.counts: Counter[str] = Counter()
         self._steps: Steps | None = None
         """The steps to the outermost value that is being rewritten; ``None`` outside of one."""
@@ -147,7 +156,7 @@ class _Rewritten:
             return tvm.ir.Call(call.op, [argument], call.attrs, ret_ty=call.ty, span=call.span)
         self.counts[function.name] += 1
         before = len(steps)
-        result = _expand(function, argument, steps)
+        result = _expand(function, argument, steps, self._scales)
         self._leaves.learn(steps[before:])
         return result
 
@@ -183,9 +192,9 @@ def _has_let(value: Any) -> bool:
     return tvm_ffi.structural_walk(value, (tirx.Let, tvm_ffi.VisitInterrupt)) is not None
 
 
-def _expand(function: Function, argument: Any, steps: Steps) -> Any:
+def _expand(function: Function, argument: Any, steps: Steps, scales: bool) -> Any:
     dtype = argument.ty.dtype
-    code = StraightLine(dtype.lanes, steps)
+    code = StraightLine(dtype.lanes, steps, scales)
     x = code.let("x", argument if str(dtype).startswith("float32") else argument.astype(code.float_type))
     result = function.expand(code, x)
     return result if str(dtype) == code.float_type else result.astype(str(dtype))

@@ -27,10 +27,12 @@ class StraightLine:
     instruction for it: code written here has to be right both ways.
     """
 
-    def __init__(self, lanes: int, steps: Steps) -> None:
+    def __init__(self, lanes: int, steps: Steps, scales: bool = False) -> None:
+        """``scales``: the target multiplies by powers of two in one instruction."""
         suffix = f"x{lanes}" if lanes > 1 else ""
         self.float_type, self._integer = f"float32{suffix}", f"int32{suffix}"
         self._steps = steps
+        self.scales = scales
 
     def let(self, name: str, value: Any) -> Any:
         """A variable that holds the value."""
@@ -82,6 +84,10 @@ class StraightLine:
     def with_sign(self, magnitude: Any, x: Any) -> Any:
         """``|magnitude|`` with the sign of ``x``, which may be a signed zero."""
         return self.floats((self.bits(magnitude) & MAGNITUDE) | (self.bits(x) & SIGN))
+
+    def scaled(self, x: Any, exponent: Any) -> Any:
+        """``x * 2^exponent``, rounded once; for targets that do it in one instruction."""
+        return tirx.call_llvm_pure_intrin(self.float_type, "llvm.ldexp", x, exponent)
 
     def polynomial(self, x: Any, coefficients: Sequence[float]) -> Any:
         """The polynomial at ``x`` by Horner's rule; the constant coefficient comes first."""
