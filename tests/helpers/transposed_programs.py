@@ -85,3 +85,24 @@ def guarded(one: Transposed, last: bool = False, fill: Any = 0.0, divide: Any = 
 
     shape = (*one.result, one.outputs) if last else (one.outputs, *one.result)
     return x, f, te.compute(shape, sums, name="Y")
+
+
+def asking(one: Transposed, whole: bool = False) -> Any:
+    """The same in one step: each term asks whether it meets a pixel. ``whole``: of its product, not of the pixel."""
+    x = te.placeholder((one.channels, *one.sides), one.dtype, name="X")
+    f = te.placeholder((one.channels, one.outputs, *one.kernel), one.dtype, name="F")
+    c = te.reduce_axis((0, one.channels), name="c")
+    taps = [te.reduce_axis((0, k), name=f"k{d}") for d, k in enumerate(one.kernel)]
+
+    def sums(output: Any, *places: Any) -> Any:
+        numbers = [i + p - k for i, p, k in zip(places, one.padding, taps, strict=True)]
+        ends = [s * n for s, n in zip(one.stride, one.sides, strict=True)]
+        there = [tirx.all(a >= 0, a < end) for a, end in zip(numbers, ends, strict=True)]
+        there += [tirx.floormod(a, s) == 0 for a, s in zip(numbers, one.stride, strict=True) if s > 1]
+        pixel = x[(c, *(tirx.floordiv(a, s) for a, s in zip(numbers, one.stride, strict=True)))]
+        factor, zero = f[(c, output, *taps)], tirx.const(0, one.dtype)
+        if whole:
+            return te.sum(tirx.if_then_else(tirx.all(*there), pixel * factor, zero), axis=[c, *taps])
+        return te.sum(tirx.if_then_else(tirx.all(*there), pixel, zero) * factor, axis=[c, *taps])
+
+    return x, f, te.compute((one.outputs, *one.result), sums, name="Y")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tvm
 from tvm import te, tirx, topi
+from tvm.script import tirx as T
 from tvm.tirx import PrimFunc
 
 from colt.tvm.devices.host import resolve_target
@@ -18,7 +19,7 @@ from colt.tvm.programs.phases import phases_apart
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.source import load_program
 from colt.tvm.sketches import derive
-from tests.helpers.transposed_programs import Transposed, guarded
+from tests.helpers.transposed_programs import Transposed, asking, guarded
 
 TARGET = resolve_target(None, 2)
 PLAIN = Transposed((5, 4), (4, 4), (2, 2), (1, 1), (0, 0))
@@ -74,6 +75,34 @@ def test_phases_compute_the_same_without_the_zeros(name: str, last: bool) -> Non
     found = computed(normal, channels_last(x) if last else x, f)
     np.testing.assert_array_equal(found, channels_last(expected) if last else expected)
     assert products(normal) * prod(case.stride) <= products(before) * 1.6  # sides that are left over are rounded up
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the pixel", "the product"])
+@pytest.mark.parametrize("name", ["4×4, stride 2", "taps left over", "sides left over", "stride 3", "1-D, stride 8"])
+def test_sums_that_ask_whether_they_meet_a_pixel(name: str, whole: bool) -> None:
+    case = CASES[name]
+    normal = normal_form(function(*asking(case, whole)))
+    np.testing.assert_array_equal(computed(normal, *case.arguments()), case.computed(*case.arguments()))
+    assert products(normal) == products(normal_form(function(*guarded(case))))
+
+
+def test_a_statement_that_asks_is_a_sum_as_well() -> None:
+    """As people write it in TVMScript."""
+
+    @T.prim_func(s_tir=True)
+    def written(x: T.Buffer((5, 9), "float32"), f: T.Buffer((5, 6, 4), "float32"), y: T.Buffer((6, 18), "float32")):  # type: ignore[no-untyped-def]
+        for o, i, c, k in T.grid(6, 18, 5, 4):
+            with T.sblock("Y"):
+                vo, vi, vc, vk = T.axis.remap("SSRR", [o, i, c, k])
+                with T.init():
+                    y[vo, vi] = T.float32(0)
+                if vi + 1 - vk >= 0 and vi + 1 - vk < 18 and (vi + 1 - vk) % 2 == 0:
+                    y[vo, vi] = y[vo, vi] + x[vc, (vi + 1 - vk) // 2] * f[vc, vo, vk]
+
+    case = Transposed((9,), (4,), (2,), (1,), (0,))
+    normal = normal_form(written)
+    np.testing.assert_array_equal(computed(normal, *case.arguments()), case.computed(*case.arguments()))
+    assert products(normal) == 6 * 5 * 9 * 4
 
 
 def test_each_pixel_meets_each_tap_once() -> None:
@@ -167,6 +196,19 @@ def bordered() -> PrimFunc:
     return function(x, f, te.compute((19,), lambda i: te.sum(spread[i + k] * f[k], axis=k), name="Y"))
 
 
+def placed() -> PrimFunc:
+    """Each term asks whether it meets a pixel, of an image that is another one for each tap."""
+    x, f = te.placeholder((9, 4), name="X"), te.placeholder((4,), name="F")
+    k, zero = te.reduce_axis((0, 4), name="k"), tirx.const(0.0, "float32")
+
+    def sums(i: Any) -> Any:
+        number = i + 1 - k
+        there = tirx.all(number >= 0, number < 18, tirx.floormod(number, 2) == 0)
+        return te.sum(tirx.if_then_else(there, x[tirx.floordiv(number, 2), k], zero) * f[k], axis=k)
+
+    return function(x, f, te.compute((18,), sums, name="Y"))
+
+
 LOOK_ALIKES = {
     "ones between the pixels": lambda: function(*guarded(PLAIN, fill=1.0)),
     "pairs of pixels": lambda: function(*guarded(PLAIN, every=lambda a, s: tirx.floormod(a, 2 * s) < s)),
@@ -175,6 +217,7 @@ LOOK_ALIKES = {
     "sums of sums": lambda: with_sum(lambda x, f, axes: te.sum(x + f, axis=axes)),
     "exponentials": lambda: with_sum(lambda x, f, axes: te.sum(te.exp(x) * f, axis=axes)),
     "ones around the image": bordered,
+    "filters of the place": placed,
 }
 
 

@@ -121,17 +121,21 @@ def _gaps(conditions: Sequence[Any], axes: Sequence[Any]) -> list[tuple[Any, Gap
 
 def _gap(condition: Any, axis: Any) -> Gap | None:
     """``(a * axis + b) % step == 0`` as a gap."""
-    sides = (condition.a, condition.b) if isinstance(condition, tirx.EQ) else ()
-    if not any(map(is_zero, sides)):
-        return None
-    remainder = next((side for side in sides if isinstance(side, FloorMod | tirx.Mod)), None)
-    if remainder is None or not isinstance(remainder.b, IntImm) or set(variables(remainder.a)) != {axis}:
+    remainder = remainder_of(condition)
+    if remainder is None or set(variables(remainder.a)) != {axis}:
         return None
     terms = linear_terms(remainder.a, [axis])
     step = int(remainder.b)
     if terms is None or step < 2 or gcd(terms[0], step) > 1:
         return None
     return Gap(step, next(number for number in range(step) if (terms[0] * number + terms[1]) % step == 0))
+
+
+def remainder_of(condition: Any) -> Any:
+    """The remainder of a division by a number that is 0 if the condition holds; ``None`` if it says something else."""
+    sides = (condition.a, condition.b) if isinstance(condition, tirx.EQ) else ()
+    found = next((side for side in sides if isinstance(side, FloorMod | tirx.Mod)), None)
+    return found if found is not None and isinstance(found.b, IntImm) and any(map(is_zero, sides)) else None
 
 
 def linear_terms(index: Any, axes: Sequence[Any]) -> list[int] | None:

@@ -23,6 +23,7 @@ from tvm.tirx import BufferStore, IntImm, PrimFunc, decl_buffer
 from colt.tvm.programs.gaps import loads_of, simplified
 from colt.tvm.programs.naming import buffers_of, replaced, substituted, with_block
 from colt.tvm.programs.nests import axis_over, element, in_own_loops, mentions, nests_of, region, sequence, with_nests
+from colt.tvm.programs.spreading import images_spread
 from colt.tvm.programs.strided import Strided, Taps, strided_sum
 from colt.tvm.programs.weaving import PhaseSums, nest_of_store, phase_of, woven
 from colt.util.text import distinct_names
@@ -32,11 +33,16 @@ _SPATIAL, _REDUCE = 0, 2
 
 def phases_apart(func: PrimFunc) -> PrimFunc:
     """The function with such sums phase by phase; ``func`` itself if it has none."""
+    seen = func
     while True:
-        found = strided_sum(func)
-        if found is None:
+        found = strided_sum(seen)
+        if found is not None:
+            func = seen = _apart(seen, found)
+            continue
+        spread = images_spread(seen)
+        if spread is seen:
             return func
-        func = _apart(func, found)
+        seen = spread
 
 
 def _apart(func: PrimFunc, found: Strided) -> PrimFunc:
