@@ -33,7 +33,7 @@ sums themselves, and zero points were added to sums that were stored. It put no 
 whose results are read by blocks with vectors inside, and multiplied the zeros between the pixels of transposed
 convolutions. It summed rows of which no register tile can have several, such as 389, each in one vector.
 Its runs measured schedules of relatives before they looked for any of their own. Its vector math knew no instruction
-for powers of two.
+for powers of two, and the ends of loops that no vector divides were left to LLVM.
 """
 
 Value = tuple[int, ...] | int | str

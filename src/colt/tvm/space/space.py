@@ -30,6 +30,7 @@ from colt.knobs import (
 )
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
+from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots.once import configure_once
 from colt.tvm.sketches import DesignSpace, derive, generate, given
 from colt.tvm.space.edits import (
@@ -52,6 +53,7 @@ from colt.tvm.space.realise import Realised, realise
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.skeleton import read_skeleton, read_structured
+from colt.tvm.space.tails import with_whole_tails
 from colt.tvm.vector_math import rewrite, scales_on
 from colt.util.streams import keeping_remarks
 
@@ -63,7 +65,8 @@ _INLINED_ONCE = 5
 _WHOLE_VECTORS = 6
 """The last edition whose model takes dot instructions under other blocks' loops for computed whole."""
 _TWO_STEPS = 11
-"""The last edition whose vector math multiplied by powers of two in two steps everywhere."""
+"""The last edition whose vector math multiplied by powers of two in two steps everywhere, and which left the ends of
+loops to LLVM."""
 _IN_TURN = 9
 """The last edition whose model has epilogues wait for memory before the next sums begin."""
 
@@ -83,6 +86,7 @@ class TvmSpace:
         *,
         vector_math: bool = False,
         scales: bool = False,
+        tails: int = 0,
         jump_probability: float = 0.1,
         cache_size: int = 128,
         edition: int = EDITION,
@@ -91,6 +95,7 @@ class TvmSpace:
         self.edition = edition
         self._vector_math = vector_math
         self._scales = scales
+        self._tails = tails
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
         self._jump_probability = jump_probability
@@ -116,7 +121,9 @@ class TvmSpace:
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
         scales = edition > _TWO_STEPS and scales_on(target)
-        return cls(mod, design_space(mod, target, kind, seed, edition), edition=edition, scales=scales, **options)
+        tails = vector_bits(target) if edition > _TWO_STEPS else 0
+        space = design_space(mod, target, kind, seed, edition)
+        return cls(mod, space, edition=edition, scales=scales, tails=tails, **options)
 
     @classmethod
     def given(
@@ -274,7 +281,8 @@ class TvmSpace:
         if schedule == UNTUNED:
             return self._mod
         module = self.scheduled(schedule).mod
-        return configure_once(rewrite(module, self._scales) if self._vector_math else module)
+        module = configure_once(rewrite(module, self._scales) if self._vector_math else module)
+        return with_whole_tails(module, self._tails) if self._tails else module
 
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""

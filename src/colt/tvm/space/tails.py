@@ -1,0 +1,133 @@
+"""Ends of loops that no vector divides, in one more vector that overlaps the last whole one: a pass over scheduled
+programs.
+
+LLVM cuts the last 15 of 1,023 elements into shorter vectors and single elements, each of which takes as long as a whole
+vector. Where each element is computed from others than the results, some may as well be computed twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.s_tir.stmt import SBlockRealize
+from tvm.tirx import BufferStore, For, ForKind, IntImm, PrimFunc
+
+from colt.tvm.programs.naming import substituted
+from colt.tvm.programs.nests import is_plain_loop, sequence
+from colt.tvm.space.variables import variables
+
+_BITS = ("reinterpret", "shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
+_CALLS = frozenset((*_BITS, "call_llvm_pure_intrin", "sqrt", "fabs", "floor", "ceil", "trunc", "round"))
+"""Calls that LLVM computes in vectors."""
+_WORD = 32
+"""Bits of the elements that a vector is counted in."""
+_TYPES = ("float32", "float16", "int32", "uint32", "int8", "uint8", "int16", "uint16")
+"""Types of results: TVM writes out the rounding to bfloat16 before it makes vectors."""
+
+
+def with_whole_tails(mod: Any, vector_bits: int) -> Any:
+    """The module with such ends; ``mod`` itself if it has none."""
+    lanes = vector_bits // _WORD
+    changed = {
+        variable: other
+        for variable, function in mod.functions.items()
+        if isinstance(function, PrimFunc) and not (other := _changed(function, lanes)).same_as(function)
+    }
+    if not changed:
+        return mod
+    result = mod.clone()
+    for variable, function in changed.items():
+        result.update_func(variable, function)
+    return result
+
+
+def _changed(function: PrimFunc, lanes: int) -> PrimFunc:
+    def loop(node: For) -> Any:
+        return _in_vectors(node, lanes) if _is_pointwise(node, lanes) else node
+
+    body = tvm_ffi.structural_map(function.body, (For, loop))
+    return function if body.same_as(function.body) else function.with_body(body)
+
+
+def _is_pointwise(loop: For, lanes: int) -> bool:
+    """Whether the loop computes elements side by side, in an awkward number, each from others than the results."""
+    realize = loop.body
+    if not is_plain_loop(loop) or dict(loop.annotations) or not isinstance(realize, SBlockRealize):
+        return False
+    extent, block = int(loop.extent), realize.block
+    if extent < 2 * lanes or extent % lanes == 0 or not isinstance(block.body, BufferStore):
+        return False
+    plain = block.init is None and not list(block.alloc_buffers) and not list(block.match_buffers)
+    if (
+        not plain
+        or _mentions(realize.predicate, loop.loop_var)
+        or dict(block.annotations)
+        or any(int(one.iter_type) for one in block.iter_vars)
+    ):
+        return False
+    moved = [
+        (axis.var, value)
+        for axis, value in zip(block.iter_vars, realize.iter_values, strict=True)
+        if _mentions(value, loop.loop_var)
+    ]
+    if len(moved) != 1 or not _moves_by_one(moved[0][1], loop.loop_var):
+        return False
+    return str(block.body.buffer.dtype) in _TYPES and _is_side_by_side(block.body, moved[0][0])
+
+
+def _is_side_by_side(store: BufferStore, axis: Any) -> bool:
+    """Whether the store moves along with the axis, element by element, and what it loads does so or stays."""
+    loads: list[Any] = []
+    calls: list[Any] = []
+    tvm_ffi.structural_walk(store.value, ((tvm.ir.TensorLoad, loads.append), (tvm.ir.Call, calls.append)))
+    names = {str(getattr(call.op, "name", "")).rpartition(".")[2] for call in calls}
+    if not names <= _CALLS or any(load.source.same_as(store.buffer) for load in loads):
+        return False
+    moving = [load.indices for load in loads if any(_mentions(index, axis) for index in load.indices)]
+    return all(
+        _moves_by_one(indices[-1], axis) and not any(_mentions(index, axis) for index in indices[:-1])
+        for indices in (store.indices, *moving)
+    )
+
+
+def _moves_by_one(value: Any, variable: Any) -> bool:
+    """Whether the value is the variable, with nothing but something else added to it."""
+    if isinstance(value, tirx.Var):
+        return bool(value.same_as(variable))
+    if not isinstance(value, tirx.Add | tirx.Sub):
+        return False
+    left, right = _mentions(value.a, variable), _mentions(value.b, variable)
+    if left and not right:
+        return _moves_by_one(value.a, variable)
+    return isinstance(value, tirx.Add) and right and not left and _moves_by_one(value.b, variable)
+
+
+def _mentions(value: Any, variable: Any) -> bool:
+    return any(found.same_as(variable) for found in variables(value))
+
+
+def _in_vectors(loop: For, lanes: int) -> Any:
+    """The loop over whole vectors, and the last vector."""
+    extent = int(loop.extent)
+    dtype = str(loop.loop_var.ty)
+    outer = tvm.ir.Var(f"{loop.loop_var.name}_0", loop.loop_var.ty)
+    whole = _vector(loop, lambda lane: outer * tirx.const(lanes, dtype) + lane, lanes)
+    count = IntImm(dtype, extent // lanes)
+    first = For(outer, IntImm(dtype, 0), count, ForKind.SERIAL, whole)
+    return sequence([first, _vector(loop, lambda lane: tirx.const(extent - lanes, dtype) + lane, lanes)])
+
+
+def _vector(loop: For, place: Any, lanes: int) -> For:
+    """The loop's body for one vector, with variables of its own."""
+    dtype = str(loop.loop_var.ty)
+    lane = tvm.ir.Var(f"{loop.loop_var.name}_1", loop.loop_var.ty)
+    block = loop.body.block
+    fresh = {one.var: tvm.ir.Var(str(one.var.name), one.var.ty) for one in block.iter_vars}
+    lets: list[Any] = []
+    tvm_ffi.structural_walk(block.body, (tirx.Let, lets.append))
+    fresh |= {let.var: tvm.ir.Var(str(let.var.name), let.var.ty) for let in lets}
+    body = substituted(loop.body, {**fresh, loop.loop_var: place(lane)})
+    return For(lane, IntImm(dtype, 0), IntImm(dtype, lanes), ForKind.VECTORIZED, body)
