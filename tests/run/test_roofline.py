@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from colt.errors import MeasureError
 from colt.machine import Bound, Cache, Hardware, Peaks, detect, load_peaks, save_peaks
+from colt.measure.base import Limits
+from colt.measure.simulated import SimulatedMeasurer
+from colt.plan import plan
+from colt.run.loop import run
 from colt.run.roofline import Ceiling
 from colt.tvm.devices import peaks as peaks_module
 from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.source import Program, why_no_roofline
 from colt.tvm.programs.workloads import get
-from colt.world.parts import Parts
+from colt.world.parts import Parts, current, using
 from colt.world.world import Live, World
-from tests.helpers.simulated_runs import simulated
+from tests.helpers.simulated_runs import StatedCpu, simulated
 
 PEAKS = Peaks(50.0, 100.0, 20.0, "copy", 2, "2026-01-01T00:00:00+00:00")
 MIB = 2**20
@@ -70,8 +75,8 @@ class Peaked:
 
 def ceiling(of: Program, hardware: Hardware) -> tuple[Ceiling, list[str]]:
     """With the messages that it gives."""
-    run = Peaked(hardware)
-    return Ceiling(of, CpuDevice(None, 2), run), run.notes
+    host = Peaked(hardware)
+    return Ceiling(of, CpuDevice(None, 2), host), host.notes
 
 
 def test_a_program_in_the_cache_is_bound_by_the_fma_peak(hardware: Hardware) -> None:
@@ -171,6 +176,35 @@ def test_disturbed_peaks_are_not_kept(hardware: Hardware, measured: list[Peaks])
     assert load_peaks(hardware, 2) == PEAKS
 
 
+def test_what_was_not_timed_in_turn_raises_no_peak_of_other_runs(hardware: Hardware, measured: list[Peaks]) -> None:
+    """It may have been corrected by too much: a raised peak would have other runs take the machine for a slow one."""
+    measured.append(PEAKS)
+    found, notes = ceiling(program(), hardware)
+    found.admit(8_000.0, lasting=False)
+    assert found.share(8_000.0) == pytest.approx(1.0, abs=1e-3)
+    assert load_peaks(hardware, 2) == PEAKS
+    assert "in this run only" in notes[-1]
+
+
+@pytest.mark.parametrize(("pattern", "seen"), [("FMA loop", 100.0), ("the mine kernel", None)])
+def test_only_the_loop_that_measures_peaks_says_how_fast_a_quiet_machine_is(
+    own_program: str, pattern: str, seen: float | None
+) -> None:
+    """Other kernels may count as more than they do, as those of dot instructions: against such a figure the loop always
+    looks slow, and every latency would be corrected for a load that is not there."""
+    peaks: list[float | None] = []
+
+    def measurer(limits: Limits, peak_gflops: float | None) -> SimulatedMeasurer:
+        peaks.append(peak_gflops)
+        return simulated()
+
+    made: Any = plan(own_program, trials=2, pool=["scout"], use_records=False, threads=2)
+    stated = StatedCpu(made.target, made.threads, replace(PEAKS, fma_pattern=pattern))
+    with using(replace(current(), measurer=measurer)):
+        run(replace(made, device=stated))
+    assert peaks == [seen]
+
+
 def test_an_estimate_that_no_machine_could_reach_is_a_miscount(hardware: Hardware, measured: list[Peaks]) -> None:
     """A program of one's own may do less than TVM counts: then it has no share, and the peaks stay as they are."""
     measured.append(PEAKS)
@@ -185,7 +219,7 @@ def test_an_estimate_that_no_machine_could_reach_is_a_miscount(hardware: Hardwar
 def test_what_another_measurer_says_is_not_kept(hardware: Hardware, measured: list[Peaks]) -> None:
     """Made-up latencies would tell every later run that the machine is that fast."""
     measured.append(PEAKS)
-    run = Peaked(hardware, world=Live(Parts(measurer=lambda limits, peak_gflops: simulated())))
-    Ceiling(program(), CpuDevice(None, 2), run).admit(8_000.0)
-    assert run.hardware.peaks != PEAKS
+    host = Peaked(hardware, world=Live(Parts(measurer=lambda limits, peak_gflops: simulated())))
+    Ceiling(program(), CpuDevice(None, 2), host).admit(8_000.0)
+    assert host.hardware.peaks != PEAKS
     assert load_peaks(hardware, 2) == PEAKS

@@ -9,6 +9,9 @@ from typing import Any
 from colt.machine.quiet import Quiet
 from colt.machine.rates import Rates
 
+FMA_LOOP = "FMA loop"
+"""What the kernel is called that measures FMA peaks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
@@ -27,12 +30,18 @@ class Peaks:
     """UTC, ISO 8601."""
     disturbed: bool = False
     """Other programs took processor time meanwhile, so that the true peaks may be higher."""
-    fma_pattern: str = "FMA loop"
+    fma_pattern: str = FMA_LOOP
     """What reached ``fma_gflops_all_threads``."""
     rates: Rates | None = None
     """What instructions and caches take; ``None`` until measured."""
     quiet: Quiet | None = None
     """How steady the machine is while nothing else runs; ``None`` until measured."""
+
+    @property
+    def of_reference(self) -> float | None:
+        """The FMA peak of all threads if the loop that measures peaks has reached it; ``None`` if another kernel has
+        reached more. What that loop takes says how quiet the machine is."""
+        return self.fma_gflops_all_threads if self.fma_pattern == FMA_LOOP else None
 
     @property
     def measured(self) -> bool:

@@ -160,7 +160,7 @@ class Run:
         most = COLD_CACHES * self.hardware.last_level_cache.bytes
         self.apart_bytes = min(self.plan.weight_bytes, most) or None
         limits = replace(limits_on(peaks.quiet), apart_bytes=self.apart_bytes)
-        peak = peaks.fma_gflops_all_threads
+        peak = peaks.of_reference
 
         def make() -> Measurer:
             if parts.measurer is not None:

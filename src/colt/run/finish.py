@@ -97,7 +97,7 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     run.emit(events.Began(events.ENDING))
     with run.watch("verifying"):
         decision = decide(run, task)
-    task.ceiling.admit(min(estimate.median for estimate in _latencies(decision)))
+    task.ceiling.admit(min(estimate.median for estimate in _latencies(decision)), lasting=run.plan.pace.compares)
     winner = decision.winner
     module = task.untuned if winner is None else task.tvm_space.module(winner.trial.schedule)
     failure = None

@@ -71,8 +71,9 @@ class Ceiling:
             return None
         return self.work.gflops(latency_us) / self.roofline.gflops
 
-    def admit(self, latency_us: float) -> None:
-        """Take a correct kernel's latency in: no peak is below what the kernel reached afterwards."""
+    def admit(self, latency_us: float, lasting: bool = True) -> None:
+        """Take a correct kernel's latency in: no peak is below what the kernel reached afterwards. Not ``lasting``: in
+        other runs it may be, since the latency may have been corrected for another load, by too much."""
         if not self._exceeded(latency_us):
             return
         if not self._measured_again:
@@ -87,7 +88,7 @@ class Ceiling:
                 "it does less than was counted, so that no share of the roofline is given"
             )
         else:
-            self._raise(latency_us)
+            self._raise(latency_us, lasting)
 
     def _exceeded(self, latency_us: float) -> bool:
         return (self.share(latency_us) or 0.0) > 1 + ROUNDING
@@ -105,7 +106,7 @@ class Ceiling:
         hardware, notes = self._device.look_again(self._host.hardware)
         return Looked(hardware=hardware, notes=notes)
 
-    def _raise(self, latency_us: float) -> None:
+    def _raise(self, latency_us: float, lasting: bool) -> None:
         work, old = self.work, self._host.hardware.peaks
         assert work is not None
         peaks = work.raised(old, latency_us, f"the {self.program.name} kernel")
@@ -114,9 +115,9 @@ class Ceiling:
         if work.bytes_moved < BEYOND_CACHES * self._host.hardware.last_level_cache.bytes:
             kept = replace(peaks, bandwidth_gbs=old.bandwidth_gbs, bandwidth_pattern=old.bandwidth_pattern)
         own = self._host.world.parts.measurer is None  # what another measurer says tells nothing of this machine
-        if kept != old and not old.disturbed and own:
+        if kept != old and not old.disturbed and own and lasting:
             self._host.world.live(lambda: self._device.keep_peaks(self._host.hardware, kept))
-        until = "from now on" if kept == peaks and not old.disturbed else "in this run only"
+        until = "from now on" if kept == peaks and not old.disturbed and lasting else "in this run only"
         self._host.note(f"a kernel still exceeds it, so that its own figure counts {until}: {self._peak()}")
 
     def _peak(self) -> str:
