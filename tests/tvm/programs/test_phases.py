@@ -113,6 +113,15 @@ def test_each_pixel_meets_each_tap_once() -> None:
     assert products(normal_form(function(*guarded(uneven)))) == prod(uneven.sides) * prod(uneven.kernel) * 5 * 6
 
 
+def test_sums_of_unlike_phases_take_each_filter_once() -> None:
+    """Each has filters of its own, in the order in which it sums: together they are as many as there were."""
+    uneven = CASES["taps left over"]
+    normal = normal_form(function(*guarded(uneven)))
+    dealt = [buffer for buffer in normal.body.block.alloc_buffers if "F_dealt" in str(buffer.name)]
+    assert len(dealt) == len(sums_of(normal)) == 4
+    assert sum(prod(map(int, buffer.ty.shape)) for buffer in dealt) == 5 * 6 * prod(uneven.kernel)
+
+
 def test_earlier_editions_leave_the_zeros() -> None:
     func = function(*guarded(PLAIN))
     assert normal_form(func, 11) is func

@@ -21,8 +21,18 @@ from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, IntImm, PrimFunc, decl_buffer
 
 from colt.tvm.programs.gaps import loads_of, simplified
-from colt.tvm.programs.naming import buffers_of, replaced, substituted, with_block
-from colt.tvm.programs.nests import axis_over, element, in_own_loops, mentions, nests_of, region, sequence, with_nests
+from colt.tvm.programs.naming import Place, buffers_of, replaced, substituted, with_block
+from colt.tvm.programs.nests import (
+    PlainNest,
+    axis_over,
+    element,
+    in_own_loops,
+    mentions,
+    nests_of,
+    region,
+    sequence,
+    with_nests,
+)
 from colt.tvm.programs.spreading import images_spread
 from colt.tvm.programs.strided import Strided, Taps, strided_sum
 from colt.tvm.programs.weaving import PhaseSums, nest_of_store, phase_of, woven
@@ -50,15 +60,19 @@ def _apart(func: PrimFunc, found: Strided) -> PrimFunc:
     target, names = block.body.buffer, [str(buffer.name) for buffer in buffers_of(func)]
     close, filling = _closed(found, distinct_names([f"{found.spread.buffer.name}_close"], names)[0])
     choices = list(product(*(split.runs() for split in found.splits)))
+    filters = _filters(found) if len(choices) > 1 else []
+    dealt: list[Any] = []
     sums: list[Any] = []
     pieces: list[PhaseSums] = []
     for name, taps in zip(distinct_names([f"{target.name}_phases"] * len(choices), names), choices, strict=True):
         buffer = None
         if all(one.count for one in taps):  # else nothing is added to what the sum begins with
             buffer = decl_buffer(_shape(found, taps), str(target.ty.dtype), name)
-            sums.append(_sum(found, taps, buffer, close))
+            parts = _sum(found, taps, buffer, close, filters)
+            dealt += [nest.block.body.buffer for nest in map(PlainNest.of, parts[:-1]) if nest is not None]
+            sums += parts
         pieces.append(PhaseSums(tuple(one.run for one in taps), buffer, block.init.value))
-    added = [close, *(piece.buffer for piece in pieces if piece.buffer is not None)]
+    added = [close, *dealt, *(piece.buffer for piece in pieces if piece.buffer is not None)]
     local = [*func.body.block.alloc_buffers, *added]
     steps = {split.place: split.gap.step for split in found.splits}
     after = woven(block.body, local, steps, pieces, stmts[found.number + 1 :])
@@ -109,7 +123,7 @@ class _Terms:
 
     @classmethod
     def of(cls, found: Strided, taps: Sequence[Taps]) -> _Terms:
-        axes = {axis.var: [_fresh(axis)] for axis in found.nest.block.iter_vars}
+        axes = {axis.var: [_fresh(axis, int(axis.iter_type))] for axis in found.nest.block.iter_vars}
         turns = {old: new.var for old, [new] in axes.items()}
         values, indices = dict(turns), list(found.load.indices)
         phases: list[Any] = []
@@ -129,13 +143,49 @@ class _Terms:
         return cls([axis for parts in axes.values() for axis in parts], phases, turns, values, indices)
 
 
-def _sum(found: Strided, taps: Sequence[Taps], buffer: Any, close: Any) -> Any:
-    """The sum over the taps of some phases, in loops of its own."""
+def _filters(found: Strided) -> list[Any]:
+    """What else the sum reads by the number of the tap, whatever the place."""
+    taps, places = ([getattr(split, name).var for split in found.splits] for name in ("taps", "axis"))
+    loads = [load for load in loads_of(found.term) if not load.source.same_as(found.spread.buffer)]
+    sources = [load.source for load in loads]
+    return [
+        load.source
+        for load in loads
+        if sources.count(load.source) == 1
+        and any(mentions(load, var) for var in taps)
+        and not any(mentions(load, var) for var in places)
+    ]
+
+
+def _dealt(term: Any, axes: Sequence[Any], filters: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """The term with filters of its own, of its taps alone and in the order in which it sums, and the nests that make
+    them: all sums together take each filter once."""
+    nests: list[Any] = []
+    for source in filters:
+        (load,) = loads_of(term, source)
+        own = [axis for axis in axes if mentions(load, axis.var)]
+        own.sort(key=lambda axis: int(axis.iter_type) != _REDUCE)
+        fresh = [_fresh(axis, _SPATIAL) for axis in own]
+        buffer = decl_buffer([axis.dom.extent for axis in own], str(source.ty.dtype), f"{source.name}_dealt")
+        moved = substituted(load, {axis.var: new.var for axis, new in zip(own, fresh, strict=True)})
+        store = BufferStore(buffer, moved, [new.var for new in fresh])
+        nests.append(nest_of_store(fresh, store, name=str(buffer.name)))
+        term = replaced(term, {source: _always(buffer, [axis.var for axis in own])})
+    return term, nests
+
+
+def _always(buffer: Any, indices: list[Any]) -> Place:
+    """This element, whatever the indices of the one that it takes the place of."""
+    return lambda _: (buffer, indices)
+
+
+def _sum(found: Strided, taps: Sequence[Taps], buffer: Any, close: Any, filters: Sequence[Any]) -> list[Any]:
+    """The sum over the taps of some phases, in loops of its own, after the nests that deal it its ``filters``."""
     block, store, new = found.nest.block, found.nest.block.body, _Terms.of(found, taps)
     single = _single_taps(new.axes, [new.turns[split.taps.var] for split in found.splits])
     axes = [axis for axis in new.axes if axis.var not in single]
-    read = substituted(replaced(found.term, {found.spread.buffer: lambda _: (close, new.indices)}), new.values)
-    term = simplified(substituted(read, single), _knowing(axes))
+    read = substituted(replaced(found.term, {found.spread.buffer: _always(close, new.indices)}), new.values)
+    term, nests = _dealt(simplified(substituted(read, single), _knowing(axes)), axes, filters)
     place = [*new.phases, *(new.turns[index] for index in store.indices)]
     changed = with_block(
         block,
@@ -145,7 +195,7 @@ def _sum(found: Strided, taps: Sequence[Taps], buffer: Any, close: Any) -> Any:
         body=BufferStore(buffer, type(store.value)(tirx.BufferLoad(buffer, place), term), place),
         init=BufferStore(buffer, block.init.value, place),
     )
-    return in_own_loops(changed)
+    return [*nests, in_own_loops(changed)]
 
 
 def _single_taps(axes: Sequence[Any], taps: Sequence[Any]) -> dict[Any, Any]:
@@ -165,9 +215,9 @@ def _knowing(axes: Sequence[Any]) -> Any:
     return analyzer
 
 
-def _fresh(axis: Any) -> Any:
-    """An axis like this one, with a variable of its own."""
-    return axis_over(tvm.ir.Var(str(axis.var.name), axis.var.ty), int(axis.dom.extent), int(axis.iter_type))
+def _fresh(axis: Any, kind: int) -> Any:
+    """An axis as long as this one, with a variable of its own."""
+    return axis_over(tvm.ir.Var(str(axis.var.name), axis.var.ty), int(axis.dom.extent), kind)
 
 
 def _without_unread(func: PrimFunc) -> PrimFunc:
