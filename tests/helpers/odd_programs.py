@@ -299,6 +299,58 @@ def softmax_in_blocks(x: T.Buffer((24, 101), "float32"), y: T.Buffer((24, 101), 
                     y[vr, vk] = T.exp(x[vr, vk] - largest[0]) / total[0]
 
 
+@T.prim_func(s_tir=True)
+def set_in_a_block(x: T.Buffer((8, 5), "float32"), y: T.Buffer((8,), "float32")):
+    for io, ii in T.grid(2, 4):
+        with T.sblock("row"):
+            vi = T.axis.spatial(8, io * 4 + ii)
+            for k in range(5):
+                with T.sblock("sum"):
+                    vk = T.axis.reduce(5, k)
+                    with T.init(), T.sblock("zero"):
+                        y[vi] = T.float32(0)
+                    y[vi] = y[vi] + x[vi, vk]
+
+
+@T.prim_func(s_tir=True)
+def total_in_a_block(x: T.Buffer((12,), "float32"), y: T.Buffer((1,), "float32")):
+    for r in range(12):
+        with T.sblock("row"):
+            vr = T.axis.reduce(12, r)
+            with T.init():
+                y[0] = T.float32(0)
+            with T.sblock("update"):
+                y[0] = y[0] + x[vr]
+
+
+@T.prim_func(s_tir=True)
+def normalised_in_place(x: T.Buffer((18, 33), "float32")):
+    total = T.sblock_alloc_buffer((18,), "float32")
+    for r, k in T.grid(18, 33):
+        with T.sblock("total"):
+            vr, vk = T.axis.remap("SR", [r, k])
+            with T.init():
+                total[vr] = T.float32(1)
+            total[vr] = total[vr] + x[vr, vk] * x[vr, vk]
+    for r, k in T.grid(18, 33):
+        with T.sblock("x"):
+            vr, vk = T.axis.remap("SS", [r, k])
+            x[vr, vk] = x[vr, vk] * T.rsqrt(total[vr])
+
+
+@T.prim_func(s_tir=True)
+def triangle_by_a_condition(
+    A: T.Buffer((40, 40), "float32"), B: T.Buffer((40, 12), "float32"), C: T.Buffer((40, 12), "float32")
+):
+    for i, j, k in T.grid(40, 12, 40):
+        with T.sblock("C"):
+            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
+            T.where(k <= i)
+            with T.init():
+                C[vi, vj] = T.float32(0)
+            C[vi, vj] = C[vi, vj] + A[vi, vk] * B[vk, vj]
+
+
 def placeholders_of_one_name() -> Any:
     a, b = te.placeholder((32, 48)), te.placeholder((48, 32))
     k = te.reduce_axis((0, 48))
@@ -373,6 +425,10 @@ ODD: dict[str, tuple[Any, Reference]] = {
     "rows_in_blocks": (rows_in_blocks, lambda x, y: [x, x.sum(1)]),
     "tiles_in_blocks": (tiles_in_blocks, lambda a, b, c: [a, b, a @ b]),
     "softmax_in_blocks": (softmax_in_blocks, _softmax),
+    "set_in_a_block": (set_in_a_block, lambda x, y: [x, x.sum(1)]),
+    "total_in_a_block": (total_in_a_block, lambda x, y: [x, x.sum(keepdims=True)]),
+    "normalised_in_place": (normalised_in_place, lambda x: [x / np.sqrt(1 + (x * x).sum(1, keepdims=True))]),
+    "triangle_by_a_condition": (triangle_by_a_condition, lambda a, b, c: [a, b, np.tril(a) @ b]),
     "awkward_pairs": (awkward_pairs(), lambda x, at: [x, x.argmax(1).astype("int32")]),
 }
 

@@ -37,7 +37,7 @@ class Fate(StrEnum):
 
 
 INPUTS_TO_BLAME = (
-    "no schedule is to blame, but the random inputs may be: COLT draws indices, divisors and the arguments of "
+    "no schedule is to blame, but the inputs may be, drawn or given: COLT draws indices, divisors and the arguments of "
     "logarithms and roots from where the program needs them, as far as it can tell; where it cannot, give inputs of "
     "your own: --inputs FILE.npz, inputs= in Python, or colt_inputs(rng) beside the program in its file"
 )

@@ -23,9 +23,9 @@ from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
 from tests.helpers.odd_programs import ODD, all_over_nothing, arguments_for
 
-SERIAL = {"one_long_scan", "foreign"}
-"""Nothing of it can run in parallel."""
-BEYOND_TVM = {"tiles_in_blocks"}
+SERIAL = {"one_long_scan", "foreign", "total_in_a_block"}
+"""Nothing of it can run in parallel, or it is a single sum of a few terms."""
+BEYOND_TVM = {"tiles_in_blocks", "set_in_a_block"}
 """TVM's own rules fail on it as it is written: an initial value that is made of blocks."""
 MACHINE = Machine(512, 32, 2, 100.0, 1 << 15, 1 << 20, 1 << 25, 20.0)
 

@@ -272,12 +272,12 @@ def test_schedules_are_timed_on_what_the_untuned_program_needs(measurer):
 
 def test_nothing_finite_is_the_inputs_fault(measurer):
     hopeless = program(X, te.compute((8, 16), lambda i, j: te.log(-te.exp(X[i, j]))))
-    with pytest.raises(MeasureError, match="no finite number; no schedule is to blame, but the random inputs may be"):
+    with pytest.raises(MeasureError, match="no finite number; no schedule is to blame, but the inputs may be"):
         measurer.verify(hopeless, hopeless)
 
 
 def test_a_crash_of_the_untuned_program_is_the_inputs_fault(measurer):
-    with pytest.raises(MeasureError, match=r"SIGFPE.*no schedule is to blame, but the random inputs may be"):
+    with pytest.raises(MeasureError, match=r"SIGFPE.*no schedule is to blame, but the inputs may be, drawn or given"):
         measurer.verify(programs.divides_by_zero, programs.divides_by_zero)
 
 

@@ -25,6 +25,7 @@ from colt.tvm.programs.nests import (
     ARRANGED,
     chain,
     in_root,
+    is_guarded,
     is_nested,
     is_plain_loop,
     mentions,
@@ -48,8 +49,8 @@ def rows_arranged(func: PrimFunc) -> PrimFunc:
 
 
 def nested_rows_arranged(func: PrimFunc) -> PrimFunc:
-    """The same, and so are nests with blocks inside of blocks."""
-    return _all_arranged(func, lambda stmt: is_hidden(stmt) or is_nested(stmt))
+    """The same, and so are nests with blocks inside of blocks, and blocks under conditions between loops."""
+    return _all_arranged(func, lambda stmt: is_hidden(stmt) or is_nested(stmt) or is_guarded(stmt))
 
 
 def _all_arranged(func: PrimFunc, wanted: Wanted) -> PrimFunc:

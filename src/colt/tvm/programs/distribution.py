@@ -322,9 +322,11 @@ def _as_block(leaf: _Leaf) -> Any:
 
 
 def _is_regular(nest: Any, reducing: bool) -> bool:
-    """Whether schedule rules can take the block: one that reads nothing of what it writes but the element itself."""
+    """Whether schedule rules can take the block: one that reads nothing of what it writes but the element itself. A
+    single statement is no nest, and stays where it is."""
     found = PlainNest.of(nest)
-    assert found is not None
+    if found is None:
+        return False
     if reducing:
         return is_reduction(found)
     store = found.block.body

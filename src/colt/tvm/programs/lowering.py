@@ -59,7 +59,7 @@ class Lowered:
         self._take(realize.block)
         values = {var.var: value for var, value in zip(realize.block.iter_vars, realize.iter_values, strict=True)}
         body = self.mutate(substituted(realize.block.body, values))
-        return sequence([substituted(realize.block.init, values), around_all(loops, body)])
+        return sequence([self.mutate(substituted(realize.block.init, values)), around_all(loops, body)])
 
 
 def reduces(realize: Any, loops: Sequence[Any]) -> bool:

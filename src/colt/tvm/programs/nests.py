@@ -152,6 +152,18 @@ def is_nested(stmt: Any) -> bool:
     return bool(inside)
 
 
+def is_guarded(stmt: Any) -> bool:
+    """Whether the statement is a block in loops under a condition between these (``T.where(k <= i)``): no schedule rule
+    takes it, other than where loops that do not divide go too far."""
+    loops = chain(stmt)
+    realize = loops[-1].body if loops else None
+    if not isinstance(realize, SBlockRealize) or isinstance(realize.predicate, IntImm):
+        return False
+    ranges = {loop.loop_var: tvm.ir.Range.from_min_extent(loop.min, loop.extent) for loop in loops}
+    found = tvm.sym.detect_iter_map(list(realize.iter_values), ranges, predicate=realize.predicate)
+    return len(found.indices) != len(realize.iter_values)
+
+
 def covers(store: Any, nest: PlainNest) -> bool:
     """Whether the store goes through its whole buffer, each dimension along an axis of its own."""
     extents = {var.var: int(var.dom.extent) for var in nest.block.iter_vars}

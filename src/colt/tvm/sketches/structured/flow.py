@@ -32,7 +32,8 @@ class Flow:
 
     @classmethod
     def of(cls, skeleton: Skeleton, unpadded: Mapping[str, Extents]) -> Flow | None:
-        """The flow of an unscheduled program; ``None`` if a name is used twice or a buffer is written twice.
+        """The flow of an unscheduled program; ``None`` if a name is used twice, or a buffer is written twice, or after
+        it was read: blocks may not pass each other there.
 
         ``unpadded`` maps a padded block's name to its extents before padding.
         """
@@ -40,7 +41,9 @@ class Flow:
         names = {block.name for block in blocks}
         buffers = {block.write.buffer for block in blocks}
         useful = tuple(resized(block, unpadded.get(block.name, extents_of(block))) for block in blocks)
-        return cls(blocks, useful) if len(names) == len(buffers) == len(blocks) else None
+        if len(names) != len(buffers) or len(buffers) != len(blocks) or _writes_what_was_read(blocks):
+            return None
+        return cls(blocks, useful)
 
     @cached_property
     def _writers(self) -> dict[str, int]:
@@ -187,3 +190,13 @@ def work_of(block: Block) -> float:
 def cost_of(work: BlockWork) -> float:
     """The operations of one point; at least one, for moving the data."""
     return max(1.0, work.fused + work.simple + _DIVISION * work.divisions + _CALL * work.calls + work.branches)
+
+
+def _writes_what_was_read(blocks: Sequence[Block]) -> bool:
+    """Whether a block writes to a buffer that one before it has read."""
+    read: set[str] = set()
+    for block in blocks:
+        if block.write.buffer in read:
+            return True
+        read |= {access.buffer for access in block.reads} - {block.write.buffer}
+    return False
