@@ -128,7 +128,9 @@ def test_a_signal_ends_with_a_verified_result(
 ) -> None:
     """With workers at work, and, as for them a signal is like another, without."""
     command = [*command, "tune", own_program, "--trials", "10000", "--run", "out"]
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup a process is born deaf to SIGHUP, and is to stay so
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(number, before)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("trial "):

@@ -3,7 +3,8 @@
 - ``sources``: where models come from (``torch_graph``, ``onnx_graph``); all end as Relax, weights as constants
   (``graph``)
 - ``quantised``, ``cast``: products over integers of 8 bits, and of numbers that are narrower on request
-- ``fused``: operators become functions over tensors; what depends on constants alone is computed
+- ``fused``: operators become functions over tensors, by ``transposed`` where TVM has none for a layout; what depends
+  on constants alone is computed
 - ``blame``: which operator it is, where that fails
 - ``tasks``: the different functions of a model, as programs to be tuned
 - ``assembly``: tuned functions back in their places, weights packed as they want them, one library

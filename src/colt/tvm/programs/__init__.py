@@ -9,5 +9,7 @@
   ``choices``, ``ties``: which of several candidates is chosen
   ``distribution``, ``untiled``, ``rows``, ``hoisting``, ``totals``, ``running``, ``foreign``: loops become blocks
   ``arranged``, ``lowering``, ``lanes``, ``strips``, ``peeling``: what a row does, arranged for vectors
+  ``phases``, ``spreading``, ``gaps``, ``strided``, ``weaving``: transposed convolutions without products with zeros
+- ``suited``: the form that suits a processor, by ``copies`` and ``corrections``
 - ``identity``: what it is found by among records; ``export``, ``listing``: what becomes of it
 """

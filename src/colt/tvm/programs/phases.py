@@ -102,7 +102,7 @@ def _closed(found: Strided, name: str) -> tuple[Any, Any]:
 
 
 def _shape(found: Strided, taps: Sequence[Taps]) -> list[Any]:
-    """Of a buffer for the sums of these phases: the runs of several phases in front."""
+    """The shape of a buffer for the sums of these phases: the runs of several phases in front."""
     target = found.nest.block.body.buffer
     shape = list(target.ty.shape)
     for split in found.splits:
