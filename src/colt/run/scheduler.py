@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 
 from colt.plan import Plan
+from colt.run.finish import CLOSE
 from colt.run.task import Begun, Task
 
 SETTLED = 0.002
@@ -25,8 +26,6 @@ UNKNOWN_GAP = 0.2
 """What a call of a program without a roofline may still lose, as a share of its latency."""
 PROMISING = 1.5
 """A form whose roofline is so many times above that of another is not tried."""
-CLOSE = 1.25
-"""A form that took so many times as long as another when both were tuned is not tried again."""
 
 
 def worth_trying(plan: Plan, limits_us: Sequence[float | None]) -> list[int]:

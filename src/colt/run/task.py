@@ -106,7 +106,6 @@ class Task:
         self.space = TimedSpace(self.tvm_space, watch)
         estimate = AnalyticalScorer(self.tvm_space, machine_of(run.hardware, plan.threads))
         learned = None if config.cost_model == "off" else self._make_cost_model
-        self._number = number
         self._workings = run.workings
         self._builds_predicted = 0
         self._run_emit = run.emit
@@ -212,14 +211,14 @@ class Task:
                 return Reckoned(predicted_build_seconds(self.tvm_space.module(schedule)))
 
         self._builds_predicted += 1
-        return self._workings.once(f"build seconds {self._number}.{self._builds_predicted}", Reckoned, predict).value
+        return self._workings.once(f"build seconds {self.number}.{self._builds_predicted}", Reckoned, predict).value
 
     def _trust_once(self, of: str, kind: type[Trusted], work: Callable[[], Trusted]) -> Trusted:
-        return self._workings.once(f"{of} {self._number}", kind, work)
+        return self._workings.once(f"{of} {self.number}", kind, work)
 
     def _openings(self) -> list[Opening]:
         """What the root's children are chosen from, and who made it."""
-        of = f"openings {self._number}"
+        of = f"openings {self.number}"
         known = self._workings.known(of)
         if known is None:
             found = list(self.strategy.openings())
@@ -357,7 +356,7 @@ class Task:
             module = self.tvm_space.module(trial.schedule)
             return Text(fingerprint(module))
 
-        found = self._workings.once(f"program {self._number}.{trial.id}", Text, fingerprinted)
+        found = self._workings.once(f"program {self.number}.{trial.id}", Text, fingerprinted)
         return Job(trial.id, module, self.inputs, found.value)
 
     def tell_wrong(self, run: Run, trial: Trial, message: str) -> None:
