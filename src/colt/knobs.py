@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from colt.errors import IllegalEdit
 
-EDITION = 12
+EDITION = 13
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
@@ -33,7 +33,8 @@ sums themselves, and zero points were added to sums that were stored. It put no 
 whose results are read by blocks with vectors inside, and multiplied the zeros between the pixels of transposed
 convolutions. It summed rows of which no register tile can have several, such as 389, each in one vector.
 Its runs measured schedules of relatives before they looked for any of their own. Its vector math knew no instruction
-for powers of two, and the ends of loops that no vector divides were left to LLVM.
+for powers of two, and the ends of loops that no vector divides were left to LLVM. The twelfth divided by what stays
+the same throughout a loop, and knew no use for a relative's schedule with a knob more or less.
 """
 
 Value = tuple[int, ...] | int | str

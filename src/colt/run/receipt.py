@@ -48,7 +48,7 @@ from colt.store.receipt import (
 from colt.tvm.cost.scorer import TrustedScorer
 from colt.tvm.programs.source import Program
 from colt.tvm.space.space import TvmSpace
-from colt.tvm.vector_math import FUNCTIONS, count_calls
+from colt.tvm.vector_math import FUNCTIONS, QUOTIENT, QUOTIENT_ULP
 from colt.util.stats import Estimate, Interval
 from colt.util.version import versions
 from colt.world.answers import Spent
@@ -290,11 +290,10 @@ def _best_part(task: Task, winner: Winner) -> BestPart:
 
 def _math_part(exact: bool, space: TvmSpace, winner: Winner | None) -> MathPart:
     """What vector math replaced in the winner; nothing if the untuned program is kept."""
-    calls = {} if exact or winner is None else count_calls(space.scheduled(winner.trial.schedule).mod)
+    calls = {} if exact or winner is None else space.replaced_math(winner.trial.schedule)
+    bounds = {**{name: function.max_ulp for name, function in FUNCTIONS.items()}, QUOTIENT: QUOTIENT_ULP}
     replaced = {
-        name: FunctionPart(calls=calls[name], max_ulp=function.max_ulp)
-        for name, function in FUNCTIONS.items()
-        if name in calls
+        name: FunctionPart(calls=calls[name], max_ulp=bound) for name, bound in bounds.items() if calls.get(name)
     }
     return MathPart(exact=exact, replaced=replaced)
 

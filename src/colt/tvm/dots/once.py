@@ -13,22 +13,13 @@ from tvm.tirx import AssertStmt, Evaluate, For, PrimFunc, SeqStmt
 
 from colt.tvm.dots.shims import IMPORT, TILE_BEGIN, TILE_END
 from colt.tvm.dots.tiles import ask, begin, end
+from colt.tvm.programs.program import with_changed_functions
 
 
 def configure_once(mod: Any) -> Any:
     """The module with one beginning and one end of tiles in the body of each parallel loop that has any; ``mod`` itself
     if none has."""
-    changed = {
-        variable: with_once
-        for variable, function in mod.functions.items()
-        if isinstance(function, PrimFunc) and not (with_once := _configured(function)).same_as(function)
-    }
-    if not changed:
-        return mod
-    result = mod.clone()
-    for variable, function in changed.items():
-        result.update_func(variable, function)
-    return result
+    return with_changed_functions(mod, _configured)
 
 
 def _configured(function: PrimFunc) -> PrimFunc:

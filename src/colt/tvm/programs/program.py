@@ -1,8 +1,8 @@
-"""Programs as TVM holds them: making one from tensor expressions."""
+"""Programs as TVM holds them: made from tensor expressions, changed function by function, named by structure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tvm
@@ -19,6 +19,21 @@ def module_of_tensors(tensors: Sequence[Any]) -> tvm.IRModule:
 def module_of_function(func: PrimFunc) -> tvm.IRModule:
     """The module that is tuned: ``func`` as ``main``, its arguments promised not to overlap, as MetaSchedule does."""
     return tvm.IRModule({"main": func.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)})
+
+
+def with_changed_functions(mod: tvm.IRModule, change: Callable[[PrimFunc], PrimFunc]) -> tvm.IRModule:
+    """The module with each of its functions changed; ``mod`` itself if ``change`` returns them all as they are."""
+    changed = {
+        variable: other
+        for variable, function in mod.functions.items()
+        if isinstance(function, PrimFunc) and not (other := change(function)).same_as(function)
+    }
+    if not changed:
+        return mod
+    result = mod.clone()
+    for variable, function in changed.items():
+        result.update_func(variable, function)
+    return result
 
 
 def fingerprint(module: tvm.IRModule) -> str:

@@ -8,7 +8,7 @@ decision is read back and is the schedule's identity. ``sketches`` makes the str
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +54,7 @@ from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.skeleton import read_skeleton, read_structured
 from colt.tvm.space.tails import with_whole_tails
-from colt.tvm.vector_math import rewrite, scales_on
+from colt.tvm.vector_math import QUOTIENT, count_calls, count_quotients, rewrite, scales_on, with_reciprocals
 from colt.util.streams import keeping_remarks
 
 UNTUNED = Schedule("plain", "untuned", ())
@@ -67,6 +67,8 @@ _WHOLE_VECTORS = 6
 _TWO_STEPS = 11
 """The last edition whose vector math multiplied by powers of two in two steps everywhere, and which left the ends of
 loops to LLVM."""
+_DIVIDES = 12
+"""The last edition whose vector math divided by what stays the same throughout a loop."""
 _IN_TURN = 9
 """The last edition whose model has epilogues wait for memory before the next sums begin."""
 
@@ -95,6 +97,7 @@ class TvmSpace:
         self.edition = edition
         self._vector_math = vector_math
         self._scales = scales
+        self._reciprocals = edition > _DIVIDES
         self._tails = tails
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
@@ -281,8 +284,16 @@ class TvmSpace:
         if schedule == UNTUNED:
             return self._mod
         module = self.scheduled(schedule).mod
+        if self._vector_math and self._reciprocals:
+            module = with_reciprocals(module)
         module = configure_once(rewrite(module, self._scales) if self._vector_math else module)
         return with_whole_tails(module, self._tails) if self._tails else module
+
+    def replaced_math(self, schedule: Schedule) -> Mapping[str, int]:
+        """How many calls of each function :meth:`module` replaces, and how many quotients."""
+        module = self.scheduled(schedule).mod
+        quotients = count_quotients(module) if self._reciprocals else 0
+        return {**count_calls(module), QUOTIENT: quotients} if self._vector_math else {}
 
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""

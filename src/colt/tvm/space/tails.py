@@ -17,6 +17,7 @@ from tvm.tirx import BufferStore, For, ForKind, IntImm, PrimFunc
 
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import is_plain_loop, sequence
+from colt.tvm.programs.program import with_changed_functions
 from colt.tvm.space.variables import variables
 
 _BITS = ("reinterpret", "shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
@@ -31,17 +32,7 @@ _TYPES = ("float32", "float16", "int32", "uint32", "int8", "uint8", "int16", "ui
 def with_whole_tails(mod: Any, vector_bits: int) -> Any:
     """The module with such ends; ``mod`` itself if it has none."""
     lanes = vector_bits // _WORD
-    changed = {
-        variable: other
-        for variable, function in mod.functions.items()
-        if isinstance(function, PrimFunc) and not (other := _changed(function, lanes)).same_as(function)
-    }
-    if not changed:
-        return mod
-    result = mod.clone()
-    for variable, function in changed.items():
-        result.update_func(variable, function)
-    return result
+    return with_changed_functions(mod, lambda function: _changed(function, lanes))
 
 
 def _changed(function: PrimFunc, lanes: int) -> PrimFunc:

@@ -6,6 +6,7 @@
 LLVM breaks ``tirx.exp`` of a vector up into calls of ``expf``, and TVM leaves statements with ``tirx.erf`` in scalar
 loops. :func:`rewrite` replaces them by straight-line code of arithmetic and bit operations that stock TVM compiles for
 any CPU. ``functions`` lists the functions that are replaced, and the largest error of each replacement.
+:func:`with_reciprocals` replaces quotients by what stays the same throughout a loop.
 """
 
 from __future__ import annotations
@@ -15,13 +16,28 @@ from typing import Any
 from tvm.ir.transform import module_pass
 
 from colt.tvm.vector_math.functions import FUNCTIONS, Function
+from colt.tvm.vector_math.quotients import QUOTIENT, QUOTIENT_ULP, count_quotients, with_reciprocals
 from colt.tvm.vector_math.rewrite import count_calls, replaced_by, rewrite, scales_on
 
-__all__ = ["VectorMath", "rewrite", "count_calls", "replaced_by", "scales_on", "FUNCTIONS", "Function"]
+__all__ = [
+    "VectorMath",
+    "rewrite",
+    "with_reciprocals",
+    "count_calls",
+    "count_quotients",
+    "replaced_by",
+    "scales_on",
+    "FUNCTIONS",
+    "Function",
+    "QUOTIENT",
+    "QUOTIENT_ULP",
+]
 
 
 def VectorMath(target: Any = None) -> Any:
-    """:func:`rewrite` as a pass, for ``tvm.transform.Sequential``. The code runs on any CPU, or with a ``target``, of
-    :class:`tvm.target.Target`, is made of instructions that it has."""
+    """:func:`with_reciprocals` and :func:`rewrite` as a pass, for ``tvm.transform.Sequential``.
+
+    The code runs on any CPU, or with a ``target``, of :class:`tvm.target.Target`, is made of instructions that it has.
+    """
     scales = target is not None and scales_on(target)
-    return module_pass(lambda mod, context: rewrite(mod, scales), opt_level=0, name="colt.VectorMath")
+    return module_pass(lambda mod, context: rewrite(with_reciprocals(mod), scales), opt_level=0, name="colt.VectorMath")

@@ -42,7 +42,7 @@ def rewrite(mod: Any, scales: bool = False) -> Any:
     calls in branches inside the arguments of other calls, and functions for targets other than CPUs.
     """
     changed = {
-        variable: _Rewritten(function, scales) for variable, function in mod.functions.items() if _is_for_cpu(function)
+        variable: _Rewritten(function, scales) for variable, function in mod.functions.items() if is_for_cpu(function)
     }
     changed = {variable: rewritten for variable, rewritten in changed.items() if rewritten.counts}
     if not changed:
@@ -62,7 +62,7 @@ def count_calls(mod: Any) -> Mapping[str, int]:
     """How many calls of each function :func:`rewrite` replaces; functions that are not called are left out."""
     counts: Counter[str] = Counter()
     for function in mod.functions.values():
-        if _is_for_cpu(function):
+        if is_for_cpu(function):
             counts += _Rewritten(function).counts
     return counts
 
@@ -76,7 +76,8 @@ def replaced_by(call: Any) -> Function | None:
     return None if isinstance(call.args[0], tirx.FloatImm) else found
 
 
-def _is_for_cpu(function: Any) -> bool:
+def is_for_cpu(function: Any) -> bool:
+    """Whether the function is a program for a CPU, or for no target in particular."""
     if not isinstance(function, tirx.PrimFunc):
         return False
     target = function.attrs.get("target")
