@@ -39,6 +39,12 @@ class SearchConfig:
     )
     widening_exponent: float = option(0.25, "the exponent of progressive widening", low=0, high=1)
     root_width: int = option(8, "children of the untuned program, the openings", low=1, high=1000)
+    near_sketches: float = option(
+        1.25,
+        "a sketch whose best candidate is predicted within this factor of the best of all has an opening; 1: need not",
+        low=1,
+        high=100,
+    )
     constructed: int = option(12, "schedules that the architect constructs as possible openings", low=0, high=1000)
     sampled: int = option(48, "random schedules drawn as possible openings", low=0, high=1000)
     deal: str = option(
@@ -130,8 +136,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "proposals_per_call": 1,
         "rollouts": 1,
         "equal_promise": 0.0,
+        "near_sketches": 1.0,
     },
 }
+
+UNNAMED = {"near_sketches": 1.0}
+"""What options mean in the plans of runs that do not name them, since they are older than the options."""
 
 
 class SpaceKind(StrEnum):

@@ -14,7 +14,7 @@ import msgspec
 from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.measure.base import Pace
-from colt.options import BUDGET, MODELS, PRESETS, Budget, SearchConfig, SpaceKind, TuneOptions
+from colt.options import BUDGET, MODELS, PRESETS, UNNAMED, Budget, SearchConfig, SpaceKind, TuneOptions
 from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
 from colt.proposers.members import TABLE, PoolSpec
@@ -228,7 +228,7 @@ class Plan:
             options=options,
             device=recorded_device(run["target"], run["threads"], options.rpc, options.key),
             pool=PoolSpec.from_tables(members),
-            config=SearchConfig.from_mapping(search),
+            config=SearchConfig.from_mapping({**UNNAMED, **search}),
             records=records,
             may_make_records=records == records_path(),
             space=SpaceKind(space),

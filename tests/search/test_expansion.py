@@ -10,7 +10,7 @@ import pytest
 from colt import events
 from colt.knobs import Edit, Schedule
 from colt.options import SearchConfig
-from colt.search.openings import most_diverse
+from colt.search.openings import most_diverse, of_near_sketches
 from colt.search.steps import views
 from colt.search.types import MemberSpec, Proposal, ProposalError
 from tests.helpers.toyworld import LARGE, LINE, MEMBERS, SMALL, LineSpace, World, line_world, sampled, to
@@ -167,6 +167,23 @@ def test_openings_are_the_best_of_each_kind_and_then_the_second_best() -> None:
     ranked = [made(8, 0), made(8, 16), made(8, 64), made(4, 0), made(4, 16), made(2, 0)]
     assert most_diverse(ranked, 4) == [made(8, 0), made(4, 0), made(2, 0), made(8, 16)]
     assert most_diverse(ranked, 9) == [made(8, 0), made(4, 0), made(2, 0), made(8, 16), made(4, 16), made(8, 64)]
+
+
+def test_the_best_of_each_near_sketch_has_an_opening() -> None:
+    """The model of the machine may be wrong about a whole sketch at once."""
+
+    def made(sketch: str, tile: int) -> Schedule:
+        return Schedule("plain", sketch, ((1, 1, 64 // tile, tile), (1, 4, 1, 16)))
+
+    flat = [(100.0 + tile, made("flat", tile)) for tile in (1, 2, 4, 8)]
+    ranked = [*flat, (120.0, made("cached", 4)), (125.0, made("cached", 2)), (140.0, made("far", 4))]
+    best = [schedule for _, schedule in flat]
+    assert of_near_sketches(ranked, 4, 1.0) == best
+    assert of_near_sketches(ranked, 4, 1.25) == [*best[:3], made("cached", 4)]
+    assert of_near_sketches(ranked, 4, 1.5) == [*best[:3], made("cached", 4)]  # half of the places at most
+    assert of_near_sketches(ranked, 6, 1.5) == [*best, made("cached", 4), made("far", 4)]
+    assert of_near_sketches(ranked, 1, 1.5) == best[:1]
+    assert of_near_sketches([], 4, 1.5) == []
 
 
 def test_equal_openings_count_once_and_the_untuned_program_is_none() -> None:

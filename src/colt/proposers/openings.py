@@ -21,7 +21,7 @@ def openings(
     """Constructed and sampled schedules of all sketches, realised, each with the name of its proposer."""
     for proposer in proposers:
         if isinstance(proposer, Architect):
-            for schedule in proposer.construct(config.constructed, rng):
+            for schedule in proposer.construct(config.constructed, rng, config.near_sketches):
                 yield schedule, proposer.spec.name
     for _ in range(config.sampled):
         try:

@@ -21,7 +21,7 @@ import msgspec
 from colt import events
 from colt.errors import InputError, MeasureError, ReplayError
 from colt.events import Emit, Event, to_record, without_words
-from colt.options import SearchConfig
+from colt.options import UNNAMED, SearchConfig
 from colt.plan import RUN, Plan
 from colt.run.loop import run
 from colt.run.saved import saved_module
@@ -46,7 +46,8 @@ RECEIPT_WORDS = (
     ("hardware", "bandwidth_pattern"),
 )
 """Texts for people in a receipt."""
-DEFAULTS = SearchConfig().to_mapping()
+THEN = SearchConfig().to_mapping() | UNNAMED
+"""What options mean that a run does not name."""
 MOST_SHOWN = 200
 """Characters of a value that differs."""
 
@@ -229,9 +230,9 @@ class _Follower:
 
 
 def _receipt_difference(wanted: Receipt, found: Receipt, same_words: bool) -> str | None:
-    """Versions are no part of it: they are warned about. Settings that did not exist then may have their defaults."""
+    """Versions are no part of it: they are warned about. Settings that did not exist then may be as if they did not."""
     found = msgspec.structs.replace(found, versions=wanted.versions)
-    config = {name: value for name, value in found.config.items() if name in wanted.config or value != DEFAULTS[name]}
+    config = {name: value for name, value in found.config.items() if name in wanted.config or value != THEN[name]}
     found = msgspec.structs.replace(found, config=config)
     pair = msgspec.to_builtins(wanted), msgspec.to_builtins(found)
     if not same_words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Sequence
 
 from colt import events
 from colt.knobs import Schedule
@@ -13,7 +13,8 @@ from colt.search.tree import Node, Tree
 
 
 def open_root(tree: Tree, setup: Setup, openings: Iterable[tuple[Schedule, str]]) -> list[Node]:
-    """Make children of the root from the ``root_width`` best and most diverse of ``(schedule, made by)``.
+    """Make children of the root from the ``root_width`` best and most diverse of ``(schedule, made by)``, those of
+    ``near_sketches`` among them.
 
     Their next members are dealt in turn, the smallest first, or all are the largest (``deal``).
     """
@@ -24,8 +25,10 @@ def open_root(tree: Tree, setup: Setup, openings: Iterable[tuple[Schedule, str]]
     if not made_by:
         return []
     predicted = setup.scorer.predict(list(made_by))
-    ranked = [schedule for _, _, schedule in sorted(zip(predicted, range(len(predicted)), made_by, strict=True))]
-    chosen = most_diverse(ranked, setup.config.root_width)
+    ranked = sorted(zip(predicted, range(len(predicted)), made_by, strict=True))
+    chosen = of_near_sketches(
+        [(us, schedule) for us, _, schedule in ranked], setup.config.root_width, setup.config.near_sketches
+    )
     return _add_children(tree, setup, [(schedule, made_by[schedule]) for schedule in chosen], 2)
 
 
@@ -57,13 +60,34 @@ def most_diverse(ranked: Sequence[Schedule], width: int) -> list[Schedule]:
     A scorer that is slightly wrong is wrong about a whole kind at once: its best few schedules say little more than the
     best one.
     """
+    return _by_rounds(ranked)[:width]
+
+
+def of_near_sketches(ranked: Sequence[tuple[float, Schedule]], width: int, near: float) -> list[Schedule]:
+    """The same of predictions and schedules (best first), with the best of each sketch among them that is predicted to
+    take at most ``near`` times as long as the best of all. At most half of the places are theirs.
+
+    A scorer may also be wrong about a whole sketch at once.
+    """
+    first: dict[tuple[str, str], Schedule] = {}
+    for us, schedule in ranked:
+        if near > 1 and us <= near * ranked[0][0]:
+            first.setdefault((schedule.variant, schedule.sketch), schedule)
+    reserved = frozenset(list(first.values())[: width // 2])
+    order = _by_rounds([schedule for _, schedule in ranked], reserved)
+    others = [schedule for schedule in order if schedule not in reserved][: width - len(reserved)]
+    return [schedule for schedule in order if schedule in reserved or schedule in others]
+
+
+def _by_rounds(ranked: Sequence[Schedule], first: Container[Schedule] = ()) -> list[Schedule]:
+    """The best of each kind, and what is in ``first``, then the second best of each kind, and so on."""
     rounds: dict[Hashable, int] = {}
     order = []
     for place, schedule in enumerate(ranked):
         kind = kind_of(schedule)
         rounds[kind] = rounds.get(kind, 0) + 1
-        order.append((rounds[kind], place))
-    return [ranked[place] for _, place in sorted(order)[:width]]
+        order.append((1 if schedule in first else rounds[kind], place))
+    return [ranked[place] for _, place in sorted(order)]
 
 
 def kind_of(schedule: Schedule) -> Hashable:

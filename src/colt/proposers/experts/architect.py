@@ -13,7 +13,7 @@ from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Knob, Schedule, Sketch
 from colt.proposers.experts.moves import neighbours, path, random_values
 from colt.proposers.experts.routing import next_member
-from colt.search.openings import most_diverse
+from colt.search.openings import most_diverse, of_near_sketches
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
 
 OPENING_PREDICTIONS = 2000
@@ -50,19 +50,20 @@ class Architect:
         here = observation.node.schedule
         starts = [view.schedule for view in (observation.node, *observation.best) if view.schedule.values]
         starts += self._promising_samples(rng, SAMPLES // 4, 1)
-        ranked = [s for s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
+        ranked = [s for _, s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
         if not ranked:
             raise ProposalError("the descent found nothing new")
         chosen = most_diverse(ranked[:64], observation.proposals_wanted)
         transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
         return Proposal(transformations, next_member(observation, rng), "the best that the model of the machine finds")
 
-    def construct(self, count: int, rng: random.Random) -> list[Schedule]:
-        """Up to ``count`` realised schedules for the openings, best first and diverse."""
+    def construct(self, count: int, rng: random.Random, near: float = 1.0) -> list[Schedule]:
+        """Up to ``count`` realised schedules for the openings, best first and diverse, the best of each sketch among
+        them that is predicted within the factor ``near`` of the best of all."""
         starts = self._promising_samples(rng, SAMPLES, SKETCHES)
         ranked = self._descend(starts, OPENING_PREDICTIONS)
         made: dict[Schedule, None] = {}
-        for schedule in most_diverse(ranked, 3 * count):
+        for schedule in of_near_sketches(ranked, 3 * count, near):
             try:
                 made[self._space.realise(schedule).schedule] = None
             except (IllegalEdit, Rejected):
@@ -87,14 +88,15 @@ class Architect:
             best.append((predicted[number], len(best), drawn[number]))
         return [schedule for _, _, schedule in sorted(best)[:keep]]
 
-    def _descend(self, starts: Iterable[Schedule], predictions: int) -> list[Schedule]:
-        """Beam search over single-knob neighbours from each start in turn. Returns all scored schedules, best first."""
+    def _descend(self, starts: Iterable[Schedule], predictions: int) -> list[tuple[float, Schedule]]:
+        """Beam search over single-knob neighbours from each start in turn. Returns all scored schedules and their
+        predictions, best first."""
         scores: dict[Schedule, float] = {}
         starts = list(dict.fromkeys(starts))
         for number, start in enumerate(starts):
             limit = len(scores) + (predictions - len(scores)) // (len(starts) - number)
             self._beam(start, limit, scores)
-        return sorted(scores, key=lambda schedule: scores[schedule])
+        return [(scores[schedule], schedule) for schedule in sorted(scores, key=lambda schedule: scores[schedule])]
 
     def _beam(self, start: Schedule, limit: int, scores: dict[Schedule, float]) -> None:
         beam = [start]
