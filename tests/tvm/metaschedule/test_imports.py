@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tvm import te
 from tvm.s_tir import meta_schedule as ms
@@ -24,6 +26,7 @@ from colt.tvm.metaschedule.records import Records
 from colt.tvm.metaschedule.stock import stock_forms
 from colt.tvm.programs.identity import program_key
 from colt.tvm.programs.program import fingerprint, module_of_tensors
+from colt.tvm.programs.workloads import get
 from colt.tvm.space.adopt import Adopter
 from colt.tvm.space.space import TvmSpace
 from tests.helpers.stored import record
@@ -88,6 +91,24 @@ def test_a_relatives_schedule_becomes_one_that_is_legal_here() -> None:
         for found in (words(space, schedule), None):
             adopted = Adopter(here).adopt(found, form.trace)
             assert here.realise(adopted).schedule == adopted
+
+
+def test_a_relatives_knob_for_a_loop_that_is_one_vector_here_is_left_out() -> None:
+    """Rows of 32, padded from 28, are two vectors, which a knob deals out; those of 16, padded from 14, are one."""
+    sizes = [replace(get("separable-conv").sizes["small"], side=side) for side in (28, 14)]
+    there, here = (space_of(get("separable-conv").make_module(size)) for size in sizes)
+    (sketch,) = (one for one in there.sketches if (one.variant, one.name) == ("padded", "fused"))
+    schedule = there.sample(random.Random(0), sketch)
+    names = [knob.name for knob in here.plans.find("padded", "fused").knobs]
+    found = words(there, schedule)
+    assert set(names) < set(found.knobs)
+    adopted = Adopter(here).adopt(found, None)
+    assert (adopted.variant, adopted.sketch) == ("padded", "fused")
+    assert list(adopted.values[names.index("Y.o")]) == found.knobs["Y.o"]
+    with pytest.raises(IllegalEdit, match="mostly other knobs"):
+        Adopter(here).adopt(
+            msgspec.structs.replace(found, knobs={"Y.o": found.knobs["Y.o"], "a.i": [1], "b.i": [1]}), None
+        )
 
 
 HOSTILE = [

@@ -23,6 +23,8 @@ from colt.tvm.space.plans import SketchPlan
 from colt.tvm.space.space import TvmSpace
 
 _POSTPROC = "EnterPostproc"
+_SAME_KNOBS = 12
+"""The last edition that adopted no schedule in words whose sketch has another knob here."""
 Outline = tuple[object, ...]
 
 
@@ -43,22 +45,42 @@ class Adopter:
         Rejected
             It gives no usable program here.
         """
-        refusal: IllegalEdit | None = None
+        refusal = IllegalEdit("it is a schedule neither in words nor as a trace")
         if words is not None:
             try:
                 return self._of_words(words)
             except IllegalEdit as error:  # its sketch or knobs may only be called otherwise here
                 refusal = error
         if trace is not None:
-            return self._of_trace(trace)
-        raise refusal or IllegalEdit("it is a schedule neither in words nor as a trace")
+            try:
+                return self._of_trace(trace)
+            except IllegalEdit as error:
+                refusal = error
+        if words is not None and self._space.edition > _SAME_KNOBS:
+            return self._in_part(words)
+        raise refusal
 
     def _of_words(self, words: Words) -> Schedule:
         plan = self._space.plans.find(words.variant, words.sketch)
-        names = [knob.name for knob in plan.knobs]
-        if set(names) != set(words.knobs):
+        if {knob.name for knob in plan.knobs} != set(words.knobs):
             raise IllegalEdit(f"sketch {plan.name} has other knobs here")
-        wishes = [_wish(decision, words.knobs[name]) for decision, name in zip(plan.decisions, names, strict=True)]
+        return self._named(plan, words)
+
+    def _in_part(self, words: Words) -> Schedule:
+        """A loop that is one vector here has no knob, although it may have one in a relative, or the other way round:
+        most of the knobs must be known in both."""
+        plan = self._space.plans.find(words.variant, words.sketch)
+        here, there = {knob.name for knob in plan.knobs}, set(words.knobs)
+        if 2 * len(here & there) <= len(here | there):
+            raise IllegalEdit(f"sketch {plan.name} has mostly other knobs here")
+        return self._named(plan, words)
+
+    def _named(self, plan: SketchPlan, words: Words) -> Schedule:
+        """With the words' value for each knob that they name."""
+        wishes = [
+            _wish(decision, words.knobs[decision.knob.name]) if decision.knob.name in words.knobs else None
+            for decision in plan.decisions
+        ]
         return self._carried_out(plan, wishes)
 
     def _of_trace(self, trace: str) -> Schedule:
