@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colt.knobs import Edit, Jump, Schedule, Transformation
+from colt.moves import Move, show_move
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +278,8 @@ def _plain(value: Any) -> Any:
         return {"knob": value.knob, "value": _plain(value.value)}
     if isinstance(value, Jump):
         return {"jump": [value.variant, value.sketch]}
+    if isinstance(value, Move):
+        return {"move": show_move(value)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

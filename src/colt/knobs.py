@@ -2,7 +2,8 @@
 
 A *sketch* is a program structure with open decisions; each decision is a *knob* with a readable name
 (``"C.i"`` is the tiling of loop ``i`` of block ``C``). A *schedule* is a variant, a sketch and one value for each
-knob. An *edit* sets one knob, a *jump* moves to another sketch, and a *transformation* is a list of both. Every
+knob. An *edit* sets one knob, a *jump* goes to another sketch, a *move* makes another sketch of this one
+(:mod:`colt.moves`), and a *transformation* is a list of these. Every
 value is checked here before TVM sees it: a zero inside a tile kills TVM's process.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from colt.errors import IllegalEdit
+from colt.moves import Move, show_move
 
 EDITION = 13
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
@@ -34,7 +36,7 @@ whose results are read by blocks with vectors inside, and multiplied the zeros b
 convolutions. It summed rows of which no register tile can have several, such as 389, each in one vector.
 Its runs measured schedules of relatives before they looked for any of their own. Its vector math knew no instruction
 for powers of two, and the ends of loops that no vector divides were left to LLVM. The twelfth divided by what stays
-the same throughout a loop, and knew no use for a relative's schedule with a knob more or less.
+the same throughout a loop, knew no use for a relative's schedule with a knob more or less, and had no moves.
 """
 
 Value = tuple[int, ...] | int | str
@@ -214,15 +216,18 @@ class Jump:
     sketch: str
 
 
-Transformation = tuple[Edit | Jump, ...]
+Transformation = tuple[Edit | Jump | Move, ...]
+"""Steps from one schedule to another: a jump first, then moves in their order, then edits, wherever they stand."""
 
 
-def describe_transformation(transformation: Iterable[Edit | Jump]) -> str:
+def describe_transformation(transformation: Iterable[Edit | Jump | Move]) -> str:
     """One line for people: ``"C.i = [1, 64, 1, 8]; unroll = 64"``."""
     return "; ".join(_describe_step(step) for step in transformation) or "nothing"
 
 
-def _describe_step(step: Edit | Jump) -> str:
+def _describe_step(step: Edit | Jump | Move) -> str:
+    if isinstance(step, Move):
+        return show_move(step)
     if isinstance(step, Jump):
         return f"go to sketch {step.variant}/{step.sketch}"
     shown = "anything legal" if step.value is None else show_value(step.value)

@@ -233,6 +233,11 @@ class TuneOptions:
     exact_math: bool = option(
         False, "leave exp, tanh, erf and the like to the C library, instead of computing them in vectors to a few ulp"
     )
+    moves: str = option(
+        "models",
+        "who may change the structure of schedules by moves: language models, all members of the pool, or none",
+        choices=("models", "all", "none"),
+    )
     rpc: str | None = option(
         None, "run kernels on a board of this TVM RPC tracker; needs a key", takes="HOST:PORT", metavar="HOST:PORT"
     )

@@ -30,6 +30,14 @@ def matmul(m: int = 128, n: int = 128, k: int = 128, dtype: str = "float32", sum
     return module_of_tensors([a, b, te.compute((m, n), term, name="C")])
 
 
+def matmul_of_matmul(n: int = 16) -> Any:
+    """D = (A·B)·F: a sum that another sum reads."""
+    a, b, f = (te.placeholder((n, n), name=name) for name in "ABF")
+    k, l_ = (te.reduce_axis((0, n), name=name) for name in "kl")
+    c = te.compute((n, n), lambda i, j: te.sum(a[i, k] * b[k, j], axis=k), name="C")
+    return module_of_tensors([a, b, f, te.compute((n, n), lambda i, j: te.sum(c[i, l_] * f[l_, j], axis=l_), name="D")])
+
+
 def packed_dot(m: int = 32, n: int = 32, k: int = 32) -> Any:
     """uint8 · int8 with the right operand packed as x86's dot-product intrinsic wants it."""
     a = te.placeholder((m, k), "uint8", name="A")

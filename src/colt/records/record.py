@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from colt.errors import ColtError
 from colt.knobs import Schedule
+from colt.moves import MOST_TEXT
 
 SCHEDULES = 1
 """The version of how sketches and knobs are named. Counts up when the same words come to mean another schedule."""
@@ -23,6 +24,8 @@ MOST_MODULE = 16 * 2**20
 MOST_TRACE = 2**20
 
 Name = Annotated[str, Meta(max_length=200)]
+SketchName = Annotated[str, Meta(max_length=200 + MOST_TEXT)]
+"""Of a structure, it holds the moves."""
 Text = Annotated[str, Meta(max_length=4000)]
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16,64}\Z")]
 Whole = Annotated[int, Meta(ge=0, le=2**62)]
@@ -80,7 +83,7 @@ class Words(Strict, frozen=True):
     """A schedule in words: the value of each knob of a sketch, by name."""
 
     variant: Name
-    sketch: Name
+    sketch: SketchName
     knobs: Annotated[dict[Name, KnobValue], Meta(max_length=1000)]
 
 

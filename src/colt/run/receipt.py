@@ -267,7 +267,6 @@ def _roofline_part(ceiling: Ceiling, result: LatencyPart) -> RooflinePart | None
 def _best_part(task: Task, winner: Winner) -> BestPart:
     schedule = winner.trial.schedule
     knobs = task.tvm_space.knobs(schedule)
-    sketch = next(s for s in task.tvm_space.summaries() if s[:2] == (schedule.variant, schedule.sketch))
     values = {knob.name: value for knob, value in zip(knobs, schedule.values, strict=True)}
     steps: Transformation = (
         Jump(schedule.variant, schedule.sketch),
@@ -282,7 +281,7 @@ def _best_part(task: Task, winner: Winner) -> BestPart:
         trial=winner.trial.id,
         proposed_by=winner.trial.proposed_by,
         sketch=f"{schedule.variant}/{schedule.sketch}",
-        sketch_summary=sketch[2],
+        sketch_summary=task.tvm_space.summary(schedule),
         transformation=describe_transformation(steps),
         values={name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
     )

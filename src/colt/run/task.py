@@ -34,7 +34,7 @@ from colt.tvm.programs.arrays import write_numbered
 from colt.tvm.programs.export import save_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program
-from colt.tvm.space.space import TvmSpace
+from colt.tvm.space.space import WITHOUT_MOVES, TvmSpace
 from colt.tvm.space.timed import TimedScorer, TimedSpace
 from colt.tvm.workers.code_size import predicted_build_seconds
 from colt.world.answers import Remembered
@@ -197,9 +197,12 @@ class Task:
         vector_math = not plan.exact_math
         briefing = brief(self.tvm_space, self.program, run.hardware, plan.threads, vector_math=vector_math)
         pool = [member_in_words(member) for member in plan.pool.members]
-        text = stable_text(briefing, pool)
+        moves = self.allows_moves and plan.options.moves != "none"
+        text = stable_text(briefing, pool, moves)
         run.require_same_text(text)
-        return {one.name: LanguageModel(one.spec, pool, text, briefing, self.space) for one in plan.pool.models}
+        return {
+            one.name: LanguageModel(one.spec, pool, text, briefing, self.space, moves=moves) for one in plan.pool.models
+        }
 
     def _make_cost_model(self) -> CostModel:
         module = self.program.module
@@ -267,6 +270,11 @@ class Task:
         directory.write(PROGRAM, save_module(self.program.given or self.program.module))
 
     # ---- the main loop's steps ----
+
+    @property
+    def allows_moves(self) -> bool:
+        """Whether the run has moves at all: those of earlier editions do not."""
+        return self.tvm_space.edition > WITHOUT_MOVES
 
     @property
     def charged(self) -> int:

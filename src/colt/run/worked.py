@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Knob, Schedule, Sketch, Transformation
+from colt.moves import Move, read_move, show_move
 from colt.search.types import AppliedSchedule, Scorer, Space
 from colt.store.workings import AnyResult, Carried, Chosen, Predicted, Refused, Workings
 
@@ -83,14 +84,15 @@ class _Noted:
             self.done.append(Refused("illegal" if isinstance(error, IllegalEdit) else "rejected", str(error)))
             raise
         made = applied.schedule
-        self.done.append(Carried(made.variant, made.sketch, made.values, applied.notes))
+        self.done.append(Carried(made.variant, made.sketch, made.values, applied.notes, applied.structure))
         return applied
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         found = self._space.random_transformation(schedule, rng)
         jumps = [(step.variant, step.sketch) for step in found if isinstance(step, Jump)]
         edits = tuple((step.knob, step.value) for step in found if isinstance(step, Edit))
-        self.done.append(Chosen(edits, jumps[0] if jumps else None))
+        moves = tuple(show_move(step) for step in found if isinstance(step, Move))
+        self.done.append(Chosen(edits, jumps[0] if jumps else None, moves))
         return found
 
     @property
@@ -124,7 +126,7 @@ class _Known:
     def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
         found = next(self._left, None)
         if isinstance(found, Carried):
-            return AppliedSchedule(Schedule(found.variant, found.sketch, found.values), found.notes)
+            return AppliedSchedule(Schedule(found.variant, found.sketch, found.values), found.notes, found.structure)
         if isinstance(found, Refused):
             raise IllegalEdit(found.why) if found.how == "illegal" else Rejected(found.why)
         raise self._workings.wrong(self._of)
@@ -134,7 +136,7 @@ class _Known:
         if not isinstance(found, Chosen):
             raise self._workings.wrong(self._of)
         jumps = () if found.jump is None else (Jump(*found.jump),)
-        return (*jumps, *(Edit(knob, value) for knob, value in found.edits))
+        return (*jumps, *map(read_move, found.moves), *(Edit(knob, value) for knob, value in found.edits))
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:
         found = next(self._left, None)

@@ -248,7 +248,7 @@ def make_child(
 ) -> Node:
     """Apply in the space. Raises :class:`IllegalEdit` or :class:`Rejected` if that gives no new child."""
     applied = setup.space.apply(parent.facts.schedule, transformation, rng)
-    schedule, notes = applied.schedule, applied.notes
+    schedule, notes = tree.known_as(applied), applied.notes
     alias = schedule in tree.facts
     if alias and tree.repeats(parent, schedule):
         raise Rejected("the schedule equals this node, one tried from it before, or one that it came from")

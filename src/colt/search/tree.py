@@ -6,10 +6,10 @@ import math
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from colt.knobs import Schedule, Transformation
-from colt.search.types import Proposal, ProposalError, Scorer, Ticket
+from colt.search.types import AppliedSchedule, Proposal, ProposalError, Scorer, Ticket
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -129,6 +129,8 @@ class Tree:
     def __init__(self, untuned: Schedule, next_member: str, values: Values, seed: int = 0) -> None:
         self.values = values
         self.facts: dict[Schedule, Facts] = {}
+        self.structures: dict[str, tuple[str, str]] = {}
+        """Variant and sketch under which each structure that moves made came first: it keeps that name."""
         self.known: list[Facts] = []
         """The facts in the order in which schedules became known; the untuned program is the first."""
         self.nodes: list[Node] = []
@@ -173,6 +175,14 @@ class Tree:
             parent.children.append(node)
             parent.tried.append(node)
         return node
+
+    def known_as(self, applied: AppliedSchedule) -> Schedule:
+        """The schedule by the name under which its structure came first."""
+        made = applied.schedule
+        if not applied.structure:
+            return made
+        variant, sketch = self.structures.setdefault(applied.structure, (made.variant, made.sketch))
+        return replace(made, variant=variant, sketch=sketch)
 
     def repeats(self, parent: Node, schedule: Schedule) -> bool:
         """Whether a child with that schedule would equal its parent, a sibling (pruned or not) or an ancestor."""

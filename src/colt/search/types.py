@@ -27,10 +27,15 @@ class MemberSpec:
 
 @dataclass(frozen=True, slots=True)
 class AppliedSchedule:
-    """A transformation carried out. ``notes`` name every value that was not realised as it was asked for."""
+    """A transformation carried out. ``notes`` name every value that was not realised as it was asked for.
+
+    ``structure`` identifies what moves have made: structures that are the same have the same, however they are called.
+    It is empty for a sketch of the space.
+    """
 
     schedule: Schedule
     notes: tuple[str, ...] = ()
+    structure: str = ""
 
 
 class Space(Protocol):

@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 
 from colt import events
-from colt.errors import InputError
+from colt.errors import IllegalEdit, InputError
 from colt.events import Event
 from colt.knobs import Edit, Jump, Transformation, Value
+from colt.moves import Move, read_move
 from colt.store.journal import RENAMED
 
 MARK = 512
@@ -138,7 +139,10 @@ def event_of(line: bytes) -> tuple[float, Event] | None:
         read = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         read = _earlier(line)
-    return None if read is None else (read.t, _MAKERS[type(read)](read))
+    try:
+        return None if read is None else (read.t, _MAKERS[type(read)](read))
+    except IllegalEdit:
+        return None
 
 
 def _earlier(line: bytes) -> Any:
@@ -151,16 +155,17 @@ def _earlier(line: bytes) -> Any:
 
 
 class _Step(msgspec.Struct, frozen=True):
-    """An edit or a jump as :func:`colt.events.to_record` writes it."""
+    """An edit, a jump or a move as :func:`colt.events.to_record` writes it."""
 
     knob: str | None = None
     value: Value | None = None
     jump: tuple[str, str] | None = None
+    move: str | None = None
 
 
 _Steps = tuple[_Step, ...]
 _WRITTEN: dict[Any, Any] = {Transformation: _Steps, tuple[Transformation, ...]: tuple[_Steps, ...]}
-"""How fields of events that msgspec cannot read as they are, since an edit and a jump have no tag, are written."""
+"""How fields of events that msgspec cannot read as they are, since edits, jumps and moves have no tag, are written."""
 
 
 def _struct_of(kind: type[Event]) -> type[msgspec.Struct]:
@@ -175,7 +180,13 @@ def _struct_of(kind: type[Event]) -> type[msgspec.Struct]:
 
 
 def _transformation(steps: _Steps) -> Transformation:
-    return tuple(Jump(*one.jump) if one.jump is not None else Edit(one.knob or "", one.value) for one in steps)
+    return tuple(map(_step, steps))
+
+
+def _step(one: _Step) -> Edit | Jump | Move:
+    if one.move is not None:
+        return read_move(one.move)
+    return Jump(*one.jump) if one.jump is not None else Edit(one.knob or "", one.value)
 
 
 _FROM_WRITTEN: dict[Any, Callable[[Any], Any]] = {

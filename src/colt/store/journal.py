@@ -11,9 +11,10 @@ from typing import Any, Self
 
 import msgspec
 
-from colt.errors import InputError, ReplayError
+from colt.errors import IllegalEdit, InputError, ReplayError
 from colt.events import Event, to_record
 from colt.knobs import Edit, Jump
+from colt.moves import Move, read_move
 from colt.search.types import Proposal, ProposalError
 from colt.util.files import LineFile, read_file
 from colt.util.text import why
@@ -53,7 +54,7 @@ def said_before(path: Path) -> dict[tuple[int, str], Proposal | ProposalError]:
     for row in read_file(path).splitlines() if path.is_file() else ():
         if b'"event":"proposed"' not in row:
             continue
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, IllegalEdit):
             said = decoder.decode(row)
             steps = tuple(tuple(_step(one) for one in each) for each in said.transformations)
             answer = ProposalError(said.error) if said.error else Proposal(steps, said.next_member, said.why)
@@ -70,6 +71,10 @@ class _JumpSaid(msgspec.Struct, forbid_unknown_fields=True):
     jump: tuple[str, str]
 
 
+class _MoveSaid(msgspec.Struct, forbid_unknown_fields=True):
+    move: str
+
+
 class _Said(msgspec.Struct):
     """The record of a member's answer."""
 
@@ -81,8 +86,10 @@ class _Said(msgspec.Struct):
     error: str
 
 
-def _step(said: dict[str, Any]) -> Edit | Jump:
-    """Raises :class:`msgspec.ValidationError`."""
+def _step(said: dict[str, Any]) -> Edit | Jump | Move:
+    """Raises :class:`msgspec.ValidationError` or :class:`IllegalEdit`."""
+    if "move" in said:
+        return read_move(msgspec.convert(said, _MoveSaid).move)
     if "jump" in said:
         return Jump(*msgspec.convert(said, _JumpSaid).jump)
     edit = msgspec.convert(said, _EditSaid)

@@ -38,6 +38,7 @@ class Carried(_Result, frozen=True, tag="carried out"):
     sketch: str
     values: tuple[tuple[_Part, ...] | _Part | str, ...]
     notes: tuple[str, ...] = ()
+    structure: str = ""
 
 
 class Refused(_Result, frozen=True, tag="refused"):
@@ -48,10 +49,11 @@ class Refused(_Result, frozen=True, tag="refused"):
 
 
 class Chosen(_Result, frozen=True, tag="chosen"):
-    """A transformation by chance: edits as knob and value, or a jump to a variant and sketch."""
+    """A transformation by chance: edits as knob and value, a jump to a variant and sketch, moves as text."""
 
     edits: tuple[tuple[str, tuple[_Part, ...] | _Part | str | None], ...] = ()
     jump: tuple[str, str] | None = None
+    moves: tuple[str, ...] = ()
 
 
 class Opening(_Result, frozen=True, tag="opening"):

@@ -27,11 +27,12 @@ class LanguageModel:
         briefing: Briefing,
         space: Space,
         complete: Callable[[ChatRequest], Completion] | None = None,
+        moves: bool = False,
     ) -> None:
         """``system`` is the stable text of the pool (:func:`~colt.proposers.language.prompt.stable_text`).
 
         ``complete`` sends a request and waits for the answer, as :meth:`ChatClient.complete` does; only
-        :meth:`propose` needs it.
+        :meth:`propose` needs it. ``moves``: whether answers may hold moves.
         """
         self.spec = spec
         self.unusable = 0
@@ -40,7 +41,8 @@ class LanguageModel:
         self._briefing = briefing
         self._space = space
         self._system = system
-        self._schema = ReplySchema("proposals", schema([member.spec.name for member in pool]))
+        self._schema = ReplySchema("proposals", schema([member.spec.name for member in pool], moves))
+        self._untuned = space.untuned if moves else None
         self._told: tuple[str, ...] = ()
 
     def propose(self, observation: Observation) -> Proposal:
@@ -73,7 +75,10 @@ class LanguageModel:
             raise (NotAsked if call.error.blameless else ProposalError)(call.message)
         try:
             reply = settled(
-                read_reply(call.text, observation, self._briefing), observation, self._space, self._briefing
+                read_reply(call.text, observation, self._briefing, self._untuned),
+                observation,
+                self._space,
+                self._briefing,
             )
         except ReplyError as error:
             self._told = error.dropped or (str(error),)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from colt.knobs import Knob, LocationKnob, Schedule, Value
+from colt.proposers.language.moves import moves_text
 from colt.proposers.language.reply import Catalogue
 from colt.proposers.members import ExpertMember, Member
 from colt.search.types import MemberSpec, MemberView, NodeView, Observation
@@ -103,13 +104,14 @@ the result: the smallest that is likely to improve it, or a larger one if small 
 to change. No member is owed a turn."""
 
 
-def stable_text(briefing: Briefing, pool: Sequence[MemberInWords]) -> str:
-    """The text that begins every call of a run."""
+def stable_text(briefing: Briefing, pool: Sequence[MemberInWords], moves: bool = False) -> str:
+    """The text that begins every call of a run. ``moves``: whether proposals may hold moves."""
     parts = (
         ROLE,
         f"# Machine\n{briefing.machine}",
         f"# Program\n{briefing.program}",
         f"# Schedules\n{LEGEND}\n{briefing.sketches}",
+        *([f"# Moves\n{moves_text()}"] if moves else []),
         f"# Advice\n{ADVICE}",
         "# Members\n" + "\n".join(_member(member) for member in sorted(pool, key=lambda one: one.spec.size_b)),
         f"# Answer\n{ANSWER}",

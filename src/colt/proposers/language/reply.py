@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from colt.errors import IllegalEdit
-from colt.knobs import CategoryKnob, Edit, Jump, Knob, LocationKnob, TileKnob, Transformation, Value
+from colt.knobs import CategoryKnob, Edit, Jump, Knob, LocationKnob, Schedule, TileKnob, Transformation, Value
+from colt.moves import Move, SplitLoop, read_moves
 from colt.proposers.language.salvage import json_pieces, printable
 from colt.search.types import Observation, Proposal, ProposalError
 from colt.util.text import nearest
@@ -62,11 +63,12 @@ class ReadReply:
     errors: int
 
 
-def schema(members: Sequence[str]) -> dict[str, Any]:
+def schema(members: Sequence[str], moves: bool = False) -> dict[str, Any]:
     """The JSON schema of a reply, in the subset that strict structured outputs take: all fields required, no others.
 
     A null ``sketch`` keeps the node's; a null ``value`` stands for any legal value. ``why`` comes first, so that the
-    values follow from it. ``minItems`` is there because weak models otherwise give no proposals.
+    values follow from it. ``minItems`` is there because weak models otherwise give no proposals. ``moves``: proposals
+    may hold moves, each as text.
     """
     value = {
         "anyOf": [
@@ -77,9 +79,11 @@ def schema(members: Sequence[str]) -> dict[str, Any]:
         ]
     }
     edit = _object(knob={"type": "string"}, value=value)
+    moved = {"moves": {"type": "array", "items": {"type": "string"}}} if moves else {}
     proposal = _object(
         why={"type": "string"},
         sketch={"type": ["string", "null"]},
+        **moved,
         edits={"type": "array", "items": edit},
     )
     return _object(
@@ -97,10 +101,11 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
-def read_reply(text: str, observation: Observation, catalogue: Catalogue) -> ReadReply:
+def read_reply(text: str, observation: Observation, catalogue: Catalogue, untuned: Schedule | None = None) -> ReadReply:
     """The proposal in ``text``, for the node that ``observation`` shows.
 
-    A next member that is not in the pool is passed on as written: the search counts it and falls back.
+    A next member that is not in the pool is passed on as written: the search counts it and falls back. ``untuned``:
+    what moves can be made on beside sketches, if proposals may hold moves.
 
     Raises
     ------
@@ -112,7 +117,7 @@ def read_reply(text: str, observation: Observation, catalogue: Catalogue) -> Rea
     found = _Found.of(json_pieces(text))
     if not found.proposals:
         raise ReplyError(f"the reply of {len(text)} characters has no JSON object with proposals")
-    reader = _Reader(observation, catalogue)
+    reader = _Reader(observation, catalogue, untuned)
     kept: dict[Transformation, str] = {}
     for number, raw in enumerate(found.proposals[:MAX_PROPOSALS]):
         if len(kept) == observation.proposals_wanted:
@@ -160,7 +165,7 @@ class _Found:
 
 
 def _is_proposal(piece: Mapping[str, object]) -> bool:
-    return any(key in piece for key in ("edits", "sketch", "knobs", "values"))
+    return any(key in piece for key in ("edits", "sketch", "moves", "knobs", "values"))
 
 
 def _first_next_model(pieces: Sequence[object]) -> object:
@@ -186,6 +191,7 @@ def _next_model(named: object, observation: Observation) -> str:
 class _Reader:
     observation: Observation
     catalogue: Catalogue
+    untuned: Schedule | None = None
     label: str = ""
     messages: list[str] = field(default_factory=list)
     errors: int = 0
@@ -200,15 +206,39 @@ class _Reader:
                 return None
             here = self.observation.node.schedule
             jump = None if key == (here.variant, here.sketch) else Jump(*key)
-        knobs = self.observation.knobs if jump is None else self.catalogue.knobs(jump.variant, jump.sketch)
-        edits = self._edits(raw, knobs)
-        if jump is None:
+        knobs = self._knobs(jump)
+        moves = self._moves(raw)
+        if moves is None:
+            return None
+        edits = self._edits(raw, knobs, moves)
+        if jump is None and not moves:
             present = {k.name: v for k, v in zip(knobs, self.observation.node.schedule.values, strict=True)}
             edits = [edit for edit in edits if edit.value is None or edit.value != present[edit.knob]]
-        steps: Transformation = (*([] if jump is None else [jump]), *edits)
+        steps: Transformation = (*([] if jump is None else [jump]), *moves, *edits)
         if not steps and not self.messages:
             self._complain("it changes nothing")
         return steps or None
+
+    def _knobs(self, jump: Jump | None) -> Sequence[Knob]:
+        """The knobs of what moves and edits start from."""
+        if jump is None:
+            return self.observation.knobs
+        if self.untuned is not None and (jump.variant, jump.sketch) == (self.untuned.variant, self.untuned.sketch):
+            return ()
+        return self.catalogue.knobs(jump.variant, jump.sketch)
+
+    def _moves(self, raw: Mapping[str, object]) -> tuple[Move, ...] | None:
+        """The moves; ``None`` if one of them cannot be read, since those after it may build on it."""
+        if not raw.get("moves"):
+            return ()
+        if self.untuned is None:
+            self._complain("there are no moves in this run")
+            return None
+        try:
+            return read_moves(raw["moves"])
+        except IllegalEdit as error:
+            self._complain(str(error))
+            return None
 
     def _sketch(self, raw: Mapping[str, object]) -> tuple[str, str] | None:
         named, variant = raw["sketch"], raw.get("variant")
@@ -218,6 +248,8 @@ class _Reader:
         name = named.strip().casefold()
         if isinstance(variant, str) and "/" not in name:
             name = f"{variant.strip().casefold()}/{name}"
+        if self.untuned is not None and raw.get("moves") and name == f"{self.untuned.variant}/{self.untuned.sketch}":
+            return self.untuned.variant, self.untuned.sketch
         same = self._named(name)
         if len(same) == 1:
             return same[0]
@@ -232,7 +264,9 @@ class _Reader:
                     self._sketches.setdefault(known, []).append(key)
         return self._sketches.get(name, [])
 
-    def _edits(self, raw: Mapping[str, object], knobs: Sequence[Knob]) -> list[Edit]:
+    def _edits(self, raw: Mapping[str, object], knobs: Sequence[Knob], moves: Sequence[Move] = ()) -> list[Edit]:
+        """Edits of these knobs, and, unchecked, of those that the moves make."""
+        made = {str(move.loop) for move in moves if isinstance(move, SplitLoop) and move.is_open}
         by_name = {knob.name.casefold(): knob for knob in knobs}
         found: dict[str, Edit] = {}
         pairs = self._pairs(raw, knobs)
@@ -240,7 +274,9 @@ class _Reader:
             self._complain(f"it has {len(pairs)} edits; only the first {MAX_EDITS} are read")
         for name, value in pairs[:MAX_EDITS]:
             knob = by_name.get(name.strip().casefold()) if isinstance(name, str) else None
-            if knob is None:
+            if knob is None and isinstance(name, str) and name.strip() in made:
+                found[name.strip()] = Edit(name.strip(), _unchecked(value))
+            elif knob is None:
                 self._complain(partial(_no_such_knob, name, knobs))
             elif knob.name in found:
                 self._complain(f"knob {knob.name} is edited twice; the first counts")
@@ -298,6 +334,12 @@ def checked(knob: Knob, raw: object) -> Value | None:
         only = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
         return knob.check(_integer(only))
     return _location(knob, raw)
+
+
+def _unchecked(raw: object) -> Value | None:
+    """A tile for a knob that is not there yet: whether it is legal shows when it is."""
+    parts = [_integer(one) for one in raw] if isinstance(raw, list) else []
+    return tuple(part for part in parts if type(part) is int) or None
 
 
 def _integer(raw: object) -> object:

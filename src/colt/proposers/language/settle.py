@@ -1,6 +1,7 @@
-"""Settles compute locations last: whether one is legal depends on the tiles beside it.
+"""Settles what only the space can tell of a proposal: compute locations, and moves.
 
-An illegal location would cost the whole proposal. Here it alone is dropped, and the model is told.
+Whether a location is legal depends on the tiles beside it. An illegal one would cost the whole proposal: it alone is
+dropped, and the model is told. A proposal with a move that is not possible is dropped whole, and the model told why.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Collection
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, LocationKnob, Schedule, Transformation
+from colt.moves import Move
 from colt.proposers.language.reply import Catalogue, ReadReply, ReplyError
 from colt.search.types import Observation, Proposal, Space
 
@@ -28,6 +30,13 @@ def settled(reply: ReadReply, observation: Observation, space: Space, catalogue:
     errors = reply.errors
     for transformation in reply.proposal.transformations:
         jump = next((step for step in transformation if isinstance(step, Jump)), None)
+        if any(isinstance(step, Move) for step in transformation):
+            if (why := _why_useless(space, here, transformation)) is None:
+                kept[transformation] = None
+            else:
+                errors += 1
+                dropped.append(why)
+            continue
         knobs = observation.knobs if jump is None else catalogue.knobs(jump.variant, jump.sketch)
         locations = {knob.name for knob in knobs if isinstance(knob, LocationKnob)}
         steps, messages = settle(space, here, transformation, locations)
@@ -61,6 +70,15 @@ def settle(
         else:
             messages.append(why)
     return kept, tuple(messages)
+
+
+def _why_useless(space: Space, schedule: Schedule, transformation: Transformation) -> str | None:
+    """Why a proposal with moves gives no schedule: what TVM says of a move is the model's to know as well."""
+    try:
+        space.apply(schedule, transformation, random.Random(0))
+    except (IllegalEdit, Rejected) as error:
+        return str(error)
+    return None
 
 
 def _why_illegal(space: Space, schedule: Schedule, transformation: Transformation) -> str | None:

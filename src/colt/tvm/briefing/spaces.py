@@ -13,7 +13,8 @@ from colt.tvm.briefing.machine import machine
 from colt.tvm.briefing.nests import inlined, nests, padding
 from colt.tvm.programs.source import Program
 from colt.tvm.sketches.structured.designs import TILES
-from colt.tvm.space.plans import Plans, SketchPlan
+from colt.tvm.space.plan import SketchPlan
+from colt.tvm.space.plans import Plans
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS
 

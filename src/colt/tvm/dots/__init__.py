@@ -6,8 +6,8 @@ registers them, so that a schedule which uses one can be replayed by stock TVM.
 """
 
 from colt.tvm.dots.intrinsics import register
-from colt.tvm.dots.table import TABLE, Dot, find
+from colt.tvm.dots.table import TABLE, Dot, find, intrinsics_of
 
-__all__ = ["TABLE", "Dot", "find", "register"]
+__all__ = ["TABLE", "Dot", "find", "intrinsics_of", "register"]
 
 register()

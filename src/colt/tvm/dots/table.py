@@ -213,3 +213,10 @@ def has(target: Target, row: Dot) -> bool:
     if target.kind.name != "llvm":
         return False
     return all(bool(codegen.target_has_features(feature, target)) for feature in row.features)
+
+
+def intrinsics_of(target: Target) -> frozenset[str]:
+    """The names of the tensor intrinsics that the target has and that need nothing beside them."""
+    alone = (Method.VNNI, Method.SAME, Method.MADD, Method.HALVES)
+    rows = [row for row in TABLE if row.method in alone and has(target, row)]
+    return frozenset(name for row in rows for name in (row.intrinsic(False), row.intrinsic(True)))

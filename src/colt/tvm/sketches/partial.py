@@ -32,12 +32,17 @@ def moves_in_part(mod: Any, trace: Any) -> bool:
     found: list[Any] = []
 
     def look(instruction: Any, live: Any, attributes: Any, decision: Any) -> Any:
-        if str(instruction.kind.name) == _MOVES and _read_in_part(schedule.get(live[0])):
+        if str(instruction.kind.name) == _MOVES and reads_under_condition(schedule.get(live[0])):
             found.append(instruction)
         return decision
 
     trace.apply_to_schedule(schedule, remove_postproc=True, decision_provider=look)
     return bool(found)
+
+
+def reads_under_condition(block: Any) -> bool:
+    """Whether the block loads something under a condition."""
+    return bool(_read_in_part(block))
 
 
 def _read_in_part(node: Any) -> set[Any]:

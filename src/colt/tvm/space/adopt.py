@@ -19,7 +19,7 @@ from colt.records.adapt import adapted
 from colt.records.record import MOST_TRACE, Words
 from colt.tvm.space.edits import At, Keep, Take, Wish
 from colt.tvm.space.extract import KnobDecision
-from colt.tvm.space.plans import SketchPlan
+from colt.tvm.space.plan import SketchPlan
 from colt.tvm.space.space import TvmSpace
 
 _POSTPROC = "EnterPostproc"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from colt.errors import IllegalEdit
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, Edit, Jump, Knob, LocationKnob, Value, neighbours
+from colt.moves import Move
 from colt.util.text import nearest
 
 
@@ -49,30 +50,37 @@ Wish = Take | Keep | Other | At
 Edits = dict[str, Value | None]
 
 
-def read_transformation(transformation: object) -> tuple[Jump | None, Edits]:
-    """The jump, if any, and the edits by knob name.
+def read_transformation(transformation: object) -> tuple[Jump | None, tuple[Move, ...], Edits]:
+    """The jump, if any, the moves, and the edits by knob name.
 
     Raises
     ------
     IllegalEdit
-        A step is neither an edit nor a jump, or there are two jumps or two edits of one knob.
+        A step is neither an edit nor a jump nor a move, or there are two jumps or two edits of one knob.
     """
     if not isinstance(transformation, (list, tuple)):
-        raise IllegalEdit(f"a transformation is a sequence of edits and jumps, not a {type(transformation).__name__}")
+        raise IllegalEdit(
+            f"a transformation is a sequence of edits, jumps and moves, not a {type(transformation).__name__}"
+        )
     jump: Jump | None = None
     edits: Edits = {}
+    moves: list[Move] = []
     for step in transformation:
         if isinstance(step, Jump):
             if jump is not None:
                 raise IllegalEdit("a transformation takes at most one jump to another sketch")
             jump = step
+        elif isinstance(step, Move):
+            moves.append(step)
         elif isinstance(step, Edit) and isinstance(step.knob, str):
             if step.knob in edits:
                 raise IllegalEdit(f"knob {brief(step.knob)} is edited twice in one transformation")
             edits[step.knob] = step.value
         else:
-            raise IllegalEdit(f"a transformation holds edits (of a knob by its name) and jumps, not {_form(step)}")
-    return jump, edits
+            raise IllegalEdit(
+                f"a transformation holds edits (of a knob by its name), jumps and moves, not {_form(step)}"
+            )
+    return jump, tuple(moves), edits
 
 
 def require_known(edits: Iterable[str], knobs: Sequence[Knob]) -> None:

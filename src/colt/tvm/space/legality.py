@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from colt.knobs import Knob, LocationKnob, Value
-from colt.tvm.space.plans import SketchPlan
+from colt.tvm.space.plan import SketchPlan
 from colt.tvm.space.realise import probe
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
@@ -17,7 +17,7 @@ class Legality:
 
     def __init__(self, replayer: Replayer, cache_size: int) -> None:
         self._replayer = replayer
-        self._known: Recent[tuple[int, int, tuple[Value, ...]], tuple[str, ...]] = Recent(cache_size)
+        self._known: Recent[tuple[str, str, int, tuple[Value, ...]], tuple[str, ...]] = Recent(cache_size)
 
     def knobs(self, plan: SketchPlan, values: tuple[Value, ...]) -> tuple[Knob, ...]:
         """The sketch's knobs with the locations legal at ``values``. Raises :class:`~colt.errors.Rejected`."""
@@ -39,7 +39,7 @@ class Legality:
         self, plan: SketchPlan, values: tuple[Value, ...], wanted: Sequence[int]
     ) -> dict[int, tuple[str, ...]]:
         """The legal locations of the ``wanted`` knobs, by number."""
-        keys = {number: (plan.number, number, _before(plan, values, number)) for number in wanted}
+        keys = {number: (plan.variant, plan.name, number, _before(plan, values, number)) for number in wanted}
         found = {number: legal for number, key in keys.items() if (legal := self._known.get(key)) is not None}
         missing = [number for number in wanted if number not in found]
         if missing:

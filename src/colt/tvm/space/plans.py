@@ -1,59 +1,61 @@
-"""The sketches of a space, each worked out when it is first used: a program may have hundreds."""
+"""The sketches of a space, each worked out when it is first used: a program may have hundreds.
+
+Structures that moves make of them are found by their names, and made when they are first asked for.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import overload
 
 from colt.errors import IllegalEdit, InputError, Rejected
-from colt.knobs import Knob, Sketch, Value
+from colt.knobs import Sketch
+from colt.moves import Move, read_structure, show_moves, structure_name
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.space.edits import brief
-from colt.tvm.space.extract import KnobDecision, extract
+from colt.tvm.space.extract import extract
+from colt.tvm.space.plan import SketchPlan
+from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
+from colt.tvm.space.structures import Structures
 from colt.tvm.space.summaries import Features, features, summarise
 from colt.tvm.space.traces import read_trace
 
-
-@dataclass(frozen=True, slots=True)
-class SketchPlan:
-    """A sketch ready to be replayed. ``first`` holds the values that its design sampled."""
-
-    number: int
-    variant: str
-    name: str
-    trace: Any
-    decisions: tuple[KnobDecision, ...]
-    first: tuple[Value, ...]
-
-    @property
-    def knobs(self) -> tuple[Knob, ...]:
-        """The knobs; location knobs list no locations."""
-        return tuple(decision.knob for decision in self.decisions)
-
-    @property
-    def is_explicit(self) -> bool:
-        """Whether the trace itself says what runs in parallel; otherwise post-processors decide."""
-        return any(instruction.kind.name == "Parallel" for instruction in self.trace.insts)
+UNTUNED_NAME = "untuned"
+"""The name of the program as given, which moves may be made on although it is no sketch."""
+_STRUCTURES = 1024
+"""Structures that are kept; others are made again."""
 
 
 class Plans:
     """All sketches by variant and name."""
 
-    def __init__(self, replayer: Replayer, designs: Sequence[Design], messages: Sequence[str]) -> None:
+    def __init__(
+        self, replayer: Replayer, designs: Sequence[Design], messages: Sequence[str], intrinsics: Collection[str] = ()
+    ) -> None:
         self._replayer = replayer
         self._designs = tuple(designs)
         self.messages = list(messages)
         self.keys = _keys(self._designs)
         self._numbers = {key: number for number, key in enumerate(self.keys)}
         self._plans: dict[int, SketchPlan] = {}
+        self._structures = Structures(replayer, frozenset(intrinsics))
+        self._made: Recent[tuple[str, str], SketchPlan] = Recent(_STRUCTURES)
         self._summaries: list[str] | None = None
         self._shared = ""
 
     def find(self, variant: object, name: object) -> SketchPlan:
-        """The plan of a sketch. Raises :class:`IllegalEdit` if there is no such sketch."""
+        """The plan of a sketch, or of a structure that moves made.
+
+        Raises :class:`IllegalEdit` if there is no such sketch, and what :meth:`moved` raises.
+        """
+        if isinstance(variant, str) and isinstance(name, str) and (kept := self._made.get((variant, name))) is not None:
+            return kept
+        if isinstance(name, str) and (structure := read_structure(name))[1]:
+            made = self._structures.made(self.origin(variant, structure[0]), structure[1])
+            self._made.put((made.variant, made.name), made)
+            return made
         number = self._numbers.get((variant, name)) if isinstance(variant, str) and isinstance(name, str) else None
         if number is None:
             shown = f"{variant}/{name}" if isinstance(variant, str) and isinstance(name, str) else "of that form"
@@ -61,6 +63,22 @@ class Plans:
             more = f" and {len(self.keys) - 10} more" if len(self.keys) > 10 else ""
             raise IllegalEdit(f"there is no sketch {brief(shown)}; there are {', '.join(names)}{more}")
         return self[number]
+
+    def origin(self, variant: object, name: object) -> SketchPlan:
+        """What moves are made on: a sketch, a structure, or the untuned program."""
+        if (variant, name) != (PLAIN, UNTUNED_NAME):
+            return self.find(variant, name)
+        return SketchPlan(-1, PLAIN, UNTUNED_NAME, self._replayer.untuned().trace, (), (), explicit=True)
+
+    def moved(self, origin: SketchPlan, moves: Sequence[Move]) -> SketchPlan:
+        """The structure that moves make of a sketch or a structure.
+
+        It is made from the sketch on, as it is when it is found by its name. Raises as :meth:`Structures.made`.
+        """
+        made = self.find(origin.variant, structure_name(origin.name, moves))
+        if made.identity == origin.identity:
+            raise IllegalEdit(f"{show_moves(moves)} changes nothing")
+        return made
 
     def __getitem__(self, number: int) -> SketchPlan:
         if number not in self._plans:

@@ -6,6 +6,7 @@ random variable ends up as, and which iter a block's loop drives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,12 +40,15 @@ Provenance = Mapping[Any, tuple[AxisPart, ...]]
 """The parts that each loop variable runs over."""
 
 
-def trace_loops(replayer: Replayer, trace: Any) -> tuple[Any, Provenance]:
-    """Replay ``trace`` with its own decisions; return the schedule and where its loops come from."""
+def trace_loops(replayer: Replayer, trace: Any, moved: bool = False) -> tuple[Any, Provenance]:
+    """Replay ``trace`` with its own decisions; return the schedule and where its loops come from.
+
+    ``moved``: loops may be split again and again, each time into numbers and what they leave.
+    """
     view = read_trace(trace)
     watcher = _Watcher(view)
     schedule = replayer.replay(trace, 1, watcher.watch)
-    pieces = _pieces(view, watcher.drives)
+    pieces = _pieces(view, watcher.drives, moved)
     found: dict[Any, tuple[AxisPart, ...]] = {}
     instructions = schedule.trace.insts
     for number, step in enumerate(view.steps):
@@ -103,12 +107,12 @@ def _realize(body: Any, block: Any) -> Any:
     return next((part for part in parts if isinstance(part, SBlockRealize) and part.block.same_as(block)), None)
 
 
-def _pieces(view: TraceView, drives: Mapping[Var, tuple[str, str]]) -> dict[Var, tuple[AxisPart, ...]]:
+def _pieces(view: TraceView, drives: Mapping[Var, tuple[str, str]], moved: bool) -> dict[Var, tuple[AxisPart, ...]]:
     found: dict[Var, tuple[AxisPart, ...]] = {var: (AxisPart(*names),) for var, names in drives.items()}
     for step in view.steps:
         if step.kind == "Split":
             origin = found.get(step.inputs[0], ())
-            for loop, factor in zip(step.outputs, _factors(step), strict=True):
+            for loop, factor in zip(step.outputs, _factors(step, origin if moved else ()), strict=True):
                 found[loop] = (_part(view, origin[0], factor),) if len(origin) == 1 else ()
         elif step.kind == "Fuse":
             parts = [found.get(loop, ()) for loop in step.inputs]
@@ -116,8 +120,14 @@ def _pieces(view: TraceView, drives: Mapping[Var, tuple[str, str]]) -> dict[Var,
     return found
 
 
-def _factors(step: Step) -> Sequence[Any]:
-    return [*step.inputs[1:]]
+def _factors(step: Step, origin: Sequence[AxisPart]) -> Sequence[Any]:
+    """The factors of a split. What numbers leave of a loop with a number of turns is a number as well."""
+    factors = [*step.inputs[1:]]
+    whole = origin[0].extent if len(origin) == 1 else None
+    numbers = [factor for factor in factors if isinstance(factor, int)]
+    if whole is None or len(numbers) < len(factors) - 1:
+        return factors
+    return [-(-whole // math.prod(numbers)) if factor is None else factor for factor in factors]
 
 
 def _part(view: TraceView, origin: AxisPart, factor: Any) -> AxisPart:

@@ -8,7 +8,7 @@ decision is read back and is the schedule's identity. ``sketches`` makes the str
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +28,16 @@ from colt.knobs import (
     neighbours,
     show_value,
 )
+from colt.moves import Move
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
 from colt.tvm.devices.host import vector_bits
+from colt.tvm.dots import intrinsics_of
 from colt.tvm.dots.once import configure_once
+from colt.tvm.moves.bounds import require_bounded
+from colt.tvm.moves.names import nests_of_schedule
+from colt.tvm.moves.prefetch import with_prefetches
+from colt.tvm.moves.soundness import require_sound
 from colt.tvm.sketches import DesignSpace, derive, generate, given
 from colt.tvm.space.edits import (
     Edits,
@@ -47,7 +53,8 @@ from colt.tvm.space.edits import (
     require_known,
 )
 from colt.tvm.space.legality import Legality
-from colt.tvm.space.plans import LazySketches, Plans, SketchPlan
+from colt.tvm.space.plan import SketchPlan
+from colt.tvm.space.plans import UNTUNED_NAME, LazySketches, Plans
 from colt.tvm.space.provenance import trace_loops
 from colt.tvm.space.realise import Realised, realise
 from colt.tvm.space.recent import Recent
@@ -57,7 +64,7 @@ from colt.tvm.space.tails import with_whole_tails
 from colt.tvm.vector_math import QUOTIENT, count_calls, count_quotients, rewrite, scales_on, with_reciprocals
 from colt.util.streams import keeping_remarks
 
-UNTUNED = Schedule("plain", "untuned", ())
+UNTUNED = Schedule("plain", UNTUNED_NAME, ())
 _UNSOUND = 2
 """The last edition with compute locations that TVM miscompiles."""
 _INLINED_ONCE = 5
@@ -69,6 +76,8 @@ _TWO_STEPS = 11
 loops to LLVM."""
 _DIVIDES = 12
 """The last edition whose vector math divided by what stays the same throughout a loop."""
+WITHOUT_MOVES = 12
+"""The last edition without structural moves."""
 _IN_TURN = 9
 """The last edition whose model has epilogues wait for memory before the next sums begin."""
 
@@ -89,6 +98,7 @@ class TvmSpace:
         vector_math: bool = False,
         scales: bool = False,
         tails: int = 0,
+        intrinsics: Collection[str] = (),
         jump_probability: float = 0.1,
         cache_size: int = 128,
         edition: int = EDITION,
@@ -100,7 +110,7 @@ class TvmSpace:
         self._reciprocals = edition > _DIVIDES
         self._tails = tails
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
-        self._plans = Plans(self._replayer, design_space.designs, design_space.messages)
+        self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics)
         self._jump_probability = jump_probability
         self._realised: Recent[Schedule, Any] = Recent(cache_size)
         self._legality = Legality(self._replayer, 32 * cache_size)
@@ -126,7 +136,7 @@ class TvmSpace:
         scales = edition > _TWO_STEPS and scales_on(target)
         tails = vector_bits(target) if edition > _TWO_STEPS else 0
         space = design_space(mod, target, kind, seed, edition)
-        return cls(mod, space, edition=edition, scales=scales, tails=tails, **options)
+        return cls(mod, space, edition=edition, scales=scales, tails=tails, intrinsics=intrinsics_of(target), **options)
 
     @classmethod
     def given(
@@ -168,6 +178,21 @@ class TvmSpace:
         """Variant, name and summary of every sketch, without working the sketches out."""
         return [(*key, self._plans.summary(number)) for number, key in enumerate(self._plans.keys)]
 
+    def summary(self, schedule: Schedule) -> str:
+        """One line on the schedule's sketch; of a structure that moves made, on what they were made on."""
+        plan = self._plans.find(schedule.variant, schedule.sketch)
+        origin = "the untuned program" if plan.number < 0 else self._plans.summary(plan.number)
+        return f"{origin}, changed by {len(plan.moved)} moves" if plan.moved else origin
+
+    def nests(self, schedule: Schedule) -> tuple[str, ...]:
+        """Each block's loops in one line, outermost first, called as moves call them, before post-processing."""
+        if schedule == UNTUNED:
+            return tuple(nests_of_schedule(self._replayer.untuned()))
+        plan, values = self._read(schedule)
+        wishes = [Take(value) for value in values]
+        realised = realise(self._replayer, plan.trace, plan.decisions, wishes, random.Random(0))
+        return tuple(nests_of_schedule(realised.schedule, plan.loops))
+
     def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
         """The knobs with the values legal in the schedule's state. Raises :class:`IllegalEdit`, see :meth:`apply`."""
         if schedule == UNTUNED:
@@ -188,14 +213,14 @@ class TvmSpace:
         return self.carry_out(plan, wishes, rng).schedule
 
     def apply(self, schedule: Schedule, transformation: Transformation, rng: random.Random) -> AppliedSchedule:
-        """See :meth:`colt.search.types.Space.apply`. A jump is carried out first, wherever it stands.
+        """See :meth:`colt.search.types.Space.apply`. A jump is carried out first, wherever it stands, then moves.
 
         An edit of a location is legal if the location is legal in ``schedule`` or after the other edits. If it is legal
         in ``schedule`` only, it is realised differently, with a note.
         """
-        jump, edits = read_transformation(transformation)
-        if jump is not None:
-            return self._jump(schedule, jump, edits, rng)
+        jump, moves, edits = read_transformation(transformation)
+        if jump is not None or moves:
+            return self._go(schedule, jump, moves, edits, rng)
         if schedule != UNTUNED:
             plan, values = self._read(schedule)
             require_known(edits, plan.knobs)
@@ -242,7 +267,7 @@ class TvmSpace:
         vector_math = self._vector_math
         plan = self._plans.find(schedule.variant, schedule.sketch)
         if plan.is_explicit:
-            instance, loops = trace_loops(self._replayer, plan.trace)
+            instance, loops = trace_loops(self._replayer, plan.trace, bool(plan.moved))
             knob_of = {decision.position: number for number, decision in enumerate(plan.decisions)}
             return read_structured(instance.mod, loops, knob_of, vector_math=vector_math)
         movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
@@ -287,7 +312,8 @@ class TvmSpace:
         if self._vector_math and self._reciprocals:
             module = with_reciprocals(module)
         module = configure_once(rewrite(module, self._scales) if self._vector_math else module)
-        return with_whole_tails(module, self._tails) if self._tails else module
+        module = with_whole_tails(module, self._tails) if self._tails else module
+        return with_prefetches(module)
 
     def replaced_math(self, schedule: Schedule) -> Mapping[str, int]:
         """How many calls of each function :meth:`module` replaces, and how many quotients."""
@@ -313,13 +339,18 @@ class TvmSpace:
         plan = self._plans.find(schedule.variant, schedule.sketch)
         return plan, checked(plan.knobs, schedule.values)
 
-    def _jump(self, schedule: Schedule, jump: Jump, edits: Edits, rng: random.Random) -> AppliedSchedule:
-        """Go to another sketch, with the values of knobs of the same name, and edit there."""
+    def _go(
+        self, schedule: Schedule, jump: Jump | None, moves: Sequence[Move], edits: Edits, rng: random.Random
+    ) -> AppliedSchedule:
+        """Go to another sketch, or to what moves make of it, with the values of knobs of the same name; edit there."""
+        if moves and self.edition <= WITHOUT_MOVES:
+            raise IllegalEdit("runs of this edition have no moves")
         old: dict[str, Value] = {}
         if schedule != UNTUNED:
             origin, values = self._read(schedule)
             old = {knob.name: value for knob, value in zip(origin.knobs, values, strict=True)}
-        target = self._plans.find(jump.variant, jump.sketch)
+        goal = (schedule.variant, schedule.sketch) if jump is None else (jump.variant, jump.sketch)
+        target = self._plans.moved(self._plans.origin(*goal), moves) if moves else self._plans.find(*goal)
         require_known(edits, target.knobs)
         return self.carry_out(target, carried(target.knobs, old, edits, rng), rng)
 
@@ -332,14 +363,18 @@ class TvmSpace:
         """
         wanted = Schedule(plan.variant, plan.name, tuple(w.value if isinstance(w, Take) else "" for w in wishes))
         if self._realised.get(wanted) is not None:
-            return AppliedSchedule(wanted)
+            return AppliedSchedule(wanted, structure=plan.identity)
         realised = realise(self._replayer, plan.trace, plan.decisions, wishes, rng)
         self._require_legal(plan, wishes, realised, before)
         schedule = Schedule(plan.variant, plan.name, realised.values)
         if self._realised.get(schedule) is None:
+            if plan.moved:
+                require_sound(realised.schedule.mod)
             self._replayer.finish(realised.schedule)
+            if plan.moved:
+                require_bounded(realised.schedule.mod)
             self._realised.put(schedule, realised.schedule)
-        return AppliedSchedule(schedule, tuple(_notes(plan, wishes, realised)))
+        return AppliedSchedule(schedule, tuple(_notes(plan, wishes, realised)), plan.identity)
 
     def _require_legal(
         self, plan: SketchPlan, wishes: Sequence[Wish], realised: Realised, before: tuple[Value, ...] | None
@@ -364,7 +399,9 @@ class TvmSpace:
         return None
 
     def _random_other(self, number: int, rng: random.Random) -> int:
-        """The number of another sketch; the same one if there is no other."""
+        """The number of another sketch; the same one if there is no other. Any for the untuned program."""
+        if number < 0:
+            return rng.randrange(len(self._plans))
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
 
 

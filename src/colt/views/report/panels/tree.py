@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.moves import Move
 from colt.util.text import shown
 from colt.views.report.panels.knobs import SketchKey
 from colt.views.report.source import SeenRun
@@ -82,14 +83,14 @@ class _Texts:
 
     def __init__(self, first: Iterable[str]) -> None:
         self.places: dict[str, int] = {}
-        self._steps: dict[Edit | Jump, int] = {}
+        self._steps: dict[Edit | Jump | Move, int] = {}
         for text in first:
             self.place_of(text)
 
     def place_of(self, text: str) -> int:
         return self.places.setdefault(shown(text[:LONGEST_STEP]), len(self.places))
 
-    def place_of_step(self, step: Edit | Jump) -> int:
+    def place_of_step(self, step: Edit | Jump | Move) -> int:
         place = self._steps.get(step)
         if place is None:
             place = self._steps[step] = self.place_of(describe_transformation((step,)))
@@ -102,7 +103,7 @@ def _steps(node: SeenNode, names: Mapping[SketchKey, list[str]]) -> Transformati
     if node.transformation or schedule is None or node.id == ROOT:
         return node.transformation
     key: SketchKey = (schedule.variant, schedule.sketch)
-    return (Jump(*key), *map(Edit, names[key], schedule.values))
+    return (Jump(*key), *map(Edit, names.get(key, []), schedule.values))
 
 
 def _sketch(node: SeenNode) -> str:

@@ -1,0 +1,23 @@
+"""What prompts say about structural moves: how each is written, and one worked example."""
+
+from __future__ import annotations
+
+from colt.moves import KINDS
+
+_ABOUT = """\
+A proposal may change the structure itself: `moves`, in this order, before its edits, from the node or from `sketch`
+("plain/untuned" is the program as given). What they make is a sketch of its own, whose knobs others then tune: leave
+factors open where you are not sure. Name a loop after its block, as in the node's nests. A move that is not possible
+costs the proposal, and you are told why."""
+
+_EXAMPLE = """\
+Example, from the untuned C[i:64, j:512] = sum(k:512) A[i, k] * B[k, j]: blocks along k outermost, register tiles of
+8 x 2 vectors, sums over a block kept in a buffer, B asked for 16 rows ahead, and the width of a job left open:
+["cache_write(C, C)", "split(C.j, [?, ?, 2, 16])", "split(C.i, [_, 8])", "split(C.k, [_, 32])",
+"reorder(C, [j_0, k_0, j_1, i_0, k_1, i_1, j_2, j_3])", "parallel(C.j_0)", "reverse_compute_at(C_global, C.j_0)",
+"prefetch(C.k_1, B, 16)", "unroll(C.i_1)", "unroll(C.j_2)", "vectorize(C.j_3)"]"""
+
+
+def moves_text() -> str:
+    """The part of the stable text on moves."""
+    return "\n".join((_ABOUT, *(f"- {kind.usage}" for kind in KINDS), _EXAMPLE))

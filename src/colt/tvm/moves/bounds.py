@@ -1,0 +1,76 @@
+"""What a moved schedule may take at most: code, memory, and no loops in parallel inside of each other.
+
+Every choice of its knobs is looked at, after the post-processors: what is small for one may be huge for another.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tvm_ffi
+from tvm.s_tir.stmt import SBlock
+from tvm.tirx import For, ForKind
+
+from colt.errors import Rejected
+from colt.tvm.moves.make import MOST_LANES
+from colt.tvm.moves.names import constant
+from colt.tvm.programs.arguments import DTYPE_BYTES
+from colt.tvm.workers.code_size import predicted_build_seconds
+from colt.tvm.workers.races import race
+
+MOST_BUILD_SECONDS = 40.0
+"""Predicted time to build, on the machine that predictions are fitted to."""
+MOST_TURNS = 2.0**44
+"""Turns of all loops around a block."""
+MEMORY, MEMORY_TIMES = 2**28, 8
+"""Bytes of buffers between blocks: so many, or so many times those of the arguments."""
+
+
+def require_bounded(mod: Any) -> None:
+    """Raise :class:`Rejected` if a scheduled and post-processed program goes beyond what is allowed, or has a race."""
+    _require_loops(mod["main"].body, False, False, 1.0)
+    _require_memory(mod["main"])
+    if (found := race(mod["main"])) is not None:
+        raise Rejected(found)
+    seconds = predicted_build_seconds(mod)
+    if seconds > MOST_BUILD_SECONDS:
+        raise Rejected(
+            f"it would take about {seconds:.0f} s to build, {MOST_BUILD_SECONDS:.0f} are allowed: unroll less"
+        )
+
+
+def _require_loops(stmt: Any, parallel: bool, vector: bool, turns: float) -> None:
+    """Look at the outermost loops in the statement, and at those below each."""
+
+    def loop(node: Any, mutator: Any) -> Any:
+        extent, kind = constant(node.extent), int(node.kind)
+        is_parallel, is_vector = kind == int(ForKind.PARALLEL), kind == int(ForKind.VECTORIZED)
+        name = node.loop_var.name
+        if is_parallel and parallel:
+            raise Rejected(f"parallel loop {name} is inside another")
+        if is_vector and vector:
+            raise Rejected(f"vectorised loop {name} is inside another")
+        if is_vector and not 1 <= extent <= MOST_LANES:
+            raise Rejected(f"vectorised loop {name} has {extent} turns; {MOST_LANES} is the most")
+        inside = turns * max(1, extent)
+        if inside > MOST_TURNS:
+            raise Rejected(f"the loops around {name} have {inside:.0e} turns together")
+        _require_loops(node.body, parallel or is_parallel, vector or is_vector, inside)
+        return node
+
+    tvm_ffi.structural_mutate(stmt, (For, loop))
+
+
+def _require_memory(function: Any) -> None:
+    found: list[Any] = []
+    tvm_ffi.structural_walk(function.body, (SBlock, lambda block: found.extend(block.alloc_buffers)))
+    most = max(MEMORY, MEMORY_TIMES * sum(map(_bytes, function.params)))
+    taken = sum(map(_bytes, found))
+    if taken > most:
+        raise Rejected(f"its buffers take {taken / 2**20:.0f} MB, {most / 2**20:.0f} are allowed")
+
+
+def _bytes(buffer: Any) -> int:
+    shape = [constant(extent) for extent in buffer.ty.shape]
+    return math.prod(max(1, extent) for extent in shape) * DTYPE_BYTES.get(str(buffer.ty.dtype), 8)

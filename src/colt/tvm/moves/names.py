@@ -1,0 +1,166 @@
+"""The blocks and loops of a schedule by name, as moves and prompts call them.
+
+TVM calls the parts of a loop ``k_0`` and ``k_1``, but a fusion ``i_j_fused``, and the loops of a block that is computed
+elsewhere ``ax0`` and ``ax1``. Here a fusion is ``i_j``, and the loops of a moved block are called as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tvm_ffi
+from tvm import s_tir
+from tvm.s_tir.stmt import SBlock, SBlockRealize
+from tvm.tirx import For, IntImm
+
+from colt.errors import IllegalEdit
+from colt.util.text import nearest
+
+ROOT_BLOCK = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLoop:
+    """A loop around a block: its name there, TVM's loop, and the number of its turns (-1 if that is not constant)."""
+
+    name: str
+    stmt: Any
+    extent: int
+
+
+@dataclass(slots=True)
+class Names:
+    """The names in one schedule, which moves change."""
+
+    schedule: Any
+    _called: dict[Any, str] = field(default_factory=dict)
+    """Names by loop variable, where they are not TVM's."""
+    _blocks: dict[str, Any] = field(default_factory=dict)
+    _loops: dict[Any, Any] = field(default_factory=dict)
+    """TVM's handles of loops by loop variable: one that a split made knows what it is a part of."""
+
+    def blocks(self) -> list[str]:
+        """All blocks but the outermost, in the order of the program."""
+        return [str(block.name_hint) for block in blocks_of(self.schedule.mod)]
+
+    def block(self, name: str) -> Any:
+        """TVM's handle of a block. Raises :class:`IllegalEdit` if none has the name, or several have."""
+        names = self.blocks()
+        if names.count(name) != 1:
+            if name in names:
+                raise IllegalEdit(f"there are {names.count(name)} blocks {name}: none can be told apart")
+            near = nearest(name, names) or names
+            raise IllegalEdit(f"there is no block {name[:80]!r}; there are {', '.join(near[:12])}")
+        if name not in self._blocks:
+            self._blocks[name] = self.schedule.get_sblock(name)
+        return self._blocks[name]
+
+    def stmt(self, name: str) -> Any:
+        """The block itself."""
+        return self.schedule.get(self.block(name))
+
+    def realize(self, name: str) -> Any:
+        """The block with what its axes are bound to."""
+        block, found = self.stmt(name), list[Any]()
+        tvm_ffi.structural_walk(
+            self.schedule.mod["main"].body,
+            (SBlockRealize, lambda node: found.append(node) if node.block.same_as(block) else None),
+        )
+        return found[0]
+
+    def nest(self, name: str) -> list[NamedLoop]:
+        """The loops around a block, outermost first. Names that occur again are numbered from the inside (``i#2``)."""
+        stmts = loops_around(self.schedule, self.block(name))
+        names = [self._called.get(stmt.loop_var, str(stmt.loop_var.name)) for stmt in stmts]
+        seen: dict[str, int] = {}
+        told = []
+        for one in reversed(names):
+            seen[one] = seen.get(one, 0) + 1
+            told.append(one if seen[one] == 1 else f"{one}#{seen[one]}")
+        return [NamedLoop(one, stmt, constant(stmt.extent)) for one, stmt in zip(reversed(told), stmts, strict=True)]
+
+    def loop(self, block: str, name: str) -> NamedLoop:
+        """A loop around a block. Raises :class:`IllegalEdit` if it has none of that name."""
+        nest = self.nest(block)
+        names = (name, name.removesuffix("_fused"))
+        found = next((one for one in nest if one.name in names), None)
+        if found is None:
+            told = ", ".join(one.name for one in nest)
+            raise IllegalEdit(f"block {block} has no loop {name[:80]!r} around it; it has {told or 'none'}")
+        return found
+
+    def handle(self, block: str, loop: NamedLoop) -> Any:
+        """TVM's handle of a loop around the block."""
+        if loop.stmt.loop_var not in self._loops:
+            for rv in self.schedule.get_loops(self.block(block)):
+                self._loops.setdefault(self.schedule.get(rv).loop_var, rv)
+        return self._loops[loop.stmt.loop_var]
+
+    def call(self, rv: Any, name: str) -> None:
+        """Call a new loop so from now on."""
+        variable = self.schedule.get(rv).loop_var
+        self._called[variable] = name
+        self._loops[variable] = rv
+
+    def call_own(self, block: str, names: Sequence[str]) -> None:
+        """Call the innermost loops around a block so."""
+        for loop, name in zip(reversed(self.nest(block)), reversed(names), strict=False):
+            self._called[loop.stmt.loop_var] = name
+
+    def axes(self, name: str) -> list[str]:
+        """What the loops over the block's axes are called, in the order of the axes."""
+        realize, nest = self.realize(name), self.nest(name)
+        found = []
+        for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
+            driving = next((loop.name for loop in nest if value.same_as(loop.stmt.loop_var)), None)
+            found.append(driving or axis_name(axis))
+        return found
+
+    def show(self, name: str) -> str:
+        """The block's nest in one line, with numbers of turns: ``C: parallel(i_0:8) k:512 unroll(i_1:8) vec(j:16)``."""
+        marks = {0: "{}", 1: "parallel({})", 2: "vec({})", 3: "unroll({})"}
+        shown = [
+            marks.get(int(loop.stmt.kind), "{}").format(f"{loop.name}:{loop.extent if loop.extent >= 0 else '?'}")
+            for loop in self.nest(name)
+        ]
+        return f"{name}: {' '.join(shown) or 'one point'}"
+
+
+def axis_name(axis: Any) -> str:
+    """What a loop over the axis of a block is called: programs call the axis of loop ``i`` ``v_i`` or ``vi``."""
+    name = str(axis.var.name)
+    return name.removeprefix("v_") if name.startswith("v_") else name.removeprefix("v") or name
+
+
+def blocks_of(mod: Any) -> list[Any]:
+    """All blocks of the program but the outermost one, in its order."""
+    found: list[Any] = []
+    tvm_ffi.structural_walk(mod["main"].body, (SBlock, found.append), order="pre")
+    return [block for block in found if str(block.name_hint) != ROOT_BLOCK]
+
+
+def loops_around(schedule: Any, block: Any) -> list[Any]:
+    """TVM's loops around a block, outermost first."""
+    loops: list[Any] = []
+    sref = schedule.get_sref(block).parent
+    while sref is not None and isinstance(sref.stmt, For):
+        loops.insert(0, sref.stmt)
+        sref = sref.parent
+    return loops
+
+
+def constant(value: Any) -> int:
+    """The value if it is constant, else -1."""
+    return int(value) if isinstance(value, IntImm) else -1
+
+
+def nests_of_schedule(schedule: s_tir.Schedule, called: Mapping[str, Sequence[str]] | None = None) -> Iterator[str]:
+    """Every block's nest in one line, in the order of the program. ``called`` has the names of the loops around blocks,
+    where they are not TVM's."""
+    names = Names(schedule.copy())
+    for block, loops in (called or {}).items():
+        names.call_own(block, loops)
+    blocks = names.blocks()
+    yield from (names.show(block) for block in blocks if blocks.count(block) == 1)

@@ -1,0 +1,79 @@
+"""Structures: sketches that moves made of others, or of the untuned program.
+
+A structure is the trace of what it was made of, with the primitives of its moves behind: its knobs are found in it as
+in any other, those of its origin among them. It is made anew wherever its name is known, in a replay or in a later run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from colt.errors import IllegalEdit, Rejected
+from colt.knobs import LocationKnob
+from colt.moves import MOST_MOVES, MOST_TEXT, Move, show_moves, structure_name
+from colt.tvm.moves.make import make_moves
+from colt.tvm.moves.soundness import require_sound
+from colt.tvm.programs.program import fingerprint
+from colt.tvm.space.edits import Other, Take, Wish
+from colt.tvm.space.extract import extract
+from colt.tvm.space.plan import SketchPlan
+from colt.tvm.space.realise import realise
+from colt.tvm.space.replay import Replayer
+from colt.util.streams import keeping_remarks
+
+
+@dataclass(frozen=True, slots=True)
+class Structures:
+    """Makes structures. ``intrinsics`` are those that the target has."""
+
+    replayer: Replayer
+    intrinsics: Collection[str]
+
+    @keeping_remarks()
+    def made(self, base: SketchPlan, moves: Sequence[Move]) -> SketchPlan:
+        """The structure that moves make of a sketch, or of the untuned program.
+
+        Raises
+        ------
+        IllegalEdit
+            A move is not allowed, there are too many, or they change nothing.
+        Rejected
+            TVM refuses a move, or would compute something else.
+        """
+        if len(moves) > MOST_MOVES or len(show_moves(moves)) > MOST_TEXT:
+            raise IllegalEdit(f"a structure takes {MOST_MOVES} moves in {MOST_TEXT} characters at most")
+        schedule = self.replayer.replay(base.trace, 1, lambda number, schedule, live, decision: decision)
+        made = make_moves(schedule, moves, not base.decisions, self.intrinsics)
+        require_sound(schedule.mod)
+        extraction = extract(self.replayer, schedule.trace)
+        plan = replace(
+            base,
+            name=structure_name(base.name, moves),
+            trace=schedule.trace,
+            decisions=extraction.decisions,
+            first=extraction.values,
+            explicit=base.is_explicit,
+            moved=made.told,
+            loops=made.loops,
+        )
+        plan = replace(plan, identity=self.identify(plan))
+        if plan.identity == self.identify(base):
+            raise IllegalEdit(f"{show_moves(moves)} changes nothing")
+        return plan
+
+    def identify(self, plan: SketchPlan) -> str:
+        """Tells structures apart: 16 hexadecimal digits of the knobs, and of the program for two choices of them."""
+        found = [knob.name for knob in plan.knobs]
+        rng = random.Random(0)
+        other: list[Wish] = [Other() if isinstance(one, LocationKnob) else Take(one.sample(rng)) for one in plan.knobs]
+        for wishes in ([Take(value) for value in plan.first], other if plan.knobs else None):
+            if wishes is None:
+                continue
+            try:
+                found.append(fingerprint(realise(self.replayer, plan.trace, plan.decisions, wishes, rng).schedule.mod))
+            except Rejected as error:
+                found.append(str(error))
+        return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]

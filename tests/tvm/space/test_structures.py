@@ -1,0 +1,193 @@
+"""Moves on real programs: what they make is a sketch like any other, and what they must not make is refused."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import tvm
+from tvm import s_tir
+from tvm_ffi import structural_equal
+
+from colt.errors import IllegalEdit, Rejected
+from colt.knobs import Edit, Jump, Schedule, Transformation
+from colt.moves import read_moves
+from colt.search.tree import Tree, Values
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
+from tests.helpers import space_programs as programs
+
+TARGET = resolve_target(None, 2)
+K_BLOCKS = (
+    "cache_write(C, C); split(C.j, [?, ?, 2, 16]); split(C.i, [_, 8]); split(C.k, [_, 32]); "
+    "reorder(C, [j_0, k_0, j_1, i_0, k_1, i_1, j_2, j_3]); parallel(C.j_0); reverse_compute_at(C_global, C.j_0); "
+    "prefetch(C.k_1, B, 16); unroll(C.i_1); unroll(C.j_2); vectorize(C.j_3)"
+)
+"""Blocks along k outermost, and a prefetch: no sketch has either."""
+
+
+@pytest.fixture(scope="module")
+def matmul() -> TvmSpace:
+    return TvmSpace.generated(programs.matmul(32, 64, 64), TARGET)
+
+
+@pytest.fixture(scope="module")
+def softmax() -> TvmSpace:
+    return TvmSpace.generated(programs.softmax(), TARGET)
+
+
+def moved(space: TvmSpace, text: str, on: Schedule = UNTUNED, *others: Jump | Edit) -> Schedule:
+    steps: Transformation = (*others, *read_moves(text))
+    return space.apply(on, steps, random.Random(0)).schedule
+
+
+def error_of(space: TvmSpace, schedule: Schedule) -> float:
+    """How far the built schedule is off from numpy."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape, dtype="float32") for shape in ((32, 64), (64, 64)))
+    out = tvm.runtime.tensor(np.full((32, 64), np.nan, "float32"))
+    kernel = tvm.tirx.build(space.module(schedule), target=TARGET)["main"]
+    kernel(tvm.runtime.tensor(a), tvm.runtime.tensor(b), out)
+    return float(np.abs(out.numpy() - a @ b).max())
+
+
+def test_a_structure_is_a_sketch_with_knobs_of_its_own(matmul: TvmSpace) -> None:
+    made = moved(matmul, K_BLOCKS)
+    (knob,) = matmul.knobs(made)
+    assert (knob.name, made.variant, made.sketch) == ("C.j", "plain", f"untuned | {K_BLOCKS}")
+    wide = matmul.apply(made, (Edit("C.j", (1, 2)),), random.Random(0)).schedule
+    assert wide == Schedule(made.variant, made.sketch, ((1, 2),))
+    assert error_of(matmul, wide) < 1e-4
+    assert "prefetch" in tvm.tirx.build(matmul.module(wide), target=TARGET).inspect_source("asm")
+
+
+def test_names_survive_moves(matmul: TvmSpace) -> None:
+    made = matmul.apply(moved(matmul, K_BLOCKS), (Edit("C.j", (2, 1)),), random.Random(0)).schedule
+    assert matmul.nests(made) == (
+        "C: parallel(j_0:2) k_0:2 j_1:1 i_0:4 k_1:32 unroll(i_1:8) unroll(j_2:2) vec(j_3:16)",
+        "C_global: parallel(j_0:2) ax0:32 ax1:32",
+    )
+    split_again = moved(matmul, "split(C.i_0, [_, 2]); fuse(C, [j_1, i_0_0])", made)
+    assert matmul.nests(split_again)[0] == (
+        "C: parallel(j_0:2) k_0:2 j_1_i_0_0:2 i_0_1:2 k_1:32 unroll(i_1:8) unroll(j_2:2) vec(j_3:16)"
+    )
+    assert split_again.values == made.values
+
+
+def test_a_block_that_moves_keeps_the_names_of_its_loops(softmax: TvmSpace) -> None:
+    made = moved(softmax, "compute_at(rowsum, prob.i); compute_at(exp, prob.i); split(rowsum.r2, [_, 16])")
+    assert "rowsum: i:32 i:1 r2_0:4 r2_1:16" in [line.replace("i#2", "i") for line in softmax.nests(made)]
+
+
+def test_every_move_says_what_it_did(matmul: TvmSpace) -> None:
+    made = moved(matmul, "split(C.k, [_, 32]); cache_read(C, B)")
+    assert matmul.plans.find(made.variant, made.sketch).moved == (
+        "split(C.k, [_, 32]) -> C: i:32 j:64 k_0:2 k_1:32",
+        "cache_read(C, B) -> C: i:32 j:64 k_0:2 k_1:32; B_global: ax0:64 ax1:64",
+    )
+
+
+def test_it_is_found_by_its_name_alone_and_replayed_by_stock_tvm(matmul: TvmSpace) -> None:
+    made = moved(matmul, "unroll(C.k_1)", moved(matmul, "parallel(C.i)", moved(matmul, "split(C.k, [?, ?])")))
+    other = TvmSpace.generated(programs.matmul(32, 64, 64), TARGET)
+    assert other.realise(made).schedule == made
+    assert structural_equal(other.module(made), matmul.module(made))
+    assert other.skeleton(made) == matmul.skeleton(made)
+    stock = s_tir.Schedule(programs.matmul(32, 64, 64))
+    matmul.scheduled(made).trace.apply_to_schedule(stock, remove_postproc=False)
+    assert structural_equal(stock.mod, matmul.scheduled(made).mod)
+
+
+def test_sketches_are_moved_too_and_keep_their_values(matmul: TvmSpace) -> None:
+    tiled = matmul.sample(random.Random(3), matmul.sketches[0])
+    block = matmul.nests(tiled)[0]
+    made = moved(matmul, "prefetch(C.k, B, 8)", tiled)
+    assert made.values == tiled.values
+    assert [knob.name for knob in matmul.knobs(made)] == [knob.name for knob in matmul.knobs(tiled)]
+    assert matmul.nests(made)[0] == block
+    assert error_of(matmul, made) < 1e-4
+
+
+def test_the_same_structure_by_another_way_is_the_same_node(matmul: TvmSpace) -> None:
+    tree = Tree(UNTUNED, "m", Values("log"))
+    ways = (
+        "split(C.i, [_, 8]); split(C.j, [_, 16]); parallel(C.i_0)",
+        "split(C.j, [_, 16]); split(C.i, [_, 8]); parallel(C.i_0)",
+        "split(C.i, [_, 8]); parallel(C.i_0); split(C.j, [_, 16])",
+    )
+    known = [tree.known_as(matmul.apply(UNTUNED, read_moves(way), random.Random(0))) for way in ways]
+    assert len(set(known)) == 1
+    assert known[0].sketch == f"untuned | {ways[0]}"
+    other = matmul.apply(UNTUNED, read_moves("split(C.i, [_, 8]); parallel(C.i_0)"), random.Random(0))
+    assert tree.known_as(other) != known[0]
+
+
+def test_what_changes_nothing_is_refused(matmul: TvmSpace) -> None:
+    with pytest.raises(IllegalEdit, match="changes nothing"):
+        moved(matmul, "reorder(C, [i, j, k])")
+    made = moved(matmul, "split(C.i, [_, 8])")
+    with pytest.raises(IllegalEdit, match="changes nothing"):
+        moved(matmul, "reorder(C, [i_0, i_1])", made)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("split(D.i, [_, 8])", "there is no block 'D'; there are C"),
+        ("split(C.x, [_, 8])", "block C has no loop 'x' around it; it has i, j, k"),
+        ("split(C.i, [_, 4096])", "less than the product of the factors, 4096"),
+        ("split(C.i, [5, 5])", "the product of the factors is 25, not 32"),
+        ("split(C.i, [?, ?, 5])", "a multiple of 5"),
+        ("vectorize(C.i)", "not the innermost loop"),
+        ("vectorize(C.k)", "refused by TVM"),
+        ("parallel(C.k)", "refused by TVM"),
+        ("parallel(C.i); parallel(C.j)", "runs in parallel already"),
+        ("parallel(C.i); split(C.i, [_, 2])", "parallel already"),
+        ("fuse(C, [i, k])", "refused by TVM"),
+        ("compute_at(C, C.i)", "refused by TVM"),
+        ("compute_inline(C)", "refused by TVM"),
+        ("transform_layout(C, B, [d1, d0])", "B is an argument"),
+        ("transform_layout(C, B_global, [d1, d0])", "has to be one of them"),
+        ("cache_read(C, B); transform_layout(C, B_global, [d1/5, d0, d1%5])", "no multiple of 5"),
+        ("cache_read(C, B); cache_read(C, B_global); cache_read(C, X)", "has to be one of them"),
+        ("pad_einsum(C, [1, 1])", "has 3 loops"),
+        ("pad_einsum(C, [1000, 1000, 1000])", "more than 4 times"),
+        ("set_scope(C, C, local)", "C is an argument"),
+        ("decompose_reduction(C.i); decompose_reduction(C.k)", "there is no block 'C'"),
+        ("tensorize(C.k, system)", "there is no intrinsic 'system' here"),
+        ("prefetch(C.k, B, 0)", "1 to 4096 turns ahead"),
+        ("prefetch(C.i, B, 1)", "reads no more of 'B' from turn to turn"),
+        ("split(C.k, [_, 5]); rfactor(C.k_1, 0)", "do not divide"),
+        ("unroll(C.i); unroll(C.j); unroll(C.k)", "s to build"),
+    ],
+)
+def test_what_must_not_be_is_refused_in_one_line(matmul: TvmSpace, text: str, told: str) -> None:
+    with pytest.raises((IllegalEdit, Rejected)) as refusal:
+        moved(matmul, text)
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_sum_in_the_loop_over_another_sums_terms_is_refused_until_it_begins_inside() -> None:
+    space = TvmSpace.generated(programs.matmul_of_matmul(), TARGET)
+    with pytest.raises(Rejected, match="over another sum's terms"):
+        moved(space, "compute_at(C, D.l)")
+    made = moved(space, "compute_at(C, D.l); decompose_reduction(C.k)")
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.standard_normal((16, 16), dtype="float32") for _ in range(3))
+    out = tvm.runtime.tensor(np.full((16, 16), np.nan, "float32"))
+    tvm.tirx.build(space.module(made), target=TARGET)["main"](*map(tvm.runtime.tensor, (a, b, c)), out)
+    assert np.abs(out.numpy() - a @ b @ c).max() < 1e-4
+
+
+def test_runs_of_earlier_editions_have_no_moves() -> None:
+    space = TvmSpace.generated(programs.matmul(32, 64, 64), TARGET, edition=WITHOUT_MOVES)
+    with pytest.raises(IllegalEdit, match="no moves"):
+        moved(space, "parallel(C.i)")
+
+
+def test_a_jump_comes_before_moves(matmul: TvmSpace) -> None:
+    tiled = matmul.sample(random.Random(3), matmul.sketches[0])
+    made = moved(matmul, "parallel(C.i)", tiled, Jump("plain", "untuned"))
+    assert made == Schedule("plain", "untuned | parallel(C.i)", ())
