@@ -90,6 +90,11 @@ class Plan:
         return bool(self.calls)
 
     @property
+    def from_records(self) -> bool:
+        """Whether a model is compiled from what is known: nothing is tried."""
+        return self.of_model and not self.budget.trials
+
+    @property
     def trials_each(self) -> int:
         """About how many trials a program gets."""
         return max(1, self.budget.trials // len(self.programs)) if self.of_model else self.budget.trials

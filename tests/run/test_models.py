@@ -153,6 +153,14 @@ def test_a_form_that_was_much_slower_when_it_was_tuned_is_left_out() -> None:
     assert direct.begun == Begun()
 
 
+def test_where_nothing_is_tried_forms_that_are_not_known_are_left_out() -> None:
+    """Unless none of the program's forms is."""
+    known, unknown = Part(known_us=100), Part()
+    parts = [known, known.form(known_us=math.inf), unknown, unknown.form()]
+    leave_beaten(parts, unknown=True)  # type: ignore[arg-type]
+    assert [one.beaten for one in parts] == [False, True, False, False]
+
+
 def test_programs_that_are_not_of_a_model_get_equally_many() -> None:
     assert chosen(Part(of_model=False, calls=9, charged=8), Part(of_model=False, charged=4)) == 1
 

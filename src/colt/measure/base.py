@@ -78,6 +78,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A candidate, and what it is to be compared with: the arguments of :meth:`Measurer.verify`."""
+
+    reference: IRModule
+    candidate: IRModule
+    seed: int = 0
+    given: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What became of a trial. ``latency_us`` is the median of ``runs_us`` divided by ``slowdown``; ``None`` unless the
     schedule was timed (``fate`` OK or DROPPED)."""
@@ -336,6 +346,16 @@ class Measurer(Protocol):
             The reference does not build or run, or no worker starts.
         """
         ...
+
+    def foresee(self, pairs: Iterable[Pair], limits: Limits | None = None) -> None:
+        """Be told which pairs :meth:`verify` will be asked for. Whoever has several workers compares several at a time
+        now, and has the answers at once then; nothing else follows from it.
+
+        Raises
+        ------
+        MeasureError
+            No worker starts.
+        """
 
     def interleave(
         self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None

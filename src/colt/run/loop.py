@@ -26,7 +26,15 @@ from colt.run.recall import measure_leads, recall
 from colt.run.roofline import Ceiling
 from colt.run.scheduler import leave_beaten, next_task, settle, worth_trying
 from colt.run.task import Task
-from colt.run.verify import check_leader, confirm_roofline, error_of_form, form_to_tune
+from colt.run.verify import (
+    check_leader,
+    confirm_roofline,
+    error_of_form,
+    foresee_forms,
+    foresee_leaders,
+    foresee_leads,
+    form_to_tune,
+)
 from colt.search.types import Trial
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
@@ -71,7 +79,6 @@ def run(
             task.write_files(run)
         if run.plan.of_model:
             run.emit(_of_model(tasks))
-        leave_beaten(tasks)
         for task in tasks:
             measure_leads(run, turn(run, task), next_batch)
         while True:
@@ -88,6 +95,8 @@ def run(
                 settle(tasks)
             for task in untried(tasks):
                 construct(run, task)
+            if run.plan.of_model:
+                foresee_leaders(run, tasks)
             ended = [finish(run, turn(run, task), stop) for task in tasks]
             if not run.stop.goes_on(stop):
                 return ended
@@ -99,27 +108,43 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
     with run.watch("starting"):
         worth = worth_trying(run.plan, [Ceiling(program, run.plan.device, run).limit_us for program in programs])
-        opened = [_opened(run, programs[number], strategy, number, names[number]) for number in worth]
+        tasks = [Task(run, _to_tune(run, number), strategy, number, names[number]) for number in worth]
+    if run.plan.from_records:
+        for task in tasks:
+            recall(run, turn(run, task))
+        leave_beaten(tasks, unknown=True)
+        foresee_leads(run, tasks)
+    tasks = _right(run, tasks)
     runnable: dict[int, Task] = {}
-    for task in opened:
-        if task is not None and _runs(run, turn(run, task), runnable):
+    for task in tasks:
+        if _runs(run, turn(run, task), runnable):
             runnable[task.number] = task
-    for task in runnable.values():
+    opened = list(runnable.values())
+    for task in opened:
         _begin(run, turn(run, task))
-    return list(runnable.values())
+    if not run.plan.from_records:
+        leave_beaten(opened)
+    return opened
 
 
-def _opened(run: Run, program: Program, strategy: StrategyMaker, number: int, name: str) -> Task | None:
-    """The task of a program; ``None`` if it is another form of one, and computes something else."""
-    if not run.plan.of_model or run.plan.form_of[number] == number:
-        form = form_to_tune(run, suited(program, run.plan.target, run.world.edition))
-        return Task(run, form, strategy, number, name)
-    error = error_of_form(run, program)
-    if error is None:
-        return None
-    task = Task(run, program, strategy, number, name)
-    task.form_error = error
-    return task
+def _to_tune(run: Run, number: int) -> Program:
+    """A program as it is tuned; other forms of it are as they were made."""
+    program = run.plan.programs[number]
+    if run.plan.of_model and run.plan.form_of[number] != number:
+        return program
+    return form_to_tune(run, suited(program, run.plan.target, run.world.edition))
+
+
+def _right(run: Run, tasks: Sequence[Task]) -> list[Task]:
+    """All tasks but those whose programs are other forms that compute something else, or that are beaten: these are
+    not even compared."""
+    left = [task for task in tasks if not (task.is_form and task.beaten)]
+    with run.watch("starting"):
+        foresee_forms(run, [task.program for task in left if task.is_form])
+        for task in left:
+            if task.is_form:
+                task.form_error = error_of_form(run, task.program)
+    return [task for task in left if not task.is_form or task.form_error is not None]
 
 
 def _of_model(tasks: Sequence[Task]) -> events.OfModel:
@@ -130,9 +155,8 @@ def _of_model(tasks: Sequence[Task]) -> events.OfModel:
 
 def _begin(run: Run, task: Task) -> None:
     """Construct openings, and look up what is known. A model's program that is known and gets no trials needs none."""
-    if run.plan.of_model and not run.plan.budget.trials:
-        recall(run, task)
-        task.open(run, constructing=not task.begun.schedules)
+    if run.plan.from_records:
+        task.open(run, constructing=not (task.begun.schedules or task.beaten))
     else:
         task.open(run)
         recall(run, task)

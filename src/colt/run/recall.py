@@ -75,7 +75,7 @@ def recall(run: Run, task: Task) -> None:
         for note in found.notes:
             run.note(note)
         leads = found.leads if run.plan.budget.trials else tuple(lead for lead in found.leads if lead.known)
-        if run.plan.of_model and not run.plan.budget.trials:
+        if run.plan.from_records:
             leads = leads[:MOST_OF_MODEL]
         task.begun = _adopt(run, task, leads)
     if not run.plan.budget.trials and not task.begun.schedules and not run.plan.of_model:

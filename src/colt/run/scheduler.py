@@ -63,13 +63,15 @@ def settle(tasks: Sequence[Task]) -> None:
         task.settled = task.form_of in tried and task.calls * gain_us(task, fastest[task.form_of]) < SETTLED * whole_us
 
 
-def leave_beaten(tasks: Sequence[Task]) -> None:
-    """Leave out the forms of a model's programs that were much slower than another when both were tuned before."""
+def leave_beaten(tasks: Sequence[Task], unknown: bool = False) -> None:
+    """Leave out the forms of a model's programs that were much slower than another when both were tuned before;
+    ``unknown`` ones as well, if another is known."""
     fastest: dict[int, float] = {}
     for task in tasks:
         fastest[task.form_of] = min(task.begun.known_us, fastest.get(task.form_of, math.inf))
     for task in tasks:
-        task.beaten = CLOSE * fastest[task.form_of] < task.begun.known_us < math.inf
+        slower = CLOSE * fastest[task.form_of] < task.begun.known_us
+        task.beaten = slower and (unknown or task.begun.known_us < math.inf)
         if task.beaten:
             task.begun = Begun()
 

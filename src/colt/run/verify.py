@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from colt.measure.base import Limits, Measurement
+from colt.knobs import Schedule
+from colt.measure.base import Limits, Measurement, Pair
 from colt.run.context import Run
 from colt.run.task import Task
 from colt.search.types import Trial
@@ -31,12 +32,37 @@ def is_correct(run: Run, task: Task, trial: Trial) -> bool:
     trials = task.search.trials
     found = trials.verification(trial.id)
     if found is None:
-        candidate = task.tvm_space.module(trial.schedule)
-        found = run.measurer.verify(task.program.module, candidate, run.plan.seed, VERIFY_LIMITS, task.program.inputs)
+        pair = _pair(run, task, trial.schedule)
+        found = run.measurer.verify(pair.reference, pair.candidate, pair.seed, VERIFY_LIMITS, pair.given)
         if not found.ok:
             task.tell_wrong(run, trial, found.message)
         trials.judge(trial.id, found)
     return found.ok
+
+
+def _pair(run: Run, task: Task, schedule: Schedule) -> Pair:
+    return Pair(task.program.module, task.tvm_space.module(schedule), run.plan.seed, task.program.inputs)
+
+
+def foresee_leads(run: Run, tasks: Sequence[Task]) -> None:
+    """Have what is known of a model's programs compared ahead, several at a time."""
+    pairs = (_pair(run, task, schedule) for task in tasks for schedule in task.begun.schedules)
+    with run.watch("verifying"):
+        run.measurer.foresee(pairs, VERIFY_LIMITS)
+
+
+def foresee_leaders(run: Run, tasks: Sequence[Task]) -> None:
+    """Have the leaders of all tasks compared ahead, several at a time."""
+    pairs = (_pair(run, task, trial.schedule) for task in tasks for trial in _unverified(run, task))
+    with run.watch("verifying"):
+        run.measurer.foresee(pairs, VERIFY_LIMITS)
+
+
+def _unverified(run: Run, task: Task) -> list[Trial]:
+    """Those of the leaders that were not compared before."""
+    trials = task.search.trials
+    fastest = [trial for _, trial in trials.ranked()[: run.plan.pace.leaders]]
+    return [trial for trial in fastest if trials.verification(trial.id) is None]
 
 
 def form_to_tune(run: Run, program: Program) -> Program:
@@ -55,6 +81,12 @@ def form_to_tune(run: Run, program: Program) -> Program:
         f"else on random inputs ({found.message})"
     )
     return replace(program, module=program.given, given=None)
+
+
+def foresee_forms(run: Run, programs: Sequence[Program]) -> None:
+    """Have other forms of a model's programs compared ahead with what was written, several at a time."""
+    with run.watch("verifying"):
+        run.measurer.foresee((Pair(p.given, p.module, run.plan.seed, p.inputs) for p in programs), VERIFY_LIMITS)
 
 
 def error_of_form(run: Run, program: Program) -> float | None:

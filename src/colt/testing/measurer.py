@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colt.errors import MeasureError
-from colt.measure.base import ExportError, Fate, IRModule, Job, Limits, Measurement, Measurer
+from colt.measure.base import ExportError, Fate, IRModule, Job, Limits, Measurement, Measurer, Pair
 from colt.testing.cases import require
 
 
@@ -101,6 +101,12 @@ def verification_tells_right_from_wrong(case: MeasurerCase) -> None:
     require(not broken.ok and broken.message != "", f"a broken candidate is {broken}")
 
 
+def what_was_foreseen_is_the_same(case: MeasurerCase) -> None:
+    """For right and for wrong candidates; one that is broken is no error yet."""
+    case.measurer.foresee(Pair(case.untuned, one, seed=3) for one in (case.fast, case.wrong, case.broken))
+    verification_tells_right_from_wrong(case)
+
+
 def a_broken_reference_is_an_error(case: MeasurerCase) -> None:
     """There is nothing to compare with."""
     try:
@@ -181,6 +187,7 @@ MEASURER_CHECKS: tuple[Callable[[MeasurerCase], None], ...] = (
     a_candidate_that_fails_costs_only_itself,
     far_slower_candidates_are_dropped,
     verification_tells_right_from_wrong,
+    what_was_foreseen_is_the_same,
     a_broken_reference_is_an_error,
     timing_in_turn_gives_each_program_its_rounds,
     an_exported_file_is_complete_or_untouched,

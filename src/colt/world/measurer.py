@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from colt.errors import ReplayError
-from colt.measure.base import ExportError, Inputs, Job, Limits, Measurement, Measurer, Noise, NoLinker, Verification
+from colt.measure.base import (
+    ExportError,
+    Inputs,
+    Job,
+    Limits,
+    Measurement,
+    Measurer,
+    Noise,
+    NoLinker,
+    Pair,
+    Verification,
+)
 from colt.world.answers import Clock, ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
 from colt.world.world import World
 
@@ -105,6 +116,11 @@ class RecordableMeasurer(Measurer):
             found.message,
             found.untuned_error,
         )
+
+    def foresee(self, pairs: Iterable[Pair], limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.foresee`. It is no question, and nothing is recorded of it."""
+        if not self._world.recorded:
+            self._live.foresee(pairs, limits)
 
     def interleave(
         self, modules: Sequence[Any], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None

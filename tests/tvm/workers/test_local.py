@@ -10,9 +10,10 @@ import numpy as np
 import psutil
 import pytest
 import tvm
+import tvm_ffi
 
 from colt.errors import MeasureError
-from colt.measure.base import ExportError, Fate, Job, Limits
+from colt.measure.base import ExportError, Fate, Job, Limits, Pair
 from colt.tvm.workers import LocalMeasurer
 from tests.helpers import measure_programs as programs
 
@@ -125,6 +126,29 @@ def test_a_slow_build_costs_only_its_trial(measurer, monkeypatch):
     assert slow.fate is Fate.BUILD_TIMEOUT
     assert slow.seconds_building >= 0.005
     assert measure(measurer, GOOD)[0].fate is Fate.OK
+
+
+def test_what_is_foreseen_is_compared_by_all_workers_and_answered_at_once(target, monkeypatch):
+    """Of each reference all candidates by one worker; broken ones cost only themselves, and kernels are kept."""
+    small, large = programs.matmul(64), programs.matmul(128)
+    pairs = [
+        *(Pair(small, one) for one in (programs.scheduled_matmul(64), programs.matmul_missing_a_term(64))),
+        *(Pair(large, one) for one in (GOOD, programs.divides_by_zero)),
+        Pair(programs.cannot_be_built, GOOD),
+    ]
+    with LocalMeasurer(target, 2, QUICK, workers=2) as two:
+        two.foresee(pairs)
+        assert two.seconds_building > 0
+        assert {two._built_by.get(int(tvm_ffi.structural_hash(one))) for one in (small, large)} <= {0, 1}
+        restarts = two.restarts
+        with monkeypatch.context() as patch:
+            patch.setattr(two, "_request", None)
+            assert [two.verify(pair.reference, pair.candidate).ok for pair in pairs[:4]] == [True, False, True, False]
+            with pytest.raises(MeasureError, match="nothing to verify with"):
+                two.verify(pairs[4].reference, pairs[4].candidate)
+        assert two.verify(small, pairs[0].candidate).ok, "an answer is given once; the next is found anew"
+        assert measure(two, GOOD)[0].fate is Fate.OK
+        assert two.restarts == restarts
 
 
 def test_nothing_is_timed_while_another_worker_starts(target):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,7 +21,7 @@ from tvm import IRModule
 from tvm.support import cc
 from tvm.target import Target
 
-from colt.errors import MeasureError, StorageError
+from colt.errors import MeasureError
 from colt.machine import detect
 from colt.measure.base import (
     INPUTS_TO_BLAME,
@@ -35,18 +36,16 @@ from colt.measure.base import (
     Noise,
     NoLinker,
     Pace,
+    Pair,
     Verification,
 )
 from colt.tvm.devices.host import architecture_of, available_cores, is_foreign
-from colt.tvm.programs.arrays import write_numbered
-from colt.tvm.programs.domains import domains
-from colt.tvm.programs.inputs import UserInputs
 from colt.tvm.space.recent import Recent
-from colt.tvm.workers.arguments import Drawing, positive, signature
+from colt.tvm.workers.arguments import Drawing
 from colt.tvm.workers.board import Board
 from colt.tvm.workers.code_size import BuildTime, code_size
 from colt.tvm.workers.conversation import Exchange
-from colt.tvm.workers.kernel import entry_function
+from colt.tvm.workers.drawings import Drawings
 from colt.tvm.workers.messages import (
     Away,
     BuildRequest,
@@ -55,8 +54,6 @@ from colt.tvm.workers.messages import (
     InterleaveRequest,
     MeasureRequest,
     Request,
-    Settled,
-    SettleRequest,
     Stage,
     TimedReply,
     VerifiedReply,
@@ -139,10 +136,9 @@ class LocalMeasurer(Measurer):
         self._board = board
         self._quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
         self._build_time = BuildTime()
-        self._drawings: dict[tuple[int, int, int], tuple[Inputs, Drawing]] = {}
-        """How inputs come about, by program, seed and what the user gave."""
-        self._stored: list[UserInputs] = []
-        """Inputs whose arrays are in the folder."""
+        self._drawings = Drawings()
+        self._foreseen: dict[tuple[int, int, int, int], Exchange] = {}
+        """How comparing went of pairs that were not asked for yet."""
         kept = self._limits.kernels * workers
         self._built_by: Recent[int, int] = Recent(kept)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -210,8 +206,7 @@ class LocalMeasurer(Measurer):
         if len(candidates) == 1 or len(self._workers) == 1:
             self._build_waiting(_FIRST, waiting, limits)
         else:
-            numbers = range(len(self._workers))
-            self._await([self._builders.submit(self._build_waiting, n, waiting, limits) for n in numbers], waiting)
+            self._share(partial(self._build_waiting, limits=limits), waiting)
         self.seconds_building += perf_counter() - started
         return candidates
 
@@ -247,8 +242,12 @@ class LocalMeasurer(Measurer):
             self._built_by.put(candidate.key, number)
             self._build_time.learn(candidate.size, outcome.seconds_building)
 
-    def _await(self, threads: Sequence[Future[None]], waiting: SimpleQueue[_Candidate]) -> None:
-        """Wait for all; if we are interrupted, end what the workers do: nobody will use it."""
+    def _share(self, work: Callable[[int, SimpleQueue[Any]], None], waiting: SimpleQueue[Any]) -> None:
+        """Have all workers do what is waiting, each by its number in a thread. If we are interrupted, end what they do:
+        nobody will use it."""
+        for worker in self._workers:
+            worker.await_ready()
+        threads = [self._builders.submit(work, number, waiting) for number in range(len(self._workers))]
         try:
             for thread in threads:
                 thread.result(ENDLESS_S)
@@ -300,11 +299,14 @@ class LocalMeasurer(Measurer):
         limits: Limits | None = None,
         given: Any = None,
     ) -> Verification:
-        """See :meth:`Measurer.verify`; always the first worker, which keeps what the reference computes."""
+        """See :meth:`Measurer.verify`; by the first worker, which keeps what the reference computes, unless it was
+        foreseen."""
         limits = limits or self._limits
-        allowed = _allowed(limits, first_run=limits.reference_seconds)
-        request = VerifyRequest(reference, candidate, self._unsettled(Inputs(reference, seed, given)))
-        outcome = self._request(_FIRST, request, allowed)
+        pair = Pair(reference, candidate, seed, given)
+        outcome = self._foreseen.pop(_key(pair), None)
+        if outcome is None:
+            allowed = _allowed(limits, first_run=limits.reference_seconds)
+            outcome = self._request(_FIRST, self._verify_request(pair), allowed)
         if isinstance(outcome.reply, VerifiedReply):
             found = outcome.reply
             return Verification(
@@ -319,6 +321,45 @@ class LocalMeasurer(Measurer):
             blamed = f"; {INPUTS_TO_BLAME}" if outcome.stage is Stage.RUNNING else ""
             raise MeasureError(f"the untuned program gives nothing to verify with: {outcome.describe()}{blamed}")
         return Verification(False, math.inf, math.inf, 0.0, outcome.describe())
+
+    def foresee(self, pairs: Iterable[Pair], limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.foresee`; all candidates of a reference by one worker, which keeps what that computes,
+        and the kernels for when they are timed."""
+        if self._board is not None or len(self._workers) == 1:
+            return
+        of_reference: dict[int, list[Pair]] = {}
+        for pair in pairs:
+            of_reference.setdefault(int(tvm_ffi.structural_hash(pair.reference)), []).append(pair)
+        waiting: SimpleQueue[Sequence[Pair]] = SimpleQueue()
+        for group in of_reference.values():
+            waiting.put(group)
+        asked: list[Exchange] = []
+        self._share(partial(self._foresee_waiting, limits=limits or self._limits, asked=asked), waiting)
+        self.seconds_building += sum(one.seconds_building for one in asked) / len(self._workers)
+        self.seconds_timing += sum(one.seconds_timing for one in asked) / len(self._workers)
+
+    def _foresee_waiting(
+        self, number: int, waiting: SimpleQueue[Sequence[Pair]], limits: Limits, asked: list[Exchange]
+    ) -> None:
+        """One worker's share of comparing; in a thread. What was ``asked`` is kept for the accounts."""
+        allowed = _allowed(limits, first_run=limits.reference_seconds)
+
+        def ask(request: Request) -> Exchange:
+            asked.append(self._workers[number].request(request, allowed))
+            return asked[-1]
+
+        with suppress(Empty):
+            while True:
+                for pair in waiting.get_nowait():
+                    with suppress(MeasureError):  # the same will be said when it is asked for
+                        self._drawings.settled(Inputs(pair.reference, pair.seed, pair.given), ask)
+                    self._foreseen[_key(pair)] = ask(self._verify_request(pair))
+                    for module in (pair.reference, pair.candidate):
+                        self._built_by.put(int(tvm_ffi.structural_hash(module)), number)
+
+    def _verify_request(self, pair: Pair) -> VerifyRequest:
+        drawing = self._drawings.unsettled(Inputs(pair.reference, pair.seed, pair.given))
+        return VerifyRequest(pair.reference, pair.candidate, drawing)
 
     def interleave(
         self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
@@ -362,55 +403,14 @@ class LocalMeasurer(Measurer):
         for worker in self._workers:
             worker.close()
         self._builders.shutdown()
+        self._drawings.close()
         if self._folder is not None:
             self._folder.cleanup()
 
-    # ---- inputs ----
-
     def _drawing(self, inputs: Inputs, limits: Limits) -> Drawing:
-        """How the inputs come about. They are tried out on the untuned program once: where it computes nothing finite,
-        floats are drawn positive. Raises :class:`MeasureError` if that does not help either."""
-        key = _key(inputs)
-        if key in self._drawings:
-            return self._drawings[key][1]
-        drawing = self._unsettled(inputs)
+        """How the inputs come about, tried out by the first worker."""
         allowed = _allowed(limits, first_run=limits.reference_seconds)
-        settled = self._request(_FIRST, SettleRequest(inputs.untuned, drawing), allowed).reply
-        if isinstance(settled, Settled):  # else timing will say what is wrong with the program
-            if not settled.finite:
-                raise MeasureError(f"the untuned program computes no finite number; {INPUTS_TO_BLAME}")
-            if settled.positive:
-                drawing = positive(signature(inputs.untuned), drawing)
-        self._drawings[key] = inputs, drawing
-        return drawing
-
-    def _unsettled(self, inputs: Inputs) -> Drawing:
-        """The same before the program was run."""
-        try:
-            derived = domains(entry_function(inputs.untuned))
-        except (TypeError, ValueError):  # the worker says what is wrong with it
-            return Drawing(seed=inputs.seed)
-        if inputs.given is None:
-            return Drawing(derived, inputs.seed)
-        given: UserInputs = inputs.given
-        chosen = tuple(given.ranges.get(number, domain) for number, domain in enumerate(derived))
-        stored = frozenset(given.arrays)
-        return Drawing(chosen, inputs.seed, self._file(given), stored, stored | frozenset(given.ranges))
-
-    def _file(self, given: UserInputs) -> str | None:
-        """Where the workers find the user's arrays. Raises :class:`StorageError`."""
-        if not given.arrays:
-            return None
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="colt-inputs-")
-        path = Path(self._folder.name) / f".inputs-{id(given)}.npz"
-        if given not in self._stored:
-            try:
-                write_numbered(path, given.arrays)
-            except OSError as error:
-                raise StorageError(f"{path} cannot be written: {error.strerror or error}") from None
-            self._stored.append(given)
-        return str(path)
+        return self._drawings.settled(inputs, lambda request: self._request(_FIRST, request, allowed))
 
     # ---- requests ----
 
@@ -441,8 +441,9 @@ class LocalMeasurer(Measurer):
         return replace(limits, noise_wait_seconds=max(1e-9, min(limits.noise_wait_seconds, left)))
 
 
-def _key(inputs: Inputs) -> tuple[int, int, int]:
-    return int(tvm_ffi.structural_hash(inputs.untuned)), inputs.seed, id(inputs.given)
+def _key(pair: Pair) -> tuple[int, int, int, int]:
+    reference, candidate = (int(tvm_ffi.structural_hash(module)) for module in (pair.reference, pair.candidate))
+    return reference, candidate, pair.seed, id(pair.given)
 
 
 def _allowed(limits: Limits, building: float | None = None, first_run: float = 0.0) -> dict[Stage, float]:
