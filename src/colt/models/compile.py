@@ -34,7 +34,7 @@ from colt.store.directory import RECORDING
 from colt.store.receipt import Receipt
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.forms import winograd_forms
-from colt.tvm.models.assembly import assemble, weight_bytes
+from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
 from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.graph import Graph
 from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
@@ -109,7 +109,7 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     with watch("tuning"):
         tuned = _tune(graph.name, tasks, weight_bytes(module), options)
     with watch("assembling"):
-        build = partial(_built, module, tasks, target, device_of(options.tune_options(1)).threads)
+        build = partial(_built, Assembler(module, tasks, target), device_of(options.tune_options(1)).threads)
         fit = fitted(tuned.contenders, build, graph.example)
         compiled = _loaded(graph, fit, tasks, tuned, options)
     with watch("judging"):
@@ -152,12 +152,10 @@ def _run(checked: Callable[..., Plan], wanted: TuneOptions) -> list[Result]:
     return to_the_end(replace(plan, run_dir=folder), on_event=wanted.on_event)
 
 
-def _built(
-    module: Any, tasks: Sequence[ModelTask], target: Any, threads: int, schedules: Mapping[str, Any]
-) -> BuiltModel:
+def _built(assembler: Assembler, threads: int, schedules: Mapping[str, Any]) -> BuiltModel:
     """The model with these programs, by the tasks' keys, in their places."""
-    assembled = assemble(module, tasks, schedules, target)
-    content = write_library(assembled.executable)
+    assembled = assembler.assemble(schedules)
+    content = write_library(assembled.executable, assembled.objects)
     return BuiltModel(assembled, content, ModelLibrary(content, assembled.weights, threads))
 
 

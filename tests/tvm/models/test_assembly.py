@@ -11,7 +11,8 @@ from tvm import relax
 
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.models.assembly import Assembled, assemble
+from colt.tvm.models import assembly
+from colt.tvm.models.assembly import Assembled, Assembler, assemble
 from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.library import ModelLibrary, bytes_of, mapped_tensor, write_library
 from colt.tvm.models.tasks import ModelTask, calls_of, tasks_of
@@ -21,7 +22,7 @@ TARGET = resolve_target(None, 2)
 
 
 def run(assembled: Assembled, x: Any) -> Any:
-    (found,) = ModelLibrary(write_library(assembled.executable), assembled.weights, 2)(x)
+    (found,) = ModelLibrary(write_library(assembled.executable, assembled.objects), assembled.weights, 2)(x)
     return found.numpy()
 
 
@@ -72,6 +73,24 @@ def test_weights_are_packed_once_and_not_in_calls() -> None:
         assembled.weights[0].numpy(), mlp.w1.reshape(32, 16, 4).transpose(1, 0, 2), strict=True
     )
     np.testing.assert_allclose(run(assembled, mlp.x), mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_program_is_built_once_however_often_the_model_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So are its weights packed. Another schedule of one program is all that is built then."""
+    mlp, names = Mlp(width=32, inner=64), list[str]()
+    module = fused(mlp.graph().module, TARGET)
+    tasks = tasks_of(module)
+    build = assembly._object
+    monkeypatch.setattr(assembly, "_object", lambda *given: (names.append(given[1]), build(*given))[1])
+    assembler = Assembler(module, tasks, TARGET)
+    plain = {task.key: task.module for task in tasks}
+    first = assembler.assemble(plain)
+    second = assembler.assemble(plain | {tasks[0].key: packed(tasks[0])})
+    third = assembler.assemble(plain | {tasks[0].key: packed(tasks[0])})
+    assert names == [first.names[task.key] for task in (*tasks, tasks[0])]
+    assert [one.same_as(other) for one, other in zip(second.weights, third.weights, strict=True)] == [True, True]
+    for assembled in (first, second, third):
+        np.testing.assert_allclose(run(assembled, mlp.x), mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
 
 
 def test_a_program_that_was_not_tuned_stays() -> None:

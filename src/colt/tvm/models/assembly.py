@@ -1,12 +1,20 @@
-"""Tuned functions back into their model: weights packed as they want them, and one library."""
+"""Tuned functions back into their model: weights packed as they want them, and one library.
+
+Each tuned program is an object file of its own, which the library is linked with: a model that is put together several
+times, with other schedules of some programs, has each of them built once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import relax
 from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
@@ -21,7 +29,8 @@ from colt.util.streams import keeping_remarks
 
 WEIGHTS = "weights"
 """The last parameter of an assembled model's ``main``: a tuple."""
-_SCHEDULED = "tirx.is_scheduled"
+_TUNED = "tuned"
+"""What the names of tuned functions end in, which are none of the model's own then."""
 _EMBEDDED = 4096
 """Constants up to so many bytes stay in the library."""
 
@@ -35,23 +44,46 @@ class Assembled:
     """Tensors of TVM."""
     names: Mapping[str, str]
     """What the functions of tuned programs are called in the library, by the task's key."""
+    objects: tuple[bytes, ...] = ()
+    """The code of these functions: object files to link the library with."""
 
 
-@keeping_remarks()
+class Assembler:
+    """Puts tuned programs into a model, as often as there are others to choose: each is built once, and what it makes
+    of weights is computed once."""
+
+    def __init__(self, model: tvm.IRModule, tasks: Sequence[ModelTask], target: Target) -> None:
+        self._model = model
+        self._tasks = tasks
+        self._target = target
+        self._built: dict[tuple[str, int], TunedFunction] = {}
+
+    @keeping_remarks()
+    def assemble(self, tuned: Mapping[str, tvm.IRModule]) -> Assembled:
+        """The model with tuned programs in place of its functions. ``tuned`` has them by the task's key.
+
+        What a schedule makes of weights alone is computed now.
+        """
+        places = {task.key: self._place(task, tuned[task.key]) for task in self._tasks if task.key in tuned}
+        weights = _Lifting(_Placing(self._model, self._tasks, places).model())
+        lifted = weights.model()
+        with _compiling(self._target):
+            executable = tvm.compile(lifted, self._target, relax_pipeline=relax.get_pipeline("default_build"))
+        names = {key: place.name for key, place in places.items()}
+        return Assembled(executable, tuple(weights.tensors), names, tuple(place.code for place in places.values()))
+
+    def _place(self, task: ModelTask, module: tvm.IRModule) -> TunedFunction:
+        of = task.key, int(tvm_ffi.structural_hash(module))
+        if of not in self._built:
+            self._built[of] = TunedFunction(task, module, self._target)
+        return self._built[of]
+
+
 def assemble(
     model: tvm.IRModule, tasks: Sequence[ModelTask], tuned: Mapping[str, tvm.IRModule], target: Target
 ) -> Assembled:
-    """The model with tuned programs in place of its functions. ``tuned`` has them by the task's key.
-
-    What a schedule makes of weights alone is computed now.
-    """
-    places = {task.key: TunedFunction.of(task, tuned[task.key]) for task in tasks if task.key in tuned}
-    placing = _Placing(model, tasks, places, target)
-    weights = _Lifting(placing.model())
-    lifted = weights.model()
-    with cpu_intrinsics(target), target, tvm.transform.PassContext(opt_level=3):
-        executable = tvm.compile(lifted, target, relax_pipeline=relax.get_pipeline("default_build"))
-    return Assembled(executable, tuple(weights.tensors), placing.names)
+    """See :meth:`Assembler.assemble`."""
+    return Assembler(model, tasks, target).assemble(tuned)
 
 
 def weight_bytes(model: tvm.IRModule) -> int:
@@ -59,20 +91,45 @@ def weight_bytes(model: tvm.IRModule) -> int:
     return sum(map(_bytes, _constants(model["main"])))
 
 
-@dataclass(frozen=True, slots=True)
+@contextmanager
+def _compiling(target: Target) -> Iterator[None]:
+    with cpu_intrinsics(target), target, tvm.transform.PassContext(opt_level=3):
+        yield
+
+
 class TunedFunction:
-    """A tuned program where it goes into a model."""
+    """A tuned program where it goes into a model: built, with its parameters as those of the task's."""
 
-    function: PrimFunc
-    parts: Split | None
-    """Its two parts, if something of it depends on weights alone; ``function`` is the second then."""
+    def __init__(self, task: ModelTask, module: tvm.IRModule, target: Target) -> None:
+        self.name = f"{task.name}_{_TUNED}"
+        self.code = b""
+        self._inputs = task.inputs
+        self._parts = split(module)
+        """The program's two parts, if something of it depends on weights alone; what is called is the second then."""
+        self._pack: Any = None
+        self._made: dict[tuple[Any, ...], list[Any]] = {}
+        function = module["main"] if self._parts is None else _outputs_last(self._parts, task.inputs)
+        with _compiling(target):
+            self.code = _object(function.without_attr(CONSTANTS), self.name, target)
+            if self._parts is not None:
+                packing = self._parts.pack.with_attr("global_symbol", PACK)
+                self._pack = tvm.tirx.build(tvm.IRModule({PACK: packing}), target=target)[PACK]
 
-    @classmethod
-    def of(cls, task: ModelTask, module: tvm.IRModule) -> TunedFunction:
-        """From a tuned program, whose parameters are those of the task's."""
-        parts = split(module)
-        function = module["main"] if parts is None else _outputs_last(parts, task.inputs)
-        return cls(function.without_attr(CONSTANTS).with_attr(_SCHEDULED, True), parts)
+    def arguments(self, given: Sequence[Any]) -> list[Any]:
+        """What it is called with in place of a call's arguments: of weights what the first part makes of them."""
+        if self._parts is None:
+            return list(given)
+        taken = [given[number] for number in self._parts.rest if number < self._inputs]
+        return [*taken, *self._made_of(self._parts, given)]
+
+    def _made_of(self, parts: Split, given: Sequence[Any]) -> list[Any]:
+        """The constants that the first part makes of a call's arguments: once of the same."""
+        weights = tuple(given[number] for number in parts.constants)
+        if weights not in self._made:
+            between = [tvm.runtime.empty(shape, dtype) for shape, dtype in parts.between]
+            self._pack(*(weight.value for weight in weights), *between)
+            self._made[weights] = [relax.const(tensor) for tensor in between]
+        return self._made[weights]
 
 
 def _outputs_last(parts: Split, inputs: int) -> PrimFunc:
@@ -83,54 +140,25 @@ def _outputs_last(parts: Split, inputs: int) -> PrimFunc:
     return PrimFunc(ordered, parts.packed.body, parts.packed.ret_type, parts.packed.attrs)
 
 
-class _Packers:
-    """The first parts of tuned programs, built together, and what they have made of weights."""
-
-    def __init__(self, places: Mapping[str, TunedFunction], target: Target) -> None:
-        self._names = {key: f"{PACK}_{n}" for n, key in enumerate(places) if places[key].parts is not None}
-        self._places = places
-        functions = {name: self._pack(key, name) for key, name in self._names.items()}
-        self._library = tvm.tirx.build(tvm.IRModule(functions), target=target) if functions else None
-        self._made: dict[tuple[Any, ...], list[Any]] = {}
-
-    def _pack(self, key: str, name: str) -> PrimFunc:
-        parts = self._places[key].parts
-        assert parts is not None
-        return parts.pack.with_attr("global_symbol", name)
-
-    def made_of(self, key: str, arguments: Sequence[Any]) -> list[Any]:
-        """The constants that the first part makes of a call's arguments: once of the same."""
-        parts, library = self._places[key].parts, self._library
-        assert parts is not None
-        assert library is not None
-        weights = [arguments[number] for number in parts.constants]
-        of = (key, *weights)
-        if of not in self._made:
-            between = [tvm.runtime.empty(shape, dtype) for shape, dtype in parts.between]
-            library[self._names[key]](*(weight.value for weight in weights), *between)
-            self._made[of] = [relax.const(tensor) for tensor in between]
-        return self._made[of]
+def _object(function: PrimFunc, name: str, target: Target) -> bytes:
+    """The function's code as the content of an object file."""
+    library = tvm.tirx.build(tvm.IRModule({name: function.with_attr("global_symbol", name)}), target=target)
+    with tempfile.TemporaryDirectory(prefix="colt-object-") as folder:
+        path = Path(folder) / "function.o"
+        library.write_to_file(str(path))
+        return path.read_bytes()
 
 
 @mutator
 class _Placing(PyExprMutator):  # type: ignore[misc]
     """Calls tuned programs in place of the model's functions."""
 
-    def __init__(
-        self, model: tvm.IRModule, tasks: Sequence[ModelTask], places: Mapping[str, TunedFunction], target: Target
-    ) -> None:
+    def __init__(self, model: tvm.IRModule, tasks: Sequence[ModelTask], places: Mapping[str, TunedFunction]) -> None:
         super().__init__(model)
         self._model = model
-        self._places = places
-        self._tasks = {function: task for task in tasks if task.key in places for function in task.functions}
-        self._packers = _Packers(places, target)
-        self._added: dict[str, Any] = {}
-        """The variable of each program that was placed, by its key."""
-
-    @property
-    def names(self) -> dict[str, str]:
-        """What the functions of programs that were placed are called, by the programs' keys."""
-        return {key: str(variable.name_hint) for key, variable in self._added.items()}
+        self._places = {
+            function: places[task.key] for task in tasks if task.key in places for function in task.functions
+        }
 
     def model(self) -> tvm.IRModule:
         """The model, without the functions that are not called any more."""
@@ -142,17 +170,10 @@ class _Placing(PyExprMutator):  # type: ignore[misc]
         call = self.visit_expr_post_order(op)
         if getattr(call.op, "name", "") != "relax.call_tir":
             return call
-        task = self._tasks.get(call.args[0].name_hint)
-        if task is None:
+        place = self._places.get(call.args[0].name_hint)
+        if place is None:
             return call
-        place = self._places[task.key]
-        if task.key not in self._added:
-            self._added[task.key] = self.builder_.add_func(place.function.without_attr("global_symbol"), task.name)
-        arguments = list(call.args[1].fields)
-        if place.parts is not None:
-            taken = [arguments[number] for number in place.parts.rest if number < task.inputs]
-            arguments = [*taken, *self._packers.made_of(task.key, arguments)]
-        return relax.call_tir(self._added[task.key], arguments, call.ty_args[0])
+        return relax.call_dps_packed(place.name, place.arguments(call.args[1].fields), call.ty_args[0])
 
 
 @mutator

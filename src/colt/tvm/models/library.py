@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -104,12 +103,15 @@ def mapped_tensor(data: np.ndarray[Any, Any], shape: Sequence[int], dtype: str) 
     return tensor._create_view(tuple(shape), dtype)
 
 
-def write_library(executable: Any) -> bytes:
-    """A compiled model as the content of a shared library. Raises what TVM raises where nothing can be linked."""
+def write_library(executable: Any, objects: Sequence[bytes] = ()) -> bytes:
+    """A compiled model as the content of a shared library, linked with these object files. Raises what TVM raises where
+    nothing can be linked."""
     with tempfile.TemporaryDirectory(prefix="colt-model-") as folder:
-        path = os.path.join(folder, "model.so")
-        executable.export_library(path)
-        return Path(path).read_bytes()
+        path, parts = Path(folder) / "model.so", [Path(folder) / f"part{n}.o" for n in range(len(objects))]
+        for part, content in zip(parts, objects, strict=True):
+            part.write_bytes(content)
+        executable.export_library(str(path), addons=list(map(str, parts)))
+        return path.read_bytes()
 
 
 def bytes_of(tensor: Any) -> np.ndarray[Any, Any]:
