@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,14 @@ def test_peers_are_timed_in_turn_and_left_out_with_the_reason(
     assert "median_us" not in openvino or openvino["median_us"] is None
 
 
+def test_a_model_may_be_timed_beside_another_compilation(compiled: Path) -> None:
+    other = shutil.copy(compiled, compiled.parent / "other.colt")
+    ours, theirs = bench_model(compiled, f"{compiled.parent}/m.py:make", [str(other)]).rows
+    assert (ours.name, theirs.name) == ("colt", "other.colt")
+    assert theirs.speedup is not None
+    assert theirs.max_rel_error == ours.max_rel_error
+
+
 def test_a_model_that_computes_something_else_has_no_figures(compiled: Path) -> None:
     """The file has other weights than the original."""
     (row,) = bench_model(compiled, f"{compiled.parent}/m.py:other", []).rows
@@ -73,6 +82,8 @@ def test_a_model_that_computes_something_else_has_no_figures(compiled: Path) -> 
         (None, ["torch"], "--model MODEL"),
         ("m.py:wider", [], r"takes float32\[2, 8\], and Linear float32\[2, 16\]"),
         ("nothing.onnx", [], "is not there"),
+        ("m.py:make", ["nothing.colt"], "nothing.colt cannot be read"),
+        ("m.py:make", ["a/m.colt", "b/m.colt"], "two of the compiled models are called m.colt"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(compiled: Path, original: Any, peers: Any, said: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from colt.errors import InputError
 from colt.machine import detect
 from colt.models.archive import Manifest, open_archive
 from colt.models.judge import verified
+from colt.models.options import SUFFIX
 from colt.tvm.models.graph import Graph
 from colt.tvm.models.sources import load_graph
 from colt.util.stats import estimate, paired_ratio
@@ -62,16 +63,18 @@ class ModelBench(Record, frozen=True, kw_only=True):
 
 
 def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: Any = None) -> ModelBench:
-    """Time a compiled model and the peers. Raises :class:`InputError`."""
+    """Time a compiled model and the peers, of which other compiled models may be some. Raises :class:`InputError`."""
     manifest = open_archive(path).manifest
-    wanted = _checked(peers)
+    files = {SUBJECT: path, **_checked(peers)}
     if original is None:
         raise InputError("the original is needed, to compare with and for the peers: --model MODEL")
     graph = load_graph(original, None, shapes)
-    _require_same(manifest, graph)
-    entries = [Entry(ModelContender(name=name)) for name in (SUBJECT, *wanted)]
-    for entry in entries[1:]:
-        if missing := [name for name in PACKAGES[entry.record.name] if importlib.util.find_spec(name) is None]:
+    for one in filter(None, files.values()):
+        _require_same(open_archive(one).manifest, graph)
+    entries = [Entry(ModelContender(name=name)) for name in files]
+    for entry in entries:
+        needed = PACKAGES.get(entry.record.name, ())
+        if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
             entry.drop(f"{', '.join(missing)} is not installed")
     expected = graph.reference(graph.example) if graph.reference is not None else None
     rounds = Rounds()
@@ -79,7 +82,7 @@ def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: 
         settings = _settings(original, manifest, graph, folder)
         for _ in range(SITTINGS):
             present = [one for one in entries if one.wanted]
-            rounds += _sit(settings, path, present, expected, manifest.products or graph.narrow)
+            rounds += _sit(settings, files, present, expected, manifest.products or graph.narrow)
     rows = _rows([entry.finished() for entry in entries])
     return ModelBench(
         model=manifest.name,
@@ -91,11 +94,18 @@ def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: 
     )
 
 
-def _checked(peers: Sequence[str]) -> tuple[str, ...]:
-    for name in peers:
-        if name not in PACKAGES:
-            raise InputError(f"there is no peer {name}; {did_you_mean(name, list(PACKAGES))}")
-    return tuple(dict.fromkeys(peers))
+def _checked(peers: Sequence[str]) -> dict[str, Path | None]:
+    """The peers by what they are called in the table; compiled models with their files, called as these are."""
+    found: dict[str, Path | None] = {}
+    for name in dict.fromkeys(peers):
+        file = Path(name) if name.endswith(SUFFIX) else None
+        if file is None and name not in PACKAGES:
+            raise InputError(f"there is no peer {name}; {did_you_mean(name, list(PACKAGES))}, or a {SUFFIX} file")
+        called = name if file is None else file.name
+        if called in found:
+            raise InputError(f"two of the compiled models are called {called}: rename one of them")
+        found[called] = file
+    return found
 
 
 def _require_same(manifest: Manifest, graph: Graph) -> None:
@@ -127,7 +137,11 @@ def _settings(original: str, manifest: Manifest, graph: Graph, folder: str) -> S
 
 
 def _sit(
-    settings: Settings, path: Path, entries: Sequence[Entry[ModelContender]], expected: Any, products: str
+    settings: Settings,
+    files: Mapping[str, Path | None],
+    entries: Sequence[Entry[ModelContender]],
+    expected: Any,
+    products: str,
 ) -> Rounds:
     """One sitting: a new process for each, then some rounds."""
 
@@ -136,7 +150,8 @@ def _sit(
 
     with ExitStack() as stack:
         for entry in entries:
-            member = TimedKernel(entry.record.name, str(path.resolve()) if entry.record.name == SUBJECT else "")
+            file = files[entry.record.name]
+            member = TimedKernel(entry.record.name, "" if file is None else str(file.resolve()))
             home = Contenders(msgspec.structs.replace(settings, members=(member,)))
             prepare(stack.enter_context(home), [entry], compare)
         return time_in_turn(entries)

@@ -30,8 +30,8 @@ def add(commands: Any) -> None:
         nargs="+",
         metavar="NAME",
         default=list(_PEERS),
-        help=f"any of {', '.join(_PEERS)}, and torch.compile-freezing (default: {' '.join(_PEERS)}); what is not "
-        "installed is left out, and said",
+        help=f"any of {', '.join(_PEERS)}, torch.compile-freezing, and the .colt files of other compilations (default: "
+        f"{' '.join(_PEERS)}); what is not installed is left out, and said",
     )
     command.add_argument(
         "--shape",

@@ -1,4 +1,4 @@
-"""Whole models: one that COLT compiled, and what others make of the original."""
+"""Whole models: those that COLT compiled, and what others make of the original."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _EXPORTED = "original.onnx"
 
 
 def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, Maker]]:
-    """The maker of each: COLT's has the file of the compiled model."""
+    """The maker of each: those that COLT compiled have their files."""
     for member in settings.members:
-        yield member.name, partial(_PEERS[member.name], settings, member.module, inputs)
+        made = partial(_colt, member.module) if member.module else partial(_PEERS[member.name], settings)
+        yield member.name, partial(made, inputs)
 
 
-def _colt(settings: Settings, path: str, inputs: Sequence[Array]) -> Contender:
+def _colt(path: str, inputs: Sequence[Array]) -> Contender:
     from colt.models.compiled import load
 
     model = load(Path(path))
     return Contender(lambda: model(*inputs), lambda found: _flat(found if isinstance(found, list) else [found]))
 
 
-def _torch(settings: Settings, _: str, inputs: Sequence[Array], compiled: bool, freezing: bool = False) -> Contender:
+def _torch(settings: Settings, inputs: Sequence[Array], compiled: bool, freezing: bool = False) -> Contender:
     import torch
 
     from colt.tvm.models.torch_calls import as_array, as_tensor
@@ -61,7 +62,7 @@ def _flat_module(source: str) -> Any:
     return at_rest(Flat(module, signature_of(module, example)))
 
 
-def _onnx_runtime(settings: Settings, _: str, inputs: Sequence[Array]) -> Contender:
+def _onnx_runtime(settings: Settings, inputs: Sequence[Array]) -> Contender:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,7 +72,7 @@ def _onnx_runtime(settings: Settings, _: str, inputs: Sequence[Array]) -> Conten
     return Contender(lambda: session.run(None, given), _flat)
 
 
-def _openvino(settings: Settings, _: str, inputs: Sequence[Array]) -> Contender:
+def _openvino(settings: Settings, inputs: Sequence[Array]) -> Contender:
     import openvino
 
     core = openvino.Core()
@@ -112,7 +113,6 @@ def _flat(outputs: Sequence[Any]) -> Array:
 
 
 _PEERS: dict[str, Callable[..., Contender]] = {
-    "colt": _colt,
     "torch": partial(_torch, compiled=False),
     "torch.compile": partial(_torch, compiled=True),
     "torch.compile-freezing": partial(_torch, compiled=True, freezing=True),
