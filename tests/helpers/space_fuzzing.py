@@ -15,7 +15,11 @@ from typing import Any
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Knob, LocationKnob, Schedule
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.space.space import TvmSpace
+from colt.tvm.dots import intrinsics_of
+from colt.tvm.moves.chance import RandomMoves
+from colt.tvm.moves.make import Making
+from colt.tvm.moves.names import Names
+from colt.tvm.space.space import UNTUNED, TvmSpace
 from tests.helpers import space_programs as programs
 
 
@@ -36,11 +40,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Case:
-    """A transformation of a schedule of ``program`` that is sampled with ``seed``."""
+    """A transformation of a schedule of ``program`` that is sampled with ``seed``: ``steps``, or so many random
+    ``moves``, each made on a copy first if ``probed``. Half of the moves are on the untuned program."""
 
     program: str
     seed: int
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
+    moves: int = 0
+    probed: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,8 @@ def space_of(program: str, copy: int) -> TvmSpace:
 
 def judge(case: Case) -> Verdict:
     space, chance = space_of(case.program, 0), random.Random(case.seed)
+    if case.moves:
+        return _judge_moves(case, space, chance)
     try:
         schedule = space.sample(chance)
     except Rejected:
@@ -82,6 +91,28 @@ def judge(case: Case) -> Verdict:
         return Verdict(type(error).__name__, "" if 0 < len(str(error)) < 2000 else f"message {str(error)[:100]!r}")
     wrong = _judge_values(space, schedule, transformation, applied.schedule, applied.notes)
     return Verdict("Applied", wrong or _judge_again(case.program, applied.schedule))
+
+
+def _judge_moves(case: Case, space: TvmSpace, chance: random.Random) -> Verdict:
+    """What moves make is made again of its name alone, in a space that knows nothing of it."""
+    try:
+        start = space.sample(chance) if chance.random() < 0.5 else UNTUNED
+    except Rejected:
+        return Verdict("no sample")
+    names = Names(space.before_finish(start))
+    drawing = RandomMoves(Making(names, start == UNTUNED, intrinsics_of(resolve_target(None, 2))), chance)
+    drawn = [drawing.draw() for _ in range(case.moves)] if not case.probed else drawing.made(case.moves, 6 * case.moves)
+    try:
+        applied = space.apply(start, tuple(move for move in drawn if move is not None), chance)
+    except (IllegalEdit, Rejected) as error:
+        return Verdict(type(error).__name__, "" if 0 < len(str(error)) < 2000 else f"message {str(error)[:100]!r}")
+    known = {knob.name: value for knob, value in zip(space.knobs(start), start.values, strict=True)}
+    found = {
+        knob.name: value for knob, value in zip(space.knobs(applied.schedule), applied.schedule.values, strict=True)
+    }
+    if {name: found.get(name) for name in known} != known and not applied.notes:
+        return Verdict("Applied", f"values of {start} were lost in {applied.schedule}")
+    return Verdict("Applied", _judge_again(case.program, applied.schedule))
 
 
 def _step(space: TvmSpace, step: Step, knobs: tuple[Knob, ...]) -> Edit | Jump:

@@ -131,6 +131,27 @@ def test_any_transformation_is_refused_or_realised_as_asked(program: str, child:
     assert fates["Applied"] > EXAMPLES // 10
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_any_moves_are_refused_or_make_what_their_names_make_again(program: str, child: Child) -> None:
+    fates: Counter[str] = Counter()
+
+    @settings(
+        max_examples=max(1, EXAMPLES // 4),
+        deadline=None,
+        derandomize="COLT_FUZZ_EXAMPLES" not in os.environ,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(seed=st.integers(0, 10**6), moves=st.integers(1, 8), probed=st.booleans())
+    def fuzz(seed: int, moves: int, probed: bool) -> None:
+        verdict = child.judge(Case(program, seed, moves=moves, probed=probed))
+        fates[verdict.fate] += 1
+        assert not verdict.wrong
+
+    fuzz()
+    assert fates["Applied"] > 0
+
+
 class Bomb:
     """Kills the process that receives it."""
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import tvm_ffi
 from tvm.s_tir.stmt import SBlock
-from tvm.tirx import For, ForKind
+from tvm.tirx import ForKind
 
 from colt.errors import Rejected
 from colt.tvm.moves.make import MOST_LANES
 from colt.tvm.moves.names import constant
+from colt.tvm.moves.soundness import placed_blocks
 from colt.tvm.programs.arguments import DTYPE_BYTES
 from colt.tvm.workers.code_size import predicted_build_seconds
 from colt.tvm.workers.races import race
@@ -29,7 +30,7 @@ MEMORY, MEMORY_TIMES = 2**28, 8
 
 def require_bounded(mod: Any) -> None:
     """Raise :class:`Rejected` if a scheduled and post-processed program goes beyond what is allowed, or has a race."""
-    _require_loops(mod["main"].body, False, False, 1.0)
+    _require_loops(mod["main"])
     _require_memory(mod["main"])
     if (found := race(mod["main"])) is not None:
         raise Rejected(found)
@@ -40,26 +41,19 @@ def require_bounded(mod: Any) -> None:
         )
 
 
-def _require_loops(stmt: Any, parallel: bool, vector: bool, turns: float) -> None:
-    """Look at the outermost loops in the statement, and at those below each."""
-
-    def loop(node: Any, mutator: Any) -> Any:
-        extent, kind = constant(node.extent), int(node.kind)
-        is_parallel, is_vector = kind == int(ForKind.PARALLEL), kind == int(ForKind.VECTORIZED)
-        name = node.loop_var.name
-        if is_parallel and parallel:
-            raise Rejected(f"parallel loop {name} is inside another")
-        if is_vector and vector:
-            raise Rejected(f"vectorised loop {name} is inside another")
-        if is_vector and not 1 <= extent <= MOST_LANES:
-            raise Rejected(f"vectorised loop {name} has {extent} turns; {MOST_LANES} is the most")
-        inside = turns * max(1, extent)
-        if inside > MOST_TURNS:
-            raise Rejected(f"the loops around {name} have {inside:.0e} turns together")
-        _require_loops(node.body, parallel or is_parallel, vector or is_vector, inside)
-        return node
-
-    tvm_ffi.structural_mutate(stmt, (For, loop))
+def _require_loops(function: Any) -> None:
+    for _, loops in placed_blocks(function.body):
+        extents = [constant(loop.extent) for loop in loops]
+        turns = math.prod(float(max(1, extent)) for extent in extents)
+        if turns > MOST_TURNS:
+            raise Rejected(f"a block has {turns:.0e} turns of the loops around it")
+        for kind, word in ((ForKind.PARALLEL, "parallel"), (ForKind.VECTORIZED, "vectorised")):
+            names = [str(loop.loop_var.name) for loop in loops if int(loop.kind) == int(kind)]
+            if len(names) > 1:
+                raise Rejected(f"{word} loop {names[1]} is inside of {names[0]}")
+        for loop, extent in zip(loops, extents, strict=True):
+            if int(loop.kind) == int(ForKind.VECTORIZED) and not 1 <= extent <= MOST_LANES:
+                raise Rejected(f"vectorised loop {loop.loop_var.name} has {extent} turns; {MOST_LANES} is the most")
 
 
 def _require_memory(function: Any) -> None:

@@ -44,9 +44,8 @@ from colt.moves import (
 )
 from colt.tvm.moves.names import NamedLoop, Names
 from colt.tvm.moves.prefetch import ANNOTATION, require_prefetchable
-from colt.tvm.moves.soundness import begins_with_others, require_own_terms, require_whole
+from colt.tvm.moves.soundness import begins_with_others, require_consumer, require_own_terms, require_whole
 from colt.tvm.programs.nests import is_arranged
-from colt.tvm.sketches.partial import reads_under_condition
 from colt.util.text import first_line
 
 MOST_LANES = 128
@@ -80,13 +79,15 @@ def make_moves(schedule: Any, moves: Sequence[Move], fixed: bool, intrinsics: Co
     Rejected
         TVM refuses a move.
     """
-    maker = _Maker(Names(schedule), fixed, intrinsics)
+    maker = Making(Names(schedule), fixed, intrinsics)
     told = tuple(maker.told(move) for move in moves)
     return Made(told, {block: tuple(loop.name for loop in maker.names.nest(block)) for block in maker.names.blocks()})
 
 
 @dataclass(slots=True)
-class _Maker:
+class Making:
+    """A schedule that moves are being made on. ``fixed`` and ``intrinsics`` as in :func:`make_moves`."""
+
     names: Names
     fixed: bool
     intrinsics: Collection[str]
@@ -94,6 +95,10 @@ class _Maker:
     @property
     def schedule(self) -> Any:
         return self.names.schedule
+
+    def copy(self) -> Making:
+        """The same, on a copy of the schedule."""
+        return Making(self.names.copy(), self.fixed, self.intrinsics)
 
     def told(self, move: Move) -> str:
         """Make one move, and say what it did."""
@@ -228,8 +233,7 @@ class _Maker:
 
     @make.register
     def _(self, move: ReverseComputeAt) -> str:
-        if reads_under_condition(self.names.stmt(move.block)):
-            raise IllegalEdit(f"{move.block} reads under a condition; TVM would leave some of its elements unwritten")
+        require_consumer(self.schedule, self.names.stmt(move.block), self.names.block(move.loop.block))
         return self._move_block(move, self.schedule.reverse_compute_at)
 
     def _move_block(self, move: ComputeAt | ReverseComputeAt, primitive: Callable[..., None]) -> str:

@@ -16,9 +16,12 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, IntImm
 
 from colt.errors import IllegalEdit
+from colt.tvm.space.variables import variables
 from colt.util.text import nearest
 
 ROOT_BLOCK = "root"
+_GONE = (RuntimeError, ValueError, IndexError)
+"""What TVM throws for a block or a loop that is no longer there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Names:
     _loops: dict[Any, Any] = field(default_factory=dict)
     """TVM's handles of loops by loop variable: one that a split made knows what it is a part of."""
 
+    def copy(self) -> Names:
+        """The same names on a copy of the schedule."""
+        return Names(self.schedule.copy(), {**self._called}, {**self._blocks}, {**self._loops})
+
     def blocks(self) -> list[str]:
         """All blocks but the outermost, in the order of the program."""
         return [str(block.name_hint) for block in blocks_of(self.schedule.mod)]
@@ -53,7 +60,7 @@ class Names:
                 raise IllegalEdit(f"there are {names.count(name)} blocks {name}: none can be told apart")
             near = nearest(name, names) or names
             raise IllegalEdit(f"there is no block {name[:80]!r}; there are {', '.join(near[:12])}")
-        if name not in self._blocks:
+        if name not in self._blocks or not self._is_there(self._blocks[name]):
             self._blocks[name] = self.schedule.get_sblock(name)
         return self._blocks[name]
 
@@ -93,10 +100,20 @@ class Names:
 
     def handle(self, block: str, loop: NamedLoop) -> Any:
         """TVM's handle of a loop around the block."""
-        if loop.stmt.loop_var not in self._loops:
+        known = self._loops.get(loop.stmt.loop_var)
+        if known is None or not self._is_there(known):
             for rv in self.schedule.get_loops(self.block(block)):
-                self._loops.setdefault(self.schedule.get(rv).loop_var, rv)
+                variable = self.schedule.get(rv).loop_var
+                if variable not in self._loops or not self._is_there(self._loops[variable]):
+                    self._loops[variable] = rv
         return self._loops[loop.stmt.loop_var]
+
+    def _is_there(self, rv: Any) -> bool:
+        """Whether a block or loop that was there before still is: another may have its name."""
+        try:
+            return self.schedule.get(rv) is not None
+        except _GONE:
+            return False
 
     def call(self, rv: Any, name: str) -> None:
         """Call a new loop so from now on."""
@@ -114,8 +131,9 @@ class Names:
         realize, nest = self.realize(name), self.nest(name)
         found = []
         for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
-            driving = next((loop.name for loop in nest if value.same_as(loop.stmt.loop_var)), None)
-            found.append(driving or axis_name(axis))
+            used = variables(value)
+            driving = [loop.name for loop in nest if any(loop.stmt.loop_var.same_as(one) for one in used)]
+            found.append(_whole(driving) if driving else axis_name(axis))
         return found
 
     def show(self, name: str) -> str:
@@ -126,6 +144,13 @@ class Names:
             for loop in self.nest(name)
         ]
         return f"{name}: {' '.join(shown) or 'one point'}"
+
+
+def _whole(names: Sequence[str]) -> str:
+    """What the loop over an axis is called that these drive now: parts of one that was split have its name."""
+    origin, _, part = names[-1].rpartition("_")
+    others = [name.rpartition("_")[0] for name in names[:-1]]
+    return origin if part.isdecimal() and origin in others else names[-1]
 
 
 def axis_name(axis: Any) -> str:

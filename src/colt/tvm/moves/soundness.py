@@ -1,8 +1,9 @@
 """What TVM takes for the same program and isn't (decision 0021): structures that are refused for it.
 
 A sum in a loop over another sum's terms begins anew in every turn of it. TVM takes that loop for one over the sum's own
-terms when it sets the first value: it sets it once, before the loop. And partial sums of which some have no terms are
-never set.
+terms when it sets the first value: it sets it once, before the loop. Partial sums of which some have no terms are never
+set. And a block that is moved to the loops of what it reads is wrong there if it reads nothing of it, adds it up, or
+reads it under a condition.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tvm.tirx import For, IntImm, IterVar
 
 from colt.errors import IllegalEdit, Rejected
 from colt.tvm.programs.nests import mentions
+from colt.tvm.sketches.partial import reads_under_condition
 
 
 def placed_blocks(stmt: Any, loops: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
@@ -68,6 +70,19 @@ def require_whole(realize: Any) -> None:
         raise IllegalEdit(
             f"loops of {realize.block.name_hint} do not divide: partial sums without terms would never be set"
         )
+
+
+def require_consumer(schedule: Any, block: Any, host: Any) -> None:
+    """Raise :class:`IllegalEdit` unless a block can be moved to the loops of the ``host``, whose results it reads."""
+    name = str(block.name_hint)
+    if any(int(axis.iter_type) == IterVar.CommReduce for axis in block.iter_vars):
+        raise IllegalEdit(f"{name} adds up what it reads; TVM would begin its sums at the wrong place")
+    if reads_under_condition(block):
+        raise IllegalEdit(f"{name} reads under a condition; TVM would leave some of its elements unwritten")
+    written = [region.source for region in schedule.get(host).writes]
+    if not any(region.source.same_as(buffer) for region in block.reads for buffer in written):
+        told = str(schedule.get(host).name_hint)
+        raise IllegalEdit(f"{name} reads nothing of what {told} computes; a producer is moved by compute_at")
 
 
 def begins_with_others(block: Any) -> bool:

@@ -186,12 +186,16 @@ class TvmSpace:
 
     def nests(self, schedule: Schedule) -> tuple[str, ...]:
         """Each block's loops in one line, outermost first, called as moves call them, before post-processing."""
+        loops = {} if schedule == UNTUNED else self._read(schedule)[0].loops
+        return tuple(nests_of_schedule(self.before_finish(schedule), loops))
+
+    def before_finish(self, schedule: Schedule) -> Any:
+        """TVM's own schedule before the post-processors. Raises what :meth:`apply` raises."""
         if schedule == UNTUNED:
-            return tuple(nests_of_schedule(self._replayer.untuned()))
+            return self._replayer.untuned()
         plan, values = self._read(schedule)
         wishes = [Take(value) for value in values]
-        realised = realise(self._replayer, plan.trace, plan.decisions, wishes, random.Random(0))
-        return tuple(nests_of_schedule(realised.schedule, plan.loops))
+        return realise(self._replayer, plan.trace, plan.decisions, wishes, random.Random(0)).schedule
 
     def knobs(self, schedule: Schedule) -> tuple[Knob, ...]:
         """The knobs with the values legal in the schedule's state. Raises :class:`IllegalEdit`, see :meth:`apply`."""
