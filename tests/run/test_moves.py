@@ -19,7 +19,7 @@ from colt.store.receipt import load_receipt
 from colt.world.parts import using
 from tests.helpers.pool_runs import PoolRuns, quick_machine
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import think_less
+from tests.helpers.simulated_runs import think_less, tune_simulated
 
 VECTORS = ["split(dot.j, [_, 16])", "reorder(dot, [i, j_0, k, j_1])", "vectorize(dot.j_1)", "parallel(dot.i)"]
 ROWS = ["split(dot.i, [?, ?])", "reorder(dot, [i_0, j, i_1, k])", "parallel(dot.i_0)"]
@@ -106,4 +106,11 @@ def test_a_run_with_moves_goes_on_where_it_broke_off(runs: PoolRuns, tmp_path: P
 def test_nobody_moves_where_moves_are_switched_off(runs: PoolRuns, tmp_path: Path) -> None:
     _, seen = tune(runs, tmp_path / "run", moves="none")
     assert not moved(seen)
+    assert colt.replay(tmp_path / "run").identical
+
+
+def test_experts_move_where_all_may_and_the_run_is_replayed(own_program: str, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    tune_simulated(own_program, trials=24, run_dir=tmp_path / "run", moves="all", on_event=[seen.append])
+    assert {one.by for one in moved(seen)} >= {"scout"}
     assert colt.replay(tmp_path / "run").identical

@@ -35,7 +35,7 @@ from colt.tvm.programs.export import save_module
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import Program
 from colt.tvm.space.space import WITHOUT_MOVES, TvmSpace
-from colt.tvm.space.timed import TimedScorer, TimedSpace
+from colt.tvm.space.timed import TimedMovingSpace, TimedScorer
 from colt.tvm.workers.code_size import predicted_build_seconds
 from colt.world.answers import Remembered
 
@@ -103,7 +103,7 @@ class Task:
         )
         for message in self.tvm_space.messages:
             run.note(message)
-        self.space = TimedSpace(self.tvm_space, watch)
+        self.space = TimedMovingSpace(self.tvm_space, watch)
         estimate = AnalyticalScorer(self.tvm_space, machine_of(run.hardware, plan.threads))
         learned = None if config.cost_model == "off" else self._make_cost_model
         self._workings = run.workings
@@ -160,9 +160,10 @@ class Task:
 
     def _make_dispatcher(self, run: Run, scorer: TimedScorer) -> Dispatcher:
         pool = run.plan.pool
-        members = builtin.make(pool.experts, self.space, scorer)
+        moving = self.space if self.allows_moves and run.plan.options.moves == "all" else None
+        members = builtin.make(pool.experts, self.space, scorer, moving)
         others = [name for name in builtin.DEFAULT if name not in pool.experts] if pool.models else []
-        fillers = builtin.make(others, self.space, scorer)
+        fillers = builtin.make(others, self.space, scorer, moving)
         self.experts = (*members, *fillers)
         calls = run.open_calls() if pool.models else None
         desk = Desk(

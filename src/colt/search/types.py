@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from colt.knobs import Knob, Schedule, Sketch, Transformation
+from colt.moves import Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,14 @@ class Space(Protocol):
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         """A random legal edit of one knob, now and then a jump; always a jump from ``untuned``."""
+        ...
+
+
+class MovingSpace(Space, Protocol):
+    """A space in which moves change the structure of schedules."""
+
+    def random_moves(self, schedule: Schedule, rng: random.Random, count: int) -> tuple[Move, ...]:
+        """Up to ``count`` moves that can be made on the schedule one after the other; none if none was found."""
         ...
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 
+import msgspec
 import numpy as np
 import pytest
 import tvm
@@ -13,8 +16,11 @@ from tvm_ffi import structural_equal
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Transformation
 from colt.moves import read_moves
+from colt.proposers.language.moves import moves_text
+from colt.records.record import Words, words_of
 from colt.search.tree import Tree, Values
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.space.adopt import Adopter
 from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
 from tests.helpers import space_programs as programs
 
@@ -191,3 +197,32 @@ def test_a_jump_comes_before_moves(matmul: TvmSpace) -> None:
     tiled = matmul.sample(random.Random(3), matmul.sketches[0])
     made = moved(matmul, "parallel(C.i)", tiled, Jump("plain", "untuned"))
     assert made == Schedule("plain", "untuned | parallel(C.i)", ())
+
+
+def test_a_record_in_words_holds_the_moves_and_is_adopted(matmul: TvmSpace) -> None:
+    made = moved(matmul, K_BLOCKS)
+    words = words_of(made, [knob.name for knob in matmul.knobs(made)])
+    stored = msgspec.json.decode(msgspec.json.encode(words), type=Words)
+    wider = TvmSpace.generated(programs.matmul(64, 128, 64), TARGET)
+    assert Adopter(matmul).adopt(stored, None) == made
+    relative = Adopter(wider).adopt(stored, None)
+    assert relative.sketch == made.sketch
+    stranger = msgspec.structs.replace(stored, sketch="untuned | split(C.j, [_, 0])")
+    with pytest.raises(IllegalEdit, match="factors is 0"):
+        Adopter(matmul).adopt(stranger, None)
+
+
+def test_the_example_that_models_are_shown_is_possible() -> None:
+    shown = re.search(r"^\[.*\]$", moves_text(), re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    space = TvmSpace.generated(programs.matmul(64, 512, 512), TARGET)
+    schedule = space.apply(UNTUNED, read_moves(json.loads(shown[0])), random.Random(0)).schedule
+    assert [knob.name for knob in space.knobs(schedule)] == ["C.j"]
+
+
+def test_random_moves_can_be_made(matmul: TvmSpace) -> None:
+    tiled = matmul.sample(random.Random(3), matmul.sketches[0])
+    for start in (UNTUNED, tiled, moved(matmul, K_BLOCKS)):
+        drawn = [matmul.random_moves(start, random.Random(seed), 2) for seed in range(4)]
+        assert any(drawn)
+        assert drawn == [matmul.random_moves(start, random.Random(seed), 2) for seed in range(4)]

@@ -1,4 +1,5 @@
-"""The architect: constructs schedules of any sketch by descending the scorer over knob values.
+"""The architect: constructs schedules of any sketch by descending the scorer over knob values, and of structures that
+random moves make where the scorer finds these better.
 
 It scores values by the hundreds, in a fraction of a second, and realises only the best in the space. Its effort is
 counted in predictions, not in seconds, so that runs are reproducible.
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Knob, Schedule, Sketch
-from colt.proposers.experts.moves import neighbours, path, random_values
+from colt.proposers.experts.neighbourhood import neighbours, path, random_values
 from colt.proposers.experts.routing import next_member
 from colt.search.openings import most_diverse, of_near_sketches
-from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
+from colt.search.types import MemberSpec, MovingSpace, Observation, Proposal, ProposalError, Scorer, Space
 
 OPENING_PREDICTIONS = 2000
 """Predictions for the openings, over all sketches."""
@@ -28,6 +30,12 @@ SKETCHES_SAMPLED = 8
 """How many sketches are sampled for each one descended in; a program may have hundreds."""
 FIRST_SKETCHES = 8
 """How many of the first sketches are always sampled: a space lists the most promising first."""
+MOVED = 12
+"""How many structures are made by random moves for one proposal."""
+MOVES = 3
+"""How many moves make one at most."""
+GAIN = 0.97
+"""A structure is worth a look if it is predicted to take at most this share of the node's time."""
 BEAM = 6
 """How many schedules a descent continues from."""
 
@@ -35,8 +43,10 @@ BEAM = 6
 class Architect:
     """The largest expert. It is deterministic for one seed and one version of the scorer."""
 
-    def __init__(self, space: Space, scorer: Scorer, spec: MemberSpec) -> None:
+    def __init__(self, space: Space, scorer: Scorer, spec: MemberSpec, moving: MovingSpace | None = None) -> None:
+        """``moving``: the same space, if the architect may change structures."""
         self.spec = spec
+        self._moving = moving
         self._space = space
         self._scorer = scorer
         self._knobs: dict[tuple[str, str], tuple[Knob, ...]] = {}
@@ -49,6 +59,7 @@ class Architect:
         rng = random.Random(observation.seed)
         here = observation.node.schedule
         starts = [view.schedule for view in (observation.node, *observation.best) if view.schedule.values]
+        starts += self._moved(here, rng)
         starts += self._promising_samples(rng, SAMPLES // 4, 1)
         ranked = [s for _, s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
         if not ranked:
@@ -56,6 +67,20 @@ class Architect:
         chosen = most_diverse(ranked[:64], observation.proposals_wanted)
         transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
         return Proposal(transformations, next_member(observation, rng), "the best that the model of the machine finds")
+
+    def _moved(self, here: Schedule, rng: random.Random) -> list[Schedule]:
+        """The best structure that random moves make of the node, if it is predicted to be faster."""
+        if self._moving is None:
+            return []
+        made: dict[Schedule, None] = {}
+        for _ in range(MOVED):
+            moves = self._moving.random_moves(here, rng, rng.randint(1, MOVES))
+            with suppress(IllegalEdit, Rejected):
+                made[self._space.apply(here, moves, rng).schedule] = None
+        others = [schedule for schedule in made if schedule != here]
+        before, *after = self._scorer.predict([here, *others])
+        best = min(zip(after, range(len(after)), others, strict=True), default=None)
+        return [best[2]] if best is not None and best[0] <= GAIN * before else []
 
     def construct(self, count: int, rng: random.Random, near: float = 1.0) -> list[Schedule]:
         """Up to ``count`` realised schedules for the openings, best first and diverse, the best of each sketch among

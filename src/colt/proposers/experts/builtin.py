@@ -8,11 +8,11 @@ from colt.errors import InputError
 from colt.proposers.experts.architect import Architect
 from colt.proposers.experts.scout import Scout
 from colt.proposers.experts.tuner import Tuner
-from colt.search.types import MemberSpec, Proposer, Scorer, Space
+from colt.search.types import MemberSpec, MovingSpace, Proposer, Scorer, Space
 
-EXPERTS: dict[str, tuple[float, Callable[[Space, Scorer, MemberSpec], Proposer]]] = {
-    "scout": (1.0, lambda space, scorer, spec: Scout(space, spec)),
-    "tuner": (8.0, Tuner),
+EXPERTS: dict[str, tuple[float, Callable[[Space, Scorer, MemberSpec, MovingSpace | None], Proposer]]] = {
+    "scout": (1.0, lambda space, scorer, spec, moving: Scout(space, spec, moving)),
+    "tuner": (8.0, lambda space, scorer, spec, moving: Tuner(space, scorer, spec)),
     "architect": (70.0, Architect),
 }
 """Name, nominal size in billions of parameters, and maker of each built-in expert."""
@@ -35,6 +35,6 @@ def specs(names: Sequence[str] = DEFAULT) -> list[MemberSpec]:
     return [MemberSpec(name, EXPERTS[name][0], nominal=True) for name in names]
 
 
-def make(names: Sequence[str], space: Space, scorer: Scorer) -> list[Proposer]:
-    """The experts of these names, at work on a space."""
-    return [EXPERTS[spec.name][1](space, scorer, spec) for spec in specs(names)] if names else []
+def make(names: Sequence[str], space: Space, scorer: Scorer, moving: MovingSpace | None = None) -> list[Proposer]:
+    """The experts of these names, at work on a space; ``moving`` is the same one, if they may change structures."""
+    return [EXPERTS[spec.name][1](space, scorer, spec, moving) for spec in specs(names)] if names else []

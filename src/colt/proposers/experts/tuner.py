@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from colt.knobs import Schedule
-from colt.proposers.experts.moves import mixed, neighbours, path
+from colt.proposers.experts.neighbourhood import mixed, neighbours, path
 from colt.proposers.experts.routing import next_member
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tvm.tirx import BufferType, ForKind
 
@@ -41,6 +40,8 @@ from colt.tvm.moves.make import Making
 from colt.tvm.moves.names import NamedLoop, Names
 
 LANES = (4, 8, 16, 32)
+TRIES = 6
+"""How many moves are drawn for each that is wanted."""
 
 
 @dataclass(slots=True)
@@ -194,11 +195,8 @@ def _divisors(number: int) -> list[int]:
     return [size for size in range(2, min(number, 257)) if number % size == 0]
 
 
-def random_moves(
-    schedule: Any, moves: Sequence[Move], fixed: bool, intrinsics: Collection[str], rng: random.Random, count: int
-) -> tuple[Move, ...]:
-    """Up to ``count`` moves that can be made on a schedule after these; none if none was found."""
-    making = Making(Names(schedule), fixed, intrinsics)
+def random_moves(making: Making, moves: Sequence[Move], rng: random.Random, count: int) -> tuple[Move, ...]:
+    """Up to ``count`` moves that can be made after these; none if none was found."""
     for move in moves:
         making.told(move)
-    return tuple(RandomMoves(making, rng).made(count, 8 * count))
+    return tuple(RandomMoves(making, rng).made(count, TRIES * count))

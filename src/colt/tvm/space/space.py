@@ -28,14 +28,16 @@ from colt.knobs import (
     neighbours,
     show_value,
 )
-from colt.moves import Move
+from colt.moves import Move, read_structure
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
 from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import intrinsics_of
 from colt.tvm.dots.once import configure_once
 from colt.tvm.moves.bounds import require_bounded
-from colt.tvm.moves.names import nests_of_schedule
+from colt.tvm.moves.chance import random_moves
+from colt.tvm.moves.make import Making
+from colt.tvm.moves.names import Names, nests_of_schedule
 from colt.tvm.moves.prefetch import with_prefetches
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.sketches import DesignSpace, derive, generate, given
@@ -109,6 +111,7 @@ class TvmSpace:
         self._scales = scales
         self._reciprocals = edition > _DIVIDES
         self._tails = tails
+        self._intrinsics = frozenset(intrinsics)
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics)
         self._jump_probability = jump_probability
@@ -294,6 +297,13 @@ class TvmSpace:
             return (Jump(*self._plans.keys[self._random_other(plan.number, rng)]),)
         number, value = changed
         return (Edit(plan.knobs[number].name, value),)
+
+    def random_moves(self, schedule: Schedule, rng: random.Random, count: int) -> tuple[Move, ...]:
+        """See :class:`colt.search.types.MovingSpace`."""
+        name, moves = read_structure(schedule.sketch)
+        base = self._plans.origin(schedule.variant, name)
+        start = self._replayer.replay(base.trace, 1, lambda number, schedule, live, decision: decision)
+        return random_moves(Making(Names(start), not base.decisions, self._intrinsics), moves, rng, count)
 
     def scheduled(self, schedule: Schedule) -> Any:
         """TVM's own schedule with its trace, post-processed: for measure candidates and database records.

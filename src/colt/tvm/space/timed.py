@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 
 from colt.knobs import Knob, Schedule, Sketch, Transformation
-from colt.search.types import AppliedSchedule, Scorer, Space
+from colt.moves import Move
+from colt.search.types import AppliedSchedule, MovingSpace, Scorer, Space
 from colt.util.clock import Stopwatch
 
 
@@ -42,6 +43,19 @@ class TimedSpace:
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         with self._watch("realising"):
             return self._space.random_transformation(schedule, rng)
+
+
+class TimedMovingSpace(TimedSpace):
+    """The same of a space whose structures can be changed."""
+
+    def __init__(self, space: MovingSpace, watch: Stopwatch) -> None:
+        super().__init__(space, watch)
+        self._moving = space
+
+    def random_moves(self, schedule: Schedule, rng: random.Random, count: int) -> tuple[Move, ...]:
+        """See :class:`~colt.search.types.MovingSpace`."""
+        with self._watch("realising"):
+            return self._moving.random_moves(schedule, rng, count)
 
 
 class TimedScorer:

@@ -1,4 +1,4 @@
-"""Moves between schedules by their values alone: neighbours, mixtures, and the edits that lead to them."""
+"""Schedules near others by their values alone: neighbours, mixtures, and the edits that lead to them."""
 
 from __future__ import annotations
 
