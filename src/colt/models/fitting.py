@@ -12,7 +12,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from colt.models.judge import in_turn
@@ -70,20 +69,35 @@ def fitted(
         for key, ratio in _ratios(first, second, given, others).items():
             best[key] = min(best[key], (ratio, others[key]), key=lambda one: one[0])
     better = {key: runner for key, (ratio, runner) in best.items() if ratio < GAIN}
-    if better:
-        second = build(_modules(winners | better))
-        if _is_faster(second, first, given):
-            return Fitted(second, winners | better, _observed(second, given), tuple(better))
-    return Fitted(first, winners, _observed(first, given))
+    if not better:
+        return Fitted(first, winners, _observed([first], given)[0].functions)
+    second = build(_modules(winners | better))
+    before, after = _observed([first, second], given)
+    if paired_ratio(after.whole_ms, before.whole_ms).median < 1:
+        return Fitted(second, winners | better, after.functions, tuple(better))
+    return Fitted(first, winners, before.functions)
 
 
 def _modules(chosen: Mapping[str, Runner]) -> dict[str, Any]:
     return {key: runner.module for key, runner in chosen.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """Some runs of a model: what each took in milliseconds, and of that each program."""
+
+    whole_ms: Sequence[float]
+    each: Sequence[Observed]
+
+    @property
+    def functions(self) -> Observed:
+        """The medians of each program."""
+        return {key: statistics.median(one[key] for one in self.each) for key in self.each[0]}
+
+
 def _ratios(first: BuiltModel, second: BuiltModel, inputs: Sequence[Any], keys: Iterable[str]) -> dict[str, float]:
     """How many times as long as in the first model each program takes in the second."""
-    ours, others = _observations([first, second], inputs)
+    ours, others = (runs.each for runs in _observed([first, second], inputs))
     return {
         key: paired_ratio([one[key] for one in others], [one[key] for one in ours]).median
         for key in keys
@@ -91,7 +105,7 @@ def _ratios(first: BuiltModel, second: BuiltModel, inputs: Sequence[Any], keys: 
     }
 
 
-def _observations(models: Sequence[BuiltModel], inputs: Sequence[Any]) -> list[list[Observed]]:
+def _observed(models: Sequence[BuiltModel], inputs: Sequence[Any]) -> list[InTurn]:
     """The models run in turn; what each run took, function by function."""
     found: list[list[Observed]] = [[] for _ in models]
 
@@ -105,20 +119,10 @@ def _observations(models: Sequence[BuiltModel], inputs: Sequence[Any]) -> list[l
         return call
 
     rounds = in_turn([observing(*pair) for pair in zip(models, found, strict=True)], SECONDS)
-    return [_counted(runs, len(series)) for runs, series in zip(found, rounds, strict=True)]
+    return [InTurn(series, _counted(runs, len(series))) for runs, series in zip(found, rounds, strict=True)]
 
 
 def _counted(runs: Sequence[Observed], rounds: int) -> list[Observed]:
     """The runs that counted: one was made first, and there may be another before each."""
     after = runs[1:]
     return list(after[len(after) // rounds - 1 :: len(after) // rounds])
-
-
-def _observed(model: BuiltModel, inputs: Sequence[Any]) -> Observed:
-    (runs,) = _observations([model], inputs)
-    return {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-
-
-def _is_faster(one: BuiltModel, other: BuiltModel, inputs: Sequence[Any]) -> bool:
-    ours, others = in_turn([partial(model.library.call, *inputs) for model in (one, other)], SECONDS)
-    return paired_ratio(ours, others).median < 1

@@ -30,9 +30,8 @@ from colt.run.verify import (
     check_leader,
     confirm_roofline,
     error_of_form,
-    foresee_forms,
+    foresee_known,
     foresee_leaders,
-    foresee_leads,
     form_to_tune,
 )
 from colt.search.types import Trial
@@ -113,8 +112,8 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
         for task in tasks:
             recall(run, turn(run, task))
         leave_beaten(tasks, unknown=True)
-        foresee_leads(run, tasks)
-    tasks = _right(run, tasks)
+    if run.plan.of_model:
+        tasks = _right(run, [task for task in tasks if not (task.is_form and task.beaten)])
     runnable: dict[int, Task] = {}
     for task in tasks:
         if _runs(run, turn(run, task), runnable):
@@ -136,15 +135,12 @@ def _to_tune(run: Run, number: int) -> Program:
 
 
 def _right(run: Run, tasks: Sequence[Task]) -> list[Task]:
-    """All tasks but those whose programs are other forms that compute something else, or that are beaten: these are
-    not even compared."""
-    left = [task for task in tasks if not (task.is_form and task.beaten)]
+    """All tasks but those whose programs are other forms that compute something else."""
+    foresee_known(run, tasks)
     with run.watch("starting"):
-        foresee_forms(run, [task.program for task in left if task.is_form])
-        for task in left:
-            if task.is_form:
-                task.form_error = error_of_form(run, task.program)
-    return [task for task in left if not task.is_form or task.form_error is not None]
+        for task in tasks:
+            task.form_error = error_of_form(run, task.program) if task.is_form else None
+    return [task for task in tasks if not task.is_form or task.form_error is not None]
 
 
 def _of_model(tasks: Sequence[Task]) -> events.OfModel:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
 from colt.knobs import Schedule
@@ -44,18 +45,26 @@ def _pair(run: Run, task: Task, schedule: Schedule) -> Pair:
     return Pair(task.program.module, task.tvm_space.module(schedule), run.plan.seed, task.program.inputs)
 
 
-def foresee_leads(run: Run, tasks: Sequence[Task]) -> None:
-    """Have what is known of a model's programs compared ahead, several at a time."""
-    pairs = (_pair(run, task, schedule) for task in tasks for schedule in task.begun.schedules)
-    with run.watch("verifying"):
-        run.measurer.foresee(pairs, VERIFY_LIMITS)
+def foresee_known(run: Run, tasks: Sequence[Task]) -> None:
+    """Have compared ahead, several at a time, what is known of a model: other forms of its programs with what was
+    written, and schedules from records with the programs that they begin."""
+    forms = (_form_pair(run, task.program) for task in tasks if task.is_form)
+    leads = (_pair(run, task, schedule) for task in tasks for schedule in task.begun.schedules)
+    _foresee(run, chain(forms, leads))
 
 
 def foresee_leaders(run: Run, tasks: Sequence[Task]) -> None:
     """Have the leaders of all tasks compared ahead, several at a time."""
-    pairs = (_pair(run, task, trial.schedule) for task in tasks for trial in _unverified(run, task))
+    _foresee(run, (_pair(run, task, trial.schedule) for task in tasks for trial in _unverified(run, task)))
+
+
+def _foresee(run: Run, pairs: Iterable[Pair]) -> None:
     with run.watch("verifying"):
         run.measurer.foresee(pairs, VERIFY_LIMITS)
+
+
+def _form_pair(run: Run, program: Program) -> Pair:
+    return Pair(program.given, program.module, run.plan.seed, program.inputs)
 
 
 def _unverified(run: Run, task: Task) -> list[Trial]:
@@ -83,16 +92,11 @@ def form_to_tune(run: Run, program: Program) -> Program:
     return replace(program, module=program.given, given=None)
 
 
-def foresee_forms(run: Run, programs: Sequence[Program]) -> None:
-    """Have other forms of a model's programs compared ahead with what was written, several at a time."""
-    with run.watch("verifying"):
-        run.measurer.foresee((Pair(p.given, p.module, run.plan.seed, p.inputs) for p in programs), VERIFY_LIMITS)
-
-
 def error_of_form(run: Run, program: Program) -> float | None:
     """How far another form of a program is off on random inputs, relative to the largest value; ``None`` if further
     than may be. Raises :class:`MeasureError` if one of them does not run."""
-    found = run.measurer.verify(program.given, program.module, run.plan.seed, VERIFY_LIMITS, program.inputs)
+    pair = _form_pair(run, program)
+    found = run.measurer.verify(pair.reference, pair.candidate, pair.seed, VERIFY_LIMITS, pair.given)
     if found.max_rel_error > FORM_OFF:
         run.note(f"{program.name} is left out: {found.message}")
         return None

@@ -149,6 +149,11 @@ def close(wide: Array, untuned: Array) -> bool:
     return dtype not in NARROW or _error(wide, untuned)[1] <= _ROUNDINGS * rounding(dtype)
 
 
+def agree(wide: Array, untuned: Array) -> bool:
+    """Whether the untuned program is within the tolerance of its type from float64."""
+    return _error(wide, untuned)[1] <= tolerance_of(untuned.dtype)
+
+
 def few(size: int) -> bool:
     """Whether an output has so few elements that all may be near 0 by chance."""
     return size < _FEW
