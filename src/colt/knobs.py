@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from colt.errors import IllegalEdit
-from colt.moves import Move, show_move
+from colt.moves import Move, read_structure, show_move
 
 EDITION = 13
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
@@ -218,6 +218,16 @@ class Jump:
 
 Transformation = tuple[Edit | Jump | Move, ...]
 """Steps from one schedule to another: a jump first, then moves in their order, then edits, wherever they stand."""
+
+
+def steps_to(schedule: Schedule, names: Sequence[str]) -> Transformation:
+    """What makes a schedule of nothing: its sketch, the moves made on that, and a value for each knob by its name."""
+    try:
+        sketch, moves = read_structure(schedule.sketch)
+    except IllegalEdit:  # a name from elsewhere, which no structure has
+        sketch, moves = schedule.sketch, ()
+    edits = (Edit(name, value) for name, value in zip(names, schedule.values, strict=False))
+    return (Jump(schedule.variant, sketch), *moves, *edits)
 
 
 def describe_transformation(transformation: Iterable[Edit | Jump | Move]) -> str:

@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.knobs import describe_transformation, steps_to
 from colt.machine import Hardware
 from colt.measure.base import Fate, Measurement, Noise, Verification
 from colt.plan import Plan
@@ -268,10 +268,6 @@ def _best_part(task: Task, winner: Winner) -> BestPart:
     schedule = winner.trial.schedule
     knobs = task.tvm_space.knobs(schedule)
     values = {knob.name: value for knob, value in zip(knobs, schedule.values, strict=True)}
-    steps: Transformation = (
-        Jump(schedule.variant, schedule.sketch),
-        *(Edit(name, value) for name, value in values.items()),
-    )
     latency = _latency_part(task, winner.comparison.tuned)
     return BestPart(
         latency_us=latency.latency_us,
@@ -282,7 +278,7 @@ def _best_part(task: Task, winner: Winner) -> BestPart:
         proposed_by=winner.trial.proposed_by,
         sketch=f"{schedule.variant}/{schedule.sketch}",
         sketch_summary=task.tvm_space.summary(schedule),
-        transformation=describe_transformation(steps),
+        transformation=describe_transformation(steps_to(schedule, list(values))),
         values={name: list(value) if isinstance(value, tuple) else value for name, value in values.items()},
     )
 

@@ -115,7 +115,8 @@ def _footer(receipt: Receipt) -> Text:
     lines += [_records(receipt.records)] if receipt.records is not None else []
     if receipt.best is not None:
         best = receipt.best
-        lines.append(f"winner: trial {best.trial} by {best.proposed_by}, sketch {best.sketch}: {best.sketch_summary}")
+        sketch = best.sketch.partition(" | ")[0]  # the moves on it are on the next line
+        lines.append(f"winner: trial {best.trial} by {best.proposed_by}, sketch {sketch}: {best.sketch_summary}")
         lines.append(f"        {best.transformation}")
     lines += [f"board: {receipt.hardware.board}"] if receipt.hardware.board is not None else []
     lines += [_verdict(receipt)] if receipt.verdict is not None else []

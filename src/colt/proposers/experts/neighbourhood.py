@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from colt.knobs import Edit, Jump, Knob, LocationKnob, Schedule, Sketch, TileKnob, Transformation, differences
+from colt.knobs import Knob, LocationKnob, Schedule, Sketch, TileKnob, Transformation, differences, steps_to
 from colt.knobs import neighbours as values_next_to
 
 
@@ -41,8 +41,8 @@ def random_values(sketch: Sketch, rng: random.Random) -> Schedule:
 
 
 def path(start: Schedule, goal: Schedule, goal_knobs: Sequence[Knob]) -> Transformation:
-    """The transformation that turns ``start`` into ``goal``: edits, after a jump if the sketches differ."""
+    """The transformation that turns ``start`` into ``goal``: edits, after a jump, and moves, if the sketches
+    differ."""
     if (start.variant, start.sketch) == (goal.variant, goal.sketch):
         return differences(goal_knobs, start.values, goal.values)
-    edits = tuple(Edit(knob.name, value) for knob, value in zip(goal_knobs, goal.values, strict=True))
-    return (Jump(goal.variant, goal.sketch), *edits)
+    return steps_to(goal, [knob.name for knob in goal_knobs])

@@ -214,7 +214,10 @@ def program_panel(run: SeenRun) -> Panel:
     notes = []
     if run.receipt is not None and run.receipt.best is not None:
         best = run.receipt.best
-        notes = [f"Sketch {best.sketch}: {best.sketch_summary}", f"How it is made: {best.transformation}"]
+        notes = [
+            f"Sketch {best.sketch.partition(' | ')[0]}: {best.sketch_summary}",
+            f"How it is made: {best.transformation}",
+        ]
     return Panel("program", "The winning program", notes=notes, blocks=blocks)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from colt.knobs import Edit, Jump, Transformation, describe_transformation
+from colt.knobs import Edit, Jump, Transformation, describe_transformation, steps_to
 from colt.moves import Move
 from colt.util.text import shown
 from colt.views.report.panels.knobs import SketchKey
@@ -103,7 +103,7 @@ def _steps(node: SeenNode, names: Mapping[SketchKey, list[str]]) -> Transformati
     if node.transformation or schedule is None or node.id == ROOT:
         return node.transformation
     key: SketchKey = (schedule.variant, schedule.sketch)
-    return (Jump(*key), *map(Edit, names.get(key, []), schedule.values))
+    return steps_to(schedule, names.get(key, []))
 
 
 def _sketch(node: SeenNode) -> str:
