@@ -18,13 +18,13 @@ import pytest
 from colt import events
 from colt.events import Event
 from colt.knobs import Edit, Schedule
+from colt.machine.disassembly import find_inner_loop, inner_loop
 from colt.util.text import shown
 from colt.views.fold import fold
 from colt.views.report import page
 from colt.views.report.assets import picture_of
 from colt.views.report.chart import MOST_LINES, Chart, Dimension, Parallel, Series, figures
 from colt.views.report.content import Panel, live_panels
-from colt.views.report.disassembly import find_inner_loop, inner_loop
 from colt.views.report.figure import figure
 from colt.views.report.panels.alterations import alterations_note, alterations_table, taken_over
 from colt.views.report.panels.knobs import knob_names

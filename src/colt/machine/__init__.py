@@ -2,7 +2,8 @@
 
 ``cpuinfo`` parses what Linux says, ``machine`` holds it, ``peaks``, ``rates`` and ``quiet`` are what was measured on
 it, ``roofline`` what a program can reach there, ``store`` keeps what was measured in a file per machine, ``queueing``
-tells what other loads take away. Measuring takes TVM and seconds: see :mod:`colt.tvm.devices.peaks`.
+tells what other loads take away, ``disassembly`` finds the inner loop of a kernel. Measuring takes TVM and seconds: see
+:mod:`colt.tvm.devices.peaks`.
 """
 
 from colt.machine.cpuinfo import Cache, Simd

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
+from colt.machine.disassembly import inner_loop
 from colt.measure.base import Fate
 from colt.store.directory import KERNEL, PROGRAM, WINNER
 from colt.store.receipt import Receipt, Verdict
 from colt.tvm.programs.listing import listings
 from colt.views.describe import speedup_text, verified_text
 from colt.views.report.chart import AnyChart, figures
-from colt.views.report.disassembly import inner_loop
 from colt.views.report.panels.alterations import alterations_note, alterations_table, taken_over
 from colt.views.report.panels.knobs import knob_charts, knob_names
 from colt.views.report.panels.machine import roofline_chart, seconds_chart, timeline_chart

@@ -1,4 +1,4 @@
-"""The inner loop of a kernel, from its machine code.
+"""The inner loop of a kernel, from its machine code: its instructions, and how many there are of each kind.
 
 The library is disassembled, never loaded. A loop is what a backward jump closes; innermost is one with no other in it;
 the inner loop of a kernel is that of the innermost ones with the most vector arithmetic.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,3 +105,40 @@ def innermost(instructions: list[_Instruction]) -> list[list[_Instruction]]:
             found.append(instructions[ends[end] : end + 1])
         last_end = end
     return found
+
+
+# ---- what kinds of instructions there are ----
+
+_VECTOR = re.compile(r"%[xyz]mm\d|\bv\d+\.|\b[qz]\d+\b")
+_ON_STACK = re.compile(r"\(%[re]?[sb]p\)|\[(sp|x29)\b")
+_MOVES = re.compile(r"^(v?mov|ldr|ldp|ld1|str|stp|st1)")
+_FMA = re.compile(r"^(vfn?m(add|sub)|fml[as]$)")
+_BROADCAST = re.compile(r"^(vp?broadcast|ld1r)")
+_CALLS = re.compile(r"^(callq?|bl|blr)$")
+_PREFETCH = re.compile(r"^(prefetch|prfm)")
+
+
+def kind_of_instruction(name: str, operands: str) -> str:
+    """What kind of instruction it is, in a word or two, from a disassembler's name and operands (AT&T for x86)."""
+    if _CALLS.match(name):
+        return "calls"
+    if _PREFETCH.match(name):
+        return "prefetches"
+    if not _VECTOR.search(operands):
+        return "scalar and loop"
+    if _MOVES.match(name) and ("(" in operands or "[" in operands):
+        stores = name.startswith("st") or operands.rstrip().endswith(")")
+        if _ON_STACK.search(operands):
+            return "spills" if stores else "reloads of spills"
+        return "stores" if stores else "loads"
+    if _BROADCAST.match(name):
+        return "broadcasts"
+    if _FMA.match(name):
+        return "FMAs of memory" if "(" in operands else "FMAs"
+    return "other arithmetic" if _ARITHMETIC.match(name) else "shuffles and other vector"
+
+
+def instruction_mix(lines: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """How many instructions of each kind there are in the lines of an inner loop, the most frequent first."""
+    counts = Counter(kind_of_instruction(*(line.split(None, 1) if " " in line else (line, ""))) for line in lines)
+    return tuple(counts.most_common())
