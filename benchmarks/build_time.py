@@ -20,11 +20,11 @@ from typing import Any
 import tvm
 
 from colt.errors import Rejected
-from colt.tvm.cost.learned import rank_correlation
 from colt.tvm.devices.host import cpu_intrinsics, resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers.code_size import predicted_build_seconds
+from colt.util.stats import rank_correlation
 
 LONGEST = 20.0
 COLUMNS = "{:22} {:>7} {:>7} {:>26} {:>6} {:>7} {:>13}"

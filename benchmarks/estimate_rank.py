@@ -13,13 +13,13 @@ import random
 
 from colt.errors import Rejected
 from colt.measure.base import Job
-from colt.tvm.cost.learned import rank_correlation
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target, set_threads
 from colt.tvm.devices.peaks import hardware_with_peaks
 from colt.tvm.programs import workloads
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
+from colt.util.stats import rank_correlation
 
 THREADS = len(os.sched_getaffinity(0))
 

@@ -33,13 +33,13 @@ from colt.errors import Rejected
 from colt.measure.base import Fate, Job, Limits, Pace
 from colt.run.compare import rank_in_turn
 from colt.run.context import TRIAL_LIMITS
-from colt.tvm.cost.learned import rank_correlation
 from colt.tvm.devices.host import prefer_cpu_intrinsics, resolve_target, set_threads
 from colt.tvm.devices.peaks import hardware_with_peaks
 from colt.tvm.metaschedule.records import arguments_info
 from colt.tvm.programs import workloads
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
+from colt.util.stats import rank_correlation
 
 THREADS = len(os.sched_getaffinity(0))
 PARTS = ("candidates", "truth", "overlap", "faults", "endurance")

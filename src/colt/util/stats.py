@@ -1,4 +1,5 @@
-"""How far a median can be believed: 95 % intervals of medians, and of the ratio of two series taken in turn.
+"""How far a median can be believed, by 95 % intervals of medians and of the ratio of two series taken in turn, and how
+well predictions rank.
 
 From six samples on, an interval comes from order statistics, which hold whatever the distribution: the true median lies
 between the k-th smallest and the k-th largest of n samples with probability 1 - 2 P(Binomial(n, 1/2) < k). Fewer cannot
@@ -91,6 +92,16 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     if not all(denominators):
         raise ValueError(f"samples are {list(denominators)}, not all of them above 0")
     return estimate([above / below for above, below in zip(numerators, denominators, strict=True)])
+
+
+def rank_correlation(predicted: Sequence[float], actual: Sequence[float]) -> float:
+    """Spearman's rank correlation; 0 where it is not defined."""
+    if len(set(predicted)) < 2 or len(set(actual)) < 2:
+        return 0.0
+    from scipy.stats import spearmanr  # a second of imports, which most runs can do without
+
+    value = float(spearmanr(predicted, actual).statistic)
+    return value if math.isfinite(value) else 0.0
 
 
 @lru_cache(maxsize=1024)

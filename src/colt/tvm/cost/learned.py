@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,13 +72,3 @@ class CostModel:
     def _candidate(self, schedule: Schedule) -> Any:
         realised = self._space.realise(schedule).schedule  # rollouts are values alone, perhaps not yet legal together
         return ms.MeasureCandidate(self._space.scheduled(realised), self._arguments)
-
-
-def rank_correlation(predicted: Sequence[float], actual: Sequence[float]) -> float:
-    """Spearman's rank correlation; 0 where it is not defined."""
-    if len(set(predicted)) < 2 or len(set(actual)) < 2:
-        return 0.0
-    from scipy.stats import spearmanr  # a second of imports, which most runs can do without
-
-    value = float(spearmanr(predicted, actual).statistic)
-    return value if math.isfinite(value) else 0.0

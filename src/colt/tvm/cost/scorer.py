@@ -13,8 +13,9 @@ from colt.knobs import Schedule
 from colt.machine import Hardware, Rates
 from colt.search.types import Scorer
 from colt.store.workings import Trusted
-from colt.tvm.cost.learned import CostModel, rank_correlation
+from colt.tvm.cost.learned import CostModel
 from colt.tvm.space.space import TvmSpace
+from colt.util.stats import rank_correlation
 
 KEPT = 200_000
 """Estimates that are remembered: experts look at the same neighbourhoods again and again."""
