@@ -16,9 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from colt.analysis.loops import Loop, stride
-from colt.analysis.memory import memory_ns
+from colt.analysis.memory import memory_waits
 from colt.analysis.nests import Nest, instantiate
 from colt.analysis.processor import Machine
 from colt.analysis.skeleton import MemoryAccess, Skeleton
@@ -83,14 +85,23 @@ class Cost:
 
 def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
     """Predicted latency in microseconds of the sketch with these values."""
+    return max(LEAST_US, sum(total(costs).total_us for costs in nest_costs(skeleton, values, machine)))
+
+
+def nest_costs(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> list[list[tuple[Nest, Cost]]]:
+    """The nests with what each costs alone; together those of which one computes while another waits for memory."""
     nests = [nest for nest in instantiate(skeleton, values) if not (nest.block.ahead and nest.times == 1)]
-    costs: dict[int, Cost] = {}
+    costs: dict[int, list[tuple[Nest, Cost]]] = {}
     for number, nest in enumerate(nests):
         alone = -1 - number
         with_others = not skeleton.in_turn and (nest.times == 1 or _finishes(nest))
-        key, own = nest.owner if with_others else alone, cost(nest, machine)
-        costs[key] = costs[key] + own if key in costs else own
-    return max(LEAST_US, sum(each.total_us for each in costs.values()))
+        costs.setdefault(nest.owner if with_others else alone, []).append((nest, cost(nest, machine)))
+    return list(costs.values())
+
+
+def total(costs: Sequence[tuple[Nest, Cost]]) -> Cost:
+    """The cost of all of them together."""
+    return reduce(add, (own for _, own in costs))
 
 
 def _finishes(nest: Nest) -> bool:
@@ -102,9 +113,9 @@ def _finishes(nest: Nest) -> bool:
 def cost(nest: Nest, machine: Machine) -> Cost:
     """What one nest costs."""
     threads = _speedup(nest.parallel, machine.threads)
-    compute = _compute_slots(nest, machine) * machine.slot_ns / threads
-    caches, dram = memory_ns(nest, machine)
-    memory = max(caches / threads, dram)
+    compute = step_of(nest, machine).slots * machine.slot_ns / threads
+    waits = memory_waits(nest, machine)
+    memory = max((waits.l2 + waits.l3) / threads, waits.dram)
     launches = machine.launch_us if nest.parallel > 1 and nest.times == 1 else 0.0
     return Cost(compute * nest.times / 1000.0, memory * nest.times / 1000.0, launches)
 
@@ -117,8 +128,32 @@ def _speedup(chunks: int, threads: int) -> float:
 # ---- compute ----
 
 
-def _compute_slots(nest: Nest, machine: Machine) -> float:
-    """Slots of one execution of the nest on one thread."""
+@dataclass(frozen=True, slots=True)
+class InnerStep:
+    """A step of the innermost reduction of a nest, in slots of one thread: it takes the longest of four limits, and the
+    turn of the loop. ``count`` steps make one execution of the nest; ``bulk`` is the share that much code adds."""
+
+    count: float
+    arithmetic: float
+    calls: float
+    """What of the arithmetic is calls of the C library."""
+    loads: float
+    stores: float
+    latency: float
+    turns: float
+    bulk: float
+    spilled: float
+    """Accumulators that do not stay in a register."""
+
+    @property
+    def slots(self) -> float:
+        """Slots of one execution of the nest."""
+        longest = max(self.arithmetic, self.loads, self.stores, self.latency)
+        return self.count * (longest + self.turns) * (1.0 + self.bulk)
+
+
+def step_of(nest: Nest, machine: Machine) -> InnerStep:
+    """What limits the nest's inner loop."""
     shape = _shape(nest, machine)
     work = nest.work
     fused = machine.dots.get(nest.block.instruction, 1.0) * work.fused
@@ -144,7 +179,8 @@ def _compute_slots(nest: Nest, machine: Machine) -> float:
     steps = points / (shape.tile_points * shape.vector)
     instructions = shape.tile_points * (1.0 if nest.block.on_tiles else shape.vectors) * shape.unrolled_run
     bulk = CODE_GROWTH * max(0.0, math.log2(instructions / CODE_FREE))
-    return steps * (max(arithmetic, loads, stores, latency) + turns) * (1.0 + bulk)
+    calls = shape.tile_points * shape.vector * CALL * work.calls
+    return InnerStep(steps, arithmetic, calls, loads, stores, latency, turns, bulk, spilled)
 
 
 def _waits(shape: _Shape, arithmetic: float, fused: bool, machine: Machine) -> float:

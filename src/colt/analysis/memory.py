@@ -38,17 +38,27 @@ class _Lines:
         return self.rows * self.run
 
 
-def memory_ns(nest: Nest, machine: Machine) -> tuple[float, float]:
-    """Nanoseconds of one execution: for misses of L1 and L2 on one thread, and for misses of L3 on all threads."""
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Nanoseconds of one execution of a nest: for what comes from L2 and from L3 on one thread, and from memory on all
+    threads together."""
+
+    l2: float
+    l3: float
+    dram: float
+
+
+def memory_waits(nest: Nest, machine: Machine) -> Waits:
+    """How long one execution of a nest waits for each level of memory."""
     loops = nest.loops
     depths = [len(loops)] + [d for d in range(len(loops) - 1, -1, -1) if loops[d].extent > 1]
     memory = _Memory(nest, depths, [_lines(access, nest, depths) for access in (*nest.block.reads, nest.block.write)])
     l1 = memory.misses(machine.l1_bytes, machine.l2_jump, LATE)
     l2 = memory.misses(machine.l2_bytes, machine.l3_jump)
-    caches = l1 / machine.l2 + l2 / machine.l3
-    if memory.total(len(depths) - 1) * LINE <= machine.l3_bytes:
-        return caches, 0.0  # repeated runs find their data in L3
-    return caches, memory.misses(machine.l3_bytes, machine.dram_jump) / machine.dram
+    dram = 0.0
+    if memory.total(len(depths) - 1) * LINE > machine.l3_bytes:  # otherwise repeated runs find their data in L3
+        dram = memory.misses(machine.l3_bytes, machine.dram_jump) / machine.dram
+    return Waits(l1 / machine.l2, l2 / machine.l3, dram)
 
 
 @dataclass(frozen=True, slots=True)
