@@ -23,12 +23,14 @@ from tvm import s_tir
 from colt.knobs import Schedule
 from colt.machine import detect
 from colt.measure.base import Fate, Measurement
+from colt.options import SearchConfig
 from colt.proposers.experts.tuner import Tuner
-from colt.proposers.language.prompt import MemberInWords, node_text, stable_text
+from colt.proposers.language.node import InnerLoopMix, RunFacts, node_text
+from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import schema
 from colt.proposers.openings import openings
-from colt.search.search import Search
-from colt.search.types import MemberSpec, Observation, Proposal
+from colt.search.search import Search, answer
+from colt.search.types import MemberSpec, Observation
 from colt.tvm.briefing import brief
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
@@ -42,6 +44,9 @@ POOL = [
     MemberInWords(MemberSpec("gpt-5.2", 600.0), 1.75, 14.0),
     MemberInWords(MemberSpec("gpt-5-mini", 100.0), 0.25, 2.0),
 ]
+COST = {member.spec.name: 0.0123 for member in POOL}
+MIX = (("FMAs of memory", 32), ("loads", 4), ("scalar and loop", 3), ("stores", 2))
+"""Of an inner loop, in place of a kernel that is disassembled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
     form = json.dumps(schema([member.spec.name for member in POOL]), separators=(",", ":"))
     sizes, text = [], ""
     for seen in observations(space, nodes):
-        text = node_text(seen, briefing)
+        text = node_text(seen, briefing, facts=RunFacts(COST, InnerLoopMix(seen.node.schedule, MIX)))
         views = (seen.node, *seen.ancestors)
         dumps = sum(len(part) for view in views for part in authors_dumps(space, view.schedule))
         sizes.append(Sizes(AUTHORS_SYSTEM_TEXT + dumps + statistics(text), len(stable) + len(form), len(text)))
@@ -93,17 +98,26 @@ def observations(space: TvmSpace, count: int) -> list[Observation]:
     """The observations of models at the nodes below the openings that a search with ``POOL`` expands."""
     scorer = AnalyticalScorer(space, machine_of(detect(), THREADS))
     proposers = {member.spec.name: Tuner(space, scorer, member.spec) for member in POOL}
-    search = Search(space, scorer, [member.spec for member in POOL], seed=1, trials_total=64)
+    names = [member.spec.name for member in POOL]
+    search = Search(
+        space, scorer, [member.spec for member in POOL], SearchConfig(alteration_period=0), seed=1, models=names
+    )
     search.open(list(openings(space, list(proposers.values()), search.config, random.Random(1))))
     found: list[Observation] = []
 
-    def propose(seen: Observation) -> Proposal:
+    def ask() -> None:
+        ticket = search.select()
+        assert ticket is not None
+        seen = search.observe_in_full(ticket)
         if len(seen.ancestors) == 2:
             found.append(seen)
-        return proposers[seen.acting.name].propose(seen)
+        due = search.commit(ticket, answer(proposers[seen.acting.name].propose, seen))
+        assert not due, "course alterations are off"
 
     while len(found) < count:
-        trials = search.ask(4, propose)
+        for _ in range(8):
+            ask()
+        trials = search.trials.pick(4)
         latencies = scorer.predict([trial.schedule for trial in trials])
         search.tell(Measurement(t.id, Fate.OK, us, 0.1) for t, us in zip(trials, latencies, strict=True))
     return found[:count]

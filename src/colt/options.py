@@ -79,6 +79,14 @@ class SearchConfig:
         "when answers of language models take effect: on arrival, or in the order of their tickets",
         choices=("arrival", "ticket"),
     )
+    structure_after: int = option(
+        0,
+        "trials of one structure without a gain after which language models are asked to change it; before, built-in "
+        "experts tune its knobs, and models are credited with what others reach in structures that they brought; 0 "
+        "turns all of this off",
+        low=0,
+        high=100000,
+    )
     value: str = option(
         "log", "how a latency becomes a value: 1/(1+ln(lat/best)) or best/lat", choices=("log", "ratio")
     )
@@ -125,7 +133,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # For pools with language models. A call is slow and its prompt is paid once, so it asks for several alternatives,
     # and nodes have room for them. Answers take effect on arrival, so none waits for an earlier one.
-    "models": {"branching": 4, "proposals_per_call": 0, "model_openings": 6, "commit_order": "arrival"},
+    # Models find structures, experts tune them.
+    "models": {
+        "branching": 4,
+        "proposals_per_call": 0,
+        "model_openings": 6,
+        "commit_order": "arrival",
+        "structure_after": 8,
+    },
     # As in the paper and its released code: one proposal per call, the raw ratio as value, no widening.
     "paper": {
         "exploration": math.sqrt(2),

@@ -27,8 +27,15 @@ from tests.helpers.simulated_runs import THINK_LESS, simulated
 
 KEY_VARIABLE = "COLT_TEST_KEY"
 TRIALS = 10
-SETTINGS: dict[str, Any] = {"proposals_per_call": 2, "model_openings": 2, "batch_size": 4, **THINK_LESS}
-"""Few alternatives in a call, so that few trials take many calls. Constructed openings take most of the time."""
+SETTINGS: dict[str, Any] = {
+    "proposals_per_call": 2,
+    "model_openings": 2,
+    "batch_size": 4,
+    "structure_after": 0,
+    **THINK_LESS,
+}
+"""Few alternatives in a call, and calls from the first trial on, so that few trials take many calls. Constructed
+openings take most of the time."""
 RETRY = RetryPolicy(attempts=3, base_s=0.01, total_s=0.5)
 TIMEOUT_S = 0.3
 """Of calls to endpoints that take longer; others have time, since a machine with other loads is slow as well."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from colt.knobs import Knob
+from colt.knobs import Knob, Schedule
 from colt.search.toy import ToyScorer, ToySpace
 from colt.search.types import MemberSpec, Observation
 from colt.testing import Situation, situations
@@ -27,6 +27,15 @@ class ToyBriefing:
 
     def label(self, variant: str, sketch: str) -> str:
         return "with a buffer" if sketch == "cached" else ""
+
+    def nest(self, schedule: Schedule) -> Sequence[str]:
+        return ["C: parallel(i_0) j_0 [k:64]"]
+
+    def unfolded(self, schedule: Schedule) -> str:
+        return ""
+
+    def time(self, schedule: Schedule, measured_us: float | None) -> str:
+        return "C 100 % (FMA)"
 
 
 def observed(space: ToySpace) -> list[Situation]:

@@ -9,7 +9,6 @@ import pytest
 
 from colt.measure.base import Fate, Measurement
 from colt.proposers.worth import NEAR_ROOFLINE, WINDOW, why_stop_paying
-from colt.search.types import Trial
 
 MODELS = ("small", "large")
 
@@ -19,7 +18,7 @@ def measured(*trials: tuple[str, float | None]) -> Any:
     results = [
         Measurement(number, Fate.OK if us is not None else Fate.CRASH, us) for number, (_, us) in enumerate(trials)
     ]
-    return SimpleNamespace(results=results, trial=lambda number: Trial(number, None, trials[number][0], number))  # type: ignore[arg-type]
+    return SimpleNamespace(results=results, credited=lambda number: {trials[number][0]})
 
 
 def sides(paid: list[float | None], free: list[float | None]) -> Any:

@@ -37,6 +37,8 @@ from tests.helpers.simulated_model import simulated_reply
 from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, think_less, tune_simulated, whole_run
 from tests.helpers.small_disk import small_disk
 
+CALL_AT_ONCE = {"batch_size": 4, "structure_after": 0, **THINK_LESS}
+"""Settings with which few trials take many calls."""
 FILES = ("config.toml", "program.json", "recording.jsonl", "journal.jsonl")
 TRIALS = 8
 
@@ -481,7 +483,7 @@ def test_requests_that_were_under_way_count_as_spent_and_nothing_is_asked_twice(
     models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
 ) -> None:
     server, pool = models
-    options = {"pool": pool, "trials": 16, "config": colt.SearchConfig.preset("models", batch_size=4, **THINK_LESS)}
+    options = {"pool": pool, "trials": 16, "config": colt.SearchConfig.preset("models", **CALL_AT_ONCE)}
     tune_simulated(own_program, simulated(trial_s=0.02), run_dir=tmp_path / "whole", max_usd=1, **options)
     prompts = [asked.body["messages"][1]["content"] for asked in server.asked]
     lines = (tmp_path / "whole" / "recording.jsonl").read_bytes().splitlines(keepends=True)
@@ -511,7 +513,7 @@ def test_ceilings_hold_over_processes_and_can_be_raised(
     models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
 ) -> None:
     server, pool = models
-    options = {"pool": pool, "trials": 12, "config": colt.SearchConfig.preset("models", batch_size=4, **THINK_LESS)}
+    options = {"pool": pool, "trials": 12, "config": colt.SearchConfig.preset("models", **CALL_AT_ONCE)}
     first = tune_simulated(
         own_program, simulated(trial_s=0.02), run_dir=tmp_path / "run", max_calls=3, **options
     ).receipt
@@ -531,7 +533,7 @@ def test_a_run_that_its_ceiling_stopped_goes_on_with_a_higher_one(
     models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
 ) -> None:
     server, pool = models
-    config = colt.SearchConfig.preset("models", batch_size=4, **THINK_LESS)
+    config = colt.SearchConfig.preset("models", **CALL_AT_ONCE)
     options = {"pool": pool, "trials": 12, "config": config, "strict_pool": True, "run_dir": tmp_path / "run"}
     first = tune_simulated(own_program, simulated(trial_s=0.02), max_usd=0.0001, **options).receipt
     assert (first.stop_reason, len(server.asked)) == ("pool", 0)
@@ -540,6 +542,29 @@ def test_a_run_that_its_ceiling_stopped_goes_on_with_a_higher_one(
     assert second.spending is not None
     assert second.spending.requests == len(server.asked) > 0
     assert_replays(tmp_path / "run")
+
+
+# ---- models that change structures ----
+
+
+def test_a_run_whose_models_change_structures_goes_on_and_is_replayed(
+    models: tuple[ChatServer, Path], own_program: str, tmp_path: Path
+) -> None:
+    """The order of work, what prompts tell, and the looks at inner loops follow from the recording."""
+    server, pool = models
+    config = colt.SearchConfig.preset("models", batch_size=4, **(THINK_LESS | {"structure_after": 2, "root_width": 2}))
+    options = {"pool": pool, "trials": 24, "config": config, "keep_paying": True}
+    whole = tune_simulated(own_program, simulated(trial_s=0.02), run_dir=tmp_path / "run", **options).receipt
+    prompts = [str(asked.body["messages"][-1]["content"]) for asked in server.asked]
+    assert any("change the structure" in prompt for prompt in prompts)
+    assert sum(part.structures or 0 for part in whole.proposers.values()) > 0
+    said = [message for message in whole.messages if message.startswith("language models are not told of inner loops")]
+    assert len(said) == 1, "the made-up measurer's kernels cannot be disassembled, which is said once"
+    assert_replays(tmp_path / "run")
+    lines = (tmp_path / "run" / "recording.jsonl").read_bytes().count(b"\n")
+    folder = broken(tmp_path / "run", tmp_path / "broken", lines // 2)
+    assert resumed(folder, simulated(trial_s=0.02)).receipt.trials.total == 24
+    assert_replays(folder)
 
 
 # ---- the command ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,18 @@ def read_caches(cpu_folder: Path) -> dict[int, Cache]:
         except (OSError, ValueError):
             continue
     return caches
+
+
+def count_cores(cpus: Path, usable: Iterable[int]) -> int | None:
+    """How many cores these logical CPUs are on, from a folder such as ``/sys/devices/system/cpu``; ``None`` if it does
+    not tell."""
+    cores = set()
+    for number in usable:
+        try:
+            cores.add(parse_cpu_list((cpus / f"cpu{number}/topology/thread_siblings_list").read_text()))
+        except (OSError, ValueError):
+            return None
+    return len(cores) or None
 
 
 def parse_getconf(text: str, cores: int) -> dict[int, Cache]:

@@ -12,7 +12,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from colt.machine.cpuinfo import Cache, Processor, Simd, parse_cpuinfo, parse_getconf, read_caches, simd_of
+from colt.machine.cpuinfo import (
+    Cache,
+    Processor,
+    Simd,
+    count_cores,
+    parse_cpuinfo,
+    parse_getconf,
+    read_caches,
+    simd_of,
+)
 from colt.machine.peaks import Peaks
 from colt.machine.tiles import tiles_granted, usable_flags
 
@@ -41,6 +50,8 @@ class Hardware:
     flags: tuple[str, ...] = field(default=(), repr=False)
     """The processor's, without those of AMX where Linux does not let the process use it."""
     peaks: Peaks = field(default_factory=Peaks)
+    physical_cores: int | None = None
+    """Cores that the logical CPUs are on, as far as Linux tells; ``None`` if it does not."""
 
     @property
     def last_level_cache(self) -> Cache:
@@ -82,6 +93,7 @@ def detect(
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         assumed=tuple(name for name, value in known.items() if value is None),
         flags=usable_flags(processor.flags, granted),
+        physical_cores=count_cores(cpus, usable),
     )
 
 

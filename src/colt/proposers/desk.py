@@ -17,6 +17,8 @@ from typing import Protocol
 from colt.proposers.language.calls import Call
 from colt.proposers.language.completion import ChatRequest
 from colt.proposers.language.model import LanguageModel
+from colt.proposers.language.money import PICODOLLARS
+from colt.proposers.language.node import InnerLoopMix, RunFacts
 from colt.search.types import Observation, Proposal, ProposalError, Proposer, Ticket
 from colt.util.clock import Stopwatch
 
@@ -96,6 +98,10 @@ class Desk:
         """Models that can't be asked at present, each with the reason."""
         self.times_benched: Counter[str] = Counter()
         """How often each model was benched after failures."""
+        self.inner: InnerLoopMix | None = None
+        """The inner loop of the schedule that was the fastest when somebody looked."""
+        self._usd: dict[str, float] = {}
+        """What the calls of each model have cost in dollars."""
         self.seconds: dict[str, float] = {}
         """Seconds that each member took to answer."""
         self._calls = calls
@@ -107,15 +113,16 @@ class Desk:
 
     # ---- questions ----
 
-    def ask(self, ticket: Ticket, observe: Observe) -> Proposal | ProposalError | None:
-        """An expert's answer, or ``None`` for a model's, which arrives later."""
+    def ask(self, ticket: Ticket, observe: Observe, observe_in_full: Observe) -> Proposal | ProposalError | None:
+        """An expert's answer, or ``None`` for a model's, which is told more and whose answer arrives later."""
         expert = self.experts.get(ticket.acting)
         if expert is not None:
             return self.ask_expert(expert, ticket, observe)
         assert self._calls is not None
-        observation = observe(ticket)
+        observation = observe_in_full(ticket)
         self._under_way[ticket.id] = _Question(ticket, observation)
-        self._calls.send(ticket.id, ticket.acting, self.models[ticket.acting].request(observation))
+        request = self.models[ticket.acting].request(observation, RunFacts(dict(self._usd), self.inner))
+        self._calls.send(ticket.id, ticket.acting, request)
         return None
 
     def ask_expert(self, expert: Proposer, ticket: Ticket, observe: Observe) -> Proposal | ProposalError:
@@ -192,6 +199,7 @@ class Desk:
 
     def _keep(self, call: Call) -> None:
         self.calls.append(call)
+        self._usd[call.model] = self._usd.get(call.model, 0.0) + call.spent.picodollars / PICODOLLARS
         self._count_seconds(call.model, call.seconds)
 
     def _count_seconds(self, member: str, seconds: float) -> None:

@@ -5,6 +5,9 @@
     pick     at least every other trial is a model's; the others are the built-in experts', who fill the time
     wait     only if the experts have had their half, and answers are under way
 
+With ``structure_after`` the two do different work (:func:`colt.search.policy.due_at`): models change structures whose
+knobs experts have tuned, and experts tune what came of it.
+
 In a pool of built-in experts alone all answers come at once: there is nothing to settle or to wait for, and the tree
 alone decides whose trials are measured. Deterministic but for what arrives at the desk.
 """
@@ -225,7 +228,7 @@ class Dispatcher:
             self._ask(ticket)
 
     def _ask(self, ticket: Ticket) -> None:
-        reply = self.desk.ask(ticket, self._search.observe)
+        reply = self.desk.ask(ticket, self._search.observe, self._search.observe_in_full)
         if reply is not None:
             self._commit(ticket, reply)
         else:
@@ -274,17 +277,23 @@ class Dispatcher:
         return trials
 
     def _next(self, patient: bool) -> Trial | None:
-        """Every other trial is a model's while there is one; models keep their half if they are slow."""
+        """Every other trial is a model's while there is one; models keep their half if they are slow.
+
+        Where models find structures and experts tune them, nobody waits for models, and every other trial of the
+        experts is of a structure whose knobs are worth tuning, however the others are predicted.
+        """
         trials = self._search.trials
         if self._picked[True] <= self._picked[False]:
             for trial in trials.pick(1, by=self.desk.models):
                 self._waited_s = 0.0
                 return trial
-        if self.under_way and patient and self._picked[False] >= self._trials_total // 2:
+        config, free, tunes = self._search.config, self._picked[False], bool(self._search.setup.structure_after)
+        if self.under_way and patient and not tunes and free >= self._trials_total // 2:
             return None
-        for _ in range(self._search.config.iterations_per_trial):
+        for _ in range(config.iterations_per_trial):
             self._feed()
-        return next(iter(trials.pick(1)), None)
+        new = trials.pick(1, tuning=True) if tunes and free % 2 else []
+        return next(iter(new or trials.pick(1)), None)
 
     def _feed(self) -> None:
         """Give one turn of the tree to an expert who fills the time."""

@@ -28,7 +28,8 @@ def why_stop_paying(trials: Trials, models: Sequence[str], share: float | None) 
 
     ``models`` are those that cost money; ``share`` is the fastest schedule's share of the roofline. Models have lost
     their advantage when, of the latest :data:`WINDOW` trials of each side, the best free one is as fast as the models'
-    best, and none of the models' was the fastest of the run when it was measured.
+    best, and none of the models' was the fastest of the run when it was measured. A trial is theirs if they have a
+    share in it: what experts reach in a model's structure keeps the calls paid.
     """
     if share is not None and NEAR_ROOFLINE <= share <= 1:  # more than all of it is a timing gone wrong
         return f"the fastest schedule reaches {share:.0%} of the roofline"
@@ -37,7 +38,7 @@ def why_stop_paying(trials: Trials, models: Sequence[str], share: float | None) 
     best_us = math.inf
     for result in trials.results:
         latency_us = math.inf if result.latency_us is None else result.latency_us
-        side = paid if trials.trial(result.trial).proposed_by in models else free
+        side = paid if not trials.credited(result.trial).isdisjoint(models) else free
         side.append(TimedTrial(latency_us, latency_us < best_us))
         best_us = min(best_us, latency_us)
     if len(paid) < WINDOW or len(free) < WINDOW or any(one.led for one in paid[-WINDOW:]):

@@ -83,6 +83,7 @@ class Run:
         """What the user was told."""
         self.directory: RunDirectory | None = None
         self.told_of_noise = False
+        self.told_of_no_inner_loop = False
         self.seconds_building = 0.0
         """Wall time of building trials and untuned programs; of timing likewise."""
         self.seconds_timing = 0.0

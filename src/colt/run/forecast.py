@@ -111,7 +111,7 @@ def _prompts(plan: Plan) -> tuple[str, list[str]]:
     pool = [member_in_words(member) for member in plan.pool.members]
     model = LanguageModel(plan.pool.models[0].spec, pool, stable_text(briefing, pool), briefing, space)
     tickets = [ticket for _ in range(LOOKED_AT) if (ticket := search.select()) is not None]
-    requests = [model.request(search.observe(ticket)) for ticket in tickets]
+    requests = [model.request(search.observe_in_full(ticket)) for ticket in tickets]
     if not requests:
         raise InputError(f"no schedule of {plan.program.name} could be made; there is nothing to ask models for")
     return requests[0].system, [request.user for request in requests]

@@ -22,6 +22,7 @@ from colt.events import Emit
 from colt.plan import Plan
 from colt.run.context import Run
 from colt.run.finish import Result, finish
+from colt.run.inside import look_inside
 from colt.run.recall import measure_leads, recall
 from colt.run.roofline import Ceiling
 from colt.run.scheduler import leave_beaten, next_task, settle, worth_trying
@@ -85,6 +86,7 @@ def run(
             while (stop := run.stop.reason()) is None:
                 task = turn(run, next_task(tasks))
                 task.learn()
+                look_inside(run, task)
                 batch = task.take_left_over() or next_batch(run, task)
                 results = list(task.measure(run, batch))
                 check_leader(run, task, results)

@@ -340,6 +340,9 @@ def _proposer_parts(search: Search, spent: Spent) -> dict[str, ProposerPart]:
             alterations=record.alterations,
             alterations_kept=record.alterations_kept,
             seconds=round(spent.proposers.get(name, 0.0), 3),
+            structures=record.structures if search.setup.structure_after else None,
+            improvements=record.improvements if search.setup.structure_after else None,
+            improvements_below=record.improvements_below if search.setup.structure_after else None,
         )
     return parts | {name: ProposerPart(trials=count) for name, count in trials.items()}
 

@@ -69,6 +69,14 @@ class Begun:
     """Whether they are not in the tree yet, and join what the run would begin with by itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class LookedInside:
+    """The last look at the inner loop of the fastest schedule: trials with a result by then, and its latency."""
+
+    told: int = 0
+    latency_us: float = math.inf
+
+
 class Task:
     """One program of a run. What becomes of its trials lives in ``search.trials`` and nowhere else."""
 
@@ -126,6 +134,7 @@ class Task:
             emit=self._emit,
             first_ticket=number * TICKETS,
             work=lambda ticket: worked(run.workings, f"ticket {ticket}", self.space, scorer),
+            models=[member.name for member in plan.pool.models],
         )
         self.experts: tuple[Proposer, ...] = ()
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
@@ -142,6 +151,7 @@ class Task:
         """The untuned program's latency in microseconds, as measured at the start."""
         self.roofline_reached = False
         """Whether a verified schedule reaches the share of the roofline at which the run is to stop."""
+        self.looked_inside = LookedInside()
         self._target = plan.target
         self._stalled = 0
         self._left_over: list[Trial] = []
@@ -196,7 +206,11 @@ class Task:
     def _make_models(self, run: Run) -> dict[str, LanguageModel]:
         plan = run.plan
         vector_math = not plan.exact_math
-        briefing = brief(self.tvm_space, self.program, run.hardware, plan.threads, vector_math=vector_math)
+        briefing = brief(
+            *(self.tvm_space, self.program, run.hardware, plan.threads),
+            vector_math=vector_math,
+            cold=run.apart_bytes is not None,
+        )
         pool = [member_in_words(member) for member in plan.pool.members]
         moves = self.allows_moves and plan.options.moves != "none"
         text = stable_text(briefing, pool, moves)

@@ -23,8 +23,14 @@ class MemberRecord:
     measured_regressions: int = 0
     alterations: int = 0
     alterations_kept: int = 0
+    structures: int = 0
+    """Structures that it brought into the tree."""
+    improvements: int = 0
+    """How often a trial of its own became the fastest of the run."""
+    improvements_below: int = 0
+    """How often a trial of somebody else did, in a structure that it brought."""
     passed: int = 0
-    """Turns that went to another member because this one was benched."""
+    """Turns that went to another member: this one was benched, or the node was no work for it."""
 
     @property
     def scored_calls(self) -> int:

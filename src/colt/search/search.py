@@ -45,6 +45,7 @@ from colt.search.steps import (
     select,
     settle,
 )
+from colt.search.surroundings import surroundings
 from colt.search.tree import Node, Tree, Values
 from colt.search.trials import BuildSeconds, Trials
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space, Ticket, Trial
@@ -59,7 +60,7 @@ class Search:
 
     ``build_seconds`` tells how long a schedule is expected to build, to choose among those of equal promise.
     Tickets are numbered from ``first_ticket``. ``work`` gives the space and the scorer for a ticket's answer; they give
-    the same results as ``space`` and ``scorer``.
+    the same results as ``space`` and ``scorer``. ``models`` names the members that are language models.
     """
 
     def __init__(
@@ -75,10 +76,11 @@ class Search:
         emit: Emit = lambda event: None,
         first_ticket: int = 0,
         work: Work | None = None,
+        models: Collection[str] = (),
     ) -> None:
         self.config = config or SearchConfig()
         self.pool = Pool(members)
-        self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total)
+        self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total, models)
         self._work = work or (lambda ticket: nullcontext((space, scorer)))
         self.tree = Tree(space.untuned, self.pool.largest, Values(self.config.value), seed)
         self.tree.tickets = first_ticket
@@ -140,13 +142,18 @@ class Search:
 
         With ``feeder``, the name of a built-in expert outside the pool, the ticket is the expert's: its child inherits
         the node's next member and stays out of the members' statistics. The turns of ``benched`` members (not all of
-        them may be) go to the fallback. Nodes of members that are ``busy`` are left for later.
+        them may be) go to the fallback. Nodes of members that are ``busy`` are left for later. With
+        ``structure_after`` language models get nodes of structures that have stalled, and experts the others.
         """
         return select(self.tree, self.setup, feeder, benched, busy)
 
     def observe(self, ticket: Ticket) -> Observation:
         """What the ticket's member is shown."""
         return observe(self.tree, self.setup, ticket, self.trials.told)
+
+    def observe_in_full(self, ticket: Ticket) -> Observation:
+        """The same with what a language model has to be told, since it cannot look for itself."""
+        return replace(self.observe(ticket), around=surroundings(self.tree, self.setup, ticket))
 
     # ---- around the loop ----
 

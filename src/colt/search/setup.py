@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from colt.events import Emit
@@ -21,3 +22,10 @@ class Setup:
     emit: Emit
     seed: int = 0
     trials_total: int | None = None
+    models: Collection[str] = ()
+    """The members that are language models."""
+
+    @property
+    def structure_after(self) -> int:
+        """Trials without a gain after which a structure has stalled; 0 if work is not dealt by that."""
+        return self.config.structure_after if self.models else 0

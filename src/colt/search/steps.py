@@ -9,6 +9,7 @@ from colt import events
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Transformation
 from colt.search import policy
+from colt.search.credit import is_structure
 from colt.search.pool import MemberRecord, Pool
 from colt.search.setup import Setup
 from colt.search.tree import Facts, Node, Tree
@@ -27,36 +28,67 @@ from colt.search.types import (
 
 RANDOM = "random"
 """Who makes the transformation that stands in for an unusable one."""
+WORK = {True: "the structure is to be changed", False: "its knobs are tuned first"}
+"""What is due at a node, by whether a language model does it."""
 
 
 # ---- select, observe ----
 
 
 def select(
-    tree: Tree, setup: Setup, feeder: str | None = None, benched: Collection[str] = (), busy: Collection[str] = ()
+    tree: Tree,
+    setup: Setup,
+    feeder: str | None = None,
+    benched: Collection[str] = (),
+    busy: Collection[str] = (),
 ) -> Ticket | None:
     """A ticket for the node that the tree policy chooses. See :meth:`colt.search.search.Search.select`."""
     pool, config = setup.pool, setup.config
-    stand_ins = {name: pool.fallback(name, benched) for name in benched}
-    passed = [name for name in pool.specs if stand_ins.get(name, name) in busy] if busy and not feeder else ()
-    node = policy.descend(tree.root, pool.phi, config, tree.rng, passed)
-    if node is None:
-        return None
+    after = setup.structure_after
     if feeder:
-        ticket = hand_out(tree, setup, Ticket(tree.tickets, node.id, feeder, feeding=True))
-        tree.feeding.add(ticket.id)
-        return ticket
+        return _feed(tree, setup, feeder)
+    stand_ins = {name: pool.fallback(name, benched) for name in benched}
+
+    def acting_at(node: Node) -> str | None:
+        turn = stand_ins.get(node.next_member, node.next_member)
+        return policy.due_at(tree, node, turn, setup, benched) if after else turn
+
+    if after:
+        node = policy.descend(
+            tree.root, pool.phi, config, tree.rng, passes=lambda node: (who := acting_at(node)) is None or who in busy
+        )
+    else:
+        passed = [name for name in pool.specs if stand_ins.get(name, name) in busy] if busy else ()
+        node = policy.descend(tree.root, pool.phi, config, tree.rng, passed)
+    acting = None if node is None else acting_at(node)
+    if node is None or acting is None:
+        return None
     wanted = config.proposals_per_call
     if node.parent is None:
         wanted = max(wanted, config.model_openings)
     places = min(wanted, policy.room(node, config)) if wanted > 1 else 1
-    acting = stand_ins.get(node.next_member, node.next_member)
     ticket = hand_out(tree, setup, Ticket(tree.tickets, node.id, acting, places))
     tree.queue.append(ticket)
     if acting != node.next_member:
         pool.records[node.next_member].passed += 1
-        reason = f"it is benched; {acting} is asked instead"
-        setup.emit(events.FellBack(ticket.id, node.next_member, "model", reason))
+        why = "it is benched" if node.next_member in benched else WORK[acting in setup.models]
+        setup.emit(events.FellBack(ticket.id, node.next_member, "model", f"{why}; {acting} is asked instead"))
+    return ticket
+
+
+def _feed(tree: Tree, setup: Setup, feeder: str) -> Ticket | None:
+    """A feeder's ticket: at a node whose knobs are worth tuning, or at any if there is no such node."""
+    phi, config = setup.pool.phi, setup.config
+    node = None
+    if after := setup.structure_after:
+        node = policy.descend(
+            tree.root, phi, config, tree.rng, passes=lambda node: policy.has_stalled(tree, node, after)
+        )
+    node = node or policy.descend(tree.root, phi, config, tree.rng)
+    if node is None:
+        return None
+    ticket = hand_out(tree, setup, Ticket(tree.tickets, node.id, feeder, feeding=True))
+    tree.feeding.add(ticket.id)
     return ticket
 
 
@@ -126,6 +158,9 @@ def member_views(pool: Pool) -> tuple[MemberView, ...]:
             record.measured_hits,
             record.measured_regressions,
             record.alterations,
+            record.structures,
+            record.improvements,
+            record.improvements_below,
         )
         for record in pool.records.values()
     )
@@ -199,6 +234,7 @@ def apply(
     alternatives = () if isinstance(reply, ProposalError) else reply.transformations
     if not alternatives:
         refuse(tree, setup, ticket, record, str(reply) if isinstance(reply, ProposalError) else "no transformation")
+        node.enumerated = node.enumerated or ticket.feeding
     made = 0
     for transformation in alternatives:
         if made and (ticket.alteration or policy.room(node, setup.config) <= 0):
@@ -304,7 +340,7 @@ def credit(tree: Tree, setup: Setup, children: Sequence[Node]) -> list[str]:
         assert child.parent is not None
         facts = child.facts
         outcome, measured = verdict(child.parent.facts, facts)
-        if child.counted and not measured:
+        if child.counted and not measured and not is_structure(tree, setup, child):
             record = setup.pool.records[child.by]
             record.predicted_hits += outcome == "hit"
             record.predicted_regressions += outcome == "regression"
@@ -331,11 +367,14 @@ def count_regression(
 ) -> Node | None:
     """The child that the largest member is to better, if this proposal is the K-th regression in a row.
 
-    A proposal of several alternatives counts once, by its best child. The largest member's own proposals, stand-ins
-    and feeders leave the streak alone. K is ``alteration_period``; 0 turns course alteration off.
+    A proposal of several alternatives counts once, by its best child. The largest member's own proposals, stand-ins,
+    feeders, and what brings a structure leave the streak alone. K is ``alteration_period``; 0 turns course alteration
+    off.
     """
     period = setup.config.alteration_period
     if not children or not children[0].counted or ticket.acting == setup.pool.largest:
+        return None
+    if any(is_structure(tree, setup, child) for child in children):
         return None
     best = min(range(len(children)), key=lambda index: children[index].facts.predicted_us)
     tree.streak = tree.streak + 1 if verdicts[best] == "regression" else 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from colt.knobs import Schedule, Transformation
+from colt.search.structures import Structure, StructureRecord, structure_of
 from colt.search.types import AppliedSchedule, Proposal, ProposalError, Scorer, Ticket
 
 
@@ -62,6 +63,8 @@ class Node:
     counted: bool = False
     """Whether the node's verdict goes into the statistics of the member that made it."""
     alteration: bool = False
+    enumerated: bool = False
+    """Whether a built-in expert has found no neighbour that was new."""
 
     def path(self) -> Iterator[Node]:
         """This node and its ancestors, up to the root."""
@@ -155,6 +158,10 @@ class Tree:
         """Answers to tickets of the queue that wait for those before them."""
         self._basis: tuple[float, float, str] | None = None
         """What all own values followed from when the tree was valued last."""
+        self.brought: dict[Structure, Node] = {}
+        """The node that brought each structure into the tree."""
+        self.reached: dict[Structure, StructureRecord] = {}
+        """What was measured of each, as far as anything was. Set by :meth:`colt.search.trials.Trials.refresh`."""
         self.contested: dict[int, Node] = {}
         """By ticket of a course alteration, the child that is to be bettered."""
         self.root = self.add(None, untuned, "untuned", next_member)
@@ -174,6 +181,7 @@ class Tree:
             node.residual = parent.residual if facts.node is node else self.values.residual(node)
             parent.children.append(node)
             parent.tried.append(node)
+            self.brought.setdefault(structure_of(schedule), node)
         return node
 
     def known_as(self, applied: AppliedSchedule) -> Schedule:
@@ -183,6 +191,14 @@ class Tree:
             return made
         variant, sketch = self.structures.setdefault(applied.structure, (made.variant, made.sketch))
         return replace(made, variant=variant, sketch=sketch)
+
+    def brings(self, node: Node) -> bool:
+        """Whether the node is the first of its structure."""
+        return self.brought.get(structure_of(node.facts.schedule)) is node
+
+    def record(self, node: Node) -> StructureRecord:
+        """What was measured of the node's structure; an empty record if nothing was."""
+        return self.reached.get(structure_of(node.facts.schedule)) or StructureRecord()
 
     def repeats(self, parent: Node, schedule: Schedule) -> bool:
         """Whether a child with that schedule would equal its parent, a sibling (pruned or not) or an ancestor."""

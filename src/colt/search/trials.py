@@ -11,7 +11,9 @@ from dataclasses import replace
 from colt import events
 from colt.knobs import Schedule
 from colt.measure.base import Fate, Measurement, Verification
+from colt.search.credit import count_structures, count_verdicts, credited
 from colt.search.setup import Setup
+from colt.search.structures import records_of
 from colt.search.tree import Facts, Tree, predict
 from colt.search.types import Trial
 
@@ -22,6 +24,8 @@ EQUALS = 4
 
 BuildSeconds = Callable[[Schedule], float]
 """How long a schedule is expected to build."""
+Fits = Callable[[Facts], bool]
+"""Whether a schedule may be picked."""
 Ranked = tuple[float, int, Facts]
 """What a schedule is expected to measure, its node's id, and the schedule."""
 
@@ -122,6 +126,10 @@ class Trials:
         facts = self._asked[number]
         return Trial(number, facts.schedule, facts.node.by, facts.node.id)
 
+    def credited(self, trial: int) -> set[str]:
+        """Who has a share in that trial. See :func:`colt.search.credit.credited`."""
+        return credited(self._tree, self._setup, self._asked[trial].node)
+
     def _is_wrong(self, trial: int) -> bool:
         verification = self._verifications.get(trial)
         return verification is not None and not verification.ok
@@ -133,16 +141,23 @@ class Trials:
         self._absorb()
         return sum(facts.trial < 0 and facts.node.by in by for facts in self._waiting)
 
-    def pick(self, count: int, by: Collection[str] | None = None) -> list[Trial]:
+    def pick(self, count: int, by: Collection[str] | None = None, tuning: bool = False) -> list[Trial]:
         """Up to ``count`` distinct schedules that were never asked for, best predicted first, a share ε at random.
 
-        Among schedules of equal promise the one that builds fastest goes first. ``by`` leaves out what others made.
+        Among schedules of equal promise the one that builds fastest goes first. ``by`` leaves out what others made,
+        ``tuning`` what is of a structure that has stalled.
         """
         self._absorb()
+        after = self._setup.structure_after if tuning else 0
+
+        def fits(facts: Facts) -> bool:
+            stalled = after and self._tree.record(facts.node).since_gain >= after
+            return not stalled and (by is None or facts.node.by in by)
+
         trials: list[Trial] = []
         while len(trials) < count:
             by_chance = self._rng.random() < self._setup.config.epsilon
-            facts = self._random(by) if by_chance else self._best(by)
+            facts = self._random(fits) if by_chance else self._best(fits)
             if facts is None:
                 break
             trials.append(self._ask(facts))
@@ -179,12 +194,12 @@ class Trials:
         self._heap = [(facts.predicted_us * facts.node.residual, facts.node.id, facts) for facts in self._waiting]
         heapq.heapify(self._heap)
 
-    def _best(self, by: Collection[str] | None) -> Facts | None:
-        best, margin = self._pop(math.inf, by), self._setup.config.equal_promise
+    def _best(self, fits: Fits) -> Facts | None:
+        best, margin = self._pop(math.inf, fits), self._setup.config.equal_promise
         if best is None or self._build_seconds is None or not margin:
             return None if best is None else best[2]
         equals, limit = [best], best[0] * (1 + margin)
-        while len(equals) < EQUALS and (equal := self._pop(limit, by)) is not None:
+        while len(equals) < EQUALS and (equal := self._pop(limit, fits)) is not None:
             equals.append(equal)
         seconds = [self._build_seconds(facts.schedule) for _, _, facts in equals]
         fastest = equals.pop(seconds.index(min(seconds)))
@@ -192,14 +207,14 @@ class Trials:
             heapq.heappush(self._heap, equal)
         return fastest[2]
 
-    def _pop(self, limit: float, by: Collection[str] | None) -> Ranked | None:
-        """The best schedule that was never asked for, unless it is expected to take longer than ``limit``."""
+    def _pop(self, limit: float, fits: Fits) -> Ranked | None:
+        """The best that fits of what was never asked for, unless it is expected to take longer than ``limit``."""
         others: list[Ranked] = []
         found = None
         while found is None and self._heap and self._heap[0][0] <= limit:
             ranked = heapq.heappop(self._heap)
             if ranked[2].trial < 0:
-                if by is None or ranked[2].node.by in by:
+                if fits(ranked[2]):
                     found = ranked
                 else:
                     others.append(ranked)
@@ -207,8 +222,8 @@ class Trials:
             heapq.heappush(self._heap, ranked)
         return found
 
-    def _random(self, by: Collection[str] | None) -> Facts | None:
-        """Any that was never asked for. Those that were are dropped on the way; what others made is kept."""
+    def _random(self, fits: Fits) -> Facts | None:
+        """Any that fits of what was never asked for. Others are kept; what was asked for is dropped on the way."""
         others: list[Facts] = []
         found = None
         while found is None and self._waiting:
@@ -216,7 +231,7 @@ class Trials:
             self._waiting[index], self._waiting[-1] = self._waiting[-1], self._waiting[index]
             facts = self._waiting.pop()
             if facts.trial < 0:
-                if by is None or facts.node.by in by:
+                if fits(facts):
                     found = facts
                 else:
                     others.append(facts)
@@ -272,11 +287,14 @@ class Trials:
         tree, setup = self._tree, self._setup
         tree.scorer = setup.scorer.version
         self._set_measured()
+        asked = [self._asked[number] for number in sorted(self._measurements)]
+        tree.reached = records_of((one.schedule, one.node.by, one.measured_us or math.inf) for one in asked)
         predict(setup.scorer, tree.known)
         self._find_best()
         tree.revalue()
         self._ranked_by = None
-        self._count_verdicts()
+        count_verdicts(tree, setup)
+        count_structures(tree, setup.pool)
         best_us = tree.values.best_us
         setup.emit(events.Revalued(None if best_us == math.inf else best_us, len(tree.nodes), tree.scorer))
 
@@ -303,19 +321,6 @@ class Trials:
         predicted_us = self._asked[ran[0][1]].predicted_us if ran else min(f.predicted_us for f in tree.known)
         values.best_us = min((us for us in (best_us, self.baseline_us) if us is not None), default=predicted_us)
         values.general_residual = (values.best_us if best_us is None else best_us) / predicted_us
-
-    def _count_verdicts(self) -> None:
-        """Hits and regressions of each member: of its children that have a result, as their parents have."""
-        records = self._setup.pool.records
-        for record in records.values():
-            record.measured_hits = record.measured_regressions = 0
-        for node in self._tree.nodes:
-            if not node.counted or node.parent is None:
-                continue
-            before, after = node.parent.facts.measured_us, node.facts.measured_us
-            if before is not None and after is not None:
-                records[node.by].measured_hits += after < before
-                records[node.by].measured_regressions += after > before
 
 
 def _rank(facts: Facts) -> Ranked:

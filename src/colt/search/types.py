@@ -148,6 +148,61 @@ class MemberView:
     measured_hits: int
     measured_regressions: int
     alterations: int
+    structures: int = 0
+    """Structures that it brought into the tree."""
+    improvements: int = 0
+    """Trials of its own that became the fastest of the run, and of others in structures that it brought."""
+    improvements_below: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StructureView:
+    """How far the structure of a node was tuned: its trials with a result, the best in microseconds (``None`` if none
+    ran), the trials since the last gain, and who brought it. ``stalled``: its knobs are no longer worth tuning."""
+
+    trials: int
+    best_us: float | None
+    since_gain: int
+    by: str
+    stalled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PendingQuestion:
+    """A question under way: who was asked for how many alternatives, and for which schedule."""
+
+    acting: str
+    wanted: int
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class RankView:
+    """Spearman's correlation of the present predictions with what so many schedules measured."""
+
+    schedules: int
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a language model is told beside the node: it cannot look for itself.
+
+    ``pending`` are the questions under way, ``waiting`` the most promising schedules that were not measured yet,
+    ``contrast`` a few measured ones that differ, good and bad, the fastest first. Latencies that differ by less than
+    the share ``noise`` are equal. ``ranks`` says how far predictions can be trusted, ``ranks_here`` for the node's
+    structure alone; ``None`` where too few were measured. ``visits`` and ``value`` are those of the node.
+    """
+
+    structure: StructureView
+    visits: int
+    value: float
+    pending: tuple[PendingQuestion, ...]
+    waiting: tuple[NodeView, ...]
+    contrast: tuple[NodeView, ...]
+    noise: float
+    ranks: RankView | None
+    ranks_here: RankView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +245,8 @@ class Observation:
     """Set when this is a course alteration."""
     known: Container[Schedule] = field(default=frozenset(), compare=False, repr=False)
     """Every schedule in the tree: proposing one again makes an alias, and no new trial."""
+    around: Surroundings | None = None
+    """For language models alone."""
 
 
 class Proposer(Protocol):

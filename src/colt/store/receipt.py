@@ -199,7 +199,10 @@ class MathPart(_Record, frozen=True):
 
 
 class ProposerPart(_Record, frozen=True):
-    """What one proposer did. Trials of ``random`` came from fallbacks, those of ``sampled`` from the openings."""
+    """What one proposer did. Trials of ``random`` came from fallbacks, those of ``sampled`` from the openings.
+
+    With ``structure_after``: the ``structures`` that a member of the pool brought, its trials that became the fastest
+    of the run (``improvements``), and those of others in these structures (``improvements_below``); else ``None``."""
 
     calls: int = 0
     trials: int = 0
@@ -212,6 +215,9 @@ class ProposerPart(_Record, frozen=True):
     alterations: int = 0
     alterations_kept: int = 0
     seconds: float = 0.0
+    structures: int | None = None
+    improvements: int | None = None
+    improvements_below: int | None = None
 
 
 class ModelPart(_Record, frozen=True):
@@ -220,7 +226,8 @@ class ModelPart(_Record, frozen=True):
     ``answered`` calls gave a text; ``failed`` counts the others by kind of failure. ``requests`` includes retries;
     ``retried`` counts the failures before them by kind. ``in_reasoning`` answers came in the reasoning channel;
     ``served_as`` counts answers under another model's name. ``unusable`` counts parts of answers that were dropped.
-    ``passed`` turns went to another member while this one was benched; ``benched`` counts how often it was, after
+    ``passed`` turns went to another member: this one was benched, or the node
+    was no work for it; ``benched`` counts how often it was, after
     failures or useless answers. ``cached`` is the part of ``input`` tokens that came from the provider's cache.
     ``unreported`` requests were charged in full because the endpoint reported no usage."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from colt import events
 from colt.events import Event
+from colt.search.structures import structure_of
 from colt.views.seen import ROOT, Asking, SeenAlteration, SeenCall, SeenNode, SeenTrial
 from colt.views.state import RunState, TaskState
 
@@ -149,7 +150,11 @@ def _add(state: RunState, node: SeenNode) -> None:
         state.stray += 1
         node.parent = ROOT
     nodes[node.id] = node
-    state.member(node.by).nodes += 1
+    member = state.member(node.by)
+    member.nodes += 1
+    if node.schedule is not None and (structure := structure_of(node.schedule)) not in state.task.brought:
+        state.task.brought[structure] = node.by
+        member.structures += 1
 
 
 def _scored(state: RunState, event: events.Scored, at_s: float) -> None:
@@ -230,6 +235,17 @@ def _measured(state: RunState, event: events.Measured, at_s: float) -> None:
     trial.fate, trial.latency_us, trial.message, trial.told = event.fate, event.latency_us, event.message, True
     if event.latency_us is not None and (task.best_us is None or event.latency_us < task.best_us):
         task.best_us, task.best_trial = event.latency_us, event.trial
+        _credit(state, trial)
+
+
+def _credit(state: RunState, trial: SeenTrial) -> None:
+    """A trial that leads is to the credit of whoever proposed it, and of whoever brought its structure."""
+    state.member(trial.by).led += 1
+    node = state.task.nodes.get(trial.node)
+    schedule = None if node is None else node.schedule
+    bringer = None if schedule is None else state.task.brought.get(structure_of(schedule))
+    if bringer is not None and bringer != trial.by:
+        state.member(bringer).led_below += 1
 
 
 def _revalued(state: RunState, event: events.Revalued, at_s: float) -> None:

@@ -100,6 +100,12 @@ class SeenMember:
     """Those that are back from the hardware."""
     hits: int = 0
     regressions: int = 0
+    structures: int = 0
+    """Structures that it brought into the tree."""
+    led: int = 0
+    """Trials of its own that became the fastest of the run."""
+    led_below: int = 0
+    """Trials of others that did, in structures that it brought."""
     requests: int = 0
     tokens: int = 0
     usd: float = 0.0

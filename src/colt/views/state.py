@@ -37,6 +37,8 @@ class TaskState:
     """What the knobs of each variant and sketch are called; earlier versions did not tell."""
     measured_as: dict[Schedule, int] = field(default_factory=dict)
     """The trial of each schedule that went to the hardware."""
+    brought: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Who brought each structure into the tree, by variant and sketch."""
 
     @property
     def back(self) -> list[SeenTrial]:

@@ -63,7 +63,17 @@ def _latency(part: LatencyPart) -> tuple[str, str, str]:
 
 def _proposers(receipt: Receipt) -> Grid:
     head = ("proposer", "calls", "trials", "hits measured", "hits predicted", "errors", "taken over", "s")
-    return Grid(head, [(name, *_proposer(part)) for name, part in receipt.proposers.items()])
+    parts = receipt.proposers
+    if all(part.structures is None for part in parts.values()):
+        return Grid(head, [(name, *_proposer(part)) for name, part in parts.items()])
+    rows = [(name, *_proposer(part), *_credit(part)) for name, part in parts.items()]
+    return Grid((*head, "structures", "led", "led below"), rows)
+
+
+def _credit(part: ProposerPart) -> tuple[str, ...]:
+    """Structures brought, and trials that became the fastest of the run: its own, and others' in its structures."""
+    counts = part.structures, part.improvements, part.improvements_below
+    return tuple("-" if count is None else str(count) for count in counts)
 
 
 def _proposer(part: ProposerPart) -> tuple[str, ...]:

@@ -136,6 +136,13 @@ class ExportedAnswer(Answer, frozen=True, kw_only=True, tag="exported"):
     totals: Totals
 
 
+class Disassembled(Answer, frozen=True, kw_only=True, tag="inner loop"):
+    """The kinds of instructions in a kernel's inner loop, with how many there are of each; or why that is not known."""
+
+    mix: tuple[tuple[str, Count], ...] = ()
+    problem: str = ""
+
+
 class Remarks(Answer, frozen=True, kw_only=True, tag="remarks"):
     """What the user is told about the board."""
 
@@ -263,6 +270,7 @@ AnyAnswer = (
     | VerifiedAnswer
     | TimedInTurn
     | ExportedAnswer
+    | Disassembled
     | Remarks
     | StableText
     | Endpoints

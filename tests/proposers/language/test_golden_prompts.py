@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,11 +19,23 @@ import pytest
 from tvm.target import Target
 
 from colt.knobs import Edit, Jump, Schedule, TileKnob, Transformation
-from colt.machine import Hardware, Peaks
+from colt.machine import Hardware, Peaks, Rates
 from colt.machine.cpuinfo import Cache, Simd
-from colt.proposers.language.prompt import MemberInWords, node_text, stable_text
+from colt.proposers.language.node import InnerLoopMix, RunFacts, node_text
+from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import read_reply
-from colt.search.types import FailedProposal, MemberSpec, MemberView, NodeView, Observation, Progress
+from colt.search.types import (
+    FailedProposal,
+    MemberSpec,
+    MemberView,
+    NodeView,
+    Observation,
+    PendingQuestion,
+    Progress,
+    RankView,
+    StructureView,
+    Surroundings,
+)
 from colt.tvm.briefing import TvmBriefing, brief
 from colt.tvm.programs.source import load_program
 from colt.tvm.space.space import TvmSpace
@@ -31,6 +44,21 @@ GOLDEN = Path(__file__).parent / "golden"
 WORKLOADS = ("matmul", "llama3-attention")
 THREADS = 2
 TARGET = Target({"kind": "llvm", "mcpu": "znver4", "num-cores": THREADS})
+RATES = Rates(
+    latency=8.0,
+    add_latency=8.0,
+    window=24.0,
+    store=1.6,
+    broadcast=0.6,
+    division=9.0,
+    loop=0.4,
+    l2_gbs=88.0,
+    l3_gbs=21.0,
+    l2_jump=0.3,
+    l3_jump=4.0,
+    dram_jump=5.0,
+    launch_us=3.5,
+)
 HARDWARE = Hardware(
     "AMD EPYC, Zen 4",
     "",
@@ -41,10 +69,13 @@ HARDWARE = Hardware(
     Cache(2**20, 1),
     Cache(32 * 2**20, THREADS),
     2**34,
-    peaks=Peaks(116.0, 230.0, 23.0, "copy", THREADS, "2026-01-01T00:00:00"),
+    peaks=Peaks(116.0, 230.0, 23.0, "copy", THREADS, "2026-01-01T00:00:00", rates=RATES),
+    physical_cores=1,
 )
 LARGE, SMALL = MemberSpec("gpt-5.2", 600.0), MemberSpec("gpt-5-mini", 100.0)
 POOL = [MemberInWords(LARGE, 1.75, 14.0), MemberInWords(SMALL, 0.25, 2.0)]
+COST = {LARGE.name: 0.021, SMALL.name: 0.0064}
+MIX = (("FMAs of memory", 32), ("loads", 4), ("scalar and loop", 3), ("spills", 2))
 
 
 @cache
@@ -78,6 +109,49 @@ def test_the_stable_text_is_the_same_whatever_was_done_before(workload: str) -> 
     assert stable_text(again, POOL) == stable_text(briefing, POOL)
 
 
+FACTS = {
+    "where the time goes in the node, and what bounds it": r"^Time: C 99% 1482 us \(FMA\)",
+    "how far that is from the model": r"\(the model's times x1\.2\)",
+    "where it goes in the fastest": r"^Time of the fastest, 1490 us: C 99% 1482 us \(FMA\)",
+    "the bandwidth of each level": (
+        r"L2 1 MiB at 88 GB/s a thread, L3 32 MiB shared at 21 GB/s a thread;.*memory 23 GB/s in all"
+    ),
+    "what the ports take": r"in vector FMAs of 0\.28 ns: store 1\.6, broadcast load 0\.6 \(folds into the FMA\)",
+    "cores or hyperthreads": r"2 threads \(hyperthreads: 2 share the ports of 1 core\)",
+    "where the weights come from": r"repeated runs find all arguments in the last cache",
+    "how parallel iterations are dealt": r"each gets one contiguous share",
+    "the loops as they are, with their order": (
+        r"^Loops:\nC: parallel\(i_0:4 j_0:4\) i_1:4 j_1:8 i_2:2 \{\[k:512\] unroll\(i_3:16\) vec\(j:16\)\}$"
+    ),
+    "the instructions of the inner loop of the fastest": (
+        r"^Inner loop of this node: 32 FMAs of memory, 4 loads, 3 scalar and loop, 2 spills$"
+    ),
+    "questions under way": r"^Alternatives under way, so differ: gpt-5\.2 3 for this node, gpt-5-mini 2 for others$",
+    "schedules not measured yet": r"^Proposed, not measured yet:\n- C\.i=",
+    "noise": r"^Differences under 2% are noise",
+    "ties": r" -> measured 1500 us \(predicted 1500\) \(tie\), by gpt-5-mini$",
+    "how far predictions rank": r"predictions rank 12 measured schedules with correlation 0\.71, 9 of this structure",
+    "different schedules, good and bad": r"of different kinds, good and bad:\n- .* -> 1520 us.*\n- .* -> 12346 us",
+    "who the experts are": r"scout \(random edits\), tuner \(.*\), architect \(.*\)$",
+    "rates of hits": r"^gpt-5\.2: 3 calls, measured 1/1, predicted 2/1",
+    "credit for what others reach": r"2 structures, led 1\+3",
+    "cost per improvement": r"\$0\.021, \$0\.0053 per lead",
+    "why the node is up": r"^Up because tuning its structure \(brought by architect\) has stalled: 14 trials",
+    "why another node is up": r"^Up by its value, 0\.83 over 6 visits",
+    "what to do": r"change the structure\. Give 3",
+    "MetaSchedule's sketches in one line": r"^## plain/ms0 to ms2: by MetaSchedule, .*; knobs are told at their nodes$",
+    "their knobs where they matter": r"^Knobs: C\.i 512 in 4 <=64; C\.j 512 in 4 <=64; C\.k 512 in 2",
+}
+"""What models are told, each with how the prompts of the matmul say it."""
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_models_are_told(fact: str) -> None:
+    space, briefing = job("matmul")
+    told = "\n".join([stable_text(briefing, POOL), *prompts(space, briefing).values()])
+    assert re.search(FACTS[fact], told, re.MULTILINE), told
+
+
 def prompts(space: TvmSpace, briefing: TvmBriefing) -> dict[str, str]:
     """The nodes' texts: the root, a node with a history, a course alteration there, and one in MetaSchedule's last
     sketch."""
@@ -90,13 +164,31 @@ def prompts(space: TvmSpace, briefing: TvmBriefing) -> dict[str, str]:
     crashed = _view(8, _schedule(space, own, 4), "gpt-5.2", 1550.0, float("inf"))
     failed = _view(9, line[3], "gpt-5-mini", 2500.0, None)
     other = _view(5, _schedule(space, last, 0), "gpt-5.2", 9000.0, 12_345.6)
-    usual = _observation(space, node, (opening, root), (tried, crashed, failed), (node, opening, other))
+    tied = _view(10, _schedule(space, own, 6), "gpt-5-mini", 1500.0, 1500.0)
+    usual = _observation(space, node, (opening, root), (tried, crashed, failed, tied), (node, opening, other))
     altered = replace(usual, acting=LARGE, proposals_wanted=1, failed=FailedProposal(SMALL.name, failed))
+    facts = RunFacts(COST, InnerLoopMix(node.schedule, MIX))
+    waiting = _view(11, _schedule(space, own, 5), "architect", 1450.0, None)
+    stalled = replace(
+        usual,
+        around=Surroundings(
+            StructureView(14, 1490.5, 9, "architect", stalled=True),
+            *(6, 0.83),
+            pending=(PendingQuestion(LARGE.name, 3, node.schedule), PendingQuestion(SMALL.name, 2, other.schedule)),
+            waiting=(waiting,),
+            contrast=(opening, other),
+            noise=0.02,
+            ranks=RankView(12, 0.71),
+            ranks_here=RankView(9, 0.08),
+        ),
+    )
+    elsewhere = _observation(space, other, (root,), (), (node, opening, other))
+    tuned = replace(stalled.around, structure=StructureView(3, 12_345.6, 1, "gpt-5.2", stalled=False), pending=())
     return {
         "opening": node_text(_observation(space, root, (), (), (), wanted=6), briefing),
-        "node": node_text(usual, briefing, _dropped(usual, briefing)),
+        "node": node_text(stalled, briefing, _dropped(usual, briefing), facts),
         "alteration": node_text(altered, briefing),
-        "elsewhere": node_text(_observation(space, other, (root,), (), (node, opening, other)), briefing),
+        "elsewhere": node_text(replace(elsewhere, around=tuned), briefing, facts=facts),
     }
 
 
@@ -117,7 +209,7 @@ def _observation(
     best: tuple[NodeView, ...],
     wanted: int = 3,
 ) -> Observation:
-    models = (MemberView(LARGE, 3, 0, 2, 1, 1, 1, 1), MemberView(SMALL, 9, 1, 5, 3, 2, 2, 0))
+    models = (MemberView(LARGE, 3, 0, 2, 1, 1, 1, 1, 2, 1, 3), MemberView(SMALL, 9, 1, 5, 3, 2, 2, 0, 1, 0, 0))
     if not ancestors:
         models = tuple(MemberView(spec, 0, 0, 0, 0, 0, 0, 0) for spec in (LARGE, SMALL))  # type: ignore[assignment]
     knobs = space.knobs(node.schedule)

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from colt.knobs import Edit, Jump
-from colt.proposers.language.prompt import TOLD, TRIED, MemberInWords, node_text, stable_text
+from colt.proposers.language.node import TOLD, TRIED, node_text
+from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import ReadReply, ReplyError
 from colt.proposers.language.settle import settle, settled
 from colt.search.toy import ToySpace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 
@@ -12,6 +13,7 @@ from tvm_ffi import structural_walk
 
 from colt.knobs import Jump
 from colt.machine import detect
+from colt.options import SpaceKind
 from colt.tvm.briefing import brief
 from colt.tvm.briefing.equations import calls, equations
 from colt.tvm.briefing.families import SketchFamily
@@ -35,7 +37,7 @@ def section(text: str, title: str) -> list[str]:
 
 @pytest.mark.parametrize("workload", ["llama3-attention", "deepseek-r1-experts", "llama4-scout-mlp"])
 def test_a_number_that_is_worked_out_from_choices_is_the_sketch_that_has_them(workload: str) -> None:
-    space, briefing = job(workload)
+    space, briefing = job(workload, SpaceKind.METASCHEDULE)
     lines = section(briefing.sketches, "plain/ms0 to ms")
     (rule,) = [line for line in lines if line.startswith("msN: ")]
     terms = re.findall(r"(?:(\d+)\*)?(\w+)", rule.partition(" = ")[2].partition(" with ")[0])
@@ -73,13 +75,43 @@ def test_digits_may_stand_in_any_order() -> None:
 
 
 def test_knobs_that_only_some_have_say_which() -> None:
-    _, briefing = job("llama3-attention")
+    _, briefing = job("llama3-attention", SpaceKind.METASCHEDULE)
     knobs = section(briefing.sketches, "plain/ms0 to ms")[-1]
     assert "rowmax_rf.at in rowmax (rowmax b/c)" in knobs
     assert "exp.at in rowsum or rowsum_rf;" in knobs
 
 
+def test_beside_sketches_of_colts_own_they_take_one_line_and_their_knobs_are_told_at_their_nodes() -> None:
+    space, briefing = job("llama3-attention")
+    assert section(briefing.sketches, "plain/ms0 to ms80") == [
+        ": by MetaSchedule, with more tile levels; knobs are told at their nodes"
+    ]
+    schedule = space.sample(random.Random(0), next(one for one in space.sketches if one.name == "ms7"))
+    assert "O.i 256 in 4 <=64; " in briefing.unfolded(schedule)
+    own = space.sample(random.Random(0), next(one for one in space.sketches if one.variant == "packed"))
+    assert briefing.unfolded(own) == ""
+
+
 # ---- nests ----
+
+
+@pytest.mark.parametrize("workload", ["matmul", "llama3-attention", "flux-conv", "deepseek-r1-moe"])
+def test_the_nest_of_a_schedule_has_the_extents_of_its_loops(workload: str) -> None:
+    """All extents of a block's line together are the points of its block; parallel loops are those of the program."""
+    space, briefing = job(workload)
+    for variant, name in space.plans.keys[:3]:
+        schedule = space.apply(space.untuned, (Jump(variant, name),), random.Random(2)).schedule
+        blocks = {block.name: block for block in space.skeleton(schedule).blocks}
+        parallel = []
+        for line in briefing.nest(schedule):
+            told, _, loops = line.partition(": ")
+            times = re.search(r" x(\d+)$", loops)
+            extents = [int(extent) for extent in re.findall(r":(\d+)", loops)]
+            points = math.prod(iter_.extent for iter_ in blocks[told.partition(" ")[0]].iters)
+            assert math.prod(extents) * (int(times[1]) if times else 1) >= points, line
+            if found := re.search(r"parallel\((.*?)\)", loops):
+                parallel.append(math.prod(int(extent) for extent in re.findall(r":(\d+)", found[1])))
+        assert sorted(parallel) == sorted(extent for extent in _parallel(space.module(schedule)) if extent > 1)
 
 
 def test_the_nests_of_attention() -> None:
@@ -113,7 +145,7 @@ def test_padding_is_told_with_the_extents_that_knobs_tile() -> None:
 @pytest.mark.parametrize("sketch", ["ms0", "ms1", "ms2"])
 def test_outer_loops_are_fused_until_they_pass_the_limit(sketch: str) -> None:
     """As the rules say: up to a reduction, or to where sums begin."""
-    space, briefing = job("matmul")
+    space, briefing = job("matmul", SpaceKind.METASCHEDULE)
     assert "or more than 32 iterations" in briefing.sketches
     rng = random.Random(1)
     levels = {"ms0": 2, "ms1": 1, "ms2": 2}[sketch]

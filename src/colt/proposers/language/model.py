@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from colt.proposers.language.calls import Call
 from colt.proposers.language.completion import ChatError, ChatRequest, Completion, ReplySchema
-from colt.proposers.language.prompt import Briefing, MemberInWords, node_text
+from colt.proposers.language.node import NO_FACTS, RunFacts, node_text
+from colt.proposers.language.prompt import Briefing, MemberInWords
 from colt.proposers.language.reply import ReplyError, read_reply, schema
 from colt.proposers.language.settle import settled
 from colt.search.types import MemberSpec, NotAsked, Observation, Proposal, ProposalError, Space
@@ -57,9 +58,9 @@ class LanguageModel:
             outcome = error
         return self.read(Call.of(0, self.spec.name, request.user, outcome, seconds=0.0), observation)
 
-    def request(self, observation: Observation) -> ChatRequest:
+    def request(self, observation: Observation, facts: RunFacts = NO_FACTS) -> ChatRequest:
         """The prompt for an observation: the stable text, then the node."""
-        return ChatRequest(self._system, node_text(observation, self._briefing, self._told), self._schema)
+        return ChatRequest(self._system, node_text(observation, self._briefing, self._told, facts), self._schema)
 
     def read(self, call: Call, observation: Observation) -> Proposal:
         """The proposal in a finished call.

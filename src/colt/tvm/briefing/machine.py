@@ -1,26 +1,50 @@
-"""The machine in one line."""
+"""The machine in a few lines."""
 
 from __future__ import annotations
 
-from colt.machine import Hardware
+from colt.machine import Hardware, Rates
 from colt.machine.cpuinfo import Cache
+from colt.tvm.cost.scorer import machine_of
 
 
 def machine(hardware: Hardware, threads: int) -> str:
-    """Threads, vectors, registers, caches and, where known, peaks: the facts that decide between schedules."""
-    simd = hardware.simd
+    """Threads, vectors, registers, caches and, where measured, peaks, bandwidths and what instructions take: the facts
+    that decide between schedules."""
+    simd, peaks = hardware.simd, hardware.peaks
+    rates = peaks.rates
+    l2 = "" if rates is None else f" at {rates.l2_gbs:.0f} GB/s a thread"
+    l3 = "" if rates is None else f" at {rates.l3_gbs:.0f} GB/s a thread"
     facts = [
-        f"{hardware.cpu}, {threads} thread{'s' * (threads > 1)}",
+        f"{hardware.cpu}, {threads} thread{'s' * (threads > 1)}{_cores(hardware)}",
         f"{simd.name}: {simd.fp32_lanes} fp32 lanes, {simd.registers} vector registers",
-        f"L1d {_cache(hardware.l1d)}, L2 {_cache(hardware.l2)}"
-        + (f", L3 {_cache(hardware.l3)}" if hardware.l3 else ""),
+        f"L1d {_cache(hardware.l1d)}, L2 {_cache(hardware.l2)}{l2}"
+        + (f", L3 {_cache(hardware.l3)}{l3}" if hardware.l3 else ""),
     ]
-    peaks = hardware.peaks
     if peaks.fma_gflops_all_threads is not None:
         facts.append(f"peak {peaks.fma_gflops_all_threads:.0f} GFLOPS")
     if peaks.bandwidth_gbs is not None:
-        facts.append(f"memory {peaks.bandwidth_gbs:.0f} GB/s")
-    return "; ".join(facts)
+        facts.append(f"memory {peaks.bandwidth_gbs:.0f} GB/s in all")
+    lines = "; ".join(facts)
+    return lines if rates is None else f"{lines}\n{_ports(rates, machine_of(hardware, threads).slot_ns)}"
+
+
+def _cores(hardware: Hardware) -> str:
+    """Whether threads have ports of their own."""
+    cores = hardware.physical_cores
+    if cores is None:
+        return ""
+    if cores < hardware.cores:
+        return f" (hyperthreads: {hardware.cores} share the ports of {cores} core{'s' * (cores > 1)})"
+    return " (cores of their own)"
+
+
+def _ports(rates: Rates, slot_ns: float) -> str:
+    """What instructions take."""
+    return (
+        f"Measured per thread, in vector FMAs of {slot_ns:.2g} ns: store {rates.store:.2g}, broadcast load "
+        f"{rates.broadcast:.2g} (folds into the FMA), division {rates.division:.2g}, loop turn {rates.loop:.2g}, FMA "
+        f"latency {rates.latency:.2g}; a parallel loop starts in {rates.launch_us:.2g} us"
+    )
 
 
 def _cache(cache: Cache) -> str:

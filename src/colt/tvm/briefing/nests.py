@@ -1,5 +1,5 @@
-"""A sketch's loop nests in words, read off its skeleton: which loops are parallel, vectorised or unrolled, and which
-knob decides their extents.
+"""Loop nests in words, read off a skeleton: which loops are parallel, vectorised or unrolled, and which knob decides
+their extents; for one schedule, the extents themselves.
 
     parallel(h i_0):
       QK: h i j O.i_2 {[d] unroll(O.i_3 j_1) vec(j:16)}
@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from colt.analysis.nests import Nest, instantiate
 from colt.analysis.skeleton import FIXED, ROOT, Block, BlockWork, Iter, LoopKind, LoopSource, MemoryAccess, Skeleton
-from colt.knobs import Knob, TileKnob
+from colt.knobs import ROOT_LOCATION, Knob, TileKnob, Value
 
 _KINDS = {LoopKind.VECTORIZED: "vec", LoopKind.UNROLLED: "unroll", LoopKind.PARALLEL: "parallel"}
 _PART = re.compile(r"_\d+$")
@@ -26,6 +27,14 @@ _PART = re.compile(r"_\d+$")
 def nests(untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob]) -> list[str]:
     """The lines. Blocks that share a parallel loop are listed below it, in the order of computation."""
     return [line for lines in _Nests(untuned, skeleton, knobs).lines() for line in lines]
+
+
+def nests_as_they_are(
+    untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob], values: Sequence[Value]
+) -> list[str]:
+    """A line for each block of one schedule, as it will run: ``C: parallel(i_0:4) j_1:8 {[k:512] unroll(i_3:4)} x32``.
+    Loops with one iteration are left out; ``x32``: so many times in all."""
+    return list(_Present(untuned, skeleton, knobs, values).lines_with_extents())
 
 
 def inlined(untuned: Skeleton, sketch: Skeleton) -> dict[str, str]:
@@ -159,6 +168,71 @@ class _Nests:
         """The loop's name in the program; for partial results (``vk_1``) with the part's number."""
         bare = iter_.name.removeprefix("v_").removeprefix("v")
         return bare if _PART.sub("", bare) in self._loops else iter_.name.removeprefix("v_")
+
+
+class _Present(_Nests):
+    """The nests of one choice of values."""
+
+    def __init__(self, untuned: Skeleton, skeleton: Skeleton, knobs: Sequence[Knob], values: Sequence[Value]) -> None:
+        super().__init__(untuned, skeleton, knobs)
+        self._values = values
+        self._explicit = skeleton.explicit
+        self._nests = instantiate(skeleton, values)
+
+    def lines_with_extents(self) -> Iterator[str]:
+        numbers = {id(block): number for number, block in enumerate(self._blocks)}
+        for nest in self._nests:
+            number = numbers[id(nest.block)]
+            if not self._is_write_back(number):
+                times = f" x{nest.times}" if nest.times > 1 else ""
+                loops = " ".join(self._loops_of(nest, self._written_back.get(number)))
+                yield f"{nest.block.name}{self._where(nest.block)}: {loops or 'one point'}{times}"
+
+    def _where(self, block: Block) -> str:
+        if block.location_knob == FIXED:
+            return self._inside(block)
+        place = self._values[block.location_knob]
+        return "" if place == ROOT_LOCATION else f" (inside {place})"
+
+    def _loops_of(self, nest: Nest, back: Block | None) -> Iterator[str]:
+        """The loops in groups of one kind; braces around those whose sums are kept in a buffer."""
+        kinds = self._kinds_of(nest)
+        names = self._extents_of(nest)
+        first = len(kinds) if back is None or back.location_knob != FIXED else back.depth + 1
+        for opens, numbers in groupby(range(len(kinds)), key=lambda number: number >= first):
+            shown = []
+            for kind, group in groupby(numbers, key=kinds.__getitem__):
+                text = " ".join(names[number] for number in group if nest.loops[number].extent > 1)
+                if text:
+                    shown.append(text if kind is LoopKind.SERIAL else f"{_KINDS[kind]}({text})")
+            if shown:
+                yield f"{{{' '.join(shown)}}}" if opens else " ".join(shown)
+
+    def _kinds_of(self, nest: Nest) -> list[LoopKind]:
+        kinds = [loop.kind for loop in nest.loops]
+        vectors = len(kinds) - nest.vector
+        kinds[vectors:] = [LoopKind.VECTORIZED] * nest.vector
+        kinds[vectors - nest.unrolled : vectors] = [LoopKind.UNROLLED] * nest.unrolled
+        product = 1
+        for number, loop in enumerate(nest.loops if not self._explicit and nest.times == 1 else ()):
+            product *= loop.extent
+            if loop.reduce or product > nest.parallel:
+                break
+            kinds[number] = LoopKind.PARALLEL
+        return kinds
+
+    def _extents_of(self, nest: Nest) -> list[str]:
+        block = nest.block
+        sources = block.loops if len(block.loops) == len(nest.loops) else [None] * len(nest.loops)
+        names = []
+        for source, loop in zip(sources, nest.loops, strict=True):
+            iter_ = block.iters[loop.iter]
+            if source is not None and source.iter == loop.iter:
+                name = self._name(block, source).strip("[]").partition(":")[0]
+            else:
+                name = self._iter_name(iter_)
+            names.append(f"[{name}:{loop.extent}]" if iter_.reduce else f"{name}:{loop.extent}")
+        return names
 
 
 def _indices(access: MemoryAccess) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from colt.analysis.bounds import block_times
+from colt.analysis.processor import Machine
 from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
 from colt.machine import Hardware
 from colt.tvm.briefing.equations import calls, equations
 from colt.tvm.briefing.families import SketchFamily
 from colt.tvm.briefing.machine import machine
-from colt.tvm.briefing.nests import inlined, nests, padding
+from colt.tvm.briefing.nests import inlined, nests, nests_as_they_are, padding
+from colt.tvm.briefing.shares import shares_in_words
+from colt.tvm.cost.scorer import machine_of
+from colt.tvm.programs.constants import constants_of
 from colt.tvm.programs.source import Program
 from colt.tvm.sketches.structured.designs import TILES
 from colt.tvm.space.plan import SketchPlan
-from colt.tvm.space.plans import Plans
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS
 
@@ -38,39 +42,82 @@ class TvmBriefing:
     labels: dict[tuple[str, str], str]
     """How each sketch of a family differs from the others, by variant and name."""
     flops: int | None
-    _plans: Plans = field(repr=False, compare=False)
+    _space: TvmSpace = field(repr=False, compare=False)
+    _machine: Machine = field(repr=False, compare=False)
+    _in_full: frozenset[tuple[str, str]] = frozenset()
+    """The sketches whose knobs the prompt describes."""
 
     def knobs(self, variant: str, sketch: str) -> tuple[Knob, ...]:
         """The knobs of that sketch; location knobs list no locations. Raises :class:`~colt.errors.IllegalEdit`."""
-        return self._plans.find(variant, sketch).knobs
+        return self._space.plans.find(variant, sketch).knobs
+
+    def nest(self, schedule: Schedule) -> Sequence[str]:
+        """The loops of a schedule as they will run, a line for each block."""
+        space = self._space
+        knobs = space.plans.find(schedule.variant, schedule.sketch).knobs if schedule.values else ()
+        return nests_as_they_are(space.skeleton(space.untuned), space.skeleton(schedule), knobs, schedule.values)
+
+    def unfolded(self, schedule: Schedule) -> str:
+        """The knobs of a schedule's sketch, but for locations, if the prompt does not describe them for all calls; else
+        empty."""
+        key = schedule.variant, schedule.sketch
+        if not schedule.values or key in self._in_full:
+            return ""
+        return "; ".join(_knob(knob) for knob in self.knobs(*key) if not isinstance(knob, LocationKnob))
+
+    def time(self, schedule: Schedule, measured_us: float | None) -> str:
+        """Where the time of a schedule goes, by block, and what bounds each: as predicted, scaled to what was
+        measured."""
+        times = block_times(self._space.skeleton(schedule), schedule.values, self._machine)
+        return shares_in_words(times, measured_us)
 
     def label(self, variant: str, sketch: str) -> str:
         """How that sketch differs from its family, in a few words; empty if it is described in full."""
         return self.labels.get((variant, sketch), "")
 
 
-def brief(space: TvmSpace, program: Program, hardware: Hardware, threads: int, *, vector_math: bool) -> TvmBriefing:
-    """Describe a job. Generates the sketches that it describes in full, and some of the others."""
+def brief(
+    space: TvmSpace, program: Program, hardware: Hardware, threads: int, *, vector_math: bool, cold: bool = False
+) -> TvmBriefing:
+    """Describe a job. Generates the sketches that it describes in full, and some of the others. ``cold``: timed runs
+    find their weights in memory."""
     writer = _Writer(space)
     text = "\n".join(writer.lines())
     return TvmBriefing(
         machine(hardware, threads),
-        _program(program, hardware, vector_math),
+        _program(program, hardware, vector_math, cold),
         text,
         tuple(space.plans.keys),
         writer.labels,
         program.flops,
-        space.plans,
+        space,
+        machine_of(hardware, threads),
+        frozenset(writer.in_full),
     )
 
 
-def _program(program: Program, hardware: Hardware, vector_math: bool) -> str:
+def _origin(program: Program, hardware: Hardware, cold: bool) -> str:
+    """Where the arguments are when a timed run begins."""
+    if cold:
+        return "runs take turns with copies of the weights, which come from memory as in the model"
+    fits = program.min_bytes <= hardware.last_level_cache.bytes
+    return (
+        "repeated runs find all arguments in the last cache"
+        if fits
+        else "larger than the last cache: arguments come from memory in each run"
+    )
+
+
+def _program(program: Program, hardware: Hardware, vector_math: bool, cold: bool) -> str:
     lines = [equations(program.module)]
     facts = [f"{program.name}: {program.min_bytes / 1e6:.3g} MB in and out"]
     if program.flops:
         facts.append(f"{program.flops / 1e9:.4g} GFLOP")
         if peak := hardware.peaks.fma_gflops_all_threads:
             facts.append(f"{program.flops / peak / 1e3:.4g} us at peak speed")
+    facts.append(_origin(program, hardware, cold))
+    if constant := constants_of(program.module["main"]):
+        facts.append(f"the same in every call, so packed ahead for nothing: {', '.join(constant)}")
     for name in sorted(calls(program.module)):
         fast = vector_math and name in FUNCTIONS
         facts.append(
@@ -106,6 +153,8 @@ class _Writer:
     space: TvmSpace
     labels: dict[tuple[str, str], str] = field(default_factory=dict)
     told: list[_Told] = field(default_factory=list)
+    in_full: set[tuple[str, str]] = field(default_factory=set)
+    """The sketches whose knobs are described."""
 
     def lines(self) -> Iterator[str]:
         plans = self.space.plans
@@ -120,11 +169,21 @@ class _Writer:
         variants = dict.fromkeys(plans.keys[number][0] for number in choices)
         for place, variant in enumerate(variants):
             numbers = [number for number in choices if plans.keys[number][0] == variant]
+            if own:
+                yield self._in_short(numbers)
+                continue
             family = SketchFamily.of([plans.keys[n][1] for n in numbers], [choices[n] for n in numbers])
             yield from self._family(variant, family, numbers, with_rules=place == 0)
 
+    def _in_short(self, numbers: Sequence[int]) -> str:
+        """MetaSchedule's sketches of a variant, where there are better ones: at their nodes prompts tell the rest."""
+        (variant, first), (_, last) = (self.space.plans.keys[number] for number in (numbers[0], numbers[-1]))
+        more = f" to {last}" if len(numbers) > 1 else ""
+        return f"## {variant}/{first}{more}: by MetaSchedule, with more tile levels; knobs are told at their nodes"
+
     def _in_full(self, plan: SketchPlan) -> Iterator[str]:
         """The nests and knobs, or how they differ from those of an earlier sketch."""
+        self.in_full.add((plan.variant, plan.name))
         new = _Told(f"{plan.variant}/{plan.name}", tuple(self._nests(plan)), tuple(_knob(knob) for knob in plan.knobs))
         base = next((one for one in self.told if one.differs(new)), None)
         if base is None:
@@ -159,6 +218,7 @@ class _Writer:
             yield f"Nests of {first}:"
         yield from self._nests(plan)
         yield from family.lines()
+        self.in_full |= {plans.keys[n] for n in numbers}
         self.labels |= {plans.keys[n]: family.label(place) for place, n in enumerate(numbers)}
         yield "Knobs: " + "; ".join(self._knobs_of(family, numbers))
 

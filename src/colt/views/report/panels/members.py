@@ -1,4 +1,8 @@
-"""Who found what: each member's calls, hits, errors, cost and share of the path to the winner."""
+"""Who found what: each member's calls, hits, errors, cost, share of the path to the winner, and of its structures.
+
+A trial that becomes the fastest of the run is to the credit of whoever proposed it (*led*), and of whoever brought its
+structure into the tree (*led below*): models find structures, experts tune them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from colt.views.seen import ROOT, SeenMember, SeenTrial
 
 HEAD = (
     *("member", "calls", "taken over", "nodes", "trials", "hits", "regressions", "errors"),
-    *("tokens", "$", "seconds", "path"),
+    *("structures", "led", "led below", "tokens", "$", "$ per lead", "seconds", "path"),
 )
 
 
@@ -49,9 +53,12 @@ def counted_of(run: SeenRun, name: str) -> SeenMember:
 
 
 def _row(name: str, did: SeenMember, share: str) -> tuple[str, ...]:
-    paid = (f"{did.tokens:,}", f"{did.usd:.4f}") if did.requests else ("-", "-")
+    leads = did.led + did.led_below
+    per_lead = f"{did.usd / leads:.4f}" if leads else "-"
+    paid = (f"{did.tokens:,}", f"{did.usd:.4f}", per_lead) if did.requests else ("-", "-", "-")
     counts = (did.calls, did.alterations, did.nodes, did.trials, did.hits, did.regressions, did.errors)
-    return (name, *(f"{count:,}" for count in counts), *paid, f"{did.seconds:.1f}", share)
+    credit = (did.structures, did.led, did.led_below)
+    return (name, *(f"{count:,}" for count in (*counts, *credit)), *paid, f"{did.seconds:.1f}", share)
 
 
 def members_chart(run: SeenRun) -> Chart:

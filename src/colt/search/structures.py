@@ -1,0 +1,55 @@
+"""Structures: who brought each into the tree, how fast it has become, and whether its knobs are still worth tuning.
+
+A structure is a sketch of a variant; what it leaves open are its knobs. Whoever makes its first node has *brought* it.
+With ``structure_after`` the two kinds of work are kept apart. Built-in experts tune a structure's knobs, which they
+enumerate for nothing. It has *stalled* once so many trials of it have brought no gain, or experts know all neighbours
+of a node: then language models are asked to change it (:func:`colt.search.policy.due_at`). What others reach in a
+structure is credited to whoever brought it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from colt.knobs import Schedule
+
+Structure = tuple[str, str]
+"""Variant and name of a sketch."""
+NOISE = 0.02
+"""Latencies that differ by a smaller share are equal: timings are repeated until they are certain to about that."""
+
+
+@dataclass(slots=True)
+class StructureRecord:
+    """What was measured of one structure, derived from all results."""
+
+    trials: int = 0
+    """Those with a result."""
+    best_us: float = math.inf
+    since_gain: int = 0
+    """How many of them came after the last one that was faster than all before by more than noise."""
+    improvements: dict[str, int] = field(default_factory=dict)
+    """How often a trial of the structure became the fastest of the run, by who proposed it."""
+
+
+def structure_of(schedule: Schedule) -> Structure:
+    """The structure of a schedule; of the untuned program too, which has no knobs."""
+    return schedule.variant, schedule.sketch
+
+
+def records_of(results: Iterable[tuple[Schedule, str, float]]) -> dict[Structure, StructureRecord]:
+    """By structure, from all results in the order of trials: the schedule, who proposed it, and its latency in
+    microseconds (``inf`` if it failed)."""
+    records: dict[Structure, StructureRecord] = {}
+    fastest_us = math.inf
+    for schedule, by, latency_us in results:
+        record = records.setdefault(structure_of(schedule), StructureRecord())
+        record.trials += 1
+        record.since_gain = 0 if latency_us < record.best_us * (1 - NOISE) else record.since_gain + 1
+        record.best_us = min(record.best_us, latency_us)
+        if latency_us < fastest_us:
+            fastest_us = latency_us
+            record.improvements[by] = record.improvements.get(by, 0) + 1
+    return records

@@ -1,0 +1,37 @@
+"""Where the time of a schedule goes, in one line: ``O 61 % (FMA), QK 30 % (loads), launch 2 %``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from colt.analysis.bounds import BlockTime, Bottleneck
+
+LEAST = 0.02
+"""Blocks with a smaller share of the time are summed up."""
+
+
+def shares_in_words(times: Sequence[BlockTime], measured_us: float | None) -> str:
+    """Each block with its share, its microseconds and what bounds it, the slowest first. The shares are the analytical
+    model's; the microseconds are scaled so that they add up to ``measured_us``, if that is known."""
+    predicted_us = sum(one.us for one in times)
+    if not predicted_us:
+        return "not known"
+    known = measured_us is not None and math.isfinite(measured_us)
+    factor = measured_us / predicted_us if known and measured_us is not None else 1.0
+    ordered = sorted(times, key=lambda one: -one.us)
+    told = [one for one in ordered if one.us >= LEAST * predicted_us]
+    rest = sum(one.us for one in ordered if one.us < LEAST * predicted_us)
+    parts = [_part(one, factor, predicted_us) for one in told]
+    if rest >= LEAST * predicted_us:
+        parts.append(f"the rest {rest / predicted_us:.0%}")
+    return ", ".join(parts) + (f" (the model's times x{factor:.2g})" if known else " (by the model)")
+
+
+def _part(one: BlockTime, factor: float, predicted_us: float) -> str:
+    us = factor * one.us
+    figures = f"{one.us / predicted_us:.0%} {f'{us:.3g}' if us < 1000 else f'{us:.0f}'} us"
+    if one.bound is Bottleneck.LAUNCH:
+        return f"launch {figures}"
+    spilled = f", {one.spilled} sums spill" if one.spilled else ""
+    return f"{one.block} {figures} ({one.bound}{spilled})"

@@ -1,0 +1,193 @@
+"""Models find structures, experts tune them: who works where, and who is credited with what."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from colt.knobs import Edit, Jump, Schedule
+from colt.options import SearchConfig
+from colt.proposers.worth import WINDOW, why_stop_paying
+from colt.search.policy import has_stalled
+from colt.search.search import Search
+from colt.search.structures import NOISE, records_of
+from colt.search.tree import Node
+from colt.search.types import MemberSpec, Proposal, ProposalError
+from tests.helpers.many_structures import (
+    BEST,
+    FINDS,
+    FIRST,
+    POLISHES,
+    WORST,
+    ExactScorer,
+    ManyStructures,
+    StructureRun,
+)
+from tests.helpers.toyworld import measure
+
+EXPERT = MemberSpec("expert", 8.0, nominal=True)
+AFTER = 3
+
+
+def search_with(*members: MemberSpec, models: tuple[str, ...], after: int = AFTER) -> Search:
+    """A search whose only opening is the first structure at its worst value, not measured yet."""
+    space = ManyStructures()
+    config = SearchConfig.preset("models", root_width=1, model_openings=0, structure_after=after, rollouts=0)
+    search = Search(space, ExactScorer(space), members, config, models=models)
+    search.open([(space.at(FIRST, WORST), "sampled")], 10_000.0)
+    return search
+
+
+def make(search: Search, by: str, structure: str | None, value: int, parent: int = 1) -> Node:
+    """A child that a member makes and that is measured at once."""
+    node = search.tree.nodes[parent]
+    node.next_member = by
+    while (ticket := search.select(benched=[name for name in search.pool.specs if name != by])) is not None:
+        if ticket.node == parent:
+            break
+        search.commit(ticket, ProposalError("not here"))
+    assert ticket is not None
+    jump = () if structure is None else (Jump("plain", structure),)
+    search.commit(ticket, Proposal(((*jump, Edit("k", value)),), by))
+    child = search.tree.nodes[-1]
+    search.tell(measure(search.setup.space, trial) for trial in search.trials.take([child.facts.schedule]))  # type: ignore[arg-type]
+    return child
+
+
+def stall(search: Search, structure: str = FIRST) -> None:
+    """Measure the best of the structure, and enough after it."""
+    space = search.setup.space
+    schedules = [Schedule("plain", structure, (BEST + step,)) for step in range(AFTER + 1)]
+    search.lead([(schedule, "sampled") for schedule in schedules])
+    search.tell(measure(space, trial) for trial in search.trials.take(schedules))  # type: ignore[arg-type]
+
+
+# ---- when a structure has stalled ----
+
+
+def test_a_structure_has_a_gain_when_it_beats_its_own_best_by_more_than_noise() -> None:
+    space = ManyStructures()
+    first, other = space.at(FIRST, 0), space.at("bad-0", 0)
+    latencies = [(first, 100.0), (other, 300.0), (first, 100 * (1 - NOISE / 2)), (first, math.inf), (other, 200.0)]
+    found = records_of((schedule, "anyone", us) for schedule, us in latencies)
+    assert (found["plain", FIRST].trials, found["plain", FIRST].since_gain) == (3, 2)
+    assert (found["plain", "bad-0"].trials, found["plain", "bad-0"].since_gain) == (2, 0)
+
+
+def test_a_node_has_stalled_when_an_expert_knows_all_its_neighbours() -> None:
+    search = search_with(FINDS, models=(FINDS.name,))
+    ticket = search.select(feeder="tuner")
+    assert ticket is not None
+    search.commit(ticket, ProposalError("every neighbour was tried"))
+    assert has_stalled(search.tree, search.tree.nodes[ticket.node], AFTER) is (ticket.node != 0)
+
+
+# ---- who works where ----
+
+
+def test_models_are_asked_only_where_a_structure_has_stalled() -> None:
+    search = search_with(FINDS, models=(FINDS.name,))
+    search.tree.root.dead_ends = search.config.dead_end_limit  # no place for further openings
+    assert search.select() is None
+    stall(search)
+    ticket = search.select()
+    assert ticket is not None
+    assert ticket.acting == FINDS.name
+
+
+def test_without_the_option_they_are_asked_at_once() -> None:
+    search = search_with(FINDS, models=(FINDS.name,), after=0)
+    search.tree.root.dead_ends = search.config.dead_end_limit
+    assert search.select() is not None
+
+
+def test_experts_of_the_pool_tune_what_has_not_stalled_and_models_change_the_rest() -> None:
+    search = search_with(FINDS, EXPERT, models=(FINDS.name,))
+    search.tree.root.dead_ends = search.config.dead_end_limit
+    search.tree.nodes[1].next_member = FINDS.name
+    first = search.select()
+    assert first is not None
+    assert first.acting == EXPERT.name
+    search.commit(first, ProposalError("nothing"))
+    stall(search)
+    for node in search.tree.nodes[1:]:
+        node.next_member = EXPERT.name
+    second = search.select()
+    assert second is not None
+    assert second.acting == FINDS.name
+
+
+def test_feeders_work_where_knobs_are_worth_tuning_and_anywhere_if_none_are() -> None:
+    search = search_with(FINDS, models=(FINDS.name,))
+    search.tree.root.dead_ends = search.config.dead_end_limit
+    stall(search)
+    anywhere = search.select(feeder="tuner")
+    assert anywhere is not None
+    fresh = make(search, FINDS.name, "good-0", WORST)
+    ticket = search.select(feeder="tuner")
+    assert ticket is not None
+    assert ticket.node == fresh.id
+
+
+def test_every_other_trial_of_experts_is_of_a_structure_that_has_not_stalled() -> None:
+    search = search_with(FINDS, models=(FINDS.name,))
+    stall(search)
+    search.lead([(Schedule("plain", FIRST, (9,)), "sampled"), (Schedule("plain", "bad-0", (5,)), "sampled")])
+    (tuned,) = search.trials.pick(1, tuning=True)
+    assert tuned.schedule.sketch == "bad-0"
+
+
+# ---- credit ----
+
+
+def test_a_structure_is_judged_by_the_best_that_anybody_reaches_in_it() -> None:
+    search = search_with(FINDS, models=(FINDS.name,))
+    stall(search)
+    brought = make(search, FINDS.name, "good-0", WORST)
+    record = search.pool.records[FINDS.name]
+    assert (record.measured_hits, record.measured_regressions) == (0, 1)
+    search.lead([(Schedule("plain", "good-0", (BEST,)), "tuner")])
+    search.tell(measure(search.setup.space, trial) for trial in search.trials.pick(1, by=["tuner"]))  # type: ignore[arg-type]
+    assert (record.measured_hits, record.measured_regressions) == (1, 0)
+    assert (record.structures, record.improvements, record.improvements_below) == (1, 0, 1)
+    assert (brought.facts.measured_us or 0.0) > 1000.0, "its own knobs are worse than those of the first structure"
+
+
+def test_what_brings_a_structure_is_no_regression_that_the_largest_member_redoes() -> None:
+    search = search_with(POLISHES, MemberSpec("largest", 600.0), models=(POLISHES.name, "largest"))
+    stall(search)
+    for number in range(4):
+        make(search, POLISHES.name, f"bad-{number}", WORST)
+    assert search.tree.streak == 0
+    assert search.pool.records[POLISHES.name].predicted_regressions == 0
+    assert search.pool.records["largest"].alterations == 0
+
+
+def test_trials_in_a_models_structure_are_to_its_credit_whoever_proposed_them() -> None:
+    search = search_with(FINDS, models=(FINDS.name,))
+    stall(search)
+    make(search, FINDS.name, "good-0", WORST)
+    search.lead([(Schedule("plain", "good-0", (BEST,)), "tuner")])
+    (trial,) = search.trials.pick(1, by=["tuner"])
+    assert search.trials.credited(trial.id) == {FINDS.name, "tuner"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_good_structures_with_bad_knobs_are_worth_more_than_bad_ones_with_good_knobs(seed: int) -> None:
+    run = StructureRun(trials=240, seed=seed).finish()
+    finds, polishes = (run.search.pool.records[spec.name] for spec in (FINDS, POLISHES))
+    assert finds.measured_hit_rate > polishes.measured_hit_rate
+    assert finds.calls > polishes.calls
+    assert finds.improvements_below > 0
+    assert polishes.improvements + polishes.improvements_below == 0
+    assert run.search.trials.ranked()[0][1].schedule.sketch.startswith("good")
+
+
+def test_calls_stop_paying_by_what_is_reached_in_the_models_structures() -> None:
+    """Every trial that leads is the tuner's, in structures of a model: that keeps the calls paid."""
+    run = StructureRun(trials=240).finish()
+    trials = run.search.trials
+    assert trials.asked > 2 * WINDOW
+    assert why_stop_paying(trials, [FINDS.name], None) is None
+    assert why_stop_paying(trials, [POLISHES.name], None) is not None
