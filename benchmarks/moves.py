@@ -33,10 +33,7 @@ from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Schedule
 from colt.moves import Move, show_moves
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.dots import intrinsics_of
 from colt.tvm.moves.chance import RandomMoves
-from colt.tvm.moves.make import Making
-from colt.tvm.moves.names import Names
 from colt.tvm.space.space import UNTUNED, TvmSpace
 from colt.tvm.workers import LocalMeasurer
 
@@ -152,8 +149,7 @@ def serve(connection: Any, program: str, first: int, count: int, built: float, s
 
 def drawn(space: TvmSpace, start: Schedule, rng: random.Random) -> Iterator[Move]:
     """A random sequence of moves on the schedule."""
-    schedule = space.before_finish(start)
-    drawing = RandomMoves(Making(Names(schedule), start == UNTUNED, intrinsics_of(resolve_target(None, THREADS))), rng)
+    drawing = RandomMoves(space.plans.making(start.variant, start.sketch), rng)
     length = rng.randint(1, MOST)
     if rng.random() < UNCHECKED:
         yield from (move for _ in range(length) if (move := drawing.draw()) is not None)

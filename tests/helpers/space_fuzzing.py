@@ -15,10 +15,7 @@ from typing import Any
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Knob, LocationKnob, Schedule
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.dots import intrinsics_of
 from colt.tvm.moves.chance import RandomMoves
-from colt.tvm.moves.make import Making
-from colt.tvm.moves.names import Names
 from colt.tvm.space.space import UNTUNED, TvmSpace
 from tests.helpers import space_programs as programs
 
@@ -99,8 +96,7 @@ def _judge_moves(case: Case, space: TvmSpace, chance: random.Random) -> Verdict:
         start = space.sample(chance) if chance.random() < 0.5 else UNTUNED
     except Rejected:
         return Verdict("no sample")
-    names = Names(space.before_finish(start))
-    drawing = RandomMoves(Making(names, start == UNTUNED, intrinsics_of(resolve_target(None, 2))), chance)
+    drawing = RandomMoves(space.plans.making(start.variant, start.sketch), chance)
     drawn = [drawing.draw() for _ in range(case.moves)] if not case.probed else drawing.made(case.moves, 6 * case.moves)
     try:
         applied = space.apply(start, tuple(move for move in drawn if move is not None), chance)

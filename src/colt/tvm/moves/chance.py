@@ -195,8 +195,6 @@ def _divisors(number: int) -> list[int]:
     return [size for size in range(2, min(number, 257)) if number % size == 0]
 
 
-def random_moves(making: Making, moves: Sequence[Move], rng: random.Random, count: int) -> tuple[Move, ...]:
-    """Up to ``count`` moves that can be made after these; none if none was found."""
-    for move in moves:
-        making.told(move)
+def random_moves(making: Making, rng: random.Random, count: int) -> tuple[Move, ...]:
+    """Up to ``count`` moves that can be made one after the other; none if none was found."""
     return tuple(RandomMoves(making, rng).made(count, TRIES * count))

@@ -59,34 +59,12 @@ INNERMOST = 64
 _TVM_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What moves have made: for each what it did, in one line, and the names of the loops around each block."""
-
-    told: tuple[str, ...]
-    loops: dict[str, tuple[str, ...]]
-
-
-def make_moves(schedule: Any, moves: Sequence[Move], fixed: bool, intrinsics: Collection[str]) -> Made:
-    """Make the moves on a schedule.
-
-    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has.
-
-    Raises
-    ------
-    IllegalEdit
-        A move names what is not there, or is not allowed.
-    Rejected
-        TVM refuses a move.
-    """
-    maker = Making(Names(schedule), fixed, intrinsics)
-    told = tuple(maker.told(move) for move in moves)
-    return Made(told, {block: tuple(loop.name for loop in maker.names.nest(block)) for block in maker.names.blocks()})
-
-
 @dataclass(slots=True)
 class Making:
-    """A schedule that moves are being made on. ``fixed`` and ``intrinsics`` as in :func:`make_moves`."""
+    """A schedule that moves are made on, one after the other.
+
+    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has.
+    """
 
     names: Names
     fixed: bool
@@ -101,7 +79,15 @@ class Making:
         return Making(self.names.copy(), self.fixed, self.intrinsics)
 
     def told(self, move: Move) -> str:
-        """Make one move, and say what it did."""
+        """Make one move; returns what it did, in one line.
+
+        Raises
+        ------
+        IllegalEdit
+            It names what is not there, or is not allowed.
+        Rejected
+            TVM refuses it.
+        """
         before = self.names.blocks()
         shown = show_move(move)
         try:

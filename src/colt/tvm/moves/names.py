@@ -80,7 +80,7 @@ class Names:
     def nest(self, name: str) -> list[NamedLoop]:
         """The loops around a block, outermost first. Names that occur again are numbered from the inside (``i#2``)."""
         stmts = loops_around(self.schedule, self.block(name))
-        names = [self._called.get(stmt.loop_var, str(stmt.loop_var.name)) for stmt in stmts]
+        names = [self._called.get(stmt.loop_var) or str(stmt.loop_var.name).removesuffix("_fused") for stmt in stmts]
         seen: dict[str, int] = {}
         told = []
         for one in reversed(names):
@@ -115,6 +115,10 @@ class Names:
         except _GONE:
             return False
 
+    def loops(self) -> dict[str, tuple[str, ...]]:
+        """The names of the loops around each block."""
+        return {block: tuple(loop.name for loop in self.nest(block)) for block in self.blocks()}
+
     def call(self, rv: Any, name: str) -> None:
         """Call a new loop so from now on."""
         variable = self.schedule.get(rv).loop_var
@@ -133,7 +137,7 @@ class Names:
         for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True):
             used = variables(value)
             driving = [loop.name for loop in nest if any(loop.stmt.loop_var.same_as(one) for one in used)]
-            found.append(_whole(driving) if driving else axis_name(axis))
+            found.append(_whole(driving) if driving else axis_name(str(axis.var.name)))
         return found
 
     def show(self, name: str) -> str:
@@ -153,9 +157,8 @@ def _whole(names: Sequence[str]) -> str:
     return origin if part.isdecimal() and origin in others else names[-1]
 
 
-def axis_name(axis: Any) -> str:
-    """What a loop over the axis of a block is called: programs call the axis of loop ``i`` ``v_i`` or ``vi``."""
-    name = str(axis.var.name)
+def axis_name(name: str) -> str:
+    """What a loop over an axis of a block is called: programs call the axis of loop ``i`` ``v_i`` or ``vi``."""
     return name.removeprefix("v_") if name.startswith("v_") else name.removeprefix("v") or name
 
 

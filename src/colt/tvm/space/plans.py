@@ -6,12 +6,13 @@ Structures that moves make of them are found by their names, and made when they 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import overload
 
 from colt.errors import IllegalEdit, InputError, Rejected
 from colt.knobs import Sketch
 from colt.moves import Move, read_structure, show_moves, structure_name
+from colt.tvm.moves.make import Making
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.space.edits import brief
 from colt.tvm.space.extract import extract
@@ -69,6 +70,18 @@ class Plans:
         if (variant, name) != (PLAIN, UNTUNED_NAME):
             return self.find(variant, name)
         return SketchPlan(-1, PLAIN, UNTUNED_NAME, self._replayer.untuned().trace, (), (), explicit=True)
+
+    def making(self, variant: str, name: str) -> Making:
+        """What further moves on a sketch, a structure, or the untuned program can be tried on."""
+        sketch, moves = read_structure(name)
+        making = self._structures.begin(self.origin(variant, sketch))
+        for move in moves:
+            making.told(move)
+        return making
+
+    def loops(self, plan: SketchPlan) -> Mapping[str, tuple[str, ...]]:
+        """The names of the loops around each block."""
+        return plan.loops or self._structures.begin(plan).names.loops()
 
     def moved(self, origin: SketchPlan, moves: Sequence[Move]) -> SketchPlan:
         """The structure that moves make of a sketch or a structure.

@@ -28,7 +28,7 @@ from colt.knobs import (
     neighbours,
     show_value,
 )
-from colt.moves import Move, read_structure
+from colt.moves import Move
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
 from colt.tvm.devices.host import vector_bits
@@ -36,8 +36,7 @@ from colt.tvm.dots import intrinsics_of
 from colt.tvm.dots.once import configure_once
 from colt.tvm.moves.bounds import require_bounded
 from colt.tvm.moves.chance import random_moves
-from colt.tvm.moves.make import Making
-from colt.tvm.moves.names import Names, nests_of_schedule
+from colt.tvm.moves.names import nests_of_schedule
 from colt.tvm.moves.prefetch import with_prefetches
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.sketches import DesignSpace, derive, generate, given
@@ -111,7 +110,6 @@ class TvmSpace:
         self._scales = scales
         self._reciprocals = edition > _DIVIDES
         self._tails = tails
-        self._intrinsics = frozenset(intrinsics)
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics)
         self._jump_probability = jump_probability
@@ -189,7 +187,7 @@ class TvmSpace:
 
     def nests(self, schedule: Schedule) -> tuple[str, ...]:
         """Each block's loops in one line, outermost first, called as moves call them, before post-processing."""
-        loops = {} if schedule == UNTUNED else self._read(schedule)[0].loops
+        loops = {} if schedule == UNTUNED else self._plans.loops(self._read(schedule)[0])
         return tuple(nests_of_schedule(self.before_finish(schedule), loops))
 
     def before_finish(self, schedule: Schedule) -> Any:
@@ -300,10 +298,7 @@ class TvmSpace:
 
     def random_moves(self, schedule: Schedule, rng: random.Random, count: int) -> tuple[Move, ...]:
         """See :class:`colt.search.types.MovingSpace`."""
-        name, moves = read_structure(schedule.sketch)
-        base = self._plans.origin(schedule.variant, name)
-        start = self._replayer.replay(base.trace, 1, lambda number, schedule, live, decision: decision)
-        return random_moves(Making(Names(start), not base.decisions, self._intrinsics), moves, rng, count)
+        return random_moves(self._plans.making(schedule.variant, schedule.sketch), rng, count)
 
     def scheduled(self, schedule: Schedule) -> Any:
         """TVM's own schedule with its trace, post-processed: for measure candidates and database records.

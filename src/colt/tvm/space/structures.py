@@ -10,16 +10,19 @@ import hashlib
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import LocationKnob
 from colt.moves import MOST_MOVES, MOST_TEXT, Move, show_moves, structure_name
-from colt.tvm.moves.make import make_moves
+from colt.tvm.moves.make import Making
+from colt.tvm.moves.names import Names, axis_name
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.space.edits import Other, Take, Wish
 from colt.tvm.space.extract import extract
 from colt.tvm.space.plan import SketchPlan
+from colt.tvm.space.provenance import AxisPart, Provenance, trace_loops
 from colt.tvm.space.realise import realise
 from colt.tvm.space.replay import Replayer
 from colt.util.streams import keeping_remarks
@@ -45,8 +48,9 @@ class Structures:
         """
         if len(moves) > MOST_MOVES or len(show_moves(moves)) > MOST_TEXT:
             raise IllegalEdit(f"a structure takes {MOST_MOVES} moves in {MOST_TEXT} characters at most")
-        schedule = self.replayer.replay(base.trace, 1, lambda number, schedule, live, decision: decision)
-        made = make_moves(schedule, moves, not base.decisions, self.intrinsics)
+        making = self.begin(base)
+        told = tuple(making.told(move) for move in moves)
+        schedule = making.names.schedule
         require_sound(schedule.mod)
         extraction = extract(self.replayer, schedule.trace)
         plan = replace(
@@ -56,13 +60,18 @@ class Structures:
             decisions=extraction.decisions,
             first=extraction.values,
             explicit=base.is_explicit,
-            moved=made.told,
-            loops=made.loops,
+            moved=told,
+            loops=making.names.loops(),
         )
         plan = replace(plan, identity=self.identify(plan))
         if plan.identity == self.identify(base):
             raise IllegalEdit(f"{show_moves(moves)} changes nothing")
         return plan
+
+    def begin(self, base: SketchPlan) -> Making:
+        """What moves are made on: a sketch, or the untuned program, with the names that prompts have for its loops."""
+        schedule, origins = trace_loops(self.replayer, base.trace)
+        return Making(Names(schedule, part_names(origins)), not base.decisions, self.intrinsics)
 
     def identify(self, plan: SketchPlan) -> str:
         """Tells structures apart: 16 hexadecimal digits of the knobs, and of the program for two choices of them."""
@@ -77,3 +86,23 @@ class Structures:
             except Rejected as error:
                 found.append(str(error))
         return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
+def part_names(origins: Provenance) -> dict[Any, str]:
+    """What loops are called whose parts knobs decide, by loop variable: ``j_1`` is part 1 of the knob for ``j``, and
+    ``j`` what was split off before. TVM calls them ``j_0_1`` and ``j_1``."""
+    tiled = {(part.block, part.iter) for parts in origins.values() for part in parts if part.tile is not None}
+
+    def name(part: AxisPart) -> str | None:
+        axis = axis_name(part.iter)
+        if part.tile is not None:
+            return f"{axis}_{part.part}"
+        return axis if (part.block, part.iter) in tiled else None
+
+    found = {}
+    for variable, parts in origins.items():
+        names = [name(part) for part in parts]
+        told = [one for one in names if one is not None]
+        if told and len(told) == len(names):
+            found[variable] = "_".join(told)
+    return found
