@@ -374,6 +374,20 @@ def structure_name(base: str, moves: Sequence[Move]) -> str:
     return f"{base}{_AND if _ON in base else _ON}{show_moves(moves)}" if moves else base
 
 
+def is_moved(name: str) -> bool:
+    """Whether that is the name of a structure that moves made."""
+    return _ON in name
+
+
+def brief_structure(name: str, most: int) -> str:
+    """The name of a structure in about so many characters: what it was made of, and the last of its moves."""
+    base, on, written = name.partition(_ON)
+    if len(written) <= most:
+        return name
+    kept = written[-most:].partition(_AND)[2] or written[-most:]
+    return f"{base}{on}...{_AND}{kept}"
+
+
 def read_structure(name: str) -> tuple[str, tuple[Move, ...]]:
     """The sketch that moves were made on, and the moves. Raises :class:`IllegalEdit`."""
     base, on, written = name.partition(_ON)

@@ -15,7 +15,7 @@ from tvm_ffi import structural_equal
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Transformation
-from colt.moves import read_moves
+from colt.moves import brief_structure, read_moves
 from colt.proposers.language.moves import moves_text
 from colt.records.record import Words, words_of
 from colt.search.tree import Tree, Values
@@ -23,6 +23,7 @@ from colt.tvm.devices.host import resolve_target
 from colt.tvm.space.adopt import Adopter
 from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
 from tests.helpers import space_programs as programs
+from tests.helpers.briefed import job
 
 TARGET = resolve_target(None, 2)
 K_BLOCKS = (
@@ -166,6 +167,7 @@ def test_what_changes_nothing_is_refused(matmul: TvmSpace) -> None:
         ("prefetch(C.i, B, 1)", "reads no more of 'B' from turn to turn"),
         ("split(C.k, [_, 5]); rfactor(C.k_1, 0)", "do not divide"),
         ("unroll(C.i); unroll(C.j); unroll(C.k)", "s to build"),
+        ("reorder(C, [k, j]); vectorize(C.j); reorder(C, [j, k])", "is not the innermost"),
     ],
 )
 def test_what_must_not_be_is_refused_in_one_line(matmul: TvmSpace, text: str, told: str) -> None:
@@ -226,3 +228,13 @@ def test_random_moves_can_be_made(matmul: TvmSpace) -> None:
         drawn = [matmul.random_moves(start, random.Random(seed), 2) for seed in range(4)]
         assert any(drawn)
         assert drawn == [matmul.random_moves(start, random.Random(seed), 2) for seed in range(4)]
+
+
+def test_a_model_is_shown_the_loops_of_a_structure_as_moves_call_them(matmul: TvmSpace) -> None:
+    assert brief_structure(moved(matmul, K_BLOCKS).sketch, 60) == (
+        "untuned | ...; unroll(C.i_1); unroll(C.j_2); vectorize(C.j_3)"
+    )
+    space, briefing = job("matmul")
+    made = moved(space, "split(C.k, [_, 16]); parallel(C.i)")
+    assert list(briefing.nest(made)) == ["C: parallel(i:512) j:512 k_0:32 k_1:16"]
+    assert briefing.nest(UNTUNED) == ("C: i:512 j:512 k:512",)

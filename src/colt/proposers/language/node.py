@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from colt.knobs import Knob, LocationKnob, Schedule, Value
+from colt.moves import brief_structure, is_moved
 from colt.proposers.language.prompt import Briefing
 from colt.search.types import MemberView, NodeView, Observation
 
+MOVES_SHOWN = 240
+"""Characters of the moves of other schedules than the node; the last ones are shown."""
 TRIED = 6
 """How many children of the node are shown, the best first."""
 TOLD = 4
@@ -61,8 +64,8 @@ class _Node:
     def lines(self, told: Sequence[str]) -> Iterator[str]:
         seen = self._seen
         yield f"# Node, after {self._progress()}"
-        if seen.knobs:
-            yield f"{self._sketch(self._here)}, by {seen.node.by}: {_latencies(seen.node)}"
+        if not self._is_untuned(self._here):
+            yield f"{self._sketch(self._here, len(self._here.sketch))}, by {seen.node.by}: {_latencies(seen.node)}"
             yield " ".join(self._present())
         else:
             yield f"the untuned program, without knobs: {_latencies(seen.node)}"
@@ -70,7 +73,7 @@ class _Node:
         yield from self._bounds()
         yield from (f"note: {note}" for note in seen.node.notes)
         for name, view in zip(("parent", "grandparent"), seen.ancestors, strict=False):
-            by = f", by {view.by}" if view.schedule.values else ""
+            by = "" if self._is_untuned(view.schedule) else f", by {view.by}"
             yield f"{name}{by}: {self._schedule(view.schedule)} -> {_latencies(view)}"
         yield from self._tried()
         yield from self._measured()
@@ -94,7 +97,7 @@ class _Node:
     def _reason(self) -> Iterator[str]:
         """Why this node was chosen."""
         around = self._around
-        if around is None or not self._seen.knobs:
+        if around is None or self._is_untuned(self._here):
             return
         structure = around.structure
         best = "" if structure.best_us is None else f", best {_us(structure.best_us)} us"
@@ -109,7 +112,7 @@ class _Node:
         """The loops as they will run, and where the time goes."""
         node = self._seen.node
         if self._around is not None:
-            if self._seen.knobs:
+            if not self._is_untuned(self._here):
                 yield "Loops:"
                 yield from self._briefing.nest(self._here)
             yield f"Time: {self._briefing.time(self._here, node.measured_us)}"
@@ -219,20 +222,26 @@ class _Node:
                 f"{self._verdict(child)}. {who} Give one better proposal for this node."
             )
         many = "1 proposal" if count == 1 else f"{count} different proposals, best first"
-        if not seen.knobs:
+        if self._is_untuned(self._here):
             return f"{who} Give {many}: first schedules, each a sketch and a value for every knob of it."
         if self._around is not None and self._around.structure.stalled:
             return f"{who} Knobs near this node are known: change the structure. Give {many}."
         return f"{who} Give {many}."
 
-    def _sketch(self, schedule: Schedule) -> str:
-        label = self._briefing.label(schedule.variant, schedule.sketch)
-        return f"{schedule.variant}/{schedule.sketch}" + (f" ({label})" if label else "")
+    def _is_untuned(self, schedule: Schedule) -> bool:
+        """Whether that is the program as given, which alone has neither knobs nor moves."""
+        return not schedule.values and not is_moved(schedule.sketch)
+
+    def _sketch(self, schedule: Schedule, most: int = MOVES_SHOWN) -> str:
+        """The sketch by its name, with the last of its moves, and how it differs from those of its family."""
+        label = "" if is_moved(schedule.sketch) else self._briefing.label(schedule.variant, schedule.sketch)
+        name = f"{schedule.variant}/{brief_structure(schedule.sketch, most)}"
+        return name + (f" ({label})" if label else "")
 
     def _schedule(self, schedule: Schedule) -> str:
         """The differences from the node, or the whole schedule if its sketch is another one."""
         here = self._here
-        if not schedule.values:
+        if self._is_untuned(schedule):
             return "untuned"
         if (schedule.variant, schedule.sketch) != (here.variant, here.sketch):
             if self._briefing.unfolded(schedule):  # its values say nothing without its knobs

@@ -9,6 +9,7 @@ from colt.analysis.bounds import block_times
 from colt.analysis.processor import Machine
 from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
 from colt.machine import Hardware
+from colt.moves import is_moved
 from colt.tvm.briefing.equations import calls, equations
 from colt.tvm.briefing.families import SketchFamily
 from colt.tvm.briefing.machine import machine
@@ -54,6 +55,8 @@ class TvmBriefing:
     def nest(self, schedule: Schedule) -> Sequence[str]:
         """The loops of a schedule as they will run, a line for each block."""
         space = self._space
+        if schedule == space.untuned or is_moved(schedule.sketch):
+            return space.nests(schedule)
         knobs = space.plans.find(schedule.variant, schedule.sketch).knobs if schedule.values else ()
         return nests_as_they_are(space.skeleton(space.untuned), space.skeleton(schedule), knobs, schedule.values)
 

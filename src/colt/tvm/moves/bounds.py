@@ -51,8 +51,12 @@ def _require_loops(function: Any) -> None:
             names = [str(loop.loop_var.name) for loop in loops if int(loop.kind) == int(kind)]
             if len(names) > 1:
                 raise Rejected(f"{word} loop {names[1]} is inside of {names[0]}")
-        for loop, extent in zip(loops, extents, strict=True):
-            if int(loop.kind) == int(ForKind.VECTORIZED) and not 1 <= extent <= MOST_LANES:
+        for place, (loop, extent) in enumerate(zip(loops, extents, strict=True), 1):
+            if int(loop.kind) != int(ForKind.VECTORIZED):
+                continue
+            if place < len(loops):
+                raise Rejected(f"vectorised loop {loop.loop_var.name} is not the innermost")
+            if not 1 <= extent <= MOST_LANES:
                 raise Rejected(f"vectorised loop {loop.loop_var.name} has {extent} turns; {MOST_LANES} is the most")
 
 
