@@ -32,7 +32,7 @@ LAYERS = (
     *("proposers", "strategies", "world", "tvm", "views", "plan", "run", "models", "bench", "api", "colt", "cli"),
 )
 """Top-level modules and packages, lowest first; each imports only what stands before it. ``colt`` is the API itself."""
-LOOSE = {"__init__", "api", "errors", "events", "knobs", "moves", "options", "plan"}
+LOOSE = {"__init__", "api", "errors", "events", "knobs", "options", "plan"}
 """Modules at the top level: what users import."""
 SOCKETS = {
     "colt.tvm.workers.rpc": {"socket"},  # boards
