@@ -66,6 +66,25 @@ def test_three_of_one_relative_and_six_in_all_the_nearest_before_others() -> Non
     assert chosen[0] == 7, "what promises most, whoever is nearest"
 
 
+def test_what_is_hopeless_beside_the_runs_own_is_left_out() -> None:
+    """There, all took twice what was predicted. The run's own best is predicted to take 50, so 100."""
+    there = [adopted(n, 20, 10) for n in (1, 2, 3)]
+    us = {1: 99.0, 2: 101.0, 3: 40.0}
+    assert most_promising(there, Predicting(us), None) == [there[2], there[0], there[1]]
+    assert most_promising(there, Predicting(us), 50.0) == [there[2], there[0]]
+    assert most_promising(there, Predicting(us), 10.0) == []
+
+
+def test_of_equal_promises_the_one_that_was_faster_there_comes_first() -> None:
+    there = [adopted(1, 10, 10), adopted(2, 11, 10), adopted(3, 12, 10), adopted(4, 13, 10)]
+    us = {1: 100.0, 2: 88.0, 3: 82.0, 4: 50.0}  # promise 100, 96.8, 98.4 and 65
+    found = most_promising(there, Predicting(us), 100.0)
+    assert [one.schedule.values[0] for one in found] == [4, 1, 2]
+    other = [adopted(5, 5, 10, "b" * 16)]  # of another relative: what it took there says nothing here
+    found = most_promising([*there, *other], Predicting({**us, 5: 202.0}), 100.0)
+    assert [one.schedule.values[0] for one in found] == [4, 1, 2, 5]
+
+
 def test_what_becomes_the_same_schedule_here_is_measured_once() -> None:
     found = [adopted(1, 10, 10), adopted(1, 11, 10), adopted(2, 12, 10), adopted(3, 13, 10)]
     assert order(found, {1: 1.0, 2: 1.0, 3: 1.0}) == [1, 2, 3]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +13,10 @@ from colt.world.answers import Lead
 
 MOST_RELATIVES, MOST_OF_ONE = 6, 3
 """So many schedules of relatives are measured, of one program at most the latter: a bad one costs no more than that."""
+TIE = 1.05
+"""Promises that differ by less say nothing about which schedule is faster."""
+HOPELESS = 2.0
+"""What promises to take so many times as long as what the run begins with by itself is not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +27,29 @@ class Adopted:
     schedule: Schedule
 
 
-def most_promising(adopted: Sequence[Adopted], scorer: Scorer) -> list[Adopted]:
+def most_promising(adopted: Sequence[Adopted], scorer: Scorer, own_us: float | None = None) -> list[Adopted]:
     """What is measured, the most promising first: everything of the program itself, and a few schedules of relatives,
     of the nearest before others. ``adopted`` has the nearest first, and of each the winner.
 
     What the analytical model gets wrong of a schedule, it gets wrong of a relative's, too. So a schedule promises what
-    is predicted of it here, times what was measured of it there over what was predicted there. Where a prediction is
-    missing, as in records of older versions, the order is that of ``adopted``.
+    is predicted of it here, times what was measured of it there over what was predicted there. Of schedules that
+    promise about the same, the one that was faster there comes first. Where a prediction is missing, as in records of
+    older versions, the order is that of ``adopted``.
+
+    ``own_us`` is what is predicted of the best schedule that the run begins with by itself, and what is hopeless beside
+    it is left out; ``None`` in recordings of before it mattered.
     """
     if any(one.lead.known or not one.lead.structure for one in adopted):  # the latter in older recordings
         return list(adopted)
     promised = _promised(adopted, scorer)
+    hopeless = math.inf
+    if own_us is not None and adopted and _are_predicted(adopted):
+        hopeless = HOPELESS * own_us * statistics.median(_ratios([one.lead for one in adopted]))
+        promised = _ties_as_measured(promised, adopted)
     by_relative: dict[str, dict[Schedule, int]] = {}
     for number in sorted(range(len(adopted)), key=promised.__getitem__):
         mine = by_relative.setdefault(adopted[number].lead.structure, {})
-        if len(mine) < MOST_OF_ONE:
+        if len(mine) < MOST_OF_ONE and promised[number] <= hopeless:
             mine.setdefault(adopted[number].schedule, number)
     nearest = dict.fromkeys(one.lead.structure for one in adopted)
     chosen = {adopted[n].schedule: n for name in nearest for n in by_relative.get(name, {}).values()}
@@ -44,10 +58,30 @@ def most_promising(adopted: Sequence[Adopted], scorer: Scorer) -> list[Adopted]:
 
 def _promised(adopted: Sequence[Adopted], scorer: Scorer) -> list[float]:
     """What each promises, to be compared with each other."""
-    if any(one.lead.predicted_us is None for one in adopted):
+    if not _are_predicted(adopted):
         return [float(number) for number in range(len(adopted))]
     predicted = scorer.predict([one.schedule for one in adopted])
     return [us * ratio for us, ratio in zip(predicted, _ratios([one.lead for one in adopted]), strict=True)]
+
+
+def _are_predicted(adopted: Sequence[Adopted]) -> bool:
+    return all(one.lead.predicted_us is not None for one in adopted)
+
+
+def _ties_as_measured(promised: Sequence[float], adopted: Sequence[Adopted]) -> list[float]:
+    """The promises, those of a relative's schedules that tie dealt out again: the least to what was fastest there."""
+    dealt = list(promised)
+    group: list[int] = []
+    for number in sorted(range(len(adopted)), key=lambda n: (adopted[n].lead.structure, promised[n])):
+        first = group[0] if group else number
+        same = adopted[first].lead.structure == adopted[number].lead.structure
+        if not same or promised[number] > TIE * promised[first]:
+            group = []
+        group.append(number)
+        fastest = sorted(group, key=lambda n: (adopted[n].lead.latency_us, n))
+        for one, promise in zip(fastest, sorted(promised[n] for n in group), strict=True):
+            dealt[one] = promise
+    return dealt
 
 
 def _ratios(leads: Sequence[Lead]) -> list[float]:

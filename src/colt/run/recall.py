@@ -42,6 +42,8 @@ MOST_OF_MODEL = 2
 """The same of each program of a model that is compiled from records alone, of which there may be many."""
 _LEADS_ALONE = 11
 """Up to this edition relatives' schedules were measured before the run looked for any of its own."""
+_HOPEFUL = 12
+"""Up to this edition relatives' schedules were measured, however little they promised."""
 MOST_ADOPTED, ADOPTED_OF_ONE = 16, 8
 """So many schedules of relatives are adapted, of one program at most the latter; the most promising are measured."""
 
@@ -126,7 +128,9 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
                     finders.setdefault(schedule, lead.by)
     if refused:
         run.note(f"{len(refused)} of {len(leads)} recorded schedules cannot be carried out here, such as: {refused[0]}")
-    chosen = most_promising(adopted, task.search.setup.scorer)
+    chosen = most_promising(adopted, task.search.setup.scorer, _own_us(run, task))
+    if adopted and not chosen:
+        run.note("no relative's schedule promises to be nearly as fast as what the run begins with by itself")
     joins = not run.plan.of_model and run.world.edition > _LEADS_ALONE and not finders
     if joins:
         schedules = list(dict.fromkeys(one.schedule for one in chosen))
@@ -135,6 +139,13 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
     count = sum(schedule in finders for schedule in schedules)
     known_us = min((one.lead.latency_us for one in chosen if one.lead.known), default=math.inf)
     return Begun(tuple(schedules), count, len(schedules) - count, len(refused), finders, known_us, joins)
+
+
+def _own_us(run: Run, task: Task) -> float | None:
+    """What is predicted of the best schedule that the run begins with by itself, if it begins with any."""
+    if run.world.edition <= _HOPEFUL:
+        return None
+    return min((node.facts.predicted_us or math.inf for node in task.search.tree.root.children), default=None)
 
 
 def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:
