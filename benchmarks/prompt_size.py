@@ -81,8 +81,8 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
     program = load_program(name)
     space = TvmSpace.generated(program.module, resolve_target(None, THREADS), vector_math=True)
     briefing = brief(space, program, detect(), THREADS, vector_math=True)
-    stable = stable_text(briefing, POOL)
-    form = json.dumps(schema([member.spec.name for member in POOL]), separators=(",", ":"))
+    stable = stable_text(briefing, POOL, moves=True)
+    form = json.dumps(schema([member.spec.name for member in POOL], moves=True), separators=(",", ":"))
     sizes, text = [], ""
     for seen in observations(space, nodes):
         text = node_text(seen, briefing, facts=RunFacts(COST, InnerLoopMix(seen.node.schedule, MIX)))

@@ -21,6 +21,7 @@ from tvm.target import Target
 from colt.knobs import Edit, Jump, Schedule, TileKnob, Transformation
 from colt.machine import Hardware, Peaks, Rates
 from colt.machine.cpuinfo import Cache, Simd
+from colt.moves import read_moves
 from colt.proposers.language.node import InnerLoopMix, RunFacts, node_text
 from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import read_reply
@@ -88,7 +89,7 @@ def job(workload: str) -> tuple[TvmSpace, TvmBriefing]:
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_prompt_is_the_stored_one(workload: str) -> None:
     space, briefing = job(workload)
-    found = {"stable": stable_text(briefing, POOL), **prompts(space, briefing)}
+    found = {"stable": stable_text(briefing, POOL, moves=True), **prompts(space, briefing)}
     for name, text in found.items():
         path = GOLDEN / f"{workload}-{name}.txt"
         if os.environ.get("COLT_STORE_GOLDEN"):
@@ -106,7 +107,7 @@ def test_the_stable_text_is_the_same_whatever_was_done_before(workload: str) -> 
     for sketch in list(fresh.plans.keys)[::-7]:
         fresh.plans.find(*sketch)
     again = brief(fresh, program, HARDWARE, THREADS, vector_math=True)
-    assert stable_text(again, POOL) == stable_text(briefing, POOL)
+    assert stable_text(again, POOL, moves=True) == stable_text(briefing, POOL, moves=True)
 
 
 FACTS = {
@@ -138,6 +139,9 @@ FACTS = {
     "cost per improvement": r"\$0\.021, \$0\.0053 per lead",
     "why the node is up": r"^Up because tuning its structure \(brought by architect\) has stalled: 14 trials",
     "why another node is up": r"^Up by its value, 0\.83 over 6 visits",
+    "how moves are written": r"^- split\(B\.i, \[_, 4, 16\]\)",
+    "a worked example of moves": r"^\[\"cache_write\(C, C\)\", \"split\(C\.j, \[\?, \?, 2, 16\]\)\"",
+    "the loops of a structure, as moves call them": r"^Loops:\nC: parallel\(i_0:64\) i_1:8 j:512 k:512$",
     "what to do": r"change the structure\. Give 3",
     "MetaSchedule's sketches in one line": r"^## plain/ms0 to ms2: by MetaSchedule, .*; knobs are told at their nodes$",
     "their knobs where they matter": r"^Knobs: C\.i 512 in 4 <=64; C\.j 512 in 4 <=64; C\.k 512 in 2",
@@ -148,13 +152,13 @@ FACTS = {
 @pytest.mark.parametrize("fact", FACTS)
 def test_models_are_told(fact: str) -> None:
     space, briefing = job("matmul")
-    told = "\n".join([stable_text(briefing, POOL), *prompts(space, briefing).values()])
+    told = "\n".join([stable_text(briefing, POOL, moves=True), *prompts(space, briefing).values()])
     assert re.search(FACTS[fact], told, re.MULTILINE), told
 
 
 def prompts(space: TvmSpace, briefing: TvmBriefing) -> dict[str, str]:
-    """The nodes' texts: the root, a node with a history, a course alteration there, and one in MetaSchedule's last
-    sketch."""
+    """The nodes' texts: the root, a node with a history, a course alteration there, one in MetaSchedule's last sketch,
+    and one of a structure that moves made."""
     own, last = briefing.keys[0], briefing.keys[-1]
     line = [_schedule(space, own, step) for step in range(4)]
     root = _view(0, space.untuned, "untuned", 100_000.0, 98_000.0)
@@ -184,10 +188,15 @@ def prompts(space: TvmSpace, briefing: TvmBriefing) -> dict[str, str]:
     )
     elsewhere = _observation(space, other, (root,), (), (node, opening, other))
     tuned = replace(stalled.around, structure=StructureView(3, 12_345.6, 1, "gpt-5.2", stalled=False), pending=())
+    block, loop = space.nests(space.untuned)[0].split(":")[0], space.nests(space.untuned)[0].split()[1].split(":")[0]
+    moves = read_moves(f"split({block}.{loop}, [_, 8]); parallel({block}.{loop}_0)")
+    made = space.apply(space.untuned, moves, random.Random(1)).schedule
+    moved = _observation(space, _view(12, made, "gpt-5.2", 60_000.0, 61_000.0), (root,), (), (node, other))
     return {
         "opening": node_text(_observation(space, root, (), (), (), wanted=6), briefing),
         "node": node_text(stalled, briefing, _dropped(usual, briefing), facts),
         "alteration": node_text(altered, briefing),
+        "moved": node_text(replace(moved, around=tuned), briefing),
         "elsewhere": node_text(replace(elsewhere, around=tuned), briefing, facts=facts),
     }
 

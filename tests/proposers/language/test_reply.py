@@ -8,13 +8,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from colt.knobs import Edit, Jump, Transformation
+from colt.knobs import Edit, Jump, Schedule, Transformation
+from colt.moves import LoopName, ParallelLoop, SplitLoop
 from colt.proposers.language.reply import MAX_EDITS, MAX_MESSAGES, ReadReply, ReplyError, read_reply, schema
 from colt.proposers.language.salvage import _MARKS, MAX_CHARACTERS, MAX_EFFORT
 from colt.search.toy import ToySpace
@@ -413,3 +415,53 @@ def test_an_integer_that_python_refuses_costs_its_own_edit_alone() -> None:
     found = read(text)
     assert found.proposal.transformations == ((TILE,),)
     assert found.errors == 1
+
+
+# ---- moves ----
+
+UNTUNED = SPACE.untuned
+SPLIT, MARK = SplitLoop(LoopName("C", "i"), ("?", "?")), ParallelLoop(LoopName("C", "i_0"))
+
+
+def moving(text: str, seen: Any = SEEN) -> ReadReply:
+    return read_reply(text, seen, BRIEFING, UNTUNED)
+
+
+def test_moves_come_before_edits_and_a_knob_that_they_make_may_be_set() -> None:
+    given = {**one(edit("unroll", 64), edit("C.i", [4, "16"])), "moves": ["split(C.i, [?, ?])", "parallel(C.i_0)"]}
+    knobs = tuple(knob for knob in SEEN.knobs if knob.name != "C.i")
+    found = moving(reply(given), replace(SEEN, knobs=knobs, node=replace(SEEN.node, schedule=_without(SEEN, "C.i"))))
+    assert found.proposal.transformations == ((SPLIT, MARK, Edit("unroll", 64), Edit("C.i", (4, 16))),)
+    assert found.errors == 0
+
+
+def _without(seen: Observation, name: str) -> Schedule:
+    schedule = seen.node.schedule
+    kept = tuple(value for knob, value in zip(seen.knobs, schedule.values, strict=True) if knob.name != name)
+    return replace(schedule, values=kept)
+
+
+def test_moves_may_be_made_on_the_untuned_program() -> None:
+    given = {"sketch": f"{UNTUNED.variant}/{UNTUNED.sketch}", "moves": ["parallel(C.i_0)"], "edits": []}
+    (steps,) = moving(reply(given)).proposal.transformations
+    assert steps == (Jump(UNTUNED.variant, UNTUNED.sketch), MARK)
+
+
+def test_moves_in_other_forms_are_understood() -> None:
+    forms = ["parallel(C.i_0)", ["Parallel( C.i_0 )"], [{"move": "parallel", "loop": "C.i_0"}]]
+    for form in forms:
+        assert moving(reply({"moves": form})).proposal.transformations == ((MARK,),), form
+
+
+def test_a_move_that_cannot_be_read_costs_its_proposal_and_the_model_is_told_what_is_accepted() -> None:
+    found = moving(reply({**GOOD, "moves": ["parallel(C.i)", "split(C.i, [0, 8])"]}, one(edit("unroll", 64))))
+    assert found.proposal.transformations == ((Edit("unroll", 64),),)
+    (told,) = found.dropped
+    assert told.startswith("proposal 1: split is written split(B.i, [_, 4, 16])")
+
+
+def test_moves_are_not_taken_where_none_are_asked_for() -> None:
+    with pytest.raises(ReplyError, match="no moves in this run"):
+        read(reply({**GOOD, "moves": ["parallel(C.i)"]}))
+    assert "moves" not in schema(["a"])["properties"]["proposals"]["items"]["properties"]
+    assert "moves" in schema(["a"], moves=True)["properties"]["proposals"]["items"]["required"]

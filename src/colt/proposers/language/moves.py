@@ -5,10 +5,10 @@ from __future__ import annotations
 from colt.moves import KINDS
 
 _ABOUT = """\
-A proposal may change the structure itself: `moves`, in this order, before its edits, from the node or from `sketch`
-("plain/untuned" is the program as given). What they make is a sketch of its own, whose knobs others then tune: leave
-factors open where you are not sure. Name a loop after its block, as in the node's nests. A move that is not possible
-costs the proposal, and you are told why."""
+A proposal may change the structure itself: `moves`, a list of texts, made in this order before its edits, on the node
+or on `sketch` ("plain/untuned" is the program as given). What they make is a sketch of its own, whose knobs others then
+tune: leave factors open where you are not sure. Name a loop after its block, as under "Loops". A move that is not
+possible costs the proposal, and you are told why."""
 
 _EXAMPLE = """\
 Example, from the untuned C[i:64, j:512] = sum(k:512) A[i, k] * B[k, j]: blocks along k outermost, register tiles of

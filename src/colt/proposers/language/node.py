@@ -66,7 +66,8 @@ class _Node:
         yield f"# Node, after {self._progress()}"
         if not self._is_untuned(self._here):
             yield f"{self._sketch(self._here, len(self._here.sketch))}, by {seen.node.by}: {_latencies(seen.node)}"
-            yield " ".join(self._present())
+            if self._here.values:
+                yield " ".join(self._present())
         else:
             yield f"the untuned program, without knobs: {_latencies(seen.node)}"
         yield from self._reason()
