@@ -54,7 +54,7 @@ class SplitLoop(Move):
     and stand before the numbers."""
 
     verb = "split"
-    usage = "split(B.i, [_, 4, 16]): i becomes i_0, i_1, i_2; _ is what is left, ? a knob: [?, ?, 16]"
+    usage = "split(B.i, [_, 4, 16]) (i_0 to i_2; _ is what is left; ?, before the numbers, a knob)"
     loop: LoopName
     factors: tuple[Factor, ...]
 
@@ -86,7 +86,7 @@ class FuseLoops(Move):
     """Loops directly inside each other become one."""
 
     verb = "fuse"
-    usage = "fuse(B, [i, j]): i_j; each loop directly inside the one before"
+    usage = "fuse(B, [i, j]) (i_j)"
     block: str
     loops: tuple[str, ...]
 
@@ -99,7 +99,7 @@ class ReorderLoops(Move):
     """The loops take these turns, outermost first, in the places that they have together."""
 
     verb = "reorder"
-    usage = "reorder(B, [k_0, i, j]): outermost first; loops left out keep their places"
+    usage = "reorder(B, [k_0, i, j])"
     block: str
     loops: tuple[str, ...]
 
@@ -121,7 +121,7 @@ class VectorizeLoop(Move):
     """The innermost loop becomes vectors."""
 
     verb = "vectorize"
-    usage = "vectorize(B.j_1): innermost, of a constant number of turns"
+    usage = "vectorize(B.j_1) (innermost)"
     loop: LoopName
 
 
@@ -143,7 +143,7 @@ class ComputeAt(Move):
     or ``first`` of all that it may stand before."""
 
     verb = "compute_at"
-    usage = "compute_at(A, B.i): producer A inside B's loop i; A's loops keep their names"
+    usage = "compute_at(A, B.i) (producer A)"
     block: str
     loop: LoopName
     place: Place = "last"
@@ -154,7 +154,7 @@ class ReverseComputeAt(Move):
     """A block is computed inside a loop of its producer, as much of it as one turn gives."""
 
     verb = "reverse_compute_at"
-    usage = "reverse_compute_at(C, B.i): consumer C inside B's loop i"
+    usage = "reverse_compute_at(C, B.i) (consumer C)"
     block: str
     loop: LoopName
     place: Place = "last"
@@ -183,7 +183,7 @@ class CacheRead(Move):
     """A buffer is copied before the block reads it; the copy is a block called ``BUFFER_global``."""
 
     verb = "cache_read"
-    usage = "cache_read(B, X): a copy of operand X by a block X_global"
+    usage = "cache_read(B, X) (block X_global copies X)"
     block: str
     buffer: str
 
@@ -193,7 +193,7 @@ class CacheWrite(Move):
     """The block writes to a buffer of its own, which is copied afterwards by a block called ``BUFFER_global``."""
 
     verb = "cache_write"
-    usage = "cache_write(B, Y): B sums in a buffer Y_global, and a block Y_global copies it out"
+    usage = "cache_write(B, Y) (B sums in Y_global; block Y_global copies it out)"
     block: str
     buffer: str
 
@@ -203,7 +203,7 @@ class TransformLayout(Move):
     """A buffer between blocks, such as a copy, gets another layout: dimensions in another order, cut in blocks."""
 
     verb = "transform_layout"
-    usage = "transform_layout(B, X_global, [d1/16, d0, d1%16]): of a buffer between blocks; d0 is its 1st dim"
+    usage = "transform_layout(B, X_global, [d1/16, d0, d1%16]) (of a buffer between blocks)"
     block: str
     buffer: str
     layout: tuple[Axis, ...]
@@ -227,7 +227,7 @@ class PadEinsum(Move):
     """The block's loops are padded to multiples of these numbers, and operands and results with them."""
 
     verb = "pad_einsum"
-    usage = "pad_einsum(B, [8, 32, 1]): each loop of B to a multiple; blocks X_pad copy the operands"
+    usage = "pad_einsum(B, [8, 32, 1]) (each loop to a multiple)"
     block: str
     multiples: tuple[int, ...]
 
@@ -237,7 +237,7 @@ class DecomposeReduction(Move):
     """The sum's first value is set by a block of its own, before the loop."""
 
     verb = "decompose_reduction"
-    usage = "decompose_reduction(B.k): block B_init sets the sums before loop k (done at the end if left out)"
+    usage = "decompose_reduction(B.k) (else done at the end)"
     loop: LoopName
 
 
@@ -247,7 +247,7 @@ class RFactor(Move):
     adds these up."""
 
     verb = "rfactor"
-    usage = "rfactor(B.k_1, 1): partial sums for each turn of k_1 by block B_rf, as dimension 1; B adds them up"
+    usage = "rfactor(B.k_1, 1) (block B_rf sums in parts along dimension 1)"
     loop: LoopName
     axis: int = 0
 
@@ -267,7 +267,7 @@ class Prefetch(Move):
     """What the loop's body reads of a buffer is asked for so many turns ahead."""
 
     verb = "prefetch"
-    usage = "prefetch(B.k_1, X, 16): asks for what X is read for 16 turns of k_1 later"
+    usage = "prefetch(B.k_1, X, 16) (turns of k_1 ahead)"
     loop: LoopName
     buffer: str
     ahead: int
@@ -281,7 +281,7 @@ class SetScope(Move):
     """A buffer between blocks is kept in another place: ``local`` is the stack."""
 
     verb = "set_scope"
-    usage = "set_scope(B, X, local): X, which B writes, on the stack; or global"
+    usage = "set_scope(B, X, local) (or global)"
     block: str
     buffer: str
     scope: Scope

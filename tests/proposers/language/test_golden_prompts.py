@@ -139,7 +139,7 @@ FACTS = {
     "cost per improvement": r"\$0\.021, \$0\.0053 per lead",
     "why the node is up": r"^Up because tuning its structure \(brought by architect\) has stalled: 14 trials",
     "why another node is up": r"^Up by its value, 0\.83 over 6 visits",
-    "how moves are written": r"^- split\(B\.i, \[_, 4, 16\]\)",
+    "how moves are written": r"^split\(B\.i, \[_, 4, 16\]\) \(i_0 to i_2;",
     "a worked example of moves": r"^\[\"cache_write\(C, C\)\", \"split\(C\.j, \[\?, \?, 2, 16\]\)\"",
     "the loops of a structure, as moves call them": r"^Loops:\nC: parallel\(i_0:64\) i_1:8 j:512 k:512$",
     "what to do": r"change the structure\. Give 3",
