@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colt.errors import IllegalEdit
 from colt.knobs import Edit, Jump, Schedule, Transformation
 from colt.moves import LoopName, ParallelLoop, SplitLoop
 from colt.proposers.language.reply import MAX_EDITS, MAX_MESSAGES, ReadReply, ReplyError, read_reply, schema
@@ -465,3 +466,22 @@ def test_moves_are_not_taken_where_none_are_asked_for() -> None:
         read(reply({**GOOD, "moves": ["parallel(C.i)"]}))
     assert "moves" not in schema(["a"])["properties"]["proposals"]["items"]["properties"]
     assert "moves" in schema(["a"], moves=True)["properties"]["proposals"]["items"]["required"]
+
+
+class Structured(ToyBriefing):
+    """Knows one structure that moves made."""
+
+    def knobs(self, variant: str, sketch: str) -> Any:
+        if sketch == "flat | parallel(C.i)":
+            return SEEN.knobs
+        raise IllegalEdit("there is no block D")
+
+
+def test_a_structure_that_moves_made_is_named_in_whole() -> None:
+    def read_structured(sketch: str) -> ReadReply:
+        return read_reply(reply({"sketch": sketch, "edits": []}), SEEN, Structured(SPACE), UNTUNED)
+
+    (steps,) = read_structured("toy/flat | parallel(C.i)").proposal.transformations
+    assert steps == (Jump("toy", "flat | parallel(C.i)"),)
+    with pytest.raises(ReplyError, match="there is no block D"):
+        read_structured("toy/flat | parallel(D.i)")

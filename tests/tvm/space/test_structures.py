@@ -116,6 +116,12 @@ def test_sketches_are_moved_too_and_keep_their_values(matmul: TvmSpace) -> None:
     assert error_of(matmul, made) < 1e-4
 
 
+def test_a_loop_whose_extent_is_a_knob_takes_no_huge_factor(matmul: TvmSpace) -> None:
+    tiled = matmul.sample(random.Random(3), matmul.sketches[0])
+    with pytest.raises(IllegalEdit, match="less than the product of the factors, 2147483647"):
+        moved(matmul, "split(C.i_1, [_, 2147483647])", tiled)
+
+
 def test_the_same_structure_by_another_way_is_the_same_node(matmul: TvmSpace) -> None:
     tree = Tree(UNTUNED, "m", Values("log"))
     ways = (

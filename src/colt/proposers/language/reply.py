@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from colt.errors import IllegalEdit
+from colt.errors import IllegalEdit, Rejected
 from colt.knobs import CategoryKnob, Edit, Jump, Knob, LocationKnob, Schedule, TileKnob, Transformation, Value
-from colt.moves import Move, SplitLoop, read_moves
+from colt.moves import Move, SplitLoop, is_moved, read_moves
 from colt.proposers.language.salvage import json_pieces, printable
 from colt.search.types import Observation, Proposal, ProposalError
 from colt.util.text import nearest
@@ -250,11 +250,23 @@ class _Reader:
             name = f"{variant.strip().casefold()}/{name}"
         if self.untuned is not None and raw.get("moves") and name == f"{self.untuned.variant}/{self.untuned.sketch}":
             return self.untuned.variant, self.untuned.sketch
+        if self.untuned is not None and is_moved(named):
+            return self._structure(named)
         same = self._named(name)
         if len(same) == 1:
             return same[0]
         self._complain(partial(_no_such_sketch, named, ["/".join(key) for key in (same or self.catalogue.keys)]))
         return None
+
+    def _structure(self, named: str) -> tuple[str, str] | None:
+        """What moves have made before, by its whole name."""
+        variant, _, name = named.strip().partition("/")
+        try:
+            self.catalogue.knobs(variant, name)
+        except (IllegalEdit, Rejected) as error:
+            self._complain(str(error))
+            return None
+        return variant, name
 
     def _named(self, name: str) -> list[tuple[str, str]]:
         """The sketches of that name; the variant may be left out."""

@@ -52,6 +52,8 @@ MOST_LANES = 128
 """Turns of a vectorised loop."""
 MOST_UNROLLED = 512
 """Turns of an unrolled loop."""
+MOST_TURNS = 4096
+"""The largest product of factors for a loop whose extent knobs decide."""
 MOST_PADDED = 4.0
 """How many times more a block may compute after padding."""
 INNERMOST = 64
@@ -116,8 +118,9 @@ class Making:
         block, loop = self._serial(move.loop)
         numbers = [factor for factor in move.factors if isinstance(factor, int)]
         product = math.prod(numbers)
-        if product > LARGEST or (self.fixed and 0 <= loop.extent < product):
-            raise IllegalEdit(f"{loop.name} has {loop.extent} turns, less than the product of the factors, {product}")
+        most = loop.extent if self.fixed else max(loop.extent, MOST_TURNS)
+        if product > most:
+            raise IllegalEdit(f"{loop.name} has {_turns(loop)}, less than the product of the factors, {product}")
         if len(numbers) == len(move.factors) and loop.extent != product:
             raise IllegalEdit(f"the product of the factors is {product}, not {loop.extent}; leave one to _")
         handle = self.names.handle(block, loop)
