@@ -129,7 +129,7 @@ def test_a_strict_run_stops_with_what_it_has(pool_runs: PoolRuns) -> None:
 
 @pytest.mark.parametrize(
     ("ceiling", "value"),
-    [("max_usd", Decimal("0.006")), ("max_usd", 0), ("max_calls", 5), ("max_tokens", 20_000), ("max_seconds", 2.0)],
+    [("max_usd", Decimal("0.012")), ("max_usd", 0), ("max_calls", 5), ("max_tokens", 40_000), ("max_seconds", 2.0)],
 )
 def test_a_ceiling_holds_with_calls_in_flight_and_the_run_goes_on(
     pool_runs: PoolRuns, ceiling: str, value: Any

@@ -120,7 +120,7 @@ FACTS = {
     "what the ports take": r"in vector FMAs of 0\.28 ns: store 1\.6, broadcast load 0\.6 \(folds into the FMA\)",
     "cores or hyperthreads": r"2 threads \(hyperthreads: 2 share the ports of 1 core\)",
     "where the weights come from": r"repeated runs find all arguments in the last cache",
-    "how parallel iterations are dealt": r"each gets one contiguous share",
+    "how parallel iterations are dealt": r"Each thread gets one contiguous share",
     "the loops as they are, with their order": (
         r"^Loops:\nC: parallel\(i_0:4 j_0:4\) i_1:4 j_1:8 i_2:2 \{\[k:512\] unroll\(i_3:16\) vec\(j:16\)\}$"
     ),

@@ -204,7 +204,7 @@ class _Node:
         """The records of the members that have been asked."""
         asked = [member for member in self._seen.members if member.calls or member.alterations]
         if asked:
-            led = "" if self._around is None else "; led: were the fastest, own trials + others' in its structures"
+            led = "" if self._around is None else "; led: the fastest so far, by itself + by others in its structures"
             yield f"Members so far (better/worse children{led}):"
         yield from (_record(member, self._facts.usd.get(member.spec.name)) for member in asked)
 

@@ -86,28 +86,24 @@ timed."""
 
 LEGEND = """\
 A schedule is a sketch and a value for each of its knobs. Knob `B.i 512 in 4 <=16` splits loop i of block B into 4
-integers, outermost first; their product is exactly 512, the last is at most 16. Each line of a sketch is a block with
-its loops, outermost first: `i_1` is part 1 (from 0) of its own knob for i, `B.i_1` of block B's knob, `i:32` a fixed
-extent, `i` the rest of loop i, `[k]` a reduction, `vec(j:16)` a vector (a knob for j then counts whole vectors). Sums
-over `{...}` stay in a buffer and are written out after it. Blocks under one `parallel` share its iterations and pass
-data on in caches. `B.at` places block B: "root" (its own nest), "inline" (recomputed at each use), or a loop of its
-consumer like "i_1" (computed there, as much as is needed). Knobs not shown are as in the node."""
+integers, outermost first, of product 512, the last at most 16. A line is a block with its loops, outermost first: `i_1`
+is part 1 (from 0) of its knob for i, `B.i_1` of block B's, `i:32` a fixed extent, `i` the rest of i, `[k]` a reduction,
+`vec(j:16)` a vector (a knob for j then counts vectors). Sums over `{...}` stay in a buffer and are written out after.
+Blocks under one `parallel` share its turns and pass data on in caches. `B.at` places block B: "root" (its own nest),
+"inline" (recomputed at each use), or inside a loop of its consumer like "i_1". Knobs not shown are as in the node."""
 
 ADVICE = """\
-- The innermost spatial parts, rows x vectors, form the register tile: one register for each vector of each row, plus
-a few for operands. If it is too small, multiply-adds wait for each other; if too large, it spills.
-- Vectors need the innermost loop contiguous in every operand; otherwise elements are loaded one by one.
-- Split parallel iterations evenly over all threads (each gets one contiguous share); use the parts in between to block
-for L1 and L2.
-- Knobs interact: change related ones together."""
+- The innermost spatial parts, rows x vectors, form the register tile: a register for each vector of each row, and a few
+for operands. If too small, multiply-adds wait for each other; if too large, it spills.
+- Vectors need the innermost loop contiguous in every operand.
+- Each thread gets one contiguous share of the parallel turns: make them equal. Block for L1 and L2 in between."""
 
 ANSWER = """\
 JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, "edits": [{"knob": "B.i", "value": [1, 64, 1, 8]}]}],
 "next_model": "name"}
-Proposals are alternatives: each starts from the node; make them differ. `sketch`: null for the node's own, or the name
-of another; knobs left out then keep the node's value if it is legal there, else get a random one. `edits`: only knobs
-that change. `value`: a list, a number, a location, or null for any legal value. `next_model`: the member to go on from
-the result: the smallest that is likely to improve it."""
+Proposals are alternatives from the node; make them differ. `sketch`: null for the node's, or the name of another; knobs
+left out keep the node's value if it is legal, else get a random one. `edits`: only knobs that change. `value`: a list,
+a number, a location, or null for any. `next_model`: the smallest that is likely to improve the result."""
 
 
 EXPERTS = {
