@@ -30,7 +30,7 @@ SKETCHES_SAMPLED = 8
 """How many sketches are sampled for each one descended in; a program may have hundreds."""
 FIRST_SKETCHES = 8
 """How many of the first sketches are always sampled: a space lists the most promising first."""
-MOVED = 12
+MOVED = 4
 """How many structures are made by random moves for one proposal."""
 MOVES = 3
 """How many moves make one at most."""

@@ -113,7 +113,7 @@ def _lines(loop: Any, buffer: str, ahead: int) -> Iterator[Any]:
 def _later(index: Any, extent: Any, loop: Any, ahead: int) -> Any:
     """The index so many turns later, be it in the loop's next round, but within the buffer."""
     if not any(loop.loop_var.same_as(one) for one in variables(index)):
-        return index
+        return tvm.sym.Analyzer().simplify(index)
     later = loop.loop_var + IntImm(str(loop.loop_var.ty), ahead)
     moved = tvm.sym.Analyzer().simplify(substituted(index, {loop.loop_var: later}))
     moved = tirx.min(moved, extent - 1)
