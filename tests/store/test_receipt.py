@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from colt.errors import InputError
-from colt.store.receipt import Receipt, RooflinePart, Verdict, load_receipt, printable
+from colt.store.receipt import ProposerPart, Receipt, RooflinePart, Verdict, load_receipt, printable
 from colt.views.describe import speedup_text
 from colt.views.table import result_table
 
@@ -51,6 +51,19 @@ def test_an_old_receipt_is_read_and_shown_and_claims_nothing_new() -> None:
     assert f"{old.speedup:.1f}x" in text
     assert "verdict" not in text
     assert "roofline:" not in text
+
+
+def test_who_brought_structures_is_shown_where_members_are_credited_with_them(receipt: Receipt) -> None:
+    assert "led below" not in shown(receipt)
+    parts = {
+        "model": ProposerPart(calls=3, structures=2, improvements=1, improvements_below=4),
+        "tuner": ProposerPart(),
+    }
+    text = shown(msgspec.structs.replace(receipt, proposers=parts))
+    lines = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in text.splitlines()]
+    cells = {line[0]: line[-3:] for line in lines if line and line[0] in ("proposer", *parts)}
+    assert cells["proposer"] == ["structures", "led", "led below"]
+    assert (cells["model"], cells["tuner"]) == (["2", "1", "4"], ["-", "-", "-"])
 
 
 def test_a_receipt_survives_a_round_trip(receipt: Receipt, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from colt import events
 from colt.events import Event
 from colt.knobs import Edit, Schedule
+from colt.measure.base import Fate
 from colt.store.happened import JournalReader
 from colt.views.fold import fold, take
 from colt.views.seen import ROOT
@@ -131,3 +132,23 @@ def test_tasks_of_one_run_are_kept_apart() -> None:
     assert sorted(state.tasks) == ["1-a", "2-b"]
     assert [state.tasks[name].best_us for name in ("1-a", "2-b")] == [None, 2.0]
     assert (state.stray, state.told) == (0, 1)
+
+
+def test_a_trial_that_leads_is_to_the_credit_of_who_proposed_it_and_of_who_brought_its_structure() -> None:
+    first, other = Schedule("plain", "first", (1,)), Schedule("plain", "other", (1,))
+    tuned = Schedule("plain", "other", (2,))
+    state = fold(
+        RunState(),
+        [
+            (0.0, events.Opened(1, first, "architect", "model", 10.0)),
+            (0.0, events.Applied(0, 2, 1, "model", "model", (), other, (), False)),
+            (0.0, events.Applied(1, 3, 2, "tuner", "model", (), tuned, (), False)),
+            *(
+                (0.0, events.Asked(number, number + 1, by, 1.0))
+                for number, by in enumerate(("architect", "model", "tuner"))
+            ),
+            *((1.0, events.Measured(number, Fate.OK, us, "")) for number, us in enumerate((10.0, 12.0, 8.0))),
+        ],
+    )
+    counted = {name: (one.structures, one.led, one.led_below) for name, one in state.members.items()}
+    assert counted == {"architect": (1, 1, 0), "model": (1, 0, 1), "tuner": (0, 1, 0)}

@@ -117,7 +117,7 @@ FACTS = {
     "the bandwidth of each level": (
         r"L2 1 MiB at 88 GB/s a thread, L3 32 MiB shared at 21 GB/s a thread;.*memory 23 GB/s in all"
     ),
-    "what the ports take": r"in vector FMAs of 0\.28 ns: store 1\.6, broadcast load 0\.6 \(folds into the FMA\)",
+    "what the ports take": r"in vector FMAs of 0\.28 ns: store 1\.6, broadcast load 0\.6 \(also as an operand",
     "cores or hyperthreads": r"2 threads \(hyperthreads: 2 share the ports of 1 core\)",
     "where the weights come from": r"repeated runs find all arguments in the last cache",
     "how parallel iterations are dealt": r"Each thread gets one contiguous share",

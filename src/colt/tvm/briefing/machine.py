@@ -42,8 +42,8 @@ def _ports(rates: Rates, slot_ns: float) -> str:
     """What instructions take."""
     return (
         f"Measured per thread, in vector FMAs of {slot_ns:.2g} ns: store {rates.store:.2g}, broadcast load "
-        f"{rates.broadcast:.2g} (folds into the FMA), division {rates.division:.2g}, loop turn {rates.loop:.2g}, FMA "
-        f"latency {rates.latency:.2g}; a parallel loop starts in {rates.launch_us:.2g} us"
+        f"{rates.broadcast:.2g} (also as an operand of an FMA), division {rates.division:.2g}, loop turn "
+        f"{rates.loop:.2g}, FMA latency {rates.latency:.2g}; a parallel loop starts in {rates.launch_us:.2g} us"
     )
 
 
