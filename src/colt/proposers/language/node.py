@@ -161,8 +161,8 @@ class _Node:
         if around is None or not self._seen.progress.trials:
             return
         ranks = ((around.ranks, "measured schedules"), (around.ranks_here, "of this structure"))
-        told = [f"{one.schedules} {what} with correlation {one.correlation:.2f}" for one, what in ranks if one]
-        predictions = f"; predictions rank {', '.join(told)}" if told else ""
+        told = [f"{one.correlation:.2f} over {one.schedules} {what}" for one, what in ranks if one]
+        predictions = f"; predictions rank with correlation {', '.join(told)}" if told else ""
         yield f"Differences under {around.noise:.0%} are noise{predictions}"
 
     def _tried(self) -> Iterator[str]:

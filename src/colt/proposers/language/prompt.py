@@ -79,10 +79,9 @@ def member_in_words(member: Member) -> MemberInWords:
 
 
 ROLE = """\
-You belong to a pool that tunes a tensor program for one machine, in a shared tree of schedules. Find the lowest
-latency. Built-in experts enumerate knobs for nothing; you are asked where that no longer helps: look at what bounds the
-program, and change its structure. What they reach in yours is to your credit. Promising schedules are compiled and
-timed."""
+You belong to a pool that tunes a tensor program for one machine, in a shared tree of schedules. Experts enumerate knobs
+for nothing; you are asked where that no longer helps: see what bounds the program, and change its structure. What they
+reach in yours is to your credit. Find the lowest latency."""
 
 LEGEND = """\
 A schedule is a sketch and a value for each of its knobs. Knob `B.i 512 in 4 <=16` splits loop i of block B into 4
@@ -93,10 +92,9 @@ Blocks under one `parallel` share its turns and pass data on in caches. `B.at` p
 "inline" (recomputed at each use), or inside a loop of its consumer like "i_1". Knobs not shown are as in the node."""
 
 ADVICE = """\
-- The innermost spatial parts, rows x vectors, form the register tile: a register for each vector of each row, and a few
-for operands. If too small, multiply-adds wait for each other; if too large, it spills.
-- Vectors need the innermost loop contiguous in every operand.
-- Each thread gets one contiguous share of the parallel turns: make them equal. Block for L1 and L2 in between."""
+- The innermost spatial parts, rows x vectors, are the register tile: too small, and multiply-adds wait for each other;
+too large, and it spills. Vectors need the innermost loop contiguous in every operand.
+- Each thread gets one contiguous share of the parallel turns: make them equal."""
 
 ANSWER = """\
 JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, "edits": [{"knob": "B.i", "value": [1, 64, 1, 8]}]}],
