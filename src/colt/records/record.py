@@ -6,6 +6,7 @@ Latencies are in microseconds.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Meta
 
 from colt.errors import ColtError
 from colt.knobs import Schedule
-from colt.moves import MOST_TEXT
+from colt.moves import MOST_TEXT, is_moved
 
 SCHEDULES = 1
 """The version of how sketches and knobs are named. Counts up when the same words come to mean another schedule."""
@@ -79,12 +80,24 @@ class Key(Strict, frozen=True):
     versions: Versions
 
 
-class Words(Strict, frozen=True):
-    """A schedule in words: the value of each knob of a sketch, by name."""
+class BlockNames(Strict, frozen=True):
+    """What a block is called, the loops around it from the outside, and the buffers that it reads and writes."""
+
+    block: Name
+    loops: Annotated[tuple[Name, ...], Meta(max_length=64)]
+    buffers: Annotated[tuple[Name, ...], Meta(max_length=64)]
+
+
+class Words(Strict, frozen=True, omit_defaults=True):
+    """A schedule in words: the value of each knob of a sketch, by name.
+
+    ``program``: the names in the program of a structure that moves made; empty for a sketch.
+    """
 
     variant: Name
     sketch: SketchName
     knobs: Annotated[dict[Name, KnobValue], Meta(max_length=1000)]
+    program: Annotated[tuple[BlockNames, ...], Meta(max_length=1000)] = ()
 
 
 class StockForm(Strict, frozen=True):
@@ -154,7 +167,9 @@ def digest(part: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(part, order="sorted")).hexdigest()[:32]
 
 
-def words_of(schedule: Schedule, names: list[str]) -> Words:
-    """A schedule in words; ``names`` are those of its knobs."""
+def words_of(schedule: Schedule, names: list[str], program: Sequence[BlockNames] = ()) -> Words:
+    """A schedule in words; ``names`` are those of its knobs, ``program`` those of its program, if moves made it."""
     values = [list(value) if isinstance(value, tuple) else value for value in schedule.values]
-    return Words(variant=schedule.variant, sketch=schedule.sketch, knobs=dict(zip(names, values, strict=True)))
+    knobs = dict(zip(names, values, strict=True))
+    named = tuple(program) if is_moved(schedule.sketch) else ()
+    return Words(variant=schedule.variant, sketch=schedule.sketch, knobs=knobs, program=named)

@@ -19,6 +19,7 @@ from colt.run.task import Task
 from colt.search.openings import most_diverse
 from colt.search.types import Trial
 from colt.tvm.metaschedule.stock import stock_forms
+from colt.tvm.space.adopt import block_names
 from colt.world.answers import Remembered
 
 MOST_KEPT = 8
@@ -80,7 +81,7 @@ def _record(
         machine=run.hardware.fingerprint(),
         cpu=run.hardware.cpu[:_LONGEST],
         origin=_origin(run, task, trial),
-        words=words_of(schedule, names),
+        words=words_of(schedule, names, block_names(space)),
         stock=form if len(form.trace) <= MOST_TRACE else None,
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import tvm
-from tvm import s_tir
+from tvm import s_tir, te
 from tvm_ffi import structural_equal
 
 from colt.errors import IllegalEdit, Rejected
@@ -20,7 +21,8 @@ from colt.proposers.language.moves import moves_text
 from colt.records.record import Words, words_of
 from colt.search.tree import Tree, Values
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.space.adopt import Adopter
+from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.space.adopt import Adopter, block_names
 from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
 from tests.helpers import space_programs as programs
 from tests.helpers.briefed import job
@@ -244,3 +246,37 @@ def test_a_model_is_shown_the_loops_of_a_structure_as_moves_call_them(matmul: Tv
     made = moved(space, "split(C.k, [_, 16]); parallel(C.i)")
     assert list(briefing.nest(made)) == ["C: parallel(i:512) j:512 k_0:32 k_1:16"]
     assert briefing.nest(UNTUNED) == ("C: i:512 j:512 k:512",)
+
+
+def test_a_recipe_is_made_on_a_program_of_other_names() -> None:
+    """Roles in place of names: a relative has the same blocks, called otherwise."""
+
+    def renamed(size: int) -> Any:
+        x, w, d = (
+            te.placeholder((32, 64), name="X"),
+            te.placeholder((64, size), name="W"),
+            te.reduce_axis((0, 64), name="d"),
+        )
+        return module_of_tensors(
+            [x, w, te.compute((32, size), lambda t, o: te.sum(x[t, d] * w[d, o], axis=d), name="dense")]
+        )
+
+    theirs, ours = (TvmSpace.generated(one, TARGET) for one in (programs.matmul(32, 64, 64), renamed(128)))
+    made = moved(theirs, K_BLOCKS)
+    words = words_of(made, [knob.name for knob in theirs.knobs(made)], block_names(theirs))
+    adopted = Adopter(ours).adopt(msgspec.json.decode(msgspec.json.encode(words), type=Words), None)
+    assert adopted.sketch == (
+        "untuned | cache_write(dense, dense); split(dense.o, [?, ?, 2, 16]); split(dense.t, [_, 8]); "
+        "split(dense.d, [_, 32]); reorder(dense, [o_0, d_0, o_1, t_0, d_1, t_1, o_2, o_3]); parallel(dense.o_0); "
+        "reverse_compute_at(dense_global, dense.o_0); prefetch(dense.d_1, W, 16); unroll(dense.t_1); "
+        "unroll(dense.o_2); vectorize(dense.o_3)"
+    )
+    other = TvmSpace.generated(programs.softmax(), TARGET)
+    with pytest.raises(IllegalEdit, match="of a program with other blocks"):
+        Adopter(other).adopt(words, None)
+
+
+def test_schedules_of_sketches_are_kept_in_the_same_words_as_ever(matmul: TvmSpace) -> None:
+    tiled = matmul.sample(random.Random(3), matmul.sketches[0])
+    words = words_of(tiled, [knob.name for knob in matmul.knobs(tiled)], block_names(matmul))
+    assert set(msgspec.to_builtins(words)) == {"variant", "sketch", "knobs"}

@@ -16,7 +16,9 @@ import msgspec
 from colt.errors import IllegalEdit
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, CategoryKnob, LocationKnob, Schedule, Value
 from colt.records.adapt import adapted
-from colt.records.record import MOST_TRACE, Words
+from colt.records.recipes import translated
+from colt.records.record import MOST_TRACE, BlockNames, Words
+from colt.tvm.moves.names import Names
 from colt.tvm.space.edits import At, Keep, Take, Wish
 from colt.tvm.space.extract import KnobDecision
 from colt.tvm.space.plan import SketchPlan
@@ -26,6 +28,17 @@ _POSTPROC = "EnterPostproc"
 _SAME_KNOBS = 12
 """The last edition that adopted no schedule in words whose sketch has another knob here."""
 Outline = tuple[object, ...]
+
+
+def block_names(space: TvmSpace) -> tuple[BlockNames, ...]:
+    """The names in a space's program."""
+    names = Names(space.before_finish(space.untuned))
+    found = []
+    for block in names.blocks():
+        stmt = names.stmt(block)
+        buffers = dict.fromkeys(str(region.source.name) for region in (*stmt.reads, *stmt.writes))
+        found.append(BlockNames(block=block, loops=names.loops()[block], buffers=tuple(buffers)))
+    return tuple(found)
 
 
 class Adopter:
@@ -60,7 +73,12 @@ class Adopter:
             return self._in_part(words)
         raise refusal
 
+    def _called_here(self, words: Words) -> Words:
+        """The words with the names of this program, for structures of programs that have others."""
+        return translated(words, block_names(self._space)) if words.program else words
+
     def _of_words(self, words: Words) -> Schedule:
+        words = self._called_here(words)
         plan = self._space.plans.find(words.variant, words.sketch)
         if {knob.name for knob in plan.knobs} != set(words.knobs):
             raise IllegalEdit(f"sketch {plan.name} has other knobs here")
@@ -69,6 +87,7 @@ class Adopter:
     def _in_part(self, words: Words) -> Schedule:
         """A loop that is one vector here has no knob, although it may have one in a relative, or the other way round:
         most of the knobs must be known in both."""
+        words = self._called_here(words)
         plan = self._space.plans.find(words.variant, words.sketch)
         here, there = {knob.name for knob in plan.knobs}, set(words.knobs)
         if 2 * len(here & there) <= len(here | there):
