@@ -140,7 +140,9 @@ def test_what_is_foreseen_is_compared_by_all_workers_and_answered_at_once(target
         two.foresee(pairs)
         assert two.seconds_building > 0
         assert {two._built_by.get(int(tvm_ffi.structural_hash(one))) for one in (small, large)} <= {0, 1}
-        restarts = two.restarts
+        restarts, spent = two.restarts, two.seconds_building
+        two.foresee(pairs)
+        assert two.seconds_building == spent, "nothing is compared twice"
         with monkeypatch.context() as patch:
             patch.setattr(two, "_request", None)
             assert [two.verify(pair.reference, pair.candidate).ok for pair in pairs[:4]] == [True, False, True, False]

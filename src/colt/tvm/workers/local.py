@@ -329,6 +329,8 @@ class LocalMeasurer(Measurer):
             return
         of_reference: dict[int, list[Pair]] = {}
         for pair in pairs:
+            if _key(pair) in self._foreseen:
+                continue
             of_reference.setdefault(int(tvm_ffi.structural_hash(pair.reference)), []).append(pair)
         waiting: SimpleQueue[Sequence[Pair]] = SimpleQueue()
         for group in of_reference.values():
