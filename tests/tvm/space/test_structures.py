@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import tvm
-from tvm import s_tir, te
+from tvm import s_tir, te, tirx
 from tvm_ffi import structural_equal
 
 from colt.errors import IllegalEdit, Rejected
@@ -22,6 +22,7 @@ from colt.records.record import Words, words_of
 from colt.search.tree import Tree, Values
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.sketches import DesignSpace
 from colt.tvm.space.adopt import Adopter, block_names
 from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
 from tests.helpers import space_programs as programs
@@ -68,6 +69,7 @@ def test_a_structure_is_a_sketch_with_knobs_of_its_own(matmul: TvmSpace) -> None
     wide = matmul.apply(made, (Edit("C.j", (1, 2)),), random.Random(0)).schedule
     assert wide == Schedule(made.variant, made.sketch, ((1, 2),))
     assert error_of(matmul, wide) < 1e-4
+    assert "B[T.min(k_0 * 32 + k_1 + 16, 63)" in matmul.module(wide).script(), "within the buffer"
     assert "prefetch" in tvm.tirx.build(matmul.module(wide), target=TARGET).inspect_source("asm")
 
 
@@ -87,6 +89,17 @@ def test_names_survive_moves(matmul: TvmSpace) -> None:
 def test_a_block_that_moves_keeps_the_names_of_its_loops(softmax: TvmSpace) -> None:
     made = moved(softmax, "compute_at(rowsum, prob.i); compute_at(exp, prob.i); split(rowsum.r2, [_, 16])")
     assert "rowsum: i:32 i:1 r2_0:4 r2_1:16" in [line.replace("i#2", "i") for line in softmax.nests(made)]
+
+
+def test_a_block_that_was_split_before_it_moves_has_whole_loops_again(softmax: TvmSpace) -> None:
+    made = moved(softmax, "split(exp.j, [_, 16]); compute_at(rowsum, prob.i); compute_at(exp, prob.i)")
+    assert "exp: i#2:32 i:1 j:64" in softmax.nests(made)
+
+
+def test_the_model_knows_the_turns_of_loops_that_were_split_twice(matmul: TvmSpace) -> None:
+    made = moved(matmul, "split(C.k, [_, 32]); split(C.k_1, [_, 4]); parallel(C.i)")
+    (block,) = matmul.skeleton(made).blocks
+    assert [(loop.extent, loop.rest) for loop in block.loops if loop.iter == 2] == [(1, True), (8, False), (4, False)]
 
 
 def test_every_move_says_what_it_did(matmul: TvmSpace) -> None:
@@ -195,6 +208,30 @@ def test_a_sum_in_the_loop_over_another_sums_terms_is_refused_until_it_begins_in
     out = tvm.runtime.tensor(np.full((16, 16), np.nan, "float32"))
     tvm.tirx.build(space.module(made), target=TARGET)["main"](*map(tvm.runtime.tensor, (a, b, c)), out)
     assert np.abs(out.numpy() - a @ b @ c).max() < 1e-4
+
+
+def padded_double() -> Any:
+    """A block that reads under a condition what another has computed."""
+    x = te.placeholder((16,), name="X")
+    twice = te.compute((16,), lambda i: x[i] * 2.0, name="twice")
+    zero = tirx.const(0.0, "float32")
+    inside = te.compute((18,), lambda i: tirx.if_then_else(tirx.all(i >= 1, i < 17), twice[i - 1], zero), name="pad")
+    return module_of_tensors([x, inside])
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "told"),
+    [
+        (programs.matmul, "cache_read(C, B); reverse_compute_at(B_global, C.i)", "reads nothing of what C computes"),
+        (programs.matmul_of_matmul, "reverse_compute_at(D, C.i)", "D adds up what it reads"),
+        (padded_double, "reverse_compute_at(pad, twice.i)", "pad reads under a condition"),
+    ],
+)
+def test_a_block_is_moved_only_to_loops_of_what_it_reads_whole(program: Any, text: str, told: str) -> None:
+    """TVM takes all of these, and computes something else."""
+    space = TvmSpace(program(), DesignSpace((), ()))
+    with pytest.raises(IllegalEdit, match=told):
+        moved(space, text)
 
 
 def test_runs_of_earlier_editions_have_no_moves() -> None:
