@@ -13,6 +13,7 @@ from colt.bench.strategies import SEARCHES
 from colt.bench.task import CellTask, Found
 from colt.measure.base import Pace
 from colt.world.parts import Parts, using
+from colt.world.recording import SCHEMA
 from tests.helpers import bench_records
 from tests.helpers.simulated_runs import simulated
 
@@ -54,7 +55,7 @@ def test_a_search_that_broke_off_finds_what_it_would_have(strategy: StrategyName
 def test_a_search_that_cannot_go_on_begins_anew_and_says_so(tmp_path: Path) -> None:
     searched(StrategyName.RANDOM, tmp_path)
     recording = tmp_path / "run" / "recording.jsonl"
-    recording.write_bytes(recording.read_bytes().replace(b'"schema":4', b'"schema":2'))
+    recording.write_bytes(recording.read_bytes().replace(f'"schema":{SCHEMA}'.encode(), b'"schema":2'))
     found = searched(StrategyName.RANDOM, tmp_path)
     assert len(found.trials) == TRIALS
     assert any(message.startswith("the search began anew: ") for message in found.messages)

@@ -24,7 +24,7 @@ from colt.world.answers import (
     Totals,
     VerifiedAnswer,
 )
-from colt.world.recording import read_recording
+from colt.world.recording import SCHEMA, read_recording
 from colt.world.world import Live, Recorded, Recorder, World
 
 TOTALS = Totals(building=1.5, timing=0.25, probes=3, disturbed=1, worst_slowdown=1.2, waiting=0.5)
@@ -197,8 +197,8 @@ def test_a_line_that_is_there_twice_is_noticed(whole: list[bytes], tmp_path: Pat
 @pytest.mark.parametrize(
     ("number", "old", "new"),
     [
-        (1, '"schema":4', '"schema":5'),
-        (1, '"schema":4', '"schema":0'),
+        (1, f'"schema":{SCHEMA}', f'"schema":{SCHEMA + 1}'),
+        (1, f'"schema":{SCHEMA}', '"schema":0'),
         (1, '"schema"', '"scheme"'),
         (2, '"vector_bits":256', '"vector_bits":0'),
         (2, '"bytes":32768', '"bytes":"32768"'),
@@ -227,7 +227,9 @@ def test_what_no_run_can_have_written_is_refused(
 ) -> None:
     assert whole[number - 1].count(old.encode()) == 1
     whole[number - 1] = whole[number - 1].replace(old.encode(), new.encode())
-    with pytest.raises(InputError, match=r"schema [05]|line 1, is not the head" if number == 1 else f"line {number}, "):
+    with pytest.raises(
+        InputError, match=rf"schema (0|{SCHEMA + 1});|line 1, is not the head" if number == 1 else f"line {number}, "
+    ):
         read(whole, tmp_path)
 
 
