@@ -78,6 +78,14 @@ def read_structure(name: str) -> tuple[str, tuple[Move, ...]]:
     return base, read_moves(written) if on else ()
 
 
+def can_be_written(move: Move) -> bool:
+    """Whether the text of the move says the same: names of programs may be any text."""
+    try:
+        return read_move(show_move(move)) == move
+    except IllegalEdit:
+        return False
+
+
 # ---- read ----
 
 

@@ -16,11 +16,12 @@ from tvm_ffi import structural_equal
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Transformation
-from colt.moves import brief_structure, read_moves
+from colt.moves import brief_structure, read_moves, show_moves
 from colt.proposers.language.moves import moves_text
 from colt.records.record import Words, words_of
 from colt.search.tree import Tree, Values
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.moves.names import axis_name
 from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.sketches import DesignSpace
 from colt.tvm.space.adopt import Adopter, block_names
@@ -273,6 +274,26 @@ def test_random_moves_can_be_made(matmul: TvmSpace) -> None:
         drawn = [matmul.random_moves(start, random.Random(seed), 2) for seed in range(4)]
         assert any(drawn)
         assert drawn == [matmul.random_moves(start, random.Random(seed), 2) for seed in range(4)]
+
+
+def test_random_moves_name_only_what_can_be_written() -> None:
+    """Programs call their axes and blocks as they like: ``v0``, which is no loop ``0``, or with brackets."""
+    x = te.placeholder((16, 32), name="x")
+    first = te.compute((16, 32), lambda v0, v1: x[v0, v1] * 2.0, name="y[0]; z")
+    r = te.reduce_axis((0, 32), name="v2")
+    func = te.create_prim_func([x, te.compute((16,), lambda v0: te.sum(first[v0, r], axis=r), name="total")])
+    space = (
+        TvmSpace.generated(module_of_tensors([x, first]), TARGET),
+        TvmSpace.generated(tvm.IRModule({"main": func}), TARGET),
+    )
+    for one in space:
+        drawn = [move for seed in range(12) for move in one.random_moves(UNTUNED, random.Random(seed), 3)]
+        assert read_moves(show_moves(drawn)) == tuple(drawn)
+    assert drawn
+
+
+def test_loops_are_called_by_names() -> None:
+    assert [axis_name(name) for name in ("v_i", "vi", "v0", "v_0", "v", "row")] == ["i", "i", "v0", "v_0", "v", "row"]
 
 
 def test_a_model_is_shown_the_loops_of_a_structure_as_moves_call_them(matmul: TvmSpace) -> None:

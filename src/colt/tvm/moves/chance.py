@@ -35,6 +35,7 @@ from colt.moves import (
     TransformLayout,
     UnrollLoop,
     VectorizeLoop,
+    can_be_written,
 )
 from colt.tvm.moves.make import Making
 from colt.tvm.moves.names import NamedLoop, Names
@@ -96,12 +97,14 @@ class RandomMoves:
                 return
 
     def draw(self) -> Move | None:
-        """A move that names what is there; ``None`` if a kind was drawn that has no place here."""
+        """A move that names what is there; ``None`` if a kind was drawn that has no place here, or a name that cannot
+        be written, such as one with a bracket."""
         (draw,) = self.rng.choices([*self._drawing], weights=[*self._drawing.values()])
         try:
-            return draw(self.rng.choice(self.names.blocks()))
+            move = draw(self.rng.choice(self.names.blocks()))
         except (IllegalEdit, IndexError, ValueError):  # nothing to choose from
             return None
+        return move if move is not None and can_be_written(move) else None
 
     def _loop(self, block: str, nest: Sequence[NamedLoop]) -> tuple[LoopName, NamedLoop]:
         loop = self.rng.choice(nest)

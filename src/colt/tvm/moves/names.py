@@ -159,7 +159,8 @@ def _whole(names: Sequence[str]) -> str:
 
 def axis_name(name: str) -> str:
     """What a loop over an axis of a block is called: programs call the axis of loop ``i`` ``v_i`` or ``vi``."""
-    return name.removeprefix("v_") if name.startswith("v_") else name.removeprefix("v") or name
+    short = name.removeprefix("v_") if name.startswith("v_") else name.removeprefix("v")
+    return short if short[:1].isalpha() else name
 
 
 def blocks_of(mod: Any) -> list[Any]:
