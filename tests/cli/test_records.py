@@ -44,7 +44,8 @@ def test_the_list_has_the_fastest_of_each_program_first_and_no_control_character
 
 def test_one_record_is_shown_in_full(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(said(capsys, "show", "1"))["words"]["knobs"]["C.i"] == [8, 1, 1, 8]
-    assert "has no record 99" in said(capsys, "show", "99", code=2)
+    for number in ("99", "0", str(2**63 - 1), str(2**63), "9" * 40):
+        assert f"has no record {number}" in said(capsys, "show", number, code=2).replace("\n", "")
 
 
 def test_what_is_exported_can_be_imported_elsewhere_as_not_verified(
@@ -85,7 +86,9 @@ def test_imported_records_replace_none_that_is_verified(
 ) -> None:
     theirs = Store(tmp_path / "theirs.db")
     theirs.put([record(8, 0.001)], {})
-    said(capsys, "import", str(theirs.path))
+    text = said(capsys, "import", str(theirs.path)).replace("\n", " ")
+    assert "imported 0 records" in text
+    assert "1 left out" in text
     assert [one.record.latency_us for one in store.known(key()).records] == [50.0, 80.0]
 
 

@@ -339,6 +339,30 @@ def test_a_finished_one_of_what_was_left_can_still_go_on(whole: Path, tmp_path: 
     assert_replays(folder)
 
 
+@pytest.mark.parametrize("trials", [1, 4])
+def test_fewer_trials_than_there_are_is_no_budget(trials: int, own_program: str, tmp_path: Path) -> None:
+    tune_simulated(own_program, trials=4, run_dir=tmp_path / "run")
+    before = (tmp_path / "run" / "recording.jsonl").read_bytes()
+    with pytest.raises(InputError, match="4 trials"):
+        resumed(tmp_path / "run", trials=trials)
+    assert resumed(tmp_path / "run", trials=5).receipt.trials.total == 5
+    with pytest.raises(InputError, match="has measured 5 trials already; --trials takes more"):
+        resumed(tmp_path / "run", trials=3)
+    assert (tmp_path / "run" / "recording.jsonl").read_bytes()[: len(before) // 2] == before[: len(before) // 2]
+
+
+def test_a_directory_with_a_link_does_not_go_on(whole: Path, tmp_path: Path) -> None:
+    """A run writes into its files, and a stranger's link leads to anything."""
+    folder = broken(whole, tmp_path / "run", 8)
+    (tmp_path / "mine").write_text("precious")
+    (folder / "journal.jsonl").unlink()
+    (folder / "journal.jsonl").symlink_to(tmp_path / "mine")
+    for attempt in (lambda: resumed(folder), lambda: finish(folder)):
+        with pytest.raises(InputError, match=r"has a link in it, 'journal\.jsonl'"):
+            attempt()
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
 # ---- what differs is named ----
 
 
@@ -370,6 +394,8 @@ def test_a_program_that_has_changed_is_refused_and_its_file_is_not_run(own_progr
     with pytest.raises(InputError, match=f"{path} has changed since the run began"):
         resumed(tmp_path / "run", trials=4)
     assert resumed(tmp_path / "run", program=own_program, trials=4).receipt.trials.total == 4
+    with pytest.raises(InputError, match="has changed since the run began"):
+        finish(tmp_path / "run")
     path.write_text(text.replace("m=64", "m=32"))
     with pytest.raises(InputError, match="is another program than that of the run"):
         resumed(tmp_path / "run", program=own_program, trials=5)

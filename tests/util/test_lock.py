@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,25 @@ def test_what_a_lock_says_is_not_trusted(tmp_path: Path) -> None:
             found = holder(tmp_path)
             assert found is not None
             assert found.isprintable()
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_no_link_in_the_files_place_is_followed(link: Callable[[Path, Path], None], tmp_path: Path) -> None:
+    """A folder may be a stranger's, and a lock writes into its file."""
+    (tmp_path / "mine").write_text("1 precious")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    link(tmp_path / "mine", folder / ".lock")
+    with pytest.raises(OSError, match=r"symbolic links|another \.lock"):
+        FolderLock(folder)
+    assert (tmp_path / "mine").read_text() == "1 precious"
+    assert (folder / ".lock").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.write_text("x" * 301)])
+def test_what_is_no_lock_is_left_alone(make: Callable[[Path], object], tmp_path: Path) -> None:
+    make(tmp_path / ".lock")
+    with pytest.raises(OSError, match=r"directory|another \.lock"):
+        FolderLock(tmp_path)
+    assert holder(tmp_path) is None
+    assert (tmp_path / ".lock").exists()

@@ -8,6 +8,7 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import progress, show_result
+from colt.cli.parser import add_program_of_run
 from colt.util.interrupt import PromptExit
 from colt.util.streams import stdout_to_stderr
 
@@ -22,6 +23,7 @@ def add(commands: Any) -> None:
         "any run, so that machine and versions have to be those of the run. colt resume goes on with the search.",
     )
     command.add_argument("run", metavar="DIR", help="the directory of a run without a receipt")
+    add_program_of_run(command)
     command.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
     command.set_defaults(run_command=run_command)
 
@@ -32,6 +34,6 @@ def run_command(given: argparse.Namespace) -> int:
 
     with PromptExit() as prompt, progress(0, given.json) as view, stdout_to_stderr():
         prompt.when_heeded = view.stopping
-        result = finish(Path(given.run), views=[view])
+        result = finish(Path(given.run), given.program, views=[view])
     show_result(result, given.json)
     return OK

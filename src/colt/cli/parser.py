@@ -102,6 +102,16 @@ def add_declared(group: Any, options: Sequence[Option], dest: Callable[[str], st
             group.add_argument(one.flag, type=one.parse, metavar=metavar or one.name.upper(), **settings)
 
 
+def add_program_of_run(command: Any) -> None:
+    """The argument that names the program of a run that exists already."""
+    command.add_argument(
+        "program",
+        metavar="PROGRAM",
+        nargs="?",
+        help="its program, to be compared with the recorded one; a file of yours is run for that",
+    )
+
+
 def _help(one: Option, default: str | None) -> str:
     if default is None and one.default is not None and one.kind is not Kind.FLAG:
         default = f"{one.default:.4g}" if isinstance(one.default, float) else str(one.default)

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         description="Records of earlier runs: $COLT_RECORDS, or else ~/.local/share/colt/records.db.",
     )
     own = records.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    listing = _command(own, "list", _list, "all records, the fastest of each program first")
+    listing = _command(own, "list", _list, "all records; of each program first those that won a run, then the fastest")
     listing.add_argument("program", metavar="PROGRAM", nargs="?", help="only those of programs of that name")
     listing.add_argument("--json", action="store_true", help="print JSON lines, and nothing else")
     shown = _command(own, "show", _show, "one record, all of it")
@@ -135,9 +135,11 @@ def _import(given: argparse.Namespace) -> int:
         say(f"left out: {why}")
     if not source.records:
         raise InputError(f"{given.source} has no records that can be imported ({len(source.refused)} refused)")
-    store.put(source.records, source.programs)
+    taken = store.put(source.records, source.programs)
+    known = len(source.records) - taken
+    left = f", {known} left out, since the same schedules are known and verified here" if known else ""
     say(
-        f"imported {len(source.records)} records into {store.path}, {len(source.refused)} refused; "
+        f"imported {counted(taken, 'record')} into {store.path}{left}, {len(source.refused)} refused; "
         "they are measured before they are believed"
     )
     return OK

@@ -8,7 +8,7 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import progress, show_result
-from colt.cli.parser import add_declared
+from colt.cli.parser import add_declared, add_program_of_run
 from colt.options import BUDGET, MODELS, TuneOptions
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
@@ -25,12 +25,7 @@ def add(commands: Any) -> None:
         "those of the run.",
     )
     command.add_argument("run", metavar="DIR", help="the directory of a run")
-    command.add_argument(
-        "program",
-        metavar="PROGRAM",
-        nargs="?",
-        help="its program, to be compared with the recorded one; a file of yours is run for that",
-    )
+    add_program_of_run(command)
     declared = [options_of(TuneOptions)[name] for name in BUDGET]
     add_declared(command, [one for one in declared if one.group != MODELS], str, "as before")
     add_declared(command.add_argument_group(MODELS), [one for one in declared if one.group == MODELS], str, "as before")

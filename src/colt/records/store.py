@@ -23,6 +23,8 @@ MOST_LOOKED_AT = 500
 """How many records of a family are looked at: the fastest."""
 _ORDER = """verified DESC, instr(CAST(body AS TEXT), '"interval_us":[') = 0, latency_us"""
 """That of :meth:`~colt.records.record.StoredRecord.rank`."""
+_LARGEST = 2**63 - 1
+"""SQLite has no larger integer."""
 _PUT = """
 INSERT INTO records (structure, family, machine_key, versions, schedule, program, latency_us, verified, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -67,12 +69,13 @@ class Store:
     patience_s: float = PATIENCE_S
     """How long to wait for others who write."""
 
-    def put(self, records: Sequence[StoredRecord], programs: Mapping[str, str], *, create: bool = True) -> None:
+    def put(self, records: Sequence[StoredRecord], programs: Mapping[str, str], *, create: bool = True) -> int:
         """Add records, all or none; ``programs`` has those of their stock forms, in base64, by hash.
 
         A schedule that is known gets its newest figures, except that an unverified record replaces no verified one.
-        With ``create`` the file is made if there is none.
+        With ``create`` the file is made if there is none. Returns how many records were taken in.
         """
+        taken = 0
         imported = any(record.origin.imported for record in records)
         if create:
             make(self.path)
@@ -84,9 +87,10 @@ class Store:
                     f"INSERT OR {'IGNORE' if imported else 'REPLACE'} INTO programs VALUES (?, ?)", (name, module)
                 )
             for record in records:
-                connection.execute(_PUT, _columns(record))
+                taken += connection.execute(_PUT, _columns(record)).rowcount
             for key in {(r.key.program.structure, digest(r.key.machine), digest(r.key.versions)) for r in records}:
                 connection.execute(_TRIM, (*key, *key, MOST_PER_KEY))
+        return taken
 
     def known(self, key: Key) -> Matches:
         """The records of exactly that key, the best first."""
@@ -104,7 +108,7 @@ class Store:
         return self._found("1", (), -1, "id")
 
     def __getitem__(self, number: int) -> StoredRecord:
-        found = self._found("id = ?", (number,), 1)
+        found = self._found("id = ?", (number,), 1) if number <= _LARGEST else Matches(())
         if not found.records:
             raise RecordsError(f"{self.path} has no record {number}" + (" that can be read" * found.unreadable))
         return found.records[0].record

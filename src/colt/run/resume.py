@@ -32,7 +32,8 @@ from colt.store.directory import CONFIG, PROGRAM, RECEIPT, RECORDING, WORKINGS, 
 from colt.store.receipt import load_receipt
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
-from colt.world.answers import Allowance
+from colt.util.text import counted
+from colt.world.answers import Allowance, MeasuredAnswer
 from colt.world.calls import NoCalls
 from colt.world.parts import current
 from colt.world.recording import Recording, read_recording
@@ -133,13 +134,13 @@ def to_the_end(plan: Plan, strategy: StrategyMaker = TREE, on_event: Sequence[Em
         return _run(folder, asked, recording, world, on_event, strategy=strategy)
 
 
-def finish(folder: Path, on_event: Sequence[Emit] = (), views: Sequence[View] = ()) -> Result:
+def finish(folder: Path, program: Any = None, on_event: Sequence[Emit] = (), views: Sequence[View] = ()) -> Result:
     """Make receipt and kernel of a run that broke off. Nothing new is searched, and no language model is asked.
 
-    Raises as :func:`resume`.
+    ``program`` is that of the run, as for :func:`resume`, which says what is raised.
     """
     with ExitStack() as stack:
-        asked, recording = _opened(folder, None, stack)
+        asked, recording = _opened(folder, program, stack)
         if recording.finished and (folder / RECEIPT).exists():
             raise InputError(f"{folder} holds a finished run; there is nothing left to finish")
         world = Finishing(recording, replace(current(), calls=NoCalls))
@@ -175,6 +176,9 @@ def _changed(before: Allowance, changes: dict[str, Any]) -> Allowance:
 
 def _require_something_to_do(folder: Path, recording: Recording, before: Allowance, now: Allowance) -> bool:
     """Whether the run is given more than it had. Raises :class:`InputError` if it has ended and that does not help."""
+    measured = sum(isinstance(line.answer, MeasuredAnswer) for line in recording.lines) - 1  # the untuned program
+    if now.trials is not None and now.trials != before.trials and now.trials <= measured:
+        raise InputError(f"{folder} has measured {counted(measured, 'trial')} already; --trials takes more than that")
     raised = [name for name in _HELPS.values() if _is_more(getattr(now, name), getattr(before, name))]
     if recording.finished and (folder / RECEIPT).exists():
         reason = load_receipt(folder).stop_reason

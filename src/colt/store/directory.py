@@ -114,8 +114,12 @@ class RunDirectory:
 
     @staticmethod
     def locked(path: Path) -> FolderLock:
-        """Lock other processes out for as long as this one lives. Raises :class:`InputError`, which names the other."""
+        """Lock other processes out for as long as this one lives. Raises :class:`InputError`, which names the other, or
+        a link in the directory: a run writes into its files, and a stranger's link may lead to anything."""
         try:
+            links = sorted(entry.name for entry in os.scandir(path) if entry.is_symlink())
+            if links:
+                raise InputError(f"{path} has a link in it, {links[0]!r}; a run goes on only in files of its own")
             return FolderLock(path)
         except Busy as busy:
             raise InputError(f"{path} is in use: {busy} works on this run") from None

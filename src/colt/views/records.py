@@ -9,13 +9,14 @@ from colt.records.store import Numbered
 from colt.util.grid import Grid
 from colt.util.text import in_us, shown
 
-_HEAD = ("no", "program", "extents", "latency", "threads", "sketch", "by", "found", "run", "verified")
+_HEAD = ("no", "program", "extents", "latency", "timed", "threads", "sketch", "by", "found", "run", "verified")
 _LONGEST = 40
 
 
 def records_table(records: Sequence[Numbered]) -> Grid:
-    """One line for each record, in the order given."""
-    return Grid(_HEAD, [[str(one.number), *_cells(one)] for one in records], left=(1, 2, 5, 6, 7, 8, 9))
+    """One line for each record, in the order given. Latencies that were timed in turn, as those of winners are, and
+    those that a search saw once are not to be compared."""
+    return Grid(_HEAD, [[str(one.number), *_cells(one)] for one in records], left=(1, 2, 4, 6, 7, 8, 9, 10))
 
 
 def _cells(one: Numbered) -> list[str]:
@@ -26,6 +27,7 @@ def _cells(one: Numbered) -> list[str]:
         record.name,
         extents,
         in_us(record.latency_us),
+        "once" if record.interval_us is None else "in turn",
         str(record.key.machine.threads),
         "as a trace" if words is None else f"{words.variant}/{words.sketch}",
         origin.by,
