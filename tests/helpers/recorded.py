@@ -15,6 +15,7 @@ RUNS = sorted(
 
 def unpacked(name: str, folder: Path) -> Path:
     """The directory that an archive holds."""
+    safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since Python 3.11.4
     with tarfile.open(RECORDINGS / f"{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **safe)
     return folder / name
