@@ -138,6 +138,14 @@ def test_what_cannot_be_done_is_refused(
     assert len(store.all().records) == 3
 
 
+def test_nothing_is_pruned_from_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none.db"
+    for how in (["--keep", "1"], ["--before", "2026-01-31"], ["--unverified"]):
+        told = said(capsys, "prune", *how, "--records", str(path), code=2)
+        assert f"{path} is not a file of records: it does not exist" in told
+    assert not path.exists()
+
+
 def test_without_a_place_for_records_one_has_to_be_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

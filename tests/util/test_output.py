@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from colt.errors import InputError
-from colt.util.output import require_file, require_folder
+from colt.util.output import require_file, require_folder, write_file
 
 
 @pytest.fixture
@@ -23,6 +23,13 @@ def test_a_file_may_be_new_or_replaced(name: str, place: Path) -> None:
     assert require_file(place / name) == place / name
     assert {one.name for one in place.iterdir()} == {"file", "folder"}
     assert (place / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (49_949, "49.9 kB"), (2_500_000, "2.5 MB")]
+)
+def test_what_was_written_is_said_in_a_unit_that_shows_it(size: int, said: str, place: Path) -> None:
+    assert write_file(place / "new", b"x" * size) == f"wrote {place / 'new'} ({said})"
 
 
 @pytest.mark.parametrize("name", ["folder", "", "none/new", "file/new", "x" * 300])

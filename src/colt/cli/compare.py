@@ -24,12 +24,13 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Print the table; write the page."""
-    from colt.util.output import require_file, write_file
+    from colt.store.output import require_output
+    from colt.util.output import write_file
     from colt.views.compare import comparison, notes_of, overlay, terminal_table
     from colt.views.report.page import report_page
     from colt.views.report.source import load_runs
 
-    output = None if given.output is None else require_file(Path(given.output))
+    output = None if given.output is None else require_output(Path(given.output))
     runs = load_runs([Path(name) for name in given.runs])
     show(terminal_table(comparison(runs), notes_of(runs)))
     if output is not None:

@@ -11,9 +11,9 @@ from colt.cli.codes import OK, OTHER_OUTPUTS
 from colt.cli.output import progress, say, show
 from colt.cli.parser import add_declared, input_shape
 from colt.models.options import SUFFIX, CompileOptions
+from colt.store.output import require_output
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
-from colt.util.output import require_file
 from colt.util.streams import print_json, stdout_to_stderr
 
 
@@ -57,7 +57,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.models.tensors import read_arrays
 
     output = Path(given.output or f"{_stem(given.model)}{SUFFIX}")
-    require_file(output)
+    require_output(output)
     example = None if given.input is None else read_arrays(map(Path, given.input))
     chosen = {name: getattr(given, _dest(name)) for name in options_of(CompileOptions) if hasattr(given, _dest(name))}
     options = CompileOptions(**chosen, shapes=None if given.shape is None else dict(given.shape))

@@ -106,11 +106,12 @@ def _show(given: argparse.Namespace) -> int:
 def _export(given: argparse.Namespace) -> int:
     from colt.records.database import write_database
     from colt.records.lines import write_lines
+    from colt.store.output import require_output
     from colt.util.files import write_atomically
-    from colt.util.output import require_file, require_folder
+    from colt.util.output import require_folder
 
     store, output = _store(given), Path(given.output)
-    (require_folder if given.stock else require_file)(output)
+    (require_folder if given.stock else require_output)(output)
     records = [one.record for one in _chosen(given, store)]
     if not records:
         raise InputError(f"{store.path} has no records{_of(given)} to export")
@@ -155,6 +156,7 @@ def _prune(given: argparse.Namespace) -> int:
     if given.keep is not None and given.keep < 0:
         raise InputError(f"--keep is {given.keep}; it takes an integer of at least 0")
     store = _store(given)
+    store.require()
     gone = to_remove(_chosen(given, store), given.keep, given.before, given.unverified)
     say(f"removed {counted(store.remove(gone) if gone else 0, 'record')} from {store.path}")
     return OK

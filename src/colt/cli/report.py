@@ -25,13 +25,14 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Write the page."""
-    from colt.util.output import require_file, require_folder, write_file
+    from colt.store.output import require_output
+    from colt.util.output import require_folder, write_file
     from colt.views.report.assets import assets_of, require_apart, write_assets
     from colt.views.report.content import contents_of
     from colt.views.report.page import report_page
     from colt.views.report.source import load_runs
 
-    output = require_file(Path(given.output))
+    output = require_output(Path(given.output))
     folder = None if given.assets is None else require_folder(Path(given.assets))
     if folder is not None:
         require_apart(folder, output)

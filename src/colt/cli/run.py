@@ -8,7 +8,7 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import say
-from colt.util.output import require_file
+from colt.store.output import require_output
 
 
 def add(commands: Any) -> None:
@@ -27,7 +27,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.models.compiled import load
     from colt.models.tensors import described, read_arrays, write_arrays
 
-    output = None if given.output is None else require_file(Path(given.output))
+    output = None if given.output is None else require_output(Path(given.output))
     model = load(Path(given.model))
     outputs = model(*read_arrays(map(Path, given.input)))
     named = dict(

@@ -20,11 +20,12 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Write the timeline."""
-    from colt.util.output import require_file, write_file
+    from colt.store.output import require_output
+    from colt.util.output import write_file
     from colt.views.report.source import load_run
     from colt.views.trace import trace_json
 
-    output = require_file(Path(given.output))
+    output = require_output(Path(given.output))
     runs = load_run(Path(given.run))
     say(f"{write_file(output, trace_json(runs))}; open it at ui.perfetto.dev")
     tell_problems(runs)

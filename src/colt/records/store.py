@@ -92,6 +92,11 @@ class Store:
                 connection.execute(_TRIM, (*key, *key, MOST_PER_KEY))
         return taken
 
+    def require(self) -> None:
+        """Raise unless the file is there, and one of records. Those that look something up find nothing in none."""
+        with opened(self.path, self.patience_s):
+            pass
+
     def known(self, key: Key) -> Matches:
         """The records of exactly that key, the best first."""
         names = key.program.structure, digest(key.machine), digest(key.versions)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from colt.errors import InputError
 from colt.store.directory import KERNEL, KERNEL_OBJECTS, PROGRAM, WINNER
+from colt.store.output import require_output
 from colt.store.receipt import Receipt, TensorShape
-from colt.util.output import require_file
 from colt.util.text import variable_names
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def export_kernel(run: Path, receipt: Receipt, output: Path) -> Path:
     ExportError
         Building is needed and fails.
     """
-    require_file(output)
+    require_output(output)
     require_suffix(output)
     from colt.tvm.devices.assumed import resolve_board_target
     from colt.tvm.devices.host import resolve_target

@@ -14,6 +14,7 @@ import tomli_w
 from colt.errors import InputError
 from colt.util.files import read_file as read_file
 from colt.util.files import write_atomically
+from colt.util.lock import NAME as LOCK
 from colt.util.lock import Busy, FolderLock, holder
 
 CONFIG = "config.toml"
@@ -36,7 +37,13 @@ WORKLOADS = "database_workload.json"
 RECORDS = "database_tuning_record.json"
 REMARKS = "tvm.log"
 """What TVM and LLVM have remarked on standard error, if anything."""
-
+OWN = frozenset(
+    (
+        *(CONFIG, JOURNAL, RECORDING, WORKINGS, PROGRAM, INPUTS, RECEIPT),
+        *(KERNEL, KERNEL_OBJECTS, WINNER, WORKLOADS, RECORDS, REMARKS, LOCK),
+    )
+)
+"""The names of all files of a run."""
 
 _LOST = 100
 """How often in a row a folder may be gone that was there."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from colt.errors import InputError
 from colt.util.files import write_atomically
+from colt.util.text import in_bytes
 
 
 def require_file(path: Path) -> Path:
@@ -58,4 +59,4 @@ def write_file(path: Path, content: bytes) -> str:
         write_atomically(path, content)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
-    return f"wrote {path} ({len(content) / 1e6:.1f} MB)"
+    return f"wrote {path} ({in_bytes(len(content))})"

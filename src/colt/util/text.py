@@ -94,6 +94,13 @@ def in_us(latency_us: float) -> str:
     return f"{latency_us:,.1f} µs" if latency_us >= 10 else f"{latency_us:#.3g} µs"
 
 
+def in_bytes(size: int) -> str:
+    """A number of bytes: as it is, or from a thousand on in kB or MB with one decimal."""
+    if size < 1000:
+        return counted(size, "byte")
+    return f"{size / 1e3:.1f} kB" if size < 1_000_000 else f"{size / 1e6:,.1f} MB"
+
+
 def distinct_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     """The names, in order; one that is taken or came before gets the first number that makes it new."""
     used = set(taken)
