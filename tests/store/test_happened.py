@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import typing
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 
@@ -62,6 +65,19 @@ BAD = (
     b'{"t":0,"event":"baseline","latency_us":1e999}',
     b'{"t":0,"event":"baseline","latency_us":' + b"1" * 400 + b"}",
     b'{"t":0,"event":"baseline","latency_us":NaN}',
+    b'{"t":0,"event":"baseline","latency_us":0}',
+    b'{"t":0,"event":"baseline","latency_us":-1.0}',
+    b'{"t":0,"event":"baseline","latency_us":1e308}',
+    b'{"t":0,"event":"baseline","latency_us":1e-320}',
+    b'{"t":0,"event":"measured","trial":0,"fate":"ok","latency_us":-1.0,"message":""}',
+    b'{"t":-1,"event":"closed","node":1}',
+    b'{"t":1e300,"event":"closed","node":1}',
+    b'{"t":0,"event":"closed","node":-1}',
+    b'{"t":0,"event":"closed","node":1' + b"0" * 30 + b"}",
+    b'{"t":0,"event":"altered","ticket":1,"kept":2,"pruned":-2}',
+    b'{"t":0,"event":"ofmodel","calls":[["a",-1]]}',
+    b'{"t":0,"event":"opened","node":-1,"schedule":{"variant":"a","sketch":"b","values":[]},"by":"a","next_member":"b",'
+    b'"predicted_us":1.0}',
     b'{"t":0,"event":"noted","message":"\xff"}',
     b'{"event":"closed","node":1}',
     b"[" * 100_000,
@@ -77,6 +93,21 @@ def test_a_line_that_is_no_event_is_skipped_and_counted(bad: bytes, tmp_path: Pa
     reader = JournalReader(path)
     assert [event for _, event in reader.read()] == [events.Began("a"), events.Began("b")]
     assert (reader.lines, reader.skipped, reader.first_skipped) == (3, 1, 2)
+
+
+def unbounded(name: str, hint: Any) -> list[str]:
+    """The numbers in a type that may be any."""
+    if typing.get_origin(hint) is Annotated:
+        return []
+    if hint in (int, float):
+        return [name]
+    return [found for part in typing.get_args(hint) for found in unbounded(name, part)]
+
+
+def test_every_number_of_every_event_has_bounds() -> None:
+    lines = [typing.get_type_hints(kind, include_extras=True) for kind in happened._MAKERS]
+    assert len(lines) == len(ONE_OF_EACH)
+    assert [found for line in lines for name, hint in line.items() for found in unbounded(name, hint)] == []
 
 
 def test_a_line_longer_than_what_is_read_at_a_time_is_passed_over(
@@ -134,5 +165,12 @@ def test_a_journal_whose_end_was_replaced_is_noticed(tmp_path: Path) -> None:
 def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="missing"):
         list(JournalReader(tmp_path / "none.jsonl").read())
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="it is not a file"):
         list(JournalReader(tmp_path).read())
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(written(tmp_path, events.Began("elsewhere")))
+    for name, why in (("pipe", "it is not a file"), ("link", "it is a symbolic link, which is not followed")):
+        reader = JournalReader(tmp_path / name)
+        assert not reader.is_another()
+        with pytest.raises(InputError, match=why):
+            list(reader.read())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from colt.util.files import LineFile, read_file, replacing, write_atomically
+from colt.util.files import LineFile, open_file, read_file, refusal, replacing, write_atomically
 from tests.helpers.small_disk import BLOCK, SmallDisk, small_disk
 
 
@@ -67,6 +67,44 @@ def test_errors_name_the_file_that_was_to_be_written(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as taken:
         write_atomically(tmp_path / "folder", b"x")
     assert taken.value.filename == str(tmp_path / "folder")
+
+
+def test_only_files_are_opened_and_links_only_if_they_may_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "lost").symlink_to("none")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe-link").symlink_to("pipe")
+    assert (read_file(tmp_path / "file", links=False), read_file(tmp_path / "link")) == (b"x", b"x")
+    for name in ("link", "lost", "pipe-link"):
+        with pytest.raises(OSError, match="it is a symbolic link, which is not followed"):
+            open_file(tmp_path / name, links=False)
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "pipe-link", Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is not a file"):
+            read_file(path)
+    for name in ("none", "lost"):
+        with pytest.raises(FileNotFoundError):
+            refusal(tmp_path / name)
+
+
+def test_what_takes_the_place_of_a_file_meanwhile_is_neither_followed_nor_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colt.util.files.refusal", lambda path, links: "")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match=f"{name}'"):
+            open_file(tmp_path / name, links=False)
+
+
+def test_more_than_was_allowed_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"four")
+    assert read_file(tmp_path / "file", 4) == b"four"
+    with pytest.raises(OSError, match="it is larger than 3 bytes"):
+        read_file(tmp_path / "file", 3)
+    with pytest.raises(OSError, match="larger"):
+        read_file(Path("/proc/cpuinfo"), 3)  # which says that its size is 0
 
 
 def test_an_error_about_the_file_that_is_copied_names_that(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from colt.util.files import refusal
+
 TOOLS = ("objdump", "llvm-objdump")
 SECONDS = 20.0
 LARGEST_KERNEL = 1 << 25
@@ -51,9 +53,13 @@ class _Instruction:
 def inner_loop(kernel: Path) -> InnerLoop:
     """The inner loop of a shared library."""
     tool = next((found for name in TOOLS if (found := shutil.which(name))), None)
-    if not kernel.is_file():
+    try:
+        if problem := refusal(kernel, links=False):
+            return InnerLoop((), problem=f"{kernel.name} cannot be read: {problem}")
+        size = kernel.lstat().st_size
+    except OSError:
         return InnerLoop((), problem=f"there is no {kernel.name}")
-    if kernel.stat().st_size > LARGEST_KERNEL:
+    if size > LARGEST_KERNEL:
         return InnerLoop((), problem=f"{kernel.name} is too large to look into")
     if tool is None:
         return InnerLoop((), problem="objdump, of binutils, is not installed")

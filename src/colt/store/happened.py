@@ -1,6 +1,7 @@
 """A journal as events again, read as far as it has been written and as far as it is sound.
 
-A journal is data from strangers: the types of all fields are checked, and nothing in it is evaluated. A line that
+A journal is data from strangers: the types of all fields are checked, and that their numbers are some that a run can
+have found (:mod:`colt.store.bounds`). Nothing in it is evaluated, and no link is followed. A line that
 is not an event is skipped and counted, since whoever looks at a damaged run wants to see what is left of it; a replay,
 which needs all of it, reads with :func:`colt.store.journal.read_journal`.
 """
@@ -24,7 +25,9 @@ from colt.errors import IllegalEdit, InputError
 from colt.events import Event
 from colt.knobs import Edit, Jump, Transformation, Value
 from colt.moves import Move, read_move
+from colt.store.bounds import bounded
 from colt.store.journal import RENAMED
+from colt.util.files import open_file
 
 MARK = 512
 LONGEST_LINE = 1 << 20
@@ -66,14 +69,14 @@ class JournalReader:
     def unread(self) -> int:
         """Bytes that have not been read."""
         try:
-            return max(0, self.path.stat().st_size - self._offset)
+            return max(0, self.path.lstat().st_size - self._offset)
         except OSError:
             return 0
 
     def is_another(self) -> bool:
         """Whether what was read is no longer there: a resumed run replaces the end of its journal."""
         try:
-            with self.path.open("rb") as file:
+            with open_file(self.path, links=False) as file:
                 file.seek(self._offset - len(self._mark))
                 return file.read(len(self._mark)) != self._mark
         except OSError:
@@ -86,15 +89,15 @@ class JournalReader:
         """
         begin, self.at_end = self._offset, False
         try:
-            if not self.path.is_file():
-                raise InputError(f"{self.path} is no journal: it is {'no file' if self.path.exists() else 'missing'}")
-            with self.path.open("rb") as file:
+            with open_file(self.path, links=False) as file:
                 file.seek(self._offset)
                 while self._offset - begin < most and (lines := self._whole_lines(file.read(CHUNK))):
                     self._mark = lines[-MARK:] if not self._passing else b""
                     yield from self._events(lines)
                     file.seek(self._offset)
                 self.at_end = self._offset - begin < most
+        except FileNotFoundError:
+            raise InputError(f"{self.path} is no journal: it is missing") from None
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
@@ -171,9 +174,9 @@ _WRITTEN: dict[Any, Any] = {Transformation: _Steps, tuple[Transformation, ...]: 
 def _struct_of(kind: type[Event]) -> type[msgspec.Struct]:
     """What a line of that event holds."""
     hints = typing.get_type_hints(kind)
-    fields: list[Any] = [("t", float)]
+    fields: list[Any] = [("t", bounded("t", float))]
     for spec in dataclasses.fields(kind):
-        written = _WRITTEN.get(hints[spec.name], hints[spec.name])
+        written = _WRITTEN.get(hints[spec.name]) or bounded(spec.name, hints[spec.name])
         plain = (spec.name, written)
         fields.append(plain if spec.default is dataclasses.MISSING else (*plain, spec.default))
     return msgspec.defstruct(kind.__name__, fields, tag_field="event", tag=kind.__name__.lower(), frozen=True)

@@ -10,11 +10,14 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
+from colt.store.bounds import LEAST_US, MOST_US, excesses
 from colt.store.directory import RECEIPT, RECORDING
 from colt.util.files import read_file
 from colt.util.text import shown, why
 
 SCHEMA = 1
+LARGEST = 1 << 24
+"""Bytes of a receipt or a config; a larger one is not read."""
 _FAR = 3.0
 """The speed-up is the median of ratios; the ratio of medians is never so far from it."""
 
@@ -349,8 +352,9 @@ def _shown(value: Any) -> Any:
     return shown(value, lines=True) if isinstance(value, str) else value
 
 
-def load_receipt(run: Path) -> Receipt:
-    """The receipt of a run directory (or of the file itself).
+def load_receipt(run: Path, *, links: bool = True) -> Receipt:
+    """The receipt of a run directory (or of the file itself). Without ``links``, one that is a symbolic link is not
+    followed.
 
     Raises
     ------
@@ -359,7 +363,7 @@ def load_receipt(run: Path) -> Receipt:
     """
     path = run if run.is_file() else run / RECEIPT
     try:
-        receipt = msgspec.json.decode(read_file(path), type=Receipt)
+        receipt = msgspec.json.decode(read_file(path, LARGEST, links=links), type=Receipt)
     except FileNotFoundError:
         hint = ""
         if (run / RECORDING).is_file():
@@ -367,7 +371,7 @@ def load_receipt(run: Path) -> Receipt:
         raise InputError(f"{run} holds no finished run: there is no {RECEIPT}{hint}") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not a receipt: {why(error)}") from None
     if receipt.schema != SCHEMA:
         raise InputError(f"{path} has schema {receipt.schema}; this version of COLT reads {SCHEMA}")
@@ -378,13 +382,17 @@ def load_receipt(run: Path) -> Receipt:
 
 def _inconsistencies(receipt: Receipt) -> Iterator[str]:
     """What no run can have found, but an edited receipt may say."""
+    for part in receipt.__struct_fields__:
+        if part != "seed":  # any number will do
+            yield from excesses(part, msgspec.to_builtins(getattr(receipt, part)))
     counted, fates = receipt.trials.total, receipt.trials.fates
     if min((counted, *fates.values())) < 0 or sum(fates.values()) - fates.get("skipped", 0) != counted:
         yield f"it counts {counted} trials, but fates of {sum(fates.values())}"
     latencies = [receipt.baseline.latency_us, (receipt.best or receipt.baseline).latency_us]
-    if min(latencies) <= 0:
-        yield f"a latency is {min(latencies)} µs"
-        return
+    for latency_us in latencies:
+        if not LEAST_US <= latency_us <= MOST_US:
+            yield f"a latency is {latency_us} µs"
+            return
     ratio, interval = latencies[0] / latencies[1], receipt.speedup_interval
     if not ratio / _FAR < receipt.speedup < ratio * _FAR:
         yield f"the speed-up is {receipt.speedup:.4g}, but the latencies are {ratio:.4g} apart"

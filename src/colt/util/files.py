@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 _BUFFER_BYTES = 1 << 16
 
@@ -50,11 +51,45 @@ def write_atomically(path: Path, content: bytes) -> None:
         written.write_bytes(content)
 
 
-def read_file(path: Path) -> bytes:
-    """The contents of a file. Raises :class:`OSError`, also for what is not a file: reading from a pipe would wait."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a file", str(path))
-    return path.read_bytes()
+def read_file(path: Path, most: int | None = None, *, links: bool = True) -> bytes:
+    """The contents of a file of at most so many bytes. Raises as :func:`open_file`, and if there are more."""
+    with open_file(path, links=links) as file:
+        content = file.read(-1 if most is None else most + 1)
+    if most is not None and len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+    return content
+
+
+def open_file(path: Path, *, links: bool = True) -> BinaryIO:
+    """Open a file for reading. Without ``links``, a path that is itself a symbolic link is not followed.
+
+    Raises
+    ------
+    OSError
+        There is none, or it is something else, which :func:`refusal` names: opening a pipe would wait for a writer.
+    """
+    if why := refusal(path, links=links):
+        raise OSError(errno.EINVAL, why, str(path))
+    # What has taken its place meanwhile is neither followed nor waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def refusal(path: Path, *, links: bool = True) -> str:
+    """Why :func:`open_file` does not open what is there: it is no regular file, or a link; empty if it does.
+
+    Raises :class:`OSError` if nothing is there, or it cannot be reached.
+    """
+    mode = os.stat(path, follow_symlinks=links).st_mode
+    if stat.S_ISLNK(mode):
+        return "it is a symbolic link, which is not followed"
+    return "" if stat.S_ISREG(mode) else _NO_FILE
+
+
+_NO_FILE = "it is not a file"
 
 
 def named(error: OSError, path: Path) -> OSError:

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from colt.knobs import Schedule
 from colt.views.seen import ROOT, Asking, Improvement, SeenAlteration, SeenCall, SeenMember, SeenNode, SeenTrial
 
+MOST_MEMBERS = 200
+"""Members that are told apart: many times as many as any pool has, and few enough for a chart of each."""
+
 
 @dataclass(slots=True)
 class TaskState:
@@ -113,6 +116,8 @@ class RunState:
     """Events about nodes, trials or tickets that were never introduced."""
     seconds: float = 0.0
     """When the last event happened."""
+    unlisted: SeenMember | None = None
+    """What those did who came after :data:`MOST_MEMBERS` others."""
 
     @property
     def task(self) -> TaskState:
@@ -140,7 +145,10 @@ class RunState:
         return self.phases[-1][1] if self.phases else "starting"
 
     def member(self, name: str) -> SeenMember:
-        """The member of that name, from now on in ``members``."""
+        """The member of that name, from now on in ``members`` if there is room."""
         if name not in self.members:
+            if len(self.members) >= MOST_MEMBERS:
+                self.unlisted = self.unlisted or SeenMember()
+                return self.unlisted
             self.members[name] = SeenMember()
         return self.members[name]

@@ -44,9 +44,7 @@ def listings(paths: Sequence[Path]) -> list[Listing]:
 def _readable(path: Path) -> str:
     """What is wrong with the file; empty if TVM may have it."""
     try:
-        if path.is_file() and path.stat().st_size > LARGEST_MODULE:
-            return f"{path.name} is too large to show"
-        read_file(path)
+        read_file(path, LARGEST_MODULE, links=False)
     except FileNotFoundError:
         return f"there is no {path.name}"
     except OSError as error:
@@ -76,7 +74,7 @@ def _listing(path: str) -> tuple[str, str]:
     from colt.tvm.programs.export import load_module
 
     try:
-        text = load_module(read_file(Path(path))).script()
+        text = load_module(read_file(Path(path), LARGEST_MODULE, links=False)).script()
     except (InputError, OSError) as error:
         return "", first_line(error)
     if len(text) > LONGEST_LISTING:

@@ -1,7 +1,7 @@
 """The runs below a folder, and what was read of them so far.
 
 A run is asked for by its place below the folder, and found among those that a scan found: a name from a request never
-becomes a path. Links are not followed.
+becomes a path. Links are not followed, neither to folders nor to files.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from colt.errors import InputError
 from colt.store.directory import CONFIG, JOURNAL, RECEIPT
 from colt.store.receipt import Receipt, load_receipt
 from colt.util.collecting import no_collecting
+from colt.util.files import refusal
 from colt.util.text import shown
 from colt.views.report.chart import figures
 from colt.views.report.content import (
@@ -35,7 +37,7 @@ from colt.views.report.content import (
 )
 from colt.views.report.page import page_data, render_part
 from colt.views.report.panels.tree import compact
-from colt.views.report.source import LARGEST_RECEIPT, RunFiles, SeenRun, read_config
+from colt.views.report.source import RunFiles, SeenRun, program_asked, read_config, trials_asked
 
 DEEPEST = 4
 """Folders below the one that is shown."""
@@ -84,11 +86,11 @@ class Runs:
 
     def _row(self, name: str, path: Path) -> RunRow | None:
         try:
-            changed = (path / JOURNAL).stat().st_mtime
+            changed = (path / JOURNAL).lstat().st_mtime
         except OSError:
             return None  # removed meanwhile
-        receipt = self._receipt(path)
-        if receipt is not None:
+        receipt, problem = self._receipt(path), _refused(path)
+        if receipt is not None and not problem:
             work = receipt.workload
             program = f"{work.name} ({work.size})" if work.size else work.name
             best = "-" if receipt.best is None else f"{figures(receipt.best.latency_us)} µs"
@@ -96,21 +98,22 @@ class Runs:
             seconds = f"{receipt.seconds.get('total', 0):,.1f}"
             verdict = str(receipt.verdict or "finished")
             return RunRow(name, shown(program), verdict, best, times, f"{receipt.trials.total:,}", seconds, changed)
-        asked = read_config(path)[0].get("run", {})
-        program = str(asked.get("name") or asked.get("program") or "unknown program")
-        status = "in progress" if time.time() - changed < FRESH_S else "not finished"
-        return RunRow(name, shown(program), status, "-", "-", shown(f"of {asked.get('trials', '?')}"), "-", changed)
+        config, _ = read_config(path)
+        program, trials = program_asked(config), trials_asked(config)
+        status = problem or ("in progress" if time.time() - changed < FRESH_S else "not finished")
+        asked = "of ?" if trials is None else f"of {trials:,}"
+        return RunRow(name, shown(program), status, "-", "-", asked, "-", changed)
 
     def _receipt(self, path: Path) -> Receipt | None:
         try:
-            status = (path / RECEIPT).stat()
+            status = (path / RECEIPT).lstat()
         except OSError:
             return None
         kept = self._receipts.get(path)
         if kept is None or kept[0] != status.st_mtime_ns:
             try:
-                receipt = load_receipt(path) if status.st_size <= LARGEST_RECEIPT else None
-            except (InputError, RecursionError):
+                receipt = load_receipt(path, links=False)
+            except InputError:
                 receipt = None
             kept = self._receipts[path] = (status.st_mtime_ns, receipt)
         return kept[1]
@@ -128,6 +131,15 @@ class Runs:
             for old in list(self._watched)[:-MOST_KEPT]:
                 del self._watched[old]
             return run
+
+
+def _refused(path: Path) -> str:
+    """Which of a run's files is none that is read, and why; empty if there is no such one."""
+    for name in (JOURNAL, RECEIPT, CONFIG):
+        with suppress(OSError):
+            if problem := refusal(path / name, links=False):
+                return f"{name} is not read: {problem}"
+    return ""
 
 
 def _run_directories(folder: Path) -> Iterator[Path]:
@@ -175,7 +187,7 @@ class WatchedRun:
                 self._grew |= self._files.update(PIECE)
             if self.is_reading:
                 self._trials.update()
-            receipts = sum((folder / RECEIPT).exists() for folder in {one.folder for one in self._seen()})
+            receipts = sum(os.path.lexists(folder / RECEIPT) for folder in {one.folder for one in self._seen()})
             if not self.version or (not self.is_reading and (self._grew or receipts != self._finished)):
                 self._grew, self._finished = self.is_reading, receipts
                 self.version += 1

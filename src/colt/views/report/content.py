@@ -241,9 +241,7 @@ def receipt_panel(run: SeenRun) -> Panel:
             rows.insert(1, ("board", machine.board))
         blocks.append(Excerpt("receipt.json", receipt.to_json().decode()))
     if run.config:
-        blocks.append(
-            Excerpt("config.toml", msgspec.json.format(msgspec.json.encode(_plain(run.config)), indent=2).decode())
-        )
+        blocks.append(Excerpt("config.toml", msgspec.json.format(msgspec.json.encode(run.config), indent=2).decode()))
     said = [f"{at_s:.1f} s: {message}" for at_s, message in run.state.notes]
     if said:
         blocks.append(Excerpt("messages", "\n".join(said)))
@@ -256,12 +254,3 @@ def receipt_panel(run: SeenRun) -> Panel:
         notes,
         blocks,
     )
-
-
-def _plain(value: Any) -> Any:
-    """TOML's dates as texts."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return value if isinstance(value, str | int | float | bool) else str(value)

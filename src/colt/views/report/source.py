@@ -1,25 +1,32 @@
-"""A run directory, as far as it can be read: finished or not, damaged or not."""
+"""A run directory, as far as it can be read: finished or not, damaged or not, a stranger's or not.
+
+Nothing is read through a symbolic link, so that a page never shows a file from outside of the directory.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from colt import events
 from colt.errors import InputError
-from colt.store.directory import CONFIG, JOURNAL, read_file
+from colt.store.bounds import DEEPEST, MOST_COUNT
+from colt.store.directory import CONFIG, JOURNAL, RECEIPT
 from colt.store.happened import JournalReader
-from colt.store.receipt import Receipt, load_receipt
+from colt.store.receipt import LARGEST, Receipt, load_receipt
 from colt.util.collecting import no_collecting
-from colt.util.text import why
+from colt.util.files import read_file
+from colt.util.text import counted, why
 from colt.views.fold import fold
-from colt.views.state import RunState, TaskState
+from colt.views.state import MOST_MEMBERS, RunState, TaskState
 
-LARGEST_RECEIPT = 1 << 24
-"""Bytes of a receipt or a config; a larger one is not read."""
+MOST_PROGRAMS = 1000
+"""Programs of one run that are shown."""
 
 
 @dataclass(slots=True)
@@ -44,16 +51,14 @@ class SeenRun:
         if self.receipt is not None:
             work = self.receipt.workload
             return f"{work.name} ({work.size})" if work.size else work.name
-        asked = self.config.get("run", {})
-        return str(asked.get("name") or asked.get("program") or "unknown program")
+        return program_asked(self.config)
 
     @property
     def trials_asked(self) -> int | None:
         """How many trials the run was given."""
         if self.state.went_on:
             return self.state.went_on[-1][1]
-        asked = self.config.get("run", {}).get("trials")
-        return asked if isinstance(asked, int) else None
+        return trials_asked(self.config)
 
     @property
     def best_path(self) -> list[int]:
@@ -108,16 +113,19 @@ class RunFiles:
         """The run as it stands, once for each of its programs."""
         label = label or self.folder.name or str(self.folder)
         config, problems = read_config(self.folder)
+        problems += self._damage()
         return [
             self._task(name, task, f"{label}/{name}" if name else label, config, problems)
-            for name, task in self.state.tasks.items()
+            for name, task in islice(self.state.tasks.items(), MOST_PROGRAMS)
         ]
 
     def _task(self, name: str, task: TaskState, label: str, config: dict[str, Any], problems: list[str]) -> SeenRun:
-        folder = self.folder / Path(name).name if name else self.folder  # a name is no way out of the directory
-        receipt, missing = _receipt(folder)
-        said = [*problems, *missing, *self._damage()]
-        return SeenRun(folder, label, self.state, task, receipt, config, tuple(said), self.only_trials)
+        receipt: Receipt | None = None
+        folder, found = task_folder(self.folder, name)
+        if not found:
+            receipt, found = _receipt(folder)
+        said = (*found, *problems)
+        return SeenRun(folder, label, self.state, task, receipt, config, said, self.only_trials)
 
     def _damage(self) -> list[str]:
         journal, found = self.journal, []
@@ -129,7 +137,13 @@ class RunFiles:
         if journal.torn:
             found.append(f"the last line of {JOURNAL} is not complete: {journal.torn} bytes were left out")
         if self.state.stray and not self.only_trials:
-            found.append(f"{self.state.stray} events are about nodes or trials that {JOURNAL} does not introduce")
+            found.append(
+                f"{self.state.stray} events are about nodes or trials that {JOURNAL} does not introduce, or not once"
+            )
+        if self.state.unlisted:
+            found.append(f"what more than {MOST_MEMBERS} members did is left out, which is no pool that a run has")
+        if (left := len(self.state.tasks) - MOST_PROGRAMS) > 0:
+            found.append(f"{counted(left, 'program')} beyond the first {MOST_PROGRAMS:,} are left out")
         return found
 
 
@@ -137,7 +151,7 @@ def load_run(folder: Path, label: str = "") -> list[SeenRun]:
     """What a run directory tells, once for each program of the run. Raises :class:`InputError` if it is none."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a run directory: there is no such folder")
-    if not (folder / JOURNAL).is_file():
+    if not os.path.lexists(folder / JOURNAL):
         raise InputError(f"{folder} is not a run directory: there is no {JOURNAL}")
     files = RunFiles(folder)
     files.update()
@@ -155,25 +169,61 @@ def load_runs(folders: list[Path]) -> list[SeenRun]:
     ]
 
 
+def task_folder(folder: Path, task: str) -> tuple[Path, list[str]]:
+    """The folder of a task's files within that of its run, and what is wrong with it. A name is no way out."""
+    if not task:
+        return folder, []
+    name = Path(task).name
+    if name in ("", "..") or not name.isprintable():
+        return folder, ["a program has a name that no folder of a run has"]
+    if (folder / name).is_symlink():
+        return folder, [f"{name} is a symbolic link, which is not followed"]
+    return folder / name, []
+
+
 def read_config(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """What was asked of a run, and what is wrong with the file."""
+    """What was asked of a run, as tables of plain data, and what is wrong with the file."""
     try:
-        if (folder / CONFIG).stat().st_size > LARGEST_RECEIPT:
-            return {}, [f"{CONFIG} is too large to be one"]
-        config = tomllib.loads(read_file(folder / CONFIG).decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        config = tomllib.loads(read_file(folder / CONFIG, LARGEST, links=False).decode())
+    except (OSError, ValueError, RecursionError) as error:  # those of TOML and Unicode are ValueErrors, too
         return {}, [f"{CONFIG} cannot be read: {why(error)}"]
-    return {name: part for name, part in config.items() if isinstance(part, dict | list)}, []
+    return {name: _plain(part) for name, part in config.items() if isinstance(part, dict | list)}, []
+
+
+def program_asked(config: dict[str, Any]) -> str:
+    """What a config calls the run's program."""
+    names = (_asked(config, "name"), _asked(config, "program"))
+    return next((name for name in names if isinstance(name, str) and name), "unknown program")
+
+
+def trials_asked(config: dict[str, Any]) -> int | None:
+    """How many trials a config gives the run."""
+    asked = _asked(config, "trials")
+    return asked if isinstance(asked, int) else None
+
+
+def _asked(config: dict[str, Any], name: str) -> Any:
+    table = config.get("run")
+    return table.get(name) if isinstance(table, dict) else None
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value of TOML as JSON has it: dates and numbers that are too large for it as texts."""
+    if isinstance(value, dict | list) and depth > DEEPEST:
+        return "..."
+    if isinstance(value, dict):
+        return {name: _plain(part, depth + 1) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part, depth + 1) for part in value]
+    if isinstance(value, int) and abs(value) > MOST_COUNT:
+        return f"{value:#x}"  # in decimals, Python refuses to write very long ones
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def _receipt(folder: Path) -> tuple[Receipt | None, list[str]]:
-    from colt.store.directory import RECEIPT
-
-    if not (folder / RECEIPT).exists():
+    if not os.path.lexists(folder / RECEIPT):
         return None, []
     try:
-        if (folder / RECEIPT).stat().st_size > LARGEST_RECEIPT:
-            return None, [f"{RECEIPT} is too large to be one"]
-        return load_receipt(folder), []
-    except (OSError, InputError, RecursionError) as error:
+        return load_receipt(folder, links=False), []
+    except InputError as error:
         return None, [why(error)]
