@@ -14,6 +14,7 @@ import pytest
 
 from colt.machine.disassembly import inner_loop
 from colt.tvm.programs.listing import listings
+from colt.views.report.panels.knobs import knob_names
 from colt.views.report.source import MOST_PROGRAMS, load_run, read_config, task_folder
 from colt.views.state import MOST_MEMBERS
 from tests.helpers.command import colt, refused
@@ -110,6 +111,27 @@ def test_more_members_and_programs_than_any_run_has_are_left_out(run: Path) -> N
     assert len(seen[0].members) == MOST_MEMBERS
     assert any("more than 200 members" in problem for problem in seen[0].problems)
     assert any("6 programs beyond" in problem for problem in seen[0].problems)
+
+
+def test_a_pool_that_names_a_member_again_and_again_has_it_once(run: Path) -> None:
+    receipt, members = json.loads((run / "receipt.json").read_text()), load_run(run)[0].members
+    (run / "receipt.json").write_text(json.dumps(receipt | {"pool": receipt["pool"] * 1000}))
+    assert load_run(run)[0].members == members
+
+
+def test_very_many_knobs_of_very_many_names_take_no_time_for_each_pair(run: Path) -> None:
+    many = 20_000
+    before = {"variant": "v", "sketch": "s", "values": [0] * many}
+    after = {**before, "values": [1] + [0] * (many - 1)}
+    edits = [{"knob": f"k{at}", "value": 1} for at in range(many)]
+    with_lines(
+        run,
+        {**OPENED, "node": 5000, "schedule": before},
+        {**APPLIED, "node": 5001, "parent": 5000, "transformation": edits, "schedule": after},
+    )
+    names = knob_names(load_run(run)[0])["v", "s"]
+    assert names[:2] == ["k0", "knob 2"]
+    assert len(names) == many
 
 
 @pytest.mark.parametrize("name", ["..", "a/..", "/", "a\0b", "link"])

@@ -70,9 +70,9 @@ class SeenRun:
     @property
     def members(self) -> list[str]:
         """All who proposed anything, those of the pool first, in its order."""
-        pool = [one.name for one in self.receipt.pool] if self.receipt is not None else []
+        pool = dict.fromkeys(one.name for one in self.receipt.pool) if self.receipt is not None else {}
         seen = self.state.members
-        return [name for name in pool if name in seen] + sorted(seen.keys() - set(pool))
+        return [name for name in pool if name in seen] + sorted(seen.keys() - pool.keys())
 
 
 OF_TRIALS = (

@@ -39,9 +39,11 @@ def knob_names(run: SeenRun) -> dict[SketchKey, list[str]]:
         if before is None or (before.variant, before.sketch) != key:
             continue
         told = votes[key]
-        for step in node.transformation:
-            if isinstance(step, Edit) and told[step.knob].total() < ENOUGH:
-                told[step.knob].update(_places(step, before, node.schedule))
+        edits = [one for one in node.transformation if isinstance(one, Edit) and told[one.knob].total() < ENOUGH]
+        places = _places(before, node.schedule) if edits else {}
+        for edit in edits:
+            if len(found := places.get(edit.value, ())) == 1:
+                told[edit.knob].update(found)
     names = {key: _named(votes[key], size) for key, size in sizes.items()}
     best = run.receipt.best if run.receipt is not None else None
     if best is not None:
@@ -51,16 +53,22 @@ def knob_names(run: SeenRun) -> dict[SketchKey, list[str]]:
     return names | {key: list(knobs) for key, knobs in run.task.knobs.items() if len(knobs) == sizes.get(key)}
 
 
-def _places(edit: Edit, before: Schedule, after: Schedule) -> list[int]:
-    """The place of the knob that the edit names: the only one where its value stands, and another stood before."""
-    pairs = zip(before.values, after.values, strict=False)
-    found = [at for at, (old, new) in enumerate(pairs) if old != new and new == edit.value]
-    return found if len(found) == 1 else []
+def _places(before: Schedule, after: Schedule) -> dict[Value | None, list[int]]:
+    """The places where each value stands, and another stood before. If it is only one, it is that of an edit's knob."""
+    found: dict[Value | None, list[int]] = defaultdict(list)
+    for at, (old, new) in enumerate(zip(before.values, after.values, strict=False)):
+        if old != new:
+            found[new].append(at)
+    return found
 
 
 def _named(told: Mapping[str, Counter[int]], size: int) -> list[str]:
     """For each place the name with the most votes."""
-    votes = [Counter({name: places[at] for name, places in told.items() if places[at]}) for at in range(size)]
+    votes = [Counter[str]() for _ in range(size)]
+    for name, places in told.items():
+        for at, count in places.items():
+            if at < size:
+                votes[at][name] = count
     return [one.most_common(1)[0][0] if one else f"knob {at}" for at, one in enumerate(votes, 1)]
 
 
