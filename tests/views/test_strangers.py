@@ -176,7 +176,7 @@ READ = ("receipt.json", "config.toml", "program.json", "winner.json", "kernel.so
 def replaced(run: Path, name: str, kind: Callable[[Path, Path], None], monkeypatch: pytest.MonkeyPatch) -> str:
     """Put something else in the file's place; why it is not read."""
     monkeypatch.chdir(run)
-    elsewhere = run.parent / "elsewhere"
+    elsewhere = run.parent / f"elsewhere-{name}"
     if (run / name).exists():
         (run / name).rename(elsewhere)
     elsewhere.write_text(
@@ -192,7 +192,8 @@ def test_reports_read_only_files_of_the_run(
 ) -> None:
     whys = {name: replaced(run, name, kind, monkeypatch) for name in READ}
     said = said_of(run, tmp_path)
-    assert all(whys[name] in said and name in said for name in READ[:2])
+    for name in READ[:2]:
+        assert any(name in line and whys[name] in line for line in said.splitlines())
     untuned, tuned = listings([run / "program.json", run / "winner.json"])
     assert whys["program.json"] in untuned.problem
     assert whys["winner.json"] in tuned.problem
