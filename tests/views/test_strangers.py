@@ -13,10 +13,12 @@ from urllib.parse import urlencode
 import pytest
 
 from colt.machine.disassembly import inner_loop
+from colt.store import happened
 from colt.tvm.programs.listing import listings
+from colt.views.dashboard.runs import WatchedRun
 from colt.views.report.panels.knobs import knob_names
-from colt.views.report.source import MOST_PROGRAMS, load_run, read_config, task_folder
-from colt.views.state import MOST_MEMBERS
+from colt.views.report.source import load_run, read_config, task_folder
+from colt.views.state import MOST_MEMBERS, MOST_TASKS
 from tests.helpers.command import colt, refused
 from tests.helpers.recorded import unpacked
 from tests.helpers.running_dashboard import running_dashboard
@@ -105,12 +107,25 @@ def test_nodes_that_are_not_there_or_there_twice_are_counted(
 def test_more_members_and_programs_than_any_run_has_are_left_out(run: Path) -> None:
     members = MOST_MEMBERS + 50
     for_each = [{**OPENED, "node": 5000 + at, "by": f"m{at}"} for at in range(members)]
-    with_lines(run, *for_each, *({"t": 0, "event": "turn", "task": f"t{at}"} for at in range(MOST_PROGRAMS + 5)))
+    with_lines(run, *for_each, *({"t": 0, "event": "turn", "task": f"t{at}"} for at in range(MOST_TASKS + 5)))
     seen = load_run(run)
-    assert len(seen) == MOST_PROGRAMS
+    assert len(seen) == MOST_TASKS
     assert len(seen[0].members) == MOST_MEMBERS
     assert any("more than 200 members" in problem for problem in seen[0].problems)
-    assert any("6 programs beyond" in problem for problem in seen[0].problems)
+    assert "programs beyond the first 1,000 are left out" in seen[0].problems
+
+
+def test_of_a_journal_that_has_no_end_the_beginning_is_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(happened, "MOST_BYTES", 1 << 23)
+    nodes = load_run(run)[0].task.nodes.keys()
+    with (run / "journal.jsonl").open("ab") as journal:
+        journal.truncate(1 << 40)  # takes no room
+    (seen,) = load_run(run)
+    assert seen.task.nodes.keys() == nodes
+    assert any("longer than any run writes" in problem for problem in seen.problems)
+    watched = WatchedRun("builtin", run)
+    watched.update()
+    assert not watched.is_reading
 
 
 def test_a_pool_that_names_a_member_again_and_again_has_it_once(run: Path) -> None:
@@ -266,7 +281,8 @@ def test_a_receipt_too_large_to_be_one_is_not_read(run: Path, tmp_path: Path) ->
         "[[run]]\ntrials = 1",
         "[run]\ntrials = " + "9" * 5000,
         "[run]\nname = 0x" + "f" * 5000 + "\ntrials = 0x" + "f" * 5000,
-        ".".join("a" * 5000) + " = 1",
+        ".".join("a" * 100) + " = 1",
+        ".".join("a" * 100_000) + " = 1",
         "[run]\ntrials = 1979-05-27\nname = nan\nprogram = {a = inf}",
     ],
     ids=lambda content: repr(content[:24]),

@@ -16,7 +16,7 @@ import re
 import typing
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -34,6 +34,9 @@ LONGEST_LINE = 1 << 20
 """Bytes of one event; a longer line is skipped."""
 CHUNK = 1 << 22
 """Bytes that are read at a time."""
+MOST_BYTES = 1 << 30
+"""Bytes of a journal that are read, many times as many as the longest runs write: a file that is all holes may have any
+number."""
 
 
 class JournalReader:
@@ -67,9 +70,18 @@ class JournalReader:
 
     @property
     def unread(self) -> int:
-        """Bytes that have not been read."""
+        """Bytes that have not been read, and will be."""
+        return max(0, min(self._size, MOST_BYTES) - self._offset)
+
+    @property
+    def left_out(self) -> int:
+        """Bytes beyond those that are read at most."""
+        return max(0, self._size - MOST_BYTES)
+
+    @property
+    def _size(self) -> int:
         try:
-            return max(0, self.path.lstat().st_size - self._offset)
+            return self.path.lstat().st_size
         except OSError:
             return 0
 
@@ -91,11 +103,11 @@ class JournalReader:
         try:
             with open_file(self.path, links=False) as file:
                 file.seek(self._offset)
-                while self._offset - begin < most and (lines := self._whole_lines(file.read(CHUNK))):
+                while self._offset - begin < most and (lines := self._next_lines(file)):
                     self._mark = lines[-MARK:] if not self._passing else b""
                     yield from self._events(lines)
                     file.seek(self._offset)
-                self.at_end = self._offset - begin < most
+                self.at_end = self._offset - begin < most or self._offset >= MOST_BYTES
         except FileNotFoundError:
             raise InputError(f"{self.path} is no journal: it is missing") from None
         except OSError as error:
@@ -112,6 +124,9 @@ class JournalReader:
             else:
                 self.skipped += 1
                 self.first_skipped = self.first_skipped or self.lines
+
+    def _next_lines(self, file: BinaryIO) -> bytes:
+        return self._whole_lines(file.read(CHUNK)) if self._offset < MOST_BYTES else b""
 
     def _whole_lines(self, chunk: bytes) -> bytes:
         """The part of the chunk up to its last whole line; moves on by it."""

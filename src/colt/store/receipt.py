@@ -17,7 +17,7 @@ from colt.util.text import shown, why
 
 SCHEMA = 1
 LARGEST = 1 << 24
-"""Bytes of a receipt or a config; a larger one is not read."""
+"""Bytes of a receipt; a larger one is not read."""
 _FAR = 3.0
 """The speed-up is the median of ratios; the ratio of medians is never so far from it."""
 

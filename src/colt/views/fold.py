@@ -14,7 +14,7 @@ from colt import events
 from colt.events import Event
 from colt.search.structures import structure_of
 from colt.views.seen import ROOT, Asking, SeenAlteration, SeenCall, SeenNode, SeenTrial
-from colt.views.state import RunState, TaskState
+from colt.views.state import MOST_TASKS, RunState, TaskState
 
 
 def fold(state: RunState, happened: Iterable[tuple[float, Event]]) -> RunState:
@@ -45,9 +45,13 @@ def _of_model(state: RunState, event: events.OfModel, at_s: float) -> None:
 
 
 def _turn(state: RunState, event: events.Turn, at_s: float) -> None:
-    if set(state.tasks) == {""} and not state.tasks[""].trials:
+    if state.tasks.keys() == {""} and not state.tasks[""].trials:
         state.tasks = {}
-    state.tasks.setdefault(event.task, TaskState())
+    if event.task not in state.tasks:
+        if len(state.tasks) < MOST_TASKS:
+            state.tasks[event.task] = TaskState()
+        else:
+            state.beyond = TaskState()
     state.turn = event.task
 
 

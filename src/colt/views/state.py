@@ -14,6 +14,8 @@ from colt.views.seen import ROOT, Asking, Improvement, SeenAlteration, SeenCall,
 
 MOST_MEMBERS = 200
 """Members that are told apart: many times as many as any pool has, and few enough for a chart of each."""
+MOST_TASKS = 1000
+"""Tasks that are told apart, likewise."""
 
 
 @dataclass(slots=True)
@@ -118,11 +120,15 @@ class RunState:
     """When the last event happened."""
     unlisted: SeenMember | None = None
     """What those did who came after :data:`MOST_MEMBERS` others."""
+    beyond: TaskState | None = None
+    """The last turn of a task that came after :data:`MOST_TASKS` others."""
 
     @property
     def task(self) -> TaskState:
         """The task whose turn it is."""
-        return self.tasks[self.turn]
+        found = self.tasks.get(self.turn, self.beyond)
+        assert found is not None
+        return found
 
     @property
     def model_us(self) -> tuple[float, float] | None:

@@ -9,7 +9,6 @@ import math
 import os
 import tomllib
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,17 @@ from colt.errors import InputError
 from colt.store.bounds import DEEPEST, MOST_COUNT
 from colt.store.directory import CONFIG, JOURNAL, RECEIPT
 from colt.store.happened import JournalReader
-from colt.store.receipt import LARGEST, Receipt, load_receipt
+from colt.store.receipt import Receipt, load_receipt
 from colt.util.collecting import no_collecting
 from colt.util.files import read_file
-from colt.util.text import counted, why
+from colt.util.text import in_bytes, why
 from colt.views.fold import fold
-from colt.views.state import MOST_MEMBERS, RunState, TaskState
+from colt.views.state import MOST_MEMBERS, MOST_TASKS, RunState, TaskState
 
-MOST_PROGRAMS = 1000
-"""Programs of one run that are shown."""
+LARGEST_CONFIG = 1 << 18
+"""Bytes of a config; that of a run has some thousands. A larger one is not read."""
+MOST_DOTS = 200
+"""Dots in a line of a config: reading a name takes the square of its parts."""
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class RunFiles:
         problems += self._damage()
         return [
             self._task(name, task, f"{label}/{name}" if name else label, config, problems)
-            for name, task in islice(self.state.tasks.items(), MOST_PROGRAMS)
+            for name, task in self.state.tasks.items()
         ]
 
     def _task(self, name: str, task: TaskState, label: str, config: dict[str, Any], problems: list[str]) -> SeenRun:
@@ -142,8 +143,10 @@ class RunFiles:
             )
         if self.state.unlisted:
             found.append(f"what more than {MOST_MEMBERS} members did is left out, which is no pool that a run has")
-        if (left := len(self.state.tasks) - MOST_PROGRAMS) > 0:
-            found.append(f"{counted(left, 'program')} beyond the first {MOST_PROGRAMS:,} are left out")
+        if self.state.beyond is not None:
+            found.append(f"programs beyond the first {MOST_TASKS:,} are left out")
+        if journal.left_out:
+            found.append(f"{JOURNAL} is longer than any run writes: its last {in_bytes(journal.left_out)} are left out")
         return found
 
 
@@ -184,7 +187,10 @@ def task_folder(folder: Path, task: str) -> tuple[Path, list[str]]:
 def read_config(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """What was asked of a run, as tables of plain data, and what is wrong with the file."""
     try:
-        config = tomllib.loads(read_file(folder / CONFIG, LARGEST, links=False).decode())
+        content = read_file(folder / CONFIG, LARGEST_CONFIG, links=False)
+        if max(line.count(b".") for line in content.split(b"\n")) > MOST_DOTS:
+            raise ValueError(f"a line has more than {MOST_DOTS} dots, which no run writes")
+        config = tomllib.loads(content.decode())
     except (OSError, ValueError, RecursionError) as error:  # those of TOML and Unicode are ValueErrors, too
         return {}, [f"{CONFIG} cannot be read: {why(error)}"]
     return {name: _plain(part) for name, part in config.items() if isinstance(part, dict | list)}, []
