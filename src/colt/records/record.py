@@ -26,7 +26,7 @@ MOST_TRACE = 2**20
 
 Name = Annotated[str, Meta(max_length=200)]
 SketchName = Annotated[str, Meta(max_length=200 + MOST_TEXT)]
-"""Of a structure, it holds the moves."""
+"""The name of a sketch; that of a structure holds its moves."""
 Text = Annotated[str, Meta(max_length=4000)]
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16,64}\Z")]
 Whole = Annotated[int, Meta(ge=0, le=2**62)]

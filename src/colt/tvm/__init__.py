@@ -5,7 +5,8 @@ For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=col
 
 - ``devices/``: where kernels run; ``workers/``: the processes that build and time them
 - ``programs/``: where programs come from, and files of tuned ones
-- ``space/``: the schedules of a program; ``sketches/``: the structures that they start from; ``cost/``: predictions
+- ``space/``: the schedules of a program; ``sketches/``: the structures that they start from; ``moves/``: what makes
+  others of these; ``forms/``: other computations of the same; ``cost/``: predictions
 - ``vector_math/``: exp and the like, rewritten for vectors; ``briefing/``: what language models are told
 - ``dots/``: instructions that add up products, as tensor intrinsics; importing this package registers them in TVM
 - ``ends``: what ends the process does so from within TVM, too

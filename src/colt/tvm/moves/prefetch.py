@@ -22,6 +22,7 @@ from colt.tvm.moves.names import constant
 from colt.tvm.programs.arguments import DTYPE_BYTES
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import sequence
+from colt.tvm.programs.program import with_changed_functions
 from colt.tvm.space.variables import variables
 
 ANNOTATION = "colt.prefetch."
@@ -56,17 +57,7 @@ def require_prefetchable(loop: Any, buffer: str, ahead: int) -> None:
 
 def with_prefetches(mod: Any) -> Any:
     """The module with instructions in place of the annotations; ``mod`` itself if it has none."""
-    changed = {
-        variable: other
-        for variable, function in mod.functions.items()
-        if isinstance(function, PrimFunc) and not (other := _changed(function)).same_as(function)
-    }
-    if not changed:
-        return mod
-    result = mod.clone()
-    for variable, function in changed.items():
-        result.update_func(variable, function)
-    return result
+    return with_changed_functions(mod, _changed)
 
 
 def _changed(function: PrimFunc) -> PrimFunc:
