@@ -213,6 +213,8 @@ class Timed(Event):
     seconds_timing: float
     slowdown: float = 1.0
     """Above 1 if another load disturbed the timing; the latency is corrected for it."""
+    host: str = ""
+    """Which of several hosts or boards timed it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Measurement:
     seconds_timing: float = 0.0
     message: str = ""
     runs_us: tuple[float, ...] = ()
-    """Latency of each repeat as it was timed; a single figure means that the kernel was not repeated."""
+    """Latency of each repeat, not corrected for ``slowdown``; a single figure: the kernel was not repeated."""
     seconds_building: float = 0.0
     """For this schedule; others may have been built at the same time."""
     slowdown: float = 1.0
@@ -110,6 +110,11 @@ class Measurement:
     """Spent waiting for the machine to be quiet."""
     predicted_build_seconds: float | None = None
     """What building was expected to take, from the code's size."""
+    host: str = ""
+    """Which of several hosts or boards timed it. Its latencies are then those of the first of them, see
+    :mod:`colt.measure.relative`."""
+    reference_us: float | None = None
+    """What the reference kernel took on the same host, just before or after; corrected for ``slowdown`` as well."""
 
     @property
     def interval_us(self) -> Interval | None:
@@ -161,6 +166,17 @@ class Noise:
     """The largest factor by which a figure was corrected."""
     seconds_waiting: float = 0.0
     """Spent waiting for the machine to be quiet."""
+
+    @classmethod
+    def together(cls, parts: Iterable[Noise]) -> Noise:
+        """The accounts of several measurers, added up."""
+        total = cls()
+        for part in parts:
+            total.probes += part.probes
+            total.disturbed += part.disturbed
+            total.worst_slowdown = max(total.worst_slowdown, part.worst_slowdown)
+            total.seconds_waiting += part.seconds_waiting
+        return total
 
 
 @dataclass(frozen=True, slots=True)

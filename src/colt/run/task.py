@@ -367,7 +367,7 @@ class Task:
                 with run.storing():
                     self._records.add(trial.id, self.tvm_space.scheduled(trial.schedule), done.latency_us)
             seconds = done.seconds_building, done.seconds_timing
-            run.emit(events.Timed(trial.id, done.fate, done.latency_us, *seconds, done.slowdown))
+            run.emit(events.Timed(trial.id, done.fate, done.latency_us, *seconds, done.slowdown, done.host))
             yield done
 
     def _job(self, trial: Trial) -> Job:

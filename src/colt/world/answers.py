@@ -96,6 +96,8 @@ class MeasuredAnswer(Answer, frozen=True, kw_only=True, tag="measured"):
     seconds_waiting: Seconds
     predicted_build_seconds: NonNegative | None
     totals: Totals
+    host: str = ""
+    reference_us: Latency | None = None
 
     def __post_init__(self) -> None:
         """Raise :class:`ValueError` if the latency does not go with the fate."""

@@ -34,7 +34,7 @@ def fake_worker(monkeypatch, body):
 
 
 READY = 'send(b\'{"type": "Ready"}\')\nos.read(requests, 1 << 20)\n'
-REST = '"disturbed": 0, "seconds_waiting": 0, "quiet_us": 1, "dropped": false'
+REST = '"disturbed": 0, "seconds_waiting": 0, "quiet_us": 1, "references_us": [1], "host": "", "dropped": false'
 TIMED = 'send(b\'{"type": "Timed", "runs_us": %s, "slowdowns": %s, ' + REST + "}')"
 BUILDING = 'send(b\'{"type": "Entered", "stage": "building", "module": 0}\')\n'
 

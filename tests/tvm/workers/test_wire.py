@@ -15,6 +15,7 @@ from colt.tvm.workers.messages import (
     Entered,
     ExportedReply,
     FailedReply,
+    Gauged,
     InterleaveRequest,
     LostReply,
     MeasureRequest,
@@ -31,8 +32,16 @@ REPLIES = [
     Entered(Stage.TIMING, 3),
     Built(),
     TimedReply(
-        ((1.5, 2.5), (3.0,)), slowdowns=(1.0, 2.5), disturbed=1, seconds_waiting=0.25, quiet_us=430.0, dropped=True
+        ((1.5, 2.5), (3.0,)),
+        slowdowns=(1.0, 2.5),
+        disturbed=1,
+        seconds_waiting=0.25,
+        quiet_us=430.0,
+        references_us=(430.0, 512.0),
+        dropped=True,
+        host="10.0.0.7:9091",
     ),
+    Gauged(431.5, "10.0.0.7:9091"),
     VerifiedReply(True, 0.0, 1e-7, 1e-4, ""),
     VerifiedReply(False, None, None, 1e-4, "wrong"),
     ExportedReply(),
@@ -51,7 +60,9 @@ def timed(**fields: str) -> bytes:
         "disturbed": "0",
         "seconds_waiting": "0",
         "quiet_us": "430",
+        "references_us": "[431]",
         "dropped": "false",
+        "host": '""',
     }
     content = ", ".join(f'"{name}": {value}' for name, value in {**good, **fields}.items())
     return f'{{"type": "TimedReply", {content}}}'.encode()
@@ -145,7 +156,12 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
         timed(seconds_waiting="-1"),
         timed(quiet_us="0"),
         timed(quiet_us="null"),
+        timed(references_us="[]"),
+        timed(references_us="[0]"),
+        timed(references_us="431"),
         timed(dropped="0"),
+        timed(host="7"),
+        b'{"type": "Gauged", "quiet_us": -1, "host": ""}',
         b'{"type": "VerifiedReply", "ok": 1, "max_abs_error": 0, "max_rel_error": 0, "tolerance": 0, "message": ""}',
         b'{"type":"VerifiedReply","ok":true,"max_abs_error":"","max_rel_error":0,"tolerance":0,"message":""}',
         b'{"type":"VerifiedReply","ok":true,"max_abs_error":0,"max_rel_error":0,"tolerance":null,"message":""}',
@@ -173,12 +189,12 @@ def test_any_bytes_are_a_reply_or_a_wire_error(payload):
 
 
 def test_what_malformed_replies_are_made_from_is_well_formed():
-    assert decode_reply(timed()) == TimedReply(((1.0,),), (1.0,), 0, 0.0, 430.0)
+    assert decode_reply(timed()) == TimedReply(((1.0,),), (1.0,), 0, 0.0, 430.0, (431.0,))
 
 
 def test_requests_know_what_answers_them():
     def answer(*runs_us, slowdowns):
-        return TimedReply(runs_us, (1.0,) * slowdowns, 0, 0.0, 430.0)
+        return TimedReply(runs_us, (1.0,) * slowdowns, 0, 0.0, 430.0, (431.0,) * slowdowns)
 
     assert BuildRequest(None).answered_by(Built())
     measure = MeasureRequest(None, None, None, None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from colt.errors import ArgumentError, MeasureError
+from colt.errors import ArgumentError
+from colt.measure.seats import SeatLost
 
 
-class BoardLost(MeasureError):
+class BoardLost(SeatLost):
     """There is no board to run on, and no candidate is to blame; the text says why."""
 
 

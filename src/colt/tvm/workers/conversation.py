@@ -43,6 +43,11 @@ class Exchange:
         """Spent running kernels."""
         return self.seconds[Stage.RUNNING] + self.seconds[Stage.TIMING]
 
+    @property
+    def begun(self) -> bool:
+        """Whether a kernel ran, for however long."""
+        return self.seconds_timing > 0
+
     def describe(self) -> str:
         """Fate, stage and message of a failure, for an error's text."""
         return f"{self.fate} while {self.stage or 'being handed over'}: {self.message}"

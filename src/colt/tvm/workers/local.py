@@ -51,6 +51,8 @@ from colt.tvm.workers.messages import (
     BuildRequest,
     ExportedReply,
     ExportRequest,
+    Gauged,
+    GaugeRequest,
     InterleaveRequest,
     MeasureRequest,
     Request,
@@ -110,7 +112,10 @@ class LocalMeasurer(Measurer):
     All ``workers`` (by default one per core, at most 8) build at the same time. While one candidate is timed, nothing
     is built and no other is timed. Kernels use ``threads`` threads. ``peak_gflops``, the FMA peak with that many
     threads, tells from the start how fast a quiet machine is. The constructor returns at once: the workers start in
-    the background, and the first call waits for them. For one thread at a time.
+    the background, and the first call waits for them. For one thread at a time, except for :meth:`interrupt`.
+
+    Several measurers may use boards of one key at the same time, with one folder of kernels (``away``) and the same
+    ``drawings``; see :mod:`~colt.tvm.workers.boards`.
     """
 
     def __init__(
@@ -122,6 +127,8 @@ class LocalMeasurer(Measurer):
         workers: int | None = None,
         peak_gflops: float | None = None,
         board: Board | None = None,
+        away: Away | None = None,
+        drawings: Drawings | None = None,
         pace: Pace = _USUAL,
     ) -> None:
         workers = workers or min(available_cores(), MAX_WORKERS)
@@ -133,19 +140,22 @@ class LocalMeasurer(Measurer):
         self._pace = pace
         self._remarks: dict[str, bool] = {}
         self._target = target
-        self._board = board
-        self._quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
+        self.host = ""
+        """The address of the board that timed a kernel last."""
+        self.reference_us: float | None = None
+        """What the reference kernel took there, beside it."""
+        self.quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
         self._build_time = BuildTime()
-        self._drawings = Drawings()
+        self._drawings = drawings or Drawings()
         self._foreseen: dict[tuple[int, int, int, int], Exchange] = {}
         """How comparing went of pairs that were not asked for yet."""
         kept = self._limits.kernels * workers
         self._built_by: Recent[int, int] = Recent(kept)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        away = None
         if board is not None:
             self._folder = tempfile.TemporaryDirectory(prefix="colt-kernels-")
             away = Away(board, self._folder.name, kept)
+        self._away = away
         self._workers = [Supervisor(target, threads, self._limits, away) for _ in range(workers)]
         self._builders = ThreadPoolExecutor(workers, thread_name_prefix="colt-build")
 
@@ -167,18 +177,42 @@ class LocalMeasurer(Measurer):
 
     # ---- candidates ----
 
-    def build(self, jobs: Iterable[Job], limits: Limits | None = None) -> list[Build]:
+    def build(
+        self, jobs: Iterable[Job], limits: Limits | None = None, done: Callable[[Build], None] = lambda build: None
+    ) -> list[Build]:
         """Build the jobs, several at a time; results are in the order of the jobs.
 
-        The kernels are kept for :meth:`measure`; a worker keeps its last ``limits.kernels`` ones.
+        The kernels are kept for :meth:`measure`; a worker keeps its last ``limits.kernels`` ones. ``done`` is told of
+        each as soon as it is built, perhaps by another thread.
 
         Raises
         ------
         MeasureError
             No worker starts.
         """
-        candidates = self._build(list(jobs), limits or self._limits)
+        candidates = self._build(list(jobs), limits or self._limits, lambda candidate: done(candidate.build()))
         return [candidate.build() for candidate in candidates]
+
+    def time(self, job: Job, build: Build, best_us: float | None = None, limits: Limits | None = None) -> Measurement:
+        """Time a job that another measurer has built into the same folder; raises as :meth:`measure`."""
+        candidate = _Candidate(job, predicted=build.predicted_seconds, seconds_building=build.seconds)
+        return self._time(candidate, best_us, limits or self._limits)
+
+    def gauge(self, limits: Limits | None = None) -> tuple[str, float]:
+        """Where kernels run just now, and what the reference kernel takes there if it is quiet, in microseconds.
+
+        Raises
+        ------
+        MeasureError
+            No worker starts, or the reference kernel does not run.
+        """
+        limits = limits or self._limits
+        outcome = self._request(_FIRST, GaugeRequest(), _allowed(limits, first_run=limits.reference_seconds))
+        if not isinstance(outcome.reply, Gauged):
+            raise MeasureError(f"the reference kernel cannot be timed: {outcome.describe()}")
+        self.host, self.quiet_us = outcome.reply.host, outcome.reply.quiet_us
+        self.reference_us = self.quiet_us
+        return self.host, self.quiet_us
 
     def measure(
         self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
@@ -194,7 +228,9 @@ class LocalMeasurer(Measurer):
                     best_us = result.latency_us if best_us is None else min(best_us, result.latency_us)
                 yield result
 
-    def _build(self, jobs: Sequence[Job], limits: Limits) -> list[_Candidate]:
+    def _build(
+        self, jobs: Sequence[Job], limits: Limits, done: Callable[[_Candidate], None] = lambda candidate: None
+    ) -> list[_Candidate]:
         """Build the jobs, each by whichever worker is free; leave out those that would take too long."""
         candidates = [_Candidate(job) for job in jobs]
         for worker in self._workers:
@@ -204,19 +240,22 @@ class LocalMeasurer(Measurer):
         for candidate in candidates:
             waiting.put(candidate)
         if len(candidates) == 1 or len(self._workers) == 1:
-            self._build_waiting(_FIRST, waiting, limits)
+            self._build_waiting(_FIRST, waiting, limits, done)
         else:
-            self._share(partial(self._build_waiting, limits=limits), waiting)
+            self._share(partial(self._build_waiting, limits=limits, done=done), waiting)
         self.seconds_building += perf_counter() - started
         return candidates
 
-    def _build_waiting(self, number: int, waiting: SimpleQueue[_Candidate], limits: Limits) -> None:
+    def _build_waiting(
+        self, number: int, waiting: SimpleQueue[_Candidate], limits: Limits, done: Callable[[_Candidate], None]
+    ) -> None:
         """One worker's share of the building; may run in a thread."""
         with suppress(Empty):
             while True:
                 candidate = waiting.get_nowait()
                 if self._is_to_be_built(candidate, limits):
                     self._build_one(candidate, number, limits)
+                done(candidate)
 
     def _is_to_be_built(self, candidate: _Candidate, limits: Limits) -> bool:
         """Look at the candidate's code: a worker may have it already, or it is so large that it is to be skipped."""
@@ -255,8 +294,7 @@ class LocalMeasurer(Measurer):
             with suppress(Empty):
                 while True:
                     waiting.get_nowait()
-            for worker in self._workers:
-                worker.interrupt()
+            self.interrupt()
             wait(threads)
             raise
 
@@ -265,10 +303,10 @@ class LocalMeasurer(Measurer):
             return candidate.failed(candidate.fate, candidate.message)
         first_run = limits.first_run_seconds(best_us)
         allowed = _allowed(limits, limits.allowed_build_seconds(candidate.predicted), first_run)
-        drawing = None if candidate.job.inputs is None else self._drawing(candidate.job.inputs, limits)
-        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits), drawing)
+        drawing = None if candidate.job.inputs is None else self.settle(candidate.job.inputs, limits)
+        request = MeasureRequest(candidate.job.module, best_us, self._quiet_here_us, self._patient(limits), drawing)
         # Only one worker may talk to a board; it finds there what the others have built.
-        timing = _FIRST if self._board is not None else candidate.worker or _FIRST
+        timing = _FIRST if self._away is not None else candidate.worker or _FIRST
         outcome = self._request(timing, request, allowed)
         candidate.seconds_building += outcome.seconds_building  # if the worker that had built it has gone meanwhile
         if not isinstance(outcome.reply, TimedReply):
@@ -287,6 +325,8 @@ class LocalMeasurer(Measurer):
             disturbed=timed.disturbed > 0,
             seconds_waiting=timed.seconds_waiting,
             predicted_build_seconds=candidate.predicted,
+            host=timed.host,
+            reference_us=timed.references_us[0],
         )
 
     # ---- programs ----
@@ -325,7 +365,7 @@ class LocalMeasurer(Measurer):
     def foresee(self, pairs: Iterable[Pair], limits: Limits | None = None) -> None:
         """See :meth:`Measurer.foresee`; all candidates of a reference by one worker, which keeps what that computes,
         and the kernels for when they are timed."""
-        if self._board is not None or len(self._workers) == 1:
+        if self._away is not None or len(self._workers) == 1:
             return
         of_reference: dict[int, list[Pair]] = {}
         for pair in pairs:
@@ -369,8 +409,8 @@ class LocalMeasurer(Measurer):
         """See :meth:`Measurer.interleave`; always the first worker, which has built those that were verified."""
         limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
-        drawing = None if inputs is None else self._drawing(inputs, limits)
-        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits), drawing)
+        drawing = None if inputs is None else self.settle(inputs, limits)
+        request = InterleaveRequest(tuple(modules), rounds, self._quiet_here_us, self._patient(limits), drawing)
         outcome = self._request(_FIRST, request, allowed)
         if not isinstance(outcome.reply, TimedReply):
             raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
@@ -400,6 +440,14 @@ class LocalMeasurer(Measurer):
         except OSError as error:
             raise ExportError(f"{path} is not written: {error.strerror}") from None
 
+    def interrupt(self, for_good: bool = False) -> None:
+        """End what another thread has the workers do: it ends as if they had crashed. For any thread.
+
+        ``for_good``: none is started any more.
+        """
+        for worker in self._workers:
+            worker.interrupt(for_good)
+
     def close(self) -> None:
         """End the workers at once. May be repeated."""
         for worker in self._workers:
@@ -409,8 +457,9 @@ class LocalMeasurer(Measurer):
         if self._folder is not None:
             self._folder.cleanup()
 
-    def _drawing(self, inputs: Inputs, limits: Limits) -> Drawing:
-        """How the inputs come about, tried out by the first worker."""
+    def settle(self, inputs: Inputs, limits: Limits | None = None) -> Drawing:
+        """How the inputs come about, tried out by the first worker. Raises :class:`MeasureError` if they do not."""
+        limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
         return self._drawings.settled(inputs, lambda request: self._request(_FIRST, request, allowed))
 
@@ -430,11 +479,18 @@ class LocalMeasurer(Measurer):
         return outcome
 
     def _note_noise(self, timed: TimedReply) -> None:
-        self._quiet_us = timed.quiet_us if self._quiet_us is None else min(self._quiet_us, timed.quiet_us)
+        known_us = self.quiet_us if self.host == timed.host else None
+        self.quiet_us = timed.quiet_us if known_us is None else min(known_us, timed.quiet_us)
+        self.host, self.reference_us = timed.host, statistics.median(timed.references_us)
         self.noise.probes += len(timed.slowdowns)
         self.noise.disturbed += timed.disturbed
         self.noise.worst_slowdown = max(self.noise.worst_slowdown, *timed.slowdowns)
         self.noise.seconds_waiting += timed.seconds_waiting
+
+    @property
+    def _quiet_here_us(self) -> float | None:
+        """What is known of this machine. A board's is known where the connections are: the next may be to another."""
+        return self.quiet_us if self._away is None else None
 
     def _patient(self, limits: Limits) -> Limits:
         """The limits with what is left of the time for waiting: a machine that is never quiet must not stop a run."""

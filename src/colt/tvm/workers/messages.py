@@ -100,8 +100,20 @@ class TimedReply:
     seconds_waiting: float
     quiet_us: float
     """What the reference kernel takes on the quiet machine as far as the worker knows."""
+    references_us: tuple[float, ...]
+    """What it took beside each timing, over the slowdown of that as far as it is the machine's."""
     dropped: bool = False
     """A single module that was not repeated, since it is far slower than the best."""
+    host: str = ""
+    """The address of the board that ran the modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauged:
+    """What the reference kernel takes where the machine is quiet, and where that is: the address of a board."""
+
+    quiet_us: float
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +174,7 @@ Reply = (
     Ready
     | Entered
     | Built
+    | Gauged
     | Settled
     | TimedReply
     | VerifiedReply
@@ -212,7 +225,19 @@ class MeasureRequest:
         return 16
 
     def answered_by(self, reply: Reply) -> bool:
-        return isinstance(reply, TimedReply) and len(reply.runs_us) == len(reply.slowdowns) == 1
+        return isinstance(reply, TimedReply) and _lengths(reply) == (1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeRequest:
+    """Connect, and find out what the reference kernel takes there."""
+
+    @property
+    def most_stages(self) -> int:
+        return 4
+
+    def answered_by(self, reply: Reply) -> bool:
+        return isinstance(reply, Gauged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +290,7 @@ class InterleaveRequest:
         return (
             isinstance(reply, TimedReply)
             and [len(latencies) for latencies in reply.runs_us] == [len(self.modules)] * self.rounds
-            and len(reply.slowdowns) == self.rounds
+            and _lengths(reply) == (self.rounds,) * 3
         )
 
 
@@ -282,3 +307,7 @@ class ExportRequest:
 
     def answered_by(self, reply: Reply) -> bool:
         return isinstance(reply, ExportedReply)
+
+
+def _lengths(reply: TimedReply) -> tuple[int, int, int]:
+    return len(reply.runs_us), len(reply.slowdowns), len(reply.references_us)

@@ -18,6 +18,7 @@ from colt.measure.base import Limits
 from colt.tvm.workers.timing import Timing
 
 _RUNS = 3
+_LOOKS = 16
 _PAUSE_SECONDS = 0.005
 _ATTEMPTS = 2
 _MOST_CORRECTED = 4.0
@@ -58,6 +59,11 @@ class Gauge:
         if quiet_us is not None:
             self.quiet_us = quiet_us if self.quiet_us is None else min(self.quiet_us, quiet_us)
 
+    def takes_us(self, slowdown: float) -> float:
+        """What the reference takes where the machine is so many times slower than a quiet one; looked at before."""
+        assert self.quiet_us is not None
+        return self.quiet_us * slowdown
+
     def look(self, stretch_seconds: float = 0.0) -> Look:
         """Run the reference a few times; go on running it, to see whether threads queue, for so long."""
         self._reference()  # wakes the threads
@@ -69,6 +75,14 @@ class Gauge:
         self.expect(statistics.median(times_us))
         assert self.quiet_us is not None
         return Look(max(1.0, statistics.fmean(times_us) * (1 - queued.most) / self.quiet_us), queued)
+
+    def know(self) -> float:
+        """What the reference takes on the quiet machine: the least of many looks, since nothing tells of one whether
+        the machine was quiet."""
+        for _ in range(_LOOKS):
+            time.sleep(_PAUSE_SECONDS)
+            self.look()
+        return self.takes_us(1.0)
 
     def wait(self, limits: Limits, seconds: float) -> tuple[Look, float]:
         """Wait for a quiet machine, for so many seconds at most. Returns the last look and the seconds waited."""
@@ -106,9 +120,11 @@ def time_quietly(
         if not disturbed or long or attempt == _ATTEMPTS:
             break
     waited = limits.noise_wait_seconds - left
+    certain = min(before.slowdown, after.slowdown)
     if not disturbed:
-        return replace(timing, seconds_waiting=waited)
+        return replace(timing, seconds_waiting=waited, reference_us=gauge.takes_us(certain))
     # Corrected by what is certain only: a figure that is too good would drop all that are measured after it.
-    slowdown = min(before.slowdown, after.slowdown)
-    slowdown = (slowdown if slowdown > limits.noise_threshold else 1.0) * timing.stretch(queued.mine)
-    return replace(timing, slowdown=min(slowdown, _MOST_CORRECTED), disturbed=True, seconds_waiting=waited)
+    corrected, rest = (certain, 1.0) if certain > limits.noise_threshold else (1.0, certain)
+    slowdown = min(corrected * timing.stretch(queued.mine), _MOST_CORRECTED)
+    reference_us = gauge.takes_us(rest)
+    return replace(timing, slowdown=slowdown, disturbed=True, seconds_waiting=waited, reference_us=reference_us)

@@ -52,6 +52,12 @@ class OnBoard:
         self._folder = folder
         self._files = files
         self._visit: _Visit | None = None
+        self._quiet_us: dict[str, float] = {}
+        """What the reference kernel takes on each board when that is quiet, as far as is known."""
+
+    @property
+    def address(self) -> str:
+        return self._here.connection.address
 
     @property
     def arguments(self) -> ArgumentCache:
@@ -71,6 +77,7 @@ class OnBoard:
         except RuntimeError as error:
             connection.close()
             raise BoardLost(f"the reference kernel does not run on the board: {error}") from None
+        self._visit.gauge.expect(self._quiet_us.get(connection.address))
         return connection.remarks
 
     def allow(self, seconds: float) -> None:
@@ -81,6 +88,8 @@ class OnBoard:
         if self._visit is not None and not self.lost():
             self._visit.connection.allow(IDLE_SECONDS)
             self._visit.idle_since = monotonic()
+            if self._visit.gauge.quiet_us is not None:
+                self._quiet_us[self.address] = self._visit.gauge.quiet_us
 
     def lost(self) -> bool:
         if self._visit is not None and not self._visit.connection.alive():

@@ -36,6 +36,11 @@ class Place(Protocol):
         """Whether it takes a connection."""
         ...
 
+    @property
+    def address(self) -> str:
+        """Where it is; empty for this machine."""
+        ...
+
     def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
         """Prepare for a request that may spend so many seconds in each stage; returns what the user should know.
 
@@ -79,6 +84,7 @@ class ThisProcess:
     """Kernels run in the worker: a crash or a hang of theirs is the worker's."""
 
     remote = False
+    address = ""
 
     def __init__(self, target: Target, threads: int, kernels: int, cache_bytes: int) -> None:
         self.arguments = ArgumentCache(cache_bytes)

@@ -13,6 +13,7 @@ from typing import Any
 
 import tvm
 from tvm import rpc
+from tvm.rpc import base
 from tvm.target import Target
 
 from colt.tvm.workers.board import Board, BoardLost
@@ -22,6 +23,7 @@ from colt.util.text import why
 _REACH_SECONDS = 5.0
 _GRACE_SECONDS = 2.0
 _PINGS = 5
+_PRIORITY = 1
 _BIG_CORES = 1
 """TVM's name for filling the fastest cores first."""
 
@@ -48,7 +50,8 @@ class Connection:
         with _sockets_wait(wait_seconds):
             tracker = _tracker(board)
             try:
-                self._session: Any = tracker.request(board.key, session_timeout=math.ceil(seconds), max_retry=1)
+                host, port, match = _lease(tracker, board.key)
+                self._session: Any = rpc.connect(host, port, match, math.ceil(seconds))
             except (OSError, RuntimeError) as error:
                 raise BoardLost(
                     f"no board with key {board.key!r} was free at {board.address} within {wait_seconds:g} s: "
@@ -56,6 +59,8 @@ class Connection:
                 ) from None
             finally:
                 tracker.close()
+        self.address = f"{host}:{port}"
+        """Where the board's server listens, by which boards of one key are told apart."""
         self.device: Any = self._session.cpu(0)
         self._enter(target, threads)
         self.round_trip_us = statistics.median(self._round_trip_us() for _ in range(_PINGS))
@@ -134,6 +139,19 @@ def _tracker(board: Board) -> Any:
     if board.key not in keys:
         raise BoardLost(f"the RPC tracker at {board.address} has no board with key {board.key!r}, only {keys}")
     return tracker
+
+
+def _lease(tracker: Any, key: str) -> tuple[str, int, str]:
+    """Host and port of a board, once one is free, and what to say there. TVM's own request keeps them to itself.
+
+    Raises :class:`OSError` and :class:`RuntimeError`.
+    """
+    base.sendjson(tracker._sock, [base.TrackerCode.REQUEST, key, "", _PRIORITY])
+    answer = base.recvjson(tracker._sock)
+    if answer[0] != base.TrackerCode.SUCCESS:
+        raise RuntimeError(f"the tracker answers {answer!s}")
+    host, port, match = answer[1]
+    return str(host), int(port), str(match)
 
 
 @contextmanager

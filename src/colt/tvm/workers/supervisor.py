@@ -10,6 +10,7 @@ from tvm.target import Target
 
 from colt.errors import MeasureError
 from colt.measure.base import Limits
+from colt.tvm.workers.board import BoardLost
 from colt.tvm.workers.conversation import Exchange, converse
 from colt.tvm.workers.messages import Away, Ready, Request, Stage
 from colt.tvm.workers.process import WorkerDied, WorkerLate, WorkerProcess
@@ -43,7 +44,9 @@ class Supervisor:
         Raises
         ------
         MeasureError
-            No worker starts, or there is no board to run on.
+            No worker starts.
+        BoardLost
+            There is no board to run on.
         """
         payload = pickle.dumps((request, dict(allowed)))
         for _ in range(_HANDOVERS):
@@ -56,15 +59,14 @@ class Supervisor:
             if not outcome.worker_usable:
                 self.restart()
             if outcome.board_lost:
-                raise MeasureError(outcome.message)
+                raise BoardLost(outcome.message, outcome.begun)
             if outcome.stage is not None:
                 break
         return outcome
 
     def await_ready(self) -> None:
         """Have a worker that is ready. Raises :class:`MeasureError` when several in a row do not get there."""
-        if self._closed:
-            raise MeasureError("the measurer is closed")
+        self._require_open()
         failures = 0
         while not self._ready:
             trouble = self._greeting()
@@ -75,19 +77,28 @@ class Supervisor:
                 raise MeasureError(f"the measuring worker does not start, tried {failures} times: {trouble}")
 
     def restart(self) -> None:
-        """Replace the worker, whatever it is at."""
+        """Replace the worker, whatever it is at. Raises :class:`MeasureError` if that is over for good."""
         self._worker.kill()
+        self._require_open()
         self.restarts += 1
         self._start()
 
-    def interrupt(self) -> None:
-        """End what another thread has the worker do: its request ends as if the worker had crashed."""
+    def interrupt(self, for_good: bool = False) -> None:
+        """End what another thread has the worker do: its request ends as if the worker had crashed.
+
+        ``for_good``: no other worker is started, and the request raises :class:`MeasureError`.
+        """
+        self._closed = self._closed or for_good
         self._worker.stop()
 
     def close(self) -> None:
         """End the worker at once, since it holds nothing worth saving. May be repeated."""
         self._closed = True
         self._worker.kill()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise MeasureError("the measurer is closed")
 
     def _start(self) -> None:
         self._worker = WorkerProcess(self._target, self._threads, self._limits, self._away)

@@ -19,6 +19,7 @@ from colt.tvm.workers.messages import (
     Entered,
     ExportedReply,
     FailedReply,
+    Gauged,
     LostReply,
     Ready,
     Remark,
@@ -105,8 +106,12 @@ def _reply(fields: _Fields) -> Reply:
                 disturbed=fields.index("disturbed"),
                 seconds_waiting=_number("seconds_waiting", fields.take("seconds_waiting")),
                 quiet_us=_latency("quiet_us", fields.take("quiet_us")),
+                references_us=fields.latencies("references_us"),
                 dropped=fields.flag("dropped"),
+                host=fields.text("host"),
             )
+        case "Gauged":
+            reply = Gauged(_latency("quiet_us", fields.take("quiet_us")), fields.text("host"))
         case "Settled":
             reply = Settled(fields.flag("finite"), fields.flag("positive"))
         case "VerifiedReply":
@@ -179,15 +184,20 @@ class _Fields:
         return None if value is None else _number(name, value)
 
     def runs(self, name: str) -> tuple[tuple[float, ...], ...]:
-        return tuple(
-            tuple(_latency(name, run) for run in _some(name, module)) for module in _some(name, self.take(name))
-        )
+        return tuple(_latencies(name, module) for module in _some(name, self.take(name)))
+
+    def latencies(self, name: str) -> tuple[float, ...]:
+        return _latencies(name, self.take(name))
 
     def slowdowns(self, name: str) -> tuple[float, ...]:
         numbers = tuple(_number(name, value) for value in _some(name, self.take(name)))
         if min(numbers) < 1:
             raise WireError(f"field {name} holds a slowdown of {min(numbers)}; it is at least 1")
         return numbers
+
+
+def _latencies(name: str, value: Any) -> tuple[float, ...]:
+    return tuple(_latency(name, run) for run in _some(name, value))
 
 
 def _some(name: str, value: Any) -> list[Any]:

@@ -37,6 +37,8 @@ from colt.tvm.workers.messages import (
     ExportedReply,
     ExportRequest,
     FailedReply,
+    Gauged,
+    GaugeRequest,
     InterleaveRequest,
     LostReply,
     MeasureRequest,
@@ -151,6 +153,8 @@ class WorkerSession:
                 return self._build(request)
             case MeasureRequest():
                 return self._measure(request)
+            case GaugeRequest():
+                return self._gauge()
             case SettleRequest():
                 return self._settle(request)
             case VerifyRequest():
@@ -186,7 +190,7 @@ class WorkerSession:
             return time_candidate(bound, best_us, limits, lambda: self._enter(Stage.TIMING))
 
         timing = time_quietly(timed, gauge, limits, self._enter_waiting)
-        return _reply([timing], gauge)
+        return self._timed_reply([timing], gauge)
 
     def _interleave(self, request: InterleaveRequest) -> TimedReply:
         drawing = request.drawing or _drawing_for(request.modules[0])
@@ -204,7 +208,19 @@ class WorkerSession:
             return timing
 
         timings = time_in_turn(bound, request.rounds, limits, lambda index: self._enter(Stage.RUNNING, index), quietly)
-        return _reply(timings, gauge)
+        return self._timed_reply(timings, gauge)
+
+    def _timed_reply(self, timings: Sequence[Timing], gauge: Gauge) -> TimedReply:
+        return TimedReply(
+            runs_us=tuple(timing.runs_us for timing in timings),
+            slowdowns=tuple(timing.slowdown for timing in timings),
+            disturbed=sum(timing.disturbed for timing in timings),
+            seconds_waiting=sum(timing.seconds_waiting for timing in timings),
+            quiet_us=gauge.takes_us(1.0),
+            references_us=tuple(timing.reference_us for timing in timings),
+            dropped=any(timing.dropped for timing in timings),
+            host=self._place.address,
+        )
 
     def _enter_waiting(self) -> None:
         self._enter(Stage.WAITING)
@@ -213,6 +229,11 @@ class WorkerSession:
         gauge = self._place.gauge()
         gauge.expect(quiet_us)
         return gauge
+
+    def _gauge(self) -> Gauged:
+        gauge = self._ready_gauge(None)
+        self._enter_waiting()
+        return Gauged(gauge.know(), self._place.address)
 
     def _settle(self, request: SettleRequest) -> Settled:
         positive = self._verifier.settle(request.reference, request.drawing, self._enter)
@@ -252,18 +273,6 @@ def _place(settings: WorkerSettings) -> Place:
 
 def _finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
-
-
-def _reply(timings: Sequence[Timing], gauge: Gauge) -> TimedReply:
-    assert gauge.quiet_us is not None
-    return TimedReply(
-        runs_us=tuple(timing.runs_us for timing in timings),
-        slowdowns=tuple(timing.slowdown for timing in timings),
-        disturbed=sum(timing.disturbed for timing in timings),
-        seconds_waiting=sum(timing.seconds_waiting for timing in timings),
-        quiet_us=gauge.quiet_us,
-        dropped=any(timing.dropped for timing in timings),
-    )
 
 
 def _protect(settings: WorkerSettings) -> None:

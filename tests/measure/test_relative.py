@@ -1,0 +1,48 @@
+"""Latencies of several hosts of one kind are told for the first of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from colt.measure.base import Fate, Measurement, Noise
+from colt.measure.relative import UNLIKE, Reference
+
+FIRST = Reference("first", 400.0)
+
+
+def test_a_host_that_is_slower_throughout_tells_the_same() -> None:
+    assert FIRST.told(90.0, 400.0) == 90.0
+    assert FIRST.told(99.0, 440.0) == pytest.approx(90.0)
+
+
+def test_what_is_told_is_felt_again() -> None:
+    assert FIRST.felt(FIRST.told(99.0, 440.0), 440.0) == pytest.approx(99.0)
+    assert FIRST.felt(90.0, 440.0) == pytest.approx(99.0)
+
+
+def test_a_measurement_is_told_with_its_runs_and_keeps_the_rest() -> None:
+    there = Measurement(3, Fate.OK, 100.0, runs_us=(150.0, 75.0), slowdown=1.5, host="other", reference_us=500.0)
+    told = FIRST.of(there)
+    assert told == Measurement(3, Fate.OK, 80.0, runs_us=(120.0, 60.0), slowdown=1.5, host="other", reference_us=500.0)
+
+
+@pytest.mark.parametrize(
+    "nothing", [Measurement(3, Fate.CRASH, reference_us=500.0), Measurement(3, Fate.OK, 5.0, runs_us=(5.0,))]
+)
+def test_what_was_not_timed_beside_a_reference_stays_as_it_is(nothing: Measurement) -> None:
+    assert FIRST.of(nothing) is nothing
+
+
+def test_a_host_of_another_kind_is_named_with_the_figures() -> None:
+    assert FIRST.why_unlike("like", 400.0 * UNLIKE) is None
+    assert FIRST.why_unlike("like", 400.0 / UNLIKE) is None
+    for beside_us in (400.0 * UNLIKE * 1.01, 400.0 / UNLIKE / 1.01):
+        why = FIRST.why_unlike("odd", beside_us)
+        assert why is not None
+        assert all(said in why for said in ("odd is not used", f"{beside_us:.0f} µs", "first 400 µs", "1.5"))
+
+
+def test_accounts_of_several_measurers_add_up() -> None:
+    parts = [Noise(3, 1, 1.4, 0.5), Noise(2, 2, 1.2, 0.25)]
+    assert Noise.together(parts) == Noise(5, 3, 1.4, 0.75)
+    assert Noise.together([]) == Noise()
