@@ -257,6 +257,7 @@ class TuneOptions:
         None, "run kernels on a board of this TVM RPC tracker; needs a key", takes="HOST:PORT", metavar="HOST:PORT"
     )
     key: str | None = option(None, "the key of the board")
+    boards: int = option(1, "boards of that key to use at the same time", low=1, high=256)
     max_usd: Decimal | float | None = option(
         None, "dollars to spend at most", low=0, high=10**6, example="0.05", metavar="X", group=MODELS
     )

@@ -14,6 +14,7 @@ import msgspec
 from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.measure.base import Pace
+from colt.measure.batches import trials_at_once
 from colt.options import BUDGET, MODELS, PRESETS, UNNAMED, Budget, SearchConfig, SpaceKind, TuneOptions
 from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
@@ -278,7 +279,7 @@ def _resolved(options: TuneOptions) -> Plan:
     device = device_of(options)
     pool = read_pool(options.pool)
     _require_use_of_models(options, pool)
-    config = _search_config(options.config, pool)
+    config = _search_config(options.config, pool, options.boards)
     if options.run_dir is not None:
         if not str(options.run_dir):
             raise InputError("the run directory has an empty name")
@@ -308,7 +309,7 @@ def device_of(options: TuneOptions) -> Device:
         raise DECLARED["threads"].error(
             f"is {options.threads}; it takes an integer from 1 to {most}, the cores of this machine"
         )
-    return resolve_device(options.target, options.threads, options.rpc, options.key)
+    return resolve_device(options.target, options.threads, options.rpc, options.key, options.boards)
 
 
 def _records(options: TuneOptions) -> Path | None:
@@ -355,14 +356,15 @@ def recorded_pace(config: Mapping[str, Any]) -> Pace:
         raise InputError(f"the table {PACE} is not one of a run: {why(error)}") from None
 
 
-def _search_config(asked: object, pool: PoolSpec) -> SearchConfig:
+def _search_config(asked: object, pool: PoolSpec, boards: int) -> SearchConfig:
     """The settings of the search. The preset, unless the user chose one, and the number of alternatives in a call
-    follow from the pool."""
+    follow from the pool; the size of batches from the number of boards."""
     if isinstance(asked, SearchConfig):
         config = asked
     elif asked is None or isinstance(asked, Mapping):
         preset = PRESETS["models" if pool.models else "default"]
-        config = SearchConfig.from_mapping({**preset, **(asked or {})})
+        of_boards = {"batch_size": trials_at_once(boards)} if boards > 1 else {}
+        config = SearchConfig.from_mapping({**preset, **of_boards, **(asked or {})})
     else:
         wanted = "a SearchConfig, or settings by name"
         raise DECLARED["config"].error(f"is of type {type(asked).__name__}; it takes {wanted}")

@@ -66,6 +66,29 @@ def test_the_config_records_the_board(run: Path, loopback_board: LoopbackBoard) 
 
 
 @pytest.mark.real
+def test_a_run_on_two_boards_says_who_measured_and_replays(loopback_board: LoopbackBoard, tmp_path: Path) -> None:
+    from tests.conftest import OWN_PROGRAM
+
+    for _ in range(2):
+        loopback_board.start_server("two")
+    (tmp_path / "own.py").write_text(OWN_PROGRAM)
+    where = ("--rpc", loopback_board.address, "--key", "two", "--boards", "2")
+    out = tmp_path / "out"
+    done = colt_command(
+        "tune", f"{tmp_path}/own.py:layer", *where, "--trials", "12", "--threads", "1", "--run", str(out)
+    )
+    assert done.returncode == 0, done.stderr
+    receipt = load_receipt(out)
+    assert receipt.verified.ok
+    assert receipt.trials.total == 12
+    timed = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines() if '"timed"' in line]
+    assert sorted(one["trial"] for one in timed) == list(range(12))
+    assert all(one["host"].startswith("127.0.0.1:") for one in timed if one["latency_us"] is not None)
+    replayed = colt_command("replay", str(out))
+    assert replayed.returncode == 0, replayed.stderr
+
+
+@pytest.mark.real
 def test_a_run_on_a_board_is_exported_linked_and_as_objects(run: Path, tmp_path: Path) -> None:
     for name in ("k.so", "k.tar"):
         done = colt_command("export", str(run), "-o", str(tmp_path / name))

@@ -1,4 +1,4 @@
-"""A board behind TVM's RPC tracker as a device."""
+"""Boards behind TVM's RPC tracker as a device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from colt.store.directory import KERNEL, KERNEL_OBJECTS
 from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target
 from colt.tvm.devices.base import USUAL_PACE, require_threads
 from colt.tvm.devices.host import architecture_of, is_foreign
-from colt.tvm.workers import Board, LocalMeasurer
+from colt.tvm.workers import Board, BoardsMeasurer
 from colt.tvm.workers.rpc import require_board
 
 MOST_BOARD_THREADS = 1024
@@ -22,27 +22,29 @@ MOST_BOARD_THREADS = 1024
 
 @dataclass(frozen=True, slots=True)
 class BoardDevice:
-    """Kernels are built on this machine, and run on a board. A :class:`~colt.tvm.devices.base.Device`."""
+    """Kernels are built on this machine, and run on boards of one key. A :class:`~colt.tvm.devices.base.Device`."""
 
     board: Board
     target: Target
     threads: int
     assumptions: tuple[str, ...] = ()
+    boards: int = 1
+    """How many boards of the key measure at the same time."""
 
     place = "the board"
     why_no_peaks = "the peaks of a board are not known"
 
     @classmethod
     def resolved(
-        cls, board: Board, target: str | Mapping[str, Any] | Target | None, threads: int | None
+        cls, board: Board, target: str | Mapping[str, Any] | Target | None, threads: int | None, boards: int = 1
     ) -> BoardDevice:
-        """The board, for :func:`~colt.tvm.devices.assumed.resolve_board_target` of ``target`` and ``threads``.
+        """The boards, for :func:`~colt.tvm.devices.assumed.resolve_board_target` of ``target`` and ``threads``.
 
         Raises :class:`~colt.errors.InputError`; whether the board is there is not looked at.
         """
         require_threads(threads, MOST_BOARD_THREADS)
         found = resolve_board_target(target, threads)
-        return cls(board, found.target, found.threads, found.assumptions)
+        return cls(board, found.target, found.threads, found.assumptions, boards)
 
     @property
     def address(self) -> str:
@@ -81,4 +83,4 @@ class BoardDevice:
         self, limits: Limits | None = None, *, peak_gflops: float | None = None, pace: Pace = USUAL_PACE
     ) -> Measurer:
         """See :meth:`Device.measurer`."""
-        return LocalMeasurer(self.target, self.threads, limits, peak_gflops=peak_gflops, board=self.board, pace=pace)
+        return BoardsMeasurer(self.target, self.threads, limits, board=self.board, boards=self.boards, pace=pace)

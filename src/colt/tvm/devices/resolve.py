@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm.target import Target
 
+from colt.errors import ArgumentError
 from colt.tvm.devices.assumed import resolve_board_target
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.board import BoardDevice
@@ -22,8 +23,9 @@ def resolve_device(
     threads: int | None = None,
     rpc: str | None = None,
     key: str | None = None,
+    boards: int = 1,
 ) -> Device:
-    """The board with ``key`` at the tracker ``rpc``, or this machine if both are left out.
+    """The boards with ``key`` at the tracker ``rpc``, so many at a time, or this machine if both are left out.
 
     Raises
     ------
@@ -31,8 +33,10 @@ def resolve_device(
         One of them is not accepted, or they do not go together; the message says what is.
     """
     board = Board.parse(rpc, key)
+    if board is None and boards != 1:
+        raise ArgumentError("boards", f"is {boards}; it is for boards of a tracker, with rpc and key")
     if board is not None:
-        return BoardDevice.resolved(board, target, threads)
+        return BoardDevice.resolved(board, target, threads, boards)
     return CpuDevice.resolved(target, threads)
 
 

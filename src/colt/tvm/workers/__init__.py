@@ -1,6 +1,6 @@
 """Building and timing candidates in worker processes that may die without taking the run along.
 
-- ``local``: the measurer; its contract is in :mod:`colt.measure.base`
+- ``local``: the measurer; its contract is in :mod:`colt.measure.base`; ``boards``: several of them, each with a board
 - ``supervisor``: keeps one worker at hand; ``process``: that worker as its parent sees it; ``conversation``: one
   request to it
 - ``messages``: what the two say to each other; ``wire``: how; ``worker``: the child's side, run with ``python -m``
@@ -17,11 +17,13 @@ nothing that a worker says is trusted.
 
 from colt.measure.base import Build, ExportError, Job, Limits, Measurement, Measurer, Noise, Pace, Verification
 from colt.tvm.workers.board import Board
+from colt.tvm.workers.boards import BoardsMeasurer
 from colt.tvm.workers.local import OBJECTS, LocalMeasurer
 
 __all__ = [
     "OBJECTS",
     "Board",
+    "BoardsMeasurer",
     "Build",
     "ExportError",
     "Job",

@@ -1,0 +1,322 @@
+"""Boards of one key, several at a time: candidates are built here, and each is timed on whichever board is free.
+
+Boards are leased, by any who ask; which ones there are may change at any time. So a seat (:mod:`colt.measure.seats`)
+stands for a lease, not for a board: it asks the tracker for one that is free, times the reference kernel there, and
+serves until the board is lost. What it was at is then timed on another. Latencies are told for the board that came
+first (:mod:`colt.measure.relative`). Programs that are compared with each other, or timed in turn, are so on one board.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from tvm import IRModule
+from tvm.target import Target
+
+from colt.measure.base import (
+    Build,
+    Fate,
+    Inputs,
+    Job,
+    Limits,
+    Measurement,
+    Measurer,
+    Noise,
+    Pace,
+    Pair,
+    Verification,
+)
+from colt.measure.relative import Reference
+from colt.measure.seats import SeatLost, Seats, WorkBroke
+from colt.tvm.devices.host import available_cores
+from colt.tvm.workers.board import Board
+from colt.tvm.workers.drawings import Drawings
+from colt.tvm.workers.local import MAX_WORKERS, LocalMeasurer
+from colt.tvm.workers.messages import Away
+from colt.util.interrupt import ENDLESS_S
+
+_USUAL = Pace()
+R = TypeVar("R")
+
+
+class _Lease:
+    """Implements :class:`~colt.measure.seats.Seat`: a board at a time, whichever the tracker lends."""
+
+    def __init__(self, measurer: LocalMeasurer, admit: Callable[[str, float], None]) -> None:
+        """``admit`` is told of each board, with what the reference kernel takes there if it is quiet; it may raise
+        :class:`SeatLost`."""
+        self.measurer = measurer
+        self._admit = admit
+
+    def join(self) -> None:
+        self.measurer.gauge()
+        self.admit()
+
+    def admit(self) -> None:
+        """Have the present board looked at. Raises :class:`SeatLost` if it is not to be used."""
+        if self.measurer.quiet_us is not None:
+            self._admit(self.measurer.host, self.measurer.quiet_us)
+
+    def interrupt(self) -> None:
+        self.measurer.interrupt()
+
+    def leave(self) -> None:
+        self.measurer.interrupt(for_good=True)
+
+    @property
+    def beside_us(self) -> float:
+        """What the reference kernel took there last."""
+        assert self.measurer.reference_us is not None, "a seat that has joined has looked"
+        return self.measurer.reference_us
+
+
+@dataclass(slots=True)
+class _Best:
+    """The best latency known, of the first board."""
+
+    us: float | None
+
+    def learn(self, us: float | None) -> None:
+        """Take in a latency."""
+        if us is not None:
+            self.us = us if self.us is None else min(self.us, us)
+
+
+class BoardsMeasurer(Measurer):
+    """Measures on up to ``boards`` boards of one key at the same time.
+
+    Workers on this machine build, one per core and at most 8; one more for each board talks to it. Building goes on
+    while kernels are timed, which it does not disturb. Results come in the order of the jobs. The times of building and
+    timing are those of all workers and boards together. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        threads: int,
+        limits: Limits | None = None,
+        *,
+        board: Board,
+        boards: int = 1,
+        builders: int | None = None,
+        pace: Pace = _USUAL,
+    ) -> None:
+        self.seconds_building = 0.0
+        self.seconds_timing = 0.0
+        self.noise = Noise()
+        self._limits = limits or Limits()
+        self._reference: Reference | None = None
+        """Of the first board."""
+        self._lock = Lock()
+        """Held by threads of seats that change one of the following."""
+        self._joined: set[str] = set()
+        """Addresses of the boards that have joined."""
+        self._losses = 0
+        self._remarks: dict[str, bool] = {}
+        """What there is to remark, and whether it was taken."""
+        self._folder = tempfile.TemporaryDirectory(prefix="colt-kernels-")
+        count = builders or min(available_cores(), MAX_WORKERS)
+        away = Away(board, self._folder.name, self._limits.kernels * (count + boards))
+        self._drawings = Drawings()
+        make = partial(LocalMeasurer, target, threads, self._limits, away=away, drawings=self._drawings, pace=pace)
+        self._count = count
+        self._builder = make(workers=count)
+        self._building = ThreadPoolExecutor(1, thread_name_prefix="colt-boards")
+        self._leases = [_Lease(make(workers=1), self._admit) for _ in range(boards)]
+        self._parts = [self._builder, *(lease.measurer for lease in self._leases)]
+        self._seats: Seats[_Lease] = Seats(self._leases, self._tell_loss)
+
+    # ---- boards ----
+
+    @property
+    def _first(self) -> Reference:
+        assert self._reference is not None, "no work is done before a board has joined"
+        return self._reference
+
+    def _admit(self, host: str, quiet_us: float) -> None:
+        """Take a board in. Raises :class:`SeatLost` for one of another kind than the first, or as slow."""
+        with self._lock:
+            self._reference = self._reference or Reference(host, quiet_us)
+            why = self._reference.why_unlike(host, quiet_us)
+            if why is not None:
+                raise SeatLost(why)
+            if host not in self._joined:
+                self._joined.add(host)
+                times = f": its reference kernel takes {quiet_us / self._first.us:.2f} times as long as the first one's"
+                self._remark(f"board {host} measures{'' if len(self._joined) == 1 else times}")
+
+    def _tell_loss(self, lease: _Lease, error: SeatLost, joined: bool) -> None:
+        with self._lock:
+            self._losses += joined
+            what = f"board {lease.measurer.host} is lost (loss {self._losses})" if joined else "a board is missing"
+            self._remark(f"{what}: {error}")
+
+    def _remark(self, remark: str) -> None:
+        if len(self._leases) > 1 or len(self._joined) > 1:
+            self._remarks.setdefault(remark, False)
+
+    def _on_board(self, work: Callable[[_Lease], R]) -> R:
+        """Have it done on one of the boards."""
+        done = self._seats.ask(work)
+        try:
+            return done.result(ENDLESS_S)
+        except BaseException:
+            if not done.done():
+                self._seats.forget(interrupt=True)
+            raise
+        finally:
+            self._account()
+
+    def _account(self) -> None:
+        self.seconds_building = sum(part.seconds_building for part in self._parts)
+        self.seconds_timing = sum(part.seconds_timing for part in self._parts)
+        self.noise = Noise.together(part.noise for part in self._parts)
+
+    # ---- candidates ----
+
+    def measure(
+        self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
+    ) -> Iterator[Measurement]:
+        """See :meth:`Measurer.measure`; up to ``limits.ahead`` jobs for each board are on their way at a time."""
+        limits, best, left = limits or self._limits, _Best(best_us), iter(jobs)
+        most = limits.ahead * max(len(self._leases), self._count)
+        while chunk := list(islice(left, most)):
+            yield from self._measure_together(chunk, best, limits)
+
+    def _measure_together(self, jobs: Sequence[Job], best: _Best, limits: Limits) -> Iterator[Measurement]:
+        for inputs in {id(job.inputs): job.inputs for job in jobs}.values():
+            if inputs is not None:
+                self._on_board(partial(_settle, inputs=inputs, limits=limits))
+        coming: list[Future[Measurement]] = [Future() for _ in jobs]
+        building = self._building.submit(self._build, jobs, coming, best, limits)
+        try:
+            for one in coming:
+                result = one.result(ENDLESS_S)
+                self._account()
+                yield result
+        except BaseException as error:  # nobody wants the others
+            for one in coming:
+                one.cancel()
+            if not isinstance(error, Exception | GeneratorExit):
+                self._builder.interrupt()
+            building.result(ENDLESS_S)
+            self._seats.forget(interrupt=not isinstance(error, Exception | GeneratorExit))
+            self._account()
+            raise
+
+    def _build(self, jobs: Sequence[Job], coming: Sequence[Future[Measurement]], best: _Best, limits: Limits) -> None:
+        """Build the jobs, and hand each over to the boards as soon as it is built; in a thread."""
+
+        def built(build: Build) -> None:
+            job, one = jobs[build.job], coming[build.job]
+            if build.fate is Fate.OK:
+                self._hand_over(job, build, one, best, limits)
+            else:
+                _conclude(one, _failed(job, build, build.fate, build.message))
+
+        numbered = [replace(job, id=number) for number, job in enumerate(jobs)]
+        try:
+            for start in range(0, len(jobs), 2 * self._count):
+                if not coming[-1].cancelled():
+                    self._builder.build(numbered[start : start + 2 * self._count], limits, built)
+        except BaseException as error:  # noqa: BLE001  it is raised where results are awaited
+            for one in coming:
+                _conclude(one, error)
+
+    def _hand_over(self, job: Job, build: Build, one: Future[Measurement], best: _Best, limits: Limits) -> None:
+        def finished(piece: Future[Measurement]) -> None:
+            error = None if piece.cancelled() else piece.exception()
+            if isinstance(error, WorkBroke):
+                _conclude(one, _failed(job, build, Fate.CRASH, f"boards were lost while it ran: {error}"))
+            elif not piece.cancelled():
+                _conclude(one, error or piece.result())
+
+        self._seats.ask(lambda lease: self._time(lease, job, build, best, limits)).add_done_callback(finished)
+
+    def _time(self, lease: _Lease, job: Job, build: Build, best: _Best, limits: Limits) -> Measurement:
+        best_us = None if best.us is None else self._first.felt(best.us, lease.beside_us)
+        measured = lease.measurer.time(job, build, best_us, limits)
+        lease.admit()  # a lease ends after a while: the next may be of another board
+        measured = replace(self._first.of(measured), host=lease.measurer.host)
+        best.learn(measured.latency_us)
+        return measured
+
+    # ---- programs ----
+
+    def verify(
+        self,
+        reference: IRModule,
+        candidate: IRModule,
+        seed: int = 0,
+        limits: Limits | None = None,
+        given: Any = None,
+    ) -> Verification:
+        """See :meth:`Measurer.verify`; both run on the same board."""
+        return self._on_board(lambda lease: lease.measurer.verify(reference, candidate, seed, limits, given))
+
+    def foresee(self, pairs: Iterable[Pair], limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.foresee`; nothing is done ahead."""
+
+    def interleave(
+        self, modules: Sequence[IRModule], rounds: int, limits: Limits | None = None, inputs: Inputs | None = None
+    ) -> list[list[float]]:
+        """See :meth:`Measurer.interleave`; all on the same board, in latencies of the first."""
+
+        def in_turn(lease: _Lease) -> list[list[float]]:
+            latencies = lease.measurer.interleave(modules, rounds, limits, inputs)
+            return [[self._first.told(us, lease.beside_us) for us in of_module] for of_module in latencies]
+
+        return self._on_board(in_turn)
+
+    def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.export`."""
+        self._builder.export(module, path, limits)
+        self._account()
+
+    def take_remarks(self) -> list[str]:
+        """See :meth:`Measurer.take_remarks`; they are about the boards."""
+        with self._lock:
+            new = [remark for remark, taken in self._remarks.items() if not taken]
+            self._remarks.update(dict.fromkeys(new, True))
+        of_leases = [remark for lease in self._leases for remark in lease.measurer.take_remarks()]
+        return new + list(dict.fromkeys(of_leases))
+
+    def close(self) -> None:
+        """End workers and leases at once. May be repeated."""
+        self._seats.close()
+        for part in self._parts:
+            part.close()
+        self._building.shutdown()
+        self._folder.cleanup()
+
+
+def _settle(lease: _Lease, inputs: Inputs, limits: Limits) -> None:
+    lease.measurer.settle(inputs, limits)
+
+
+def _failed(job: Job, build: Build, fate: Fate, message: str) -> Measurement:
+    return Measurement(
+        trial=job.id,
+        fate=fate,
+        message=message,
+        seconds_building=build.seconds,
+        predicted_build_seconds=build.predicted_seconds,
+    )
+
+
+def _conclude(one: Future[Measurement], outcome: Measurement | BaseException) -> None:
+    """Say how it ended, unless nobody wants to know any more."""
+    with suppress(InvalidStateError):
+        if isinstance(outcome, BaseException):
+            one.set_exception(outcome)
+        else:
+            one.set_result(outcome)

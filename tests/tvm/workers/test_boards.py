@@ -1,0 +1,133 @@
+"""Several boards of one key at a time: a real tracker, and real servers that are killed while they measure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colt.errors import MeasureError
+from colt.measure.base import Fate, Job, Limits, Measurement
+from colt.testing import MEASURER_CHECKS, MeasurerCase, rule
+from colt.tvm.workers import Board, BoardsMeasurer
+from tests.helpers import measure_programs as programs
+from tests.helpers.loopback_board import LoopbackBoard, end
+
+QUICK = Limits(
+    run_seconds=2.0, total_ms=30.0, drop_factor=100.0, connect_seconds=20.0, noise_wait_seconds=0.01, min_repeat_ms=1.0
+)
+GOOD = [programs.scheduled_matmul(size) for size in (32, 48, 64, 80, 96, 112, 128)]
+
+
+@pytest.fixture(scope="module")
+def servers(loopback_board: LoopbackBoard) -> list[Any]:
+    """Two servers under one key."""
+    return [loopback_board.start_server("pair") for _ in range(2)]
+
+
+def board_of(tracker: LoopbackBoard, key: str) -> Board:
+    return Board("127.0.0.1", tracker.port, key)
+
+
+def measured_on(tracker: LoopbackBoard, target: Any, key: str, boards: int = 2) -> BoardsMeasurer:
+    return BoardsMeasurer(target, 1, QUICK, board=board_of(tracker, key), boards=boards, builders=1)
+
+
+@pytest.fixture(scope="module")
+def pair(target: Any, loopback_board: LoopbackBoard, servers: list[Any]) -> Iterator[BoardsMeasurer]:
+    with measured_on(loopback_board, target, "pair") as measurer:
+        yield measurer
+
+
+def jobs(*modules: Any) -> list[Job]:
+    return [Job(number, module) for number, module in enumerate(modules)]
+
+
+def hosts(results: list[Measurement]) -> set[str]:
+    return {result.host for result in results if result.fate.timed}
+
+
+def test_both_boards_measure_and_results_come_in_order(pair: BoardsMeasurer) -> None:
+    found: list[Measurement] = []
+    while len(hosts(found)) < 2:  # the second may join a little later than the first
+        found = list(pair.measure(jobs(*GOOD, *GOOD)))
+        assert [one.trial for one in found] == list(range(14))
+        assert {one.fate for one in found} == {Fate.OK}
+    remarks = pair.take_remarks()
+    assert len(remarks) == 2
+    assert sum("times as long as the first one's" in remark for remark in remarks) == 1
+    assert all(any(host in remark for remark in remarks) for host in hosts(found))
+
+
+def test_latencies_are_told_for_the_first_board(pair: BoardsMeasurer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the reference took half as long on the first as it does."""
+    (before,) = pair.measure(jobs(GOOD[-1]))
+    first = pair._first
+    monkeypatch.setattr(pair, "_reference", replace(first, us=first.us / 1.4))
+    (after,) = pair.measure(jobs(GOOD[-1]))
+    for one in (before, after):
+        assert one.latency_us is not None
+        assert one.reference_us is not None
+        assert min(one.runs_us) <= one.latency_us * one.slowdown <= max(one.runs_us)
+    assert 0.3 < after.latency_us * 1.4 / before.latency_us < 3.0
+
+
+@pytest.mark.parametrize("check", MEASURER_CHECKS, ids=rule)
+def test_it_conforms(
+    check: Any, pair: BoardsMeasurer, target: Any, loopback_board: LoopbackBoard, tmp_path: Path
+) -> None:
+    check(
+        MeasurerCase(
+            pair,
+            make=lambda: measured_on(loopback_board, target, "pair"),
+            untuned=programs.matmul(256),
+            fast=programs.scheduled_matmul(256),
+            wrong=programs.matmul_missing_a_term(256),
+            broken=programs.cannot_be_built,
+            folder=tmp_path,
+        )
+    )
+
+
+def test_a_crash_costs_its_trial_alone(pair: BoardsMeasurer) -> None:
+    found = list(pair.measure(jobs(GOOD[0], programs.divides_by_zero, GOOD[1], programs.stores_far_away, GOOD[2])))
+    assert [one.fate for one in found] == [Fate.OK, Fate.CRASH, Fate.OK, Fate.CRASH, Fate.OK]
+    assert not any("lost" in remark for remark in pair.take_remarks())
+
+
+def test_a_board_that_dies_gives_its_trial_to_another(target: Any, loopback_board: LoopbackBoard) -> None:
+    """Each trial has one result, none is lost, and the loss is told."""
+    doomed = [loopback_board.start_server("mortal") for _ in range(2)]
+    with measured_on(loopback_board, target, "mortal") as measurer:
+        while len(hosts(list(measurer.measure(jobs(*GOOD))))) < 2:
+            pass
+        measurer.take_remarks()
+        threading.Timer(0.3, end, (doomed[0],)).start()
+        found = list(measurer.measure(jobs(*GOOD * 6)))
+        later = list(measurer.measure(jobs(*GOOD)))
+        remarks = measurer.take_remarks()
+    assert [one.trial for one in found] == list(range(42))
+    assert {one.fate for one in found + later} == {Fate.OK}
+    assert len(hosts(later)) == 1
+    assert sum("is lost (loss 1)" in remark for remark in remarks) == 1
+
+
+def test_the_last_board_that_dies_ends_the_run_with_the_reason(target: Any, loopback_board: LoopbackBoard) -> None:
+    doomed = loopback_board.start_server("single")
+    with measured_on(loopback_board, target, "single", boards=1) as measurer:
+        assert next(measurer.measure(jobs(GOOD[0]))).fate is Fate.OK
+        threading.Timer(0.3, end, (doomed,)).start()
+        with pytest.raises(MeasureError, match="no board with key 'single'"):
+            list(measurer.measure(jobs(programs.never_ends, *GOOD), limits=replace(QUICK, run_seconds=20.0)))
+
+
+def test_a_board_of_another_kind_is_not_used(target: Any, loopback_board: LoopbackBoard, servers: list[Any]) -> None:
+    with measured_on(loopback_board, target, "pair", boards=1) as measurer:
+        assert next(measurer.measure(jobs(GOOD[0]))).fate is Fate.OK
+        measurer._reference = replace(measurer._first, us=measurer._first.us * 9)
+        with pytest.raises(MeasureError, match="is not used: its reference kernel takes"):
+            list(measurer.measure(jobs(GOOD[0])))
