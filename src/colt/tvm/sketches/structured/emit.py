@@ -10,15 +10,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from colt.analysis.nests import LLVM_UNROLLS
-from colt.analysis.skeleton import Block
 from colt.knobs import EDITION
 from colt.tvm.dots import Dot
 from colt.tvm.dots.table import OTHER_SIGN, packing_name
-from colt.tvm.sketches.structured.dots import DotStep, import_shims, sums_in_tiles, use_instruction, use_intrinsic
+from colt.tvm.sketches.structured.block_nests import SPLIT_OFF, BlockNests
+from colt.tvm.sketches.structured.dots import import_shims, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
-from colt.tvm.sketches.structured.nest import loops_by_iter
+from colt.tvm.sketches.structured.nest import fuse_all
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import (
     FIRST_ROWS,
@@ -27,7 +26,6 @@ from colt.tvm.sketches.structured.tiles import (
     MAX_ROWS,
     MAX_VECTORS,
     SCALARS,
-    SQUARE,
     Tile,
     most_rows,
     sample_columns,
@@ -35,16 +33,12 @@ from colt.tvm.sketches.structured.tiles import (
     sample_steps,
     split_inner,
     split_rows,
-    split_sum,
-    unroll_sum,
 )
 
 _VECTORS_REFUSED = 7
 """The last edition that refused vectors of a result that no tile of its contractions runs along."""
 _FEW_ROWS = 8
 """The last edition with no more rows in a register tile where the usual numbers do not divide a loop."""
-_SPLIT_OFF = "pragma_loop_partition_hint"
-"""TVM's mark of a loop whose conditional turns are to be split off."""
 
 
 def emit(
@@ -65,7 +59,8 @@ def emit(
     finishers: dict[int, list[int]] = {}
     for number, kernel in sorted(epilogues.items()):
         finishers.setdefault(kernel, []).append(number)
-    _Emitter(schedule, flow, shapes, group, finishers, threads, long_sums, edition).emit()
+    nests = BlockNests(schedule, flow, shapes, finishers, long_sums)
+    _Emitter(schedule, flow, shapes, group, nests, threads, edition).emit()
 
 
 def set_apart(schedule: Any, flow: Flow, shapes: Sequence[BlockShape]) -> None:
@@ -76,7 +71,7 @@ def set_apart(schedule: Any, flow: Flow, shapes: Sequence[BlockShape]) -> None:
     for number, shape in enumerate(shapes):
         if shape.rest:
             rv = schedule.get_sblock(flow.blocks[number].name)
-            loops = [loop for loop in schedule.get_loops(rv) if _SPLIT_OFF in schedule.get(loop).annotations]
+            loops = [loop for loop in schedule.get_loops(rv) if SPLIT_OFF in schedule.get(loop).annotations]
             schedule.decompose_reduction(rv, loops[0])
 
 
@@ -86,15 +81,11 @@ class _Emitter:
     flow: Flow
     shapes: Sequence[BlockShape]
     group: Group
-    finishers: dict[int, list[int]]
-    """The blocks that bring each kernel's results to their place, in order, by kernel."""
+    nests: BlockNests
     threads: int
-    long_sums: bool
     edition: int
     tiles: dict[int, Tile] = field(default_factory=dict)
     """The tiles by outer iter of the anchor."""
-    steps: list[DotStep] = field(default_factory=list)
-    """What becomes dot instructions at the end: TVM moves and marks no loops around these."""
 
     def emit(self) -> None:
         if self.shapes[self.group.anchor].packing is not None:
@@ -105,31 +96,31 @@ class _Emitter:
             return
         parallel = self._anchor()
         for number in sorted(self.group.members, reverse=True):
-            if number != self.group.kernel and number not in self._finishers(self.group.kernel):
+            if number != self.group.kernel and number not in self.nests.finishers_of(self.group.kernel):
                 self._member(number, parallel)
         if parallel is not None:
             self.schedule.parallel(parallel)
-            import_shims(self.schedule, parallel, self.steps)
-        for step in self.steps:
+            import_shims(self.schedule, parallel, self.nests.steps)
+        for step in self.nests.steps:
             use_instruction(self.schedule, step)
 
     def _pack(self) -> None:
         """Copy a dot's right operand, groups of rows of one vector's width at a time."""
-        _, shape, rv = self._look_up(self.group.anchor)
+        _, shape, rv = self.nests.look_up(self.group.anchor)
         packing = shape.packing
         assert packing is not None
-        loops = self._loops(rv)
+        loops = self.nests.loops_of(rv)
         groups, neighbours = self.schedule.split(loops[packing.rows], [None, packing.instruction.group])
         vectors, lanes = self.schedule.split(loops[packing.columns], [None, packing.instruction.lanes])
         others = [loop for number, loop in enumerate(loops) if number not in (packing.rows, packing.columns)]
         outer = [*others, vectors]
         if (packing.rows, packing.columns) == (packing.iters - 2, packing.iters - 1):
-            self._order(outer, [groups, neighbours, lanes])
-            self.schedule.parallel(self._fuse(outer))
+            self.schedule.reorder(*outer, groups, neighbours, lanes)
+            self.schedule.parallel(fuse_all(self.schedule, outer))
             use_intrinsic(self.schedule, neighbours, self._packing_name(rv, packing.instruction))
         else:
-            self._order(outer, [groups, lanes, neighbours])
-            self.schedule.parallel(self._fuse(outer))
+            self.schedule.reorder(*outer, groups, lanes, neighbours)
+            self.schedule.parallel(fuse_all(self.schedule, outer))
             if packing.rows == packing.iters - 1:
                 self.schedule.vectorize(neighbours)
 
@@ -141,8 +132,8 @@ class _Emitter:
 
     def _compute_ahead(self) -> None:
         """What depends on constants alone is not timed: one loop for the threads, and nothing to choose."""
-        block, _, rv = self._look_up(self.group.anchor)
-        loops = self._loops(rv)
+        block, _, rv = self.nests.look_up(self.group.anchor)
+        loops = self.nests.loops_of(rv)
         outer = next((loops[n] for n in spatial(block) if block.iters[n].extent > 1), None)
         if outer is not None:
             self.schedule.parallel(outer)
@@ -152,8 +143,8 @@ class _Emitter:
     def _anchor(self) -> Any:
         """Tile the anchor, or the contraction that it finishes; return the loop for the threads."""
         number = self.group.anchor if self.group.kernel is None else self.group.kernel
-        block, shape, rv = self._look_up(number)
-        loops = self._loops(rv)
+        block, shape, rv = self.nests.look_up(number)
+        loops = self.nests.loops_of(rv)
         rows, columns = self._tiled_iters()
         outer: list[Any] = []
         parts: dict[int, list[Any]] = {}
@@ -178,7 +169,7 @@ class _Emitter:
                 tile = self._rows(*over, pieces, 2 if first else 0, first or FIRST_ROWS)
                 parts[iter_] = split_rows(self.schedule, loop, tile)
             elif iter_ in (shape.square or ()):
-                parts[iter_] = self._side(loop)
+                parts[iter_] = self.nests.side(loop)
             else:
                 parts[iter_] = [loop]
             if origin is not None:
@@ -186,7 +177,7 @@ class _Emitter:
                 if tile is not None:
                     self.tiles[origin] = tile
         sums = [loops[n] for n in reduced(block)]
-        return self._shape_nest(number, parts, sums, outer)
+        return self.nests.order(number, parts, sums, outer)
 
     def _step(self, number: int, iter_: int, origin: int | None) -> int:
         """How much of the kernel's iter, or of the anchor's outer iter that it follows, a step on tiles takes: the most
@@ -207,13 +198,13 @@ class _Emitter:
         found = loop, extent
         if origin is None:
             return found
-        if self.group.kernel is not None and self._is_folded(self.group.kernel):
-            return self._loops(self._look_up(self.group.anchor)[2])[origin], extent
+        if self.group.kernel is not None and self.nests.is_folded(self.group.kernel):
+            return self.nests.loops_of(self.nests.look_up(self.group.anchor)[2])[origin], extent
         for number in self._kernels():
             match = self.flow.counterpart(self.group.anchor, self.group.members, number, origin)
             if match is not None and self.flow.blocks[number].iters[match].extent > found[1]:
-                block, _, rv = self._look_up(number)
-                found = self._loops(rv)[match], block.iters[match].extent
+                block, _, rv = self.nests.look_up(number)
+                found = self.nests.loops_of(rv)[match], block.iters[match].extent
         return found
 
     def _tiled_iters(self) -> tuple[dict[int | None, int], dict[int | None, int]]:
@@ -284,8 +275,8 @@ class _Emitter:
     # ---- members ----
 
     def _member(self, number: int, parallel: Any) -> None:
-        block, _, rv = self._look_up(number)
-        if any(number in finishers for finishers in self.finishers.values()):
+        block, _, rv = self.nests.look_up(number)
+        if any(number in finishers for finishers in self.nests.finishers.values()):
             self.schedule.compute_at(rv, parallel, preserve_unit_loops=True)
             return  # its kernel takes it along
         tiles = self._own_tiles(number)
@@ -295,15 +286,15 @@ class _Emitter:
         padded = {n: block.iters[n].extent > useful.iters[n].extent for n in spatial(block)}
         parts = {n: split_inner(self.schedule, loops[n], tiles.get(n), padded[n]) for n in spatial(block)}
         for iter_ in self.shapes[number].square or ():
-            parts[iter_] = self._side(loops[iter_])
-        self._shape_nest(number, parts, [loops[n] for n in reduced(block)], [])
+            parts[iter_] = self.nests.side(loops[iter_])
+        self.nests.order(number, parts, [loops[n] for n in reduced(block)], [])
 
     def _own_tiles(self, number: int) -> dict[int, Tile]:
         """Tiles by the block's iter: the anchor's if the iter follows one, sampled ones for a kernel's other iters."""
-        block, shape, rv = self._look_up(number)
+        block, shape, rv = self.nests.look_up(number)
         group = self.group
         touched = self.flow.touched(group.anchor, group.members, number, group.outer)
-        loops = self._loops(rv)
+        loops = self.nests.loops_of(rv)
         found: dict[int, Tile] = {}
         for iter_ in spatial(block):
             extent = block.iters[iter_].extent
@@ -329,172 +320,9 @@ class _Emitter:
                 found[iter_] = Tile((None,), shape.width, False)
         return found
 
-    # ---- both ----
-
     def _rows(self, loop: Any, extent: int, jobs: int, middle: int, first: int) -> Tile:
         most = MAX_ROWS if self.edition <= _FEW_ROWS else most_rows(extent)
         return sample_rows(self.schedule, loop, extent, jobs, middle, first, most)
-
-    def _loops(self, rv: Any) -> list[Any]:
-        loops = loops_by_iter(self.schedule, rv)
-        assert loops is not None, "the program was plain, and a block is moved only after this"
-        return loops
-
-    def _look_up(self, number: int) -> tuple[Block, BlockShape, Any]:
-        block = self.flow.blocks[number]
-        return block, self.shapes[number], self.schedule.get_sblock(block.name)
-
-    def _shape_nest(self, number: int, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
-        """Order and mark the loops; fuse the ``outer`` ones and return the fused loop."""
-        block, shape, rv = self._look_up(number)
-        if shape.kind is BlockKind.KERNEL:
-            return self._kernel(number, rv, parts, sums, outer)
-        if shape.square is not None:
-            return self._square(number, parts, outer)
-        if shape.alone:
-            return self._add_up(parts, sums, shape.vector)
-        vector = parts.pop(shape.vector, None) if shape.vector is not None else None
-        loops = [loop for iter_ in parts for loop in parts[iter_]]
-        if vector and shape.kind is BlockKind.POINTWISE:  # it is empty if each element is a job
-            self._order(outer, [*loops, *vector])
-            lanes = self._lanes(vector[-1], shape.width) if len(vector) == 1 and outer else vector[-1]
-            if len(vector) > 1 or outer:
-                self.schedule.vectorize(lanes)
-        elif vector is not None:
-            short = math.prod(block.iters[n].extent for n in reduced(block)) <= LLVM_UNROLLS
-            self._order(outer, [*loops, *(vector + sums if short else sums + vector)])
-        else:
-            self._order(outer, [*loops[:-1], *sums, *loops[-1:]])
-        return self._fuse(outer)
-
-    def _add_up(self, parts: dict[int, list[Any]], sums: list[Any], vector: int | None) -> None:
-        """Add up what the parts of a sum leave, on one thread."""
-        (lanes,) = parts.pop(vector) if vector is not None else [None]
-        self._order([loop for iter_ in parts for loop in parts[iter_]], [*sums, *([] if lanes is None else [lanes])])
-        if lanes is not None:
-            self.schedule.vectorize(lanes)
-
-    def _square(self, number: int, parts: dict[int, list[Any]], outer: list[Any]) -> Any:
-        """Nest a transposition: in each square, elements that are contiguous in the source are loaded together."""
-        block, shape, _ = self._look_up(number)
-        assert shape.square is not None
-        read, written = shape.square
-        whole = all(block.iters[n].extent % SQUARE == 0 for n in shape.square)
-        sides = [parts[written].pop(), parts[read].pop()]
-        self._order(outer, [*(loop for iter_ in parts for loop in parts[iter_]), *sides])
-        if outer and whole and not block.work.branches:
-            self.schedule.vectorize(sides[-1])
-        return self._fuse(outer)
-
-    def _side(self, loop: Any) -> list[Any]:
-        return list(self.schedule.split(loop, [None, SQUARE]))
-
-    def _kernel(self, number: int, rv: Any, parts: dict[int, list[Any]], sums: list[Any], outer: list[Any]) -> Any:
-        shape = self.shapes[number]
-        *columns, lanes = parts.pop(shape.vector) if shape.vector is not None else [None]
-        vectors = columns.pop() if columns and not shape.on_tiles else None
-        if shape.columns is not None:
-            columns = parts.pop(shape.columns)
-            vectors = columns.pop() if len(columns) > 1 else None
-        rows = parts.pop(shape.rows) if shape.rows is not None else []
-        row = rows.pop() if len(rows) > 1 or shape.on_tiles else None
-        middle = [loop for iter_ in parts for loop in parts[iter_]]
-        middle += [*rows[:1], *columns, *rows[1:]]
-        tile = [loop for loop in (row, vectors) if loop is not None]
-        copies = self._write_back(number, rv)
-        block = self.flow.blocks[number]
-        extents = [block.iters[n].extent for n in reduced(block)]
-        terms: list[Any] = []
-        if shape.dot is not None:
-            place, step = reduced(block).index(shape.dot.along), shape.dot.instruction.terms
-            if shape.dot.half is not None:
-                place_of_half = reduced(block).index(shape.dot.half)
-                terms, _ = [sums.pop(place_of_half)], extents.pop(place_of_half)
-                place -= place_of_half < place
-            sums[place], term = self.schedule.split(sums[place], [None, step])
-            extents[place] //= step
-            terms.insert(0, term)
-        first: list[Any] = []
-        if self.long_sums and outer:
-            longest = max(range(len(sums)), key=lambda n: extents[n])
-            part, sums[longest] = split_sum(self.schedule, sums[longest], extents[longest])
-            first = [part]
-        elif shape.dot is not None and not shape.on_tiles:
-            sums[place], unrolled = unroll_sum(self.schedule, sums[place], extents[place], step)
-            sums.append(sums.pop(place))
-            tile.insert(0, unrolled)
-        self._order(outer, [*first, *middle, *sums, *tile, *([] if lanes is None else [lanes]), *terms])
-        if shape.rest:
-            for loop in sums:
-                self.schedule.annotate(loop, _SPLIT_OFF, 1)
-        fused = self._fuse(outer)
-        around = [*([fused] if outer else []), *([] if first else middle)]
-        for copy in copies if around else ():
-            self.schedule.reverse_compute_at(copy, around[-1], preserve_unit_loops=True)
-        if shape.dot is not None:
-            inner, store = (row, copies[0]) if shape.on_tiles else (lanes, None)
-            self.steps.append(DotStep(rv, (first or sums)[0], inner, shape.dot, store))
-        elif lanes is not None:
-            self.schedule.vectorize(lanes)
-        for loop in tile if not shape.on_tiles else ():
-            self.schedule.unroll(loop)
-        if self._is_folded(number):
-            for finisher in self._finishers(number):
-                self._few_sums(finisher)
-        elif self._writes_vectors(number) and (number in self.finishers or not shape.on_tiles):
-            self.schedule.vectorize(self._lanes(self.schedule.get_loops(copies[-1])[-1], shape.width))
-        return fused
-
-    def _finishers(self, number: int | None) -> list[int]:
-        return [] if number is None else self.finishers.get(number, [])
-
-    def _is_folded(self, number: int) -> bool:
-        return any(self.shapes[finisher].is_fold for finisher in self._finishers(number))
-
-    def _few_sums(self, number: int) -> None:
-        """Unroll sums of a few terms each, in vectors if the sums are partial results themselves."""
-        block, shape, rv = self._look_up(number)
-        loops = self.schedule.get_loops(rv)[-len(block.iters) :]
-        along = shape.vector if shape.is_fold else None
-        sums = [loops[n] for n in reduced(block)]
-        lanes = [] if along is None else [loops[along]]
-        self._order([loops[n] for n in spatial(block) if n != along], [*sums, *lanes])
-        for loop in sums:
-            self.schedule.unroll(loop)
-        for loop in lanes:
-            self.schedule.vectorize(loop)
-
-    def _write_back(self, number: int, rv: Any) -> list[Any]:
-        """The blocks that bring a register tile's results to their place; several if the kernel has several results or
-        finishers. Sums in tiles are stored first."""
-        stored = [sums_in_tiles(self.schedule, rv)] if self.shapes[number].on_tiles else []
-        if number in self.finishers:
-            return [*stored, *(self._look_up(finisher)[2] for finisher in self.finishers[number])]
-        if stored:
-            return stored
-        results = len(self.schedule.get(rv).writes)
-        return [self.schedule.cache_write(rv, result, "global") for result in range(results)]
-
-    def _writes_vectors(self, number: int) -> bool:
-        """Whether the results are written in the vectors that they are computed in. If they are cropped or transposed,
-        LLVM finds the vectors instead."""
-        kernel, vector = self.flow.blocks[number], self.shapes[number].vector
-        if vector is None or number not in self.finishers:
-            return vector is not None
-        (finisher,) = self.finishers[number]
-        along = self.shapes[finisher].vector
-        if along is None or self.flow.counterpart(finisher, (), number, along) != vector:
-            return False
-        return self.flow.blocks[finisher].iters[along].extent == kernel.iters[vector].extent
-
-    def _lanes(self, loop: Any, width: int) -> Any:
-        return self.schedule.split(loop, [None, width])[1]
-
-    def _order(self, outer: Sequence[Any], inner: Sequence[Any]) -> None:
-        self.schedule.reorder(*outer, *inner)
-
-    def _fuse(self, loops: Sequence[Any]) -> Any:
-        return self.schedule.fuse(*loops) if len(loops) > 1 else next(iter(loops), None)
 
 
 def _step_along(shape: BlockShape, iter_: int) -> int:

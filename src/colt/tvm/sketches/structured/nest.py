@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tvm.s_tir.stmt import SBlockRealize
@@ -25,6 +26,11 @@ def loops_by_iter(schedule: Any, block: Any) -> list[Any] | None:
             return None
         found.append(loop)
     return found
+
+
+def fuse_all(schedule: Any, loops: Sequence[Any]) -> Any:
+    """The loops as one; ``None`` if there are none."""
+    return schedule.fuse(*loops) if len(loops) > 1 else next(iter(loops), None)
 
 
 def is_plain(schedule: Any) -> bool:
