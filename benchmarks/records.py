@@ -7,11 +7,13 @@ Each pair is a program, and a relative whose records it may begin from: the same
 held-out program at another extent. The relative is tuned once. For each seed the program is tuned without records, and
 with those of the relative: a cell.
 
-The final speed is that of the winner of the run without records, and what counts is the number of the first trial that
-reaches 95 % of it. One timing is too noisy to decide that. So all trials of both runs that are not far behind are timed
-in turn, and the ratio to that winner, round by round, decides: a machine that is slow for some rounds slows all. A run
-that never comes as far counts as one trial more than it had. The speed at the end is the ratio of both winners in the
-same rounds. Other loads lengthen this, but need not be absent.
+What counts is the number of the first trial that reaches 95 % of the final speed, and that is asked twice: of the speed
+at which the run without records ends, and of the speed of the faster of both winners. The former says when a run with
+records has what one could have had without; the latter also counts what a run without records never finds. One timing
+is too noisy to decide either. So all trials of both runs that are not far behind are timed in turn, and the ratio to a
+winner, round by round, decides: a machine that is slow for some rounds slows all. A run that never comes as far counts
+as one trial more than it had. The speed at the end is the ratio of both winners in the same rounds. Other loads
+lengthen this, but need not be absent.
 
 ``--bad`` measures what useless records cost: each tile of the relative's schedules is reversed, so that what belonged
 into registers is spread over threads. To reach: 3 times fewer trials, never slower at the end; with bad records no more
@@ -197,7 +199,7 @@ def measure(program: Program, relative: Program, seed: int, trials: int, out: Pa
     cold, cold_folder = without(program, trials, seed, out)
     with tempfile.TemporaryDirectory() as name, records_of(known, bad) as records:
         warm = tune(program, trials, seed, Path(name), records=records)
-        needed, end = decide(program, (cold, cold_folder), (warm, Path(name)))
+        needed, of_faster, end = decide(program, (cold, cold_folder), (warm, Path(name)))
     return {
         "pair": f"{program} from {relative.extents[0][1]}",
         "seed": seed,
@@ -205,46 +207,56 @@ def measure(program: Program, relative: Program, seed: int, trials: int, out: Pa
         "bad": bad,
         "without": needed[0],
         "with": needed[1],
+        "of_faster": of_faster,
         "leads": warm.leads,
         "end": end,
         "latencies": [cold.latencies, warm.latencies],
     }
 
 
-def decide(program: Program, *runs: tuple[Tuned, Path]) -> tuple[list[int], list[float]]:
-    """How many trials each run needed to reach the first one's final speed, and how many times faster the second one's
-    winner is, with a 95 % interval."""
+def decide(program: Program, *runs: tuple[Tuned, Path]) -> tuple[list[int], list[int], list[float]]:
+    """How many trials each run needed to reach the first one's final speed, and that of the faster one; and how many
+    times faster the second one's winner is, with a 95 % interval."""
     paths = [folder / f"{trial}.json" for tuned, folder in runs for trial in tuned.near]
     device = CpuDevice.resolved(None, None)
     with LocalMeasurer(device.target, device.threads) as measurer:
         modules = [load_module(path.read_bytes()) for path in paths]
         inputs = Inputs(program.build(), 0)
         times = dict(zip(paths, measurer.interleave(modules, ROUNDS, RANKING_LIMITS, inputs), strict=True))
-    (cold, cold_folder), (warm, warm_folder) = runs
-    final = times[cold_folder / f"{cold.winner}.json"]
-    needed = []
-    for tuned, folder in runs:
+    finals = [times[folder / f"{tuned.winner}.json"] for tuned, folder in runs]
+    end = paired_ratio(*finals)
+    assert end.interval is not None
+
+    def needed(tuned: Tuned, folder: Path, final: Sequence[float]) -> int:
         slower = {trial: paired_ratio(times[folder / f"{trial}.json"], final).median for trial in tuned.near}
         reached = (trial + 1 for trial in sorted(slower) if slower[trial] <= 1 / SHARE)
-        needed.append(next(reached, len(tuned.latencies) + 1))
-    end = paired_ratio(final, times[warm_folder / f"{warm.winner}.json"])
-    assert end.interval is not None
-    return needed, [end.median, end.interval.low, end.interval.high]
+        return next(reached, len(tuned.latencies) + 1)
+
+    of_first, of_faster = ([needed(*run, final) for run in runs] for final in (finals[0], finals[end.median > 1]))
+    return of_first, of_faster, [end.median, end.interval.low, end.interval.high]
 
 
 def report(rows: Sequence[dict[str, Any]]) -> None:
     """Trials to the goal, and the speed at the end, by pair; geometric means over all."""
-    print(f"{'program from relative':44} {'without':>12} {'with':>12} {'fewer':>6} {'end speed, by seed'}")
+    print(
+        f"{'program from relative':44} {'without':>12} {'with':>12} {'fewer':>6} {'of the faster':>14} speed at the end"
+    )
     for name in dict.fromkeys(row["pair"] for row in rows):
         mine = sorted((row for row in rows if row["pair"] == name), key=lambda row: row["seed"])
         counts = [" ".join(str(row[way]) for row in mine) for way in ("without", "with")]
         ends = ", ".join("{:.2f} ({:.2f} to {:.2f})".format(*row["end"]) for row in mine)
-        print(f"{name:44} {counts[0]:>12} {counts[1]:>12} {geomean(map(fewer, mine)):5.1f}x {ends}")
+        known = [row["of_faster"] for row in mine if "of_faster" in row]
+        faster = f"{geomean(cold / warm for cold, warm in known):.1f}x" if known else ""
+        print(f"{name:44} {counts[0]:>12} {counts[1]:>12} {geomean(map(fewer, mine)):5.1f}x {faster:>14} {ends}")
     if rows:
         slower = [row for row in rows if row["end"][0] < SLOWER and row["end"][2] < 1]
         extra = statistics.fmean(row["with"] - row["without"] for row in rows)
         leads = statistics.fmean(row["leads"] for row in rows)
         print(f"{len(rows)} cells: {geomean(map(fewer, rows)):.2f} times fewer trials with records (geometric mean)")
+        known = [row["of_faster"] for row in rows if "of_faster" in row]
+        if known:
+            mean = geomean(cold / warm for cold, warm in known)
+            print(f"{len(known)} cells: {mean:.2f} times fewer to reach the speed of the faster winner")
         print(f"on average {extra:+.1f} trials, of which the first {leads:.1f} are the records'")
         print(f"speed at the end {geomean(row['end'][0] for row in rows):.3f}; {len(slower)} cells are slower")
 
