@@ -31,13 +31,13 @@ def _tile(knob: TileKnob, value: object) -> tuple[int, ...] | None:
     left, parts = knob.extent, []
     for place, part in enumerate(reversed(value[1:])):
         most = knob.max_innermost if place == 0 else left
-        parts.append(_nearest_divisor(left, part, most))
+        parts.append(nearest_divisor(left, part, most))
         left //= parts[-1]
     found = (left, *reversed(parts))
     return found if knob.parts > 1 or left <= knob.max_innermost else None
 
 
-def _nearest_divisor(number: int, wanted: int, most: int) -> int:
+def nearest_divisor(number: int, wanted: int, most: int) -> int:
     """The divisor of ``number`` up to ``most`` whose ratio to ``wanted`` is nearest to 1; the smaller of two."""
     small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
     divisors = {each for divisor in small for each in (divisor, number // divisor) if each <= most}

@@ -135,7 +135,7 @@ class Making:
     ) -> list[Any]:
         """Split by a tile that is a knob; what the numbers take is split off first."""
         product = math.prod(numbers)
-        if loop.extent < 1 or loop.extent % product or not self._is_settled(block, loop):
+        if loop.extent < 1 or loop.extent % product or not self.is_settled(block, loop):
             raise IllegalEdit(
                 f"{loop.name} has {loop.extent} turns; to be searched it takes a multiple of {product} that no other "
                 "knob decides on"
@@ -152,7 +152,7 @@ class Making:
         self.fixed = False
         return [*self.schedule.split(handle, tile), *inner]
 
-    def _is_settled(self, block: str, loop: NamedLoop) -> bool:
+    def is_settled(self, block: str, loop: NamedLoop) -> bool:
         """Whether no knob decides on the loop's extent: it is alone over a whole axis, or there is no knob."""
         if self.fixed:
             return True

@@ -15,9 +15,11 @@ import msgspec
 
 from colt.errors import IllegalEdit
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION, CategoryKnob, LocationKnob, Schedule, Value
+from colt.moves import is_moved, read_structure, structure_name
 from colt.records.adapt import adapted
 from colt.records.recipes import translated
 from colt.records.record import MOST_TRACE, BlockNames, Words
+from colt.tvm.moves.fit import fitted
 from colt.tvm.moves.names import Names
 from colt.tvm.space.edits import At, Keep, Take, Wish
 from colt.tvm.space.extract import KnobDecision
@@ -48,8 +50,9 @@ class Adopter:
         self._space = space
         self._outlines: dict[Outline, int] | None = None
 
-    def adopt(self, words: Words | None, trace: str | None) -> Schedule:
-        """The schedule of this space that is nearest to one in words, or else to its trace.
+    def adopt(self, words: Words | None, trace: str | None, relative: bool = False) -> Schedule:
+        """The schedule of this space that is nearest to one in words, or else to its trace. ``relative``: it is of a
+        program that may have other extents, which the numbers of its moves are adapted to.
 
         Raises
         ------
@@ -61,7 +64,7 @@ class Adopter:
         refusal = IllegalEdit("it is a schedule neither in words nor as a trace")
         if words is not None:
             try:
-                return self._of_words(words)
+                return self._of_words(self.called_here(words, relative))
             except IllegalEdit as error:  # its sketch or knobs may only be called otherwise here
                 refusal = error
         if trace is not None:
@@ -70,15 +73,20 @@ class Adopter:
             except IllegalEdit as error:
                 refusal = error
         if words is not None and self._space.edition > _SAME_KNOBS:
-            return self._in_part(words)
+            return self._in_part(self.called_here(words, relative))
         raise refusal
 
-    def _called_here(self, words: Words) -> Words:
-        """The words with the names of this program, for structures of programs that have others."""
-        return translated(words, block_names(self._space)) if words.program else words
+    def called_here(self, words: Words, relative: bool) -> Words:
+        """The words with the names of this program, for structures of programs that have others; of a ``relative`` with
+        numbers that are legal here. Raises as :meth:`adopt`."""
+        told = translated(words, block_names(self._space)) if words.program else words
+        if not relative or not is_moved(told.sketch):
+            return told
+        base, moves = read_structure(told.sketch)
+        fits = fitted(self._space.plans.making(told.variant, base), moves)
+        return msgspec.structs.replace(told, sketch=structure_name(base, fits))
 
     def _of_words(self, words: Words) -> Schedule:
-        words = self._called_here(words)
         plan = self._space.plans.find(words.variant, words.sketch)
         if {knob.name for knob in plan.knobs} != set(words.knobs):
             raise IllegalEdit(f"sketch {plan.name} has other knobs here")
@@ -87,7 +95,6 @@ class Adopter:
     def _in_part(self, words: Words) -> Schedule:
         """A loop that is one vector here has no knob, although it may have one in a relative, or the other way round:
         most of the knobs must be known in both."""
-        words = self._called_here(words)
         plan = self._space.plans.find(words.variant, words.sketch)
         here, there = {knob.name for knob in plan.knobs}, set(words.knobs)
         if 2 * len(here & there) <= len(here | there):
