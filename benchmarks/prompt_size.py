@@ -4,9 +4,9 @@
 
 Theirs is rebuilt: a system text of 4,700 characters, the TensorIR and the trace of node, parent and grandparent (before
 post-processing, which would make them longer), and the statistics of the pool in the same words as ours. Ours is the
-stable text with the schema of the reply, which a provider's cache serves from the second call on, and the node's text,
-which no cache can serve. The nodes are those that a search with the built-in tuner expands. Its trials are not run:
-their predictions stand for their latencies.
+stable text with the schema of the reply and two structures that won on other programs, which a provider's cache serves
+from the second call on, and the node's text, which no cache can serve. The nodes are those that a search with the
+built-in tuner expands. Its trials are not run: their predictions stand for their latencies.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from colt.machine import detect
 from colt.measure.base import Fate, Measurement
 from colt.options import SearchConfig
 from colt.proposers.experts.tuner import Tuner
-from colt.proposers.language.node import InnerLoopMix, RunFacts, node_text
+from colt.proposers.language.node import InnerLoopMix, RunFacts, elsewhere_text, node_text
 from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import schema
 from colt.proposers.openings import openings
+from colt.records.elsewhere import Won
+from colt.records.record import BlockNames, Words
 from colt.search.search import Search, answer
 from colt.search.types import MemberSpec, Observation
 from colt.tvm.briefing import brief
+from colt.tvm.briefing.recipes import recipes
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
@@ -45,13 +48,40 @@ POOL = [
     MemberInWords(MemberSpec("gpt-5-mini", 100.0), 0.25, 2.0),
 ]
 COST = {member.spec.name: 0.0123 for member in POOL}
+K_BLOCKS = (
+    "untuned | cache_write(C, C); split(C.j, [?, ?, 2, 16]); split(C.i, [_, 8]); split(C.k, [_, 32]); "
+    "reorder(C, [j_0, k_0, j_1, i_0, k_1, i_1, j_2, j_3]); parallel(C.j_0); reverse_compute_at(C_global, C.j_0); "
+    "prefetch(C.k_1, B, 16); unroll(C.i_1); unroll(C.j_2); vectorize(C.j_3)"
+)
+WON = (
+    Won(
+        program="linear",
+        words=Words(
+            variant="plain",
+            sketch=K_BLOCKS,
+            knobs={"C.j": [4, 8]},
+            program=(BlockNames(block="C", loops=("i", "j", "k"), buffers=("A", "B", "C")),),
+        ),
+        gain=1.26,
+        over="plain/fused-parts",
+        relative=False,
+    ),
+    Won(
+        program="matmul-nt",
+        words=Words(variant="packed", sketch="fused", knobs={"C.i": [4, 2, 8, 8], "C.j": [4, 8, 1]}),
+        gain=1.11,
+        over="plain/ms1",
+        relative=False,
+    ),
+)
+"""What won on other programs, in place of records."""
 MIX = (("FMAs of memory", 32), ("loads", 4), ("scalar and loop", 3), ("stores", 2))
 """Of an inner loop, in place of a kernel that is disassembled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The characters of one call: the authors' content, our stable text, our node's text."""
+    """The characters of one call: the authors' content, what stays the same in ours, our node's text."""
 
     theirs: int
     stable: int
@@ -82,13 +112,16 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
     space = TvmSpace.generated(program.module, resolve_target(None, THREADS), vector_math=True)
     briefing = brief(space, program, detect(), THREADS, vector_math=True)
     stable = stable_text(briefing, POOL, moves=True)
+    elsewhere = recipes(space, WON)
     form = json.dumps(schema([member.spec.name for member in POOL], moves=True), separators=(",", ":"))
     sizes, text = [], ""
     for seen in observations(space, nodes):
-        text = node_text(seen, briefing, facts=RunFacts(COST, InnerLoopMix(seen.node.schedule, MIX)))
+        facts = RunFacts(COST, InnerLoopMix(seen.node.schedule, MIX), elsewhere)
+        text, won = node_text(seen, briefing, facts=facts), elsewhere_text(facts)
         views = (seen.node, *seen.ancestors)
         dumps = sum(len(part) for view in views for part in authors_dumps(space, view.schedule))
-        sizes.append(Sizes(AUTHORS_SYSTEM_TEXT + dumps + statistics(text), len(stable) + len(form), len(text)))
+        node, same = len(text) - len(won), len(stable) + len(form) + len(won)
+        sizes.append(Sizes(AUTHORS_SYSTEM_TEXT + dumps + statistics(text), same, node))
     if dump:
         print(stable, text, sep="\n")
     return sizes

@@ -9,7 +9,7 @@ from typing import Any
 
 _SKETCH = re.compile(r"^## ([\w-]+/[\w-]+?)(?:(\d+) to [a-z]+(\d+))?(?::.*)?$", re.MULTILINE)
 _TILE = re.compile(r"^\S+=\[[\d,]+\]")
-_MODELS = re.compile(r"^(\S+): (?:built-in expert, ranked as )?[\d.]+B parameters", re.MULTILINE)
+_MODELS = re.compile(r"^(\S+): (?:built-in expert, ranked as )?[\d.]+B(?:,|$)", re.MULTILINE)
 _WANTED = re.compile(r"Give (\d+|one)")
 
 
@@ -30,12 +30,12 @@ def _proposal(system: str, user: str, rng: random.Random) -> dict[str, Any]:
     lines = user.splitlines()
     tiles = [token for token in lines[2].split() if _TILE.match(token)] if len(lines) > 2 else []
     if "the untuned program" in lines[1] or not tiles:
-        return {"why": "by chance", "sketch": rng.choice(_sketches(system)), "edits": []}
+        return {"why": "by chance", "sketch": rng.choice(_sketches(system)), "edits": ""}
     name, value = rng.choice(tiles).split("=")
     parts = json.loads(value)
     for _ in range(rng.randint(1, 3)):
         _move(parts, rng)
-    return {"why": "by chance", "sketch": None, "edits": [{"knob": name, "value": parts}]}
+    return {"why": "by chance", "sketch": None, "edits": f"{name}=[{','.join(map(str, parts))}]"}
 
 
 def _move(parts: list[int], rng: random.Random) -> None:

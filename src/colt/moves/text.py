@@ -18,6 +18,8 @@ MOST_TEXT = 6000
 _AND = "; "
 _ON = " | "
 _CALL = re.compile(r"\s*([A-Za-z_]+)\s*\((.*)\)\s*", re.DOTALL)
+_COMMENT = re.compile(r"(?m)\s#.*$")
+"""A remark behind moves, as in prompts; a name such as ``i#2`` has no space before its number."""
 _TOKEN = re.compile(r"\s*([\[\],]|[^\s\[\],]+)")
 _EXAMPLE = SplitLoop(LoopName("C", "k"), (REST, 32))
 _BY_VERB: dict[str, type[Move]] = {kind.verb: kind for kind in KINDS}
@@ -90,19 +92,26 @@ def can_be_written(move: Move) -> bool:
 
 
 def read_moves(raw: object) -> tuple[Move, ...]:
-    """Moves from one line of text, or from a list of what :func:`read_move` takes.
+    """Moves from text, with semicolons or ends of lines between them, or from a list of what :func:`read_move` takes,
+    or of such texts.
 
     Raises :class:`IllegalEdit`; there may be ``MOST_MOVES`` in ``MOST_TEXT`` characters.
     """
-    if isinstance(raw, str):
-        if len(raw) > MOST_TEXT:
-            raise IllegalEdit(f"the moves take {len(raw)} characters; {MOST_TEXT} is the most")
-        raw = [part for part in re.split(r"[;\n]", raw) if part.strip()]
-    if not isinstance(raw, list | tuple):
-        raise IllegalEdit(f"moves are a list such as [{show_move(_EXAMPLE)!r}], not {kind_of(raw)}")
+    given = [raw] if isinstance(raw, str) else raw
+    if not isinstance(given, list | tuple):
+        raise IllegalEdit(f"moves are a text such as {show_move(_EXAMPLE)!r}, not {kind_of(raw)}")
+    texts = [one for one in given if isinstance(one, str)]
+    if (length := sum(map(len, texts))) > MOST_TEXT:
+        raise IllegalEdit(f"the moves take {length} characters; {MOST_TEXT} is the most")
+    raw = [one for part in given for one in (_apart(part) if isinstance(part, str) else [part])]
     if len(raw) > MOST_MOVES:
         raise IllegalEdit(f"there are {len(raw)} moves; {MOST_MOVES} is the most")
     return tuple(map(read_move, raw))
+
+
+def _apart(text: str) -> list[str]:
+    """The moves of a text, each as text, without remarks."""
+    return [part for part in re.split(r"[;\n]", _COMMENT.sub("", text)) if part.strip()]
 
 
 def read_move(raw: object) -> Move:

@@ -100,6 +100,8 @@ class Desk:
         """How often each model was benched after failures."""
         self.inner: InnerLoopMix | None = None
         """The inner loop of the schedule that was the fastest when somebody looked."""
+        self.elsewhere: tuple[str, ...] = ()
+        """What won on other programs, a line for each."""
         self._usd: dict[str, float] = {}
         """What the calls of each model have cost in dollars."""
         self.seconds: dict[str, float] = {}
@@ -121,7 +123,7 @@ class Desk:
         assert self._calls is not None
         observation = observe_in_full(ticket)
         self._under_way[ticket.id] = _Question(ticket, observation)
-        request = self.models[ticket.acting].request(observation, RunFacts(dict(self._usd), self.inner))
+        request = self.models[ticket.acting].request(observation, RunFacts(dict(self._usd), self.inner, self.elsewhere))
         self._calls.send(ticket.id, ticket.acting, request)
         return None
 

@@ -21,6 +21,8 @@ MOST_PER_KEY = 16
 """Records of one program on one kind of machine; the slowest make room."""
 MOST_LOOKED_AT = 500
 """How many records of a family are looked at: the fastest."""
+MOST_OF_MACHINE = 200
+"""How many records of all programs on a kind of machine are looked at: the newest."""
 _ORDER = """verified DESC, instr(CAST(body AS TEXT), '"interval_us":[') = 0, latency_us"""
 """That of :meth:`~colt.records.record.StoredRecord.rank`."""
 _LARGEST = 2**63 - 1
@@ -107,6 +109,11 @@ class Store:
         nearest by extents; those of :meth:`known` left out."""
         found = self._found("family = ?", (key.program.family,), MOST_LOOKED_AT)
         return Matches(tuple(nearest(found.records, key)), found.unreadable)
+
+    def of_machine(self, key: Key) -> Matches:
+        """The newest records of any program for that machine, math and versions."""
+        names = digest(key.machine), digest(key.versions)
+        return self._found("machine_key = ? AND versions = ?", names, MOST_OF_MACHINE, "id DESC")
 
     def all(self) -> Matches:
         """Every record."""

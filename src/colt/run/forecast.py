@@ -109,7 +109,9 @@ def _prompts(plan: Plan) -> tuple[str, list[str]]:
     search.open(openings(space, [], plan.config, random.Random(plan.seed)))
     briefing = brief(space, program, hardware, plan.threads, vector_math=not plan.exact_math)
     pool = [member_in_words(member) for member in plan.pool.members]
-    model = LanguageModel(plan.pool.models[0].spec, pool, stable_text(briefing, pool), briefing, space)
+    moves = plan.options.moves != "none"
+    text = stable_text(briefing, pool, moves)
+    model = LanguageModel(plan.pool.models[0].spec, pool, text, briefing, space, moves=moves)
     tickets = [ticket for _ in range(LOOKED_AT) if (ticket := search.select()) is not None]
     requests = [model.request(search.observe_in_full(ticket)) for ticket in tickets]
     if not requests:

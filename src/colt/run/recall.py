@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from colt import events
 from colt.errors import IllegalEdit, InputError, Rejected
 from colt.knobs import Schedule
 from colt.plan import Plan
+from colt.records.elsewhere import Won, won_elsewhere
 from colt.records.record import UNDATED, Key, MachineKey, RecordsError, StoredRecord, Versions
 from colt.records.store import Matches, Store, nearest
 from colt.run.context import Run
@@ -27,6 +29,7 @@ from colt.run.promise import MOST_RELATIVES, Adopted, most_promising
 from colt.run.task import Begun, Task
 from colt.run.verify import check_leader, confirm_roofline
 from colt.search.types import Trial
+from colt.tvm.briefing.recipes import recipes
 from colt.tvm.metaschedule.imports import read_source
 from colt.tvm.programs.identity import program_key
 from colt.tvm.space.adopt import Adopter
@@ -80,6 +83,7 @@ def recall(run: Run, task: Task) -> None:
         if run.plan.from_records:
             leads = leads[:MOST_OF_MODEL]
         task.begun = _adopt(run, task, leads)
+        task.dispatcher.desk.elsewhere = recipes(task.tvm_space, found.elsewhere)
     if not run.plan.budget.trials and not task.begun.schedules and not run.plan.of_model:
         raise InputError(
             f"trials is 0, which compiles from records alone, but none is known of {task.program.name} on "
@@ -98,7 +102,7 @@ def measure_leads(run: Run, task: Task, next_batch: Callable[[Run, Task, int], l
     if task.begun.joins:
         left = run.stop.trials_left - len(schedules)
         own = next_batch(run, task, left) if left else []
-        task.search.lead([(schedule, BY_RELATIVE) for schedule in schedules])
+        schedules = tuple(task.search.lead([(schedule, BY_RELATIVE) for schedule in schedules]))
     leads = task.search.trials.take(schedules)
     results = list(task.measure(run, _in_turn(leads, own)))
     check_leader(run, task, results)
@@ -119,7 +123,7 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
     with run.watch("realising"):
         for lead in leads:
             try:
-                schedule = adopter.adopt(lead.words, lead.trace)
+                schedule = adopter.adopt(lead.words, lead.trace, relative=not lead.known)
             except (IllegalEdit, Rejected) as error:
                 refused.append(str(error))
             else:
@@ -173,10 +177,14 @@ def _look_up(plan: Plan, key: Key, machine: str) -> Recalled:
                 notes += _unreadable(plan.records, matches)
         except RecordsError as error:
             notes.append(f"records are not used: {error}")
+    elsewhere: list[Won] = []
+    if plan.records is not None and plan.pool.models and not plan.options.fresh:
+        with suppress(RecordsError):  # it was noted above
+            elsewhere = won_elsewhere([one.record for one in Store(plan.records).of_machine(key).records], key)
     leads = [_lead(record, machine, True) for record in known[:MOST_KNOWN]]
     if not leads:
         leads = [_lead(record, machine, False) for record in _dealt(relatives)]
-    return Recalled(leads=tuple(leads), notes=(*notes, *_told(leads, len(known))))
+    return Recalled(leads=tuple(leads), notes=(*notes, *_told(leads, len(known))), elsewhere=tuple(elsewhere))
 
 
 def _is_of_program(record: StoredRecord, key: Key) -> bool:

@@ -27,6 +27,7 @@ from dataclasses import replace
 from colt.events import Emit
 from colt.knobs import Schedule
 from colt.measure.base import Measurement
+from colt.moves import is_moved
 from colt.options import SearchConfig
 from colt.search.openings import open_leads, open_root
 from colt.search.pool import Pool
@@ -174,9 +175,16 @@ class Search:
 
         They are to be measured first (:meth:`~colt.search.trials.Trials.take`), since somebody else found them good.
         """
-        open_leads(self.tree, self.setup, leads)
+        named = [(self._as_known(schedule), by) for schedule, by in leads]
+        open_leads(self.tree, self.setup, named)
         self.trials.refresh()
-        return list(dict.fromkeys(schedule for schedule, _ in leads if schedule in self.tree.facts))
+        return list(dict.fromkeys(schedule for schedule, _ in named if schedule in self.tree.facts))
+
+    def _as_known(self, schedule: Schedule) -> Schedule:
+        """The schedule by the name under which its structure came first, if moves made it."""
+        if not is_moved(schedule.sketch):
+            return schedule
+        return self.tree.known_as(self.setup.space.realise(schedule))
 
     def ask(self, count: int, propose: Propose) -> list[Trial]:
         """Run ``iterations_per_trial * count`` iterations and return up to ``count`` distinct unmeasured schedules."""

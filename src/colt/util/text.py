@@ -94,6 +94,11 @@ def in_us(latency_us: float) -> str:
     return f"{latency_us:,.1f} µs" if latency_us >= 10 else f"{latency_us:#.3g} µs"
 
 
+def to_three_digits(value: float) -> str:
+    """A positive number to three significant digits, without an exponent if it is large: ``0.0123``, ``12300``."""
+    return f"{value:.3g}" if value < 1000 else f"{float(f'{value:.3g}'):.0f}"
+
+
 def in_bytes(size: int) -> str:
     """A number of bytes: as it is, or from a thousand on in kB or MB with one decimal."""
     if size < 1000:

@@ -19,6 +19,7 @@ from colt.machine import Hardware, Quiet, Rates
 from colt.measure.base import Fate
 from colt.options import TuneOptions
 from colt.proposers.language.calls import Call, Charge
+from colt.records.elsewhere import Won
 from colt.records.record import Words
 from colt.store.receipt import FoundPart
 from colt.util.declared import OptionError, options_of
@@ -253,10 +254,12 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Recalled(Answer, frozen=True, kw_only=True, tag="recalled"):
-    """What was found to begin from, in the order of measuring, and what there is to say about it."""
+    """What was found to begin from, in the order of measuring, what there is to say about it, and what has won on other
+    programs, for language models."""
 
     leads: tuple[Lead, ...] = ()
     notes: tuple[str, ...] = ()
+    elsewhere: tuple[Won, ...] = ()
 
 
 class Remembered(Answer, frozen=True, kw_only=True, tag="recorded"):

@@ -8,6 +8,8 @@ import re
 import pytest
 
 from colt.knobs import Edit, Jump
+from colt.moves import KINDS, ReverseComputeInline, SetScope, Tensorize, read_moves
+from colt.proposers.language.moves import EXAMPLE, OTHERS, moves_text
 from colt.proposers.language.node import TOLD, TRIED, node_text
 from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import ReadReply, ReplyError
@@ -37,18 +39,18 @@ def test_the_stable_text_has_all_that_does_not_change() -> None:
     found = stable_text(BRIEFING, POOL)
     for part in (BRIEFING.machine, BRIEFING.program, BRIEFING.sketches):
         assert part in found
-    assert "large: 600B parameters, $1.75 in, $14 out per million tokens" in found
-    assert "small: 8B parameters, free" in found
+    assert "large: 600B, $1.75 in, $14 out\n" in found
+    assert "small: 8B, free\n" in found
     assert found.index("small: 8B") < found.index("large: 600B")
 
 
 def test_a_price_may_be_unknown() -> None:
-    assert "nano: 1B parameters, price unknown" in stable_text(BRIEFING, [MemberInWords(MemberSpec("nano", 1.0))])
+    assert "nano: 1B, price unknown" in stable_text(BRIEFING, [MemberInWords(MemberSpec("nano", 1.0))])
 
 
 def test_a_built_in_expert_is_called_one() -> None:
     expert = MemberInWords(MemberSpec("tuner", 8.0), 0.0, 0.0, builtin=True)
-    assert "tuner: built-in expert, ranked as 8B parameters, free" in stable_text(BRIEFING, [expert, *POOL])
+    assert "tuner: built-in expert, ranked as 8B, free" in stable_text(BRIEFING, [expert, *POOL])
 
 
 def test_the_stable_text_is_the_same_in_another_process() -> None:
@@ -74,6 +76,16 @@ def test_a_prompt_holds_no_address_key_or_date_and_is_repeatable(situation: obje
     assert "inf" not in found.split()
 
 
+def test_the_worked_example_and_its_list_show_the_moves_as_they_are_read() -> None:
+    """Each is written as it is read, and none that is not rare is missing."""
+    shown = [move for text, _ in (*EXAMPLE, *OTHERS) for move in read_moves(text)]
+    rare = {SetScope, ReverseComputeInline, Tensorize}
+    assert {type(move) for move in shown} == set(KINDS) - rare
+    assert read_moves("\n".join(moves_text().partition("vectors\n")[2].splitlines()[:-1])) == tuple(
+        move for text, _ in EXAMPLE for move in read_moves(text)
+    )
+
+
 # ---- the node ----
 
 
@@ -84,10 +96,11 @@ def test_a_node_is_its_knobs_and_what_came_before_as_differences() -> None:
     present = dict(zip(names, seen.node.schedule.values, strict=True))
     assert lines[2] == " ".join(f"{n}={_shown(v)}" for n, v in present.items())
     for word, view in zip(("parent", "grandparent"), seen.ancestors, strict=True):
-        line = next(line for line in lines if line.startswith(f"{word}, by {view.by}"))
+        line = next(line for line in lines if line.startswith(f"{word}: "))
+        assert line.endswith(f", {view.by}")
         for name, value in zip(names, view.schedule.values, strict=True):
             assert (f"{name}={_shown(value)}" in line) == (value != present[name])
-        assert f"measured {view.measured_us:.3g} us" in line
+        assert f" -> {view.measured_us:.3g} ~" in line
 
 
 def _shown(value: object) -> str:
@@ -110,11 +123,11 @@ def test_locations_are_told_with_those_that_are_legal_now() -> None:
 
 def test_what_was_tried_says_how_it_went() -> None:
     seen = at("everything tried has crashed")
-    assert text(seen).count("failed to build or run, by middle") == len(seen.tried) > 0
+    assert text(seen).count("failed to build or run, middle") == len(seen.tried) > 0
     many = tuple(_child(seen, n) for n in range(TRIED + 3))
     found = text(dataclasses.replace(seen, tried=many[::-1]))
     assert f"the best {TRIED} of {TRIED + 3}:" in found
-    assert [float(us) for us in re.findall(r"-> predicted (\d+) us", found)] == [100.0 + n for n in range(TRIED)]
+    assert [float(us) for us in re.findall(r"-> ~(\d+)", found)] == [100.0 + n for n in range(TRIED)]
 
 
 def _child(seen: Observation, number: int) -> NodeView:
@@ -126,9 +139,9 @@ def test_better_and_worse_are_of_one_kind_of_figure() -> None:
     seen = at("with a history")
     node = dataclasses.replace(seen.node, predicted_us=100.0, measured_us=300.0)
     child = dataclasses.replace(seen.tried[0], predicted_us=150.0, measured_us=None)
-    assert "predicted 150 us (worse)" in text(dataclasses.replace(seen, node=node, tried=(child,)))
+    assert "~150 (worse)" in text(dataclasses.replace(seen, node=node, tried=(child,)))
     blank = dataclasses.replace(child, predicted_us=None)
-    assert "not timed, by" in text(dataclasses.replace(seen, node=node, tried=(blank,)))
+    assert "not timed, " in text(dataclasses.replace(seen, node=node, tried=(blank,)))
 
 
 def test_the_first_call_asks_for_whole_schedules() -> None:
@@ -144,8 +157,8 @@ def test_a_course_alteration_shows_what_failed() -> None:
     last = text(seen).splitlines()[-1]
     assert last.startswith(f"{seen.failed.by} proposed ")
     assert "You are middle. Give one better proposal" in last
-    assert f"predicted {seen.failed.child.predicted_us:.3g} us" in last
-    assert text(seen).count(f"by {seen.failed.by}") == 0, "it is told once, not among what was tried too"
+    assert f"~{seen.failed.child.predicted_us:.3g}" in last
+    assert text(seen).count(f", {seen.failed.by}") == 0, "it is told once, not among what was tried too"
 
 
 def test_complaints_about_the_last_answer_are_told() -> None:
@@ -158,8 +171,8 @@ def test_complaints_about_the_last_answer_are_told() -> None:
 def test_members_without_calls_are_not_told_of() -> None:
     seen = at("with a history")
     fresh = tuple(dataclasses.replace(model, calls=0, alterations=0) for model in seen.members)
-    assert "Members so far" in text(seen)
-    assert "Members so far" not in text(dataclasses.replace(seen, members=fresh))
+    assert "Members: " in text(seen)
+    assert "Members: " not in text(dataclasses.replace(seen, members=fresh))
 
 
 # ---- locations, settled with the tiles in place ----

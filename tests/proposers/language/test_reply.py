@@ -39,6 +39,10 @@ def reply(*proposals: object, next_model: object = "middle") -> str:
     return json.dumps({"proposals": list(proposals), "next_model": next_model})
 
 
+def written(edits: str, **others: object) -> dict[str, object]:
+    return {"why": "because", "sketch": None, "edits": edits, **others}
+
+
 def one(*edits: object, sketch: object = None, why: object = "because") -> dict[str, object]:
     return {"why": why, "sketch": sketch, "edits": list(edits)}
 
@@ -54,7 +58,7 @@ GOOD = one(edit("C.i", [1, 8, 1, 8]))
 
 
 def test_the_form_that_is_asked_for() -> None:
-    found = read(reply(one(edit("C.i", [1, 8, 1, 8]), edit("unroll", 64)), one(edit("C.j", None)), next_model="middle"))
+    found = read(reply(written("C.i=[1,8,1,8] unroll=64"), written("C.j=any"), next_model="middle"))
     assert found.proposal.transformations == ((TILE, Edit("unroll", 64)), (Edit("C.j", None),))
     assert (found.proposal.next_member, found.proposal.why) == ("middle", "because | because")
     assert (found.dropped, found.errors) == ((), 0)
@@ -71,7 +75,7 @@ def test_the_schema_is_strict_everywhere() -> None:
             return objects + sum(check(value) for value in part.values())
         return sum(check(value) for value in part) if isinstance(part, list) else 0
 
-    assert check(schema(["a", "b"])) == 3
+    assert check(schema(["a", "b"])) == 2
     assert schema(["a", "b"])["properties"]["next_model"]["enum"] == ["a", "b"]
     assert schema(["a"])["properties"]["proposals"]["minItems"] == 1, "with none allowed, weak models give none"
     assert schema(["a"]) == json.loads(json.dumps(schema(["a"])))
@@ -103,10 +107,31 @@ def test_first_schedules_name_a_sketch() -> None:
     assert "there is no knob 'C.i'" in found.dropped[0]
 
 
+@pytest.mark.parametrize(
+    "edits", ["C.i = [1, 8, 1, 8]; unroll=64", "C.i: [1 8 1 8], unroll: 64\n", "{'C.i': [1, 8, 1, 8], 'unroll': 64}"]
+)
+def test_edits_are_separated_by_whatever_separates_them(edits: str) -> None:
+    assert read(reply(written(edits))).proposal.transformations == ((TILE, Edit("unroll", 64)),)
+
+
+def test_what_is_no_edit_is_told_and_costs_the_others_nothing() -> None:
+    found = read(reply(written("a larger tile: C.i=[1,8,1,8] with C.j=[1,1,1,8]")))
+    assert found.proposal.transformations == ((TILE,),)
+    assert found.errors == 2
+    assert found.dropped[0] == "edits are written like B.i=[1,64,1,8] unroll=16, not 'a'"
+    assert "the product is 8" in found.dropped[1]
+
+
+def test_a_location_may_be_written_too() -> None:
+    found = read(reply(written("pad.at=i_0 C.i=[1,8,1,8]", sketch="plain/cached")))
+    assert found.proposal.transformations == ((Jump("plain", "cached"), Edit("pad.at", "i_0"), TILE),)
+
+
 # ---- other forms ----
 
 WHOLE = reply(GOOD, next_model="the-small-one")
 FORMS: dict[str, tuple[str, Transformation]] = {
+    "edits as objects": (WHOLE, (TILE,)),
     "fenced": (f"Here you are:\n```json\n{WHOLE}\n```\nGood luck!", (TILE,)),
     "prose with brackets": (f"C.i = [1,8,1,8] {{as I said}} [see above\n{WHOLE} ... [1, 2", (TILE,)),
     "reasoning": (f"<think>perhaps {reply(one(edit('unroll', 0)))} or not</think>\n{WHOLE}", (TILE,)),
@@ -325,6 +350,8 @@ HOSTILE = {
     "a good one again and again": WHOLE * 10_000,
     "many proposals with many knobs that are not": reply(*[one(*[edit(f"knb{n}", n) for n in range(60)])] * 16),
     "values without end": reply(one(edit("C.i", [1] * 10_000))),
+    "edits without end": reply(written("C.i=[1,8,1,8] " * 2_000)),
+    "edits that never end": reply(written("C.i=" * 5_000), written("[" * 20_000), written("x" * 30_000)),
     "many names that are nearly those of sketches": reply(*[one(sketch=f"plain/flta{n}") for n in range(400)]),
 }
 
@@ -429,7 +456,7 @@ def moving(text: str, seen: Any = SEEN) -> ReadReply:
 
 
 def test_moves_come_before_edits_and_a_knob_that_they_make_may_be_set() -> None:
-    given = {**one(edit("unroll", 64), edit("C.i", [4, "16"])), "moves": ["split(C.i, [?, ?])", "parallel(C.i_0)"]}
+    given = written("unroll=64 C.i=[4,16]", moves="split(C.i, [?, ?]); parallel(C.i_0)")
     knobs = tuple(knob for knob in SEEN.knobs if knob.name != "C.i")
     found = moving(reply(given), replace(SEEN, knobs=knobs, node=replace(SEEN.node, schedule=_without(SEEN, "C.i"))))
     assert found.proposal.transformations == ((SPLIT, MARK, Edit("unroll", 64), Edit("C.i", (4, 16))),)
@@ -449,7 +476,12 @@ def test_moves_may_be_made_on_the_untuned_program() -> None:
 
 
 def test_moves_in_other_forms_are_understood() -> None:
-    forms = ["parallel(C.i_0)", ["Parallel( C.i_0 )"], [{"move": "parallel", "loop": "C.i_0"}]]
+    forms = [
+        "parallel(C.i_0)",
+        "parallel(C.i_0) # outermost; (all threads)",
+        ["Parallel( C.i_0 )"],
+        [{"move": "parallel", "loop": "C.i_0"}],
+    ]
     for form in forms:
         assert moving(reply({"moves": form})).proposal.transformations == ((MARK,),), form
 

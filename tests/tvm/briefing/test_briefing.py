@@ -84,7 +84,7 @@ def test_knobs_that_only_some_have_say_which() -> None:
 def test_beside_sketches_of_colts_own_they_take_one_line_and_their_knobs_are_told_at_their_nodes() -> None:
     space, briefing = job("llama3-attention")
     assert section(briefing.sketches, "plain/ms0 to ms80") == [
-        ": by MetaSchedule, with more tile levels; knobs are told at their nodes"
+        ": by MetaSchedule, more tile levels; knobs are told at their nodes"
     ]
     schedule = space.sample(random.Random(0), next(one for one in space.sketches if one.name == "ms7"))
     assert "O.i 256 in 4 <=64; " in briefing.unfolded(schedule)

@@ -26,7 +26,7 @@ from tests.helpers.briefed import job
 WORKLOADS = list(workloads.names())
 ROUNDS = 12
 KNOB = re.compile(r"(\S+) (.*?)(?: \([^()]*\))?")
-TILE = re.compile(r"(\d+)(?: vectors)? in (\d+)(?: <=(\d+))?")
+TILE = re.compile(r"(\d+)v? in (\d+)(?: <=(\d+))?")
 CATEGORY = re.compile(r"one of (\[.*\])")
 LOCATION = re.compile(r"in \S.*")
 PRESENT = re.compile(r"(\S+)=(\[[^\]]*\]|\S+)(?: \(or ([^)]*)\))?")
@@ -117,8 +117,10 @@ def replied(space: TvmSpace, briefing: TvmBriefing, seen: Observation, **proposa
     return settled(read_reply(text, seen, briefing), seen, space, briefing)
 
 
-def edits(values: Mapping[str, object]) -> list[dict[str, object]]:
-    return [{"knob": knob, "value": value} for knob, value in values.items()]
+def edits(values: Mapping[str, object]) -> str:
+    """As prompts show values."""
+    shown = {knob: "any" if value is None else str(value).replace(" ", "") for knob, value in values.items()}
+    return " ".join(f"{knob}={value}" for knob, value in shown.items())
 
 
 def keys(briefing: TvmBriefing, rng: random.Random) -> Iterator[tuple[str, str]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,9 +16,11 @@ from tvm_ffi import structural_equal
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Transformation
 from colt.moves import brief_structure, read_moves, show_moves
-from colt.proposers.language.moves import moves_text
+from colt.proposers.language.moves import EXAMPLE
 from colt.records.record import Words, words_of
+from colt.search.search import Search
 from colt.search.tree import Tree, Values
+from colt.search.types import MemberSpec
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.moves.names import axis_name
 from colt.tvm.programs.program import module_of_tensors
@@ -77,19 +78,19 @@ def test_a_structure_is_a_sketch_with_knobs_of_its_own(matmul: TvmSpace) -> None
 def test_names_survive_moves(matmul: TvmSpace) -> None:
     made = matmul.apply(moved(matmul, K_BLOCKS), (Edit("C.j", (2, 1)),), random.Random(0)).schedule
     assert matmul.nests(made) == (
-        "C: parallel(j_0:2) k_0:2 j_1:1 i_0:4 k_1:32 unroll(i_1:8) unroll(j_2:2) vec(j_3:16)",
+        "C: parallel(j_0:2) [k_0:2] j_1:1 i_0:4 [k_1:32] unroll(i_1:8) unroll(j_2:2) vec(j_3:16)",
         "C_global: parallel(j_0:2) ax0:32 ax1:32",
     )
     split_again = moved(matmul, "split(C.i_0, [_, 2]); fuse(C, [j_1, i_0_0])", made)
     assert matmul.nests(split_again)[0] == (
-        "C: parallel(j_0:2) k_0:2 j_1_i_0_0:2 i_0_1:2 k_1:32 unroll(i_1:8) unroll(j_2:2) vec(j_3:16)"
+        "C: parallel(j_0:2) [k_0:2] j_1_i_0_0:2 i_0_1:2 [k_1:32] unroll(i_1:8) unroll(j_2:2) vec(j_3:16)"
     )
     assert split_again.values == made.values
 
 
 def test_a_block_that_moves_keeps_the_names_of_its_loops(softmax: TvmSpace) -> None:
     made = moved(softmax, "compute_at(rowsum, prob.i); compute_at(exp, prob.i); split(rowsum.r2, [_, 16])")
-    assert "rowsum: i:32 i:1 r2_0:4 r2_1:16" in [line.replace("i#2", "i") for line in softmax.nests(made)]
+    assert "rowsum: i:32 i:1 [r2_0:4] [r2_1:16]" in [line.replace("i#2", "i") for line in softmax.nests(made)]
 
 
 def test_a_block_that_was_split_before_it_moves_has_whole_loops_again(softmax: TvmSpace) -> None:
@@ -106,8 +107,8 @@ def test_the_model_knows_the_turns_of_loops_that_were_split_twice(matmul: TvmSpa
 def test_every_move_says_what_it_did(matmul: TvmSpace) -> None:
     made = moved(matmul, "split(C.k, [_, 32]); cache_read(C, B)")
     assert matmul.plans.find(made.variant, made.sketch).moved == (
-        "split(C.k, [_, 32]) -> C: i:32 j:64 k_0:2 k_1:32",
-        "cache_read(C, B) -> C: i:32 j:64 k_0:2 k_1:32; B_global: ax0:64 ax1:64",
+        "split(C.k, [_, 32]) -> C: i:32 j:64 [k_0:2] [k_1:32]",
+        "cache_read(C, B) -> C: i:32 j:64 [k_0:2] [k_1:32]; B_global: ax0:64 ax1:64",
     )
 
 
@@ -150,6 +151,25 @@ def test_the_same_structure_by_another_way_is_the_same_node(matmul: TvmSpace) ->
     assert known[0].sketch == f"untuned | {ways[0]}"
     other = matmul.apply(UNTUNED, read_moves("split(C.i, [_, 8]); parallel(C.i_0)"), random.Random(0))
     assert tree.known_as(other) != known[0]
+
+
+def test_leads_that_are_one_structure_are_one_schedule(matmul: TvmSpace) -> None:
+    ways = ("split(C.j, [_, 16]); parallel(C.i)", "parallel(C.i); split(C.j, [_, 16])")
+    leads = [(moved(matmul, way), "records") for way in ways]
+    search = Search(matmul, Indifferent(), [MemberSpec("one", 1.0)])
+    search.open([(matmul.sample(random.Random(0)), "sampled")])
+    assert search.lead(leads) == [leads[0][0]]
+    again = search.tree.known_as(matmul.realise(leads[1][0]))
+    assert again == leads[0][0], "what a member makes later is the same, too"
+
+
+class Indifferent:
+    """Predicts nothing of note."""
+
+    version = "none"
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        return [100.0] * len(schedules)
 
 
 def test_what_changes_nothing_is_refused(matmul: TvmSpace) -> None:
@@ -255,16 +275,17 @@ def test_a_record_in_words_holds_the_moves_and_is_adopted(matmul: TvmSpace) -> N
     assert Adopter(matmul).adopt(stored, None) == made
     relative = Adopter(wider).adopt(stored, None)
     assert relative.sketch == made.sketch
+    odd = TvmSpace.generated(programs.matmul(36, 96, 80), TARGET)
+    fits = Adopter(odd).adopt(stored, None, relative=True)
+    assert "split(C.i, [_, 9]); split(C.k, [_, 40])" in fits.sketch, "8 does not divide 36, nor does 32 divide 80"
     stranger = msgspec.structs.replace(stored, sketch="untuned | split(C.j, [_, 0])")
     with pytest.raises(IllegalEdit, match="factors is 0"):
         Adopter(matmul).adopt(stranger, None)
 
 
 def test_the_example_that_models_are_shown_is_possible() -> None:
-    shown = re.search(r"^\[.*\]$", moves_text(), re.MULTILINE | re.DOTALL)
-    assert shown is not None
     space = TvmSpace.generated(programs.matmul(64, 512, 512), TARGET)
-    schedule = space.apply(UNTUNED, read_moves(json.loads(shown[0])), random.Random(0)).schedule
+    schedule = space.apply(UNTUNED, read_moves([moves for moves, _ in EXAMPLE]), random.Random(0)).schedule
     assert [knob.name for knob in space.knobs(schedule)] == ["C.j"]
 
 
@@ -302,8 +323,8 @@ def test_a_model_is_shown_the_loops_of_a_structure_as_moves_call_them(matmul: Tv
     )
     space, briefing = job("matmul")
     made = moved(space, "split(C.k, [_, 16]); parallel(C.i)")
-    assert list(briefing.nest(made)) == ["C: parallel(i:512) j:512 k_0:32 k_1:16"]
-    assert briefing.nest(UNTUNED) == ("C: i:512 j:512 k:512",)
+    assert list(briefing.nest(made)) == ["C: parallel(i:512) j:512 [k_0:32] [k_1:16]"]
+    assert briefing.nest(UNTUNED) == ("C: i:512 j:512 [k:512]",)
 
 
 def test_a_recipe_is_made_on_a_program_of_other_names() -> None:

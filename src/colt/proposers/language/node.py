@@ -15,6 +15,7 @@ from colt.knobs import Knob, LocationKnob, Schedule, Value
 from colt.moves import brief_structure, is_moved
 from colt.proposers.language.prompt import Briefing
 from colt.search.types import MemberView, NodeView, Observation
+from colt.util.text import to_three_digits
 
 MOVES_SHOWN = 240
 """Characters of the moves of other schedules than the node; the last ones are shown."""
@@ -34,11 +35,12 @@ class InnerLoopMix:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run knows beside the search: the dollars that each model has cost, and the inner loop of the schedule that
-    was the fastest when somebody looked."""
+    """What a run knows beside the search: the dollars that each model has cost, the inner loop of the schedule that was
+    the fastest when somebody looked, and what won on other programs, in words (the same in all calls of a run)."""
 
     usd: Mapping[str, float] = field(default_factory=dict)
     inner: InnerLoopMix | None = None
+    elsewhere: tuple[str, ...] = ()
 
 
 NO_FACTS = RunFacts()
@@ -47,8 +49,14 @@ NO_FACTS = RunFacts()
 def node_text(
     observation: Observation, briefing: Briefing, told: Sequence[str] = (), facts: RunFacts = NO_FACTS
 ) -> str:
-    """The text of one call. ``told`` holds the complaints about the acting model's last answer."""
-    return "\n".join(_Node(observation, briefing, facts).lines(told)) + "\n"
+    """The text of one call: what won on other programs, which caches serve too since it stays the same, and the node.
+    ``told`` holds the complaints about the acting model's last answer."""
+    return elsewhere_text(facts) + "\n".join(_Node(observation, briefing, facts).lines(told)) + "\n"
+
+
+def elsewhere_text(facts: RunFacts) -> str:
+    """What won on other programs; empty if nothing is known of any."""
+    return "\n".join(["# Won on other programs, on such a machine", *facts.elsewhere, "\n"]) if facts.elsewhere else ""
 
 
 class _Node:
@@ -60,22 +68,26 @@ class _Node:
         self._briefing = briefing
         self._facts = facts
         self._here = observation.node.schedule
+        self._told: set[int] = set()
+        """The nodes that a section has shown."""
 
     def lines(self, told: Sequence[str]) -> Iterator[str]:
         seen = self._seen
-        yield f"# Node, after {self._progress()}"
+        yield f"# Node, after {self._progress()} (us; ~ predicted)"
         if not self._is_untuned(self._here):
             yield f"{self._sketch(self._here, len(self._here.sketch))}, by {seen.node.by}: {_latencies(seen.node)}"
             if self._here.values:
                 yield " ".join(self._present())
         else:
             yield f"the untuned program, without knobs: {_latencies(seen.node)}"
+        self._told.add(seen.node.id)
         yield from self._reason()
         yield from self._bounds()
         yield from (f"note: {note}" for note in seen.node.notes)
         for name, view in zip(("parent", "grandparent"), seen.ancestors, strict=False):
-            by = "" if self._is_untuned(view.schedule) else f", by {view.by}"
-            yield f"{name}{by}: {self._schedule(view.schedule)} -> {_latencies(view)}"
+            by = "" if self._is_untuned(view.schedule) else f", {view.by}"
+            yield f"{name}: {self._schedule(view.schedule)} -> {_latencies(view)}{by}"
+            self._told.add(view.id)
         yield from self._tried()
         yield from self._measured()
         yield from self._fastest()
@@ -101,13 +113,13 @@ class _Node:
         if around is None or self._is_untuned(self._here):
             return
         structure = around.structure
-        best = "" if structure.best_us is None else f", best {_us(structure.best_us)} us"
-        trials = f"{structure.trials} trials{best}, none better in the last {structure.since_gain}"
-        by = f" (brought by {structure.by})" if structure.by else ""
+        best = "" if structure.best_us is None else f", best {to_three_digits(structure.best_us)}"
+        trials = f"{structure.trials} trials{best}, no gain in the last {structure.since_gain}"
+        by = f" by {structure.by}" if structure.by else ""
         if structure.stalled:
-            yield f"Up because tuning its structure{by} has stalled: {trials}"
+            yield f"Up because its structure{by} has stalled: {trials}"
         else:
-            yield f"Up by its value, {around.value:.2f} over {around.visits} visits; its structure{by}: {trials}"
+            yield f"Up by its value {around.value:.2f} in {around.visits} visits; structure{by}: {trials}"
 
     def _bounds(self) -> Iterator[str]:
         """The loops as they will run, and where the time goes."""
@@ -124,17 +136,21 @@ class _Node:
         """The leaders, or rather a few that differ, good and bad."""
         around = self._around
         shown = self._seen.best if around is None else around.contrast
-        if shown:
+        new = [view for view in shown if around is None or view.id not in self._told]
+        if new:
             yield "Best so far:" if around is None else "Measured, of different kinds, good and bad:"
-            yield from (f"- {self._schedule(view.schedule)} -> {self._rated(view)}, by {view.by}" for view in shown)
+            yield from (f"- {self._schedule(view.schedule)} -> {self._rated(view)}, {view.by}" for view in new)
 
     def _fastest(self) -> Iterator[str]:
         """What bounds the fastest of all, and what its inner loop is made of."""
         best = next(iter(self._seen.best), None)
         if self._around is None or best is None:
             return
-        fastest = "this node" if best.schedule == self._here else f"the fastest, {_us(best.measured_us or 0.0)} us"
-        if best.schedule != self._here:
+        fastest = (
+            "this node" if best.schedule == self._here else f"the fastest, {to_three_digits(best.measured_us or 0.0)}"
+        )
+        here = self._here.variant, self._here.sketch
+        if (best.schedule.variant, best.schedule.sketch) != here:
             yield f"Time of {fastest}: {self._briefing.time(best.schedule, best.measured_us)}"
         if inner := self._facts.inner:
             of = fastest if inner.schedule == best.schedule else "an earlier fastest"
@@ -160,10 +176,10 @@ class _Node:
         around = self._around
         if around is None or not self._seen.progress.trials:
             return
-        ranks = ((around.ranks, "measured schedules"), (around.ranks_here, "of this structure"))
-        told = [f"{one.correlation:.2f} over {one.schedules} {what}" for one, what in ranks if one]
+        ranks = ((around.ranks, ""), (around.ranks_here, " of this structure"))
+        told = [f"{one.correlation:.2f} over {one.schedules}{what}" for one, what in ranks if one]
         predictions = f"; predictions rank with correlation {', '.join(told)}" if told else ""
-        yield f"Differences under {around.noise:.0%} are noise{predictions}"
+        yield f"Under {around.noise:.0%} is noise{predictions}"
 
     def _tried(self) -> Iterator[str]:
         failed = self._seen.failed
@@ -176,7 +192,8 @@ class _Node:
         yield f"Tried from here{more}:"
         for view in shown:
             notes = "".join(f" ({note})" for note in view.notes)
-            yield f"- {self._schedule(view.schedule)} -> {_latencies(view)}{self._verdict(view)}, by {view.by}{notes}"
+            yield f"- {self._schedule(view.schedule)} -> {_latencies(view)}{self._verdict(view)}, {view.by}{notes}"
+            self._told.add(view.id)
 
     def _verdict(self, view: NodeView) -> str:
         """Whether the child is better or worse than the node: both as measured, or else both as predicted."""
@@ -198,14 +215,14 @@ class _Node:
         latency = view.measured_us
         if latency is None or not math.isfinite(latency) or not self._briefing.flops:
             return _latencies(view)
-        return f"{_us(latency)} us, {self._briefing.flops / latency / 1e3:.3g} GFLOPS"
+        return f"{to_three_digits(latency)}, {self._briefing.flops / latency / 1e3:.3g} GFLOPS"
 
     def _members(self) -> Iterator[str]:
         """The records of the members that have been asked."""
         asked = [member for member in self._seen.members if member.calls or member.alterations]
         if asked:
-            led = "" if self._around is None else "; led: the fastest so far, by itself + by others in its structures"
-            yield f"Members so far (better/worse children{led}):"
+            title = "children better/worse measured, predicted; structures, leads + others' in them; $, per lead"
+            yield f"Members: calls; {title}"
         yield from (_record(member, self._facts.usd.get(member.spec.name)) for member in asked)
 
     def _complaints(self, told: Sequence[str]) -> Iterator[str]:
@@ -269,32 +286,26 @@ def _promise(view: NodeView) -> tuple[bool, float]:
 
 
 def _latencies(view: NodeView) -> str:
+    """Microseconds as measured and, behind a tilde, as predicted."""
+    predicted = "" if view.predicted_us is None else f"~{to_three_digits(view.predicted_us)}"
     if view.measured_us is None:
-        return "not timed" if view.predicted_us is None else f"predicted {_us(view.predicted_us)} us"
+        return predicted or "not timed"
     if math.isinf(view.measured_us):
         return "failed to build or run"
-    predicted = "" if view.predicted_us is None else f" (predicted {_us(view.predicted_us)})"
-    return f"measured {_us(view.measured_us)} us{predicted}"
-
-
-def _us(latency: float) -> str:
-    return f"{latency:.3g}" if latency < 1000 else f"{latency:.0f}"
+    return f"{to_three_digits(view.measured_us)} {predicted}".rstrip()
 
 
 def _record(member: MemberView, usd: float | None) -> str:
-    parts = [
-        f"{member.spec.name}: {member.calls} call{'s' * (member.calls != 1)}",
-        f"measured {member.measured_hits}/{member.measured_regressions}",
-        f"predicted {member.predicted_hits}/{member.predicted_regressions}",
-    ]
     leads = member.improvements + member.improvements_below
-    if member.structures or leads:
-        parts.append(f"{member.structures} structure{'s' * (member.structures != 1)}")
-        parts.append(f"led {member.improvements}+{member.improvements_below}")
+    parts = [
+        f"{member.spec.name}: {member.calls}",
+        f"{member.measured_hits}/{member.measured_regressions}, {member.predicted_hits}/{member.predicted_regressions}",
+        f"{member.structures}, {member.improvements}+{member.improvements_below}",
+    ]
     if usd:
-        parts.append(f"${usd:.2g}" + (f", ${usd / leads:.2g} per lead" if leads else ""))
+        parts.append(f"${usd:.2g}" + (f", ${usd / leads:.2g}" if leads else ""))
     if member.errors:
         parts.append(f"{member.errors} error{'s' * (member.errors > 1)}")
     if member.alterations:
         parts.append(f"{member.alterations} correction{'s' * (member.alterations > 1)} of smaller members")
-    return ", ".join(parts)
+    return "; ".join(parts)

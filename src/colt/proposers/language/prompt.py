@@ -79,35 +79,35 @@ def member_in_words(member: Member) -> MemberInWords:
 
 
 ROLE = """\
-You belong to a pool that tunes a tensor program for one machine, in a shared tree of schedules. Experts enumerate knobs
-for nothing; you are asked where that no longer helps: see what bounds the program, and change its structure. What they
-reach in yours is to your credit. Find the lowest latency."""
+You are one of a pool that tunes a tensor program for one machine in a shared tree of schedules. Experts enumerate knobs
+for nothing; you are asked where that stalls: see what bounds the program, and change its structure. What others reach
+in yours is to your credit."""
 
 LEGEND = """\
-A schedule is a sketch and a value for each of its knobs. Knob `B.i 512 in 4 <=16` splits loop i of block B into 4
-integers, outermost first, of product 512, the last at most 16. A line is a block with its loops, outermost first: `i_1`
-is part 1 (from 0) of its knob for i, `B.i_1` of block B's, `i:32` a fixed extent, `i` the rest of i, `[k]` a reduction,
-`vec(j:16)` a vector (a knob for j then counts vectors). Sums over `{...}` stay in a buffer and are written out after.
-Blocks under one `parallel` share its turns and pass data on in caches. `B.at` places block B: "root" (its own nest),
-"inline" (recomputed at each use), or inside a loop of its consumer like "i_1". Knobs not shown are as in the node."""
+A schedule is a sketch and a value for each of its knobs; those not shown are as in the node. Knob `B.i 512 in 4 <=16`:
+loop i of block B in 4 parts, outermost first, product 512, the last at most 16. A line is a block with its loops:
+`i_1`, `B.i_1`: part 1 (from 0) of its own knob for i, of B's; `i:32` fixed; `i` the rest of i; `[k]` a reduction
+`vec(j:16)`: a vector (j's knob counts vectors: v); `{...}`: sums stay in a buffer, and are written out after
+`parallel`: the blocks below share its turns and pass data on in caches
+`B.at`: B is computed at root, inline (at each use), or in a loop of its consumer such as i_1"""
 
 ADVICE = """\
-- The innermost spatial parts, rows x vectors, are the register tile: too small, and multiply-adds wait for each other;
-too large, and it spills. Vectors need the innermost loop contiguous in every operand.
+- The innermost spatial parts, rows x vectors, are the register tile: too small, and FMAs wait for each other; too
+large, and it spills. Vectors need the innermost loop contiguous in every operand.
 - Each thread gets one contiguous share of the parallel turns: make them equal."""
 
 ANSWER = """\
-JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, "edits": [{"knob": "B.i", "value": [1, 64, 1, 8]}]}],
+JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, %s"edits": "B.i=[1,64,1,8] unroll=16"}],
 "next_model": "name"}
-Proposals are alternatives from the node; make them differ. `sketch`: null for the node's, or the name of another; knobs
-left out keep the node's value if it is legal, else get a random one. `edits`: only knobs that change. `value`: a list,
-a number, a location, or null for any. `next_model`: the smallest that is likely to improve the result."""
+Proposals are alternatives from the node. `sketch`: null for the node's, or another's name; knobs left out keep the
+node's value if legal, else get any. `edits`: knobs that change; `B.i=any` for any value. `next_model`: the smallest
+that is likely to improve the result."""
 
 
 EXPERTS = {
     "scout": "random edits",
-    "tuner": "the best predicted neighbours",
-    "architect": "the best predicted of hundreds",
+    "tuner": "best predicted neighbours",
+    "architect": "best predicted of hundreds",
 }
 """What the built-in experts do, in a few words."""
 
@@ -121,8 +121,8 @@ def stable_text(briefing: Briefing, pool: Sequence[MemberInWords], moves: bool =
         f"# Schedules\n{LEGEND}\n{briefing.sketches}",
         *([f"# Moves\n{moves_text()}"] if moves else []),
         f"# Advice\n{ADVICE}",
-        "# Members\n" + "\n".join(_members(pool)),
-        f"# Answer\n{ANSWER}",
+        "# Members (parameters; price per million tokens)\n" + "\n".join(_members(pool)),
+        "# Answer\n" + ANSWER % ('"moves": "", ' if moves else ""),
     )
     return "\n\n".join(parts) + "\n"
 
@@ -130,11 +130,11 @@ def stable_text(briefing: Briefing, pool: Sequence[MemberInWords], moves: bool =
 def _member(member: MemberInWords) -> str:
     if member.builtin:
         does = EXPERTS.get(member.spec.name, "built-in expert")
-        return f"{member.spec.name}: built-in expert, ranked as {member.spec.size_b:g}B parameters, free; {does}"
+        return f"{member.spec.name}: built-in expert, ranked as {member.spec.size_b:g}B, free; {does}"
     price = "price unknown"
     if member.usd_in is not None and member.usd_out is not None:
-        price = f"${member.usd_in:g} in, ${member.usd_out:g} out per million tokens" if member.usd_out else "free"
-    return f"{member.spec.name}: {member.spec.size_b:g}B parameters, {price}"
+        price = f"${member.usd_in:g} in, ${member.usd_out:g} out" if member.usd_out else "free"
+    return f"{member.spec.name}: {member.spec.size_b:g}B, {price}"
 
 
 def _members(pool: Sequence[MemberInWords]) -> Iterator[str]:
@@ -143,4 +143,4 @@ def _members(pool: Sequence[MemberInWords]) -> Iterator[str]:
     names = {member.spec.name for member in pool}
     others = [f"{name} ({does})" for name, does in EXPERTS.items() if name not in names]
     if others:
-        yield f"Experts, free, not to be named as next: {', '.join(others)}"
+        yield f"Experts, free, never next: {', '.join(others)}"

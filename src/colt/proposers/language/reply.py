@@ -7,15 +7,15 @@ data: nothing in it is evaluated, and reading it raises only :class:`ReplyError`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
 from colt.errors import IllegalEdit, Rejected
-from colt.knobs import CategoryKnob, Edit, Jump, Knob, LocationKnob, Schedule, TileKnob, Transformation, Value
+from colt.knobs import Edit, Jump, Knob, Schedule, Transformation
 from colt.moves import Move, SplitLoop, is_moved, read_moves
+from colt.proposers.language.edits import LONGEST_NAME, checked, in_brief, unchecked, written_edits
 from colt.proposers.language.salvage import json_pieces, printable
 from colt.search.types import Observation, Proposal, ProposalError
 from colt.util.text import nearest
@@ -27,10 +27,7 @@ MAX_MESSAGES = 8
 """Complaints that are put into words; the rest are only counted."""
 NEAR = 40
 """How many names a wrong one is compared with."""
-_NAME = 80
 _WHY = 200
-_INTEGERS = re.compile(r"[+-]?\d{1,9}")
-_ANY = ("", "any", "anything", "anything legal", "null", "none")
 
 
 class Catalogue(Protocol):
@@ -66,26 +63,14 @@ class ReadReply:
 def schema(members: Sequence[str], moves: bool = False) -> dict[str, Any]:
     """The JSON schema of a reply, in the subset that strict structured outputs take: all fields required, no others.
 
-    A null ``sketch`` keeps the node's; a null ``value`` stands for any legal value. ``why`` comes first, so that the
-    values follow from it. ``minItems`` is there because weak models otherwise give no proposals. ``moves``: proposals
-    may hold moves, each as text.
+    A null ``sketch`` keeps the node's. Edits and moves are texts, written as prompts show them: ``C.i=[1,64,1,8]
+    unroll=16`` and ``split(C.k, [_, 32]); parallel(C.k_0)``; both may be empty. ``why`` comes first, so that the values
+    follow from it. ``minItems`` is there because weak models otherwise give no proposals. ``moves``: proposals may hold
+    moves.
     """
-    value = {
-        "anyOf": [
-            {"type": "array", "items": {"type": "integer"}},
-            {"type": "integer"},
-            {"type": "string"},
-            {"type": "null"},
-        ]
-    }
-    edit = _object(knob={"type": "string"}, value=value)
-    moved = {"moves": {"type": "array", "items": {"type": "string"}}} if moves else {}
-    proposal = _object(
-        why={"type": "string"},
-        sketch={"type": ["string", "null"]},
-        **moved,
-        edits={"type": "array", "items": edit},
-    )
+    text = {"type": "string"}
+    moved = {"moves": text} if moves else {}
+    proposal = _object(why=text, sketch={"type": ["string", "null"]}, **moved, edits=text)
     return _object(
         proposals={"type": "array", "items": proposal, "minItems": 1},
         next_model={"type": "string", "enum": list(members)},
@@ -181,7 +166,7 @@ def _next_model(named: object, observation: Observation) -> str:
     """The name as the pool spells it, if it is in the pool."""
     name = named.strip() if isinstance(named, str) else ""
     known = {model.spec.name.casefold(): model.spec.name for model in observation.members}
-    return known.get(name.casefold()) or printable(name, _NAME)
+    return known.get(name.casefold()) or printable(name, LONGEST_NAME)
 
 
 # ---- what they hold ----
@@ -287,7 +272,7 @@ class _Reader:
         for name, value in pairs[:MAX_EDITS]:
             knob = by_name.get(name.strip().casefold()) if isinstance(name, str) else None
             if knob is None and isinstance(name, str) and name.strip() in made:
-                found[name.strip()] = Edit(name.strip(), _unchecked(value))
+                found[name.strip()] = Edit(name.strip(), unchecked(value))
             elif knob is None:
                 self._complain(partial(_no_such_knob, name, knobs))
             elif knob.name in found:
@@ -300,14 +285,19 @@ class _Reader:
         return list(found.values())
 
     def _pairs(self, raw: Mapping[str, object], knobs: Sequence[Knob]) -> list[tuple[object, object]]:
-        """Names and values, from a list of edits, an object of values by name, or a list of all values in order."""
+        """Names and values: from text, a list of edits, an object of values by name, or a list of all values."""
         given = next((raw[key] for key in ("edits", "knobs", "values") if raw.get(key) is not None), None)
         if given is None:
             return []
+        if isinstance(given, str):
+            pairs, stray = written_edits(given)
+            if stray:
+                self._complain(f"edits are written like B.i=[1,64,1,8] unroll=16, not {in_brief(stray)}")
+            return [*pairs]
         if isinstance(given, dict):
             given = [given] if "knob" in given else [{"knob": name, "value": value} for name, value in given.items()]
         if not isinstance(given, list):
-            self._complain("`edits` takes a list of objects with `knob` and `value`")
+            self._complain("`edits` is a text such as B.i=[1,64,1,8] unroll=16")
             return []
         edits = [one for one in given if isinstance(one, dict) and "knob" in one]
         if edits or not given:
@@ -327,67 +317,17 @@ class _Reader:
             self.messages.append(printable(self.label + worded, 300))
 
 
-def checked(knob: Knob, raw: object) -> Value | None:
-    """The value in the knob's own type: texts with numbers and whole floats are converted. ``None`` is any legal value.
-
-    Only the form of a location is checked: whether it is legal depends on all other values.
-
-    Raises
-    ------
-    IllegalEdit
-        The value is not legal; the message says which are.
-    """
-    if raw is None or (isinstance(raw, str) and raw.strip().casefold() in _ANY):
-        return None
-    if isinstance(knob, TileKnob):
-        parts = _INTEGERS.findall(raw) if isinstance(raw, str) and len(raw) <= _NAME else raw
-        return knob.check([_integer(part) for part in parts] if isinstance(parts, list) else parts)
-    if isinstance(knob, CategoryKnob):
-        only = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
-        return knob.check(_integer(only))
-    return _location(knob, raw)
-
-
-def _unchecked(raw: object) -> Value | None:
-    """A tile for a knob that is not there yet: whether it is legal shows when it is."""
-    parts = [_integer(one) for one in raw] if isinstance(raw, list) else []
-    return tuple(part for part in parts if type(part) is int) or None
-
-
-def _integer(raw: object) -> object:
-    """``raw`` as an integer if it stands for one, else unchanged."""
-    if isinstance(raw, float) and raw.is_integer() and abs(raw) < 1e15:
-        return int(raw)
-    if isinstance(raw, str) and len(raw) <= 20 and _INTEGERS.fullmatch(raw.strip()):
-        return int(raw)
-    return raw
-
-
-def _location(knob: LocationKnob, raw: object) -> str:
-    if not isinstance(raw, str) or len(raw) > _NAME or printable(raw, _NAME) != raw.strip():
-        raise IllegalEdit(f"knob {knob.name} takes root, inline or the name of a loop, not {_brief(raw)}")
-    return raw.strip().removeprefix("inside ").removeprefix("loop ").strip()
-
-
 def _no_such_sketch(name: str, known: Sequence[str]) -> str:
     near = nearest(name, known[:NEAR])
-    return (
-        f"there is no sketch {_brief(name)}; {'similar ones' if near else 'there are'}: {', '.join(near or known[:6])}"
-    )
+    title = "similar ones" if near else "there are"
+    return f"there is no sketch {in_brief(name)}; {title}: {', '.join(near or known[:6])}"
 
 
 def _no_such_knob(name: object, knobs: Sequence[Knob]) -> str:
     if not isinstance(name, str):
-        return f"`knob` takes the name of a knob, not {_brief(name)}"
+        return f"`knob` takes the name of a knob, not {in_brief(name)}"
     names = [knob.name for knob in knobs]
     near = nearest(name, names)
     if near:
-        return f"there is no knob {_brief(name)} in that sketch; similar ones: {', '.join(near)}"
-    return f"there is no knob {_brief(name)} in that sketch; its knobs: {', '.join(names[:20]) or 'none'}"
-
-
-def _brief(value: object) -> str:
-    """A value of a reply in a few words, with JSON's types."""
-    if isinstance(value, str):
-        return repr(printable(value, _NAME))
-    return {dict: "an object", list: "a list", type(None): "null"}.get(type(value), f"a {type(value).__name__}")
+        return f"there is no knob {in_brief(name)} in that sketch; similar ones: {', '.join(near)}"
+    return f"there is no knob {in_brief(name)} in that sketch; its knobs: {', '.join(names[:20]) or 'none'}"

@@ -7,6 +7,7 @@ A block whose body isn't a single store is shown as its TensorIR.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import tvm
@@ -37,7 +38,6 @@ _REDUCE = 2
 def equations(mod: tvm.IRModule) -> str:
     """The arguments, then a line for each block of ``main`` in program order."""
     function = mod["main"]
-    arguments = [f"{one.name}{list(one.shape)} {one.dtype} {one.role}" for one in arguments_of(function)]
     blocks: list[Any] = []
 
     def enter(realize: Any) -> None:
@@ -45,7 +45,16 @@ def equations(mod: tvm.IRModule) -> str:
             blocks.append(realize)
 
     structural_walk(function.body, (s_tir.SBlockRealize, enter), order="pre")
-    return "\n".join(["; ".join(arguments), *(_equation(realize) for realize in blocks)])
+    return "\n".join([_arguments(function), *(_equation(realize) for realize in blocks)])
+
+
+def _arguments(function: Any) -> str:
+    """The arguments in groups of one type and role: ``float32 input A[8, 4], B[4, 8]; float32 output C[8, 8]``."""
+    groups = groupby(arguments_of(function), key=lambda one: (one.dtype, one.role))
+    return "; ".join(
+        f"{dtype} {role} {', '.join(f'{one.name}{list(one.shape)}' for one in group)}"
+        for (dtype, role), group in groups
+    )
 
 
 def calls(mod: tvm.IRModule) -> set[str]:

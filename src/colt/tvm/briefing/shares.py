@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from colt.analysis.bounds import BlockTime, Bottleneck
+from colt.util.text import to_three_digits
 
 LEAST = 0.02
 """Blocks with a smaller share of the time are summed up."""
@@ -25,12 +26,11 @@ def shares_in_words(times: Sequence[BlockTime], measured_us: float | None) -> st
     parts = [_part(one, factor, predicted_us) for one in told]
     if rest >= LEAST * predicted_us:
         parts.append(f"the rest {rest / predicted_us:.0%}")
-    return ", ".join(parts) + (f" (the model's times x{factor:.2g})" if known else " (by the model)")
+    return ", ".join(parts) + (f" (the model's x{factor:.2g})" if known else " (by the model)")
 
 
 def _part(one: BlockTime, factor: float, predicted_us: float) -> str:
-    us = factor * one.us
-    figures = f"{one.us / predicted_us:.0%} {f'{us:.3g}' if us < 1000 else f'{us:.0f}'} us"
+    figures = f"{one.us / predicted_us:.0%} {to_three_digits(factor * one.us)} us"
     if one.bound is Bottleneck.LAUNCH:
         return f"launch {figures}"
     spilled = f", {one.spilled} sums spill" if one.spilled else ""

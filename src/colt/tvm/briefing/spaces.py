@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from colt.analysis.bounds import block_times
 from colt.analysis.processor import Machine
@@ -22,6 +23,7 @@ from colt.tvm.sketches.structured.designs import TILES
 from colt.tvm.space.plan import SketchPlan
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.vector_math import FUNCTIONS
+from colt.util.text import to_three_digits
 
 _ABOUT_TILES = (
     "AMX has eight registers, each a tile of 16 rows x 64 bytes. An instruction multiplies a tile of 16 rows of terms "
@@ -102,12 +104,12 @@ def brief(
 def _origin(program: Program, hardware: Hardware, cold: bool) -> str:
     """Where the arguments are when a timed run begins."""
     if cold:
-        return "runs take turns with copies of the weights, which come from memory as in the model"
+        return "runs take turns with copies of the weights, which come from memory"
     fits = program.min_bytes <= hardware.last_level_cache.bytes
     return (
-        "repeated runs find all arguments in the last cache"
+        "repeated runs find the arguments in the last cache"
         if fits
-        else "larger than the last cache: arguments come from memory in each run"
+        else "larger than the last cache: the arguments come from memory"
     )
 
 
@@ -115,16 +117,18 @@ def _program(program: Program, hardware: Hardware, vector_math: bool, cold: bool
     lines = [equations(program.module)]
     facts = [f"{program.name}: {program.min_bytes / 1e6:.3g} MB in and out"]
     if program.flops:
-        facts.append(f"{program.flops / 1e9:.4g} GFLOP")
-        if peak := hardware.peaks.fma_gflops_all_threads:
-            facts.append(f"{program.flops / peak / 1e3:.4g} us at peak speed")
+        peak = hardware.peaks.fma_gflops_all_threads
+        facts.append(
+            f"{program.flops / 1e9:.3g} GFLOP"
+            + (f" ({to_three_digits(program.flops / peak / 1e3)} us at the peak)" if peak else "")
+        )
     facts.append(_origin(program, hardware, cold))
     if constant := constants_of(program.module["main"]):
-        facts.append(f"the same in every call, so packed ahead for nothing: {', '.join(constant)}")
+        facts.append(f"constant, so packed ahead for nothing: {', '.join(constant)}")
     for name in sorted(calls(program.module)):
         fast = vector_math and name in FUNCTIONS
         facts.append(
-            f"{name} is vectorised, about {FUNCTIONS[name].slots:.0f} instructions a vector"
+            f"{name} takes about {FUNCTIONS[name].slots:.0f} instructions a vector"
             if fast
             else f"{name} is a scalar library call per element"
         )
@@ -145,6 +149,34 @@ class _Told:
             return None
         changed = [new.strip() for old, new in zip(self.lines, other.lines, strict=True) if old != new]
         return changed if 2 * len(changed) <= len(self.lines) and set(self.knobs) <= set(other.knobs) else None
+
+
+def _without_repeats(new: _Told, told: Sequence[_Told]) -> Iterator[str]:
+    """The lines of a sketch. Lines in a row that an earlier one has as well are one, if that is shorter."""
+    place = 0
+    while place < len(new.lines):
+        count, key = max(((_common(new.lines[place:], one.lines), one.key) for one in told), default=(0, ""))
+        same = new.lines[place : place + count]
+        indent = " " * (count and len(same[0]) - len(same[0].lstrip()))
+        ends = [_subject(line.strip()).removesuffix(":") for line in (*same[:1], *same[1:][-1:])]
+        brief = f"{indent}{' to '.join(ends)}: as in {key}"
+        if count and len(brief) < len("\n".join(same)):
+            yield brief
+            place += count
+        else:
+            yield new.lines[place]
+            place += 1
+
+
+def _common(lines: Sequence[str], others: Sequence[str]) -> int:
+    """How many of the first lines stand in ``others`` in a row."""
+    starts = (number for number, line in enumerate(others) if line == lines[0])
+    return max((_same(lines, others[start:]) for start in starts), default=0)
+
+
+def _same(lines: Sequence[str], others: Sequence[str]) -> int:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(lines, others, strict=False))
+    return sum(1 for _ in pairs)
 
 
 def _subject(line: str) -> str:
@@ -182,7 +214,7 @@ class _Writer:
         """MetaSchedule's sketches of a variant, where there are better ones: at their nodes prompts tell the rest."""
         (variant, first), (_, last) = (self.space.plans.keys[number] for number in (numbers[0], numbers[-1]))
         more = f" to {last}" if len(numbers) > 1 else ""
-        return f"## {variant}/{first}{more}: by MetaSchedule, with more tile levels; knobs are told at their nodes"
+        return f"## {variant}/{first}{more}: by MetaSchedule, more tile levels; knobs are told at their nodes"
 
     def _in_full(self, plan: SketchPlan) -> Iterator[str]:
         """The nests and knobs, or how they differ from those of an earlier sketch."""
@@ -190,9 +222,9 @@ class _Writer:
         new = _Told(f"{plan.variant}/{plan.name}", tuple(self._nests(plan)), tuple(_knob(knob) for knob in plan.knobs))
         base = next((one for one in self.told if one.differs(new)), None)
         if base is None:
-            self.told.append(new)
             yield f"## {new.key}"
-            yield from new.lines
+            yield from _without_repeats(new, self.told)
+            self.told.append(new)
             yield "Knobs: " + "; ".join(new.knobs)
         else:
             yield f"## {new.key}: as {base.key}, but"
@@ -249,7 +281,7 @@ def _rules(max_parallel: int, max_vector: int) -> str:
 def _knob(knob: Knob) -> str:
     if isinstance(knob, TileKnob):
         limit = f" <={knob.max_innermost}" if knob.max_innermost < knob.extent else ""
-        units = {"vectors of": " vectors", "register tiles of": " register tiles"}
+        units = {"vectors of": "v", "register tiles of": " register tiles"}
         unit = next((unit for role, unit in units.items() if role in knob.roles[-1]), "")
         return f"{knob.name} {knob.extent}{unit} in {knob.parts}{limit}"
     if isinstance(knob, CategoryKnob):

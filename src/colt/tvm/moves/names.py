@@ -20,6 +20,8 @@ from colt.tvm.space.variables import variables
 from colt.util.text import nearest
 
 ROOT_BLOCK = "root"
+_REDUCE = 2
+"""The type of an axis over terms, as TVM numbers them."""
 _GONE = (RuntimeError, ValueError, IndexError)
 """What TVM throws for a block or a loop that is no longer there."""
 
@@ -141,13 +143,26 @@ class Names:
         return found
 
     def show(self, name: str) -> str:
-        """The block's nest in one line, with numbers of turns: ``C: parallel(i_0:8) k:512 unroll(i_1:8) vec(j:16)``."""
+        """The block's nest in one line, with numbers of turns: ``C: parallel(i_0:8) [k:512] unroll(i_1:8) vec(j:16)``.
+        Brackets mark reductions."""
+        sums = self._reductions(name)
         marks = {0: "{}", 1: "parallel({})", 2: "vec({})", 3: "unroll({})"}
         shown = [
-            marks.get(int(loop.stmt.kind), "{}").format(f"{loop.name}:{loop.extent if loop.extent >= 0 else '?'}")
+            marks.get(int(loop.stmt.kind), "{}").format(_turns(loop, any(loop.stmt.loop_var.same_as(v) for v in sums)))
             for loop in self.nest(name)
         ]
         return f"{name}: {' '.join(shown) or 'one point'}"
+
+    def _reductions(self, name: str) -> list[Any]:
+        """The variables of the loops over the block's terms."""
+        realize = self.realize(name)
+        pairs = zip(realize.block.iter_vars, realize.iter_values, strict=True)
+        return [used for axis, value in pairs if int(axis.iter_type) == _REDUCE for used in variables(value)]
+
+
+def _turns(loop: NamedLoop, is_reduction: bool) -> str:
+    shown = f"{loop.name}:{loop.extent if loop.extent >= 0 else '?'}"
+    return f"[{shown}]" if is_reduction else shown
 
 
 def _whole(names: Sequence[str]) -> str:
