@@ -43,6 +43,10 @@ class ManyStructures:
         )
         self._names = set(names)
 
+    def allow(self, names: Sequence[str]) -> None:
+        """Let there be structures of these names, too."""
+        self._names.update(names)
+
     def at(self, name: str, value: int) -> Schedule:
         return Schedule("plain", name, (value,))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,7 +12,7 @@ from colt.options import SearchConfig
 from colt.proposers.worth import WINDOW, why_stop_paying
 from colt.search.policy import has_stalled
 from colt.search.search import Search
-from colt.search.structures import NOISE, records_of
+from colt.search.structures import NOISE, PROBATION, STALLED, records_of, since_gain
 from colt.search.tree import Node
 from colt.search.types import MemberSpec, Proposal, ProposalError
 from tests.helpers.many_structures import (
@@ -73,6 +74,12 @@ def test_a_structure_has_a_gain_when_it_beats_its_own_best_by_more_than_noise() 
     found = records_of((schedule, "anyone", us) for schedule, us in latencies)
     assert (found["plain", FIRST].trials, found["plain", FIRST].since_gain) == (3, 2)
     assert (found["plain", "bad-0"].trials, found["plain", "bad-0"].since_gain) == (2, 0)
+
+
+def test_a_run_has_a_gain_when_a_trial_beats_all_before_by_more_than_noise() -> None:
+    assert since_gain([]) == 0
+    assert since_gain([100.0, 99.0, math.inf, 200.0]) == 3
+    assert since_gain([100.0, 200.0, 90.0]) == 0
 
 
 def test_a_node_has_stalled_when_an_expert_knows_all_its_neighbours() -> None:
@@ -191,3 +198,57 @@ def test_calls_stop_paying_by_what_is_reached_in_the_models_structures() -> None
     assert trials.asked > 2 * WINDOW
     assert why_stop_paying(trials, [FINDS.name], None) is None
     assert why_stop_paying(trials, [POLISHES.name], None) is not None
+
+
+# ---- structures that experts' moves made ----
+
+MOVE = " | parallel(C.i)"
+
+
+class Believer(ExactScorer):
+    """Takes whatever moves made for ten times as fast as it is."""
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        exact = super().predict(schedules)
+        return [us / (10 if MOVE in one.sketch else 1) for one, us in zip(schedules, exact, strict=True)]
+
+
+def picked(*moved: str, trials: int = 40) -> list[str]:
+    """The sketches of trials, one by one, where many plain structures and those with this move wait."""
+    space = ManyStructures()
+    names = [f"{one}{MOVE}" for one in moved]
+    space.allow(names)
+    config = SearchConfig(root_width=1, rollouts=0, epsilon=0.0, equal_promise=0.0)
+    search = Search(space, Believer(space), [EXPERT], config)
+    search.open([(space.at(FIRST, BEST), "sampled")], 10_000.0)
+    plain = [space.at(f"bad-{number}", BEST) for number in range(trials)]
+    changed = [space.at(name, BEST + step) for name in names for step in range(3)]
+    search.lead([(one, EXPERT.name) for one in (*plain, *changed)])
+    seen = []
+    for _ in range(trials):
+        (trial,) = search.trials.pick(1)
+        seen.append(trial.schedule.sketch)
+        search.tell([measure(space, trial)])  # type: ignore[arg-type]
+    return seen
+
+
+def test_they_have_a_share_of_a_stalled_run_and_each_one_trial_before_any_has_two() -> None:
+    seen = picked("bad-1", "bad-2")
+    places = [place for place, sketch in enumerate(seen) if MOVE in sketch]
+    assert places == [STALLED + 1, *range(STALLED + 1 + PROBATION, 40, PROBATION)]
+    assert len({seen[place] for place in places[:2]}) == 2
+
+
+def test_one_that_leads_by_more_than_noise_is_tuned_like_any_other() -> None:
+    seen = picked("good-1")
+    assert [MOVE in sketch for sketch in seen[STALLED + 1 : STALLED + 4]] == [True, True, True]
+
+
+def test_those_of_language_models_have_no_such_share() -> None:
+    space = ManyStructures()
+    space.allow([f"bad-1{MOVE}"])
+    search = Search(space, Believer(space), [FINDS], SearchConfig(root_width=1, rollouts=0), models=[FINDS.name])
+    search.open([(space.at(FIRST, BEST), "sampled")], 10_000.0)
+    search.lead([(space.at(f"bad-1{MOVE}", BEST), FINDS.name)])
+    (trial,) = search.trials.pick(1)
+    assert MOVE in trial.schedule.sketch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from colt import events
 from colt.errors import IllegalEdit, Rejected
@@ -48,6 +48,7 @@ def select(
     if feeder:
         return _feed(tree, setup, feeder)
     stand_ins = {name: pool.fallback(name, benched) for name in benched}
+    is_dormant = _dormancy(tree, setup)
 
     def acting_at(node: Node) -> str | None:
         turn = stand_ins.get(node.next_member, node.next_member)
@@ -55,11 +56,12 @@ def select(
 
     if after:
         node = policy.descend(
-            tree.root, pool.phi, config, tree.rng, passes=lambda node: (who := acting_at(node)) is None or who in busy
+            *(tree.root, pool.phi, config, tree.rng),
+            passes=lambda node: is_dormant(node) or (who := acting_at(node)) is None or who in busy,
         )
     else:
         passed = [name for name in pool.specs if stand_ins.get(name, name) in busy] if busy else ()
-        node = policy.descend(tree.root, pool.phi, config, tree.rng, passed)
+        node = policy.descend(tree.root, pool.phi, config, tree.rng, passed, is_dormant)
     acting = None if node is None else acting_at(node)
     if node is None or acting is None:
         return None
@@ -78,18 +80,26 @@ def select(
 
 def _feed(tree: Tree, setup: Setup, feeder: str) -> Ticket | None:
     """A feeder's ticket: at a node whose knobs are worth tuning, or at any if there is no such node."""
-    phi, config = setup.pool.phi, setup.config
+    phi, config, is_dormant = setup.pool.phi, setup.config, _dormancy(tree, setup)
     node = None
     if after := setup.structure_after:
         node = policy.descend(
-            tree.root, phi, config, tree.rng, passes=lambda node: policy.has_stalled(tree, node, after)
+            *(tree.root, phi, config, tree.rng),
+            passes=lambda node: is_dormant(node) or policy.has_stalled(tree, node, after),
         )
-    node = node or policy.descend(tree.root, phi, config, tree.rng)
+    node = node or policy.descend(tree.root, phi, config, tree.rng, passes=is_dormant)
     if node is None:
         return None
     ticket = hand_out(tree, setup, Ticket(tree.tickets, node.id, feeder, feeding=True))
     tree.feeding.add(ticket.id)
     return ticket
+
+
+def _dormancy(tree: Tree, setup: Setup) -> Callable[[Node], bool]:
+    """Which nodes are not worth expanding, since their structure is on probation."""
+    if not tree.has_moved:
+        return lambda node: False
+    return lambda node: tree.is_dormant(node, setup.models)
 
 
 def hand_out(tree: Tree, setup: Setup, ticket: Ticket) -> Ticket:
@@ -126,6 +136,7 @@ def observe(tree: Tree, setup: Setup, ticket: Ticket, told: int) -> Observation:
         proposals_wanted=ticket.places,
         seed=setup.seed * 1_000_003 + ticket.id,
         known=tree.facts.keys(),
+        stalled=tree.stalled,
         failed=None if contested is None else FailedProposal(contested.by, *views([contested])),
     )
 

@@ -5,6 +5,11 @@ With ``structure_after`` the two kinds of work are kept apart. Built-in experts 
 enumerate for nothing. It has *stalled* once so many trials of it have brought no gain, or experts know all neighbours
 of a node: then language models are asked to change it (:func:`colt.search.policy.due_at`). What others reach in a
 structure is credited to whoever brought it.
+
+Experts move as well, where they may (``moves``), but not before the run has stalled, and their structures are on
+*probation*: every eighth trial is one of theirs, and they are tuned only near the fastest, until one of their trials
+is the fastest by more than noise. Experts try many structures, of which hardly any pays, and the model is wrong about
+some: what it favours most would be measured first for ever.
 """
 
 from __future__ import annotations
@@ -15,6 +20,12 @@ from dataclasses import dataclass, field
 
 from colt.knobs import Schedule
 
+STALLED = 16
+"""Trials without a gain of any structure after which a run has stalled."""
+PROBATION = 8
+"""One trial of so many is of a structure on probation."""
+NEAR = 1.05
+"""Within that factor of the fastest, a structure on probation is tuned."""
 Structure = tuple[str, str]
 """Variant and name of a sketch."""
 NOISE = 0.02
@@ -32,6 +43,8 @@ class StructureRecord:
     """How many of them came after the last one that was faster than all before by more than noise."""
     improvements: dict[str, int] = field(default_factory=dict)
     """How often a trial of the structure became the fastest of the run, by who proposed it."""
+    led: bool = False
+    """Whether one became the fastest by more than noise."""
 
 
 def structure_of(schedule: Schedule) -> Structure:
@@ -50,6 +63,16 @@ def records_of(results: Iterable[tuple[Schedule, str, float]]) -> dict[Structure
         record.since_gain = 0 if latency_us < record.best_us * (1 - NOISE) else record.since_gain + 1
         record.best_us = min(record.best_us, latency_us)
         if latency_us < fastest_us:
+            record.led = record.led or latency_us < fastest_us * (1 - NOISE)
             fastest_us = latency_us
             record.improvements[by] = record.improvements.get(by, 0) + 1
     return records
+
+
+def since_gain(latencies_us: Iterable[float]) -> int:
+    """How many results came after the last that was faster than all before by more than noise."""
+    count, fastest_us = 0, math.inf
+    for latency_us in latencies_us:
+        count = 0 if latency_us < fastest_us * (1 - NOISE) else count + 1
+        fastest_us = min(fastest_us, latency_us)
+    return count

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from colt.knobs import Schedule, Transformation
-from colt.search.structures import Structure, StructureRecord, structure_of
+from colt.moves import is_moved
+from colt.search.structures import NEAR, STALLED, Structure, StructureRecord, structure_of
 from colt.search.types import AppliedSchedule, Proposal, ProposalError, Scorer, Ticket
 
 
@@ -164,6 +165,10 @@ class Tree:
         """What was measured of each, as far as anything was. Set by :meth:`colt.search.trials.Trials.refresh`."""
         self.contested: dict[int, Node] = {}
         """By ticket of a course alteration, the child that is to be bettered."""
+        self.has_moved = False
+        """Whether moves made any of its structures."""
+        self.since_gain = 0
+        """Results since the last that was the fastest by more than noise. Set there, too."""
         self.root = self.add(None, untuned, "untuned", next_member)
         self.root.n = 1
         self.root.w = values.own(self.root)
@@ -181,8 +186,13 @@ class Tree:
             node.residual = parent.residual if facts.node is node else self.values.residual(node)
             parent.children.append(node)
             parent.tried.append(node)
-            self.brought.setdefault(structure_of(schedule), node)
+            self._bring(structure_of(schedule), node)
         return node
+
+    def _bring(self, structure: Structure, node: Node) -> None:
+        if structure not in self.brought:
+            self.brought[structure] = node
+            self.has_moved = self.has_moved or is_moved(structure[1])
 
     def known_as(self, applied: AppliedSchedule) -> Schedule:
         """The schedule by the name under which its structure came first."""
@@ -195,6 +205,26 @@ class Tree:
     def brings(self, node: Node) -> bool:
         """Whether the node is the first of its structure."""
         return self.brought.get(structure_of(node.facts.schedule)) is node
+
+    @property
+    def stalled(self) -> bool:
+        """Whether no structure has brought a gain for so long that another is worth a look."""
+        return self.since_gain >= STALLED
+
+    def on_probation(self, facts: Facts, models: Collection[str]) -> bool:
+        """Whether the schedule is of a structure that an expert's moves made and that has not proven itself."""
+        if not self.has_moved:
+            return False
+        structure = structure_of(facts.schedule)
+        if not is_moved(structure[1]) or self.brought[structure].by in models:
+            return False
+        record = self.reached.get(structure)
+        return record is None or not record.led
+
+    def is_dormant(self, node: Node, models: Collection[str]) -> bool:
+        """Whether the node's structure is on probation and has not come near the fastest: it is not worth tuning."""
+        near_us = NEAR * min((one.facts.measured_us or math.inf for one in self.leaders), default=math.inf)
+        return self.on_probation(node.facts, models) and self.record(node).best_us > near_us
 
     def record(self, node: Node) -> StructureRecord:
         """What was measured of the node's structure; an empty record if nothing was."""

@@ -13,7 +13,7 @@ from colt.knobs import Schedule
 from colt.measure.base import Fate, Measurement, Verification
 from colt.search.credit import count_structures, count_verdicts, credited
 from colt.search.setup import Setup
-from colt.search.structures import records_of
+from colt.search.structures import PROBATION, records_of, since_gain
 from colt.search.tree import Facts, Tree, predict
 from colt.search.types import Trial
 
@@ -54,6 +54,8 @@ class Trials:
         self._verifications: dict[int, Verification] = {}
         """By trial, in the order in which they were first judged."""
         self._seen = 1  # the untuned program, first of all facts, is no trial
+        self._proven = 0
+        """Trials since the last of a structure on probation."""
         self._heap: list[Ranked] = []
         self._waiting: list[Facts] = []
         self._ranked_by: str | None = None
@@ -157,11 +159,33 @@ class Trials:
         trials: list[Trial] = []
         while len(trials) < count:
             by_chance = self._rng.random() < self._setup.config.epsilon
-            facts = self._random(fits) if by_chance else self._best(fits)
+            facts = self._next(fits, by_chance)
             if facts is None:
                 break
             trials.append(self._ask(facts))
         return trials
+
+    def _next(self, fits: Fits, by_chance: bool) -> Facts | None:
+        """The best that fits, or any. Structures on probation have a share of a stalled run, and no more."""
+        models = self._setup.models
+
+        def is_proven(facts: Facts) -> bool:
+            return fits(facts) and not self._tree.on_probation(facts, models)
+
+        if self._tree.has_moved and self._tree.stalled and self._proven + 1 >= PROBATION:
+            facts = self._on_probation(fits)
+            if facts is not None:
+                self._proven = 0
+                return facts
+        self._proven += 1
+        found = self._random(is_proven) if by_chance else self._best(is_proven)
+        return found or self._on_probation(fits)
+
+    def _on_probation(self, fits: Fits) -> Facts | None:
+        """The best predicted of the structures on probation that were tried least. The heap drops it later."""
+        tree, models = self._tree, self._setup.models
+        fresh = [f for f in self._waiting if f.trial < 0 and fits(f) and tree.on_probation(f, models)]
+        return min(fresh, key=lambda f: (tree.record(f.node).trials, f.predicted_us, f.node.id), default=None)
 
     def take(self, schedules: Iterable[Schedule]) -> list[Trial]:
         """Trials of these very schedules of the tree, in their order; of those that were never asked for."""
@@ -289,6 +313,7 @@ class Trials:
         self._set_measured()
         asked = [self._asked[number] for number in sorted(self._measurements)]
         tree.reached = records_of((one.schedule, one.node.by, one.measured_us or math.inf) for one in asked)
+        tree.since_gain = since_gain(one.measured_us or math.inf for one in asked)
         predict(setup.scorer, tree.known)
         self._find_best()
         tree.revalue()

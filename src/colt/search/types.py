@@ -88,6 +88,10 @@ class MovingSpace(Space, Protocol):
         """Up to ``count`` moves that can be made on the schedule one after the other; none if none was found."""
         ...
 
+    def suggested_moves(self, schedule: Schedule) -> Sequence[tuple[Move, ...]]:
+        """Moves that change the schedule's structure as people do by hand. Not all of them can be made."""
+        ...
+
 
 class Scorer(Protocol):
     """Predicts latencies. Only ratios between predictions of one version mean anything."""
@@ -245,6 +249,8 @@ class Observation:
     """Set when this is a course alteration."""
     known: Container[Schedule] = field(default=frozenset(), compare=False, repr=False)
     """Every schedule in the tree: proposing one again makes an alias, and no new trial."""
+    stalled: bool = False
+    """Whether the structure of the fastest schedule has brought no gain for so long that another is worth a look."""
     around: Surroundings | None = None
     """For language models alone."""
 

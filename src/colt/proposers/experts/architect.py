@@ -1,5 +1,5 @@
-"""The architect: constructs schedules of any sketch by descending the scorer over knob values, and of structures that
-random moves make where the scorer finds these better.
+"""The architect: constructs schedules of any sketch by descending the scorer over knob values, and changes structures
+where these have stalled.
 
 It scores values by the hundreds, in a fraction of a second, and realises only the best in the space. Its effort is
 counted in predictions, not in seconds, so that runs are reproducible.
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Knob, Schedule, Sketch
-from colt.proposers.experts.neighbourhood import neighbours, path, random_values
+from colt.proposers.experts.neighbourhood import neighbours, path, random_values, replaced
 from colt.proposers.experts.routing import next_member
 from colt.search.openings import most_diverse, of_near_sketches
 from colt.search.types import MemberSpec, MovingSpace, Observation, Proposal, ProposalError, Scorer, Space
@@ -30,12 +30,13 @@ SKETCHES_SAMPLED = 8
 """How many sketches are sampled for each one descended in; a program may have hundreds."""
 FIRST_SKETCHES = 8
 """How many of the first sketches are always sampled: a space lists the most promising first."""
-MOVED = 4
-"""How many structures are made by random moves for one proposal."""
-MOVES = 3
-"""How many moves make one at most."""
-GAIN = 0.97
-"""A structure is worth a look if it is predicted to take at most this share of the node's time."""
+MOVING = 0.5
+"""How often it changes a structure, where it may."""
+MOVED = 3
+"""How many structures are made for one proposal."""
+BEARABLE = 1.1
+"""A structure is worth a trial if it is predicted to take at most so many times as long as the fastest schedule: the
+model does not know what some changes are good for, such as prefetches."""
 BEAM = 6
 """How many schedules a descent continues from."""
 
@@ -58,8 +59,11 @@ class Architect:
         """
         rng = random.Random(observation.seed)
         here = observation.node.schedule
+        changed = self._changed(observation, rng)
+        if changed:
+            transformations = tuple(path(here, s, self._knobs_of(s)) for s in changed[: observation.proposals_wanted])
+            return Proposal(transformations, next_member(observation, rng), "another structure of the fastest")
         starts = [view.schedule for view in (observation.node, *observation.best) if view.schedule.values]
-        starts += self._moved(here, rng)
         starts += self._promising_samples(rng, SAMPLES // 4, 1)
         ranked = [s for _, s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
         if not ranked:
@@ -68,19 +72,37 @@ class Architect:
         transformations = tuple(path(here, s, self._knobs_of(s)) for s in chosen)
         return Proposal(transformations, next_member(observation, rng), "the best that the model of the machine finds")
 
-    def _moved(self, here: Schedule, rng: random.Random) -> list[Schedule]:
-        """The best structure that random moves make of the node, if it is predicted to be faster."""
-        if self._moving is None:
+    def _changed(self, observation: Observation, rng: random.Random) -> list[Schedule]:
+        """Schedules of other structures than the fastest schedule's, new to the tree, the best predicted first.
+
+        They keep its values, which measurements have chosen; new knobs get the best predicted of some values.
+        """
+        if self._moving is None or not observation.stalled or not observation.best or rng.random() >= MOVING:
             return []
+        fastest = observation.best[0].schedule
+        suggested = self._moving.suggested_moves(fastest)
         made: dict[Schedule, None] = {}
-        for _ in range(MOVED):
-            moves = self._moving.random_moves(here, rng, rng.randint(1, MOVES))
+        for moves in rng.sample(suggested, min(MOVED, len(suggested))):
             with suppress(IllegalEdit, Rejected):
-                made[self._space.apply(here, moves, rng).schedule] = None
-        others = [schedule for schedule in made if schedule != here]
-        before, *after = self._scorer.predict([here, *others])
-        best = min(zip(after, range(len(after)), others, strict=True), default=None)
-        return [best[2]] if best is not None and best[0] <= GAIN * before else []
+                made[self._space.apply(fastest, moves, rng).schedule] = None
+        chosen = [self._with_new_knobs(schedule, fastest, rng) for schedule in made]
+        bound, *predicted = self._scorer.predict([fastest, *chosen])
+        order = sorted(range(len(chosen)), key=lambda number: (predicted[number], number))
+        bearable = (chosen[number] for number in order if predicted[number] <= BEARABLE * bound)
+        return [schedule for schedule in bearable if schedule not in observation.known]
+
+    def _with_new_knobs(self, schedule: Schedule, before: Schedule, rng: random.Random) -> Schedule:
+        """The schedule with the best predicted of some values for those knobs that ``before`` has not."""
+        known = {knob.name for knob in self._knobs_of(before)} if before.values else set()
+        new = {number: knob for number, knob in enumerate(self._knobs_of(schedule)) if knob.name not in known}
+        drawn = {schedule: None}
+        for _ in range(SAMPLES if new else 0):
+            other = schedule
+            for number, knob in new.items():
+                other = replaced(other, number, knob.sample(rng))
+            drawn[other] = None
+        predicted = self._scorer.predict([*drawn])
+        return min(zip(predicted, range(len(drawn)), drawn, strict=True))[2]
 
     def construct(self, count: int, rng: random.Random, near: float = 1.0) -> list[Schedule]:
         """Up to ``count`` realised schedules for the openings, best first and diverse, the best of each sketch among

@@ -11,7 +11,7 @@ from colt.proposers.experts.tuner import Tuner
 from colt.search.types import MemberSpec, MovingSpace, Proposer, Scorer, Space
 
 EXPERTS: dict[str, tuple[float, Callable[[Space, Scorer, MemberSpec, MovingSpace | None], Proposer]]] = {
-    "scout": (1.0, lambda space, scorer, spec, moving: Scout(space, spec, moving)),
+    "scout": (1.0, Scout),
     "tuner": (8.0, lambda space, scorer, spec, moving: Tuner(space, scorer, spec)),
     "architect": (70.0, Architect),
 }

@@ -39,6 +39,7 @@ from colt.tvm.moves.chance import random_moves
 from colt.tvm.moves.names import nests_of_schedule
 from colt.tvm.moves.prefetch import with_prefetches
 from colt.tvm.moves.soundness import require_sound
+from colt.tvm.moves.suggest import suggested
 from colt.tvm.sketches import DesignSpace, derive, generate, given
 from colt.tvm.space.edits import (
     Edits,
@@ -116,6 +117,7 @@ class TvmSpace:
         self._realised: Recent[Schedule, Any] = Recent(cache_size)
         self._legality = Legality(self._replayer, 32 * cache_size)
         self._skeletons: dict[tuple[str, str], Skeleton] = {}
+        self._suggested: dict[tuple[str, str], Sequence[tuple[Move, ...]]] = {}
         self._sketches = LazySketches(self._sketch, len(self._plans))
 
     @classmethod
@@ -299,6 +301,13 @@ class TvmSpace:
     def random_moves(self, schedule: Schedule, rng: random.Random, count: int) -> tuple[Move, ...]:
         """See :class:`colt.search.types.MovingSpace`."""
         return random_moves(self._plans.making(schedule.variant, schedule.sketch), rng, count)
+
+    def suggested_moves(self, schedule: Schedule) -> Sequence[tuple[Move, ...]]:
+        """See :class:`colt.search.types.MovingSpace`."""
+        key = (schedule.variant, schedule.sketch)
+        if key not in self._suggested:
+            self._suggested[key] = suggested(self._plans.making(*key))
+        return self._suggested[key]
 
     def scheduled(self, schedule: Schedule) -> Any:
         """TVM's own schedule with its trace, post-processed: for measure candidates and database records.

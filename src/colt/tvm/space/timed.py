@@ -57,6 +57,11 @@ class TimedMovingSpace(TimedSpace):
         with self._watch("realising"):
             return self._moving.random_moves(schedule, rng, count)
 
+    def suggested_moves(self, schedule: Schedule) -> Sequence[tuple[Move, ...]]:
+        """See :class:`~colt.search.types.MovingSpace`."""
+        with self._watch("realising"):
+            return self._moving.suggested_moves(schedule)
+
 
 class TimedScorer:
     """A scorer whose work is counted as ``scoring``."""
