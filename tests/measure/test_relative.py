@@ -42,6 +42,10 @@ def test_a_host_of_another_kind_is_named_with_the_figures() -> None:
         assert all(said in why for said in ("odd is not used", f"{beside_us:.0f} µs", "first 400 µs", "1.5"))
 
 
+def test_the_first_host_is_never_of_another_kind_than_itself() -> None:
+    assert FIRST.why_unlike("first", 4000.0) is None
+
+
 def test_accounts_of_several_measurers_add_up() -> None:
     parts = [Noise(3, 1, 1.4, 0.5), Noise(2, 2, 1.2, 0.25)]
     assert Noise.together(parts) == Noise(5, 3, 1.4, 0.75)

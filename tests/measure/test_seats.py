@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -110,6 +110,22 @@ def test_a_seat_that_is_lost_joins_anew_and_goes_on() -> None:
     with seated(chair) as (seats, told):
         assert seats.ask(work).result(SOON_S) == 2
     assert told == [("a", "for a moment", True)]
+
+
+def test_what_a_lost_seat_was_at_comes_before_what_waits() -> None:
+    order: list[str] = []
+
+    def first(chair: Chair) -> None:
+        order.append("first")
+        if len(order) == 1:
+            waiting.append(seats.ask(lambda chair: order.append("second")))
+            raise SeatLost("for a moment")
+
+    waiting: list[Future[None]] = []
+    with seated(Chair("a")) as (seats, _):
+        seats.ask(first).result(SOON_S)
+        waiting[0].result(SOON_S)
+    assert order == ["first", "first", "second"]
 
 
 def test_work_that_seats_are_lost_over_is_given_up() -> None:

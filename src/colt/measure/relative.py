@@ -34,7 +34,7 @@ class Reference:
 
     def why_unlike(self, host: str, beside_us: float) -> str | None:
         """Why a host on which the reference takes so long is of another kind than the first; ``None`` if it is not."""
-        if 1 / UNLIKE <= beside_us / self.us <= UNLIKE:
+        if host == self.host or 1 / UNLIKE <= beside_us / self.us <= UNLIKE:
             return None
         return (
             f"{host} is not used: its reference kernel takes {beside_us:.0f} µs, that of {self.host} {self.us:.0f} µs; "

@@ -104,12 +104,7 @@ class Seats(Generic[S]):
         self._last_loss: SeatLost | None = None
         self._closed = False
         self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._serve, args=(number,), name=f"colt-seat-{number}", daemon=True)
-            for number in range(len(seats))
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
 
     def ask(self, work: Callable[[S], R]) -> Future[R]:
         """Have one of the seats do the work.
@@ -119,6 +114,8 @@ class Seats(Generic[S]):
         piece: _Piece[S] = _Piece(work)
         with self._changed:
             self._waiting.append(piece)
+            if not self._threads:
+                self._start()
             self._call_back()
             self._changed.notify_all()
         return piece.done
@@ -233,6 +230,13 @@ class Seats(Generic[S]):
             self._changed.notify_all()
 
     # ---- with the lock held ----
+
+    def _start(self) -> None:
+        """Seats join when there is work for the first time: that none can is told to whoever waits for it."""
+        for number in range(len(self._seats)):
+            name = f"colt-seat-{number}"
+            self._threads.append(threading.Thread(target=self._serve, args=(number,), name=name, daemon=True))
+            self._threads[-1].start()
 
     def _any(self, *states: _State) -> bool:
         return any(state in states for state in self._states.values())

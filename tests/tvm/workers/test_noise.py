@@ -156,6 +156,35 @@ def test_corrections_are_bounded_and_need_both_ends(clock):
     assert late.disturbed
 
 
+@pytest.mark.parametrize(
+    ("factor", "slowdown", "beside_us"),
+    [
+        (1.0, 1.0, 100.0),
+        (1.2, 1.0, 120.0),  # not corrected for, so that it is told by comparing with the reference
+        (3.0, 3.0, 100.0),  # corrected for, so that the reference is that of the quiet machine
+    ],
+)
+def test_what_the_reference_takes_beside_a_timing_goes_with_its_slowdown(clock, factor, slowdown, beside_us):
+    timed, _ = timed_for(clock, 0.1)
+    gauge = machine(clock)
+    assert gauge.know() == 100.0
+    gauge._reference = machine(clock, busy_until=1e9, factor=factor)._reference
+    timing, _ = time_it(timed, gauge)
+    assert timing.slowdown == pytest.approx(slowdown)
+    assert timing.reference_us == pytest.approx(beside_us)
+
+
+def test_a_moment_of_quiet_is_enough_to_know_the_reference():
+    """All looks have a median that another load has made long; one run of them is not disturbed."""
+    times = iter([9000.0] * 41 + [185.0] + [9000.0] * 100)
+    gauge = Gauge(lambda: next(times))
+    assert gauge.know() == 185.0
+    assert gauge.quiet_us == 9000.0
+    another = Gauge(lambda: 200.0)
+    another.follow(gauge)
+    assert (another.least_us, another.quiet_us) == (185.0, 9000.0)
+
+
 def test_queueing_that_met_few_of_the_repeats_left_their_median_alone():
     # one of four repeats took 40 instead of 10: three sevenths of all the time was queueing
     assert Timing((10.0, 10.0, 40.0, 10.0)).stretch(3 / 7) == 1.0

@@ -161,7 +161,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
         timed(references_us="431"),
         timed(dropped="0"),
         timed(host="7"),
-        b'{"type": "Gauged", "quiet_us": -1, "host": ""}',
+        b'{"type": "Gauged", "reference_us": -1, "host": ""}',
         b'{"type": "VerifiedReply", "ok": 1, "max_abs_error": 0, "max_rel_error": 0, "tolerance": 0, "message": ""}',
         b'{"type":"VerifiedReply","ok":true,"max_abs_error":"","max_rel_error":0,"tolerance":0,"message":""}',
         b'{"type":"VerifiedReply","ok":true,"max_abs_error":0,"max_rel_error":0,"tolerance":null,"message":""}',

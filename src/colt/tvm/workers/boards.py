@@ -52,19 +52,13 @@ class _Lease:
     """Implements :class:`~colt.measure.seats.Seat`: a board at a time, whichever the tracker lends."""
 
     def __init__(self, measurer: LocalMeasurer, admit: Callable[[str, float], None]) -> None:
-        """``admit`` is told of each board, with what the reference kernel takes there if it is quiet; it may raise
+        """``admit`` is told of each board that joins, with what the reference kernel takes there; it may raise
         :class:`SeatLost`."""
         self.measurer = measurer
         self._admit = admit
 
     def join(self) -> None:
-        self.measurer.gauge()
-        self.admit()
-
-    def admit(self) -> None:
-        """Have the present board looked at. Raises :class:`SeatLost` if it is not to be used."""
-        if self.measurer.quiet_us is not None:
-            self._admit(self.measurer.host, self.measurer.quiet_us)
+        self._admit(*self.measurer.gauge())
 
     def interrupt(self) -> None:
         self.measurer.interrupt()
@@ -142,17 +136,24 @@ class BoardsMeasurer(Measurer):
         assert self._reference is not None, "no work is done before a board has joined"
         return self._reference
 
-    def _admit(self, host: str, quiet_us: float) -> None:
-        """Take a board in. Raises :class:`SeatLost` for one of another kind than the first, or as slow."""
+    def _admit(self, host: str, reference_us: float) -> None:
+        """Take a board in. Raises :class:`SeatLost` for one of another kind than the first, or that is as slow now."""
         with self._lock:
-            self._reference = self._reference or Reference(host, quiet_us)
-            why = self._reference.why_unlike(host, quiet_us)
+            self._reference = self._reference or Reference(host, reference_us)
+            why = self._reference.why_unlike(host, reference_us)
             if why is not None:
                 raise SeatLost(why)
             if host not in self._joined:
                 self._joined.add(host)
-                times = f": its reference kernel takes {quiet_us / self._first.us:.2f} times as long as the first one's"
-                self._remark(f"board {host} measures{'' if len(self._joined) == 1 else times}")
+                times = f"{reference_us / self._first.us:.2f} times as long as that of {self._first.host}"
+                also = "" if host == self._first.host else f" too: its reference kernel takes {times}"
+                self._remark(f"board {host} measures{also}")
+
+    def _require_joined(self, host: str) -> None:
+        """A lease ends after a while, and the next may be of another board, which has to join first."""
+        with self._lock:
+            if host not in self._joined:
+                raise SeatLost(f"the lease is of {host} now, which has not joined yet")
 
     def _tell_loss(self, lease: _Lease, error: SeatLost, joined: bool) -> None:
         with self._lock:
@@ -245,7 +246,7 @@ class BoardsMeasurer(Measurer):
     def _time(self, lease: _Lease, job: Job, build: Build, best: _Best, limits: Limits) -> Measurement:
         best_us = None if best.us is None else self._first.felt(best.us, lease.beside_us)
         measured = lease.measurer.time(job, build, best_us, limits)
-        lease.admit()  # a lease ends after a while: the next may be of another board
+        self._require_joined(lease.measurer.host)
         measured = replace(self._first.of(measured), host=lease.measurer.host)
         best.learn(measured.latency_us)
         return measured

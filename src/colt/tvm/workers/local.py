@@ -144,7 +144,7 @@ class LocalMeasurer(Measurer):
         """The address of the board that timed a kernel last."""
         self.reference_us: float | None = None
         """What the reference kernel took there, beside it."""
-        self.quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
+        self._quiet_us = None if peak_gflops is None else reference_gflop(threads, detect().simd) / peak_gflops * 1e6
         self._build_time = BuildTime()
         self._drawings = drawings or Drawings()
         self._foreseen: dict[tuple[int, int, int, int], Exchange] = {}
@@ -199,7 +199,7 @@ class LocalMeasurer(Measurer):
         return self._time(candidate, best_us, limits or self._limits)
 
     def gauge(self, limits: Limits | None = None) -> tuple[str, float]:
-        """Where kernels run just now, and what the reference kernel takes there if it is quiet, in microseconds.
+        """Where kernels run just now, and what the reference kernel takes there in a moment of quiet, in microseconds.
 
         Raises
         ------
@@ -210,9 +210,8 @@ class LocalMeasurer(Measurer):
         outcome = self._request(_FIRST, GaugeRequest(), _allowed(limits, first_run=limits.reference_seconds))
         if not isinstance(outcome.reply, Gauged):
             raise MeasureError(f"the reference kernel cannot be timed: {outcome.describe()}")
-        self.host, self.quiet_us = outcome.reply.host, outcome.reply.quiet_us
-        self.reference_us = self.quiet_us
-        return self.host, self.quiet_us
+        self.host, self.reference_us = outcome.reply.host, outcome.reply.reference_us
+        return self.host, self.reference_us
 
     def measure(
         self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
@@ -304,7 +303,7 @@ class LocalMeasurer(Measurer):
         first_run = limits.first_run_seconds(best_us)
         allowed = _allowed(limits, limits.allowed_build_seconds(candidate.predicted), first_run)
         drawing = None if candidate.job.inputs is None else self.settle(candidate.job.inputs, limits)
-        request = MeasureRequest(candidate.job.module, best_us, self._quiet_here_us, self._patient(limits), drawing)
+        request = MeasureRequest(candidate.job.module, best_us, self._quiet_us, self._patient(limits), drawing)
         # Only one worker may talk to a board; it finds there what the others have built.
         timing = _FIRST if self._away is not None else candidate.worker or _FIRST
         outcome = self._request(timing, request, allowed)
@@ -410,7 +409,7 @@ class LocalMeasurer(Measurer):
         limits = limits or self._limits
         allowed = _allowed(limits, first_run=limits.reference_seconds)
         drawing = None if inputs is None else self.settle(inputs, limits)
-        request = InterleaveRequest(tuple(modules), rounds, self._quiet_here_us, self._patient(limits), drawing)
+        request = InterleaveRequest(tuple(modules), rounds, self._quiet_us, self._patient(limits), drawing)
         outcome = self._request(_FIRST, request, allowed)
         if not isinstance(outcome.reply, TimedReply):
             raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
@@ -479,18 +478,13 @@ class LocalMeasurer(Measurer):
         return outcome
 
     def _note_noise(self, timed: TimedReply) -> None:
-        known_us = self.quiet_us if self.host == timed.host else None
-        self.quiet_us = timed.quiet_us if known_us is None else min(known_us, timed.quiet_us)
+        if self._away is None:  # a board's is known where the connections are: the next may be to another
+            self._quiet_us = timed.quiet_us if self._quiet_us is None else min(self._quiet_us, timed.quiet_us)
         self.host, self.reference_us = timed.host, statistics.median(timed.references_us)
         self.noise.probes += len(timed.slowdowns)
         self.noise.disturbed += timed.disturbed
         self.noise.worst_slowdown = max(self.noise.worst_slowdown, *timed.slowdowns)
         self.noise.seconds_waiting += timed.seconds_waiting
-
-    @property
-    def _quiet_here_us(self) -> float | None:
-        """What is known of this machine. A board's is known where the connections are: the next may be to another."""
-        return self.quiet_us if self._away is None else None
 
     def _patient(self, limits: Limits) -> Limits:
         """The limits with what is left of the time for waiting: a machine that is never quiet must not stop a run."""

@@ -101,7 +101,7 @@ class TimedReply:
     quiet_us: float
     """What the reference kernel takes on the quiet machine as far as the worker knows."""
     references_us: tuple[float, ...]
-    """What it took beside each timing, over the slowdown of that as far as it is the machine's."""
+    """What it took beside each timing, see :attr:`~colt.tvm.workers.timing.Timing.reference_us`."""
     dropped: bool = False
     """A single module that was not repeated, since it is far slower than the best."""
     host: str = ""
@@ -110,9 +110,9 @@ class TimedReply:
 
 @dataclass(frozen=True, slots=True)
 class Gauged:
-    """What the reference kernel takes where the machine is quiet, and where that is: the address of a board."""
+    """What the reference kernel takes in a moment of quiet, and where that is: the address of a board."""
 
-    quiet_us: float
+    reference_us: float
     host: str = ""
 
 

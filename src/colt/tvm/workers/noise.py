@@ -8,6 +8,7 @@ explains most of what another process does, in figures.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -31,6 +32,8 @@ class Look:
     slowdown: float
     """How many times longer the reference takes than its fastest run, less what queueing explains; at least 1."""
     queued: Queued
+    least_us: float
+    """The fastest of its runs."""
 
     def quiet(self, limits: Limits) -> bool:
         """Whether timing may begin."""
@@ -53,16 +56,22 @@ class Gauge:
         self._reference = reference
         self.watch = watch or QueueWatch
         self.quiet_us: float | None = None
+        self.least_us = math.inf
+        """The fastest run of all: hosts are compared by it, since it needs no more than a moment of quiet."""
 
     def expect(self, quiet_us: float | None) -> None:
         """Take in what is known of the quiet machine from elsewhere."""
         if quiet_us is not None:
             self.quiet_us = quiet_us if self.quiet_us is None else min(self.quiet_us, quiet_us)
 
-    def takes_us(self, slowdown: float) -> float:
-        """What the reference takes where the machine is so many times slower than a quiet one; looked at before."""
-        assert self.quiet_us is not None
-        return self.quiet_us * slowdown
+    def follow(self, before: Gauge) -> None:
+        """Take in what an earlier gauge of the same machine knows."""
+        self.expect(before.quiet_us)
+        self.least_us = min(self.least_us, before.least_us)
+
+    def beside_us(self, before: Look, after: Look, limits: Limits) -> float:
+        """What the reference takes around a timing, if that was on a machine that counts as quiet."""
+        return min(before.least_us, after.least_us, limits.noise_threshold * self.least_us)
 
     def look(self, stretch_seconds: float = 0.0) -> Look:
         """Run the reference a few times; go on running it, to see whether threads queue, for so long."""
@@ -73,16 +82,17 @@ class Gauge:
             self._reference()
         queued = watch.shares()
         self.expect(statistics.median(times_us))
+        self.least_us = min(self.least_us, *times_us)
         assert self.quiet_us is not None
-        return Look(max(1.0, statistics.fmean(times_us) * (1 - queued.most) / self.quiet_us), queued)
+        slowdown = max(1.0, statistics.fmean(times_us) * (1 - queued.most) / self.quiet_us)
+        return Look(slowdown, queued, min(times_us))
 
     def know(self) -> float:
-        """What the reference takes on the quiet machine: the least of many looks, since nothing tells of one whether
-        the machine was quiet."""
+        """What the reference takes in a moment of quiet: the least of many runs."""
         for _ in range(_LOOKS):
             time.sleep(_PAUSE_SECONDS)
             self.look()
-        return self.takes_us(1.0)
+        return self.least_us
 
     def wait(self, limits: Limits, seconds: float) -> tuple[Look, float]:
         """Wait for a quiet machine, for so many seconds at most. Returns the last look and the seconds waited."""
@@ -120,11 +130,14 @@ def time_quietly(
         if not disturbed or long or attempt == _ATTEMPTS:
             break
     waited = limits.noise_wait_seconds - left
-    certain = min(before.slowdown, after.slowdown)
+    beside_us = gauge.beside_us(before, after, limits)
     if not disturbed:
-        return replace(timing, seconds_waiting=waited, reference_us=gauge.takes_us(certain))
+        return replace(timing, seconds_waiting=waited, reference_us=beside_us)
     # Corrected by what is certain only: a figure that is too good would drop all that are measured after it.
-    corrected, rest = (certain, 1.0) if certain > limits.noise_threshold else (1.0, certain)
-    slowdown = min(corrected * timing.stretch(queued.mine), _MOST_CORRECTED)
-    reference_us = gauge.takes_us(rest)
-    return replace(timing, slowdown=slowdown, disturbed=True, seconds_waiting=waited, reference_us=reference_us)
+    slowdown = min(before.slowdown, after.slowdown)
+    if slowdown > limits.noise_threshold:
+        beside_us = gauge.least_us
+    else:
+        slowdown = 1.0
+    slowdown = min(slowdown * timing.stretch(queued.mine), _MOST_CORRECTED)
+    return replace(timing, slowdown=slowdown, disturbed=True, seconds_waiting=waited, reference_us=beside_us)

@@ -52,8 +52,8 @@ class OnBoard:
         self._folder = folder
         self._files = files
         self._visit: _Visit | None = None
-        self._quiet_us: dict[str, float] = {}
-        """What the reference kernel takes on each board when that is quiet, as far as is known."""
+        self._gauges: dict[str, Gauge] = {}
+        """The last one of each board, for what it knows."""
 
     @property
     def address(self) -> str:
@@ -77,7 +77,9 @@ class OnBoard:
         except RuntimeError as error:
             connection.close()
             raise BoardLost(f"the reference kernel does not run on the board: {error}") from None
-        self._visit.gauge.expect(self._quiet_us.get(connection.address))
+        if (before := self._gauges.get(connection.address)) is not None:
+            self._visit.gauge.follow(before)
+        self._gauges[connection.address] = self._visit.gauge
         return connection.remarks
 
     def allow(self, seconds: float) -> None:
@@ -88,8 +90,6 @@ class OnBoard:
         if self._visit is not None and not self.lost():
             self._visit.connection.allow(IDLE_SECONDS)
             self._visit.idle_since = monotonic()
-            if self._visit.gauge.quiet_us is not None:
-                self._quiet_us[self.address] = self._visit.gauge.quiet_us
 
     def lost(self) -> bool:
         if self._visit is not None and not self._visit.connection.alive():

@@ -44,8 +44,8 @@ class Timing:
     """Whether another load was there, in spite of waiting."""
     seconds_waiting: float = 0.0
     reference_us: float = 0.0
-    """What the reference kernel took just before or after, whichever was less; over ``slowdown`` as far as that is the
-    machine's. 0 if nobody looked."""
+    """What the reference kernel took just before or after, in its fastest run; what it takes on the quiet machine if
+    the timing is corrected for one that was not. 0 if nobody looked."""
 
     def stretch(self, queued: float) -> float:
         """How many times longer the median is than it would be, had the threads not queued that share of the time.

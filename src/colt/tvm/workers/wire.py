@@ -111,7 +111,7 @@ def _reply(fields: _Fields) -> Reply:
                 host=fields.text("host"),
             )
         case "Gauged":
-            reply = Gauged(_latency("quiet_us", fields.take("quiet_us")), fields.text("host"))
+            reply = Gauged(_latency("reference_us", fields.take("reference_us")), fields.text("host"))
         case "Settled":
             reply = Settled(fields.flag("finite"), fields.flag("positive"))
         case "VerifiedReply":

@@ -211,12 +211,13 @@ class WorkerSession:
         return self._timed_reply(timings, gauge)
 
     def _timed_reply(self, timings: Sequence[Timing], gauge: Gauge) -> TimedReply:
+        assert gauge.quiet_us is not None
         return TimedReply(
             runs_us=tuple(timing.runs_us for timing in timings),
             slowdowns=tuple(timing.slowdown for timing in timings),
             disturbed=sum(timing.disturbed for timing in timings),
             seconds_waiting=sum(timing.seconds_waiting for timing in timings),
-            quiet_us=gauge.takes_us(1.0),
+            quiet_us=gauge.quiet_us,
             references_us=tuple(timing.reference_us for timing in timings),
             dropped=any(timing.dropped for timing in timings),
             host=self._place.address,
