@@ -49,7 +49,7 @@ from colt.tvm.programs import workloads
 from colt.tvm.space.space import TvmSpace
 
 WORKLOADS = ("matmul", "deepseek-r1-moe", "flux-conv", "gru-cell")
-AT_ONCE = (1, 2, 4, 8, 16, 64)
+AT_ONCE = (1, 2, 4, 8, 16, 32, 64)
 SEEDS = 20
 SHARE = 0.95
 THREADS = 2

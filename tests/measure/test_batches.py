@@ -21,7 +21,7 @@ def test_one_host_has_the_batch_that_it_always_had() -> None:
 def test_batches_grow_with_hosts_and_keep_all_of_them_busy() -> None:
     sizes = [trials_at_once(hosts) for hosts in range(1, 129)]
     assert all(less <= more for less, more in pairwise(sizes))
-    assert all(size >= hosts for hosts, size in enumerate(sizes, 1))
+    assert all(size >= 2 * hosts for hosts, size in enumerate(sizes, 1))
 
 
 def test_a_run_on_several_boards_has_their_batch_unless_the_user_says_another() -> None:

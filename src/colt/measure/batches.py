@@ -2,16 +2,22 @@
 
 All trials of a batch are chosen before the first of them is measured. More hosts need larger batches to be busy, but
 the search learns from what was measured: the larger the batch, the more of it is chosen by what was known before it.
+``benchmarks/parallelism.py`` measures both; decision 0031 has the figures.
 """
 
 from __future__ import annotations
 
 ONE_HOST = 8
-"""The batch of one host, whose workers build side by side."""
+"""The batch of one host, whose workers build side by side: it costs no more trials than one at a time."""
 EACH_HOST = 2
-"""Trials for each host: while one is timed the next is built and sent, and nobody waits for the slowest alone."""
+"""Trials for each of several hosts. With one each, all would wait for the slowest; with four each they would be busier
+by a seventh, and the search would need about a seventh more trials."""
 
 
-def trials_at_once(hosts: int, builders: int = 1) -> int:
-    """The batch of a run that times on so many ``hosts``, and builds in so many places."""
+def trials_at_once(hosts: int) -> int:
+    """The batch of a run that times on so many ``hosts``.
+
+    How many places build does not matter: with few hosts these time longer than the builders build, and with many hosts
+    there are as many candidates as builders anyway.
+    """
     return max(ONE_HOST, EACH_HOST * hosts)
