@@ -7,6 +7,7 @@
 #   make lint                        ruff and mypy
 #   make peers                       install PyTorch and ONNX Runtime: peers, and where models come from; the tests use
 #                                    them where they are there
+#   make fleet                       install Ray, on which fleets measure; the tests use it where it is there
 #   make pictures                    those of the documents, from a run that it makes
 
 WORKLOAD ?= matmul
@@ -19,8 +20,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .[bench,onnx]
+FLEET := .[fleet]
 
-.PHONY: tune test test-fast lint format peers pictures clean
+.PHONY: tune test test-fast lint format peers fleet pictures clean
 
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
@@ -48,6 +50,8 @@ format: $(VENV)/.dev
 
 peers: $(VENV)/.bench
 
+fleet: $(VENV)/.fleet
+
 pictures: $(VENV)/.test
 	rm -rf runs/pictures
 	$(BIN)/colt tune matmul --trials 64 --run runs/pictures
@@ -74,6 +78,9 @@ $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
 	$(call install,$(PEERS))
+
+$(VENV)/.fleet: $(BIN)/python pyproject.toml constraints.txt
+	$(call install,$(FLEET))
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(call install,.[dev])

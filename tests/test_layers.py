@@ -24,6 +24,7 @@ LAYERS = (
         "machine",
         "analysis",
         "measure",
+        "fleet",
         "search",
         "testing",
         "store",
@@ -38,9 +39,10 @@ SOCKETS = {
     "colt.tvm.workers.rpc": {"socket"},  # boards
     "colt.proposers.language.wire": {"httpx2", "openai"},  # language models
     "colt.views.dashboard.serve": {"socket"},  # only listens
+    "colt.fleet.cluster": {"ray"},  # fleets
 }
 """Modules that may connect, and with what."""
-NETWORK = ("socket", "http", "urllib.request", "requests", "httpx", "httpx2", "openai")
+NETWORK = ("socket", "http", "urllib.request", "requests", "httpx", "httpx2", "openai", "ray")
 
 
 def _name(path: Path) -> str:

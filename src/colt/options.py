@@ -258,6 +258,19 @@ class TuneOptions:
     )
     key: str | None = option(None, "the key of the board")
     boards: int = option(1, "boards of that key to use at the same time", low=1, high=256)
+    fleet: str | None = option(
+        None,
+        "measure on the hosts of a Ray cluster (docs/fleet.md): alone, that of RAY_ADDRESS or the one that runs here; "
+        "local starts one on this machine",
+        takes="HOST:PORT, ray://HOST:PORT, auto or local",
+        metavar="ADDRESS",
+        alone="auto",
+    )
+    fleet_cpu: str | None = option(
+        None,
+        "the hosts of a fleet whose cpu's model has this in its name; if left out, those of the model that most have",
+        metavar="MODEL",
+    )
     max_usd: Decimal | float | None = option(
         None, "dollars to spend at most", low=0, high=10**6, example="0.05", metavar="X", group=MODELS
     )

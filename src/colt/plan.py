@@ -232,7 +232,9 @@ class Plan:
             spec=run["program"],
             programs=(replace(program, inputs=inputs),),
             options=options,
-            device=recorded_device(run["target"], run["threads"], options.rpc, options.key),
+            device=recorded_device(
+                run["target"], run["threads"], options.rpc, options.key, options.fleet, options.fleet_cpu
+            ),
             pool=PoolSpec.from_tables(members),
             config=SearchConfig.from_mapping({**UNNAMED, **search}),
             records=records,
@@ -305,11 +307,20 @@ def plan(program: Any, options: TuneOptions) -> Plan:
 def device_of(options: TuneOptions) -> Device:
     """Where kernels run, and on how many threads."""
     most = available_cores()
-    if options.rpc is None and options.threads is not None and options.threads > most:
+    elsewhere = options.rpc is not None or options.fleet is not None
+    if not elsewhere and options.threads is not None and options.threads > most:
         raise DECLARED["threads"].error(
             f"is {options.threads}; it takes an integer from 1 to {most}, the cores of this machine"
         )
-    return resolve_device(options.target, options.threads, options.rpc, options.key, options.boards)
+    return resolve_device(
+        options.target,
+        options.threads,
+        options.rpc,
+        options.key,
+        options.boards,
+        options.fleet,
+        options.fleet_cpu,
+    )
 
 
 def _records(options: TuneOptions) -> Path | None:

@@ -75,6 +75,8 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warm_start: int
     peers: tuple[Peer, ...]
     threads: int
+    fleet: str = ""
+    """The cluster on whose hosts searches measure; empty if they measure here."""
 
     def cells(self, workload: str) -> Iterator[Cell]:
         """All searches of a workload. Strategies take turns, so that a drifting machine affects all alike."""
@@ -93,18 +95,19 @@ def checked(
     workloads: Sequence[str],
     *,
     size: str,
-    strategies: Sequence[str],
+    strategies: Sequence[str] | None,
     trials: int,
     seeds: int,
     space: str,
     warm_start: int,
     peers: Sequence[str] | None,
     threads: int | None,
+    fleet: str | None = None,
 ) -> BenchConfig:
     """Check and resolve what the user asked for.
 
-    A group of workloads stands for its members; no workload stands for the group ``main``. ``peers`` defaults to all
-    that are installed, ``threads`` to all cores.
+    A group of workloads stands for its members; no workload stands for the group ``main``. ``strategies`` defaults to
+    all, without stock on a ``fleet``, ``peers`` to all that are installed, ``threads`` to all cores.
 
     Raises
     ------
@@ -124,14 +127,24 @@ def checked(
     return BenchConfig(
         workloads=_workloads(workloads, size),
         size=size,
-        strategies=tuple(StrategyName(name) for name in _members("strategy", strategies, list(StrategyName))),
+        strategies=_strategies(strategies, fleet),
         trials=trials,
         seeds=seeds,
         space=str(space),
         warm_start=warm_start,
         peers=_peers(peers),
         threads=threads or cores,
+        fleet=fleet or "",
     )
+
+
+def _strategies(wanted: Sequence[str] | None, fleet: str | None) -> tuple[StrategyName, ...]:
+    usable = [name for name in StrategyName if fleet is None or name is not StrategyName.STOCK]
+    if fleet is not None and StrategyName.STOCK in (wanted or ()):
+        raise ArgumentError("strategies", "has stock, which measures on this machine alone: it does not go with fleet")
+    if wanted is None:
+        return tuple(usable)
+    return tuple(StrategyName(name) for name in _members("strategy", wanted, list(StrategyName)))
 
 
 def _workloads(wanted: Sequence[str], size: str) -> tuple[str, ...]:

@@ -23,8 +23,11 @@ from colt.bench.records import CellRecord
 from colt.bench.remeasure import remeasure
 from colt.bench.report import markdown
 from colt.bench.tables import TABLES
+from colt.fleet.session import leave
 from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
+from colt.tvm.devices.fleet import require_like_here
 from colt.tvm.devices.peaks import hardware_with_peaks
+from colt.tvm.devices.resolve import resolve_device
 from colt.util.text import in_us
 from colt.util.version import versions
 
@@ -42,6 +45,8 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
         The peaks of this machine cannot be measured.
     """
     hardware = detect()
+    if config.fleet:
+        _require_fleet_like_here(config)
     with BenchDirectory.claimed(path, config, conditions(config, hardware)) as directory:
         hardware = replace(hardware, peaks=_peaks(directory, hardware, say))
         report = ""
@@ -52,6 +57,15 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
                 directory.keep_remeasured(remeasure(directory, workload))
             report = write_report(directory, hardware)
         return report
+
+
+def _require_fleet_like_here(config: BenchConfig) -> None:
+    """Winners are timed in turn on this machine. Raises :class:`InputError`."""
+    device = resolve_device(threads=config.threads, fleet=config.fleet, fleet_cpu=detect().cpu)
+    try:
+        require_like_here(device, "every winner")
+    finally:
+        leave()  # the searches enter it, each in its own process
 
 
 def conditions(config: BenchConfig, hardware: Hardware) -> dict[str, str]:

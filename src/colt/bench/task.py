@@ -12,6 +12,7 @@ import psutil
 
 from colt.bench.config import BenchConfig, Cell
 from colt.bench.records import TrialRecord
+from colt.machine import detect
 from colt.plan import Plan, plan
 
 
@@ -30,7 +31,10 @@ class CellTask:
         It neither begins from records nor adds to them: what earlier runs have found would favour whoever reads it.
         """
         config, cell = self.config, self.cell
-        made = plan(cell.workload, size=config.size, trials=config.trials, seed=cell.seed, threads=config.threads)
+        where: dict[str, Any] = {"fleet": config.fleet, "fleet_cpu": detect().cpu} if config.fleet else {}
+        made = plan(
+            cell.workload, size=config.size, trials=config.trials, seed=cell.seed, threads=config.threads, **where
+        )
         return replace(made, space=config.space_of(cell.strategy), records=None)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from colt.cli.codes import INTERRUPTED, OK
 from colt.cli.output import say, tell
-from colt.cli.parser import integer
+from colt.cli.parser import add_declared, integer
 from colt.errors import InputError
+from colt.options import TuneOptions
+from colt.util.declared import options_of
 
 
 def add(commands: Any) -> None:
@@ -31,9 +33,9 @@ def add(commands: Any) -> None:
         "--strategies",
         nargs="+",
         metavar="NAME",
-        default=["stock", "random", "mcts", "architect", "colt"],
         help="any of stock (MetaSchedule's evolutionary search), random (random schedules), mcts (the tree with random "
-        "edits alone), architect (the best that it constructs, without a tree) and colt (default: all)",
+        "edits alone), architect (the best that it constructs, without a tree) and colt (default: all; with --fleet "
+        "all but stock, which measures here alone)",
     )
     bench.add_argument("--trials", type=integer, default=64, help="schedules that each search measures (default: 64)")
     bench.add_argument(
@@ -62,6 +64,7 @@ def add(commands: Any) -> None:
         "installed)",
     )
     bench.add_argument("--threads", type=integer, help="threads for kernels and peers (default: all cores)")
+    add_declared(bench, [options_of(TuneOptions)["fleet"]], str)
     bench.set_defaults(run_command=run_command)
 
 
@@ -83,6 +86,7 @@ def run_command(given: argparse.Namespace) -> int:
         warm_start=given.warm_start,
         peers=given.peers,
         threads=given.threads,
+        fleet=getattr(given, "fleet", None),
     )
     out = Path(given.out)
     try:

@@ -99,6 +99,8 @@ def add_declared(group: Any, options: Sequence[Option], dest: Callable[[str], st
         else:
             choices = f"{{{','.join(one.choices)}}}" if one.choices else None
             metavar = one.metavar or choices or METAVARS.get(one.kind)
+            if one.alone:
+                settings |= {"nargs": "?", "const": one.alone}
             group.add_argument(one.flag, type=one.parse, metavar=metavar or one.name.upper(), **settings)
 
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from colt.errors import ColtError, InputError
+from colt.measure.muster import Muster
 from colt.util.stats import Interval, median_interval
 
 IRModule = Any
@@ -342,6 +343,11 @@ class Measurer(Protocol):
         """
         ...
 
+    def expect(self, jobs: Iterable[Job], limits: Limits | None = None) -> None:
+        """Be told which jobs :meth:`measure` will be asked for next, in another call. Whoever has several hosts begins
+        with them when one is free; nothing else follows from it."""
+        return
+
     def verify(
         self,
         reference: IRModule,
@@ -401,6 +407,14 @@ class Measurer(Protocol):
     def take_remarks(self) -> list[str]:
         """What the user should know about where kernels run and was not told yet; each remark comes once."""
         ...
+
+    def muster(self) -> Muster | None:
+        """Who measures and who has left, where several hosts do; ``None`` where this is no question."""
+        return None
+
+    def follow(self, before: Muster) -> None:
+        """Go on where a run broke off that had these hosts: latencies are told in the microseconds of the same one."""
+        return
 
     def close(self) -> None:
         """End the workers. May be repeated."""

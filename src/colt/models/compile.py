@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
+from colt.machine import detect
 from colt.measure.base import Fate
 from colt.models.archive import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart, laid_out
 from colt.models.compiled import CompiledModel
@@ -32,6 +33,8 @@ from colt.run.loop import run
 from colt.run.resume import to_the_end
 from colt.store.directory import RECORDING
 from colt.store.receipt import Receipt
+from colt.tvm.devices.base import Device
+from colt.tvm.devices.fleet import require_like_here
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.forms import winograd_forms
 from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
@@ -99,7 +102,10 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
         No worker starts.
     """
     watch = Stopwatch()
+    if options.fleet is not None and options.fleet_cpu is None:
+        options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
     device = device_of(options.tune_options(1))
+    require_like_here(device, "the whole model")
     target = device.target
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
@@ -109,9 +115,9 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     with watch("tuning"):
         tuned = _tune(graph.name, tasks, weight_bytes(module), options)
     with watch("assembling"):
-        build = partial(_built, Assembler(module, tasks, target), device_of(options.tune_options(1)).threads)
+        build = partial(_built, Assembler(module, tasks, target), device.threads)
         fit = fitted(tuned.contenders, build, graph.example)
-        compiled = _loaded(graph, fit, tasks, tuned, options)
+        compiled = _loaded(graph, fit, tasks, tuned, device, options.products)
     with watch("judging"):
         verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
     changes = {"compared": verdict, "timed": figures, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}}
@@ -160,10 +166,9 @@ def _built(assembler: Assembler, threads: int, schedules: Mapping[str, Any]) -> 
 
 
 def _loaded(
-    graph: Graph, fit: Fitted, tasks: Sequence[ModelTask], tuned: TunedTasks, options: CompileOptions
+    graph: Graph, fit: Fitted, tasks: Sequence[ModelTask], tuned: TunedTasks, device: Device, products: str
 ) -> CompiledModel:
     """The model as it will be in its file, judged not yet."""
-    device = device_of(options.tune_options(1))
     library, weights = fit.built.library, fit.built.assembled.weights
     outputs = library(*graph.example)
     manifest = Manifest(
@@ -180,7 +185,7 @@ def _loaded(
         seconds={},
         trials=sum(receipt.trials.total for receipt in tuned.receipts()),
         usd=sum(receipt.spending.usd for receipt in tuned.receipts() if receipt.spending),
-        products=options.products,
+        products=products,
         messages=(*graph.notes, *_taken_back(tasks, fit)),
     )
     return CompiledModel(manifest, fit.built.content, [bytes_of(one) for one in weights], library)

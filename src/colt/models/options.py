@@ -72,6 +72,8 @@ class CompileOptions:
     use_records: bool = same_as(TuneOptions, "use_records")
     fresh: bool = same_as(TuneOptions, "fresh")
     exact_math: bool = same_as(TuneOptions, "exact_math")
+    fleet: str | None = same_as(TuneOptions, "fleet")
+    fleet_cpu: str | None = same_as(TuneOptions, "fleet_cpu")
     max_usd: Decimal | float | None = same_as(TuneOptions, "max_usd")
     max_calls: int | None = same_as(TuneOptions, "max_calls")
     max_tokens: int | None = same_as(TuneOptions, "max_tokens")
@@ -94,6 +96,7 @@ class CompileOptions:
             name: getattr(self, name)
             for name in ("pool", "seed", "threads", "run_dir", "records", "use_records", "fresh", "exact_math")
         }
+        own |= {name: getattr(self, name) for name in ("fleet", "fleet_cpu")}
         own |= {name: getattr(self, name) for name in ("max_usd", "max_calls", "max_tokens", "on_event")}
         most = TRIALS_EACH * max(1, programs) if self.trials is None else self.trials
         return TuneOptions(trials=0 if self.records_only else most, seconds=60 * self.minutes, **own)

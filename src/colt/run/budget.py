@@ -8,11 +8,15 @@ from typing import Protocol, cast
 
 from colt import events
 from colt.events import Emit
+from colt.measure.batches import trials_at_once
+from colt.options import SearchConfig
 from colt.plan import Plan
 from colt.util.clock import Stopwatch
 from colt.util.interrupt import Interrupt
 from colt.world.answers import Allowance, Reason, Stop
 from colt.world.world import World
+
+DEFAULT_BATCH = SearchConfig().batch_size
 
 
 class Tuned(Protocol):
@@ -67,6 +71,8 @@ class StopRule:
     ) -> None:
         self.tasks: Sequence[Tuned] = ()
         self.plan = plan
+        self.hosts: int | None = None
+        """How many measure, where several do."""
         self._world = world
         self._watch = watch
         self._interrupt = interrupt
@@ -103,9 +109,23 @@ class StopRule:
         return max(0, self.plan.budget.trials - sum(task.charged for task in self.tasks))
 
     @property
+    def overlaps(self) -> bool:
+        """Whether the next batch is chosen before the present one is measured, so that no host waits for the slowest:
+        on several hosts, which have half of what may be in flight in each of two batches then."""
+        return self.hosts is not None and self.hosts > 1 and len(self.tasks) == 1
+
+    @property
+    def whole_batch(self) -> int:
+        """How many schedules a batch has; as many as suit the hosts of a fleet, unless the user has said how many."""
+        size = self.plan.config.batch_size
+        if self.hosts is not None and size == DEFAULT_BATCH:
+            size = trials_at_once(self.hosts)
+        return max(1, size // 2) if self.overlaps else size
+
+    @property
     def batch_size(self) -> int:
         """How many schedules to measure next."""
-        return min(self.plan.config.batch_size, self.trials_left)
+        return min(self.whole_batch, self.trials_left)
 
     def requested(self) -> str | None:
         """Why the run is to end right now: ``interrupted``, ``seconds``, ``broken off``, ``pool`` or ``storage``."""

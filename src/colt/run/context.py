@@ -14,6 +14,7 @@ from colt.errors import ReplayError, StorageError
 from colt.events import Emit, Event
 from colt.machine import Hardware, Quiet
 from colt.measure.base import Limits, Measurer
+from colt.measure.muster import Muster
 from colt.options import BUDGET
 from colt.plan import MADE_WITH, RUN, Plan
 from colt.proposers.desk import Calls
@@ -33,6 +34,7 @@ from colt.util.collecting import no_collecting
 from colt.util.files import read_file, sync
 from colt.util.interrupt import Interrupt
 from colt.util.streams import remarks_since, remarks_so_far
+from colt.util.text import counted
 from colt.util.version import versions
 from colt.world.answers import Allowance, Clock, Endpoints, Looked, Spent, StableText
 from colt.world.calls import RecordableCalls
@@ -90,6 +92,8 @@ class Run:
         self.hardware: Hardware
         """The machine with its peaks as they stand: a kernel may raise them."""
         self.measurer: Measurer
+        self.fleet: Muster | None = None
+        """Who measures, where several hosts do; see :meth:`call_roll`."""
         self.apart_bytes: int | None = None
         """How far calls of a model's programs are apart, see :attr:`~colt.measure.base.Limits.apart_bytes`."""
         self._calls: SharedCalls | None = None
@@ -168,7 +172,13 @@ class Run:
                 return parts.measurer(limits, peak)
             return device.measurer(limits, peak_gflops=peak, pace=self.plan.pace)
 
-        self.measurer = self._stack.enter_context(RecordableMeasurer(self.world, make, fingerprint, self._clock))
+        fleet = self.plan.options.fleet is not None
+        measurer = RecordableMeasurer(self.world, make, fingerprint, self._clock, fleet)
+        self.measurer = self._stack.enter_context(measurer)
+        self.call_roll()
+        if self.fleet is not None:
+            names = [host.name for host in self.fleet.measuring]
+            self.note(f"measuring on {counted(len(names), 'host')}: {', '.join(names)}")
 
     def _clock(self) -> Clock | None:
         """Where the time has gone, for the recording; whoever keeps none has no use for it."""
@@ -237,6 +247,12 @@ class Run:
         return self._stack.enter_context(ChatCalls(clients, plan.calls_at_once, set_aside))
 
     # ---- measuring ----
+
+    def call_roll(self) -> None:
+        """Find out who measures, where several hosts do: batches grow with them."""
+        self.fleet = self.measurer.muster()
+        if self.fleet is not None:
+            self.stop.hosts = max(1, len(self.fleet.measuring))
 
     @contextmanager
     def measuring(self) -> Iterator[None]:

@@ -108,6 +108,7 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
                 failure = _export(run, module, directory.path)
     task.dispatcher.close()
     remember(run, task, winner)
+    run.call_roll()
     receipt = make_receipt(run, task, decision, stop_reason)
     run.write(task.name, RECEIPT, receipt.to_json())
     path = None if run.directory is None else run.directory.path / task.name

@@ -87,7 +87,10 @@ def run(
                 task = turn(run, next_task(tasks))
                 task.learn()
                 look_inside(run, task)
+                run.call_roll()
                 batch = task.take_left_over() or next_batch(run, task)
+                if run.stop.overlaps:
+                    begin_with_next(run, task, batch)
                 results = list(task.measure(run, batch))
                 check_leader(run, task, results)
                 with run.watch("searching"):
@@ -199,9 +202,16 @@ def turn(run: Run, task: Task) -> Task:
     return task
 
 
-def next_batch(run: Run, task: Task, most: int | None = None) -> list[Trial]:
+def begin_with_next(run: Run, task: Task, batch: Sequence[Trial]) -> None:
+    """Have a fleet begin with the batch, choose the next one, and have it go on with that."""
+    task.expect(run, batch, ())
+    if run.stop.trials_left:
+        task.expect(run, batch, next_batch(run, task, patient=False))
+
+
+def next_batch(run: Run, task: Task, most: int | None = None, patient: bool = True) -> list[Trial]:
     """What the task measures next, ``most`` schedules at most. Questions go out first, so that their answers come back
-    while it is measured."""
+    while it is measured. Unless ``patient`` it is nothing where only answers under way would bring anything."""
     strategy, count = task.strategy, run.stop.batch_size
     if most is not None:
         count = min(count, most)
@@ -210,9 +220,10 @@ def next_batch(run: Run, task: Task, most: int | None = None) -> list[Trial]:
             strategy.settle()  # answers that have arrived take effect ...
             strategy.send(count)  # ... and free slots get questions
             if strategy.under_way:
-                count = max(1, min(count, run.plan.config.batch_size // 2))  # fewer are welcome sooner
+                count = max(1, min(count, run.stop.whole_batch // 2))  # fewer are welcome sooner
             batch = strategy.pick(count)
-            if batch or not strategy.under_way or run.stop.requested() is not None:
-                task.note_batch(batch)
+            if batch or not patient or not strategy.under_way or run.stop.requested() is not None:
+                if batch or patient:
+                    task.note_batch(batch)
                 return batch
             strategy.wait()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from colt.knobs import describe_transformation, steps_to
 from colt.machine import Hardware
 from colt.measure.base import Fate, Measurement, Noise, Verification
+from colt.measure.muster import Muster
 from colt.plan import Plan
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.language.money import Spending
@@ -23,6 +24,8 @@ from colt.store.receipt import (
     SCHEMA,
     BestPart,
     BuildPart,
+    FleetHostPart,
+    FleetPart,
     FoundPart,
     FunctionPart,
     HardwarePart,
@@ -73,7 +76,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
         target=json.loads(str(plan.target)),
         threads=plan.threads,
         versions=versions(),
-        hardware=_hardware_part(run.hardware, plan.device.address),
+        hardware=_hardware_part(run.hardware, None if run.fleet is not None else plan.device.address),
         seed=plan.seed,
         pool=tuple(_member(member, run.found) for member in plan.pool.members),
         config=plan.config.to_mapping(),
@@ -98,6 +101,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
             sketches=len(space.sketches), nodes=len(search.tree.nodes), distinct_schedules=len(search.tree.known)
         ),
         records=_records_part(plan, task),
+        fleet=None if run.fleet is None else _fleet_part(run.fleet, search.trials.results),
         seconds=_seconds(run, spent),
         stop_reason=stop_reason,
         messages=tuple(run.messages),
@@ -173,6 +177,32 @@ def _spending_part(plan: Plan, dispatcher: Dispatcher) -> SpendingPart:
         max_tokens=ceilings.tokens,
         max_seconds=ceilings.seconds,
         ended=dispatcher.calls_ended,
+    )
+
+
+def _fleet_part(fleet: Muster, results: Sequence[Measurement]) -> FleetPart:
+    timed: dict[str, list[int]] = {}
+    for result in results:
+        timed.setdefault(result.host, []).append(result.trial)
+    return FleetPart(
+        hosts=tuple(
+            FleetHostPart(
+                name=host.name,
+                cpu=host.cpu,
+                threads=host.threads,
+                reference_us=host.reference_us,
+                disturbed=host.disturbed,
+                trials=tuple(timed.get(host.name, ())),
+                left=host.left,
+            )
+            for host in fleet.hosts
+        ),
+        base=fleet.base,
+        decided_on=fleet.decider or None,
+        refused=dict(fleet.refused),
+        lost=fleet.lost,
+        measured_again=fleet.again,
+        built_elsewhere=fleet.built_elsewhere,
     )
 
 

@@ -155,7 +155,9 @@ class Task:
         self._target = plan.target
         self._stalled = 0
         self._left_over: list[Trial] = []
-        """Trials that were asked for, and not measured since the run was to stop."""
+        """Trials that were asked for, and not measured since the run was to stop, or are next on a fleet."""
+        self._jobs: dict[int, Job] = {}
+        """What a fleet has begun with, by trial."""
         self._records: Records | None = None
 
     def _emit(self, event: Event) -> None:
@@ -345,15 +347,23 @@ class Task:
         left, self._left_over = self._left_over, []
         return left
 
+    def expect(self, run: Run, trials: Sequence[Trial], after: Sequence[Trial]) -> None:
+        """Have the hosts of a fleet begin with ``trials``, which are measured now, and with those of the next batch."""
+        self._left_over = list(after)
+        if not run.world.recorded:
+            new = [trial for trial in (*trials, *after) if trial.id not in self._jobs]
+            self._jobs |= {trial.id: self._job(trial) for trial in new}
+            run.measurer.expect([self._jobs[trial.id] for trial in new])
+
     def measure(self, run: Run, trials: Sequence[Trial], in_time: bool = True) -> Iterator[Measurement]:
         """Measure trials one by one, until the user or the clock stops the run; only the user if not ``in_time``."""
         self._workings.flush()
-        jobs = (self._job(trial) for trial in trials)
+        jobs = (self._jobs.pop(trial.id) if trial.id in self._jobs else self._job(trial) for trial in trials)
         best_us = self.search.trials.best_us
         measurements = run.measurer.measure(jobs, best_us if self.search.trials.latencies else None)
         for number, trial in enumerate(trials):
             if run.stop.requested() not in (None, *(() if in_time else LATE)):
-                self._left_over = list(trials[number:])
+                self._left_over = [*trials[number:], *self._left_over]
                 return
             with run.measuring():
                 done = next(measurements)

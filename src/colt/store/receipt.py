@@ -294,6 +294,36 @@ class RecordsPart(_Record, frozen=True):
     failure: str | None = None
 
 
+class FleetHostPart(_Record, frozen=True):
+    """A host of the fleet: what its reference kernel took when it joined, and whether it was ``disturbed`` then; the
+    ``trials`` of this program that it timed; and why it ``left``, if it did."""
+
+    name: str
+    cpu: str
+    threads: int
+    reference_us: float
+    disturbed: bool
+    trials: tuple[int, ...]
+    left: str = ""
+
+
+class FleetPart(_Record, frozen=True):
+    """Who measured what.
+
+    Latencies are told in the microseconds of ``base``, and ``decided_on`` is the host that timed the leaders in turn;
+    ``None`` if that was none. ``refused`` has hosts that did not measure, each with the reason. Hosts were ``lost`` so
+    often, and so many trials ``measured_again`` for that; no trial counts twice. ``built_elsewhere`` counts those that
+    other nodes have built."""
+
+    hosts: tuple[FleetHostPart, ...]
+    base: str
+    decided_on: str | None
+    refused: dict[str, str]
+    lost: int
+    measured_again: int
+    built_elsewhere: int
+
+
 class Receipt(_Record, frozen=True, kw_only=True):
     """Everything that a reader needs in order to judge a run."""
 
@@ -330,6 +360,8 @@ class Receipt(_Record, frozen=True, kw_only=True):
     space: SpacePart
     records: RecordsPart | None = None
     """``None`` if the run neither began from records nor added to them."""
+    fleet: FleetPart | None = None
+    """``None`` if one machine or board measured everything."""
     seconds: dict[str, float]
     stop_reason: str
     messages: tuple[str, ...]

@@ -70,6 +70,8 @@ class Option:
     group: str
     stored: bool
     """Whether a run's config file has it."""
+    alone: str
+    """What it is on the command line without a value; empty if it takes one."""
 
     @property
     def wanted(self) -> str:
@@ -150,12 +152,14 @@ def option(
     flag: str | None = None,
     group: str = "",
     stored: bool = True,
+    alone: str = "",
 ) -> Any:
     """Declare an option: a field of a dataclass, with its meaning in one line.
 
     The annotation is its type. ``low`` and ``high`` are included in the range, ``above`` is not. ``takes`` replaces the
     words for the range, ``example`` follows them. ``flag`` is for a name on the command line other than the field's;
-    the empty one keeps the option from there. ``stored`` has it written to a run's config file.
+    the empty one keeps the option from there. ``stored`` has it written to a run's config file. ``alone`` is its value
+    where the flag has none.
     """
     declared = {
         "meaning": meaning,
@@ -169,6 +173,7 @@ def option(
         "flag": flag,
         "group": group,
         "stored": stored,
+        "alone": alone,
     }
     return field(default=default, metadata=declared)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from colt.machine import Cache, Hardware, Quiet, Rates
-from colt.store.receipt import Receipt
+from colt.store.receipt import FleetPart, Receipt
 from colt.util.text import counted, in_us
 
 
@@ -109,3 +109,12 @@ def how_to_go_on(stop_reason: str, run_dir: str) -> str:
     }
     why = stopped.get(stop_reason)
     return "" if why is None else f"{why}; colt resume {shlex.quote(run_dir)} goes on from here"
+
+
+def fleet_text(fleet: FleetPart) -> str:
+    """Who measured how many trials, where it was decided, and who was lost or refused."""
+    hosts = ", ".join(f"{host.name} {len(host.trials)}{' (left)' if host.left else ''}" for host in fleet.hosts)
+    decided = f"; decided on {fleet.decided_on}" if fleet.decided_on else ""
+    lost = f"; hosts lost {fleet.lost}x, {counted(fleet.measured_again, 'trial')} measured again" if fleet.lost else ""
+    refused = f"; refused: {', '.join(fleet.refused)}" if fleet.refused else ""
+    return f"{hosts}{decided}{lost}{refused}"

@@ -22,7 +22,7 @@ from colt.store.receipt import (
 )
 from colt.util.grid import Grid
 from colt.util.text import counted, in_us
-from colt.views.describe import speedup_text, verified_text
+from colt.views.describe import fleet_text, speedup_text, verified_text
 
 
 def result_table(receipt: Receipt) -> RenderableType:
@@ -129,6 +129,7 @@ def _footer(receipt: Receipt) -> Text:
         lines.append(f"winner: trial {best.trial} by {best.proposed_by}, sketch {sketch}: {best.sketch_summary}")
         lines.append(f"        {best.transformation}")
     lines += [f"board: {receipt.hardware.board}"] if receipt.hardware.board is not None else []
+    lines += [f"fleet: {fleet_text(receipt.fleet)}"] if receipt.fleet is not None else []
     lines += [_verdict(receipt)] if receipt.verdict is not None else []
     lines += [_noise(receipt.noise)] if receipt.noise is not None and receipt.noise.disturbed else []
     lines += [_build(receipt.build)] if receipt.build is not None else []

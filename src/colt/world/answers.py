@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from colt.machine import Hardware, Quiet, Rates
 from colt.measure.base import Fate
+from colt.measure.muster import Muster
 from colt.options import TuneOptions
 from colt.proposers.language.calls import Call, Charge
 from colt.records.elsewhere import Won
@@ -153,6 +154,22 @@ class Remarks(Answer, frozen=True, kw_only=True, tag="remarks"):
     texts: tuple[str, ...] = ()
 
 
+class Mustered(Answer, frozen=True, kw_only=True, tag="fleet"):
+    """Who measures, where several hosts do."""
+
+    muster: Muster
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ValueError` for a fleet that there cannot be."""
+        seen = self.muster
+        figures = [host.reference_us for host in seen.hosts] + ([seen.base_us] if seen.base else [])
+        counts = [host.threads for host in seen.hosts]
+        if not all(0 < figure <= 1e15 for figure in figures) or not all(0 < count < _MOST for count in counts):
+            raise ValueError("hosts are described by numbers above 0")
+        if not all(0 <= count < _MOST for count in (seen.lost, seen.again, seen.builders, seen.built_elsewhere)):
+            raise ValueError("what was lost and measured again are counts")
+
+
 class StableText(Answer, frozen=True, kw_only=True, tag="stable text"):
     """What every prompt of the run begins with."""
 
@@ -277,6 +294,7 @@ AnyAnswer = (
     | ExportedAnswer
     | Disassembled
     | Remarks
+    | Mustered
     | StableText
     | Endpoints
     | Returned

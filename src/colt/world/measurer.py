@@ -24,7 +24,17 @@ from colt.measure.base import (
     Pair,
     Verification,
 )
-from colt.world.answers import Clock, ExportedAnswer, MeasuredAnswer, Remarks, TimedInTurn, Totals, VerifiedAnswer
+from colt.measure.muster import Muster
+from colt.world.answers import (
+    Clock,
+    ExportedAnswer,
+    MeasuredAnswer,
+    Mustered,
+    Remarks,
+    TimedInTurn,
+    Totals,
+    VerifiedAnswer,
+)
 from colt.world.world import World
 
 A = TypeVar("A", MeasuredAnswer, VerifiedAnswer, TimedInTurn, ExportedAnswer)
@@ -43,8 +53,10 @@ class RecordableMeasurer(Measurer):
         make: Callable[[], Measurer],
         fingerprint: Callable[[Any], str],
         clock: Callable[[], Clock | None] = lambda: None,
+        fleet: bool = False,
     ) -> None:
-        """``clock`` says where the run's time has gone; answers are recorded with it."""
+        """``clock`` says where the run's time has gone; answers are recorded with it. ``fleet``: several hosts measure,
+        so that who they are is a question."""
         self.seconds_building = 0.0
         self.seconds_timing = 0.0
         self.noise = Noise()
@@ -52,6 +64,8 @@ class RecordableMeasurer(Measurer):
         self._made = world.live(make)
         self._fingerprint = fingerprint
         self._clock = clock
+        self._fleet = fleet
+        self._mustered: Mustered | None = None
         self._recorded = _NOTHING
         """The accounts of the recorded part of a resumed run."""
 
@@ -75,6 +89,11 @@ class RecordableMeasurer(Measurer):
 
         for measured in self._made.measure(handed_out(), best_us, limits):
             yield self._answered(begun.popleft(), measured)
+
+    def expect(self, jobs: Iterable[Job], limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.expect`. It is no question, and nothing is recorded of it."""
+        if not self._world.recorded:
+            self._live.expect(jobs, limits)
 
     def _answered(self, job: Job, result: Measurement | None) -> Measurement:
         def answer() -> MeasuredAnswer:
@@ -159,6 +178,20 @@ class RecordableMeasurer(Measurer):
             return Remarks(texts=tuple(self._live.take_remarks()))
 
         return list(self._world.take("remarks", Remarks, answer, quiet=Remarks()).texts)
+
+    def muster(self) -> Muster | None:
+        """See :meth:`Measurer.muster`. It is no question where there is no fleet."""
+        if not self._fleet:
+            return None
+
+        def answer() -> Mustered:
+            return Mustered(muster=self._live.muster() or Muster())
+
+        recorded = self._world.recorded
+        self._mustered = self._world.take("fleet", Mustered, answer, quiet=self._mustered)
+        if recorded and self._made is not None:
+            self._made.follow(self._mustered.muster)
+        return self._mustered.muster
 
     def close(self) -> None:
         """See :meth:`Measurer.close`."""

@@ -15,6 +15,7 @@ from colt.tvm.devices.assumed import resolve_board_target
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.board import BoardDevice
 from colt.tvm.devices.cpu import CpuDevice
+from colt.tvm.devices.fleet import FleetDevice
 from colt.tvm.workers import Board
 
 
@@ -24,8 +25,11 @@ def resolve_device(
     rpc: str | None = None,
     key: str | None = None,
     boards: int = 1,
+    fleet: str | None = None,
+    fleet_cpu: str | None = None,
 ) -> Device:
-    """The boards with ``key`` at the tracker ``rpc``, so many at a time, or this machine if both are left out.
+    """The boards with ``key`` at the tracker ``rpc``, so many at a time, the hosts of the cluster ``fleet``, or this
+    machine if neither is named.
 
     Raises
     ------
@@ -35,13 +39,24 @@ def resolve_device(
     board = Board.parse(rpc, key)
     if board is None and boards != 1:
         raise ArgumentError("boards", f"is {boards}; it is for boards of a tracker, with rpc and key")
+    if fleet is not None:
+        if board is not None:
+            raise ArgumentError("fleet", "and rpc exclude each other")
+        return FleetDevice.resolved(fleet, fleet_cpu, target, threads)
+    if fleet_cpu is not None:
+        raise ArgumentError("fleet_cpu", "goes with fleet")
     if board is not None:
         return BoardDevice.resolved(board, target, threads, boards)
     return CpuDevice.resolved(target, threads)
 
 
 def recorded_device(
-    target: str | Mapping[str, Any], threads: int, rpc: str | None = None, key: str | None = None
+    target: str | Mapping[str, Any],
+    threads: int,
+    rpc: str | None = None,
+    key: str | None = None,
+    fleet: str | None = None,
+    fleet_cpu: str | None = None,
 ) -> Device:
     """The device of a run that is over: as :func:`resolve_device`, but nothing of this machine has a say in it.
 
@@ -52,4 +67,6 @@ def recorded_device(
     """
     board = Board.parse(rpc, key)
     found = resolve_board_target(target, threads).target
+    if fleet is not None:
+        return FleetDevice.recorded(fleet, fleet_cpu, found, threads)
     return CpuDevice(found, threads) if board is None else BoardDevice(board, found, threads)

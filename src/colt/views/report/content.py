@@ -14,7 +14,7 @@ from colt.measure.base import Fate
 from colt.store.directory import KERNEL, PROGRAM, WINNER
 from colt.store.receipt import Receipt, Verdict
 from colt.tvm.programs.listing import listings
-from colt.views.describe import speedup_text, verified_text
+from colt.views.describe import fleet_text, speedup_text, verified_text
 from colt.views.report.chart import AnyChart, figures
 from colt.views.report.panels.alterations import alterations_note, alterations_table, taken_over
 from colt.views.report.panels.knobs import knob_charts, knob_names
@@ -239,6 +239,8 @@ def receipt_panel(run: SeenRun) -> Panel:
         ]
         if machine.board is not None:
             rows.insert(1, ("board", machine.board))
+        if receipt.fleet is not None:
+            rows.insert(1, ("fleet", fleet_text(receipt.fleet)))
         blocks.append(Excerpt("receipt.json", receipt.to_json().decode()))
     if run.config:
         blocks.append(Excerpt("config.toml", msgspec.json.format(msgspec.json.encode(run.config), indent=2).decode()))

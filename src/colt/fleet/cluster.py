@@ -1,0 +1,197 @@
+"""A Ray cluster: how to reach it, its nodes, and one actor of ours on a node. Only here is Ray imported.
+
+Ray unpickles what it brings from a node, so whoever owns a cluster can run code in the driver; ``docs/fleet.md`` says
+so. What COLT itself reads of it are bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from colt.errors import ArgumentError
+
+LOCAL, AUTO = "local", "auto"
+"""A cluster that is started here; the one that ``RAY_ADDRESS`` names, or that runs on this machine."""
+ADDRESS = re.compile(r"local|auto|(ray://)?[A-Za-z0-9.\-\[\]:_]+:\d{1,5}")
+"""What the option takes."""
+HOST_LABEL = "colt-host"
+"""The label of a node that says which host it is, if its machine's name does not: for nodes that have cores of a
+machine to themselves."""
+_STORE_BYTES = 128 << 20
+"""Of the object store of a cluster that is started here: kernels are small."""
+_MISSING = "needs Ray: pip install -c constraints.txt '.[fleet]'"
+_HOW = (
+    "`ray start --head` starts one here, which `ray start --address HOST:6379` on other machines joins; in a batch job "
+    "`ray symmetric-run` does both; --fleet local uses this machine alone"
+)
+_CAUSE = re.compile(r"The actor is dead because (?:all references|(.+?)\.(?:\s|$))", re.DOTALL)
+
+
+class HostLost(Exception):
+    """A host's process is gone, or said something that no host of ours says; the text says what."""
+
+
+class HostLate(Exception):
+    """A host did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNode:
+    """A node that is alive."""
+
+    id: str
+    name: str
+    cores: int
+    """That it lends."""
+
+
+class Pending:
+    """A call of the actor that is under way."""
+
+    def __init__(self, reference: Any) -> None:
+        self._reference = reference
+
+    def get(self, seconds: float) -> object:
+        """What it returned. Raises :class:`HostLate` if it has not within so many seconds, and :class:`HostLost`."""
+        import ray
+
+        try:
+            return ray.get(self._reference, timeout=seconds)
+        except ray.exceptions.GetTimeoutError:
+            raise HostLate(f"it did not answer for {seconds:g} s") from None
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            raise HostLost(_in_words(error)) from None
+
+
+class Link:
+    """One actor on one node. For any thread."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def ask(self, method: str, *arguments: object) -> Pending:
+        """Call a method; calls are served in order, one at a time. Raises :class:`HostLost`."""
+        import ray
+
+        try:
+            return Pending(getattr(self._handle, method).remote(*arguments))
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            raise HostLost(_in_words(error)) from None
+
+    def end(self) -> None:
+        """Kill the actor's process, and all that it started with it."""
+        import ray
+
+        with suppress(ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError):
+            ray.kill(self._handle, no_restart=True)
+
+
+class Cluster:
+    """A connection to a cluster; :meth:`connected` makes it."""
+
+    def __init__(self, opened: bool) -> None:
+        self._opened = opened
+
+    @classmethod
+    def connected(cls, address: str, cores: int) -> Cluster:
+        """Connect, or start a cluster here that lends ``cores``. A connection that this process has is used as it is.
+
+        Raises :class:`~colt.errors.InputError` where Ray is not installed or there is no cluster.
+        """
+        try:
+            import ray
+        except ImportError:
+            raise ArgumentError("fleet", _MISSING) from None
+        if ray.is_initialized():
+            return cls(opened=False)
+        where = (os.environ.get("RAY_ADDRESS") or AUTO) if address == AUTO else address
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        try:
+            with _own_signals():
+                ray.init(
+                    address=where,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **(own if where == LOCAL else {}),
+                )
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            said = f"finds no Ray cluster at {where}" if where != AUTO else "finds no Ray cluster"
+            reason = str(error).partition("\n")[0].strip()
+            raise ArgumentError("fleet", f"{said} ({reason}); {_HOW}") from None
+        return cls(opened=True)
+
+    def nodes(self) -> list[ClusterNode]:
+        """The nodes that are alive and lend cores, in the order of their names. Raises :class:`HostLost` where the
+        cluster itself is gone."""
+        import ray
+
+        try:
+            found = ray.nodes()
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            raise HostLost(f"the cluster does not answer: {_in_words(error)}") from None
+        return sorted(_alive(found), key=lambda node: (node.name, node.id))
+
+    def start(self, node: ClusterNode, make: Callable[..., object], *arguments: object) -> Link:
+        """An actor of the class ``make`` on that node, which has all cores that the node lends: it waits for them.
+
+        Raises :class:`HostLost`.
+        """
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        options = {"num_cpus": node.cores, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
+        try:
+            actor = ray.remote(make).options(scheduling_strategy=there, **options)
+            return Link(actor.remote(*arguments))
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            raise HostLost(_in_words(error)) from None
+
+    def close(self) -> None:
+        """Leave the cluster, if it was entered here; one that was started here ends."""
+        import ray
+
+        if self._opened:
+            self._opened = False
+            with _own_signals():
+                ray.shutdown()
+
+
+def _alive(found: list[dict[str, Any]]) -> Iterator[ClusterNode]:
+    for node in found:
+        cores = int(node.get("Resources", {}).get("CPU", 0))
+        if node.get("Alive") and cores > 0:
+            name = node.get("Labels", {}).get(HOST_LABEL) or node.get("NodeManagerHostname") or node["NodeID"]
+            yield ClusterNode(str(node["NodeID"]), str(name), cores)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray sets a handler of SIGTERM where it connects; what signals do is for COLT to say."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _in_words(error: BaseException) -> str:
+    """Why, in one line: Ray's own texts have many."""
+    text = str(error)
+    if "out of memory" in text.lower() or type(error).__name__ == "OutOfMemoryError":
+        return "its memory ran out"
+    if cause := _CAUSE.search(text):
+        return " ".join((cause[1] or "it was ended").split())[:300]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]

@@ -1,0 +1,400 @@
+"""The hosts of a cluster, from the plan to the end of a run: who is there, who was refused, who comes and goes.
+
+A watch looks for nodes. Each has a thread in which its host joins and serves; where a host is lost, its node is tried
+again as long as it is alive. There is one session at a time, like Ray's own connection: the plan opens it, since it has
+to know what the hosts are, and the run's measurer closes it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import TypeVar
+
+from colt.errors import MeasureError
+from colt.fleet.cluster import Cluster, ClusterNode, HostLost
+from colt.fleet.likeness import Wanted
+from colt.fleet.member import Lost, Member, Patience, Stopped
+from colt.fleet.share import Deal, Share
+from colt.fleet.wire import HostHardware, HostReport
+from colt.measure.base import Limits, Pace
+from colt.measure.muster import HostSeen, Muster, joined, left_by
+from colt.measure.relative import Reference
+from colt.util.interrupt import ENDLESS_S
+
+MOST_WORKERS = 8
+"""Candidates that a host builds side by side, as :class:`~colt.tvm.workers.local.LocalMeasurer` does."""
+
+
+PATIENCE = Patience()
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What hosts measure with."""
+
+    target: str
+    threads: int
+    limits: Limits
+    pace: Pace
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Known:
+    """A node, and what has become of it."""
+
+    node: ClusterNode
+    report: HostReport | None = None
+    member: Member | None = None
+    held: bool = False
+    waits: str = ""
+    """What keeps it from measuring, as far as that passes."""
+    refused: str = ""
+    losses: int = 0
+    """In a row, without anything measured."""
+    seen: HostSeen | None = None
+    gone: bool = False
+
+    @property
+    def decided(self) -> bool:
+        """Whether nothing is to be expected of it soon."""
+        return bool(self.seen or self.refused or self.waits or self.gone)
+
+
+class Session:
+    """All hosts. Its methods are for the driver's thread; what is private, for those of hosts, under ``_changed``."""
+
+    def __init__(self, cluster: Cluster, side: bytes, patience: Patience) -> None:
+        self.patience = patience
+        self.muster = Muster()
+        self._cluster = cluster
+        self._side = side
+        self._nodes: dict[str, _Known] = {}
+        self._changed = threading.Condition()
+        self._wanted: Wanted | None = None
+        self._equipment: Equipment | None = None
+        self._shares: list[Share] = []
+        self._remarks: list[str] = []
+        self._stopped = False
+        self._empty_since = monotonic()
+        self._threads: list[threading.Thread] = []
+        self._look()
+        self._start(self._keep_looking, "colt-fleet")
+
+    # ---- before the run ----
+
+    def reports(self) -> dict[str, tuple[HostReport, int]]:
+        """What the hosts say that they are, by name, each with the cores that it lends; waits until all have been heard
+        of that are not waiting themselves."""
+        since = monotonic()
+        with self._changed:
+            while any(not (one.report or one.decided) for one in self._nodes.values()) or not self._nodes:
+                if monotonic() - since > (self.patience.start_s if self._nodes else self.patience.gather_s):
+                    break
+                self._changed.wait(self.patience.look_s)
+            return {one.node.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
+
+    def silent(self) -> dict[str, str]:
+        """Why hosts have not been heard of, by name."""
+        with self._changed:
+            return {
+                one.node.name: one.refused or one.waits or "it does not start"
+                for one in self._nodes.values()
+                if not one.report
+            }
+
+    def admit(self, wanted: Wanted) -> None:
+        """Have hosts join that are like that, now and later."""
+        with self._changed:
+            self._wanted = wanted
+            self._changed.notify_all()
+
+    def hardware(self, target: str, threads: int) -> HostHardware:
+        """The first host that is held, with its peaks. Raises :class:`MeasureError` if there is none."""
+        known = self._await(lambda: next((one for one in self._in_order() if one.held and one.member), None))
+        assert known.member is not None
+        try:
+            return known.member.hardware(target, threads)
+        except (Lost, Stopped) as lost:
+            raise MeasureError(f"the peaks of {known.node.name} were not measured: {lost}") from None
+
+    # ---- the run ----
+
+    def equip(self, equipment: Equipment) -> None:
+        """Have hosts start their workers; waits for the first to be ready, and for the others that are about to be.
+
+        Raises :class:`MeasureError` if none is.
+        """
+        with self._changed:
+            self._equipment = equipment
+            self._changed.notify_all()
+        self._await(lambda: next((one for one in self._in_order() if one.seen), None))
+        until = monotonic() + self.patience.gather_s
+        with self._changed:
+            while not all(one.decided for one in self._nodes.values()) and monotonic() < until:
+                self._changed.wait(self.patience.look_s)
+
+    def follow(self, before: Muster) -> None:
+        """Go on after what another process had: latencies go on being told in the microseconds of the same host."""
+        with self._changed:
+            gone = tuple(replace(host, left=host.left or "the run broke off") for host in before.hosts)
+            here = self.muster
+            self.muster = replace(before, hosts=gone)
+            for host in here.measuring:
+                self.muster = joined(self.muster, host)
+
+    @property
+    def reference(self) -> Reference:
+        """The host in whose microseconds latencies are told."""
+        with self._changed:
+            return Reference(self.muster.base, self.muster.base_us)
+
+    def share(self, share: Share) -> None:
+        """Have the hosts do the items of a share, before those of others."""
+        with self._changed:
+            self._shares = [share, *(each for each in self._shares if not each.given_up)]
+            self._empty_since = monotonic()
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """There is something new in the share."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def decided_by(self, name: str) -> None:
+        """A host has timed programs in turn."""
+        with self._changed:
+            self.muster = replace(self.muster, decider=name)
+
+    def take_remarks(self) -> list[str]:
+        """What the user should know and was not told yet."""
+        with self._changed:
+            found, self._remarks = self._remarks, []
+            return found
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._stopped
+
+    def close(self) -> None:
+        """End all processes on the hosts, and leave the cluster. May be repeated."""
+        with self._changed:
+            if self._stopped:
+                return
+            self._stopped = True
+            for share in self._shares:
+                share.give_up()
+            members = [one.member for one in self._nodes.values() if one.member]
+            self._changed.notify_all()
+        for member in members:
+            member.end()
+        for thread in self._threads:
+            thread.join(self.patience.beat_s + self.patience.look_s)
+        self._cluster.close()
+
+    # ---- hosts ----
+
+    def _in_order(self) -> list[_Known]:
+        """As they joined, or else by name."""
+        places = {host.name: place for place, host in enumerate(self.muster.hosts)}
+        return sorted(self._nodes.values(), key=lambda one: (places.get(one.node.name, len(places)), one.node.name))
+
+    def _await(self, found: Callable[[], _Known | None]) -> _Known:
+        """The first of the hosts that is so far; longer for those that wait for others' work there to end."""
+        since = monotonic()
+        with self._changed:
+            while True:
+                one = found()
+                if one is not None:
+                    return one
+                left = [each for each in self._nodes.values() if not (each.refused or each.gone)]
+                allowed = self.patience.queue_s if any(each.waits for each in left) else self.patience.join_s
+                if not left or monotonic() - since > allowed:
+                    raise MeasureError(self._why_none())
+                self._changed.wait(self.patience.look_s)
+
+    def _why_none(self) -> str:
+        reasons = [f"{one.node.name}: {one.refused or one.waits or 'it does not start'}" for one in self._in_order()]
+        return f"no host of the fleet can measure: {'; '.join(reasons) or 'the cluster lends no cores'}"
+
+    def _start(self, work: Callable[..., None], name: str, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _keep_looking(self) -> None:
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopped, self.patience.look_s):
+                    return
+                if self.muster.measuring:
+                    self._empty_since = monotonic()
+                elif monotonic() - self._empty_since > self.patience.empty_s:
+                    for share in self._shares:
+                        share.fail(self._why_none())
+            self._look()
+
+    def _look(self) -> None:
+        """Take note of nodes that have come or gone."""
+        try:
+            nodes = {node.id: node for node in self._cluster.nodes()}
+        except HostLost:
+            return  # its hosts are lost as well, and say so
+        with self._changed:
+            for identity, known in self._nodes.items():
+                known.gone = identity not in nodes
+            for identity, node in nodes.items():
+                if identity not in self._nodes:
+                    self._nodes[identity] = known = _Known(node)
+                    self._start(self._tend, f"colt-{node.name}", known)
+
+    def _tend(self, known: _Known) -> None:
+        """The life of a host, in a thread of its own."""
+        with suppress(Stopped):
+            while not (self._stopped or known.refused or known.gone):
+                try:
+                    self._join(known)
+                    self._serve(known)
+                except Lost as lost:
+                    self._lose(known, str(lost))
+
+    def _join(self, known: _Known) -> None:
+        known.member = member = Member(self._cluster, known.node, self._side, self.patience, lambda: self._stopped)
+        report = member.report(lambda why: self._note(known, waits=why))
+        self._note(known, report=report, waits="")
+        wanted = self._awaited(lambda: self._wanted)
+        if why := wanted.why_not(report, known.node.cores):
+            self._refuse(known, why)
+            raise Stopped
+        while by := member.hold():
+            self._note(known, waits=f"{by} measures there")
+            self._pause()
+        self._note(known, waits="", held=True)
+        equipment = self._awaited(lambda: self._equipment)
+        settings = equipment.limits, equipment.pace
+        ready = member.equip(equipment.target, equipment.threads, settings)
+        host = HostSeen(known.node.name, report.cpu, equipment.threads, ready.reference_us, ready.disturbed)
+        with self._changed:
+            if self.muster.base and (unlike := self.reference.why_unlike(host.name, host.reference_us)):
+                self._refuse(known, unlike)
+                raise Stopped
+            self.muster = joined(self.muster, host)
+            known.seen = host
+            self._changed.notify_all()
+
+    def _serve(self, known: _Known) -> None:
+        assert known.member is not None
+        while True:
+            with self._changed:
+                if self._stopped:
+                    raise Stopped
+                host, (share, deal) = known.seen, self._dealt(known)
+                if share is None or deal is None:
+                    self._changed.wait(self.patience.look_s)
+                    if known.gone:
+                        raise Lost("its node is gone")
+                    continue
+            assert host is not None
+            try:
+                known.member.serve(share, deal, host)
+            except Stopped:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the items are not lost with it
+                why = str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
+                again = share.give_back(deal, f"{known.node.name} was lost: {why}")
+                with self._changed:
+                    self.muster = replace(self.muster, again=self.muster.again + again)
+                    self._changed.notify_all()
+                raise Lost(why) from None
+            finally:
+                if deal.done:
+                    known.losses = 0
+
+    def _dealt(self, known: _Known) -> tuple[Share | None, Deal | None]:
+        """What a host does next, if there is anything for it."""
+        measuring, workers = self.muster.measuring, min(known.node.cores, MOST_WORKERS)
+        for share in self._shares:
+            if share.alone and measuring[0].name != known.node.name:
+                continue
+            deal = share.deal(1 if share.alone else len(measuring), workers, share.limits.ahead * workers)
+            if deal is not None:
+                return share, deal
+        return None, None
+
+    def _lose(self, known: _Known, why: str) -> None:
+        if known.member is not None:
+            known.member.end()
+        with self._changed:
+            if self._stopped:
+                return
+            known.losses += 1
+            known.held = False
+            if known.seen is not None:
+                self.muster = left_by(replace(self.muster, lost=self.muster.lost + 1), known.seen.name, why)
+                self._remarks.append(f"host {known.node.name} was lost: {why}")
+                known.seen = None
+            if not known.gone and known.losses >= self.patience.attempts:
+                self._refuse(known, f"it was lost {known.losses} times in a row, at last: {why}")
+            self._changed.notify_all()
+        if not known.refused:
+            self._pause()
+
+    def _refuse(self, known: _Known, why: str) -> None:
+        with self._changed:
+            known.refused, known.held = why, False
+            self.muster = replace(self.muster, refused=(*self.muster.refused, (known.node.name, why)))
+            self._remarks.append(f"host {known.node.name} does not measure: {why}")
+            self._changed.notify_all()
+        if known.member is not None:
+            known.member.end()
+
+    def _note(self, known: _Known, **changes: object) -> None:
+        with self._changed:
+            for name, value in changes.items():
+                setattr(known, name, value)
+            self._changed.notify_all()
+
+    def _awaited(self, found: Callable[[], T | None]) -> T:
+        with self._changed:
+            while (value := found()) is None:
+                if self._stopped:
+                    raise Stopped
+                self._changed.wait(ENDLESS_S)
+            return value
+
+    def _pause(self) -> None:
+        with self._changed:
+            if self._changed.wait_for(lambda: self._stopped, self.patience.look_s):
+                raise Stopped
+
+
+class _Current:
+    """The session of this process, if there is one."""
+
+    session: Session | None = None
+    address = ""
+
+
+def entered(address: str, cores: int, side: bytes) -> Session:
+    """The session with the cluster at that address: the present one, or a new one. Raises
+    :class:`~colt.errors.InputError`."""
+    if _Current.session is not None and not _Current.session.closed and _Current.address == address:
+        return _Current.session
+    if _Current.session is not None:
+        _Current.session.close()
+    _Current.session = Session(Cluster.connected(address, cores), side, PATIENCE)
+    _Current.address = address
+    return _Current.session
+
+
+def leave() -> None:
+    """Close the session of this process, if there is one."""
+    if _Current.session is not None:
+        _Current.session.close()

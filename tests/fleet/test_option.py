@@ -1,0 +1,40 @@
+"""``--fleet`` where there is no Ray, no cluster, or something else is asked for at the same time."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.helpers.command import refused
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "--fleet needs Ray: pip install -c constraints.txt '.[fleet]'" in refused("tune", "gemv", "--fleet", "local")
+
+
+def test_without_a_cluster_it_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="fleets come with the extra fleet")
+
+    def none(**options: object) -> None:
+        raise ConnectionError(f"Could not find any running Ray instance at {options['address']}")
+
+    monkeypatch.setattr(ray, "init", none)
+    for arguments in (["--fleet"], ["--fleet", "auto"], ["--fleet", "10.0.0.1:6379"]):
+        message = refused("tune", "gemv", *arguments)
+        assert "finds no Ray cluster" in message
+        assert "ray start --head" in message
+        assert "ray symmetric-run" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gemv", "--fleet", "nowhere"], "--fleet is 'nowhere'; it takes HOST:PORT, ray://HOST:PORT, auto or local"),
+        (["gemv", "--fleet-cpu", "EPYC"], "--fleet-cpu goes with fleet"),
+        (["gemv", "--fleet", "local", "--rpc", "h:1", "--key", "k"], "--fleet and rpc exclude each other"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: list[str], message: str) -> None:
+    assert message in refused("tune", *arguments)
