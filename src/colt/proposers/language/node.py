@@ -56,7 +56,7 @@ def node_text(
 
 def elsewhere_text(facts: RunFacts) -> str:
     """What won on other programs; empty if nothing is known of any."""
-    return "\n".join(["# Won on other programs, on such a machine", *facts.elsewhere, "\n"]) if facts.elsewhere else ""
+    return "\n".join(["# Won on other programs", *facts.elsewhere, "\n"]) if facts.elsewhere else ""
 
 
 class _Node:

@@ -92,8 +92,8 @@ loop i of block B in 4 parts, outermost first, product 512, the last at most 16.
 `B.at`: B is computed at root, inline (at each use), or in a loop of its consumer such as i_1"""
 
 ADVICE = """\
-- The innermost spatial parts, rows x vectors, are the register tile: too small, and FMAs wait for each other; too
-large, and it spills. Vectors need the innermost loop contiguous in every operand.
+- The register tile is the innermost spatial parts, rows x vectors: too small, FMAs wait for each other; too large, it
+spills. Vectors need the innermost loop contiguous in every operand.
 - Each thread gets one contiguous share of the parallel turns: make them equal."""
 
 ANSWER = """\
