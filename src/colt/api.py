@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from colt.models.compile import compile_model
-from colt.models.compiled import CompiledModel, load
+from colt.models.bucket import compile_any
+from colt.models.compiled import CompiledModel
+from colt.models.loading import load
 from colt.models.options import CompileOptions
+from colt.models.sized import SizedModel
 from colt.models.torch_report import TorchReport, torch_report
 from colt.options import TuneOptions
 from colt.plan import checked
@@ -22,6 +24,7 @@ __all__ = [
     "CompiledModel",
     "Replay",
     "Result",
+    "SizedModel",
     "TorchReport",
     "compile",
     "load",
@@ -53,8 +56,10 @@ def tune(program: Any, options: TuneOptions) -> Result:
     return result
 
 
-def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: Any) -> CompiledModel:
+def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: Any) -> CompiledModel | SizedModel:
     """Compile a whole model: tune its programs within one budget, put them together, compare the whole.
+
+    With the option ``sizes`` it is compiled for several sizes, and the result is a :class:`SizedModel`.
 
     Parameters
     ----------
@@ -78,4 +83,4 @@ def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: 
     for name in options:
         if name not in known:
             raise TypeError(f"compile() has no option {name!r}; {did_you_mean(name, list(known))}")
-    return compile_model(model, example_inputs, CompileOptions(**options))
+    return compile_any(model, example_inputs, CompileOptions(**options))

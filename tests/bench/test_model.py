@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from colt.bench import model as bench
-from colt.bench.model import PACKAGES, bench_model
+from colt.bench.model import PACKAGES, AskedSizes, bench_model, sizes_to_time
 from colt.cli import main
 from colt.errors import InputError
+from colt.models.bucket import compile_any
 from colt.models.compile import TunedTasks, compile_model
 from colt.models.options import CompileOptions
 
@@ -73,6 +74,32 @@ def test_a_model_that_computes_something_else_has_no_figures(compiled: Path) -> 
     (row,) = bench_model(compiled, f"{compiled.parent}/m.py:other", []).rows
     assert "it computes something else" in row.problem
     assert row.median_us is None
+
+
+def test_a_model_of_several_sizes_is_timed_for_each(compiled: Path, tmp_path: Path, capfd: Any) -> None:
+    """``compiled`` has the set-up; for a size that was not compiled, others are timed."""
+    import torch
+
+    shapes = {"input": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(torch.nn.Linear(8, 4).eval(), (torch.randn(2, 8),), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "n.pt2")
+    path = tmp_path / "n.colt"
+    options = CompileOptions(sizes={"input.0": (2, 6)}, threads=2)
+    compile_any(tmp_path / "n.pt2", None, options).save(path)
+    assert sizes_to_time(path, None) == [{"input.0": 2}, {"input.0": 6}]
+    assert sizes_to_time(compiled, None) == [{}]
+    arguments = ["bench-model", str(path), "--model", f"{tmp_path}/n.pt2", "--json", "--peers", "torch"]
+    assert main([*arguments, "--sizes", "input.0=6,9"]) == 0
+    text, found = capfd.readouterr().out, []
+    while text.strip():
+        one, end = json.JSONDecoder().raw_decode(text.lstrip())
+        text = text.lstrip()[end:]
+        found.append(one)
+    assert [one["sizes"] for one in found] == [{"input.0": 6}, {"input.0": 9}]
+    for one in found:
+        assert [(row["name"], row["problem"]) for row in one["rows"]] == [("colt", ""), ("torch", "")]
+    with pytest.raises(InputError, match=r"takes float32\[2, 8\], and n float32\[6, 8\]"):
+        bench_model(compiled, str(tmp_path / "n.pt2"), [], AskedSizes(sizes={"input.0": 6}))
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,34 @@ def test_a_compiled_model_is_run(folder: Path, capsys: pytest.CaptureFixture[str
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_is_compiled_for_several_sizes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(16, 32)
+    shapes = {"input": {0: torch.export.Dim("batch")}}
+    program = torch.export.export(layer.eval(), (torch.ones(4, 16),), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "net.pt2")
+    asked = ["compile", f"{tmp_path}/net.pt2", "--sizes", "input.0=2,4", "--trials", "4", "-o", f"{tmp_path}/net.colt"]
+    assert main([*asked, "--records", f"{folder}/records.db"]) == OK
+    assert main(["show", f"{tmp_path}/net.colt"]) == OK
+    shown = capsys.readouterr().out
+    assert "net, input.0=2, 1 task" in shown
+    assert "others, with input.0 from 1 to 8: untuned" in shown
+    for rows, code in ((4, OK), (7, OK), (9, BAD_INPUT)):
+        x = np.random.default_rng(0).standard_normal((rows, 16)).astype("float32")
+        np.save(tmp_path / "x.npy", x)
+        out = f"{tmp_path}/y{rows}.npz"
+        assert main(["run", f"{tmp_path}/net.colt", "--input", f"{tmp_path}/x.npy", "-o", out]) == code
+        if code == OK:
+            with torch.no_grad():
+                expected = layer(torch.from_numpy(x)).numpy()
+            np.testing.assert_allclose(*np.load(out).values(), expected, rtol=1e-4, atol=1e-5)
+    assert "compiled for input.0=2; input.0=4" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -71,6 +99,9 @@ def test_a_compiled_model_is_run(folder: Path, capsys: pytest.CaptureFixture[str
         (["compile", "{0}/own.py:net", "-o", "{0}/no/folder.colt"], "cannot be written"),
         (["compile", "{0}/own.py:net", "--minutes", "0"], "--minutes is 0"),
         (["compile", "{0}/own.py:net", "--input", "{0}/own.py"], "is not an array of NumPy"),
+        (["compile", "{0}/own.py:net", "--sizes", "batch=1,2"], "sizes are for files that leave some open"),
+        (["compile", "{0}/own.py:net", "--sizes", "batch"], "it takes NAME=SIZES, such as batch=1,8,32"),
+        (["compile", "{0}/own.py:net", "--sizes", "a=1", "--sizes", "a=2"], "--sizes is given twice for a"),
         (["run", "{0}/own.py"], "is not a compiled model"),
         (["run", "{0}/net.colt"], "takes 1 input"),
         (["show", "{0}/gone.colt"], "cannot be read"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from colt.models.archive import ComparedPart
 from colt.models.judge import verified
+from colt.models.manifest import ComparedPart
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.models.assembly import assemble
 from colt.tvm.models.fused import CHANNELS_LAST, fused

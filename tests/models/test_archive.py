@@ -11,17 +11,25 @@ import pytest
 
 from colt.errors import InputError
 from colt.models.archive import (
-    LIBRARY,
     MANIFEST,
     PAGE,
-    SCHEMA,
     WEIGHTS,
+    laid_out,
+    laid_together,
+    open_archive,
+    parts_of,
+    write_archive,
+)
+from colt.models.manifest import (
+    LIBRARY,
+    SCHEMA,
+    SIZED_SCHEMA,
     Manifest,
+    OthersPart,
+    SizedManifest,
+    SizePart,
     TensorPart,
     WeightPart,
-    laid_out,
-    open_archive,
-    write_archive,
 )
 
 ARRAYS = [np.arange(10, dtype="float32"), np.arange(3, dtype="int8"), np.arange(100, dtype="float32").reshape(4, 25)]
@@ -29,7 +37,16 @@ ARRAYS = [np.arange(10, dtype="float32"), np.arange(3, dtype="int8"), np.arange(
 
 def written(path: Path, **changes: object) -> Manifest:
     """A file with three weights."""
-    manifest = Manifest(
+    data = [array.reshape(-1).view(np.uint8) for array in ARRAYS]
+    manifest: Manifest = write_archive(
+        path, msgspec.structs.replace(of_arrays(), **changes), {LIBRARY: b"a library"}, data
+    )
+    return manifest
+
+
+def of_arrays() -> Manifest:
+    """The manifest of a model with three weights."""
+    return Manifest(
         schema=SCHEMA,
         name="m",
         inputs=(TensorPart(name="x", shape=(2,), dtype="float32"),),
@@ -44,8 +61,6 @@ def written(path: Path, **changes: object) -> Manifest:
         trials=0,
         usd=0.0,
     )
-    data = [array.reshape(-1).view(np.uint8) for array in ARRAYS]
-    return write_archive(path, msgspec.structs.replace(manifest, **changes), b"a library", data)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -53,20 +68,20 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     manifest = written(path)
     archive = open_archive(path)
     assert archive.manifest == manifest
-    assert archive.library() == b"a library"
+    assert archive.library(LIBRARY) == b"a library"
     archive.require_whole()
-    for data, part, array in zip(archive.weights(), manifest.weights, ARRAYS, strict=True):
+    for data, part, array in zip(parts_of(archive.weights(), manifest), manifest.weights, ARRAYS, strict=True):
         np.testing.assert_array_equal(data.view(part.dtype).reshape(part.shape), array, strict=True)
     assert [file.name for file in tmp_path.iterdir()] == ["m.colt"]
 
 
 def test_weights_lie_where_they_can_be_mapped(tmp_path: Path) -> None:
     path = tmp_path / "m.colt"
-    written(path)
+    manifest = written(path)
     archive = open_archive(path)
     assert archive.weights_at[0] % PAGE == 0
-    assert all(part.offset % 64 == 0 for part in archive.manifest.weights)
-    assert all(data.ctypes.data % 64 == 0 for data in archive.weights())
+    assert all(part.offset % 64 == 0 for part in manifest.weights)
+    assert all(data.ctypes.data % 64 == 0 for data in parts_of(archive.weights(), manifest))
 
 
 def test_it_is_a_zip_archive_for_others(tmp_path: Path) -> None:
@@ -91,13 +106,13 @@ def test_a_changed_byte_is_found(tmp_path: Path, part: str) -> None:
     path = tmp_path / "m.colt"
     written(path)
     archive = open_archive(path)
-    at = archive.library_at[0] if part == LIBRARY else archive.weights_at[0]
+    at = archive.libraries_at[LIBRARY][0] if part == LIBRARY else archive.weights_at[0]
     content = bytearray(path.read_bytes())
     content[at] ^= 1
     path.write_bytes(content)
     changed = open_archive(path)
     with pytest.raises(InputError, match=f"{part} is damaged"):
-        changed.library() if part == LIBRARY else changed.require_whole()
+        changed.library(LIBRARY) if part == LIBRARY else changed.require_whole()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +135,7 @@ def test_weights_that_lie_elsewhere_are_refused(tmp_path: Path, weight: WeightPa
 
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.colt"
-    written(path, schema=SCHEMA + 1)
+    written(path, schema=SIZED_SCHEMA + 1)
     with pytest.raises(InputError, match="compile it again"):
         open_archive(path)
 
@@ -129,3 +144,114 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         written(tmp_path / "nowhere" / "m.colt")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_manifest_as_it_was_written_first_is_read(tmp_path: Path) -> None:
+    """Files that were compiled before there were several sizes have it."""
+    path = tmp_path / "m.colt"
+    written(path)
+    first = {
+        "schema": 1,
+        "name": "m",
+        "inputs": [{"name": "x", "shape": [2], "dtype": "float32"}],
+        "outputs": [],
+        "target": "{}",
+        "threads": 2,
+        "needs": ["avx2"],
+        "weights": [{"offset": 0, "shape": [10], "dtype": "float32"}],
+        "tasks": [{"name": "t", "key": "k", "calls": 1, "by": "scout", "untuned_us": 3.0, "trials": 4}],
+        "versions": {"colt": "0.1.0"},
+        "seconds": {"tuning": 1.5},
+        "trials": 4,
+        "usd": 0.0,
+        "products": "",
+        "messages": [],
+        "compared": {"against": "PyTorch", "errors": [0.0], "tolerance": 0.001, "ok": True},
+        "timed": None,
+        "sha256": {},
+    }
+    rewrite(path, MANIFEST, msgspec.json.encode(first))
+    manifest = open_archive(path).manifest
+    assert isinstance(manifest, Manifest)
+    assert manifest.inputs[0].shape == (2,)
+    assert manifest.is_right
+
+
+def rewrite(path: Path, name: str, content: bytes) -> None:
+    """Put another entry in place of that name."""
+    with zipfile.ZipFile(path) as old:
+        entries = {one: old.read(one) for one in old.namelist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for one, before in entries.items():
+            new.writestr(one, content if one == name else before)
+
+
+# ---- several sizes ----
+
+
+def sized(path: Path, **changes: object) -> SizedManifest:
+    """A file for two sizes and others: the second has a weight of the first, and the others one of each."""
+    data = [array.reshape(-1).view(np.uint8) for array in ARRAYS]
+    every = [[data[0], data[1]], [data[2], data[0].copy()], [data[1].copy(), data[2]]]
+    shapes = [[ARRAYS[0], ARRAYS[1]], [ARRAYS[2], ARRAYS[0]], [ARRAYS[1], ARRAYS[2]]]
+    bare = [
+        msgspec.structs.replace(of_arrays(), weights=laid_out([(one.shape, str(one.dtype)) for one in arrays]))
+        for arrays in shapes
+    ]
+    (first, second, others), kept = laid_together(list(zip(bare, every, strict=True)))
+    manifest = SizedManifest(
+        schema=SIZED_SCHEMA,
+        name="m",
+        inputs=(TensorPart(name="x", shape=("batch",), dtype="float32"),),
+        parts=(
+            SizePart(sizes={"batch": 1}, library="a.so", model=first),
+            SizePart(sizes={"batch": 2}, library="b.so", model=second),
+        ),
+        others=OthersPart(library="c.so", model=others, limits={"batch": (1, 4)}),
+    )
+    libraries = {name: name.encode() for name in ("a.so", "b.so", "c.so")}
+    written_as: SizedManifest = write_archive(path, msgspec.structs.replace(manifest, **changes), libraries, kept)
+    return written_as
+
+
+def test_models_of_several_sizes_have_their_weights_in_one_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.colt"
+    manifest = sized(path)
+    archive = open_archive(path)
+    assert archive.manifest == manifest
+    assert archive.weights_at[1] == 40 + 24 + 3 + 61 + 400, "each array once, at multiples of 64"
+    weights = archive.weights()
+    for model, numbers in zip(manifest.models.values(), ((0, 1), (2, 0), (1, 2)), strict=True):
+        for data, part, number in zip(parts_of(weights, model), model.weights, numbers, strict=True):
+            np.testing.assert_array_equal(data.view(part.dtype).reshape(part.shape), ARRAYS[number], strict=True)
+    assert [archive.library(name) for name in manifest.models] == [b"a.so", b"b.so", b"c.so"]
+    archive.require_whole()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"parts": ()}, "no models, or two of one library"),
+        ({"others": OthersPart(library="a.so", model=of_arrays(), limits={})}, "two of one library"),
+        ({"others": OthersPart(library="d.so", model=of_arrays(), limits={})}, "d.so"),
+        ({"parts": (SizePart(sizes={}, library="a.so", model="no model"),)}, "not a compiled model"),
+        (
+            {
+                "others": OthersPart(
+                    library="c.so",
+                    model=msgspec.structs.replace(
+                        of_arrays(), weights=(WeightPart(offset=6400, shape=(1,), dtype="int8"),)
+                    ),
+                    limits={},
+                )
+            },
+            "outside of its weights",
+        ),
+    ],
+)
+def test_damaged_manifests_of_several_sizes_are_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    """The manifest may be a stranger's."""
+    path = tmp_path / "m.colt"
+    sized(path, **changes)
+    with pytest.raises(InputError, match=said):
+        open_archive(path)

@@ -16,7 +16,8 @@ from colt import events
 from colt.errors import InputError
 from colt.models.archive import open_archive
 from colt.models.compile import compile_model
-from colt.models.compiled import CompiledModel, load
+from colt.models.compiled import CompiledModel
+from colt.models.loading import load
 from colt.models.options import CompileOptions
 from colt.models.report import model_table
 from tests.helpers.small_models import Mlp

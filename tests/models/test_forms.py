@@ -12,9 +12,10 @@ from rich.console import Console
 from tvm import relax
 
 from colt.measure.simulated import SimulatedMeasurer
-from colt.models.archive import TaskPart
 from colt.models.compile import compile_model
-from colt.models.compiled import CompiledModel, load
+from colt.models.compiled import CompiledModel
+from colt.models.loading import load
+from colt.models.manifest import TaskPart
 from colt.models.options import CompileOptions
 from colt.models.report import model_table
 from colt.run import scheduler

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,11 +20,14 @@ from colt.bench.remeasure import prepare
 from colt.bench.turns import SITTINGS, Entry, Rounds, time_in_turn
 from colt.errors import InputError
 from colt.machine import detect
-from colt.models.archive import Manifest, open_archive
+from colt.models.archive import open_archive
+from colt.models.compiled import written
 from colt.models.judge import verified
-from colt.models.options import SUFFIX
+from colt.models.manifest import Manifest, SizedManifest
+from colt.models.options import SUFFIX, combinations
 from colt.tvm.models.graph import Graph
-from colt.tvm.models.sources import load_graph
+from colt.tvm.models.quantised import with_integer_products
+from colt.tvm.models.sources import load_graph, open_model
 from colt.util.stats import estimate, paired_ratio
 from colt.util.text import did_you_mean
 
@@ -60,17 +64,18 @@ class ModelBench(Record, frozen=True, kw_only=True):
     rounds: int
     disturbed: int
     rows: tuple[ModelRow, ...]
+    sizes: dict[str, int] = msgspec.field(default_factory=dict)
+    """Those that the model was timed for, if the original leaves some open."""
 
 
-def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: Any = None) -> ModelBench:
+def bench_model(path: Path, original: str | None, peers: Sequence[str], asked: AskedSizes | None = None) -> ModelBench:
     """Time a compiled model and the peers, of which other compiled models may be some. Raises :class:`InputError`."""
-    manifest = open_archive(path).manifest
+    asked = asked or AskedSizes()
     files = {SUBJECT: path, **_checked(peers)}
     if original is None:
         raise InputError("the original is needed, to compare with and for the peers: --model MODEL")
-    graph = load_graph(original, None, shapes)
-    for one in filter(None, files.values()):
-        _require_same(open_archive(one).manifest, graph)
+    graph = asked.graph(original)
+    manifest, *_ = list(_fitting(filter(None, files.values()), graph))
     entries = [Entry(ModelContender(name=name)) for name in files]
     for entry in entries:
         needed = PACKAGES.get(entry.record.name, ())
@@ -91,7 +96,31 @@ def bench_model(path: Path, original: str | None, peers: Sequence[str], shapes: 
         rounds=rounds.count,
         disturbed=rounds.disturbed,
         rows=rows,
+        sizes=dict(asked.sizes or {}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSizes:
+    """The sizes that an original leaves open: shapes of inputs by their names, and sizes by theirs."""
+
+    shapes: Mapping[str, Sequence[int]] | None = None
+    sizes: Mapping[str, int] | None = None
+
+    def graph(self, original: str) -> Graph:
+        """The original with these sizes. Raises :class:`InputError`."""
+        if not self.sizes:
+            return load_graph(original, None, self.shapes)
+        return with_integer_products(open_model(original, None, self.shapes, list(self.sizes)).at(self.sizes))
+
+
+def sizes_to_time(path: Path, sizes: Mapping[str, Sequence[int]] | None) -> list[dict[str, int]]:
+    """The sizes that a compiled model is timed for: all combinations of those given, or those that it was compiled
+    for. Empty sizes are those that the original has by itself."""
+    if sizes:
+        return combinations(sizes)
+    manifest = open_archive(path).manifest
+    return [dict(part.sizes) for part in manifest.parts] if isinstance(manifest, SizedManifest) else [{}]
 
 
 def _checked(peers: Sequence[str]) -> dict[str, Path | None]:
@@ -108,15 +137,24 @@ def _checked(peers: Sequence[str]) -> dict[str, Path | None]:
     return found
 
 
-def _require_same(manifest: Manifest, graph: Graph) -> None:
-    ours = [(one.shape, one.dtype) for one in manifest.inputs]
+def _fitting(files: Iterable[Path], graph: Graph) -> Iterator[Manifest]:
+    """The manifests of compiled models for the sizes of the graph. Raises :class:`InputError` if one takes others."""
     theirs = [(tuple(one.shape), str(one.dtype)) for one in graph.example]
-    if ours != theirs:
-        raise InputError(f"the compiled model takes {_written(ours)}, and {graph.name} {_written(theirs)}")
+    for file in files:
+        manifest = open_archive(file).manifest
+        every = list(manifest.models.values())
+        ours = [[(one.shape, one.dtype) for one in model.inputs] for model in every]
+        if theirs in ours:
+            yield every[ours.index(theirs)]
+        elif isinstance(manifest, SizedManifest) and manifest.others is not None:
+            yield manifest.others.model
+        else:
+            taken = " or ".join(map(_written, ours))
+            raise InputError(f"the compiled model takes {taken}, and {graph.name} {_written(theirs)}")
 
 
-def _written(parts: Sequence[tuple[Any, str]]) -> str:
-    return ", ".join(f"{dtype}{list(shape)}" for shape, dtype in parts)
+def _written(parts: Iterable[tuple[Any, str]]) -> str:
+    return ", ".join(written(dtype, shape) for shape, dtype in parts)
 
 
 def _settings(original: str, manifest: Manifest, graph: Graph, folder: str) -> Settings:

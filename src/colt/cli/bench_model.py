@@ -8,7 +8,7 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import show
-from colt.cli.parser import input_shape
+from colt.cli.parser import by_name, input_shape, open_sizes
 from colt.util.streams import print_json, stdout_to_stderr
 from colt.util.text import counted
 
@@ -40,25 +40,38 @@ def add(commands: Any) -> None:
         action="append",
         help="the shape of an input whose sizes an .onnx file leaves open",
     )
-    command.add_argument("--json", action="store_true", help="print the figures as JSON, and nothing else")
+    command.add_argument(
+        "--sizes",
+        metavar="NAME=1,8,32",
+        type=open_sizes,
+        action="append",
+        help="the sizes to time, as for `colt compile`; those that the model was compiled for if left out",
+    )
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help="print the figures as JSON, an object for each of the sizes, and nothing else",
+    )
     command.set_defaults(run_command=run_command)
 
 
 def run_command(given: argparse.Namespace) -> int:
     """Time, and show a table."""
-    from colt.bench.model import bench_model
+    from colt.bench.model import AskedSizes, bench_model, sizes_to_time
 
-    shapes = None if given.shape is None else dict(given.shape)
-    with stdout_to_stderr():
-        found = bench_model(Path(given.compiled), given.model, given.peers, shapes)
-    if given.json:
-        print_json(found.to_json().decode())
-    else:
-        show(_table(found))
+    path, shapes = Path(given.compiled), by_name(given.shape, "--shape")
+    for sizes in sizes_to_time(path, by_name(given.sizes, "--sizes")):
+        with stdout_to_stderr():
+            found = bench_model(path, given.model, given.peers, AskedSizes(shapes, sizes))
+        if given.json:
+            print_json(found.to_json().decode())
+        else:
+            show(_table(found))
     return OK
 
 
 def _table(found: Any) -> Any:
+    from colt.models.sized import in_words
     from colt.util.grid import Grid
 
     head = ("", "ms", "95 % interval", "speed-up of colt", "95 % interval", "error", "")
@@ -74,7 +87,8 @@ def _table(found: Any) -> Any:
         )
         for row in found.rows
     ]
-    title = f"{found.model}, {counted(found.threads, 'thread')}, {found.cpu}"
+    model = f"{found.model}, {in_words(found.sizes)}" if found.sizes else found.model
+    title = f"{model}, {counted(found.threads, 'thread')}, {found.cpu}"
     disturbed = f", {found.disturbed} of them disturbed by other loads" if found.disturbed else ""
     return Grid(head, rows, left=(0, 6), title=title, note=f"{counted(found.rounds, 'round')} in turn{disturbed}")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from colt.cli.codes import OK, OTHER_OUTPUTS
 from colt.cli.output import progress, say, show
-from colt.cli.parser import add_declared, input_shape
+from colt.cli.parser import add_declared, by_name, input_shape, open_sizes
 from colt.models.options import SUFFIX, CompileOptions
 from colt.store.output import require_output
 from colt.util.declared import options_of
@@ -45,6 +45,13 @@ def add(commands: Any) -> None:
         action="append",
         help=options_of(CompileOptions)["shapes"].meaning,
     )
+    command.add_argument(
+        "--sizes",
+        metavar="NAME=1,8,32",
+        type=open_sizes,
+        action="append",
+        help=options_of(CompileOptions)["sizes"].meaning,
+    )
     command.add_argument("--json", action="store_true", help="print the manifest as JSON, and nothing else")
     add_declared(command, list(options_of(CompileOptions).values()), _dest)
     command.set_defaults(run_command=run_command)
@@ -52,26 +59,25 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Compile, write, and show what was found."""
-    from colt.models.compile import compile_model
-    from colt.models.report import model_table
+    from colt.models.bucket import compile_any
+    from colt.models.report import table_of
     from colt.models.tensors import read_arrays
 
     output = Path(given.output or f"{_stem(given.model)}{SUFFIX}")
     require_output(output)
     example = None if given.input is None else read_arrays(map(Path, given.input))
     chosen = {name: getattr(given, _dest(name)) for name in options_of(CompileOptions) if hasattr(given, _dest(name))}
-    options = CompileOptions(**chosen, shapes=None if given.shape is None else dict(given.shape))
+    options = CompileOptions(**chosen, shapes=by_name(given.shape, "--shape"), sizes=by_name(given.sizes, "--sizes"))
     with PromptExit() as prompt, progress(options.tune_options(1).trials, given.json) as view, stdout_to_stderr():
         prompt.when_heeded = view.stopping
-        compiled = compile_model(given.model, example, replace(options, on_event=(view,)))
+        compiled = compile_any(given.model, example, replace(options, on_event=(view,)))
         compiled.save(output)
     if given.json:
         print_json(f"{compiled.report.to_json()}\n")
     else:
-        show(model_table(compiled.report))
+        show(table_of(compiled.report))
         say(f"wrote {output}; `colt run {output} --input FILE.npy` runs it, colt.load({str(output)!r}) in Python")
-    found = compiled.report.compared
-    return OK if found is None or found.ok else OTHER_OUTPUTS
+    return OK if compiled.report.is_right else OTHER_OUTPUTS
 
 
 def _stem(model: str) -> str:

@@ -123,7 +123,25 @@ def _help(one: Option, default: str | None) -> str:
 
 def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
     """A name and sizes, such as ``x=1,3,224,224``. Raises :class:`InputError`."""
+    return _named_sizes(text, "--shape", "NAME=SIZES, such as input=1,3,224,224")
+
+
+def open_sizes(text: str) -> tuple[str, tuple[int, ...]]:
+    """The same of sizes that a file leaves open, such as ``batch=1,8,32``. Raises :class:`InputError`."""
+    return _named_sizes(text, "--sizes", "NAME=SIZES, such as batch=1,8,32")
+
+
+def _named_sizes(text: str, flag: str, wanted: str) -> tuple[str, tuple[int, ...]]:
     name, _, sizes = text.rpartition("=")
     if not name or not all(size.isdecimal() and int(size) for size in sizes.split(",")):
-        raise InputError(f"--shape is {text!r}; it takes NAME=SIZES, such as input=1,3,224,224")
+        raise InputError(f"{flag} is {text!r}; it takes {wanted}")
     return name, tuple(map(int, sizes.split(",")))
+
+
+def by_name(given: Sequence[tuple[str, tuple[int, ...]]] | None, flag: str) -> dict[str, tuple[int, ...]] | None:
+    """What an argument that may be repeated was given; ``None`` if it was not. Raises :class:`InputError`."""
+    names = [name for name, _ in given or ()]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{flag} is given twice for {name}")
+    return dict(given) if given else None

@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
 
 def run_command(given: argparse.Namespace) -> int:
     """Load, call, and write or describe the outputs."""
-    from colt.models.compiled import load
+    from colt.models.loading import load
     from colt.models.tensors import described, read_arrays, write_arrays
 
     output = None if given.output is None else require_output(Path(given.output))

@@ -38,12 +38,12 @@ def run_command(given: argparse.Namespace) -> int:
 def _show_model(path: Path, json: bool) -> int:
     """Print what is known of a compiled model, after its weights were read once."""
     from colt.models.archive import open_archive
-    from colt.models.report import model_table
+    from colt.models.report import table_of
 
     archive = open_archive(path)
     archive.require_whole()
     if json:
         print_json(f"{archive.manifest.to_json()}\n")
     else:
-        show(model_table(archive.manifest))
+        show(table_of(archive.manifest))
     return OK

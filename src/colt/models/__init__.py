@@ -3,8 +3,10 @@
 - ``compile``: the main job: import, tune the tasks within one budget, assemble, verify, keep
 - ``options``: what can be asked for; ``judge``: what may be said of the whole, ``report``: in a table
 - ``fitting``: which schedules of its programs are fastest in the model
-- ``archive``: the file, its manifest and its weights, which are mapped into memory
-- ``compiled``: a model that can be called; ``tensors``: its inputs and outputs as files
+- ``bucket``: the same for several sizes that a file leaves open; ``other_sizes``: a model for all others
+- ``manifest``: what a model says of itself; ``archive``: its file, with the weights, which are mapped into memory
+- ``compiled``: a model that can be called, ``sized``: one of several sizes; ``loading``: both from their file;
+  ``tensors``: inputs and outputs as files
 - ``torch_backend``: ``torch.compile(model, backend="colt")``; ``torch_report`` says what became of each graph, and
   ``torch_checks`` what has to run in PyTorch
 """

@@ -1,8 +1,9 @@
-"""A compiled model as one file: library, weights and manifest, in a ZIP archive without compression.
+"""A compiled model as one file: libraries, weights and manifest, in a ZIP archive without compression.
 
-The weights lie at multiples of a page, so that they are mapped into memory where the file is, and not copied. Whatever
-is in the file is a stranger's: it is checked before it is used. The library is native code, though, which no check can
-make harmless; a model is loaded from whom one would run a program of.
+There is a library for each size that the model was compiled for, and one file of weights for all of them. The weights
+lie at multiples of a page, so that they are mapped into memory where the file is, and not copied. Whatever is in the
+file is a stranger's: it is checked before it is used. A library is native code, though, which no check can make
+harmless; a model is loaded from whom one would run a program of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import mmap
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ import msgspec
 import numpy as np
 
 from colt.errors import InputError
+from colt.models.manifest import SCHEMA, SIZED_SCHEMA, AnyManifest, Manifest, SizedManifest, WeightPart
 
-SCHEMA = 1
-MANIFEST, LIBRARY, WEIGHTS = "manifest.json", "model.so", "weights.bin"
+MANIFEST, WEIGHTS = "manifest.json", "weights.bin"
 PAGE = 4096
 _ALIGNMENT = 64
 """Each weight lies at a multiple of so many bytes, as kernels expect of their arguments."""
@@ -33,122 +34,23 @@ _DATE = (2020, 1, 1, 0, 0, 0)
 _LARGEST_MANIFEST = 64 << 20
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the manifest's parts."""
-
-
-class TensorPart(_Part, frozen=True, kw_only=True):
-    """An input or an output of the model."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class WeightPart(_Part, frozen=True, kw_only=True):
-    """Where one argument of the library lies among the weights."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class TaskPart(_Part, frozen=True, kw_only=True):
-    """One of the model's programs: how often a run calls it, and what it takes each time, in microseconds."""
-
-    name: str
-    key: str
-    calls: int
-    flops: int | None = None
-    untuned_us: float | None = None
-    tuned_us: float | None = None
-    """What a call takes alone, with weights that are cold; see ``model_us``."""
-    model_us: float | None = None
-    """What a call takes in the model, if it was timed there."""
-    roofline_share: float | None = None
-    trials: int = 0
-    by: str = ""
-    """Who found the schedule; empty if it is as it was imported."""
-    why_not: str = ""
-    """Why it is as it was imported, if it is."""
-    form: str = ""
-    """What its sums are called, if they are others than were imported."""
-    form_error: float | None = None
-    """How far these are off on random inputs, relative to the largest value."""
-
-    @property
-    def us(self) -> float | None:
-        """What it takes alone."""
-        return self.untuned_us if self.tuned_us is None else self.tuned_us
-
-
-class ComparedPart(_Part, frozen=True, kw_only=True):
-    """What the outputs were compared with, and the largest error of each, relative to the largest value of it."""
-
-    against: str
-    errors: tuple[float, ...]
-    tolerance: float
-    ok: bool
-
-
-class WholePart(_Part, frozen=True, kw_only=True):
-    """What the whole takes in milliseconds, tuned and untuned in turn, the medians; and the speed-up, with the interval
-    of 95 %."""
-
-    tuned_ms: float
-    untuned_ms: float | None = None
-    speedup: float | None = None
-    interval: tuple[float, float] | None = None
-    verdict: str = "not compared"
-
-
-class Manifest(_Part, frozen=True, kw_only=True):
-    """What a compiled model is: read before anything of it is loaded."""
-
-    schema: int
-    name: str
-    inputs: tuple[TensorPart, ...]
-    outputs: tuple[TensorPart, ...]
-    target: str
-    threads: int
-    needs: tuple[str, ...]
-    """Flags of the processor, as Linux calls them, that its code may use."""
-    weights: tuple[WeightPart, ...]
-    tasks: tuple[TaskPart, ...]
-    versions: dict[str, str]
-    seconds: dict[str, float]
-    """Where the time of compiling went."""
-    trials: int
-    usd: float
-    products: str = ""
-    """The type that operands of products of float32 are rounded to; empty if they are not."""
-    messages: tuple[str, ...] = ()
-    compared: ComparedPart | None = None
-    timed: WholePart | None = None
-    sha256: dict[str, str] = {}
-    """The checksums of the library and of the weights."""
-
-    def to_json(self) -> str:
-        """Readable JSON."""
-        return msgspec.json.format(msgspec.json.encode(self)).decode()
-
-
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A file that was opened: its manifest, and where its parts begin."""
 
     path: Path
-    manifest: Manifest
-    library_at: tuple[int, int]
-    """Offset and size in bytes, as for the weights."""
+    manifest: AnyManifest
+    libraries_at: Mapping[str, tuple[int, int]]
+    """Offsets and sizes in bytes, by name; as for the weights."""
     weights_at: tuple[int, int]
 
-    def library(self) -> bytes:
-        """The shared library. Raises :class:`InputError` if it is not the one that was written."""
+    def library(self, name: str) -> bytes:
+        """A shared library. Raises :class:`InputError` if it is not the one that was written."""
+        offset, size = self.libraries_at[name]
         with open(self.path, "rb") as file:
-            file.seek(self.library_at[0])
-            content = file.read(self.library_at[1])
-        self._require(LIBRARY, hashlib.sha256(content).hexdigest())
+            file.seek(offset)
+            content = file.read(size)
+        self._require(name, hashlib.sha256(content).hexdigest())
         return content
 
     def require_whole(self) -> None:
@@ -165,12 +67,12 @@ class Archive:
         if self.manifest.sha256.get(part) != found:
             raise InputError(f"{self.path}: {part} is damaged: its checksum is not the one in the manifest")
 
-    def weights(self) -> list[np.ndarray[Any, Any]]:
-        """The weights as bytes, mapped: pages are read when they are first used, and shared among processes. They are
+    def weights(self) -> np.ndarray[Any, Any]:
+        """All weights as bytes, mapped: pages are read when they are first used, and shared among processes. They are
         copied where they do not lie as they were written, since somebody has packed the archive anew."""
         offset, size = self.weights_at
         if not size:
-            return [np.zeros(0, np.uint8) for _ in self.manifest.weights]
+            return np.zeros(0, np.uint8)
         with open(self.path, "rb") as file:
             if offset % _ALIGNMENT == 0:
                 whole = mmap.mmap(file.fileno(), offset + size, access=mmap.ACCESS_COPY)
@@ -178,8 +80,12 @@ class Archive:
                 whole, begins, offset = mmap.mmap(-1, size), offset, 0
                 file.seek(begins)
                 file.readinto(whole)
-        data = np.frombuffer(whole, np.uint8, size, offset)
-        return [data[one.offset : one.offset + _size(one)] for one in self.manifest.weights]
+        return np.frombuffer(whole, np.uint8, size, offset)
+
+
+def parts_of(weights: np.ndarray[Any, Any], manifest: Manifest) -> list[np.ndarray[Any, Any]]:
+    """Of all weights those of a model, one by one, not copied."""
+    return [weights[one.offset : one.offset + _size(one)] for one in manifest.weights]
 
 
 def laid_out(weights: Sequence[tuple[Sequence[int], str]]) -> tuple[WeightPart, ...]:
@@ -191,21 +97,44 @@ def laid_out(weights: Sequence[tuple[Sequence[int], str]]) -> tuple[WeightPart, 
     return tuple(parts)
 
 
-def write_archive(path: Path, manifest: Manifest, library: bytes, weights: Sequence[np.ndarray[Any, Any]]) -> Manifest:
+def laid_together(
+    models: Sequence[tuple[Manifest, Sequence[np.ndarray[Any, Any]]]],
+) -> tuple[list[Manifest], list[np.ndarray[Any, Any]]]:
+    """Several models, each with the bytes of its weights, whose weights lie in one file: the manifests, and what lies
+    in the file. Equal weights are there once."""
+    offsets, kept, end = dict[bytes, int](), list[np.ndarray[Any, Any]](), 0
+    found = list[Manifest]()
+    for manifest, weights in models:
+        parts = list[WeightPart]()
+        for part, data in zip(manifest.weights, weights, strict=True):
+            digest = hashlib.sha256(data.data).digest()
+            if digest not in offsets:
+                offsets[digest] = _aligned(end, _ALIGNMENT)
+                end = offsets[digest] + data.nbytes
+                kept.append(data)
+            parts.append(msgspec.structs.replace(part, offset=offsets[digest]))
+        found.append(msgspec.structs.replace(manifest, weights=tuple(parts)))
+    return found, kept
+
+
+def write_archive(
+    path: Path, manifest: AnyManifest, libraries: Mapping[str, bytes], weights: Sequence[np.ndarray[Any, Any]]
+) -> Any:
     """Write the file completely or not at all; the manifest as it was written.
 
-    ``weights`` are the bytes of those that the manifest lists. Raises :class:`InputError`.
+    ``libraries`` are by name, and ``weights`` the bytes of those that the manifest lists. Raises :class:`InputError`.
     """
     digest = hashlib.sha256()
     for block in _blocks(weights):
         digest.update(block)
-    sums = {LIBRARY: hashlib.sha256(library).hexdigest(), WEIGHTS: digest.hexdigest()}
-    complete = msgspec.structs.replace(manifest, sha256=sums)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in libraries.items()}
+    complete = msgspec.structs.replace(manifest, sha256={**sums, WEIGHTS: digest.hexdigest()})
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            archive.writestr(zipfile.ZipInfo(MANIFEST, _DATE), msgspec.json.format(msgspec.json.encode(complete)))
-            archive.writestr(zipfile.ZipInfo(LIBRARY, _DATE), library)
+            archive.writestr(zipfile.ZipInfo(MANIFEST, _DATE), complete.to_json())
+            for name, content in libraries.items():
+                archive.writestr(zipfile.ZipInfo(name, _DATE), content)
             with archive.open(_at_page(archive, WEIGHTS), "w", force_zip64=True) as file:
                 for block in _blocks(weights):
                     file.write(block)
@@ -217,25 +146,48 @@ def write_archive(path: Path, manifest: Manifest, library: bytes, weights: Seque
     return complete
 
 
+class _Head(msgspec.Struct, frozen=True):
+    """What every manifest has."""
+
+    schema: int
+
+
+_KINDS: dict[int, type[AnyManifest]] = {SCHEMA: Manifest, SIZED_SCHEMA: SizedManifest}
+
+
 def open_archive(path: Path) -> Archive:
     """Open a file and check all that can be checked without reading its weights. Raises :class:`InputError`."""
     try:
         with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
             if archive.getinfo(MANIFEST).file_size > _LARGEST_MANIFEST:
                 raise InputError(f"{path} is not a compiled model: its manifest is too large")
-            places = {name: _place(archive.getinfo(name), file) for name in (MANIFEST, LIBRARY, WEIGHTS)}
-            manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+            _place(archive.getinfo(MANIFEST), file)
+            content = archive.read(MANIFEST)
+            schema = msgspec.json.decode(content, type=_Head).schema
+            if schema not in _KINDS:
+                known = " and ".join(map(str, _KINDS))
+                raise InputError(f"{path} is of schema {schema}; this COLT reads {known}: compile it again")
+            manifest = msgspec.json.decode(content, type=_KINDS[schema])
+            libraries = {name: _place(archive.getinfo(name), file) for name in manifest.models}
+            weights = _place(archive.getinfo(WEIGHTS), file)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, KeyError, NotImplementedError, ValueError, EOFError) as error:
         raise InputError(f"{path} is not a compiled model, or is damaged: {error}") from None
-    if manifest.schema != SCHEMA:
-        raise InputError(f"{path} is of schema {manifest.schema}; this COLT reads {SCHEMA}: compile it again")
-    size = places[WEIGHTS][1]
-    for one in manifest.weights:
-        if one.offset % _ALIGNMENT or not 0 <= one.offset <= one.offset + _size(one) <= size:
+    for one in _listed(manifest, path):
+        if one.offset % _ALIGNMENT or not 0 <= one.offset <= one.offset + _size(one) <= weights[1]:
             raise InputError(f"{path} is damaged: a weight lies outside of its weights")
-    return Archive(path, manifest, places[LIBRARY], places[WEIGHTS])
+    return Archive(path, manifest, libraries, weights)
+
+
+def _listed(manifest: AnyManifest, path: Path) -> Iterator[WeightPart]:
+    """All weights that a manifest lists. Raises :class:`InputError` if it lists no models, or two of one library."""
+    if isinstance(manifest, SizedManifest):
+        names = [one.library for one in manifest.parts]
+        if not names or len(manifest.models) != len(names) + (manifest.others is not None):
+            raise InputError(f"{path} is damaged: it has no models, or two of one library")
+    for model in manifest.models.values():
+        yield from model.weights
 
 
 def _place(entry: zipfile.ZipInfo, file: Any) -> tuple[int, int]:

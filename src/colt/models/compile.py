@@ -21,10 +21,11 @@ import msgspec
 from colt.errors import InputError
 from colt.machine import detect
 from colt.measure.base import Fate
-from colt.models.archive import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart, laid_out
+from colt.models.archive import laid_out
 from colt.models.compiled import CompiledModel
 from colt.models.fitting import BuiltModel, Fitted, fitted
 from colt.models.judge import TOO_SLOW, timed, verified
+from colt.models.manifest import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart
 from colt.models.options import CompileOptions
 from colt.options import TuneOptions
 from colt.plan import Plan, checked_model, device_of
@@ -101,6 +102,11 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     MeasureError
         No worker starts.
     """
+    return compile_graph(lambda: load_graph(model, example, options.shapes), options)
+
+
+def compile_graph(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledModel:
+    """The same of a graph that has yet to be imported."""
     watch = Stopwatch()
     if options.fleet is not None and options.fleet_cpu is None:
         options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
@@ -109,7 +115,7 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
     target = device.target
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
-        graph = load_graph(model, example, options.shapes)
+        graph = loaded()
         module = fused(graph.module, target, CHANNELS_LAST, options.products)
         tasks = tasks_of(module)
     with watch("tuning"):
@@ -171,24 +177,50 @@ def _loaded(
     """The model as it will be in its file, judged not yet."""
     library, weights = fit.built.library, fit.built.assembled.weights
     outputs = library(*graph.example)
-    manifest = Manifest(
+    bare = bare_manifest(
+        graph,
+        inputs=tuple(map(tensor_part, graph.inputs, graph.example)),
+        outputs=tuple(map(tensor_part, graph.outputs or _numbered(len(outputs)), outputs)),
+        weights=weights,
+        device=device,
+        products=products,
+    )
+    manifest = msgspec.structs.replace(
+        bare,
+        tasks=tuple(_row(task, tuned, fit) for task in tasks),
+        trials=sum(receipt.trials.total for receipt in tuned.receipts()),
+        usd=sum(receipt.spending.usd for receipt in tuned.receipts() if receipt.spending),
+        messages=(*graph.notes, *_taken_back(tasks, fit)),
+    )
+    return CompiledModel(manifest, fit.built.content, [bytes_of(one) for one in weights], library)
+
+
+def bare_manifest(
+    graph: Graph,
+    inputs: tuple[TensorPart, ...],
+    outputs: tuple[TensorPart, ...],
+    weights: Sequence[Any],
+    device: Device,
+    products: str,
+) -> Manifest:
+    """What is known of a model of which nothing is tuned."""
+    return Manifest(
         schema=SCHEMA,
         name=graph.name,
-        inputs=tuple(map(_tensor, graph.inputs, graph.example)),
-        outputs=tuple(map(_tensor, graph.outputs or _numbered(len(outputs)), outputs)),
+        inputs=inputs,
+        outputs=outputs,
         target=str(device.target),
         threads=device.threads,
         needs=flags_needed(device.target),
         weights=laid_out([(tuple(map(int, one.shape)), str(one.dtype)) for one in weights]),
-        tasks=tuple(_row(task, tuned, fit) for task in tasks),
+        tasks=(),
         versions=versions(),
         seconds={},
-        trials=sum(receipt.trials.total for receipt in tuned.receipts()),
-        usd=sum(receipt.spending.usd for receipt in tuned.receipts() if receipt.spending),
+        trials=0,
+        usd=0,
         products=products,
-        messages=(*graph.notes, *_taken_back(tasks, fit)),
+        messages=graph.notes,
     )
-    return CompiledModel(manifest, fit.built.content, [bytes_of(one) for one in weights], library)
 
 
 def _taken_back(tasks: Sequence[ModelTask], fit: Fitted) -> Iterator[str]:
@@ -201,7 +233,8 @@ def _numbered(outputs: int) -> list[str]:
     return [f"output{number}" for number in range(1, outputs + 1)]
 
 
-def _tensor(name: str, array: Any) -> TensorPart:
+def tensor_part(name: str, array: Any) -> TensorPart:
+    """An input or an output, by an example of it."""
     return TensorPart(name=name, shape=tuple(map(int, array.shape)), dtype=str(array.dtype))
 
 

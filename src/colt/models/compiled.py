@@ -1,4 +1,4 @@
-"""A compiled model: called, asked what it is, and kept in a file."""
+"""A compiled model of one size of everything: called, asked what it is, and kept in a file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from colt.errors import InputError
-from colt.machine import detect
-from colt.models.archive import Manifest, TensorPart, open_archive, write_archive
+from colt.models.archive import write_archive
+from colt.models.manifest import LIBRARY, Manifest, TensorPart
 from colt.models.tensors import array_of
 from colt.util.text import counted
 
@@ -26,8 +26,8 @@ class CompiledModel:
         """``weights`` are the bytes of those that the manifest lists; ``library`` is what ``content`` was loaded as
         (:class:`colt.tvm.models.library.ModelLibrary`)."""
         self.manifest = manifest
-        self._content = content
-        self._weights = weights
+        self.content = content
+        self.weights = weights
         self.library = library
 
     @property
@@ -55,44 +55,44 @@ class CompiledModel:
 
     def save(self, path: str | Path) -> Path:
         """Write the model to a file, whose name should end in ``.colt``. Raises :class:`InputError`."""
-        path = Path(path)
-        if not path.parent.is_dir() or path.is_dir():
-            raise InputError(f"{path} cannot be written: its folder must exist, and only a file is replaced")
-        self.manifest = write_archive(path, self.manifest, self._content, self._weights)
+        path = checked_path(path)
+        self.manifest = write_archive(path, self.manifest, {LIBRARY: self.content}, self.weights)
         return path
 
 
-def load(path: str | Path) -> CompiledModel:
-    """Load a compiled model.
-
-    Raises
-    ------
-    InputError
-        The file is none, or is damaged, or this machine lacks instructions that its code uses.
-    """
-    archive = open_archive(Path(path))
-    manifest = archive.manifest
-    missing = sorted(set(manifest.needs) - set(detect().flags))
-    if missing:
-        raise InputError(f"{path} was compiled for a processor with {', '.join(missing)}, which this one lacks")
-    content, weights = archive.library(), archive.weights()
-    from colt.tvm.models.library import ModelLibrary, mapped_tensor
-
-    tensors = [mapped_tensor(data, one.shape, one.dtype) for data, one in zip(weights, manifest.weights, strict=True)]
-    return CompiledModel(manifest, content, weights, ModelLibrary(content, tensors, manifest.threads))
+def checked_path(path: str | Path) -> Path:
+    """A path that a model can be written to. Raises :class:`InputError`."""
+    path = Path(path)
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"{path} cannot be written: its folder must exist, and only a file is replaced")
+    return path
 
 
 def _ready(given: Any, wanted: TensorPart) -> Any:
     """The input as kernels take it: of that shape and type, compact, and aligned."""
     if not hasattr(given, "shape") or not hasattr(given, "dtype") or isinstance(given, np.generic):
         raise InputError(
-            f"input {wanted.name} is of type {type(given).__name__}; it takes an array or a tensor, {wanted.dtype}"
-            f"{list(wanted.shape)}"
+            f"input {wanted.name} is of type {type(given).__name__}; it takes an array or a tensor, "
+            f"{written(wanted.dtype, wanted.shape)}"
         )
     shape, dtype = tuple(given.shape), _name_of(given.dtype)
-    if shape != wanted.shape or dtype != wanted.dtype:
-        raise InputError(f"input {wanted.name} is {dtype}{list(shape)}; it takes {wanted.dtype}{list(wanted.shape)}")
+    if dtype != wanted.dtype or (shape != wanted.shape and not fits(shape, wanted)):
+        raise InputError(
+            f"input {wanted.name} is {written(dtype, shape)}; it takes {written(wanted.dtype, wanted.shape)}"
+        )
     return given
+
+
+def fits(shape: Sequence[int], wanted: TensorPart) -> bool:
+    """Whether a shape is that of the input, as far as its sizes are not open."""
+    return len(shape) == len(wanted.shape) and all(
+        isinstance(size, str) or size == given for given, size in zip(shape, wanted.shape, strict=True)
+    )
+
+
+def written(dtype: str, shape: Sequence[int | str]) -> str:
+    """A type and a shape in words, such as ``float32[batch, 16]``."""
+    return f"{dtype}[{', '.join(map(str, shape))}]"
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from colt.models.archive import ComparedPart, WholePart
+from colt.models.manifest import ComparedPart, WholePart
 from colt.run.compare import Comparison
 from colt.tvm.models.quantised import EIGHT_BITS
 from colt.util.stats import estimate, paired_ratio

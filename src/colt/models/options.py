@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ NARROW = {"bf16": "bfloat16"}
 """What ``cast`` may be, and the type that it stands for."""
 TRIALS_EACH = 64
 """Trials per program of a model, if the user gives no number: the clock ends most runs before."""
+
+
+MOST_SIZES = 16
+"""Combinations of sizes that one file may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,12 @@ class CompileOptions:
     shapes: Mapping[str, Sequence[int]] | None = option(
         None,
         "the shape of an input whose sizes an .onnx file leaves open, once for each; open sizes are 1 if left out",
+        flag="",
+    )
+    sizes: Mapping[str, Sequence[int]] | None = option(
+        None,
+        "sizes that a file leaves open, by its names for them or as INPUT.AXIS, and for which of each the model is "
+        "tuned: for all combinations, which share the budget. Others are computed untuned",
         flag="",
     )
     cast: str | None = option(
@@ -82,8 +94,21 @@ class CompileOptions:
     def __post_init__(self) -> None:
         check_all(self)
         for name, shape in (self.shapes or {}).items():
-            if not all(isinstance(size, int) and 0 < size < 2**31 for size in shape):
+            if not all(map(_is_size, shape)):
                 raise InputError(f"shapes has {list(shape)} for {name}; sizes are integers of at least 1")
+        given = self.sizes or {}
+        for name, sizes in given.items():
+            if not isinstance(sizes, list | tuple) or not sizes or not all(map(_is_size, sizes)):
+                raise InputError(f"sizes has {sizes!r} for {name}; it takes a list of integers of at least 1")
+            if len(set(sizes)) < len(sizes):
+                raise InputError(f"sizes has {list(sizes)} for {name}, one of them twice")
+        if (count := prod(map(len, given.values()))) > MOST_SIZES:
+            raise InputError(f"sizes makes {count} combinations; {MOST_SIZES} are accepted at most")
+
+    @property
+    def bucket(self) -> list[dict[str, int]]:
+        """The sizes that the model is tuned for, each a combination; empty if none are given."""
+        return combinations(self.sizes or {})
 
     @property
     def products(self) -> str:
@@ -100,3 +125,12 @@ class CompileOptions:
         own |= {name: getattr(self, name) for name in ("max_usd", "max_calls", "max_tokens", "on_event")}
         most = TRIALS_EACH * max(1, programs) if self.trials is None else self.trials
         return TuneOptions(trials=0 if self.records_only else most, seconds=60 * self.minutes, **own)
+
+
+def combinations(sizes: Mapping[str, Sequence[int]]) -> list[dict[str, int]]:
+    """All combinations of sizes by name; none of no names."""
+    return [dict(zip(sizes, one, strict=True)) for one in product(*sizes.values())] if sizes else []
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and 0 < size < 2**31

@@ -5,20 +5,42 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from colt.models.archive import Manifest, TaskPart
+from colt.models.manifest import AnyManifest, Manifest, SizedManifest, TaskPart
+from colt.models.sized import in_limits, in_words
 from colt.util.grid import Grid
 from colt.util.text import counted, in_us, shown
 
 _HEAD = ("task", "calls", "alone", "in the model", "of the time", "of the roofline", "untuned", "trials", "by")
 
 
-def model_table(manifest: Manifest) -> RenderableType:
-    """The whole manifest: the tasks by what they cost in a run, and what was found of the whole."""
-    return Group(_tasks(manifest), *(Text(shown(line)) for line in _lines(manifest)))
+def model_table(manifest: Manifest, name: str = "") -> RenderableType:
+    """The whole manifest: the tasks by what they cost in a run, and what was found of the whole. ``name`` stands above
+    it, that of the model if left out."""
+    return Group(_tasks(manifest, name or manifest.name), *(Text(shown(line)) for line in _lines(manifest)))
 
 
-def _tasks(manifest: Manifest) -> Grid:
-    title = f"{manifest.name}, {counted(len(manifest.tasks), 'task')}, {counted(manifest.threads, 'thread')}"
+def table_of(manifest: AnyManifest) -> RenderableType:
+    """The table of a model; of one that was compiled for several sizes one for each."""
+    if isinstance(manifest, Manifest):
+        return model_table(manifest)
+    tables = [model_table(part.model, f"{manifest.name}, {in_words(part.sizes)}") for part in manifest.parts]
+    return Group(*tables, *(Text(shown(line)) for line in _of_others(manifest)))
+
+
+def _of_others(manifest: SizedManifest) -> list[str]:
+    lines = [f"note: {message}" for message in manifest.messages]
+    if (others := manifest.others) is None:
+        return lines
+    limits = in_limits(others)
+    lines.append(f"others, with {limits}: untuned")
+    if (found := others.model.compared) is not None:
+        worst = max(found.errors, default=0.0)
+        lines.append(f"computes what {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
+    return [*lines, *(f"note: {message}" for message in others.model.messages)]
+
+
+def _tasks(manifest: Manifest, name: str) -> Grid:
+    title = f"{name}, {counted(len(manifest.tasks), 'task')}, {counted(manifest.threads, 'thread')}"
     whole = sum(_share(task) for task in manifest.tasks) or 1.0
     rows = [_row(task, whole) for task in sorted(manifest.tasks, key=_share, reverse=True)]
     return Grid(_HEAD, rows, left=(0, 8), title=shown(title))

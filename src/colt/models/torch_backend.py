@@ -42,7 +42,8 @@ _MANY = f"it has been compiled for {MOST_VARIANTS} sets of parameters already"
 
 
 SIZES = "sizes"
-"""The option that says for how many sizes a graph is compiled whose sizes are open."""
+"""The option that says for how many sizes a graph is compiled whose sizes are open: the first that come. (Of a file,
+whose sizes have names, it says for which.)"""
 
 
 def backend(
@@ -64,7 +65,7 @@ def _options(given: Mapping[str, Any], mode: str | None) -> tuple[CompileOptions
         raise InputError(
             f"the backend colt has no modes, such as {mode!r}; it takes options, such as {{'minutes': 10}}"
         )
-    known = [*options_of(CompileOptions), SIZES]
+    known = list(options_of(CompileOptions))
     for name in given:
         if name not in known:
             raise InputError(f"the backend colt has no option {name!r}; {did_you_mean(name, known)}")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from colt.models.archive import Manifest
+from colt.models.manifest import Manifest
 from colt.util.text import counted
 
 

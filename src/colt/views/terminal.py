@@ -31,9 +31,12 @@ class LiveState:
 
     def __init__(self, trials_total: int, doing: str = "") -> None:
         """``doing`` stands before the phases of a run that is not run but, say, replayed."""
-        self.state = RunState()
         self._doing = doing
         self._stopping = ""
+        self._begin(trials_total)
+
+    def _begin(self, trials_total: int) -> None:
+        self.state = RunState()
         self._budget = trials_total
         self._asked = 0
         self._started = time.monotonic()
@@ -42,6 +45,8 @@ class LiveState:
 
     def update(self, event: Event) -> None:
         """Take one event in, which happens now."""
+        if isinstance(event, events.OfModel) and self.state.of_model:
+            self._begin(self._budget)  # the same model for another size
         take(self.state, event, self.seconds)
         self._asked += isinstance(event, events.Asked)
         if isinstance(event, events.WentOn):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from colt.bench.contenders.contender import Array, Contender, Maker
+from colt.bench.contenders.contender import Array, Contender, Maker, load_array
 from colt.bench.contenders.messages import Settings
 from colt.errors import InputError
 
@@ -25,7 +25,7 @@ def makers(settings: Settings, inputs: Sequence[Array]) -> Iterator[tuple[str, M
 
 
 def _colt(path: str, inputs: Sequence[Array]) -> Contender:
-    from colt.models.compiled import load
+    from colt.models.loading import load
 
     model = load(Path(path))
     return Contender(lambda: model(*inputs), lambda found: _flat(found if isinstance(found, list) else [found]))
@@ -99,9 +99,11 @@ def _onnx_file(settings: Settings) -> str:
     if not path.exists():
         import torch
 
-        module = _flat_module(settings.workload)
+        from colt.tvm.models.torch_calls import as_tensor
+
+        tensors = tuple(as_tensor(load_array(one)) for one in settings.inputs)
         with torch.no_grad():
-            torch.onnx.export(module, module.example, str(path), dynamo=True, verbose=False)
+            torch.onnx.export(_flat_module(settings.workload), tensors, str(path), dynamo=True, verbose=False)
     if not path.exists():
         raise InputError("the model cannot be exported to ONNX")
     return str(path)

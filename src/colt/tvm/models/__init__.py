@@ -2,11 +2,13 @@
 
 - ``sources``: where models come from (``torch_graph``, ``onnx_graph``); all end as Relax, weights as constants
   (``graph``)
+- ``onnx_sizes``, ``torch_sizes``: files that leave sizes open, for any of these; ``open_shapes``: for all of them
 - ``quantised``, ``cast``: products over integers of 8 bits, and of numbers that are narrower on request
 - ``fused``: operators become functions over tensors, by ``transposed`` where TVM has none for a layout; what depends
   on constants alone is computed
 - ``blame``: which operator it is, where that fails
 - ``tasks``: the different functions of a model, as programs to be tuned
 - ``assembly``: tuned functions back in their places, weights packed as they want them, one library
+- ``untuned``: a plain schedule for functions that nobody tunes
 - ``library``: that library, loaded and called
 """

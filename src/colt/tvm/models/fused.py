@@ -10,6 +10,7 @@ import tvm
 from tvm import relax
 from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
+from tvm.tirx import IntImm
 
 from colt.tvm.models.blame import lowered
 from colt.tvm.models.cast import with_products_of
@@ -134,6 +135,8 @@ class _Folding(PyExprMutator):  # type: ignore[misc]
         move = self._moves.get(getattr(call.op, "name", ""))
         if move is None or not isinstance(operand := self._value(call.args[0]), GenericConst):
             return call
+        if not all(isinstance(extent, IntImm) for extent in call.ty.shape):
+            return call  # its size is known in a call only
         array = move(call, operand.value.numpy())
         return relax.const(np.ascontiguousarray(array), str(call.ty.dtype))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tvm
@@ -33,3 +33,25 @@ class Graph:
     narrow: str = ""
     """The narrowest type that it computes products in, where that is not the type of its tensors: ``int8`` of a
     quantised model."""
+
+
+class OpenModel(Protocol):
+    """A model in a file that leaves some sizes open. ``sizes`` have one for each of the names that the user has for
+    those; what else the file leaves open is fixed. All raise :class:`InputError` for what the model cannot take."""
+
+    @property
+    def axes(self) -> tuple[tuple[int | str, ...], ...]:
+        """The shapes of its inputs, with a name where a size is open."""
+        ...
+
+    def at(self, sizes: Mapping[str, int]) -> Graph:
+        """The model for these sizes alone."""
+        ...
+
+    def opened(self, sizes: Mapping[str, int]) -> Graph:
+        """The model for all sizes, with an example of these."""
+        ...
+
+    def example(self, sizes: Mapping[str, int]) -> tuple[Array, ...]:
+        """Inputs of these sizes."""
+        ...

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from tvm import relax
+from tvm import relax, tirx
 from tvm.ir import GenericConst
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from colt.errors import InputError
 from colt.tvm.models.graph import Array, Graph, Reference
-from colt.tvm.models.onnx_inputs import Input, drawn, inputs_of
+from colt.tvm.models.onnx_inputs import Input, drawn, inputs_of, resized
 from colt.util.text import first_line, named_line, shown, why
 
 _STANDARD = ("", "ai.onnx")
@@ -30,19 +30,25 @@ _BRANCHES = ("If",)
 """Operators that the importer knows beside those of its table."""
 
 
-def from_file(path: Path, example: Sequence[Array] | None, shapes: Mapping[str, Sequence[int]]) -> Graph:
-    """An ``.onnx`` file. ``shapes`` are those of inputs by name; sizes that the file leaves open are 1 otherwise.
+def from_file(
+    path: Path,
+    example: Sequence[Array] | None,
+    shapes: Mapping[str, Sequence[int]],
+    sizes: Mapping[str, int] | None = None,
+    opened: Collection[str] = (),
+) -> Graph:
+    """An ``.onnx`` file. ``shapes`` are those of inputs by name, ``sizes`` those that the file leaves open, by the
+    names that it has for them; they are 1 otherwise. ``opened`` are the names of those that stay open.
 
     Raises :class:`InputError`.
     """
-    model = _read(path)
-    _require_known(model, path)
-    inputs, notes = inputs_of(model, shapes)
+    model = read_model(path)
+    inputs, notes = inputs_of(model, shapes, sizes or {}, opened)
     fix_shapes(model, inputs)
     if example is None:
-        example = drawn(model, inputs)
         notes = (*notes, "inputs to compare and to time with were drawn at random")
-    _require_fitting(path, inputs, example)
+    given = example_of(model, inputs, example, resizing=bool(sizes))
+    _require_fitting(path, inputs, given)
     reference, why_not = _reference(model, inputs)
     if reference is None:
         notes = (*notes, f"outputs are compared with nothing: {why_not}")
@@ -50,8 +56,24 @@ def from_file(path: Path, example: Sequence[Array] | None, shapes: Mapping[str, 
     names = tuple(one.name for one in inputs)
     outputs = tuple(one.name for one in model.graph.output)
     return Graph(
-        path.stem, _imported(model, path, inputs), names, tuple(example), reference, "ONNX Runtime", outputs, notes
+        path.stem, _imported(model, path, inputs), names, tuple(given), reference, "ONNX Runtime", outputs, notes
     )
+
+
+def example_of(model: Any, inputs: Sequence[Input], example: Sequence[Array] | None, resizing: bool) -> Sequence[Array]:
+    """Contents for the inputs: the example, made as large as they are if ``resizing``, or drawn if there is none."""
+    if example is None:
+        return drawn(model, inputs)
+    if resizing and len(example) == len(inputs):
+        return [resized(array, one.shape) for array, one in zip(example, inputs, strict=True)]
+    return example
+
+
+def read_model(path: Path) -> Any:
+    """The model of a file, checked, whose operators the importer knows. Raises :class:`InputError`."""
+    model = _read(path)
+    _require_known(model, path)
+    return model
 
 
 def _read(path: Path) -> Any:
@@ -95,8 +117,9 @@ def _require_known(model: Any, path: Path) -> None:
 
 
 def fix_shapes(model: Any, inputs: Sequence[Input]) -> None:
-    """Write the shapes of inputs into the model; what was known of shapes in between is open then."""
-    by_name = {one.name: one.shape for one in inputs}
+    """Write the shapes of inputs into the model, where they are fixed; what was known of shapes in between is open
+    then."""
+    by_name = {one.name: one.axes for one in inputs}
     for value in model.graph.input:
         if value.name in by_name:
             shape = onnx.helper.make_tensor_type_proto(value.type.tensor_type.elem_type, by_name[value.name])
@@ -120,7 +143,8 @@ def _require_fitting(path: Path, inputs: Sequence[Input], example: Sequence[Arra
 def _imported(model: Any, path: Path, inputs: Sequence[Input]) -> Any:
     """The model in Relax, weights as constants. Raises :class:`InputError`, which names operator and node."""
     opset = next((one.version for one in model.opset_import if one.domain in _STANDARD), 1)
-    shapes = {one.name: list(one.shape) for one in inputs}
+    variables = {axis: tirx.Var(axis, "int64") for one in inputs for axis in one.axes if isinstance(axis, str)}
+    shapes = {one.name: [variables[axis] if isinstance(axis, str) else axis for axis in one.axes] for one in inputs}
     importer = _Importer(shapes, {one.name: str(one.dtype) for one in inputs}, False, True)
     try:
         with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,28 +29,57 @@ class Input:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    axes: tuple[int | str, ...]
+    """The shape, with the names of sizes that stay open."""
 
 
-def inputs_of(model: Any, shapes: Mapping[str, Sequence[int]]) -> tuple[tuple[Input, ...], tuple[str, ...]]:
-    """The inputs, and what has to be said of them. Raises :class:`InputError`."""
-    weights = {one.name for one in model.graph.initializer}
-    values = [one for one in model.graph.input if one.name not in weights]
+def inputs_of(
+    model: Any, shapes: Mapping[str, Sequence[int]], sizes: Mapping[str, int], opened: Collection[str]
+) -> tuple[tuple[Input, ...], tuple[str, ...]]:
+    """The inputs, and what has to be said of them. ``sizes`` are by the names that they have in the file, and
+    ``opened`` those names whose sizes stay open. Raises :class:`InputError`."""
+    values = values_of(model)
     names = [one.name for one in values]
     for name in shapes:
         if name not in names:
             raise InputError(f"the model has no input {name}; {did_you_mean(name, names)}")
     if not values:
         raise InputError("the model has no inputs")
-    sizes = _sizes(values, shapes)
+    known = _sizes(values, shapes, sizes)
     found, notes = [], list[str]()
     for value in values:
-        shape = tuple(shapes[value.name]) if value.name in shapes else _filled(value, sizes)
+        shape = tuple(shapes[value.name]) if value.name in shapes else _filled(value, known)
         if math.prod(shape) > _MOST:
             raise InputError(f"input {value.name} is of shape {list(shape)}, which is more than {_MOST:,} numbers")
-        found.append(Input(value.name, shape, _dtype(value)))
-        if value.name not in shapes and any(_size(axis) is None for axis in value.type.tensor_type.shape.dim):
+        axes = value.type.tensor_type.shape.dim
+        names_of = [axis.dim_param if axis.dim_param in opened else "" for axis in axes] or [""] * len(shape)
+        kept = tuple(name or size for name, size in zip(names_of, shape, strict=True))
+        found.append(Input(value.name, shape, _dtype(value), kept))
+        if value.name not in shapes and any(_size(axis) is None and axis.dim_param not in sizes for axis in axes):
             notes.append(f"input {value.name} is compiled for the shape {list(shape)}: the file leaves sizes open")
     return tuple(found), tuple(notes)
+
+
+def values_of(model: Any) -> list[Any]:
+    """The model's inputs as the file describes them; each axis whose size it leaves open has a name, which is
+    ``INPUT.AXIS`` if the file gives none."""
+    weights = {one.name for one in model.graph.initializer}
+    values = [one for one in model.graph.input if one.name not in weights]
+    for value in values:
+        for number, axis in enumerate(value.type.tensor_type.shape.dim):
+            if _size(axis) is None and not axis.dim_param:
+                axis.dim_param = f"{value.name}.{number}"
+    return values
+
+
+def open_sizes(values: Sequence[Any]) -> dict[str, list[str]]:
+    """The sizes that a file leaves open: its name for each, with the axes that have it as ``INPUT.AXIS``."""
+    found: dict[str, list[str]] = {}
+    for value in values:
+        for number, axis in enumerate(value.type.tensor_type.shape.dim):
+            if _size(axis) is None:
+                found.setdefault(axis.dim_param, []).append(f"{value.name}.{number}")
+    return found
 
 
 def _dtype(value: Any) -> np.dtype[Any]:
@@ -69,9 +98,10 @@ def _size(axis: Any) -> int | None:
     return int(axis.dim_value) if axis.HasField("dim_value") and axis.dim_value > 0 else None
 
 
-def _sizes(values: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """What the sizes are that have a name in the file, by the shapes given. Raises :class:`InputError`."""
-    found: dict[str, int] = {}
+def _sizes(values: Sequence[Any], shapes: Mapping[str, Sequence[int]], sizes: Mapping[str, int]) -> dict[str, int]:
+    """What the sizes are that have a name in the file, by those given and by the shapes. Raises
+    :class:`InputError`."""
+    found = dict(sizes)
     for value in values:
         if value.name not in shapes:
             continue
@@ -81,9 +111,8 @@ def _sizes(values: Sequence[Any], shapes: Mapping[str, Sequence[int]]) -> dict[s
             raise InputError(f"input {value.name} cannot be of shape {list(given)}; it takes {_written(axes)}")
         for axis, size in zip(axes, given, strict=False):
             if axis.dim_param and found.setdefault(axis.dim_param, size) != size:
-                raise InputError(
-                    f"size {axis.dim_param} is {found[axis.dim_param]} for one input and {size} for another"
-                )
+                one, other = ("as given", "an input") if axis.dim_param in sizes else ("for one input", "another")
+                raise InputError(f"size {axis.dim_param} is {found[axis.dim_param]} {one} and {size} for {other}")
     return found
 
 
@@ -99,6 +128,17 @@ def _filled(value: Any, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 def _written(axes: Sequence[Any]) -> str:
     return f"[{', '.join(str(_size(axis) or axis.dim_param or 'any') for axis in axes)}]"
+
+
+def resized(array: Array, shape: Sequence[int]) -> Array:
+    """As much of an array as an input of this shape takes, from the beginning again where it takes more. An array with
+    more or fewer axes is returned as it is."""
+    if array.ndim != len(shape):
+        return array
+    for axis, size in enumerate(shape):
+        if array.shape[axis] not in (0, size):
+            array = array.take(np.arange(size) % array.shape[axis], axis)
+    return array
 
 
 def drawn(model: Any, inputs: Sequence[Input]) -> list[Array]:

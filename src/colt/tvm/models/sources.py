@@ -9,7 +9,7 @@ from typing import Any
 
 from colt.errors import InputError
 from colt.tvm.models import torch_graph
-from colt.tvm.models.graph import Graph
+from colt.tvm.models.graph import Graph, OpenModel
 from colt.tvm.models.quantised import with_integer_products
 from colt.tvm.programs.user_file import called_from_file
 
@@ -33,6 +33,24 @@ def load_graph(model: Any, example: Any = None, shapes: Mapping[str, Sequence[in
     return with_integer_products(torch_graph.from_module(model, example))
 
 
+def open_model(model: Any, example: Any, shapes: Mapping[str, Sequence[int]] | None, names: Sequence[str]) -> OpenModel:
+    """A file that leaves sizes open, of which the user gives those called ``names``; otherwise as
+    :func:`load_graph`."""
+    path = Path(model) if isinstance(model, str | Path) else Path()
+    if path.suffix == ".onnx" and path.is_file():
+        _require_onnx()
+        from colt.tvm.models import onnx_sizes
+
+        return onnx_sizes.OpenFile(path, example, shapes or {}, names)
+    _require_no_shapes(shapes)
+    if path.suffix == ".pt2" and path.is_file():
+        torch_graph.require_torch()
+        from colt.tvm.models import torch_sizes
+
+        return torch_sizes.OpenProgram(path, example, names)
+    raise InputError("sizes are for files that leave some open: .onnx, and .pt2 that was exported with dynamic_shapes")
+
+
 def _require_no_shapes(shapes: Mapping[str, Sequence[int]] | None) -> None:
     if shapes:
         raise InputError("shapes are for .onnx files, which leave sizes open; other models have those of their inputs")
@@ -52,13 +70,17 @@ def _from_file(path: Path, example: Any, shapes: Mapping[str, Sequence[int]]) ->
 
 
 def _from_onnx(path: Path, example: Any, shapes: Mapping[str, Sequence[int]]) -> Graph:
+    _require_onnx()
+    from colt.tvm.models import onnx_graph
+
+    return onnx_graph.from_file(path, example, shapes)
+
+
+def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
     except ImportError:
         raise InputError("models of ONNX need onnx: pip install 'colt-tuner[onnx]'") from None
-    from colt.tvm.models import onnx_graph
-
-    return onnx_graph.from_file(path, example, shapes)
 
 
 def _from_function(path: Path, name: str, example: Any) -> Graph:

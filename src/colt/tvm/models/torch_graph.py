@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ def from_module(module: Any, example: Any) -> Graph:
     """A module, or a program that was exported. ``example`` has its arguments in order, or by name in a mapping.
 
     Raises :class:`InputError`."""
-    torch = _torch()
+    torch = require_torch()
     if isinstance(module, torch.export.ExportedProgram):
-        given = _own_example(module) if example is None else example
+        given = own_example(module) if example is None else example
         return _from_call(module.module(), given, "model")
     if not isinstance(module, torch.nn.Module):
         raise InputError(
@@ -50,12 +50,17 @@ def from_file(path: Path, example: Any) -> Graph:
 def read_file(path: Path, example: Any = None) -> tuple[Any, Any]:
     """The module of a ``.pt2`` file, and what it is called with: its own example if none is given. Raises
     :class:`InputError`."""
-    torch = _torch()
+    program = read_program(path)
+    return program.module(), own_example(program) if example is None else example
+
+
+def read_program(path: Path) -> Any:
+    """The exported program in a ``.pt2`` file. Raises :class:`InputError`."""
+    torch = require_torch()
     try:
-        program = torch.export.load(path)
+        return torch.export.load(path)
     except Exception as error:  # noqa: BLE001
         raise InputError(f"{path} is not a program of torch.export: {first_line(error)}") from None
-    return program.module(), _own_example(program) if example is None else example
 
 
 @contextmanager
@@ -66,7 +71,7 @@ def own_warnings_only() -> Iterator[None]:
         yield
 
 
-def _own_example(program: Any) -> Any:
+def own_example(program: Any) -> Any:
     """The inputs that a program was exported with."""
     if program.example_inputs is None:
         raise InputError("the program has no example inputs: give some")
@@ -78,14 +83,24 @@ def _own_example(program: Any) -> Any:
 
 def _from_call(module: Any, example: Any, name: str) -> Graph:
     """A module as it is called with these inputs."""
-    torch = _torch()
-    from colt.tvm.models.torch_calls import Flat, as_array, as_tensor, evaluating, signature_of
+    require_torch()
+    from colt.tvm.models.torch_calls import signature_of
 
-    signature = signature_of(module, example)
+    return from_signature(module, signature_of(module, example), name)
+
+
+def from_signature(module: Any, signature: Any, name: str, open_axes: Sequence[Collection[int]] = ()) -> Graph:
+    """A module as it is called by the signature. ``open_axes`` are those of its tensors whose sizes stay open, for each
+    of them. Raises :class:`InputError`."""
+    torch = require_torch()
+    from colt.tvm.models.torch_calls import Flat, as_array, as_tensor, evaluating
+
     flat = Flat(module, signature)
+    sizes = [dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in open_axes]
+    shapes = {"tensors": tuple(sizes)} if sizes else None
     try:
         with _EXPORTING, torch.no_grad(), evaluating(flat), own_warnings_only():
-            program = torch.export.export(flat, signature.tensors)
+            program = torch.export.export(flat, signature.tensors, dynamic_shapes=shapes)
     except Exception as error:  # noqa: BLE001 - torch raises what it likes
         raise InputError(f"torch.export refuses the model: {first_line(error)}") from None
 
@@ -100,7 +115,7 @@ def _from_call(module: Any, example: Any, name: str) -> Graph:
 
 def _imported(program: Any, name: str, inputs: Sequence[str]) -> Any:
     """The program in Relax, weights as constants. Raises :class:`InputError`."""
-    torch = _torch()
+    torch = require_torch()
     from colt.tvm.models.torch_attention import simplify_attention
     from colt.tvm.models.torch_import import imported
 
@@ -125,7 +140,7 @@ def require_function(program: Any, name: str) -> None:
     """Raises :class:`InputError` unless the program returns tensors that depend on its inputs alone."""
     from colt.tvm.models.torch_import import place_of
 
-    torch = _torch()
+    torch = require_torch()
     if not program.graph_signature.output_specs:
         raise InputError(f"{name} returns no tensor")
     for node in program.graph.nodes:
@@ -154,7 +169,7 @@ def _dropout_at_rest(node: Any) -> bool:
 
 def fold_batch_norms(program: Any) -> None:
     """Multiply the factors of batch norms into the weights of the convolutions before them."""
-    torch = _torch()
+    torch = require_torch()
     graph, signature, state = program.graph_module.graph, program.graph_signature, program.state_dict
     names = signature.inputs_to_parameters | signature.inputs_to_buffers
     for node in [n for n in graph.nodes if n.target is torch.ops.aten.batch_norm.default]:
@@ -179,7 +194,8 @@ def fold_batch_norms(program: Any) -> None:
     program.graph_module.recompile()
 
 
-def _torch() -> Any:
+def require_torch() -> Any:
+    """PyTorch. Raises :class:`InputError` where it is not installed."""
     try:
         import torch
         import torch.export

@@ -1,0 +1,123 @@
+"""A model of a file that leaves sizes open, compiled for several: a bucket of sizes, and all others untuned.
+
+The sizes are tuned one after the other, so that the programs of each begin from what the records have of the sizes
+before. The first has twice the share of the budget that each of the others has; what a size leaves over is for the next
+ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from colt.errors import InputError
+from colt.models.compile import compile_graph, compile_model
+from colt.models.compiled import CompiledModel
+from colt.models.manifest import SIZED_SCHEMA, Manifest, OthersPart, SizedManifest, SizePart, TensorPart
+from colt.models.options import CompileOptions
+from colt.models.other_sizes import OtherSizes, compile_others
+from colt.models.sized import SizedModel, in_words
+from colt.tvm.models.graph import Graph, OpenModel
+from colt.tvm.models.quantised import with_integer_products
+from colt.tvm.models.sources import open_model
+
+_FIRST = 2
+"""The share of the first size, where those of the others are 1."""
+_LEAST_MINUTES = 0.01
+"""What a size has when others have used up everything: what is known of it is compiled."""
+_OTHERS = "model-others.so"
+
+
+def compile_any(model: Any, example: Any, options: CompileOptions) -> CompiledModel | SizedModel:
+    """Compile a model: for the sizes that it has, or, if the options name some, for those.
+
+    Raises as :func:`colt.models.compile.compile_model`; and :class:`InputError` if the model leaves no such sizes open.
+    """
+    if not options.sizes:
+        return compile_model(model, example, options)
+    return compile_bucket(open_model(model, example, options.shapes, list(options.sizes)), options)
+
+
+def compile_bucket(source: OpenModel, options: CompileOptions) -> SizedModel:
+    """Compile a model whose sizes are open for those of the options, and untuned for others."""
+    others, models = compile_others(source, options), list[CompiledModel]()
+    for sizes in options.bucket:
+        share = _share(options, sizes, [one.manifest for one in models])
+        models.append(compile_graph(_loading(source, sizes), share))
+    return _together(source, options.bucket, models, others)
+
+
+def _loading(source: OpenModel, sizes: Mapping[str, int]) -> Any:
+    def loaded() -> Graph:
+        try:
+            return with_integer_products(source.at(sizes))
+        except InputError as error:
+            raise InputError(f"for {in_words(sizes)}: {error}") from None
+
+    return loaded
+
+
+def _share(options: CompileOptions, sizes: Mapping[str, int], before: Sequence[Manifest]) -> CompileOptions:
+    """The options for one of the sizes: its share of what those before have left of the budget."""
+    count = len(options.bucket)
+    whole = count - len(before) + (0 if before else _FIRST - 1)
+    part = (1 if before else _FIRST) / whole
+    minutes = options.minutes - sum(one.seconds["tuning"] for one in before) / 60
+    trials = None
+    if options.trials is not None:
+        trials = max(0, round(part * (options.trials - sum(one.trials for one in before))))
+    folder = None if options.run_dir is None else Path(options.run_dir)
+    return replace(
+        options,
+        sizes=None,
+        minutes=max(_LEAST_MINUTES, part * minutes),
+        trials=trials,
+        run_dir=None if folder is None else _folder(folder, sizes),
+        max_usd=None if options.max_usd is None else Decimal(str(options.max_usd)) / count,
+        max_calls=None if options.max_calls is None else options.max_calls // count,
+        max_tokens=None if options.max_tokens is None else options.max_tokens // count,
+    )
+
+
+def _folder(run_dir: Path, sizes: Mapping[str, int]) -> Path:
+    """Where the run of a size goes: in a folder of its own."""
+    return run_dir / "-".join(f"{_plain(name)}{size}" for name, size in sizes.items())
+
+
+def _plain(name: str) -> str:
+    return "".join(character if character.isalnum() else "_" for character in name)
+
+
+def _together(
+    source: OpenModel, bucket: Sequence[Mapping[str, int]], models: Sequence[CompiledModel], others: OtherSizes
+) -> SizedModel:
+    """All of them as one model."""
+    first = models[0].manifest
+    libraries = [f"model-{number}.so" for number in range(1, len(models) + 1)]
+    parts = tuple(
+        SizePart(sizes=dict(sizes), library=name, model=model.manifest)
+        for sizes, name, model in zip(bucket, libraries, models, strict=True)
+    )
+    named = dict(zip(libraries, models, strict=True))
+    part = None
+    if others.model is not None:
+        part = OthersPart(library=_OTHERS, model=others.model.manifest, limits=dict(others.limits))
+        named[_OTHERS] = others.model
+    manifest = SizedManifest(
+        schema=SIZED_SCHEMA,
+        name=first.name,
+        inputs=tuple(_opened(source, first)),
+        parts=parts,
+        others=part,
+        messages=others.messages,
+    )
+    return SizedModel(manifest, named)
+
+
+def _opened(source: OpenModel, manifest: Manifest) -> Iterator[TensorPart]:
+    """The inputs, with the names of their sizes."""
+    for one, axes in zip(manifest.inputs, source.axes, strict=True):
+        yield TensorPart(name=one.name, shape=axes, dtype=one.dtype)

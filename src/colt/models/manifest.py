@@ -1,0 +1,187 @@
+"""What a compiled model says of itself: the manifest in its file.
+
+A manifest is of one size of everything (:class:`Manifest`), or of several, each with a manifest and a library of its
+own (:class:`SizedManifest`); their weights lie in one file, where what several have in common lies once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+SCHEMA, SIZED_SCHEMA = 1, 2
+"""Of a manifest of one size of everything, and of several."""
+LIBRARY = "model.so"
+"""The name in the file of the library of a model of one size."""
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the manifest's parts."""
+
+    def to_json(self) -> str:
+        """Readable JSON."""
+        return msgspec.json.format(msgspec.json.encode(self)).decode()
+
+
+class TensorPart(_Part, frozen=True, kw_only=True):
+    """An input or an output of the model."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    """An axis whose size is open has a name in place of one."""
+    dtype: str
+
+
+class WeightPart(_Part, frozen=True, kw_only=True):
+    """Where one argument of the library lies among the weights."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class TaskPart(_Part, frozen=True, kw_only=True):
+    """One of the model's programs: how often a run calls it, and what it takes each time, in microseconds."""
+
+    name: str
+    key: str
+    calls: int
+    flops: int | None = None
+    untuned_us: float | None = None
+    tuned_us: float | None = None
+    """What a call takes alone, with weights that are cold; see ``model_us``."""
+    model_us: float | None = None
+    """What a call takes in the model, if it was timed there."""
+    roofline_share: float | None = None
+    trials: int = 0
+    by: str = ""
+    """Who found the schedule; empty if it is as it was imported."""
+    why_not: str = ""
+    """Why it is as it was imported, if it is."""
+    form: str = ""
+    """What its sums are called, if they are others than were imported."""
+    form_error: float | None = None
+    """How far these are off on random inputs, relative to the largest value."""
+
+    @property
+    def us(self) -> float | None:
+        """What it takes alone."""
+        return self.untuned_us if self.tuned_us is None else self.tuned_us
+
+
+class ComparedPart(_Part, frozen=True, kw_only=True):
+    """What the outputs were compared with, and the largest error of each, relative to the largest value of it."""
+
+    against: str
+    errors: tuple[float, ...]
+    tolerance: float
+    ok: bool
+
+
+class WholePart(_Part, frozen=True, kw_only=True):
+    """What the whole takes in milliseconds, tuned and untuned in turn, the medians; and the speed-up, with the interval
+    of 95 %."""
+
+    tuned_ms: float
+    untuned_ms: float | None = None
+    speedup: float | None = None
+    interval: tuple[float, float] | None = None
+    verdict: str = "not compared"
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """What a compiled model is: read before anything of it is loaded."""
+
+    schema: int
+    name: str
+    inputs: tuple[TensorPart, ...]
+    outputs: tuple[TensorPart, ...]
+    target: str
+    threads: int
+    needs: tuple[str, ...]
+    """Flags of the processor, as Linux calls them, that its code may use."""
+    weights: tuple[WeightPart, ...]
+    tasks: tuple[TaskPart, ...]
+    versions: dict[str, str]
+    seconds: dict[str, float]
+    """Where the time of compiling went."""
+    trials: int
+    usd: float
+    products: str = ""
+    """The type that operands of products of float32 are rounded to; empty if they are not."""
+    messages: tuple[str, ...] = ()
+    compared: ComparedPart | None = None
+    timed: WholePart | None = None
+    sha256: dict[str, str] = {}
+    """The checksums of the library and of the weights."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it computes what it was compared with, if it was compared."""
+        return self.compared is None or self.compared.ok
+
+    @property
+    def models(self) -> dict[str, Manifest]:
+        """Itself, by the name of its library."""
+        return {LIBRARY: self}
+
+
+class SizePart(_Part, frozen=True, kw_only=True):
+    """A model for one of the sizes that it was compiled for."""
+
+    sizes: dict[str, int]
+    library: str
+    """The name of its library in the file."""
+    model: Manifest
+
+
+class OthersPart(_Part, frozen=True, kw_only=True):
+    """A model for all other sizes, of which nothing is tuned."""
+
+    library: str
+    model: Manifest
+    limits: dict[str, tuple[int, int]]
+    """The smallest and the largest of each size that it was compared for. It takes none beyond."""
+
+
+class SizedManifest(_Part, frozen=True, kw_only=True):
+    """What a model is that was compiled for several sizes."""
+
+    schema: int
+    name: str
+    inputs: tuple[TensorPart, ...]
+    parts: tuple[SizePart, ...]
+    """In the order in which they were compiled; there is at least one."""
+    others: OthersPart | None = None
+    messages: tuple[str, ...] = ()
+    sha256: dict[str, str] = {}
+    """The checksums of the libraries and of the weights."""
+
+    @property
+    def outputs(self) -> tuple[TensorPart, ...]:
+        """Those of the first size."""
+        return self.parts[0].model.outputs
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the models of all sizes compute what they were compared with."""
+        return all(one.is_right for one in self.models.values())
+
+    @property
+    def models(self) -> dict[str, Manifest]:
+        """The models of all sizes by the names of their libraries, that for other sizes last."""
+        found = {one.library: one.model for one in self.parts}
+        return found if self.others is None else {**found, self.others.library: self.others.model}
+
+    def with_models(self, models: Mapping[str, Manifest]) -> SizedManifest:
+        """The same with other manifests of its models, by the names of their libraries."""
+
+        parts = tuple(msgspec.structs.replace(one, model=models[one.library]) for one in self.parts)
+        others = self.others
+        if others is not None:
+            others = msgspec.structs.replace(others, model=models[others.library])
+        return msgspec.structs.replace(self, parts=parts, others=others)
+
+
+AnyManifest = Manifest | SizedManifest
