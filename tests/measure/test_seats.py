@@ -83,6 +83,7 @@ def test_what_a_lost_seat_was_at_is_done_by_another_once() -> None:
 
     def work(chair: Chair) -> str:
         if chair is first:
+            chair.joins = gone()
             lost.set()
             raise SeatLost("its cable was pulled", begun=True)
         lost.wait(SOON_S)
@@ -92,7 +93,6 @@ def test_what_a_lost_seat_was_at_is_done_by_another_once() -> None:
     first, second = Chair("first"), Chair("second")
     with seated(first, second) as (seats, told):
         results = [seats.ask(work) for _ in range(2)]
-        first.joins = gone()
         assert [one.result(SOON_S) for one in results] == ["second", "second"]
     assert done == ["second", "second"]
     assert told[0] == ("first", "its cable was pulled", True)

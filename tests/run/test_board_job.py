@@ -81,6 +81,10 @@ def test_a_run_on_two_boards_says_who_measured_and_replays(loopback_board: Loopb
     receipt = load_receipt(out)
     assert receipt.verified.ok
     assert receipt.trials.total == 12
+    assert receipt.fleet is not None
+    assert receipt.fleet.base == receipt.fleet.hosts[0].name
+    assert sorted(trial for host in receipt.fleet.hosts for trial in host.trials) == list(range(12))
+    assert receipt.hardware.board == f"{loopback_board.address}, key two"
     timed = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines() if '"timed"' in line]
     assert sorted(one["trial"] for one in timed) == list(range(12))
     assert all(one["host"].startswith("127.0.0.1:") for one in timed if one["latency_us"] is not None)

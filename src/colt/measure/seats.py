@@ -106,14 +106,14 @@ class Seats(Generic[S]):
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
 
-    def ask(self, work: Callable[[S], R]) -> Future[R]:
-        """Have one of the seats do the work.
+    def ask(self, work: Callable[[S], R], first: bool = False) -> Future[R]:
+        """Have one of the seats do the work, ``first`` of all that waits.
 
         It ends with :class:`SeatLost` if nobody is there to do it, or too many were lost over it.
         """
         piece: _Piece[S] = _Piece(work)
         with self._changed:
-            self._waiting.append(piece)
+            (self._waiting.appendleft if first else self._waiting.append)(piece)
             if not self._threads:
                 self._start()
             self._call_back()
@@ -249,7 +249,8 @@ class Seats(Generic[S]):
         for number in away:
             self._states[number] = _State.JOINING
         if not away and self._last_loss is not None:
-            self._waiting.pop().done.set_exception(self._last_loss)
+            while self._waiting:
+                self._waiting.popleft().done.set_exception(self._last_loss)
 
     def _drop(self) -> None:
         while self._waiting:

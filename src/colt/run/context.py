@@ -172,11 +172,11 @@ class Run:
                 return parts.measurer(limits, peak)
             return device.measurer(limits, peak_gflops=peak, pace=self.plan.pace)
 
-        fleet = self.plan.options.fleet is not None
+        fleet = self.plan.options.fleet is not None or self.plan.options.boards > 1
         measurer = RecordableMeasurer(self.world, make, fingerprint, self._clock, fleet)
         self.measurer = self._stack.enter_context(measurer)
         self.call_roll()
-        if self.fleet is not None:
+        if self.fleet is not None and self.fleet.measuring:
             names = [host.name for host in self.fleet.measuring]
             self.note(f"measuring on {counted(len(names), 'host')}: {', '.join(names)}")
 

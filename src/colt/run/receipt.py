@@ -76,7 +76,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
         target=json.loads(str(plan.target)),
         threads=plan.threads,
         versions=versions(),
-        hardware=_hardware_part(run.hardware, None if run.fleet is not None else plan.device.address),
+        hardware=_hardware_part(run.hardware, None if plan.options.fleet is not None else plan.device.address),
         seed=plan.seed,
         pool=tuple(_member(member, run.found) for member in plan.pool.members),
         config=plan.config.to_mapping(),

@@ -12,7 +12,7 @@ import pytest
 
 from colt.errors import MeasureError
 from colt.measure.base import Fate, Job, Limits, Measurement
-from colt.measure.relative import Reference
+from colt.measure.muster import HostSeen, Muster
 from colt.testing import MEASURER_CHECKS, MeasurerCase, rule
 from colt.tvm.workers import Board, BoardsMeasurer
 from tests.helpers import measure_programs as programs
@@ -71,7 +71,7 @@ def test_latencies_are_told_for_the_first_board(pair: BoardsMeasurer, monkeypatc
     """As if the reference took less on the first than it does on any: so does every kernel, and the best one takes
     longer on a board than it is told."""
     next(pair.measure(jobs(GOOD[-1])))
-    monkeypatch.setattr(pair, "_reference", replace(pair._first, us=pair._first.us / 1.2))
+    monkeypatch.setattr(pair, "_muster", replace(pair.muster(), base_us=pair._first.us / 1.2))
     there: list[Measurement] = []
     asked: list[float] = []
     for lease in pair._leases:
@@ -90,6 +90,22 @@ def test_latencies_are_told_for_the_first_board(pair: BoardsMeasurer, monkeypatc
     assert told.latency_us < raw.latency_us
     assert asked[0] > 1000.0
     assert min(told.runs_us) <= told.latency_us * told.slowdown <= max(told.runs_us)
+
+
+def test_boards_begin_with_the_next_batch_while_one_is_measured(pair: BoardsMeasurer, tmp_path: Path) -> None:
+    """It waits for its turn, whatever else is asked for meanwhile; what is never asked for is dropped."""
+    now, then = jobs(*GOOD), [Job(100 + number, module) for number, module in enumerate(GOOD)]
+    pair.expect(now)
+    pair.expect(then)
+    assert [one.trial for one in pair.measure(now)] == [job.id for job in now]
+    assert pair.verify(programs.matmul(64), programs.scheduled_matmul(64)).ok
+    pair.export(GOOD[0], tmp_path / "kernel.so")
+    found = list(pair.measure(then))
+    assert [one.trial for one in found] == [job.id for job in then]
+    assert {one.fate for one in found} == {Fate.OK}
+    pair.expect(now)
+    assert next(pair.measure(then)).trial == 100
+    assert [one.trial for one in pair.measure(now)] == [job.id for job in now]
 
 
 @pytest.mark.parametrize("check", MEASURER_CHECKS, ids=rule)
@@ -124,8 +140,12 @@ def test_a_board_that_dies_gives_its_trial_to_another(target: Any, loopback_boar
         threading.Timer(0.3, end, (doomed[0],)).start()
         found = list(measurer.measure(jobs(*GOOD * 6)))
         later = list(measurer.measure(jobs(*GOOD)))
-        remarks = measurer.take_remarks()
+        remarks, muster = measurer.take_remarks(), measurer.muster()
     assert [one.trial for one in found] == list(range(42))
+    assert muster.lost == 1
+    assert muster.again <= 1
+    assert {host.name for host in muster.measuring} == hosts(later)
+    assert len(muster.hosts) == 2
     assert {one.fate for one in found + later} == {Fate.OK}
     assert len(hosts(later)) == 1
     assert sum("is lost (loss 1)" in remark for remark in remarks) == 1
@@ -141,9 +161,12 @@ def test_the_last_board_that_dies_ends_the_run_with_the_reason(target: Any, loop
 
 
 def test_a_board_of_another_kind_is_not_used(target: Any, loopback_board: LoopbackBoard) -> None:
-    """As if the first had been of another kind."""
+    """Of a run that goes on the first board is the one that it had before, of another kind here."""
     loopback_board.start_server("odd")
     with measured_on(loopback_board, target, "odd", boards=1) as measurer:
-        measurer._reference = Reference("first:1", 1e6)
+        measurer.follow(Muster((HostSeen("first:1", "other", 1, 1e6),), base="first:1", base_us=1e6))
         with pytest.raises(MeasureError, match=r"is not used: its reference kernel takes .*, that of first:1 1000000"):
             list(measurer.measure(jobs(GOOD[0])))
+        muster = measurer.muster()
+    assert (muster.base, muster.hosts[0].left, muster.measuring) == ("first:1", "the run broke off", ())
+    assert len(muster.refused) == 1

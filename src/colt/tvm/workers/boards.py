@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from colt.measure.base import (
     Pair,
     Verification,
 )
+from colt.measure.muster import HostSeen, Muster, joined, left_by
 from colt.measure.relative import Reference
 from colt.measure.seats import SeatLost, Seats, WorkBroke
 from colt.tvm.devices.host import available_cores
@@ -108,43 +109,59 @@ class BoardsMeasurer(Measurer):
         self.seconds_timing = 0.0
         self.noise = Noise()
         self._limits = limits or Limits()
-        self._reference: Reference | None = None
-        """Of the first board."""
+        self._target = target
+        self._threads = threads
         self._lock = Lock()
-        """Held by threads of seats that change one of the following."""
-        self._joined: set[str] = set()
-        """Addresses of the boards that have joined."""
-        self._losses = 0
+        """Held by whoever changes one of the following."""
+        self._muster = Muster()
         self._remarks: dict[str, bool] = {}
         """What there is to remark, and whether it was taken."""
         self._folder = tempfile.TemporaryDirectory(prefix="colt-kernels-")
-        count = builders or min(available_cores(), MAX_WORKERS)
-        away = Away(board, self._folder.name, self._limits.kernels * (count + boards))
+        self._count = builders or min(available_cores(), MAX_WORKERS)
+        away = Away(board, self._folder.name, self._limits.kernels * (self._count + boards))
         self._drawings = Drawings()
         make = partial(LocalMeasurer, target, threads, self._limits, away=away, drawings=self._drawings, pace=pace)
-        self._count = count
-        self._builder = make(workers=count)
+        self._builder = make(workers=self._count)
         self._building = ThreadPoolExecutor(1, thread_name_prefix="colt-boards")
         self._leases = [_Lease(make(workers=1), self._admit) for _ in range(boards)]
         self._parts = [self._builder, *(lease.measurer for lease in self._leases)]
         self._seats: Seats[_Lease] = Seats(self._leases, self._tell_loss)
+        self._best = _Best(None)
+        self._expected: dict[tuple[int, str | None], Future[Measurement]] = {}
+        self._builds: list[Future[None]] = []
+        """What the builder has been asked for, and may be at."""
 
     # ---- boards ----
 
     @property
     def _first(self) -> Reference:
-        assert self._reference is not None, "no work is done before a board has joined"
-        return self._reference
+        """Of the board in whose microseconds latencies are told."""
+        assert self._muster.base, "no work is done before a board has joined"
+        return Reference(self._muster.base, self._muster.base_us)
+
+    def muster(self) -> Muster:
+        """See :meth:`Measurer.muster`."""
+        with self._lock:
+            return self._muster
+
+    def follow(self, before: Muster) -> None:
+        """See :meth:`Measurer.follow`."""
+        with self._lock:
+            gone = tuple(replace(host, left=host.left or "the run broke off") for host in before.hosts)
+            self._muster = replace(before, hosts=gone)
 
     def _admit(self, host: str, reference_us: float) -> None:
         """Take a board in. Raises :class:`SeatLost` for one of another kind than the first, or that is as slow now."""
         with self._lock:
-            self._reference = self._reference or Reference(host, reference_us)
-            why = self._reference.why_unlike(host, reference_us)
+            why = self._first.why_unlike(host, reference_us) if self._muster.base else None
             if why is not None:
+                refused = {**dict(self._muster.refused), host: why}
+                self._muster = replace(self._muster, refused=tuple(refused.items()))
                 raise SeatLost(why)
-            if host not in self._joined:
-                self._joined.add(host)
+            known = {each.name for each in self._muster.hosts}
+            cpu = str(self._target.attrs.get("mcpu") or self._target.kind.name)
+            self._muster = joined(self._muster, HostSeen(host, cpu, self._threads, reference_us))
+            if host not in known:
                 times = f"{reference_us / self._first.us:.2f} times as long as that of {self._first.host}"
                 also = "" if host == self._first.host else f" too: its reference kernel takes {times}"
                 self._remark(f"board {host} measures{also}")
@@ -152,22 +169,25 @@ class BoardsMeasurer(Measurer):
     def _require_joined(self, host: str) -> None:
         """A lease ends after a while, and the next may be of another board, which has to join first."""
         with self._lock:
-            if host not in self._joined:
+            if host not in {each.name for each in self._muster.measuring}:
                 raise SeatLost(f"the lease is of {host} now, which has not joined yet")
 
-    def _tell_loss(self, lease: _Lease, error: SeatLost, joined: bool) -> None:
+    def _tell_loss(self, lease: _Lease, error: SeatLost, was_there: bool) -> None:
         with self._lock:
-            self._losses += joined
-            what = f"board {lease.measurer.host} is lost (loss {self._losses})" if joined else "a board is missing"
+            what = "a board is missing"
+            if was_there:
+                gone = replace(self._muster, lost=self._muster.lost + 1)
+                self._muster = left_by(gone, lease.measurer.host, str(error))
+                what = f"board {lease.measurer.host} is lost (loss {gone.lost})"
             self._remark(f"{what}: {error}")
 
     def _remark(self, remark: str) -> None:
-        if len(self._leases) > 1 or len(self._joined) > 1:
+        if len(self._leases) > 1 or len(self._muster.hosts) > 1:
             self._remarks.setdefault(remark, False)
 
     def _on_board(self, work: Callable[[_Lease], R]) -> R:
         """Have it done on one of the boards."""
-        done = self._seats.ask(work)
+        done = self._seats.ask(work, first=True)
         try:
             return done.result(ENDLESS_S)
         except BaseException:
@@ -184,43 +204,63 @@ class BoardsMeasurer(Measurer):
 
     # ---- candidates ----
 
+    def expect(self, jobs: Iterable[Job], limits: Limits | None = None) -> None:
+        """See :meth:`Measurer.expect`; boards begin with them as soon as they are free."""
+        waiting = list(jobs)
+        for job, one in zip(waiting, self._begin(waiting, limits or self._limits), strict=True):
+            self._expected[job.id, job.fingerprint] = one
+
     def measure(
         self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
     ) -> Iterator[Measurement]:
         """See :meth:`Measurer.measure`; up to ``limits.ahead`` jobs for each board are on their way at a time."""
-        limits, best, left = limits or self._limits, _Best(best_us), iter(jobs)
+        limits, left = limits or self._limits, iter(jobs)
+        self._best = _Best(best_us)
         most = limits.ahead * max(len(self._leases), self._count)
         while chunk := list(islice(left, most)):
-            yield from self._measure_together(chunk, best, limits)
+            begun = [self._expected.pop((job.id, job.fingerprint), None) for job in chunk]
+            new = iter(self._begin([job for job, one in zip(chunk, begun, strict=True) if one is None], limits))
+            yield from self._in_order([one or next(new) for one in begun])
 
-    def _measure_together(self, jobs: Sequence[Job], best: _Best, limits: Limits) -> Iterator[Measurement]:
-        for inputs in {id(job.inputs): job.inputs for job in jobs}.values():
-            if inputs is not None:
-                self._on_board(partial(_settle, inputs=inputs, limits=limits))
-        coming: list[Future[Measurement]] = [Future() for _ in jobs]
-        building = self._building.submit(self._build, jobs, coming, best, limits)
+    def _in_order(self, coming: Sequence[Future[Measurement]]) -> Iterator[Measurement]:
         try:
             for one in coming:
                 result = one.result(ENDLESS_S)
                 self._account()
                 yield result
         except BaseException as error:  # nobody wants the others
-            for one in coming:
-                one.cancel()
-            if not isinstance(error, Exception | GeneratorExit):
-                self._builder.interrupt()
-            building.result(ENDLESS_S)
-            self._seats.forget(interrupt=not isinstance(error, Exception | GeneratorExit))
-            self._account()
+            self._give_up(coming, interrupt=not isinstance(error, Exception | GeneratorExit))
             raise
 
-    def _build(self, jobs: Sequence[Job], coming: Sequence[Future[Measurement]], best: _Best, limits: Limits) -> None:
+    def _give_up(self, coming: Sequence[Future[Measurement]], interrupt: bool) -> None:
+        """Leave undone what was begun with, and return when nobody is at it."""
+        for one in (*coming, *self._expected.values()):
+            one.cancel()
+        self._expected.clear()
+        if interrupt:
+            self._builder.interrupt()
+        wait(self._builds)
+        self._seats.forget(interrupt)
+        self._account()
+
+    def _begin(self, jobs: Sequence[Job], limits: Limits) -> list[Future[Measurement]]:
+        """Have the jobs built, and timed after that."""
+        for inputs in {id(job.inputs): job.inputs for job in jobs}.values():
+            if inputs is not None:
+                self._on_board(partial(_settle, inputs=inputs, limits=limits))
+        coming: list[Future[Measurement]] = [Future() for _ in jobs]
+        self._builds = [one for one in self._builds if not one.done()]
+        if jobs:
+            self._builds.append(self._building.submit(self._build, jobs, coming, limits))
+        return coming
+
+    def _build(self, jobs: Sequence[Job], coming: Sequence[Future[Measurement]], limits: Limits) -> None:
         """Build the jobs, and hand each over to the boards as soon as it is built; in a thread."""
 
         def built(build: Build) -> None:
             job, one = jobs[build.job], coming[build.job]
             if build.fate is Fate.OK:
-                self._hand_over(job, build, one, best, limits)
+                self._hand_over(job, build, one, limits)
             else:
                 _conclude(one, _failed(job, build, build.fate, build.message))
 
@@ -233,7 +273,15 @@ class BoardsMeasurer(Measurer):
             for one in coming:
                 _conclude(one, error)
 
-    def _hand_over(self, job: Job, build: Build, one: Future[Measurement], best: _Best, limits: Limits) -> None:
+    def _hand_over(self, job: Job, build: Build, one: Future[Measurement], limits: Limits) -> None:
+        tries = count()
+
+        def timed(lease: _Lease) -> Measurement:
+            if next(tries):
+                with self._lock:
+                    self._muster = replace(self._muster, again=self._muster.again + 1)
+            return self._time(lease, job, build, limits)
+
         def finished(piece: Future[Measurement]) -> None:
             error = None if piece.cancelled() else piece.exception()
             if isinstance(error, WorkBroke):
@@ -241,9 +289,10 @@ class BoardsMeasurer(Measurer):
             elif not piece.cancelled():
                 _conclude(one, error or piece.result())
 
-        self._seats.ask(lambda lease: self._time(lease, job, build, best, limits)).add_done_callback(finished)
+        self._seats.ask(timed).add_done_callback(finished)
 
-    def _time(self, lease: _Lease, job: Job, build: Build, best: _Best, limits: Limits) -> Measurement:
+    def _time(self, lease: _Lease, job: Job, build: Build, limits: Limits) -> Measurement:
+        best = self._best
         best_us = None if best.us is None else self._first.felt(best.us, lease.beside_us)
         measured = lease.measurer.time(job, build, best_us, limits)
         self._require_joined(lease.measurer.host)
@@ -274,13 +323,15 @@ class BoardsMeasurer(Measurer):
 
         def in_turn(lease: _Lease) -> list[list[float]]:
             latencies = lease.measurer.interleave(modules, rounds, limits, inputs)
+            with self._lock:
+                self._muster = replace(self._muster, decider=lease.measurer.host)
             return [[self._first.told(us, lease.beside_us) for us in of_module] for of_module in latencies]
 
         return self._on_board(in_turn)
 
     def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
         """See :meth:`Measurer.export`."""
-        self._builder.export(module, path, limits)
+        self._building.submit(self._builder.export, module, path, limits).result(ENDLESS_S)
         self._account()
 
     def take_remarks(self) -> list[str]:
@@ -294,9 +345,10 @@ class BoardsMeasurer(Measurer):
     def close(self) -> None:
         """End workers and leases at once. May be repeated."""
         self._seats.close()
+        self._builder.interrupt(for_good=True)
+        self._building.shutdown()
         for part in self._parts:
             part.close()
-        self._building.shutdown()
         self._folder.cleanup()
 
 
