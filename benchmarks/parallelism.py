@@ -69,6 +69,10 @@ SKETCH, KNOBS, NOISE = 0.2, 0.3, 0.02
 from one measurement to the next."""
 
 
+BATCHES = 40
+"""How many are simulated to see how busy hosts are."""
+
+
 class Predictions:
     """Implements :class:`~colt.search.types.Scorer`: the analytical model, which remembers what it said."""
 
@@ -215,27 +219,39 @@ def in_words(ratios: Iterable[float]) -> str:
 
 
 def hosts_table(spread: float = 0.5, per_trial: float = 0.03) -> None:
-    """How busy batches keep hosts, if the times of trials vary by ``spread``, as a share of their mean, and the search
-    takes ``per_trial`` of that mean for each trial, while hosts wait."""
-    each = (1, 2, 4, 8)
-    print(f"{'share of the time that hosts are busy, by batch':50}" + "".join(f"{f'{n} a host':>12}" for n in each))
-    for hosts in (1, 2, 4, 8, 16, 32, 64):
-        shares = (statistics.fmean(busy(hosts, n * hosts, spread, per_trial, seed) for seed in range(8)) for n in each)
-        print(f"{f'{hosts} hosts':50}" + "".join(f"{share:12.2f}" for share in shares))
+    """How busy hosts are kept, if the times of trials vary by ``spread``, as a share of their mean, and the search
+    takes ``per_trial`` of that mean for each trial. What is in flight is one batch, or two halves that overlap."""
+    each = (1, 2, 4)
+    heads = [f"{n} a host" for n in each] + [f"{n}, halves" for n in each]
+    print(f"{'share of the time that hosts are busy':42}" + "".join(f"{head:>14}" for head in heads))
+    for hosts in (2, 4, 8, 16, 32, 64):
+        shares = [
+            statistics.fmean(busy(hosts, n * hosts, halves, spread, per_trial, seed) for seed in range(8))
+            for halves in (1, 2)
+            for n in each
+        ]
+        print(f"{f'{hosts} hosts':42}" + "".join(f"{share:14.2f}" for share in shares))
 
 
-def busy(hosts: int, batch: int, spread: float, per_trial: float, seed: int, batches: int = 40) -> float:
-    """The share of the time in which hosts measure, each taking the next trial of the batch when it is free."""
+def busy(hosts: int, at_once: int, halves: int, spread: float, per_trial: float, seed: int) -> float:
+    """The share of the time in which hosts measure, each taking the next trial when it is free.
+
+    Of ``at_once`` trials in flight each of ``halves`` batches has its part. A batch is chosen when the one that many
+    before it has been told.
+    """
     rng, sigma = random.Random(seed), math.sqrt(math.log1p(spread**2))
-    worked, now = 0.0, 0.0
-    for _ in range(batches):
-        free = [now] * hosts
+    batch, worked, chosen = max(1, at_once // halves), 0.0, 0.0
+    free, told = [0.0] * hosts, [0.0] * halves
+    for _ in range(BATCHES * halves):
+        chosen = max(chosen, told[-halves]) + per_trial * batch
+        ends = []
         for _ in range(batch):
             seconds = rng.lognormvariate(-(sigma**2) / 2, sigma)
+            ends.append(max(free[0], chosen) + seconds)
             worked += seconds
-            heapq.heapreplace(free, free[0] + seconds)
-        now = max(free) + per_trial * batch
-    return worked / (hosts * now)
+            heapq.heapreplace(free, ends[-1])
+        told.append(max(*ends, told[-1]))
+    return worked / (hosts * told[-1])
 
 
 def main() -> int:
