@@ -29,7 +29,7 @@ from typing import Any
 from ablation import lacking, moves_of
 from colt import events
 from colt.knobs import Schedule
-from colt.measure.base import Fate, Limits
+from colt.measure.base import Limits
 from colt.plan import plan
 from colt.run.loop import run
 from colt.tvm.devices.host import available_cores, resolve_target
@@ -165,10 +165,7 @@ def measured(seen: Sequence[Any]) -> dict[int, tuple[Schedule, float | None]]:
     schedules = {one.node: one.schedule for one in seen if isinstance(one, events.Opened | events.Applied)}
     nodes = {one.trial: one.node for one in seen if isinstance(one, events.Asked)}
     results = {one.trial: one for one in seen if isinstance(one, events.Measured)}
-    return {
-        trial: (schedules[nodes[trial]], one.latency_us if one.fate == Fate.OK else None)
-        for trial, one in results.items()
-    }
+    return {trial: (schedules[nodes[trial]], one.latency_us) for trial, one in results.items()}
 
 
 def structures(seen: Sequence[Any]) -> dict[str, list[float]]:

@@ -109,7 +109,7 @@ def test_nobody_moves_where_moves_are_switched_off(runs: PoolRuns, tmp_path: Pat
     assert colt.replay(tmp_path / "run").identical
 
 
-def test_experts_move_where_all_may_once_a_run_has_stalled_and_it_is_replayed(
+def test_experts_move_where_all_may_and_the_run_is_replayed(
     own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("colt.search.tree.STALLED", 3)
@@ -118,8 +118,6 @@ def test_experts_move_where_all_may_once_a_run_has_stalled_and_it_is_replayed(
     options = {"trials": 24, "run_dir": tmp_path / "run", "moves": "all", "pool": ["architect"]}
     tune_simulated(own_program, on_event=[seen.append], **options)
     assert {one.by for one in moved(seen)} >= {"architect"}
-    results = [place for place, one in enumerate(seen) if isinstance(one, events.Measured)]
-    assert seen.index(moved(seen)[0]) > results[3], "not before"
     nodes = {one.node for one in moved(seen)}
     assert any(isinstance(one, events.Asked) and one.node in nodes for one in seen), "none was measured"
     assert colt.replay(tmp_path / "run").identical

@@ -206,20 +206,24 @@ MOVE = " | parallel(C.i)"
 
 
 class Believer(ExactScorer):
-    """Takes whatever moves made for ten times as fast as it is."""
+    """Takes whatever moves made for so many times as fast as it is."""
+
+    def __init__(self, space: ManyStructures, times: float = 1.7) -> None:
+        super().__init__(space)
+        self._times = times
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:
         exact = super().predict(schedules)
-        return [us / (10 if MOVE in one.sketch else 1) for one, us in zip(schedules, exact, strict=True)]
+        return [us / (self._times if MOVE in one.sketch else 1) for one, us in zip(schedules, exact, strict=True)]
 
 
-def picked(*moved: str, trials: int = 40) -> list[str]:
+def picked(*moved: str, trials: int = 40, times: float = 1.7) -> list[str]:
     """The sketches of trials, one by one, where many plain structures and those with this move wait."""
     space = ManyStructures()
     names = [f"{one}{MOVE}" for one in moved]
     space.allow(names)
     config = SearchConfig(root_width=1, rollouts=0, epsilon=0.0, equal_promise=0.0)
-    search = Search(space, Believer(space), [EXPERT], config)
+    search = Search(space, Believer(space, times), [EXPERT], config)
     search.open([(space.at(FIRST, BEST), "sampled")], 10_000.0)
     plain = [space.at(f"bad-{number}", BEST) for number in range(trials)]
     changed = [space.at(name, BEST + step) for name in names for step in range(3)]
@@ -239,8 +243,13 @@ def test_they_have_a_share_of_a_stalled_run_and_each_one_trial_before_any_has_tw
     assert len({seen[place] for place in places[:2]}) == 2
 
 
+def test_what_is_predicted_to_be_faster_by_far_has_that_share_before() -> None:
+    seen = picked("bad-1", times=10)
+    assert [place for place, sketch in enumerate(seen) if MOVE in sketch][:3] == [7, 15, 23]
+
+
 def test_one_that_leads_by_more_than_noise_is_tuned_like_any_other() -> None:
-    seen = picked("good-1")
+    seen = picked("good-1", times=1.0)
     assert [MOVE in sketch for sketch in seen[STALLED + 1 : STALLED + 4]] == [True, True, True]
 
 

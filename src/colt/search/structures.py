@@ -6,7 +6,8 @@ enumerate for nothing. It has *stalled* once so many trials of it have brought n
 of a node: then language models are asked to change it (:func:`colt.search.policy.due_at`). What others reach in a
 structure is credited to whoever brought it.
 
-Experts move as well, where they may (``moves``), but not before the run has stalled, and their structures are on
+Experts move as well, where they may (``moves``): once the run has stalled, and before only to what is predicted to be
+faster by far, as where the space lacks the one structure that a program wants. Their structures are on
 *probation*: every eighth trial is one of theirs, and they are tuned only near the fastest, until one of their trials
 is the fastest by more than noise. Experts try many structures, of which hardly any pays, and the model is wrong about
 some: what it favours most would be measured first for ever.
@@ -24,6 +25,9 @@ STALLED = 16
 """Trials without a gain of any structure after which a run has stalled."""
 PROBATION = 8
 """One trial of so many is of a structure on probation."""
+SURE = 1.5
+"""A structure that is predicted to be so many times as fast as the fastest schedule is worth a trial before the run has
+stalled: the model ranks structures wrongly, but seldom by that much."""
 NEAR = 1.05
 """Within that factor of the fastest, a structure on probation is tuned."""
 Structure = tuple[str, str]

@@ -13,7 +13,7 @@ from colt.knobs import Schedule
 from colt.measure.base import Fate, Measurement, Verification
 from colt.search.credit import count_structures, count_verdicts, credited
 from colt.search.setup import Setup
-from colt.search.structures import PROBATION, records_of, since_gain
+from colt.search.structures import PROBATION, SURE, records_of, since_gain
 from colt.search.tree import Facts, Tree, predict
 from colt.search.types import Trial
 
@@ -172,14 +172,19 @@ class Trials:
         def is_proven(facts: Facts) -> bool:
             return fits(facts) and not self._tree.on_probation(facts, models)
 
-        if self._tree.has_moved and self._tree.stalled and self._proven + 1 >= PROBATION:
-            facts = self._on_probation(fits)
+        if self._tree.has_moved and self._proven + 1 >= PROBATION:
+            facts = self._on_probation(fits if self._tree.stalled else lambda one: fits(one) and self._is_sure(one))
             if facts is not None:
                 self._proven = 0
                 return facts
         self._proven += 1
         found = self._random(is_proven) if by_chance else self._best(is_proven)
         return found or self._on_probation(fits)
+
+    def _is_sure(self, facts: Facts) -> bool:
+        """Whether the schedule is predicted to be faster than the fastest one by far."""
+        leaders = self._tree.leaders
+        return bool(leaders) and SURE * facts.predicted_us <= leaders[0].facts.predicted_us
 
     def _on_probation(self, fits: Fits) -> Facts | None:
         """The best predicted of the structures on probation that were tried least. The heap drops it later."""

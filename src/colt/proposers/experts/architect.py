@@ -1,5 +1,5 @@
 """The architect: constructs schedules of any sketch by descending the scorer over knob values, and changes structures
-where these have stalled.
+where tuning has stalled, or where another one is predicted to be faster by far.
 
 It scores values by the hundreds, in a fraction of a second, and realises only the best in the space. Its effort is
 counted in predictions, not in seconds, so that runs are reproducible.
@@ -16,6 +16,7 @@ from colt.knobs import Knob, Schedule, Sketch
 from colt.proposers.experts.neighbourhood import neighbours, path, random_values, replaced
 from colt.proposers.experts.routing import next_member
 from colt.search.openings import most_diverse, of_near_sketches
+from colt.search.structures import SURE
 from colt.search.types import MemberSpec, MovingSpace, Observation, Proposal, ProposalError, Scorer, Space
 
 OPENING_PREDICTIONS = 2000
@@ -30,8 +31,8 @@ SKETCHES_SAMPLED = 8
 """How many sketches are sampled for each one descended in; a program may have hundreds."""
 FIRST_SKETCHES = 8
 """How many of the first sketches are always sampled: a space lists the most promising first."""
-MOVING = 0.5
-"""How often it changes a structure, where it may."""
+MOVING, EARLY = 0.5, 0.25
+"""How often it changes a structure, where it may; the latter before the run has stalled."""
 MOVED = 3
 """How many structures are made for one proposal."""
 BEARABLE = 1.1
@@ -77,7 +78,10 @@ class Architect:
 
         They keep its values, which measurements have chosen; new knobs get the best predicted of some values.
         """
-        if self._moving is None or not observation.stalled or not observation.best or rng.random() >= MOVING:
+        if self._moving is None or not observation.best:
+            return []
+        often, factor = (MOVING, BEARABLE) if observation.stalled else (EARLY, 1 / SURE)
+        if rng.random() >= often:
             return []
         fastest = observation.best[0].schedule
         suggested = self._moving.suggested_moves(fastest)
@@ -88,7 +92,7 @@ class Architect:
         chosen = [self._with_new_knobs(schedule, fastest, rng) for schedule in made]
         bound, *predicted = self._scorer.predict([fastest, *chosen])
         order = sorted(range(len(chosen)), key=lambda number: (predicted[number], number))
-        bearable = (chosen[number] for number in order if predicted[number] <= BEARABLE * bound)
+        bearable = (chosen[number] for number in order if predicted[number] <= factor * bound)
         return [schedule for schedule in bearable if schedule not in observation.known]
 
     def _with_new_knobs(self, schedule: Schedule, before: Schedule, rng: random.Random) -> Schedule:
