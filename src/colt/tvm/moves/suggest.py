@@ -13,6 +13,7 @@ legal for whoever makes it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,13 +39,15 @@ from colt.moves import (
     can_be_written,
 )
 from colt.tvm.moves.make import Making
-from colt.tvm.moves.names import NamedLoop, Names
+from colt.tvm.moves.names import NamedLoop, Names, constant
 from colt.tvm.space.variables import variables
 
-AHEAD = (4, 16)
+AHEAD = 8
 """Turns of the innermost loop over terms that a prefetch is ahead."""
-TOGETHER = (2, 4)
+TOGETHER = 4
 """Terms in one turn."""
+MATTERS = 1 / 8
+"""Sums with a smaller share of the terms of the largest are left as they are."""
 MOST_HOSTS = 3
 """Loops of a consumer, from the outside, that a producer is moved into."""
 
@@ -54,6 +57,8 @@ def suggested(making: Making) -> list[tuple[Move, ...]]:
     names = making.names
     blocks = [name for name in names.blocks() if names.blocks().count(name) == 1]
     sums = [block for block in (_Block.of(names, name) for name in blocks) if block.is_sum]
+    most = max((block.terms for block in sums), default=0)
+    sums = [block for block in sums if block.terms >= MATTERS * most]
     kinds = {int(loop.stmt.kind) for name in blocks for loop in names.nest(name)}
     marked = int(ForKind.PARALLEL) in kinds  # else post-processing finds what runs in parallel
     found = [moves for block in sums for moves in _of_sum(names, block, blocks, marked)]
@@ -90,6 +95,11 @@ class _Block:
     def is_sum(self) -> bool:
         return bool(self.over_terms)
 
+    @property
+    def terms(self) -> int:
+        """How many it adds up in all."""
+        return math.prod(max(1, constant(axis.dom.extent)) for axis in self.stmt.iter_vars)
+
     def is_over_terms(self, loop: NamedLoop) -> bool:
         return any(loop.stmt.loop_var.same_as(one) for one in self.over_terms)
 
@@ -106,10 +116,9 @@ def _of_sum(names: Names, block: _Block, blocks: Sequence[str], marked: bool) ->
     if not terms:
         return
     inner = LoopName(block.name, terms[-1].name)
-    yield from ((Prefetch(inner, str(read.source.name), ahead),) for read in block.reads for ahead in AHEAD)
-    for count in TOGETHER:
-        if terms[-1].extent % count == 0:
-            yield SplitLoop(inner, (REST, count)), UnrollLoop(LoopName(block.name, f"{inner.loop}_1"))
+    yield from ((Prefetch(inner, str(read.source.name), AHEAD),) for read in block.reads)
+    if terms[-1].extent % TOGETHER == 0:
+        yield SplitLoop(inner, (REST, TOGETHER)), UnrollLoop(LoopName(block.name, f"{inner.loop}_1"))
     if len(terms) == 1:
         yield from _in_blocks(names, block, terms[0], blocks)
 
