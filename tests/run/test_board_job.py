@@ -66,7 +66,7 @@ def test_the_config_records_the_board(run: Path, loopback_board: LoopbackBoard) 
 
 
 @pytest.mark.real
-def test_a_run_on_two_boards_says_who_measured_and_replays(loopback_board: LoopbackBoard, tmp_path: Path) -> None:
+def test_a_run_on_two_boards_replays_and_goes_on(loopback_board: LoopbackBoard, tmp_path: Path) -> None:
     from tests.conftest import OWN_PROGRAM
 
     for _ in range(2):
@@ -90,6 +90,12 @@ def test_a_run_on_two_boards_says_who_measured_and_replays(loopback_board: Loopb
     assert all(one["host"].startswith("127.0.0.1:") for one in timed if one["latency_us"] is not None)
     replayed = colt_command("replay", str(out))
     assert replayed.returncode == 0, replayed.stderr
+    resumed = colt_command("resume", str(out), "--trials", "14")
+    assert resumed.returncode == 0, resumed.stderr
+    after = load_receipt(out)
+    assert after.fleet is not None
+    assert after.fleet.base == receipt.fleet.base  # latencies go on in its microseconds
+    assert sorted(trial for host in after.fleet.hosts for trial in host.trials) == list(range(14))
 
 
 @pytest.mark.real
