@@ -265,12 +265,20 @@ _FIELDS: dict[type[Event], tuple[str, ...]] = {}
 """The fields of each kind of event, once they were looked up."""
 
 
+UNSAID = {"host": ""}
+"""Fields that a record leaves out if they have this value: those of earlier versions had no such field."""
+
+
 def to_record(event: Event) -> dict[str, Any]:
     """The event as a mapping ready for JSON: its name under ``event``, then its fields."""
     kind = type(event)
     if kind not in _FIELDS:
         _FIELDS[kind] = tuple(spec.name for spec in dataclasses.fields(event))
-    return {"event": kind.__name__.lower(), **{name: _plain(getattr(event, name)) for name in _FIELDS[kind]}}
+    fields = {name: _plain(getattr(event, name)) for name in _FIELDS[kind]}
+    for name, unsaid in UNSAID.items():
+        if fields.get(name) == unsaid:
+            del fields[name]
+    return {"event": kind.__name__.lower(), **fields}
 
 
 def _plain(value: Any) -> Any:
