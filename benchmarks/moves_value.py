@@ -122,7 +122,6 @@ def searched(cell: Cell, arm: str, options: argparse.Namespace, may_begin: Calla
     if not kept.exists():
         if not may_begin():
             return None
-        kept.parent.mkdir(parents=True, exist_ok=True)
         size = ("--trials", str(options.trials), "--seeds", str(seed), "--out", str(options.out))
         subprocess.run([sys.executable, __file__, name, "--arm", arm, *size], check=True)
     read: dict[str, Any] = json.loads(kept.read_bytes())
@@ -134,6 +133,7 @@ def searched(cell: Cell, arm: str, options: argparse.Namespace, may_begin: Calla
 
 def search(name: str, seed: int, arm: str, options: argparse.Namespace) -> None:
     """Tune, and keep the winners after 64 and after all trials."""
+    (options.out / name).mkdir(parents=True, exist_ok=True)
     wanted = plan(name, trials=options.trials, seed=seed, moves="all" if arm.endswith("with") else "none")
     seen: list[Any] = []
     started = time.perf_counter()
