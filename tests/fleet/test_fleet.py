@@ -124,7 +124,13 @@ def test_a_host_that_comes_later_measures(fleet: Fleet, own_program: str, tmp_pa
     assert [host.name for host in found.hosts][-1] == late
 
 
-def test_unlike_hosts_are_refused_with_what_differs(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
+def test_unlike_hosts_are_refused_with_what_differs_and_may_build(
+    fleet: Fleet, own_program: str, tmp_path: Path
+) -> None:
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Timed) and event.trial == 2:
+            await_that(lambda: _session().muster.builders > 0)
+
     other = tmp_path / "other" / "apache_tvm-0.20.0.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: apache-tvm\nVersion: 0.20.0\n")
@@ -132,13 +138,17 @@ def test_unlike_hosts_are_refused_with_what_differs(fleet: Fleet, own_program: s
     old = fleet.add(f"old-{os.getpid()}", env={"PYTHONPATH": path})
     small = fleet.add(f"small-{os.getpid()}", cores=1)
     try:
-        found = fleet_part(tuned(fleet, own_program, tmp_path / "run", 4, threads=2))
+        found = fleet_part(
+            tuned(fleet, own_program, tmp_path / "run", 40, threads=2, on_event=[listen], config={"batch_size": 24})
+        )
     finally:
         for node in (old, small):
             fleet.cluster.remove_node(node)
     assert {host.name for host in found.hosts} == {A, B}
     assert "it has apache-tvm 0.20.0, the driver" in found.refused[f"old-{os.getpid()}"]
-    assert found.refused[f"small-{os.getpid()}"] == "it lends 1 of its cores, kernels use 2"
+    why = "it lends 1 of its cores, kernels use 2; it builds for the others"
+    assert found.refused[f"small-{os.getpid()}"] == why
+    assert found.built_elsewhere > 0
 
 
 def test_a_run_waits_for_hosts_on_which_another_measures(fleet: Fleet, own_program: str, tmp_path: Path) -> None:

@@ -101,6 +101,27 @@ def test_an_item_is_not_to_blame_for_hosts_that_were_lost_before_they_took_it_up
         assert share.give_back(deal, "it was dead already") == 1
 
 
+def test_builders_build_what_hosts_take_last() -> None:
+    share = share_of(8)
+    deal = share.deal_to_builder(hosts=2, most=3)
+    assert deal is not None
+    assert deal.numbers == [5, 6, 7]
+    share.built(5, "library of 5")
+    share.take_out(7, told(7))
+    others = share.deal_to_builder(hosts=2, most=9)
+    assert others is not None
+    assert others.numbers == [2, 3, 4]
+    found = []
+    while not share.over:
+        found.append(take(share))
+        if 6 in found[-1].numbers:
+            share.built(6, "too late")
+        do(share, found[-1])
+    libraries = {deal.numbers[place]: one for deal in found for place, one in deal.libraries.items()}
+    assert libraries == {5: "library of 5"}
+    assert sorted(number for deal in found for number in deal.numbers) == [0, 1, 2, 3, 4, 5, 6]
+
+
 def test_hosts_wait_for_a_few_items_to_build_side_by_side_as_long_as_more_come() -> None:
     share = Share("measure", Limits(), lambda host, items: (), lambda item: True)
     share.add("one")

@@ -57,14 +57,15 @@ class Pending:
     """A call of the actor that is under way."""
 
     def __init__(self, reference: Any) -> None:
-        self._reference = reference
+        self.reference = reference
+        """Stands for what it returns, as an argument of other calls."""
 
     def get(self, seconds: float) -> object:
         """What it returned. Raises :class:`HostLate` if it has not within so many seconds, and :class:`HostLost`."""
         import ray
 
         try:
-            return ray.get(self._reference, timeout=seconds)
+            return ray.get(self.reference, timeout=seconds)
         except ray.exceptions.GetTimeoutError:
             raise HostLate(f"it did not answer for {seconds:g} s") from None
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:

@@ -13,7 +13,7 @@ import pickle
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from colt.errors import MeasureError
 from colt.fleet.wire import (
     HostAccounts,
+    HostBuilt,
     HostDone,
     HostFailed,
     HostHardware,
@@ -73,6 +74,10 @@ class HostActor:
         self._measurer: Measurer | None = None
         self._requests: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
         self._messages: SimpleQueue[bytes] = SimpleQueue()
+        self._libraries: dict[int, dict[int, bytes]] = {}
+        """What others have built, by request and item."""
+        self._linked: dict[tuple[int, int], bytes] = {}
+        """What was built here for others, by request and item."""
         self._dropped = -1
         """The last request that nobody waits for."""
 
@@ -103,9 +108,22 @@ class HostActor:
         quiet_us = min(found)
         return encode(HostReady(reference_us=quiet_us, disturbed=max(found) > limits.noise_threshold * quiet_us))
 
-    def begin(self, number: int, request: bytes) -> None:
-        """Serve a request, a pickle of the driver's, after those that came before."""
+    def outfit(self, target: str, threads: int, settings: bytes) -> bytes:
+        """Start the workers of a process that builds for others, and times nothing."""
+        limits, pace = pickle.loads(settings)
+        self._measurer = self._side.measurer(target, threads, limits, pace)
+        threading.Thread(target=self._serve, daemon=True).start()
+        return encode(HostHeld())
+
+    def begin(self, number: int, request: bytes, places: tuple[int, ...] = (), *libraries: bytes) -> None:
+        """Serve a request, a pickle of the driver's, after those that came before. ``libraries`` are what others have
+        built of the items at these ``places``."""
+        self._libraries[number] = dict(zip(places, libraries, strict=True))
         self._requests.put((number, request))
+
+    def library(self, number: int, index: int) -> bytes:
+        """What was built for an item of a request; it is kept by Ray from here on."""
+        return self._linked.pop((number, index))
 
     def take(self, wait_s: float) -> list[bytes]:
         """What has been said since the last time; waits so long for something to be."""
@@ -154,7 +172,7 @@ class HostActor:
                 index += 1
                 yield item
         except MeasureError as error:
-            yield self._failed(number, index, str(error), fault=kind == MEASURE)
+            yield self._failed(number, index, str(error), fault=kind in (MEASURE, BUILD))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here is told to the driver
             yield self._failed(number, index, f"{type(error).__name__}: {why(error)}", fault=True)
 
@@ -162,12 +180,28 @@ class HostActor:
         return HostFailed(message=cut(message), fault=fault, **self._beside(number, index))
 
     def _measure(self, number: int, jobs: list[Any], best_us: float | None, limits: Limits | None) -> Iterator[Item]:
+        built = self._libraries.pop(number, {})
+        jobs = [replace(job, library=built[index]) if index in built else job for index, job in enumerate(jobs)]
         for index, done in enumerate(self._there.measure(jobs, best_us, limits)):
             fields = asdict(done)
             for name in ("trial", "host"):
                 fields.pop(name, None)
             fields["message"] = cut(done.message)
             yield HostMeasured(**self._beside(number, index), **fields)
+
+    def _build(self, number: int, jobs: list[Any], limits: Limits | None) -> Iterator[Item]:
+        builder: Any = self._there
+        for index, (build, library) in enumerate(builder.libraries(jobs, limits)):
+            if library is not None:
+                self._linked[number, index] = library
+            yield HostBuilt(
+                fate=build.fate,
+                seconds=build.seconds,
+                predicted_seconds=build.predicted_seconds,
+                message=cut(build.message),
+                linked=library is not None,
+                **self._beside(number, index),
+            )
 
     def _verify(
         self, number: int, reference: Any, candidate: Any, seed: int, limits: Limits | None, given: Any
@@ -207,9 +241,14 @@ class HostActor:
         return {"request": number, "index": index, "accounts": accounts, "remarks": remarks}
 
 
-MEASURE, VERIFY, INTERLEAVE = "measure", "verify", "interleave"
+BUILD, MEASURE, VERIFY, INTERLEAVE = "build", "measure", "verify", "interleave"
 """The kinds of requests."""
-_SERVES: dict[str, Any] = {MEASURE: HostActor._measure, VERIFY: HostActor._verify, INTERLEAVE: HostActor._interleave}
+_SERVES: dict[str, Any] = {
+    BUILD: HostActor._build,
+    MEASURE: HostActor._measure,
+    VERIFY: HostActor._verify,
+    INTERLEAVE: HostActor._interleave,
+}
 
 
 def lock_folder(name: str) -> Path:

@@ -11,16 +11,17 @@ All of it in a thread of its own, so that hosts wait for none but themselves.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
 from colt.fleet.cluster import Cluster, ClusterNode, HostLate, HostLost, Link, Pending
-from colt.fleet.host import HostActor
+from colt.fleet.host import BUILD, HostActor
 from colt.fleet.share import Deal, HostTold, Share
 from colt.fleet.wire import (
     HostAccounts,
+    HostBuilt,
     HostDone,
     HostError,
     HostFailed,
@@ -28,6 +29,7 @@ from colt.fleet.wire import (
     HostHeld,
     HostReady,
     HostReport,
+    Item,
     Said,
     decode,
     decode_said,
@@ -114,6 +116,10 @@ class Member:
         """Start the workers and time the reference kernel."""
         return self._call("equip", HostReady, self._patience.join_s, target, threads, pickle.dumps(settings))
 
+    def outfit(self, target: str, threads: int, settings: Any) -> None:
+        """Start the workers of one that only builds."""
+        self._call("outfit", HostHeld, self._patience.join_s, target, threads, pickle.dumps(settings))
+
     def end(self) -> None:
         """End its process."""
         self._link.end()
@@ -121,11 +127,25 @@ class Member:
     def serve(self, share: Share, deal: Deal, host: HostSeen) -> None:
         """Have what is dealt done by the ``host``, and tell the share each answer. Raises :class:`Lost` and
         :class:`Stopped`."""
-        self._requests += 1
-        number = self._requests
-        request = pickle.dumps((share.kind, share.arguments(host, deal.items)))
-        self._get(self._ask("begin", number, request), self._patience.grace_s)
-        deal.begun = True
+        for number, said in self._answers(share.kind, share.arguments(host, deal.items), share, deal):
+            if not isinstance(said, HostFailed) and not share.answered_by(said):
+                raise Lost("it answered what it was not asked")
+            share.told(number, HostTold(host, said, self._spent(said.accounts)))
+
+    def build(self, share: Share, deal: Deal, host: HostSeen) -> None:
+        """Have what is dealt built for other hosts, and tell the share. Raises as :meth:`serve`."""
+        jobs = [job for job, *_ in deal.items]
+        for number, said in self._answers(BUILD, (jobs, share.limits), share, deal):
+            if not isinstance(said, HostBuilt):
+                raise Lost("it answered what it was not asked")
+            if (failure := said.failure()) is not None:
+                share.take_out(number, HostTold(host, failure, self._spent(said.accounts)))
+            elif said.linked:
+                share.built(number, self._ask("library", said.request, said.index).reference)
+
+    def _answers(self, kind: str, arguments: tuple[Any, ...], share: Share, deal: Deal) -> Iterator[tuple[int, Item]]:
+        """Ask for what is dealt; the number and the answer of each item, in order."""
+        number = self._begin(kind, arguments, deal)
         heard, allowed = monotonic(), most_seconds(share.limits, share.runs)
         dropped = False
         while True:
@@ -138,9 +158,7 @@ class Member:
                     raise Lost("it answered what it was not asked")
                 if isinstance(said, HostFailed) and said.fault:
                     raise Lost(said.message)
-                if not isinstance(said, HostFailed) and not share.answered_by(said):
-                    raise Lost("it answered what it was not asked")
-                share.told(deal.numbers[deal.done], HostTold(host, said, self._spent(said.accounts)))
+                yield deal.numbers[deal.done], said
                 deal.done += 1
                 heard = monotonic()
             if monotonic() - heard > allowed:
@@ -148,6 +166,22 @@ class Member:
             if share.given_up and not dropped:
                 dropped = True
                 self._ask("drop", number)
+
+    def _begin(self, kind: str, arguments: tuple[Any, ...], deal: Deal) -> int:
+        """Send a request, with what others have built of it as far as that is still to be had; its number."""
+        request = pickle.dumps((kind, arguments))
+        for libraries in (deal.libraries, {}):
+            self._requests += 1
+            try:
+                asked = self._ask("begin", self._requests, request, tuple(libraries), *libraries.values())
+                self._get(asked, self._patience.grace_s)
+            except Lost:
+                if not libraries:
+                    raise
+                continue
+            break
+        deal.begun = True
+        return self._requests
 
     def _spent(self, now: HostAccounts) -> HostAccounts:
         """What the accounts have grown by since the last answer."""

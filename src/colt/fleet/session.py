@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from colt.errors import MeasureError
 from colt.fleet.cluster import Cluster, ClusterNode, HostLost
-from colt.fleet.likeness import Wanted
+from colt.fleet.likeness import Wanted, other_versions
 from colt.fleet.member import Lost, Member, Patience, Stopped
 from colt.fleet.share import Deal, Share
 from colt.fleet.wire import HostHardware, HostReport
@@ -271,7 +271,10 @@ class Session:
         self._note(known, report=report, waits="")
         wanted = self._awaited(lambda: self._wanted)
         if why := wanted.why_not(report, known.node.cores):
-            self._refuse(known, why)
+            builds = self._may_build(report, wanted)
+            self._refuse(known, f"{why}; it builds for the others" if builds else why, end=not builds)
+            if builds:
+                self._build(known, member)
             raise Stopped
         while by := member.hold():
             self._note(known, waits=f"{by} measures there")
@@ -289,6 +292,48 @@ class Session:
             known.seen = host
             self._changed.notify_all()
 
+    def _may_build(self, report: HostReport, wanted: Wanted) -> bool:
+        """Whether a host that may not measure can build for those that do."""
+        with self._changed:
+            reports = [each.report for each in self._nodes.values() if each.report]
+        there = {each.architecture for each in reports if each.cpu == wanted.cpu}
+        return report.architecture in there and not other_versions(report.versions)
+
+    def _build(self, known: _Known, member: Member) -> None:
+        """Build what waits, as long as the host is there. What is not built when a host takes it, it builds itself."""
+        equipment, cores = self._awaited(lambda: self._equipment), known.node.cores
+        host = HostSeen(known.node.name, "", equipment.threads, 0.0)
+        try:
+            member.outfit(equipment.target, equipment.threads, (equipment.limits, equipment.pace))
+            self._count(builders=cores)
+            while True:
+                share, deal = self._built(cores)
+                if share is not None and deal is not None:
+                    member.build(share, deal, host)
+        except Lost as lost:
+            with self._changed:
+                self._remarks.append(f"host {known.node.name} builds no more: {lost}")
+            member.end()
+        finally:
+            self._count(builders=-cores)
+
+    def _built(self, cores: int) -> tuple[Share | None, Deal | None]:
+        """What a builder does next; nothing if nothing comes for a while."""
+        with self._changed:
+            if self._stopped:
+                raise Stopped
+            for share in self._shares:
+                deal = share.deal_to_builder(len(self.muster.measuring), cores)
+                if deal is not None:
+                    return share, deal
+            self._changed.wait(self.patience.look_s)
+            return None, None
+
+    def _count(self, **more: int) -> None:
+        with self._changed:
+            counts = {name: getattr(self.muster, name) + number for name, number in more.items()}
+            self.muster = replace(self.muster, **counts)
+
     def _serve(self, known: _Known) -> None:
         assert known.member is not None
         while True:
@@ -302,16 +347,15 @@ class Session:
                         raise Lost("its node is gone")
                     continue
             assert host is not None
+            self._count(built_elsewhere=len(deal.libraries))
             try:
                 known.member.serve(share, deal, host)
             except Stopped:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the items are not lost with it
                 why = str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
-                again = share.give_back(deal, f"{known.node.name} was lost: {why}")
-                with self._changed:
-                    self.muster = replace(self.muster, again=self.muster.again + again)
-                    self._changed.notify_all()
+                self._count(again=share.give_back(deal, f"{known.node.name} was lost: {why}"))
+                self.wake()
                 raise Lost(why) from None
             finally:
                 if deal.done:
@@ -346,13 +390,13 @@ class Session:
         if not known.refused:
             self._pause()
 
-    def _refuse(self, known: _Known, why: str) -> None:
+    def _refuse(self, known: _Known, why: str, end: bool = True) -> None:
         with self._changed:
             known.refused, known.held = why, False
             self.muster = replace(self.muster, refused=(*self.muster.refused, (known.node.name, why)))
             self._remarks.append(f"host {known.node.name} does not measure: {why}")
             self._changed.notify_all()
-        if known.member is not None:
+        if known.member is not None and end:
             known.member.end()
 
     def _note(self, known: _Known, **changes: object) -> None:

@@ -49,6 +49,8 @@ class Deal:
     """Whether the host has taken them up."""
     done: int = 0
     """How many of them have an answer."""
+    libraries: dict[int, Any] = field(default_factory=dict)
+    """What others have built of them, by place: bytes in Ray's object store, which only the host reads."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class Share:
     _waiting: deque[int] = field(default_factory=deque)
     _answers: dict[int, HostTold | Blamed] = field(default_factory=dict)
     _answered: set[int] = field(default_factory=set)
+    _built: dict[int, Any] = field(default_factory=dict)
+    """What others have built of items that wait, or ``None`` while they build it."""
     _losses: dict[int, int] = field(default_factory=dict)
     _closed: bool = False
     _given_up: bool = False
@@ -140,7 +144,31 @@ class Share:
             if not self._closed:
                 count = max(count, min(workers, waiting))
             numbers = [self._waiting.popleft() for _ in range(count)]
-            return Deal(numbers, [self._items[number] for number in numbers])
+            built = [self._built.pop(number, None) for number in numbers]
+            libraries = {place: library for place, library in enumerate(built) if library is not None}
+            return Deal(numbers, [self._items[number] for number in numbers], libraries=libraries)
+
+    def deal_to_builder(self, hosts: int, most: int) -> Deal | None:
+        """What a builder builds next: what waits longest from now on, since the hosts take what waits first."""
+        with self._changed:
+            late = [number for number in list(self._waiting)[hosts:] if number not in self._built][-most:]
+            if self.kind != "measure" or not late:
+                return None
+            self._built |= dict.fromkeys(late)
+            return Deal(late, [self._items[number] for number in late])
+
+    def built(self, number: int, library: Any) -> None:
+        """A builder has built an item, which a host may have taken meanwhile; ``None`` if that came to nothing."""
+        with self._changed:
+            if library is not None and number in self._built and number in self._waiting:
+                self._built[number] = library
+
+    def take_out(self, number: int, answer: HostTold) -> None:
+        """What became of an item is decided by building it, unless a host has taken it meanwhile."""
+        with self._changed:
+            if number in self._waiting:
+                self._waiting.remove(number)
+                self.told(number, answer)
 
     def told(self, number: int, answer: HostTold) -> None:
         """A host has done an item."""

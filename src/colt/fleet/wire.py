@@ -156,6 +156,30 @@ class HostTimed(_Answer, frozen=True, kw_only=True, tag="timed"):
     """What the reference kernel took beside them."""
 
 
+class HostBuilt(_Answer, frozen=True, kw_only=True, tag="built"):
+    """How building a candidate went for another host, and whether there is a library of it to be had."""
+
+    fate: Fate
+    seconds: Seconds
+    predicted_seconds: NonNegative
+    message: Text = ""
+    linked: bool = False
+
+    def failure(self) -> HostMeasured | None:
+        """What became of the candidate, if that is decided here."""
+        if self.fate is Fate.OK or self.fate.timed:
+            return None
+        return HostMeasured(
+            request=self.request,
+            index=self.index,
+            accounts=self.accounts,
+            fate=self.fate,
+            message=self.message,
+            seconds_building=self.seconds,
+            predicted_build_seconds=self.predicted_seconds,
+        )
+
+
 class HostFailed(_Answer, frozen=True, kw_only=True, tag="failed"):
     """The item could not be done. ``fault``: by no program's fault, but the host's own."""
 
@@ -169,7 +193,7 @@ class HostDone(_Said, frozen=True, kw_only=True, tag="done"):
     request: Count
 
 
-Item = HostMeasured | HostVerified | HostTimed | HostFailed
+Item = HostMeasured | HostVerified | HostTimed | HostBuilt | HostFailed
 Said = Item | HostDone
 M = TypeVar("M", bound=_Said)
 

@@ -76,6 +76,8 @@ class Job:
     """What it is called with; what its own code tells if left out."""
     fingerprint: str | None = None
     """Tells the module from others, if that is known. Where the answer is recorded the module may be ``None`` then."""
+    library: bytes | None = None
+    """The program as another machine has built it for the same target, a shared library; built here if left out."""
 
 
 @dataclass(frozen=True, slots=True)

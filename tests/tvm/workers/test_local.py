@@ -165,6 +165,18 @@ def test_nothing_is_timed_while_another_worker_starts(target):
             assert all(worker._ready for worker in two._workers)
 
 
+def test_what_another_measurer_has_built_is_timed(measurer, target):
+    modules = [GOOD, programs.scheduled_matmul(256)]
+    with LocalMeasurer(target, 1, workers=1) as builder:
+        built = list(builder.libraries([Job(number, module) for number, module in enumerate(modules)]))
+    assert [build.fate for build, _ in built] == [Fate.OK] * 2
+    jobs = [Job(number, modules[number], library=library) for number, (_, library) in enumerate(built)]
+    results = list(measurer.measure(jobs, limits=QUICK))
+    assert [result.fate for result in results] == [Fate.OK] * 2
+    (broken,) = measurer.measure([Job(3, programs.scheduled_matmul(64), library=b"no library")], limits=QUICK)
+    assert broken.fate is Fate.BUILD_ERROR
+
+
 def test_a_build_error_leaves_the_worker_alive(measurer):
     error, after = measure(measurer, programs.cannot_be_built, GOOD)
     assert error.fate is Fate.BUILD_ERROR

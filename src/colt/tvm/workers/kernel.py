@@ -44,13 +44,14 @@ class LocalKernel:
     What depends on its constants alone is computed when arguments are bound, and no part of a run.
     """
 
-    def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts) -> None:
+    def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts, library: Any = None) -> None:
+        """``library`` is what another process has built of the module, if it has."""
         function = entry_function(module)
         self._constants = frozenset(constants_of(function))
         self._names = tuple(str(param.name) for param in function.params)
         self._split = split(module)
         parts = module if self._split is None else self._split.module(PACK, WHOLE)
-        self.library = tvm.tirx.build(parts, target=target)
+        self.library = tvm.tirx.build(parts, target=target) if library is None else library
         self.function: Any = self.library[WHOLE]
         self.layouts = layouts
 
@@ -162,6 +163,10 @@ class KernelCache(Generic[K]):
             kernel = self._build(module)
             self._kept.put(key, kernel)
         return kernel
+
+    def put(self, module: tvm.IRModule, kernel: K) -> None:
+        """Keep a program that is built already."""
+        self._kept.put(int(tvm_ffi.structural_hash(module)), kernel)
 
 
 def build_library(module: tvm.IRModule, target: Target) -> Any:

@@ -213,6 +213,24 @@ class LocalMeasurer(Measurer):
         self.host, self.reference_us = outcome.reply.host, outcome.reply.reference_us
         return self.host, self.reference_us
 
+    def libraries(self, jobs: Iterable[Job], limits: Limits | None = None) -> Iterator[tuple[Build, bytes | None]]:
+        """Build the jobs as :meth:`build` does, each also as a shared library, to be timed on another machine
+        (:attr:`Job.library`); ``None`` where nothing is built, or nothing is linked here."""
+        limits = limits or self._limits
+        for candidate in self._build(list(jobs), limits):
+            library = self._linked(candidate, limits) if candidate.fate is Fate.OK else None
+            yield candidate.build(), library
+
+    def _linked(self, candidate: _Candidate, limits: Limits) -> bytes | None:
+        if is_foreign(self._target) or cc.get_cc() is None:
+            return None
+        allowed = _allowed(limits, limits.allowed_build_seconds(candidate.predicted))
+        with tempfile.TemporaryDirectory(prefix="colt-kernels-") as folder:
+            path = Path(folder) / "kernel.so"
+            request = ExportRequest(candidate.job.module, str(path), timed=True)
+            outcome = self._request(candidate.worker or _FIRST, request, allowed)
+            return path.read_bytes() if isinstance(outcome.reply, ExportedReply) else None
+
     def measure(
         self, jobs: Iterable[Job], best_us: float | None = None, limits: Limits | None = None
     ) -> Iterator[Measurement]:
@@ -272,12 +290,13 @@ class LocalMeasurer(Measurer):
 
     def _build_one(self, candidate: _Candidate, number: int, limits: Limits) -> None:
         allowed = _allowed(limits, building=limits.allowed_build_seconds(candidate.predicted))
-        outcome = self._workers[number].request(BuildRequest(candidate.job.module), allowed)
+        outcome = self._workers[number].request(BuildRequest(candidate.job.module, candidate.job.library), allowed)
         candidate.seconds_building = outcome.seconds_building
         candidate.fate, candidate.message = outcome.fate, outcome.message
         if outcome.reply is not None:
             candidate.worker = number
             self._built_by.put(candidate.key, number)
+        if outcome.reply is not None and candidate.job.library is None:
             self._build_time.learn(candidate.size, outcome.seconds_building)
 
     def _share(self, work: Callable[[int, SimpleQueue[Any]], None], waiting: SimpleQueue[Any]) -> None:

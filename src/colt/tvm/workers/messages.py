@@ -200,6 +200,8 @@ class BuildRequest:
     """Build a module and keep it for later requests about it."""
 
     module: IRModule
+    library: bytes | None = None
+    """What another machine has built of it: it is loaded and kept."""
 
     @property
     def most_stages(self) -> int:
@@ -300,6 +302,8 @@ class ExportRequest:
 
     module: IRModule
     path: str
+    timed: bool = False
+    """Whether as it is timed, for :attr:`BuildRequest.library` on another machine."""
 
     @property
     def most_stages(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import tvm
 from tvm import IRModule
 from tvm.target import Target
 
@@ -67,6 +69,10 @@ class Place(Protocol):
         """The program built; one that is built already is kept."""
         ...
 
+    def adopt(self, module: IRModule, library: bytes) -> None:
+        """Keep a program that another machine has built."""
+        ...
+
     def tensor(self, array: Array) -> Any:
         """A tensor there, holding a copy."""
         ...
@@ -75,8 +81,8 @@ class Place(Protocol):
         """Tells how quiet the machine is."""
         ...
 
-    def export(self, module: IRModule, path: Path) -> None:
-        """Write the program as a library, on the worker's own disk."""
+    def export(self, module: IRModule, path: Path, timed: bool = False) -> None:
+        """Write the program as a library, on the worker's own disk; as it is ``timed``, or for whoever calls it."""
         ...
 
 
@@ -113,6 +119,13 @@ class ThisProcess:
     def build(self, module: IRModule) -> LocalKernel:
         return self._kernels.get(module)
 
+    def adopt(self, module: IRModule, library: bytes) -> None:
+        with tempfile.TemporaryDirectory(prefix="colt-kernels-") as folder:
+            path = Path(folder) / "kernel.so"
+            path.write_bytes(library)
+            loaded = tvm.runtime.load_module(str(path))
+        self._kernels.put(module, LocalKernel(module, self._target, self._layouts, loaded))
+
     def tensor(self, array: Array) -> Any:
         return to_device(array)
 
@@ -129,8 +142,8 @@ class ThisProcess:
             self._filler = LocalKernel(stack_filler(self._threads), self._target, self._layouts)
         self._filler.function()
 
-    def export(self, module: IRModule, path: Path) -> None:
+    def export(self, module: IRModule, path: Path, timed: bool = False) -> None:
         # Objects may be for another processor, on which a built kernel would have to be compiled for its first use.
-        kept = path.suffix != ".tar" and split(module) is None
+        kept = timed or (path.suffix != ".tar" and split(module) is None)
         library = self.build(module).library if kept else build_library(module, self._target)
         library.export_library(str(path))

@@ -167,7 +167,10 @@ class WorkerSession:
                 raise TypeError(f"unknown request {type(request).__name__}")
 
     def _build(self, request: BuildRequest) -> Built:
-        self._place.build(request.module)
+        if request.library is None:
+            self._place.build(request.module)
+        else:
+            self._place.adopt(request.module, request.library)
         return Built()
 
     def _prepare(self, module: IRModule, index: int, drawing: Drawing, apart_bytes: int | None) -> BoundKernel:
@@ -253,7 +256,7 @@ class WorkerSession:
 
     def _export(self, request: ExportRequest) -> ExportedReply:
         self._announce(Stage.LINKING)
-        self._place.export(request.module, Path(request.path))
+        self._place.export(request.module, Path(request.path), request.timed)
         return ExportedReply()
 
 
