@@ -39,7 +39,7 @@ SOCKETS = {
     "colt.tvm.workers.rpc": {"socket"},  # boards
     "colt.proposers.language.wire": {"httpx2", "openai"},  # language models
     "colt.views.dashboard.serve": {"socket"},  # only listens
-    "colt.fleet.cluster": {"ray"},  # fleets
+    "colt.fleet.cluster": {"ray", "socket"},  # fleets
 }
 """Modules that may connect, and with what."""
 NETWORK = ("socket", "http", "urllib.request", "requests", "httpx", "httpx2", "openai", "ray")

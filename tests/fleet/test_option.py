@@ -21,11 +21,21 @@ def test_without_a_cluster_it_says_how_to_start_one(monkeypatch: pytest.MonkeyPa
         raise ConnectionError(f"Could not find any running Ray instance at {options['address']}")
 
     monkeypatch.setattr(ray, "init", none)
-    for arguments in (["--fleet"], ["--fleet", "auto"], ["--fleet", "10.0.0.1:6379"]):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for arguments in (["--fleet"], ["--fleet", "auto"]):
         message = refused("tune", "gemv", *arguments)
         assert "finds no Ray cluster" in message
         assert "ray start --head" in message
         assert "ray symmetric-run" in message
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+def test_where_nobody_listens_it_says_so_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    message = refused("tune", "gemv", "--fleet", address)
+    assert f"--fleet finds no Ray cluster at {address} (" in message
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert f"finds no Ray cluster at {address} (" in refused("tune", "gemv", "--fleet")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colt.errors import ArgumentError
+from colt.util.text import why
 
 LOCAL, AUTO = "local", "auto"
 """A cluster that is started here; the one that ``RAY_ADDRESS`` names, or that runs on this machine."""
@@ -25,6 +27,7 @@ ADDRESS = re.compile(r"local|auto|(ray://)?[A-Za-z0-9.\-\[\]:_]+:\d{1,5}")
 HOST_LABEL = "colt-host"
 """The label of a node that says which host it is, if its machine's name does not: for nodes that have cores of a
 machine to themselves."""
+_REACH_S = 5.0
 _STORE_BYTES = 128 << 20
 """Of the object store of a cluster that is started here: kernels are small."""
 _MISSING = "needs Ray: pip install -c constraints.txt '.[fleet]'"
@@ -114,6 +117,8 @@ class Cluster:
         if ray.is_initialized():
             return cls(opened=False)
         where = (os.environ.get("RAY_ADDRESS") or AUTO) if address == AUTO else address
+        if where not in (LOCAL, AUTO):
+            _require_reachable(where)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
@@ -125,9 +130,7 @@ class Cluster:
                     **(own if where == LOCAL else {}),
                 )
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            said = f"finds no Ray cluster at {where}" if where != AUTO else "finds no Ray cluster"
-            reason = str(error).partition("\n")[0].strip()
-            raise ArgumentError("fleet", f"{said} ({reason}); {_HOW}") from None
+            raise _none_at(where, str(error).partition("\n")[0].strip()) from None
         return cls(opened=True)
 
     def nodes(self) -> list[ClusterNode]:
@@ -165,6 +168,20 @@ class Cluster:
             self._opened = False
             with _own_signals():
                 ray.shutdown()
+
+
+def _none_at(where: str, reason: str) -> ArgumentError:
+    said = f"finds no Ray cluster at {where}" if where != AUTO else "finds no Ray cluster"
+    return ArgumentError("fleet", f"{said} ({reason}); {_HOW}")
+
+
+def _require_reachable(where: str) -> None:
+    """Raise :class:`~colt.errors.ArgumentError` unless somebody listens there: Ray itself would try for minutes."""
+    host, _, port = where.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _none_at(where, why(error)) from None
 
 
 def _alive(found: list[dict[str, Any]]) -> Iterator[ClusterNode]:
