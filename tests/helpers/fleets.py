@@ -41,7 +41,7 @@ def hurry(patch: pytest.MonkeyPatch | None, trial_s: float) -> None:
     from colt.fleet.member import Patience
     from colt.tvm.devices import fleet
 
-    patience = Patience(beat_s=0.5, grace_s=6.0, start_s=60.0, join_s=60.0, queue_s=60.0, empty_s=30.0, look_s=0.3)
+    patience = Patience(beat_s=0.5, grace_s=4.0, start_s=60.0, join_s=60.0, queue_s=60.0, empty_s=30.0, look_s=0.3)
     for owner, name, value in ((fleet, "SIDE", _simulated_side(trial_s)), (session, "PATIENCE", patience)):
         if patch is None:
             setattr(owner, name, value)
@@ -58,7 +58,7 @@ class Fleet:
     @property
     def address(self) -> str:
         """What ``--fleet`` takes."""
-        return str(self.cluster.address)
+        return f"127.0.0.1:{self.cluster.address.rpartition(':')[2]}"
 
     def add(self, name: str, cores: int = CORES, env: Mapping[str, str] | None = None) -> Any:
         """One more host."""
