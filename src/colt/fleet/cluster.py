@@ -120,6 +120,7 @@ class Cluster:
         if where not in (LOCAL, AUTO):
             _require_reachable(where)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
             with _own_signals():

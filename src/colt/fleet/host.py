@@ -13,6 +13,7 @@ import pickle
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -68,6 +69,8 @@ class HostActor:
     """The process of a host. Ray calls one method at a time."""
 
     def __init__(self, name: str, side: bytes) -> None:
+        with suppress(PermissionError):  # Ray's processes give way to others; what is timed must not
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
         self._name = name
         self._side: Side = pickle.loads(side)
         self._lock: FolderLock | None = None
