@@ -5,8 +5,9 @@
 
 ``scaling``: Ray, its actors and object store, the measurer and the way of every message are real; building and timing
 are sleeps, whose lengths differ from candidate to candidate as those of real ones do, so that two cores have room for
-64 hosts. Hosts are actors of one Ray node. Candidates come in batches, as the search asks for them. The efficiency is
-the trials a second of so many hosts, over so many times those of one host, started and equipped before the clock is.
+64 hosts. Hosts are actors of one Ray node. Candidates come in batches, as runs ask for them: of several hosts two are
+in flight, each half of ``trials_at_once``. The efficiency is the trials a second of so many hosts, over so many times
+those of one host, started and equipped before the clock is.
 
 ``overhead``: the same schedules of a workload, built and timed by ``LocalMeasurer`` and by a fleet of this machine,
 in turn, batch by batch.
@@ -42,7 +43,7 @@ PAYLOAD = os.urandom(20_000)
 """About what a program takes as a pickle."""
 BUILD_S, TIME_S, SPREAD = 0.25, 0.25, 0.5
 """A candidate builds and is timed for about so long: from half to one and a half times that."""
-BATCHES = 4
+BATCHES = 12
 HOSTS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -134,11 +135,15 @@ def trials_per_second(hosts: int) -> tuple[float, float]:
     began = time.monotonic()
     with fleet_of(hosts) as measurer:
         started = time.monotonic()
-        size = trials_at_once(hosts)
-        for number in range(BATCHES):
-            jobs = [Job(number * size + place, PAYLOAD) for place in range(size)]
-            done = list(measurer.measure(jobs))
-            assert [one.trial for one in done] == [job.id for job in jobs]
+        size = trials_at_once(hosts) // (1 if hosts == 1 else 2)
+        batches = [[Job(number * size + place, PAYLOAD) for place in range(size)] for number in range(BATCHES)]
+        if hosts > 1:
+            measurer.expect(batches[0])
+        for batch, after in zip(batches, [*batches[1:], []], strict=True):
+            if hosts > 1:
+                measurer.expect(after)
+            done = list(measurer.measure(batch))
+            assert [one.trial for one in done] == [job.id for job in batch]
         return BATCHES * size / (time.monotonic() - started), started - began
 
 
