@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class ColtError(Exception):
     """Base of all errors that COLT raises on purpose; the command line prints them and exits with 2."""
@@ -12,16 +14,25 @@ class InputError(ColtError):
 
 
 class ArgumentError(InputError):
-    """An argument cannot be used; the message begins with its name, as a keyword of Python."""
+    """An argument cannot be used; the message begins with its name, as a keyword of Python. ``others`` are the
+    arguments that the ``problem`` names as well."""
 
-    def __init__(self, name: str, problem: str) -> None:
+    def __init__(self, name: str, problem: str, others: tuple[str, ...] = ()) -> None:
         super().__init__(f"{name} {problem}")
         self.name = name
         self.problem = problem
+        self.others = others
 
     def with_flags(self) -> str:
-        """The message with the argument's name on the command line."""
-        return f"--{self.name.replace('_', '-')} {self.problem}"
+        """The message with the arguments' names on the command line."""
+        problem = self.problem
+        for other in self.others:
+            problem = re.sub(rf"\b{other}\b", _flag(other), problem)
+        return f"{_flag(self.name)} {problem}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 class IllegalEdit(ColtError):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from colt.fleet.cluster import _in_words
 from tests.helpers.command import refused
 
 
@@ -42,9 +43,33 @@ def test_where_nobody_listens_it_says_so_at_once(address: str, monkeypatch: pyte
     ("arguments", "message"),
     [
         (["gemv", "--fleet", "nowhere"], "--fleet is 'nowhere'; it takes HOST:PORT, ray://HOST:PORT, auto or local"),
-        (["gemv", "--fleet-cpu", "EPYC"], "--fleet-cpu goes with fleet"),
-        (["gemv", "--fleet", "local", "--rpc", "h:1", "--key", "k"], "--fleet and rpc exclude each other"),
+        (["gemv", "--fleet-cpu", "EPYC"], "--fleet-cpu goes with --fleet"),
+        (["gemv", "--fleet", "local", "--rpc", "h:1", "--key", "k"], "--fleet and --rpc exclude each other"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: list[str], message: str) -> None:
     assert message in refused("tune", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (
+            "The actor 8d is unavailable: The actor is temporarily unavailable: RpcError: RPC Error message: Socket "
+            "closed; RPC Error details:  rpc_code: 14. The task may or may not have been executed on the actor.",
+            "the connection to it was lost",
+        ),
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: refused rpc_code: 14",
+            "the connection to it was lost",
+        ),
+        (
+            "The actor died unexpectedly.\nThe actor is dead because its node has died.\nSocket closed rpc_code: 14",
+            "its node has died",
+        ),
+        ("A worker died or was killed\nTask was killed due to the node running out of memory.", "its memory ran out"),
+        ("first\n  what it comes to\n", "what it comes to"),
+    ],
+)
+def test_of_what_ray_says_users_are_told_the_cause(raw: str, told: str) -> None:
+    assert _in_words(RuntimeError(raw)) == told

@@ -141,7 +141,8 @@ def checked(
 def _strategies(wanted: Sequence[str] | None, fleet: str | None) -> tuple[StrategyName, ...]:
     usable = [name for name in StrategyName if fleet is None or name is not StrategyName.STOCK]
     if fleet is not None and StrategyName.STOCK in (wanted or ()):
-        raise ArgumentError("strategies", "has stock, which measures on this machine alone: it does not go with fleet")
+        problem = "has stock, which measures on this machine alone: it does not go with fleet"
+        raise ArgumentError("strategies", problem, ("fleet",))
     if wanted is None:
         return tuple(usable)
     return tuple(StrategyName(name) for name in _members("strategy", wanted, list(StrategyName)))

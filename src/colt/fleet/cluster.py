@@ -36,6 +36,10 @@ _HOW = (
     "`ray symmetric-run` does both; --fleet local uses this machine alone"
 )
 _CAUSE = re.compile(r"The actor is dead because (?:all references|(.+?)\.(?:\s|$))", re.DOTALL)
+_OF_RPC = re.compile(
+    r"rpc_code|RPC Error|RpcError|grpc_status|StatusCode\.|Socket closed|failed to connect to all addresses"
+)
+"""What only the texts have that a broken connection leaves."""
 
 
 class HostLost(Exception):
@@ -212,5 +216,7 @@ def _in_words(error: BaseException) -> str:
         return "its memory ran out"
     if cause := _CAUSE.search(text):
         return " ".join((cause[1] or "it was ended").split())[:300]
+    if _OF_RPC.search(text):
+        return "the connection to it was lost"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]

@@ -38,13 +38,13 @@ def resolve_device(
     """
     board = Board.parse(rpc, key)
     if board is None and boards != 1:
-        raise ArgumentError("boards", f"is {boards}; it is for boards of a tracker, with rpc and key")
+        raise ArgumentError("boards", f"is {boards}; it is for boards of a tracker, with rpc and key", ("rpc", "key"))
     if fleet is not None:
         if board is not None:
-            raise ArgumentError("fleet", "and rpc exclude each other")
+            raise ArgumentError("fleet", "and rpc exclude each other", ("rpc",))
         return FleetDevice.resolved(fleet, fleet_cpu, target, threads)
     if fleet_cpu is not None:
-        raise ArgumentError("fleet_cpu", "goes with fleet")
+        raise ArgumentError("fleet_cpu", "goes with fleet", ("fleet",))
     if board is not None:
         return BoardDevice.resolved(board, target, threads, boards)
     return CpuDevice.resolved(target, threads)

@@ -31,7 +31,7 @@ class Board:
         if address is None and key is None:
             return None
         if address is None:
-            raise ArgumentError("rpc", f"is missing: a key is for a board; it takes {_ADDRESS}")
+            raise ArgumentError("rpc", f"is missing: a key is for a board; it takes {_ADDRESS}", ("key",))
         if not isinstance(address, str):
             raise ArgumentError("rpc", f"is {address!r}; with a key it takes {_ADDRESS}")
         host, separator, digits = address.strip().rpartition(":")
