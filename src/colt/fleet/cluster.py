@@ -114,6 +114,7 @@ class Cluster:
 
         Raises :class:`~colt.errors.InputError` where Ray is not installed or there is no cluster.
         """
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a call after the end would connect anew; read on import
         try:
             import ray
         except ImportError:

@@ -90,15 +90,25 @@ class Session:
     # ---- before the run ----
 
     def reports(self) -> dict[str, tuple[HostReport, int]]:
-        """What the hosts say that they are, by name, each with the cores that it lends; waits until all have been heard
-        of that are not waiting themselves."""
+        """What the hosts say that they are, by name, each with the cores that it lends.
+
+        Waits for those that start. Where there are none but hosts whose cores others use, it waits for these.
+        """
         since = monotonic()
         with self._changed:
-            while any(not (one.report or one.decided) for one in self._nodes.values()) or not self._nodes:
-                if monotonic() - since > (self.patience.start_s if self._nodes else self.patience.gather_s):
-                    break
+            while monotonic() - since < self._worth_waiting_s():
                 self._changed.wait(self.patience.look_s)
             return {one.node.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
+
+    def _worth_waiting_s(self) -> float:
+        """How long to wait, from the first on, for what hosts say that they are."""
+        if not self._nodes:
+            return self.patience.gather_s
+        silent = [one for one in self._nodes.values() if not (one.report or one.refused or one.gone)]
+        if any(not one.waits for one in silent):
+            return self.patience.start_s
+        heard = any(one.report for one in self._nodes.values())
+        return self.patience.queue_s if silent and not heard else 0.0
 
     def silent(self) -> dict[str, str]:
         """Why hosts have not been heard of, by name."""

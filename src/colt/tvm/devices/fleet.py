@@ -99,6 +99,7 @@ class FleetDevice:
         heard = session.reports()
         if not heard:
             silent = "; ".join(f"{name}: {why}" for name, why in session.silent().items())
+            session.close()  # else it would take the hosts once they are free
             raise ArgumentError("fleet", f"has no host that can measure ({silent or 'the cluster lends no cores'})")
         wanted = choose(heard, cpu, threads)
         model = next(report for report, _ in heard.values() if report.cpu == wanted.cpu)
