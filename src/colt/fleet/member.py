@@ -151,9 +151,11 @@ class Member:
         while True:
             for said in self._taken():
                 if isinstance(said, HostDone):
-                    if said.request == number:
-                        return
-                    continue
+                    if said.request != number:
+                        continue
+                    if deal.done < len(deal.items) and not share.given_up:
+                        raise Lost(f"it answered {deal.done} of {len(deal.items)} items and said that it was done")
+                    return
                 if said.request != number or said.index != deal.done or deal.done >= len(deal.items):
                     raise Lost("it answered what it was not asked")
                 if isinstance(said, HostFailed) and said.fault:
