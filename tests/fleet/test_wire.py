@@ -6,6 +6,7 @@ import json
 import pickle
 from typing import Any
 
+import msgspec
 import pytest
 
 from colt.fleet.wire import (
@@ -13,12 +14,14 @@ from colt.fleet.wire import (
     HostAccounts,
     HostDone,
     HostError,
+    HostHardware,
     HostMeasured,
     HostReady,
     decode,
     decode_said,
     encode,
 )
+from colt.machine import Cache, Peaks, detect
 from colt.measure.base import Fate
 
 ACCOUNTS = HostAccounts(building=1.0, timing=2.0, probes=3, disturbed=0, worst_slowdown=1.0, waiting=0.0)
@@ -66,6 +69,9 @@ def test_what_is_said_arrives_as_it_was() -> None:
         changed(index=-1),
         changed(request=1.5),
         changed(slowdown=0.5),
+        changed(latency_us=1e-305),
+        changed(reference_us=1e-305),
+        changed(predicted_build_seconds=1e300),
         changed(extra=1),
         changed(message="x" * 5000),
         changed(accounts={}),
@@ -82,3 +88,16 @@ def test_a_message_of_another_kind_is_refused() -> None:
         decode(encode(MEASURED), HostReady)
     with pytest.raises(HostError):
         decode(b'{"kind": "ready", "reference_us": 0, "disturbed": false}', HostReady)
+
+
+@pytest.mark.parametrize(
+    "impossible", [{"cores": 0}, {"l2": Cache(0, 1)}, {"peaks": Peaks(fma_gflops_all_threads=0.0)}], ids=str
+)
+def test_a_machine_that_there_cannot_be_is_refused(impossible: dict[str, Any]) -> None:
+    hardware = detect()
+    assert decode(encode(HostHardware(hardware=hardware)), HostHardware).hardware == hardware
+    said = msgspec.json.encode(HostHardware(hardware=hardware))
+    content = json.loads(said)
+    content["hardware"] |= {name: msgspec.to_builtins(value) for name, value in impossible.items()}
+    with pytest.raises(HostError):
+        decode(json.dumps(content).encode(), HostHardware)

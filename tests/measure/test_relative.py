@@ -46,6 +46,24 @@ def test_the_first_host_is_never_of_another_kind_than_itself() -> None:
     assert FIRST.why_unlike("first", 4000.0) is None
 
 
+@pytest.mark.parametrize(
+    ("latencies_us", "beside_us", "credible"),
+    [
+        ([90.0, 1e9], 400.0, True),
+        ([90.0], None, True),
+        ([90.0], 4000.0, True),
+        ([90.0], 4001.0, False),
+        ([90.0], 39.0, False),
+        ([90.0, 1e15], 200.0, False),
+        ([90.0, 1e-6], 800.0, False),
+    ],
+)
+def test_figures_that_there_cannot_be_are_not_credible(
+    latencies_us: list[float], beside_us: float | None, credible: bool
+) -> None:
+    assert FIRST.is_credible(latencies_us, beside_us) is credible
+
+
 def test_accounts_of_several_measurers_add_up() -> None:
     parts = [Noise(3, 1, 1.4, 0.5), Noise(2, 2, 1.2, 0.25)]
     assert Noise.together(parts) == Noise(5, 3, 1.4, 0.75)

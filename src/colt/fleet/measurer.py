@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class FleetMeasurer(Measurer):
             if self._share is not None:
                 self._share.give_up()
             self._expected.clear()
-            self._share = Share(MEASURE, limits, self._arguments, _is_measured, runs=limits.ahead * MOST_WORKERS)
+            self._share = Share(MEASURE, limits, self._arguments, self._is_measured, runs=limits.ahead * MOST_WORKERS)
             self._session.share(self._share)
         return self._share
 
@@ -117,6 +118,12 @@ class FleetMeasurer(Measurer):
         best_us = max(call.best_us for _, call in items)
         felt = None if math.isinf(best_us) else self._session.reference.felt(best_us, host.reference_us)
         return ([job for job, _ in items], felt, self._share.limits if self._share is not None else self._limits)
+
+    def _is_measured(self, item: Item) -> bool:
+        if not isinstance(item, HostMeasured):
+            return False
+        latencies_us = item.runs_us if item.latency_us is None else (item.latency_us, *item.runs_us)
+        return self._session.reference.is_credible(latencies_us, item.reference_us)
 
     def _measured(self, job: Job, answer: HostTold | Blamed) -> Measurement:
         if isinstance(answer, Blamed):
@@ -185,8 +192,10 @@ class FleetMeasurer(Measurer):
             return (list(modules), rounds, limits, inputs)
 
         def answered(item: Item) -> bool:
-            return isinstance(item, HostTimed) and [len(series) for series in item.latencies_us] == [rounds] * len(
-                modules
+            return (
+                isinstance(item, HostTimed)
+                and [len(series) for series in item.latencies_us] == [rounds] * len(modules)
+                and self._session.reference.is_credible(chain(*item.latencies_us), item.reference_us)
             )
 
         share = Share(INTERLEAVE, limits, arguments, answered, runs=rounds * len(modules), alone=True)
@@ -266,10 +275,6 @@ class _Sharing:
     def __exit__(self, *error: object) -> None:
         self._share.give_up()
         self._session.wake()
-
-
-def _is_measured(item: Item) -> bool:
-    return isinstance(item, HostMeasured)
 
 
 def _failure(answer: HostTold) -> MeasureError:

@@ -129,7 +129,7 @@ class Member:
         :class:`Stopped`."""
         for number, said in self._answers(share.kind, share.arguments(host, deal.items), share, deal):
             if not isinstance(said, HostFailed) and not share.answered_by(said):
-                raise Lost("it answered what it was not asked")
+                raise Lost("it answered what it was not asked, or figures that there cannot be")
             share.told(number, HostTold(host, said, self._spent(said.accounts)))
 
     def build(self, share: Share, deal: Deal, host: HostSeen) -> None:

@@ -12,14 +12,16 @@ import msgspec
 from msgspec import Meta
 
 from colt.machine import Hardware
-from colt.measure.base import Fate, Measurement, Noise, Verification
+from colt.measure.base import LEAST_US, MOST_US, Fate, Measurement, Noise, Verification
 
 MOST_BYTES = 1 << 22
 """Of one message."""
 MOST_TEXT = 4000
-Latency = Annotated[float, Meta(gt=0, le=1e15)]
+Latency = Annotated[float, Meta(ge=LEAST_US, le=MOST_US)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e300)]
+Prediction = Annotated[float, Meta(ge=0, le=1e15)]
+"""Seconds: predictions of a run add up to a number that a receipt holds."""
 Slowdown = Annotated[float, Meta(ge=1, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=10**9)]
 Text = Annotated[str, Meta(max_length=MOST_TEXT)]
@@ -59,6 +61,10 @@ class HostHardware(_Said, frozen=True, kw_only=True, tag="hardware"):
 
     hardware: Hardware
     notes: Annotated[tuple[Text, ...], Meta(max_length=100)] = ()
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ValueError` for a machine that there cannot be."""
+        self.hardware.require_possible()
 
 
 class HostReady(_Said, frozen=True, kw_only=True, tag="ready"):
@@ -105,7 +111,7 @@ class HostMeasured(_Answer, frozen=True, kw_only=True, tag="measured"):
     slowdown: Slowdown = 1.0
     disturbed: bool = False
     seconds_waiting: Seconds = 0.0
-    predicted_build_seconds: NonNegative | None = None
+    predicted_build_seconds: Prediction | None = None
     reference_us: Latency | None = None
 
     def __post_init__(self) -> None:
@@ -161,7 +167,7 @@ class HostBuilt(_Answer, frozen=True, kw_only=True, tag="built"):
 
     fate: Fate
     seconds: Seconds
-    predicted_seconds: NonNegative
+    predicted_seconds: Prediction
     message: Text = ""
     linked: bool = False
 

@@ -23,10 +23,13 @@ from colt.machine.cpuinfo import (
     simd_of,
 )
 from colt.machine.peaks import Peaks
+from colt.machine.quiet import Quiet
+from colt.machine.rates import Rates
 from colt.machine.tiles import tiles_granted, usable_flags
 
 # Assumed where Linux does not say, and then listed in ``Hardware.assumed``: every processor of interest has as much.
 _VECTORS = re.compile("sse|avx|fma|f16c|amx|vnni|bf16|neon|asimd|sve|sme|i8mm|fphp")
+_MOST = 10**18
 ASSUMED_SIMD = Simd("unknown", 128, 16)
 ASSUMED_L1D = Cache(32 * 2**10, 1)
 ASSUMED_L2 = Cache(256 * 2**10, 1)
@@ -62,6 +65,19 @@ class Hardware:
     def vector_flags(self) -> tuple[str, ...]:
         """Those of the processor's flags that say which vector and matrix instructions it has."""
         return tuple(flag for flag in self.flags if _VECTORS.search(flag))
+
+    def require_possible(self) -> None:
+        """Raise :class:`ValueError` for a machine that there cannot be: for one that others have told of."""
+        caches, peaks = [cache for cache in (self.l1d, self.l2, self.l3) if cache is not None], self.peaks
+        numbers = [self.cores, self.simd.vector_bits // 64, self.simd.registers]
+        numbers += [number for cache in caches for number in (cache.bytes, cache.shared_by)]
+        figures = [peaks.fma_gflops_1_thread, peaks.fma_gflops_all_threads, peaks.bandwidth_gbs]
+        if not all(0 < number < _MOST for number in [*numbers, *(f for f in figures if f is not None)]):
+            raise ValueError("cores, vectors, caches and peaks are described by numbers above 0")
+        if peaks.rates is not None:
+            Rates.from_record(asdict(peaks.rates))
+        if peaks.quiet is not None:
+            Quiet.from_record(asdict(peaks.quiet))
 
     def fingerprint(self) -> str:
         """Identifies the machine by processor, flags, cores and caches: 16 hexadecimal digits."""

@@ -14,6 +14,8 @@ from colt.errors import ColtError, InputError
 from colt.measure.muster import Muster
 from colt.util.stats import Interval, median_interval
 
+LEAST_US, MOST_US = 1e-6, 1e15
+"""The shortest and the longest time of a kernel in microseconds: none is faster than a picosecond."""
 IRModule = Any
 """A TVM module; nothing here looks into it."""
 

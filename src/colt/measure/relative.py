@@ -8,13 +8,17 @@ host. All latencies of a run are told like that, so that they can be ranked, who
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from colt.measure.base import Measurement
+from colt.measure.base import LEAST_US, MOST_US, Measurement
 
 UNLIKE = 1.5
 """Hosts whose reference kernels differ by more than this factor are of different kinds, whatever they are called: what
 is fast on one says little about the other."""
+INCREDIBLE = 10.0
+"""Beside a candidate no reference kernel is faster or slower by more than this factor than on the first host. It leaves
+room for other loads, beside which the reference may have been timed when that host joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,15 @@ class Reference:
         return (
             f"{host} is not used: its reference kernel takes {beside_us:.0f} µs, that of {self.host} {self.us:.0f} µs; "
             f"hosts of one kind differ by a factor of {UNLIKE:g} at most"
+        )
+
+    def is_credible(self, latencies_us: Iterable[float], beside_us: float | None) -> bool:
+        """Whether a host can have measured these latencies where its reference takes ``beside_us``: as they are told
+        they have to be latencies again."""
+        if beside_us is None:
+            return True
+        return 1 / INCREDIBLE <= beside_us / self.us <= INCREDIBLE and all(
+            LEAST_US <= self.told(us, beside_us) <= MOST_US for us in latencies_us
         )
 
     def of(self, measurement: Measurement) -> Measurement:

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-LEAST_US, MOST_US = 1e-6, 1e15
-"""The shortest and the longest time in microseconds."""
+from colt.measure.base import LEAST_US, MOST_US
+
 MOST_S = 1e9
 MOST_COUNT = (1 << 53) - 1
 """The largest whole number that pages read exactly."""

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from colt.errors import InputError
-from colt.store.bounds import LEAST_US, MOST_US, excesses
+from colt.measure.base import LEAST_US, MOST_US
+from colt.store.bounds import excesses
 from colt.store.directory import RECEIPT, RECORDING
 from colt.util.files import read_file
 from colt.util.text import shown, why

@@ -8,14 +8,13 @@ when it is read again, so the types say all that an answer may hold. Latencies a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from msgspec import Meta
 
-from colt.machine import Hardware, Quiet, Rates
+from colt.machine import Hardware
 from colt.measure.base import Fate
 from colt.measure.muster import Muster
 from colt.options import TuneOptions
@@ -51,17 +50,7 @@ class Looked(Answer, frozen=True, kw_only=True, tag="hardware"):
 
     def __post_init__(self) -> None:
         """Raise :class:`ValueError` for a machine that there cannot be."""
-        machine, peaks = self.hardware, self.hardware.peaks
-        caches = [cache for cache in (machine.l1d, machine.l2, machine.l3) if cache is not None]
-        numbers = [machine.cores, machine.simd.vector_bits // 64, machine.simd.registers]
-        numbers += [number for cache in caches for number in (cache.bytes, cache.shared_by)]
-        figures = [peaks.fma_gflops_1_thread, peaks.fma_gflops_all_threads, peaks.bandwidth_gbs]
-        if not all(0 < number < _MOST for number in [*numbers, *(f for f in figures if f is not None)]):
-            raise ValueError("cores, vectors, caches and peaks are described by numbers above 0")
-        if peaks.rates is not None:
-            Rates.from_record(asdict(peaks.rates))
-        if peaks.quiet is not None:
-            Quiet.from_record(asdict(peaks.quiet))
+        self.hardware.require_possible()
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
