@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tvm.target import Target
 
 from colt.bench import config as bench_config
+from colt.bench import run as bench_run
 from colt.bench.config import BenchConfig, Peer, StrategyName, checked
 from colt.errors import InputError
 from colt.options import SpaceKind
+from colt.tvm.devices.fleet import FleetDevice
+from colt.tvm.devices.host import available_cores
 from colt.tvm.programs import workloads
 
 
@@ -70,6 +74,22 @@ def test_what_cannot_be_run_is_refused_with_what_can(changes: dict[str, Any], co
     with pytest.raises(InputError) as error:
         made("gemv", **changes)
     assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize(("given", "lent", "used"), [(None, 1, 1), (None, 10**6, available_cores()), (1, 10**6, 1)])
+def test_threads_that_nobody_named_are_those_that_hosts_lend(
+    given: int | None, lent: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def resolved(threads: int | None, fleet: str, fleet_cpu: str) -> FleetDevice:
+        asked.append(threads)
+        return FleetDevice.recorded(fleet, fleet_cpu, Target("llvm"), threads or lent)
+
+    monkeypatch.setattr(bench_run, "resolve_device", resolved)
+    config = made("gemv", threads=given, fleet="local", strategies=None)
+    assert bench_run._like_here(config).threads == used
+    assert asked == [given]
 
 
 def test_an_unknown_workload_brings_up_names_and_groups() -> None:

@@ -75,6 +75,7 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warm_start: int
     peers: tuple[Peer, ...]
     threads: int
+    """0 until hosts of the ``fleet`` have said how many cores they lend, see :meth:`with_threads`."""
     fleet: str = ""
     """The cluster on whose hosts searches measure; empty if they measure here."""
 
@@ -83,6 +84,11 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for seed in range(self.seeds):
             for strategy in self.strategies:
                 yield Cell(workload, strategy, seed)
+
+    def with_threads(self, lent: int, cores: int) -> BenchConfig:
+        """With as many threads as hosts lend cores and this machine has, where winners are timed; as it is if the
+        user has said how many."""
+        return self if self.threads else msgspec.structs.replace(self, threads=min(lent, cores))
 
     def space_of(self, strategy: StrategyName) -> SpaceKind:
         """The space that the strategy searches."""
@@ -107,7 +113,8 @@ def checked(
     """Check and resolve what the user asked for.
 
     A group of workloads stands for its members; no workload stands for the group ``main``. ``strategies`` defaults to
-    all, without stock on a ``fleet``, ``peers`` to all that are installed, ``threads`` to all cores.
+    all, without stock on a ``fleet``, ``peers`` to all that are installed, ``threads`` to all cores;
+    on a ``fleet`` they stay open until :meth:`BenchConfig.with_threads`.
 
     Raises
     ------
@@ -133,7 +140,7 @@ def checked(
         space=str(space),
         warm_start=warm_start,
         peers=_peers(peers),
-        threads=threads or cores,
+        threads=threads or (cores if fleet is None else 0),
         fleet=fleet or "",
     )
 

@@ -25,7 +25,8 @@ from colt.bench.report import markdown
 from colt.bench.tables import TABLES
 from colt.fleet.session import leave
 from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
-from colt.tvm.devices.fleet import require_like_here
+from colt.tvm.devices.fleet import FleetDevice, require_like_here
+from colt.tvm.devices.host import available_cores
 from colt.tvm.devices.peaks import hardware_with_peaks
 from colt.tvm.devices.resolve import resolve_device
 from colt.util.text import in_us
@@ -46,7 +47,7 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
     """
     hardware = detect()
     if config.fleet:
-        _require_fleet_like_here(config)
+        config = _like_here(config)
     with BenchDirectory.claimed(path, config, conditions(config, hardware)) as directory:
         hardware = replace(hardware, peaks=_peaks(directory, hardware, say))
         report = ""
@@ -59,11 +60,17 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
         return report
 
 
-def _require_fleet_like_here(config: BenchConfig) -> None:
-    """Winners are timed in turn on this machine. Raises :class:`InputError`."""
-    device = resolve_device(threads=config.threads, fleet=config.fleet, fleet_cpu=detect().cpu)
+def _like_here(config: BenchConfig) -> BenchConfig:
+    """With threads that the fleet's hosts and this machine have, where winners are timed in turn.
+
+    Raises :class:`InputError` if the hosts are unlike this machine.
+    """
+    device = resolve_device(threads=config.threads or None, fleet=config.fleet, fleet_cpu=detect().cpu)
+    assert isinstance(device, FleetDevice)
     try:
-        require_like_here(device, "every winner")
+        config = config.with_threads(device.threads, available_cores())
+        require_like_here(replace(device, threads=config.threads), "every winner")
+        return config
     finally:
         leave()  # the searches enter it, each in its own process
 

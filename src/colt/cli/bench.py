@@ -63,7 +63,11 @@ def add(commands: Any) -> None:
         help="libraries to hold winners against: numpy, torch, sdpa, torch.compile, onnxruntime, or none (default: all "
         "installed)",
     )
-    bench.add_argument("--threads", type=integer, help="threads for kernels and peers (default: all cores)")
+    bench.add_argument(
+        "--threads",
+        type=integer,
+        help="threads for kernels and peers (default: all cores; with --fleet as many as its hosts lend)",
+    )
     add_declared(bench, [options_of(TuneOptions)["fleet"]], str)
     bench.set_defaults(run_command=run_command)
 
