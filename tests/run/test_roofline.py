@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tvm.target import Target
 
 from colt.errors import MeasureError
 from colt.machine import Bound, Cache, Hardware, Peaks, detect, load_peaks, save_peaks
@@ -17,6 +18,7 @@ from colt.run.loop import run
 from colt.run.roofline import Ceiling
 from colt.tvm.devices import peaks as peaks_module
 from colt.tvm.devices.cpu import CpuDevice
+from colt.tvm.devices.fleet import FleetDevice
 from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.source import Program, why_no_roofline
 from colt.tvm.programs.workloads import get
@@ -143,6 +145,20 @@ def test_a_kernel_that_still_exceeds_it_is_the_peak_from_then_on(
     assert "its own figure counts from now on: the FMA peak of 125" in notes[-1]
     found.admit(7_900.0)  # a little faster in the final timing: nothing is measured again
     assert (found.share(7_900.0) or 0.0) <= 1.0
+
+
+def test_where_no_peak_is_measured_again_nothing_else_is_said(hardware: Hardware, measured: list[Peaks]) -> None:
+    """Hosts of a fleet are measuring by then."""
+    host = Peaked(hardware)
+    found = Ceiling(program(), FleetDevice.recorded("auto", "cpu", Target("llvm"), 2), host)
+    found.admit(8_000.0)
+    found.admit(7_000.0)
+    assert [message.partition(":")[0] for message in host.notes] == [
+        "a kernel reaches 1.25 of the FMA peak of 100.00 GFLOPS, which is void",
+        "a kernel reaches 1.14 of the FMA peak of 125.01 GFLOPS, which is void",
+    ]
+    assert all("void: its own figure counts in this run only: the FMA peak of 1" in message for message in host.notes)
+    assert load_peaks(hardware, 2) == PEAKS
 
 
 def test_a_bandwidth_that_is_exceeded_is_void_too(hardware: Hardware, measured: list[Peaks]) -> None:

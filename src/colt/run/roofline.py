@@ -1,7 +1,8 @@
 """How near to the limit of this machine a program runs, and what keeps that limit believable.
 
 A peak that a kernel exceeds is void: it is measured again, and if the kernel still exceeds it, the kernel's own figure
-is the peak from then on, since it has been seen. Only correct kernels may be held against a peak.
+is the peak from then on, since it has been seen. On a device that measures no peak again the figure counts at once,
+and in that run only. Only correct kernels may be held against a peak.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Ceiling:
         other runs it may be, since the latency may have been corrected for another load, by too much."""
         if not self._exceeded(latency_us):
             return
-        if not self._measured_again:
+        if self._device.remeasures and not self._measured_again:
             self._measure_again(latency_us)
         if not self._exceeded(latency_us):
             return
@@ -95,8 +96,7 @@ class Ceiling:
 
     def _measure_again(self, latency_us: float) -> None:
         self._measured_again = True
-        share = f"{self.share(latency_us):.2f} of {self._peak()}"
-        self._host.note(f"a kernel reaches {share}, which is void and measured again")
+        self._host.note(f"a kernel reaches {self._excess(latency_us)}, which is void and measured again")
         seen = self._host.world.take(f"hardware again, {self._device.threads} threads", Looked, self._look_again)
         self._host.hardware = seen.hardware
         for message in seen.notes:
@@ -109,6 +109,9 @@ class Ceiling:
     def _raise(self, latency_us: float, lasting: bool) -> None:
         work, old = self.work, self._host.hardware.peaks
         assert work is not None
+        why = "still exceeds it, so that"
+        if not self._device.remeasures:
+            lasting, why = False, f"reaches {self._excess(latency_us)}, which is void:"
         peaks = work.raised(old, latency_us, f"the {self.program.name} kernel")
         self._host.hardware = replace(self._host.hardware, peaks=peaks)
         kept = peaks
@@ -118,7 +121,10 @@ class Ceiling:
         if kept != old and not old.disturbed and own and lasting:
             self._host.world.live(lambda: self._device.keep_peaks(self._host.hardware, kept))
         until = "from now on" if kept == peaks and not old.disturbed and lasting else "in this run only"
-        self._host.note(f"a kernel still exceeds it, so that its own figure counts {until}: {self._peak()}")
+        self._host.note(f"a kernel {why} its own figure counts {until}: {self._peak()}")
+
+    def _excess(self, latency_us: float) -> str:
+        return f"{self.share(latency_us):.2f} of {self._peak()}"
 
     def _peak(self) -> str:
         """The peak that bounds the program, in words."""

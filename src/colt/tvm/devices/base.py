@@ -48,6 +48,12 @@ class Device(Protocol):
         ...
 
     @property
+    def remeasures(self) -> bool:
+        """Whether a peak that a kernel exceeds is measured again by :meth:`look_again`, and kept by
+        :meth:`keep_peaks`."""
+        ...
+
+    @property
     def kernel_name(self) -> str:
         """The file that the kernel becomes in a run directory."""
         ...

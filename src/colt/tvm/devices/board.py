@@ -33,6 +33,7 @@ class BoardDevice:
 
     place = "the board"
     why_no_peaks = "the peaks of a board are not known"
+    remeasures = False
 
     @classmethod
     def resolved(

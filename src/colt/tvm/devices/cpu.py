@@ -31,6 +31,7 @@ class CpuDevice:
     address = None
     assumptions = ()
     why_no_peaks = None
+    remeasures = True
     kernel_name = KERNEL
     why_not_linked = None
 

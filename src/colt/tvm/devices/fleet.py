@@ -80,6 +80,7 @@ class FleetDevice:
     place = "the fleet"
     assumptions = ()
     why_no_peaks = None
+    remeasures = False
 
     @classmethod
     def resolved(
