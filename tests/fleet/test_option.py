@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 
 import pytest
@@ -28,6 +30,38 @@ def test_without_a_cluster_it_says_how_to_start_one(monkeypatch: pytest.MonkeyPa
         assert "finds no Ray cluster" in message
         assert "ray start --head" in message
         assert "ray symmetric-run" in message
+
+
+def test_a_cluster_that_refuses_may_want_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="fleets come with the extra fleet")
+
+    def none(**options: object) -> None:
+        raise ConnectionError("ray client connection timeout\nand more")
+
+    monkeypatch.setattr(ray, "init", none)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        message = refused("tune", "gemv", "--fleet", address)
+    assert f"--fleet cannot enter a Ray cluster at {address} (ray client connection timeout); " in message
+    assert all(said in message for said in ("RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN", "~/.ray/auth_token"))
+    assert "ray start" not in message
+
+
+def test_a_cluster_of_this_machine_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would leave one in the home folder, and ask all for it whose clusters begin later."""
+    ray = pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    tokens: list[str | None] = []
+
+    def none(**options: object) -> None:
+        tokens.append(os.environ.get("RAY_AUTH_TOKEN"))
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(ray, "init", none)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    refused("tune", "gemv", "--fleet", "local")
+    assert tokens[0] is not None
+    assert len(tokens[0]) == 64
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import signal
 import socket
 import threading
@@ -36,6 +37,11 @@ _HOW = (
     "`ray symmetric-run` does both; --fleet local uses this machine alone"
 )
 _CAUSE = re.compile(r"The actor is dead because (?:all references|(.+?)\.(?:\s|$))", re.DOTALL)
+_TOKENS = (
+    "it has to be the head of one, with this version of Ray; one that asks for a token, as it does if there was one in "
+    "~/.ray/auth_token when it began, takes its token there or in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token, here and on "
+    "every host"
+)
 _OF_RPC = re.compile(
     r"rpc_code|RPC Error|RpcError|grpc_status|StatusCode\.|Socket closed|failed to connect to all addresses"
 )
@@ -126,6 +132,8 @@ class Cluster:
             _require_reachable(where)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
+        if where == LOCAL:  # Ray would leave a token in the home folder, which turns tokens on for other clusters
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
             with _own_signals():
@@ -136,7 +144,8 @@ class Cluster:
                     **(own if where == LOCAL else {}),
                 )
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            raise _none_at(where, str(error).partition("\n")[0].strip()) from None
+            reason = str(error).partition("\n")[0].strip()
+            raise _none_at(where, reason) if where in (LOCAL, AUTO) else _refused_at(where, reason) from None
         return cls(opened=True)
 
     def nodes(self) -> list[ClusterNode]:
@@ -179,6 +188,11 @@ class Cluster:
 def _none_at(where: str, reason: str) -> ArgumentError:
     said = f"finds no Ray cluster at {where}" if where != AUTO else "finds no Ray cluster"
     return ArgumentError("fleet", f"{said} ({reason}); {_HOW}")
+
+
+def _refused_at(where: str, reason: str) -> ArgumentError:
+    """Somebody listens there."""
+    return ArgumentError("fleet", f"cannot enter a Ray cluster at {where} ({reason}); {_TOKENS}")
 
 
 def _require_reachable(where: str) -> None:
