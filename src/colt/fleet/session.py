@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from time import monotonic
 from typing import TypeVar
 
@@ -50,6 +51,8 @@ class _Known:
     """A node, and what has become of it."""
 
     node: ClusterNode
+    name: str
+    """Of its host, which no other node has that is there."""
     report: HostReport | None = None
     member: Member | None = None
     held: bool = False
@@ -98,7 +101,7 @@ class Session:
         with self._changed:
             while monotonic() - since < self._worth_waiting_s():
                 self._changed.wait(self.patience.look_s)
-            return {one.node.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
+            return {one.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
 
     def _worth_waiting_s(self) -> float:
         """How long to wait, from the first on, for what hosts say that they are."""
@@ -114,7 +117,7 @@ class Session:
         """Why hosts have not been heard of, by name."""
         with self._changed:
             return {
-                one.node.name: one.refused or one.waits or "it does not start"
+                one.name: one.refused or one.waits or "it does not start"
                 for one in self._nodes.values()
                 if not one.report
             }
@@ -132,7 +135,7 @@ class Session:
         try:
             return known.member.hardware(target, threads)
         except (Lost, Stopped) as lost:
-            raise MeasureError(f"the peaks of {known.node.name} were not measured: {lost}") from None
+            raise MeasureError(f"the peaks of {known.name} were not measured: {lost}") from None
 
     # ---- the run ----
 
@@ -214,7 +217,7 @@ class Session:
     def _in_order(self) -> list[_Known]:
         """As they joined, or else by name."""
         places = {host.name: place for place, host in enumerate(self.muster.hosts)}
-        return sorted(self._nodes.values(), key=lambda one: (places.get(one.node.name, len(places)), one.node.name))
+        return sorted(self._nodes.values(), key=lambda one: (places.get(one.name, len(places)), one.name))
 
     def _await(self, found: Callable[[], _Known | None]) -> _Known:
         """The first of the hosts that is so far; longer for those that wait for others' work there to end."""
@@ -231,7 +234,7 @@ class Session:
                 self._changed.wait(self.patience.look_s)
 
     def _why_none(self) -> str:
-        reasons = [f"{one.node.name}: {one.refused or one.waits or 'it does not start'}" for one in self._in_order()]
+        reasons = [f"{one.name}: {one.refused or one.waits or 'it does not start'}" for one in self._in_order()]
         return f"no host of the fleet can measure: {'; '.join(reasons) or 'the cluster lends no cores'}"
 
     def _start(self, work: Callable[..., None], name: str, *arguments: object) -> None:
@@ -262,8 +265,15 @@ class Session:
                 known.gone = identity not in nodes
             for identity, node in nodes.items():
                 if identity not in self._nodes:
-                    self._nodes[identity] = known = _Known(node)
-                    self._start(self._tend, f"colt-{node.name}", known)
+                    self._nodes[identity] = known = _Known(node, self._own_name(node.name))
+                    self._start(self._tend, f"colt-{known.name}", known)
+
+    def _own_name(self, name: str) -> str:
+        """The name, or one with a number if a host that is there has it: two machines may be called the same, and a
+        node may be back before its loss is noticed."""
+        taken = {one.name for one in self._nodes.values() if one.seen or not one.gone}
+        numbered = (f"{name}#{number}" for number in count(2))
+        return next(own for own in chain([name], numbered) if own not in taken)
 
     def _tend(self, known: _Known) -> None:
         """The life of a host, in a thread of its own."""
@@ -274,6 +284,8 @@ class Session:
                     self._serve(known)
                 except Lost as lost:
                     self._lose(known, str(lost))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the run is told what it loses with the host
+                    self._lose(known, f"{type(error).__name__}: {error}")
 
     def _join(self, known: _Known) -> None:
         known.member = member = Member(self._cluster, known.node, self._side, self.patience, lambda: self._stopped)
@@ -293,7 +305,7 @@ class Session:
         equipment = self._awaited(lambda: self._equipment)
         settings = equipment.limits, equipment.pace
         ready = member.equip(equipment.target, equipment.threads, settings)
-        host = HostSeen(known.node.name, report.cpu, equipment.threads, ready.reference_us, ready.disturbed)
+        host = HostSeen(known.name, report.cpu, equipment.threads, ready.reference_us, ready.disturbed)
         with self._changed:
             if self.muster.base and (unlike := self.reference.why_unlike(host.name, host.reference_us)):
                 self._refuse(known, unlike)
@@ -312,7 +324,7 @@ class Session:
     def _build(self, known: _Known, member: Member) -> None:
         """Build what waits, as long as the host is there. What is not built when a host takes it, it builds itself."""
         equipment, cores = self._awaited(lambda: self._equipment), known.node.cores
-        host = HostSeen(known.node.name, "", equipment.threads, 0.0)
+        host = HostSeen(known.name, "", equipment.threads, 0.0)
         try:
             member.outfit(equipment.target, equipment.threads, (equipment.limits, equipment.pace))
             self._count(builders=cores)
@@ -322,7 +334,7 @@ class Session:
                     member.build(share, deal, host)
         except Lost as lost:
             with self._changed:
-                self._remarks.append(f"host {known.node.name} builds no more: {lost}")
+                self._remarks.append(f"host {known.name} builds no more: {lost}")
             member.end()
         finally:
             self._count(builders=-cores)
@@ -364,7 +376,7 @@ class Session:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the items are not lost with it
                 why = str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
-                self._count(again=share.give_back(deal, f"{known.node.name} was lost: {why}"))
+                self._count(again=share.give_back(deal, f"{known.name} was lost: {why}"))
                 self.wake()
                 raise Lost(why) from None
             finally:
@@ -375,7 +387,7 @@ class Session:
         """What a host does next, if there is anything for it."""
         measuring, workers = self.muster.measuring, min(known.node.cores, MOST_WORKERS)
         for share in self._shares:
-            if share.alone and measuring[0].name != known.node.name:
+            if share.alone and measuring[0].name != known.name:
                 continue
             deal = share.deal(1 if share.alone else len(measuring), workers, share.limits.ahead * workers)
             if deal is not None:
@@ -392,7 +404,7 @@ class Session:
             known.held = False
             if known.seen is not None:
                 self.muster = left_by(replace(self.muster, lost=self.muster.lost + 1), known.seen.name, why)
-                self._remarks.append(f"host {known.node.name} was lost: {why}")
+                self._remarks.append(f"host {known.name} was lost: {why}")
                 known.seen = None
             if not known.gone and known.losses >= self.patience.attempts:
                 self._refuse(known, f"it was lost {known.losses} times in a row, at last: {why}")
@@ -403,8 +415,8 @@ class Session:
     def _refuse(self, known: _Known, why: str, end: bool = True) -> None:
         with self._changed:
             known.refused, known.held = why, False
-            self.muster = replace(self.muster, refused=(*self.muster.refused, (known.node.name, why)))
-            self._remarks.append(f"host {known.node.name} does not measure: {why}")
+            self.muster = replace(self.muster, refused=(*self.muster.refused, (known.name, why)))
+            self._remarks.append(f"host {known.name} does not measure: {why}")
             self._changed.notify_all()
         if known.member is not None and end:
             known.member.end()
