@@ -7,8 +7,12 @@ import pickle
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from colt.errors import MeasureError
 from colt.fleet.cluster import ClusterNode
 from colt.fleet.host import HostActor
 from colt.fleet.likeness import choose
@@ -16,13 +20,15 @@ from colt.fleet.member import Patience
 from colt.fleet.session import Equipment, Session
 from colt.fleet.share import HostTold, Share
 from colt.measure.base import Job, Limits, Pace
+from colt.measure.muster import HostSeen, Muster, resumed
+from colt.measure.relative import UNLIKE
 from tests.helpers import measure_programs as programs
-from tests.helpers.fleet_side import SimulatedSide
+from tests.helpers.fleet_side import REFERENCE_US, SimulatedSide
 from tests.helpers.fleets import await_that
 from tests.helpers.near_hosts import NearCluster
 
 PATIENCE = Patience(
-    beat_s=0.05, grace_s=1.0, start_s=0.4, join_s=5.0, gather_s=0.2, queue_s=10.0, empty_s=3.0, look_s=0.02
+    beat_s=0.05, grace_s=1.0, start_s=0.4, join_s=5.0, gather_s=0.2, queue_s=10.0, empty_s=0.5, look_s=0.02
 )
 
 SIDE = pickle.dumps(SimulatedSide(0.0))
@@ -86,3 +92,33 @@ def test_of_two_hosts_with_one_name_the_other_goes_on_when_one_is_lost() -> None
         cluster.there.append(node("3", "same"))
         await_that(lambda: len(names(session)) == 2)
         assert names(session) == [first.name, f"{first.name}#2"], "it has its name again"
+
+
+def test_a_resumed_run_refuses_hosts_unlike_its_first() -> None:
+    cluster = NearCluster([node("1"), node("2")])
+    cluster.free.set()
+    before = Muster(hosts=(HostSeen("gone", "cpu", 2, REFERENCE_US),), lost=1, builders=7, base="gone")
+    with session_on(cluster) as session:
+        equip(session)
+        await_that(lambda: len(names(session)) == 2)
+        session.follow(replace(before, base_us=UNLIKE * REFERENCE_US))
+        assert names(session) == [node("1").name, node("2").name]
+        assert session.reference.host == "gone"
+        assert (session.muster.lost, session.muster.builders) == (1, 0)
+        assert measured_by(session) in names(session)
+        session.follow(replace(before, base_us=1.01 * UNLIKE * REFERENCE_US))
+        assert names(session) == []
+        assert all("its reference kernel takes 500 µs, that of gone" in why for _, why in session.muster.refused)
+        with pytest.raises(MeasureError, match=r"no host of the fleet can measure: .* is not used"):
+            measured_by(session)
+    assert session.muster.lost == 1, "nobody was lost"
+
+
+def test_what_a_resumed_run_had_and_what_it_has_go_together() -> None:
+    before = Muster(hosts=(HostSeen("a", "cpu", 2, 500.0),), refused=(("b", "slow"),), again=3, base="a", base_us=500.0)
+    here = Muster(hosts=(HostSeen("c", "cpu", 2, 400.0),), refused=(("d", "old"),), builders=4, base="c", base_us=400.0)
+    found = resumed(before, here)
+    assert found.refused == (("b", "slow"), ("d", "old"))
+    assert (found.builders, found.again, found.base, found.base_us) == (4, 3, "a", 500.0)
+    assert [(host.name, host.left) for host in found.hosts] == [("a", "the run broke off")]
+    assert resumed(before, found) == found

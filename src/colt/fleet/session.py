@@ -22,7 +22,7 @@ from colt.fleet.member import Lost, Member, Patience, Stopped
 from colt.fleet.share import Deal, Share
 from colt.fleet.wire import HostHardware, HostReport
 from colt.measure.base import Limits, Pace
-from colt.measure.muster import HostSeen, Muster, joined, left_by
+from colt.measure.muster import HostSeen, Muster, joined, left_by, resumed
 from colt.measure.relative import Reference
 from colt.util.interrupt import ENDLESS_S
 
@@ -154,13 +154,13 @@ class Session:
                 self._changed.wait(self.patience.look_s)
 
     def follow(self, before: Muster) -> None:
-        """Go on after what another process had: latencies go on being told in the microseconds of the same host."""
+        """Go on after what another process had: latencies go on being told in the microseconds of the same host, so
+        those that measure have to be like that one."""
         with self._changed:
-            gone = tuple(replace(host, left=host.left or "the run broke off") for host in before.hosts)
-            here = self.muster
-            self.muster = replace(before, hosts=gone)
-            for host in here.measuring:
-                self.muster = joined(self.muster, host)
+            measuring = [(one, one.seen) for one in self._in_order() if one.seen]
+            self.muster = resumed(before, self.muster)
+            for known, host in measuring:
+                self._enter(known, host)
 
     @property
     def reference(self) -> Reference:
@@ -306,12 +306,19 @@ class Session:
         settings = equipment.limits, equipment.pace
         ready = member.equip(equipment.target, equipment.threads, settings)
         host = HostSeen(known.name, report.cpu, equipment.threads, ready.reference_us, ready.disturbed)
+        self._enter(known, host)
+        if known.refused:
+            raise Stopped
+
+    def _enter(self, known: _Known, host: HostSeen) -> None:
+        """Have a host measure, unless it is of another kind than the first."""
         with self._changed:
-            if self.muster.base and (unlike := self.reference.why_unlike(host.name, host.reference_us)):
+            unlike = self.reference.why_unlike(host.name, host.reference_us) if self.muster.base else None
+            known.seen = None if unlike else host
+            if unlike:
                 self._refuse(known, unlike)
-                raise Stopped
+                return
             self.muster = joined(self.muster, host)
-            known.seen = host
             self._changed.notify_all()
 
     def _may_build(self, report: HostReport, wanted: Wanted) -> bool:
@@ -362,6 +369,8 @@ class Session:
             with self._changed:
                 if self._stopped:
                     raise Stopped
+                if known.refused:
+                    raise Stopped
                 host, (share, deal) = known.seen, self._dealt(known)
                 if share is None or deal is None:
                     self._changed.wait(self.patience.look_s)
@@ -398,7 +407,7 @@ class Session:
         if known.member is not None:
             known.member.end()
         with self._changed:
-            if self._stopped:
+            if self._stopped or known.refused:
                 return
             known.losses += 1
             known.held = False

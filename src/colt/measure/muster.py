@@ -66,3 +66,14 @@ def left_by(muster: Muster, name: str, why: str) -> Muster:
     """Without a host that measures no more, and why."""
     hosts = tuple(replace(each, left=why) if each.name == name else each for each in muster.hosts)
     return replace(muster, hosts=hosts)
+
+
+def resumed(before: Muster, here: Muster) -> Muster:
+    """A run that goes on in another process: what it had ``before``, with nobody who measures yet, beside the hosts
+    that are refused and that build ``here``. May be repeated."""
+    return replace(
+        before,
+        hosts=tuple(replace(host, left=host.left or "the run broke off") for host in before.hosts),
+        refused=tuple({**dict(before.refused), **dict(here.refused)}.items()),
+        builders=here.builders,
+    )

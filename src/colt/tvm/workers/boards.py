@@ -35,7 +35,7 @@ from colt.measure.base import (
     Pair,
     Verification,
 )
-from colt.measure.muster import HostSeen, Muster, joined, left_by
+from colt.measure.muster import HostSeen, Muster, joined, left_by, resumed
 from colt.measure.relative import Reference
 from colt.measure.seats import SeatLost, Seats, WorkBroke
 from colt.tvm.devices.host import available_cores
@@ -147,8 +147,7 @@ class BoardsMeasurer(Measurer):
     def follow(self, before: Muster) -> None:
         """See :meth:`Measurer.follow`."""
         with self._lock:
-            gone = tuple(replace(host, left=host.left or "the run broke off") for host in before.hosts)
-            self._muster = replace(before, hosts=gone)
+            self._muster = resumed(before, self._muster)
 
     def _admit(self, host: str, reference_us: float) -> None:
         """Take a board in. Raises :class:`SeatLost` for one of another kind than the first, or that is as slow now."""
