@@ -58,7 +58,7 @@ def test_both_boards_measure_and_results_come_in_order(pair: BoardsMeasurer) -> 
     for _ in range(TRIES):  # the second may join a little later than the first
         found = list(pair.measure(jobs(*GOOD, *GOOD)))
         assert [one.trial for one in found] == list(range(14))
-        assert {one.fate for one in found} == {Fate.OK}
+        assert all(one.fate.timed for one in found)  # on a busy machine one may seem far slower than the best
         if len(hosts(found)) == 2:
             break
     remarks = pair.take_remarks()
@@ -102,7 +102,7 @@ def test_boards_begin_with_the_next_batch_while_one_is_measured(pair: BoardsMeas
     pair.export(GOOD[0], tmp_path / "kernel.so")
     found = list(pair.measure(then))
     assert [one.trial for one in found] == [job.id for job in then]
-    assert {one.fate for one in found} == {Fate.OK}
+    assert all(one.fate.timed for one in found)
     pair.expect(now)
     assert next(pair.measure(then)).trial == 100
     assert [one.trial for one in pair.measure(now)] == [job.id for job in now]
@@ -146,7 +146,7 @@ def test_a_board_that_dies_gives_its_trial_to_another(target: Any, loopback_boar
     assert muster.again <= 1
     assert {host.name for host in muster.measuring} == hosts(later)
     assert len(muster.hosts) == 2
-    assert {one.fate for one in found + later} == {Fate.OK}
+    assert all(one.fate.timed for one in found + later)
     assert len(hosts(later)) == 1
     assert sum("is lost (loss 1)" in remark for remark in remarks) == 1
 
