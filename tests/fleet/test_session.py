@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from colt.errors import MeasureError
-from colt.fleet.cluster import ClusterNode
+from colt.fleet.cluster import Cluster, ClusterNode, HostLost, Link
 from colt.fleet.host import HostActor
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
@@ -122,3 +122,43 @@ def test_what_a_resumed_run_had_and_what_it_has_go_together() -> None:
     assert (found.builders, found.again, found.base, found.base_us) == (4, 3, "a", 500.0)
     assert [(host.name, host.left) for host in found.hosts] == [("a", "the run broke off")]
     assert resumed(before, found) == found
+
+
+class Headless(NearCluster):
+    """Loses its head when ``lost`` is set."""
+
+    lost = False
+
+    def nodes(self) -> list[ClusterNode]:
+        if self.lost:
+            raise HostLost("the head of the cluster does not answer")
+        return super().nodes()
+
+    def start(self, node: ClusterNode, make: Any, *arguments: object) -> Any:
+        self.nodes()
+        return super().start(node, make, *arguments)
+
+
+def test_a_run_whose_cluster_loses_its_head_ends_and_says_how_to_go_on() -> None:
+    cluster = Headless([node("only")])
+    cluster.free.set()
+    with session_on(cluster) as session:
+        equip(session)
+        cluster.lost = True
+        cluster.links["only"].end()
+        with pytest.raises(MeasureError, match=r"the head of the cluster does not answer; `colt resume` goes on"):
+            measured_by(session)
+
+
+def test_nothing_of_ray_is_called_that_waits_for_a_head_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    for name in ("nodes", "kill", "shutdown", "remote"):
+        monkeypatch.setattr(ray, name, lambda *given, **named: pytest.fail("it waits for the head"))
+    monkeypatch.setattr(Cluster, "stuck", False)
+    cluster = Cluster(opened=True, head="127.0.0.1:1")
+    for call in (cluster.nodes, lambda: cluster.start(node("1"), HostActor)):
+        with pytest.raises(HostLost, match=r"the head of the cluster, 127\.0\.0\.1:1, does not answer"):
+            call()
+    Link(None, cluster._is_headed).end()
+    cluster.close()
+    assert Cluster.stuck

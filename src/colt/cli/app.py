@@ -33,6 +33,7 @@ from colt.cli.codes import BAD_INPUT, INTERRUPTED, OK
 from colt.cli.output import tell
 from colt.cli.parser import Parser
 from colt.errors import ArgumentError, ColtError
+from colt.fleet.cluster import Cluster
 from colt.tvm.own import leave_torch_out
 from colt.util.declared import OptionError
 from colt.util.interrupt import Ended
@@ -84,7 +85,7 @@ def process() -> NoReturn:
     code = main()
     if sys.stdout is not None:
         divert_stdout()  # what a user's file prints at exit is not our output
-    if code > 128:  # a signal ended it
+    if code > 128 or Cluster.stuck:  # a signal ended it, or Ray would wait for a cluster that is gone
         os._exit(code)
     sys.exit(code)
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from colt.errors import ArgumentError
 from colt.util.text import why
@@ -29,6 +29,8 @@ HOST_LABEL = "colt-host"
 """The label of a node that says which host it is, if its machine's name does not: for nodes that have cores of a
 machine to themselves."""
 _REACH_S = 5.0
+_HEADLESS_S = "300"
+"""After that Ray ends a process that has lost the head of its cluster."""
 _STORE_BYTES = 128 << 20
 """Of the object store of a cluster that is started here: kernels are small."""
 _MISSING = "needs Ray: pip install -c constraints.txt '.[fleet]'"
@@ -88,8 +90,9 @@ class Pending:
 class Link:
     """One actor on one node. For any thread."""
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, headed: Callable[[], bool] = lambda: True) -> None:
         self._handle = handle
+        self._headed = headed
 
     def ask(self, method: str, *arguments: object) -> Pending:
         """Call a method; calls are served in order, one at a time. Raises :class:`HostLost`."""
@@ -104,6 +107,8 @@ class Link:
         """Kill the actor's process, and all that it started with it."""
         import ray
 
+        if not self._headed():
+            return
         with suppress(ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError):
             ray.kill(self._handle, no_restart=True)
 
@@ -111,8 +116,14 @@ class Link:
 class Cluster:
     """A connection to a cluster; :meth:`connected` makes it."""
 
-    def __init__(self, opened: bool) -> None:
+    stuck: ClassVar[bool] = False
+    """Whether this process is still in a cluster whose head is gone. To leave it, as Ray does where a process ends, is
+    to wait for the head."""
+
+    def __init__(self, opened: bool, head: str = "") -> None:
         self._opened = opened
+        self._head = head
+        """HOST:PORT of what keeps the cluster together, if that may be gone: Ray's own calls wait for it."""
 
     @classmethod
     def connected(cls, address: str, cores: int) -> Cluster:
@@ -134,6 +145,8 @@ class Cluster:
         os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
         if where == LOCAL:  # Ray would leave a token in the home folder, which turns tokens on for other clusters
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        else:  # Ray would end this process a minute after the head; the session ends the run, which can be resumed
+            os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _HEADLESS_S)
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
             with _own_signals():
@@ -146,13 +159,14 @@ class Cluster:
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             reason = str(error).partition("\n")[0].strip()
             raise _none_at(where, reason) if where in (LOCAL, AUTO) else _refused_at(where, reason) from None
-        return cls(opened=True)
+        return cls(opened=True, head=_head_at(where))
 
     def nodes(self) -> list[ClusterNode]:
         """The nodes that are alive and lend cores, in the order of their names. Raises :class:`HostLost` where the
         cluster itself is gone."""
         import ray
 
+        self._require_head()
         try:
             found = ray.nodes()
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
@@ -165,15 +179,24 @@ class Cluster:
         Raises :class:`HostLost`.
         """
         import ray
+
+        self._require_head()
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         there = NodeAffinitySchedulingStrategy(node.id, soft=False)
         options = {"num_cpus": node.cores, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
         try:
             actor = ray.remote(make).options(scheduling_strategy=there, **options)
-            return Link(actor.remote(*arguments))
+            return Link(actor.remote(*arguments), self._is_headed)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
             raise HostLost(_in_words(error)) from None
+
+    def _require_head(self) -> None:
+        if self._head and (problem := _unreachable(self._head)):
+            raise HostLost(f"the head of the cluster, {self._head}, does not answer ({problem})")
+
+    def _is_headed(self) -> bool:
+        return not (self._head and _unreachable(self._head))
 
     def close(self) -> None:
         """Leave the cluster, if it was entered here; one that was started here ends."""
@@ -181,6 +204,9 @@ class Cluster:
 
         if self._opened:
             self._opened = False
+            if not self._is_headed():
+                Cluster.stuck = True
+                return
             with _own_signals():
                 ray.shutdown()
 
@@ -197,11 +223,28 @@ def _refused_at(where: str, reason: str) -> ArgumentError:
 
 def _require_reachable(where: str) -> None:
     """Raise :class:`~colt.errors.ArgumentError` unless somebody listens there: Ray itself would try for minutes."""
+    if problem := _unreachable(where):
+        raise _none_at(where, problem)
+
+
+def _unreachable(where: str) -> str:
+    """Why nobody can be reached there; empty if somebody can."""
     host, _, port = where.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise _none_at(where, why(error)) from None
+        return why(error)
+    return ""
+
+
+def _head_at(where: str) -> str:
+    """The head's address, as far as this process is connected to it: not by a proxy (``ray://``), and not to a cluster
+    that ends with this process."""
+    import ray
+
+    if where == LOCAL or where.startswith("ray://"):
+        return ""
+    return str(ray.get_runtime_context().gcs_address) if where == AUTO else where
 
 
 def _alive(found: list[dict[str, Any]]) -> Iterator[ClusterNode]:

@@ -84,6 +84,8 @@ class Session:
         self._equipment: Equipment | None = None
         self._shares: list[Share] = []
         self._remarks: list[str] = []
+        self._gone = ""
+        """Why the cluster itself cannot be asked."""
         self._stopped = False
         self._empty_since = monotonic()
         self._threads: list[threading.Thread] = []
@@ -235,6 +237,8 @@ class Session:
 
     def _why_none(self) -> str:
         reasons = [f"{one.name}: {one.refused or one.waits or 'it does not start'}" for one in self._in_order()]
+        if self._gone:
+            return f"no host of the fleet can measure: {self._gone}"
         return f"no host of the fleet can measure: {'; '.join(reasons) or 'the cluster lends no cores'}"
 
     def _start(self, work: Callable[..., None], name: str, *arguments: object) -> None:
@@ -251,15 +255,17 @@ class Session:
                     self._empty_since = monotonic()
                 elif monotonic() - self._empty_since > self.patience.empty_s:
                     for share in self._shares:
-                        share.fail(self._why_none())
+                        share.fail(f"{self._why_none()}; `colt resume` goes on with the run")
             self._look()
 
     def _look(self) -> None:
         """Take note of nodes that have come or gone."""
         try:
             nodes = {node.id: node for node in self._cluster.nodes()}
-        except HostLost:
-            return  # its hosts are lost as well, and say so
+        except HostLost as lost:
+            self._gone = str(lost)  # its hosts are lost as well, and say so
+            return
+        self._gone = ""
         with self._changed:
             for identity, known in self._nodes.items():
                 known.gone = identity not in nodes
