@@ -151,10 +151,13 @@ class Run:
 
     def batch(self, count: int) -> list[Trial]:
         """What the main loop would measure next."""
-        stop = SimpleNamespace(batch_size=count, requested=lambda: "interrupted" if self.stopped() else None)
-        plan = SimpleNamespace(config=self.search.config)
+        stop = SimpleNamespace(
+            batch_size=count,
+            whole_batch=self.search.config.batch_size,
+            requested=lambda: "interrupted" if self.stopped() else None,
+        )
         task: Any = SimpleNamespace(strategy=self.dispatcher, note_batch=lambda batch: None)
-        run: Any = SimpleNamespace(stop=stop, plan=plan, watch=self._watch)
+        run: Any = SimpleNamespace(stop=stop, watch=self._watch)
         return next_batch(run, task)
 
     def step(self) -> list[Trial]:
