@@ -81,9 +81,11 @@ def fleet_of(hosts: Sequence[str]) -> Iterator[Fleet]:
     """A cluster on this machine with these hosts."""
     from ray.cluster_utils import Cluster
 
+    from colt.fleet.cluster import own_signals
+
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     path = os.pathsep.join(filter(None, (str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, own_signals():  # Ray's handlers would outlive the cluster
         patch.setenv("PYTHONPATH", path)
         cluster = Cluster(
             initialize_head=True,

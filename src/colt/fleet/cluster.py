@@ -149,7 +149,7 @@ class Cluster:
             os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _HEADLESS_S)
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
-            with _own_signals():
+            with own_signals():
                 ray.init(
                     address=where,
                     log_to_driver=False,
@@ -207,7 +207,7 @@ class Cluster:
             if not self._is_headed():
                 Cluster.stuck = True
                 return
-            with _own_signals():
+            with own_signals():
                 ray.shutdown()
 
 
@@ -256,7 +256,7 @@ def _alive(found: list[dict[str, Any]]) -> Iterator[ClusterNode]:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
+def own_signals() -> Iterator[None]:
     """Ray sets a handler of SIGTERM where it connects; what signals do is for COLT to say."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
