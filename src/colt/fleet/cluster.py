@@ -32,7 +32,7 @@ _REACH_S = 5.0
 _HEADLESS_S = "300"
 """After that Ray ends a process that has lost the head of its cluster."""
 _STORE_BYTES = 128 << 20
-"""Of the object store of a cluster that is started here: kernels are small."""
+"""The size of the object store of a cluster that is started here: kernels are small."""
 _MISSING = "needs Ray: pip install -c constraints.txt '.[fleet]'"
 _HOW = (
     "`ray start --head` starts one here, which `ray start --address HOST:6379` on other machines joins; in a batch job "

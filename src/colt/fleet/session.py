@@ -52,7 +52,7 @@ class _Known:
 
     node: ClusterNode
     name: str
-    """Of its host, which no other node has that is there."""
+    """The name of its host, which no other node has that is there."""
     report: HostReport | None = None
     member: Member | None = None
     held: bool = False

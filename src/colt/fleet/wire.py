@@ -15,7 +15,7 @@ from colt.machine import Hardware
 from colt.measure.base import LEAST_US, MOST_US, Fate, Measurement, Noise, Verification
 
 MOST_BYTES = 1 << 22
-"""Of one message."""
+"""The longest message that is read."""
 MOST_TEXT = 4000
 Latency = Annotated[float, Meta(ge=LEAST_US, le=MOST_US)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]

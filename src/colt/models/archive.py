@@ -84,7 +84,7 @@ class Archive:
 
 
 def parts_of(weights: np.ndarray[Any, Any], manifest: Manifest) -> list[np.ndarray[Any, Any]]:
-    """Of all weights those of a model, one by one, not copied."""
+    """The weights of one model among all of the file, one by one, not copied."""
     return [weights[one.offset : one.offset + _size(one)] for one in manifest.weights]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 SCHEMA, SIZED_SCHEMA = 1, 2
-"""Of a manifest of one size of everything, and of several."""
+"""The form of a manifest of one size of everything, and that of several."""
 LIBRARY = "model.so"
 """The name in the file of the library of a model of one size."""
 

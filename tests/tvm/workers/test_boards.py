@@ -161,7 +161,7 @@ def test_the_last_board_that_dies_ends_the_run_with_the_reason(target: Any, loop
 
 
 def test_a_board_of_another_kind_is_not_used(target: Any, loopback_board: LoopbackBoard) -> None:
-    """Of a run that goes on the first board is the one that it had before, of another kind here."""
+    """The first board of a run that goes on is the one that it had before, of another kind here."""
     loopback_board.start_server("odd")
     with measured_on(loopback_board, target, "odd", boards=1) as measurer:
         measurer.follow(Muster((HostSeen("first:1", "other", 1, 1e6),), base="first:1", base_us=1e6))

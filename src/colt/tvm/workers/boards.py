@@ -135,7 +135,7 @@ class BoardsMeasurer(Measurer):
 
     @property
     def _first(self) -> Reference:
-        """Of the board in whose microseconds latencies are told."""
+        """What is known of the board in whose microseconds latencies are told."""
         assert self._muster.base, "no work is done before a board has joined"
         return Reference(self._muster.base, self._muster.base_us)
 
