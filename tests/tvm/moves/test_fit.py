@@ -22,7 +22,8 @@ TARGET = resolve_target(None, 2)
         (100, (None, 4, 16), (False, False, True), (None, 5, 4)),  # 4 lanes, not 20: then 4 becomes 5 of 25
         (7, (None, 16), (False, True), (None, 7)),  # no common divisor
         (100, ("?", "?", 8), (False,) * 3, ("?", "?", 10)),
-        (24, (4, 8), (False, False), (3, 8)),  # what is left goes outside
+        (24, (4, 8), (False, False), (3, 8)),
+        (64, (4, 8), (False, False), (8, 8)),  # what is left goes outside
         (16, (None, 64), (False, False), (None, 16)),
     ],
 )
