@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +22,17 @@ from colt.models.compile import TunedTasks
 from colt.models.loading import load
 from colt.models.manifest import Manifest, SizedManifest
 from colt.models.options import CompileOptions
+from colt.models.other_sizes import compile_others
 from colt.models.report import table_of
 from colt.models.sized import SizedModel
 from colt.tvm.models.graph import Array, Graph, OpenModel
 from colt.tvm.models.sources import open_model
+from tests.helpers.dying_models import Dying
 from tests.helpers.onnx_files import FLOAT, network, node, value, weight, whole, written
 from tests.helpers.simulated_runs import measured_by, simulated
 
 pytestmark = pytest.mark.real  # builds libraries
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 
 
@@ -166,12 +171,17 @@ def test_weights_that_sizes_have_in_common_are_in_the_file_once(model: SizedMode
 
 
 def test_a_table_tells_of_each_size(model: SizedModel) -> None:
-    console = Console(width=160)
-    with console.capture() as shown:
-        console.print(table_of(model.report))
-    text = shown.get()
+    text = shown(model)
     for said in ("mlp, batch=2, 1 task", "mlp, batch=16, 1 task", "others, with batch from 1 to 32: untuned"):
         assert said in text
+
+
+def shown(model: SizedModel) -> str:
+    """What is said of a model."""
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(table_of(model.report))
+    return captured.get()
 
 
 def bare(**known: Any) -> Manifest:
@@ -200,11 +210,17 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("colt.models.compile._tune", lambda *_: TunedTasks({}, {}))
 
 
+@pytest.fixture
+def others_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model for other sizes is made in this process."""
+    monkeypatch.setattr("colt.models.bucket.others_apart", compile_others)
+
+
 def bucket(source: OpenModel, sizes: Mapping[str, Sequence[int]]) -> SizedModel:
     return compile_bucket(source, CompileOptions(sizes=sizes, threads=2))
 
 
-@pytest.mark.usefixtures("untuned")
+@pytest.mark.usefixtures("untuned", "others_here")
 def test_several_sizes_may_be_open(tmp_path: Path) -> None:
     """Every combination is compiled; others are computed, and what the file gives one name is one size."""
     path = network(tmp_path / "net.onnx")
@@ -223,7 +239,7 @@ def test_several_sizes_may_be_open(tmp_path: Path) -> None:
         model(RNG.standard_normal((1, 4, 7, 8)).astype("float32"))
 
 
-@pytest.mark.usefixtures("untuned")
+@pytest.mark.usefixtures("untuned", "others_here")
 def test_where_the_original_takes_some_sizes_only_no_others_are_computed(tmp_path: Path) -> None:
     """The rows are taken in pairs."""
     nodes = [node("Reshape", ["x", "pairs"], ["a"]), node("Relu", ["a"], ["y"])]
@@ -258,13 +274,36 @@ class Elsewhere:
         return replace(graph, reference=reference)
 
 
-@pytest.mark.usefixtures("untuned")
+@pytest.mark.usefixtures("untuned", "others_here")
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_what_computes_something_else_for_other_sizes_is_not_kept(tmp_path: Path, batch: int) -> None:
     source = Elsewhere(open_model(mlp(tmp_path / "m.onnx"), None, None, ["batch"]), batch)
     model = bucket(source, {"batch": (2, 4)})
     assert model.report.others is None
     assert f"it computes something else for batch={batch}" in model.report.messages[0]
+
+
+@pytest.mark.usefixtures("untuned")
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("import", r"exited with status 1, while it imports the model: from\x1b the middle"),
+        ("pass", "killed by SIGSEGV, while it compiles the model"),
+        ("call", "exited with status 0, while it compares the model for batch=3"),
+    ],
+)
+def test_where_the_model_for_others_dies_the_sizes_are_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), *sys.path])))
+    model = bucket(Dying(open_model(mlp(tmp_path / "m.onnx"), None, None, ["batch"]), place), {"batch": (2, 4)})
+    expected = f"other sizes are refused: the process that compiles the model for them {said}"
+    assert model.report.messages == (expected,)
+    assert f"note: {expected}" in shown(model)
+    x = rows(4)
+    np.testing.assert_allclose(model(x), computed(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="compiled for batch=2; batch=4, and nothing else"):
+        model(rows(3))
 
 
 def test_sizes_that_are_none_are_refused(tmp_path: Path) -> None:

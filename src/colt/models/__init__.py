@@ -3,7 +3,8 @@
 - ``compile``: the main job: import, tune the tasks within one budget, assemble, verify, keep
 - ``options``: what can be asked for; ``judge``: what may be said of the whole, ``report``: in a table
 - ``fitting``: which schedules of its programs are fastest in the model
-- ``bucket``: the same for several sizes that a file leaves open; ``other_sizes``: a model for all others
+- ``bucket``: the same for several sizes that a file leaves open; ``other_sizes``: a model for all others,
+  ``others_apart``: made in a process that TVM may end
 - ``manifest``: what a model says of itself; ``archive``: its file, with the weights, which are mapped into memory
 - ``compiled``: a model that can be called, ``sized``: one of several sizes; ``loading``: both from their file;
   ``tensors``: inputs and outputs as files

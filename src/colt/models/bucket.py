@@ -18,7 +18,8 @@ from colt.models.compile import compile_graph, compile_model
 from colt.models.compiled import CompiledModel
 from colt.models.manifest import SIZED_SCHEMA, Manifest, OthersPart, SizedManifest, SizePart, TensorPart
 from colt.models.options import CompileOptions
-from colt.models.other_sizes import OtherSizes, compile_others
+from colt.models.other_sizes import OtherSizes
+from colt.models.others_apart import others_apart
 from colt.models.sized import SizedModel, in_words
 from colt.tvm.models.graph import Graph, OpenModel
 from colt.tvm.models.quantised import with_integer_products
@@ -43,7 +44,7 @@ def compile_any(model: Any, example: Any, options: CompileOptions) -> CompiledMo
 
 def compile_bucket(source: OpenModel, options: CompileOptions) -> SizedModel:
     """Compile a model whose sizes are open for those of the options, and untuned for others."""
-    others, models = compile_others(source, options), list[CompiledModel]()
+    others, models = others_apart(source, options), list[CompiledModel]()
     for sizes in options.bucket:
         share = _share(options, sizes, [one.manifest for one in models])
         models.append(compile_graph(_loading(source, sizes), share))

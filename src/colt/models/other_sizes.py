@@ -8,7 +8,7 @@ and not others, and there is no such model; nor if TVM cannot compile it, or if 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -44,14 +44,18 @@ class OtherSizes:
     limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def compile_others(source: OpenModel, options: CompileOptions) -> OtherSizes:
-    """A model for sizes beside those of the options."""
+def compile_others(
+    source: OpenModel, options: CompileOptions, tell: Callable[[str], object] = lambda stage: None
+) -> OtherSizes:
+    """A model for sizes beside those of the options. ``tell`` is told what it is at, for a process that TVM may end."""
     given = options.sizes or {}
     next_to = {name: _next_to(sizes) for name, sizes in given.items()}
     try:
+        tell("while it imports the model")
         graph = with_integer_products(source.opened(next_to))
+        tell("while it compiles the model")
         model, left = _compiled(graph, source, options)
-        found = _Comparison(source, graph, model, options.products)
+        found = _Comparison(source, graph, model, options.products, tell)
         limits = _limits(found, given, next_to)
     except InputError as error:
         return OtherSizes((f"other sizes are refused: {error}",))
@@ -97,8 +101,10 @@ def _compiled(graph: Graph, source: OpenModel, options: CompileOptions) -> tuple
 class _Comparison:
     """The model held against the original."""
 
-    def __init__(self, source: OpenModel, graph: Graph, model: CompiledModel, products: str) -> None:
-        self._source, self._graph, self._call = source, graph, model.library
+    def __init__(
+        self, source: OpenModel, graph: Graph, model: CompiledModel, products: str, tell: Callable[[str], object]
+    ) -> None:
+        self._source, self._graph, self._call, self._tell = source, graph, model.library, tell
         self._products = products or graph.narrow
         self.verdicts = list[ComparedPart]()
         self.against = graph.against
@@ -107,6 +113,7 @@ class _Comparison:
     def takes(self, sizes: Mapping[str, int]) -> bool:
         """Whether the original takes these sizes. Raises :class:`InputError` if the model computes something else."""
         assert self._graph.reference is not None
+        self._tell(f"while it compares the model for {in_words(sizes)}")
         try:
             example = self._source.example(sizes)
             expected = self._graph.reference(example)

@@ -37,7 +37,9 @@ class Graph:
 
 class OpenModel(Protocol):
     """A model in a file that leaves some sizes open. ``sizes`` have one for each of the names that the user has for
-    those; what else the file leaves open is fixed. All raise :class:`InputError` for what the model cannot take."""
+    those; what else the file leaves open is fixed. All raise :class:`InputError` for what the model cannot take.
+
+    It can be pickled: another process opens the file anew."""
 
     @property
     def axes(self) -> tuple[tuple[int | str, ...], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from colt.errors import InputError
 from colt.tvm.models.graph import Array, Graph
@@ -18,12 +19,16 @@ class OpenFile:
     def __init__(
         self, path: Path, example: Sequence[Array] | None, shapes: Mapping[str, Sequence[int]], names: Sequence[str]
     ) -> None:
+        self._given = path, example, shapes, tuple(names)
         self._path, self._example, self._shapes = path, example, shapes
         self._model = read_model(path)
         known = open_sizes(values_of(self._model))
         self._names = {name: _own_name(name, known, path) for name in names}
         if len(set(self._names.values())) < len(names):
             raise InputError(f"{path}: two of the sizes {', '.join(names)} are the same")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenFile, self._given
 
     @property
     def axes(self) -> tuple[tuple[int | str, ...], ...]:

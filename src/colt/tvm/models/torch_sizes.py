@@ -24,6 +24,7 @@ class OpenProgram:
     """An :class:`~colt.tvm.models.graph.OpenModel`."""
 
     def __init__(self, path: Path, example: Any, names: Sequence[str]) -> None:
+        self._given = path, example, tuple(names)
         program = read_program(path)
         self._name = path.stem
         self._module = program.module()
@@ -33,6 +34,9 @@ class OpenProgram:
         self._symbols = {name: _symbol(name, known, path) for name in names}
         if len(set(self._symbols.values())) < len(names):
             raise InputError(f"{path}: two of the sizes {', '.join(names)} are the same")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenProgram, self._given
 
     @property
     def axes(self) -> tuple[tuple[int | str, ...], ...]:
