@@ -42,8 +42,8 @@ from colt.world.answers import Remembered
 BASELINE_LIMITS = Limits(
     run_seconds=300.0, build_seconds=60.0, build_floor_seconds=60.0, timing_seconds=60.0, single_run_ms=50.0
 )
-"""A candidate that builds slowly makes room for others. There is one untuned program."""
-"""The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn."""
+"""The untuned program may be slow: at large sizes one run takes a minute. It is timed again at the end, in turn.
+Candidates that build slowly make room for others, but there is one untuned program."""
 TICKETS = 10**9
 """Tickets are numbered apart by so many, so that an answer tells which task has asked."""
 LATE = ("seconds",)
@@ -122,20 +122,7 @@ class Task:
         self.scorer = TrustedScorer(
             estimate, learned, config.cost_model_warmup, config.cost_model_min_rank, self._trust_once
         )
-        scorer = TimedScorer(self.scorer, watch)
-        self.search = Search(
-            self.space,
-            WorkedScorer(scorer, run.workings, f"predictions {number}"),
-            plan.pool.specs,
-            config,
-            seed=plan.seed,
-            trials_total=plan.trials_each,
-            build_seconds=self._build_seconds,
-            emit=self._emit,
-            first_ticket=number * TICKETS,
-            work=lambda ticket: worked(run.workings, f"ticket {ticket}", self.space, scorer),
-            models=[member.name for member in plan.pool.models],
-        )
+        self.search = self._make_search(run)
         self.experts: tuple[Proposer, ...] = ()
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
         self.dispatcher = self._make_dispatcher(run, TimedScorer(estimate, watch))
@@ -169,6 +156,22 @@ class Task:
                 names = tuple(knob.name for knob in self.tvm_space.plans.find(variant, sketch).knobs)
                 self._run_emit(events.Named(variant, sketch, names))
         self._run_emit(event)
+
+    def _make_search(self, run: Run) -> Search:
+        plan, scorer = run.plan, TimedScorer(self.scorer, run.watch)
+        return Search(
+            self.space,
+            WorkedScorer(scorer, run.workings, f"predictions {self.number}"),
+            plan.pool.specs,
+            plan.config,
+            seed=plan.seed,
+            trials_total=plan.trials_each,
+            build_seconds=self._build_seconds,
+            emit=self._emit,
+            first_ticket=self.number * TICKETS,
+            work=lambda ticket: worked(run.workings, f"ticket {ticket}", self.space, scorer),
+            models=[member.name for member in plan.pool.models],
+        )
 
     def _make_dispatcher(self, run: Run, scorer: TimedScorer) -> Dispatcher:
         pool = run.plan.pool

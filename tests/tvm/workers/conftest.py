@@ -20,7 +20,7 @@ def shared_measurer(target):
 @pytest.fixture
 def measurer(shared_measurer):
     """A measurer whose counters start at zero; the worker is that of earlier tests if they left it alive."""
-    for worker in shared_measurer._workers:
+    for worker in shared_measurer._pool.workers:
         worker.restarts = 0
     shared_measurer.seconds_building = shared_measurer.seconds_timing = 0.0
     return shared_measurer

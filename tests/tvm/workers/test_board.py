@@ -119,7 +119,7 @@ def test_a_build_error_is_found_here(remote):
 
 def test_several_workers_build_and_one_talks_to_the_board(target, loopback_board, remote):
     measure(remote, GOOD)
-    remote._workers[0].restart()  # gives the board back
+    remote._pool.workers[0].restart()  # gives the board back
     modules = [programs.scheduled_matmul(n) for n in (32, 64, 96)]
     with LocalMeasurer(target, 2, QUICK, workers=2, board=board_of(loopback_board)) as measurer:
         results = measure(measurer, *modules, GOOD)
@@ -131,7 +131,7 @@ def test_several_workers_build_and_one_talks_to_the_board(target, loopback_board
 
 
 def test_a_board_that_stays_busy_is_an_error(target, loopback_board, remote):
-    remote._workers[0].restart()
+    remote._pool.workers[0].restart()
     other = rpc.connect_tracker("127.0.0.1", loopback_board.port).request(loopback_board.key)
     limits = replace(QUICK, connect_seconds=4.0)
     with (

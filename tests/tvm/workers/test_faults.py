@@ -33,7 +33,7 @@ def shared(target):
 @pytest.fixture
 def workers(shared):
     """All of them alive, none replaced yet: one that is killed while it is idle is replaced when it is next used."""
-    for worker in shared._workers:
+    for worker in shared._pool.workers:
         worker.request(BuildRequest(good(0)), {Stage.BUILDING: 30.0})
         worker.restarts = 0
     return shared
@@ -93,7 +93,7 @@ def test_an_output_flood_fills_no_disk(workers):
     assert log  # the worker's output goes to a file without a name, which is gone with the worker
     (flood,) = workers.measure([Job(0, programs.floods_its_output)], limits=replace(LIMITS, run_seconds=3.0))
     assert flood.fate is Fate.RUN_TIMEOUT
-    assert os.fstat(workers._workers[0]._worker._child._log.fileno()).st_size <= 1 << 26
+    assert os.fstat(workers._pool.workers[0]._worker._child._log.fileno()).st_size <= 1 << 26
 
 
 def _descriptors(process):

@@ -10,7 +10,6 @@ import numpy as np
 import psutil
 import pytest
 import tvm
-import tvm_ffi
 
 from colt.errors import MeasureError
 from colt.measure.base import ExportError, Fate, Job, Limits, Pair
@@ -112,7 +111,7 @@ def test_once_a_best_is_known_a_hang_is_cut_short(measurer):
 
 
 def test_a_build_that_is_predicted_to_be_slow_is_skipped(measurer, monkeypatch):
-    monkeypatch.setattr(measurer._build_time, "predict", lambda size: 11.0)
+    monkeypatch.setattr(measurer._builds.build_time, "predict", lambda size: 11.0)
     (skipped,) = measure(measurer, GOOD, limits=replace(QUICK, build_seconds=10.0))
     assert skipped.fate is Fate.SKIPPED
     assert "predicted to take 11 s, more than 10 s" in skipped.message
@@ -121,7 +120,7 @@ def test_a_build_that_is_predicted_to_be_slow_is_skipped(measurer, monkeypatch):
 
 
 def test_a_slow_build_costs_only_its_trial(measurer, monkeypatch):
-    monkeypatch.setattr(measurer._build_time, "predict", lambda size: 0.001)
+    monkeypatch.setattr(measurer._builds.build_time, "predict", lambda size: 0.001)
     (slow,) = measure(measurer, programs.scheduled_matmul(64), limits=replace(QUICK, build_seconds=0.005))
     assert slow.fate is Fate.BUILD_TIMEOUT
     assert slow.seconds_building >= 0.005
@@ -139,7 +138,7 @@ def test_what_is_foreseen_is_compared_by_all_workers_and_answered_at_once(target
     with LocalMeasurer(target, 2, QUICK, workers=2) as two:
         two.foresee(pairs)
         assert two.seconds_building > 0
-        assert {two._built_by.get(int(tvm_ffi.structural_hash(one))) for one in (small, large)} <= {0, 1}
+        assert {two._builds.builder_of(one) for one in (small, large)} <= {0, 1}
         restarts, spent = two.restarts, two.seconds_building
         two.foresee(pairs)
         assert two.seconds_building == spent, "nothing is compared twice"
@@ -159,10 +158,10 @@ def test_nothing_is_timed_while_another_worker_starts(target):
     with LocalMeasurer(target, 2, Limits(min_repeat_ms=1.0), workers=2) as two:
         (result,) = two.measure([Job(0, program)])
         assert result.fate is Fate.OK
-        for other in two._workers:
+        for other in two._pool.workers:
             other.restart()
             two.interleave([program], 1)
-            assert all(worker._ready for worker in two._workers)
+            assert all(worker._ready for worker in two._pool.workers)
 
 
 def test_what_another_measurer_has_built_is_timed(measurer, target):

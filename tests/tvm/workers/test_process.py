@@ -73,7 +73,7 @@ def test_what_a_worker_started_ends_with_it(target, monkeypatch, tmp_path):
     body = f"import subprocess; print(subprocess.Popen(['sleep', '60']).pid, file=open({str(tmp_path / 'pid')!r}, 'w'))"
     fake_worker(monkeypatch, body + "\n" + READY)
     with LocalMeasurer(target, 2, QUICK, workers=1) as measurer:
-        measurer._workers[0].await_ready()
+        measurer._pool.workers[0].await_ready()
         child = int((tmp_path / "pid").read_text())
         assert psutil.pid_exists(child)
     assert gone(child)
@@ -121,7 +121,7 @@ def test_nonsense_from_a_worker_is_a_crash_of_that_trial(target, monkeypatch, an
     with LocalMeasurer(target, 2, QUICK, workers=1) as measurer:
         with monkeypatch.context() as patch:
             fake_worker(patch, READY + BUILDING + answer + "\ntime.sleep(60)")
-            measurer._workers[0].restart()
+            measurer._pool.workers[0].restart()
             result = one(measurer)
         assert result.fate is Fate.CRASH
         assert "nonsense" in result.message
@@ -132,7 +132,7 @@ def test_a_request_that_is_never_taken_up_goes_to_another_worker(target, monkeyp
     with monkeypatch.context() as patch:
         fake_worker(patch, READY + "sys.exit(3)")
         measurer = LocalMeasurer(target, 2, QUICK, workers=1)
-        measurer._workers[0].await_ready()
+        measurer._pool.workers[0].await_ready()
     with measurer:
         assert one(measurer).fate is Fate.OK
         assert measurer.restarts == 1
@@ -144,7 +144,7 @@ def test_a_thread_that_started_a_worker_may_end(target):
 
     def start():
         made.append(LocalMeasurer(target, 2, QUICK, workers=1))
-        made[0]._workers[0].await_ready()
+        made[0]._pool.workers[0].await_ready()
 
     thread = threading.Thread(target=start)
     thread.start()

@@ -1,6 +1,7 @@
 """Building and timing candidates in worker processes that may die without taking the run along.
 
 - ``local``: the measurer; its contract is in :mod:`colt.measure.base`; ``boards``: several of them, each with a board
+- ``pool``: its workers; ``builds``: what they have built side by side; ``comparisons``: what they have compared
 - ``supervisor``: keeps one worker at hand; ``process``: that worker as its parent sees it; ``conversation``: one
   request to it
 - ``messages``: what the two say to each other; ``wire``: how; ``worker``: the child's side, run with ``python -m``
