@@ -24,7 +24,7 @@ from colt.records.record import StoredRecord
 from colt.records.store import Store
 from colt.run import remember
 from colt.run.replay import replay
-from colt.store.directory import CONFIG
+from colt.store.directory import CONFIG, RECEIPT
 from colt.store.receipt import load_receipt
 from colt.tvm.metaschedule.imports import read_source
 from colt.tvm.programs.export import load_module
@@ -247,6 +247,13 @@ def test_what_was_imported_of_the_program_is_no_relative(store: Store, tmp_path:
     assert not any("relatives" in note for note in notes)
     assert made.receipt.records.known == min(4, len(source.records))
     assert made.receipt.best.values == first.receipt.best.values
+
+
+def test_what_is_imported_of_a_run_bears_the_name_of_its_program(store: Store, tmp_path: Path) -> None:
+    first, _, _ = tune(store, run_dir=tmp_path / "run")
+    assert {one.name for one in read_source(tmp_path / "run").records} == {first.receipt.workload.name}
+    (tmp_path / "run" / RECEIPT).write_text("no receipt")
+    assert {one.name for one in read_source(tmp_path / "run").records} == {"run"}
 
 
 def test_a_source_that_knows_nothing_of_the_program_is_said_to(store: Store) -> None:

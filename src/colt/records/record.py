@@ -24,8 +24,10 @@ MOST_MODULE = 16 * 2**20
 """Characters of a program in base64."""
 MOST_TRACE = 2**20
 
-Name = Annotated[str, Meta(max_length=200)]
-SketchName = Annotated[str, Meta(max_length=200 + MOST_TEXT)]
+MOST_NAME = 200
+
+Name = Annotated[str, Meta(max_length=MOST_NAME)]
+SketchName = Annotated[str, Meta(max_length=MOST_NAME + MOST_TEXT)]
 """The name of a sketch; that of a structure holds its moves."""
 Text = Annotated[str, Meta(max_length=4000)]
 Hex = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16,64}\Z")]

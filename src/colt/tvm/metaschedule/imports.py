@@ -15,9 +15,10 @@ import msgspec
 from colt.errors import InputError
 from colt.records.database import StockLine, read_database
 from colt.records.lines import Imported, as_imported, read_lines
-from colt.records.record import UNDATED, Key, MachineKey, Origin, ProgramKey, StoredRecord, Versions
+from colt.records.record import MOST_NAME, UNDATED, Key, MachineKey, Origin, ProgramKey, StoredRecord, Versions
 from colt.records.sources import SourceKind, require_source
 from colt.records.store import Numbered, Store
+from colt.store.receipt import load_receipt
 from colt.tvm.metaschedule.identify import identified
 from colt.util.files import read_file
 from colt.util.text import why
@@ -64,7 +65,7 @@ def read_source(path: Path) -> Source:
 
 
 def _of_database(folder: Path) -> Source:
-    database = read_database(folder)
+    database, name = read_database(folder), _name_of(folder)
     refused = list(database.refused)
     numbers = sorted({line.program for line in database.lines})
     keys = dict(zip(numbers, identified([database.programs[number][1] for number in numbers]), strict=True))
@@ -74,19 +75,28 @@ def _of_database(folder: Path) -> Source:
         program = keys[number]
         if program is not None:
             lines = sorted((each for each in database.lines if each.program == number), key=lambda one: one.latency_us)
-            found = (_record(folder, program, line, refused) for line in lines[:MOST_OF_DATABASE])
+            found = (_record(folder, name, program, line, refused) for line in lines[:MOST_OF_DATABASE])
             records += [record for record in found if record is not None]
     programs = {database.programs[n][0]: database.programs[n][1] for n in numbers if keys[n] is not None}
     return Source(tuple(records), programs, tuple(refused))
 
 
-def _record(folder: Path, program: ProgramKey, line: StockLine, refused: list[str]) -> StoredRecord | None:
+def _name_of(folder: Path) -> str:
+    """What the program is called: as a run's receipt says, or else as the folder is called."""
+    try:
+        name = load_receipt(folder, links=False).workload.name
+    except InputError:  # no run's folder, or one without a result
+        name = folder.absolute().name
+    return name[:MOST_NAME]
+
+
+def _record(folder: Path, name: str, program: ProgramKey, line: StockLine, refused: list[str]) -> StoredRecord | None:
     """``None`` if the line cannot be one of a record."""
     try:
         target = json.loads(line.form.target)
         cores = target.pop("num-cores", 1)
         record = StoredRecord(
-            name=folder.absolute().name[:200],
+            name=name,
             key=Key(
                 program=program,
                 machine=MachineKey(
@@ -98,7 +108,7 @@ def _record(folder: Path, program: ProgramKey, line: StockLine, refused: list[st
             verified=False,
             machine="",
             cpu="",
-            origin=Origin(by="a database", when=UNDATED, run=folder.absolute().name[:200], imported=True),
+            origin=Origin(by="a database", when=UNDATED, run=folder.absolute().name[:MOST_NAME], imported=True),
             stock=line.form,
         )
         return msgspec.convert(msgspec.to_builtins(record), StoredRecord)
