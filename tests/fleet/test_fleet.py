@@ -196,8 +196,9 @@ def test_kernels_are_built_timed_and_verified_on_a_host(
     fleet: Fleet, own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from colt.tvm.devices import fleet as device
+    from colt.tvm.own import packed
 
-    monkeypatch.setattr(device, "SIDE", device.pickle.dumps(device.CpuSide()))
+    monkeypatch.setattr(device, "SIDE", packed(device.CpuSide()))
     receipt = tuned(fleet, own_program, tmp_path / "run", 4)
     assert receipt.verified.ok
     assert receipt.best is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from colt.measure.base import Limits
+from colt.tvm.devices.fleet import SIDE
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.workers.supervisor import Supervisor
 from tests.helpers.hurry import COLT
@@ -56,6 +57,13 @@ def test_nor_has_a_worker(imported: Path) -> None:
     worker = Supervisor(resolve_target(None, 1), 1, Limits())
     worker.await_ready()
     worker.close()
+    assert not imported.exists()
+
+
+def test_nor_has_the_actor_of_a_host(imported: Path) -> None:
+    """Ray starts that, or whatever runs the cluster."""
+    code = f"from colt.fleet.host import HostActor\nprint(HostActor('a', {SIDE!r}).report().decode())"
+    assert '"versions"' in ran([sys.executable, "-P", "-c", code])
     assert not imported.exists()
 
 

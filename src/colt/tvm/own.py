@@ -6,10 +6,12 @@ hands no tensors of PyTorch to TVM. A program that imports COLT gets TVM as it a
 
 from __future__ import annotations
 
+import pickle
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from colt.tvm.imports import around_import
 
@@ -42,6 +44,24 @@ def _without_torch() -> Iterator[None]:
 def command(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of COLT as a process of its own, which no file in the working directory alters."""
     return [sys.executable, "-P", "-m", __name__, module, *arguments]
+
+
+def packed(value: object) -> bytes:
+    """A pickle of the value for a process that others start for COLT: that process gets TVM without PyTorch, too."""
+    return pickle.dumps(_Packed(pickle.dumps(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    content: bytes
+
+    def __reduce__(self) -> tuple[Callable[[bytes], object], tuple[bytes]]:
+        return _unpacked, (self.content,)
+
+
+def _unpacked(content: bytes) -> object:
+    leave_torch_out()
+    return pickle.loads(content)
 
 
 if __name__ == "__main__":

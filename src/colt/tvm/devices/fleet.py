@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from colt.tvm.devices.base import USUAL_PACE, Device
 from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.devices.host import architecture_of, available_cores, is_foreign, target_config
 from colt.tvm.devices.host_cpu import host_cpu
+from colt.tvm.own import packed
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.workers import LocalMeasurer
 from colt.util.version import versions
@@ -64,7 +64,7 @@ class CpuSide:
         return [measurer.gauge()[1] for _ in range(_TIMES)]
 
 
-SIDE = pickle.dumps(CpuSide())
+SIDE = packed(CpuSide())
 
 
 @dataclass(frozen=True, slots=True)
