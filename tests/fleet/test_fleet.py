@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from colt.util.lock import FolderLock
 from colt.world.answers import MeasuredAnswer
 from colt.world.recording import read_recording
 from tests.helpers.fleet_side import DIES, HANGS
-from tests.helpers.fleets import COLT, Fleet, await_that, fleet_of, hurry
+from tests.helpers.fleets import COLT, Fleet, NewHost, await_that, fleet_of, hurry, make_up
 
 pytest.importorskip("ray", reason="fleets come with the extra fleet")
 pytestmark = pytest.mark.real
@@ -45,9 +45,14 @@ def fleet() -> Iterator[Fleet]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    hurry(monkeypatch, TRIAL_S)
+    hurry(monkeypatch)
     yield
     session.leave()
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_up(monkeypatch, TRIAL_S)
 
 
 def tuned(fleet: Fleet, program: str, folder: Path, trials: int, **options: Any) -> Receipt:
@@ -71,10 +76,46 @@ def fleet_part(receipt: Receipt) -> FleetPart:
     return receipt.fleet
 
 
-def test_a_run_on_two_hosts_replays_without_ray(
+@contextmanager
+def another_run_on(*hosts: str) -> Iterator[list[str]]:
+    """Another run measures there until this one waits for all of them: ``"over"`` stands in what is yielded then."""
+    locks = [FolderLock(lock_folder(name)) for name in hosts]
+    found: list[str] = []
+
+    def end() -> None:
+        try:
+            await_that(lambda: _waiting() == set(hosts))
+            found.append("over")
+        finally:
+            for lock in locks:
+                lock.close()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    try:
+        yield found
+    finally:
+        thread.join()
+
+
+def _waiting() -> set[str]:
+    """The hosts on which others measure."""
+    there = session._Current.session
+    known = there._nodes.values() if there is not None and not there.closed else ()
+    return {one.name for one in known if one.waits.endswith("measures there")}
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_run_waits_for_its_two_hosts_and_replays_without_ray(
     fleet: Fleet, own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receipt = tuned(fleet, own_program, tmp_path / "run", 12)
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Baseline):
+            happened.append("begun")
+
+    with another_run_on(A, B) as happened:
+        receipt = tuned(fleet, own_program, tmp_path / "run", 12, on_event=[listen])
+    assert happened == ["over", "begun"]
     found = fleet_part(receipt)
     assert [host.name for host in found.hosts] in ([A, B], [B, A])
     assert all(host.trials for host in found.hosts)
@@ -85,45 +126,34 @@ def test_a_run_on_two_hosts_replays_without_ray(
     assert colt.replay(tmp_path / "run").identical
 
 
-def test_hosts_that_die_or_hang_lose_no_trial(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
-    """One node is killed and one stopped, each with candidates under way."""
-    dying, hanging = f"dying-{os.getpid()}", f"hanging-{os.getpid()}"
-    dies = fleet.add(dying, env={DIES: str(tmp_path / "died")})
-    hangs = fleet.add(hanging, env={HANGS: str(tmp_path / "hung")})
-    try:
-        found = fleet_part(tuned(fleet, own_program, tmp_path / "run", 24))
-    finally:
-        fleet.kill(dies)
-        fleet.cluster.remove_node(hangs)
-    assert (tmp_path / "died").exists()
-    assert (tmp_path / "hung").exists()
-    left = {host.name: host.left for host in found.hosts}
-    assert left[dying]
-    assert found.lost == 2
-    assert found.measured_again >= 2
-
-
-def test_a_host_that_comes_later_measures(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
-    late, timed = f"late-{os.getpid()}", []
-    nodes: list[Any] = []
+@pytest.mark.usefixtures("made_up")
+def test_hosts_that_die_hang_and_come_later_lose_no_trial(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
+    """One node is killed and one stopped, each with candidates under way; then another comes."""
+    dying, hanging, late = (f"{name}-{os.getpid()}" for name in ("dying", "hanging", "late"))
+    frail = NewHost(dying, env={DIES: str(tmp_path / "died")}), NewHost(hanging, env={HANGS: str(tmp_path / "hung")})
+    timed: list[str] = []
 
     def listen(event: events.Event) -> None:
         if not isinstance(event, events.Timed):
             return
         timed.append(event.host)
         if len(timed) == 4:
-            nodes.append(fleet.add(late))
+            nodes.append(fleet.add(NewHost(late)))
             await_that(lambda: late in [host.name for host in _session().muster.measuring])
 
-    try:
-        found = fleet_part(tuned(fleet, own_program, tmp_path / "run", 16, on_event=[listen]))
-    finally:
-        for node in nodes:
-            fleet.cluster.remove_node(node)
+    with fleet.with_more(*frail) as nodes:
+        found = fleet_part(tuned(fleet, own_program, tmp_path / "run", 24, on_event=[listen]))
+    assert (tmp_path / "died").exists()
+    assert (tmp_path / "hung").exists()
+    left = {host.name: host.left for host in found.hosts}
+    assert left[dying]
+    assert found.lost == 2
+    assert found.measured_again >= 2
     assert late in timed
     assert [host.name for host in found.hosts][-1] == late
 
 
+@pytest.mark.usefixtures("made_up")
 def test_unlike_hosts_are_refused_with_what_differs_and_may_build(
     fleet: Fleet, own_program: str, tmp_path: Path
 ) -> None:
@@ -135,46 +165,18 @@ def test_unlike_hosts_are_refused_with_what_differs_and_may_build(
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: apache-tvm\nVersion: 0.20.0\n")
     path = os.pathsep.join([str(other.parent), os.environ.get("PYTHONPATH", "")])
-    old = fleet.add(f"old-{os.getpid()}", env={"PYTHONPATH": path})
-    small = fleet.add(f"small-{os.getpid()}", cores=1)
-    try:
-        found = fleet_part(
-            tuned(fleet, own_program, tmp_path / "run", 40, threads=2, on_event=[listen], config={"batch_size": 24})
-        )
-    finally:
-        for node in (old, small):
-            fleet.cluster.remove_node(node)
+    old, small = NewHost(f"old-{os.getpid()}", env={"PYTHONPATH": path}), NewHost(f"small-{os.getpid()}", cores=1)
+    options = {"threads": 2, "config": {"batch_size": 24}, "on_event": [listen]}
+    with fleet.with_more(old, small):
+        found = fleet_part(tuned(fleet, own_program, tmp_path / "run", 28, **options))
     assert {host.name for host in found.hosts} == {A, B}
-    assert "it has apache-tvm 0.20.0, the driver" in found.refused[f"old-{os.getpid()}"]
+    assert "it has apache-tvm 0.20.0, the driver" in found.refused[old.name]
     why = "it lends 1 of its cores, kernels use 2; it builds for the others"
-    assert found.refused[f"small-{os.getpid()}"] == why
+    assert found.refused[small.name] == why
     assert found.built_elsewhere > 0
 
 
-def test_a_run_waits_for_hosts_on_which_another_measures(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
-    locks = [FolderLock(lock_folder(name)) for name in (A, B)]
-    released: list[float] = []
-
-    def release() -> None:
-        released.append(time.monotonic())
-        for lock in locks:
-            lock.close()
-
-    began: list[float] = []
-
-    def listen(event: events.Event) -> None:
-        if isinstance(event, events.Baseline):
-            began.append(time.monotonic())
-
-    timer = threading.Timer(6.0, release)
-    timer.start()
-    try:
-        tuned(fleet, own_program, tmp_path / "run", 4, on_event=[listen])
-    finally:
-        timer.join()
-    assert began[0] > released[0]
-
-
+@pytest.mark.usefixtures("made_up")
 def test_a_run_goes_on_whose_driver_was_killed(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     command = [*COLT, "tune", own_program, "--fleet", fleet.address, "--trials", "20", "--run", str(folder)]
@@ -192,17 +194,14 @@ def test_a_run_goes_on_whose_driver_was_killed(fleet: Fleet, own_program: str, t
     assert colt.replay(folder).identical
 
 
-def test_kernels_are_built_timed_and_verified_on_a_host(
-    fleet: Fleet, own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from colt.tvm.devices import fleet as device
-    from colt.tvm.own import packed
-
-    monkeypatch.setattr(device, "SIDE", packed(device.CpuSide()))
-    receipt = tuned(fleet, own_program, tmp_path / "run", 4)
+def test_kernels_are_built_timed_and_verified_on_a_host(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
+    with FolderLock(lock_folder(B)):  # one is enough
+        receipt = tuned(fleet, own_program, tmp_path / "run", 4)
     assert receipt.verified.ok
     assert receipt.best is not None
-    assert all(host.reference_us > 0 for host in fleet_part(receipt).hosts)
+    (host,) = fleet_part(receipt).hosts
+    assert host.name == A
+    assert host.reference_us > 0
     assert (tmp_path / "run" / "kernel.so").is_file()
 
 

@@ -9,12 +9,11 @@ its own.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +25,41 @@ LABEL = "colt-host"
 CORES = 2
 """That each host lends."""
 _STORE = 80 << 20
+_SETTINGS = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,  # five times the head finds nobody before a node counts as dead
+    "prestart_worker_first_driver": False,  # a process for each core, of which a host needs one in all
+}
 
 
-def _simulated_side(trial_s: float) -> bytes:
-    """What hosts do, pickled as the driver does it."""
-    from tests.helpers import fleet_side
-
-    return pickle.dumps(fleet_side.SimulatedSide(trial_s))
-
-
-def hurry(patch: pytest.MonkeyPatch | None, trial_s: float) -> None:
-    """Have the hosts of fleets make latencies up, each in so long, and have the driver wait for nobody for long."""
+def hurry(patch: Any) -> None:
+    """Have the driver wait for nobody for long."""
     from colt.fleet import session
     from colt.fleet.member import Patience
-    from colt.tvm.devices import fleet
 
     patience = Patience(beat_s=0.5, grace_s=4.0, start_s=60.0, join_s=60.0, queue_s=60.0, empty_s=30.0, look_s=0.3)
-    for owner, name, value in ((fleet, "SIDE", _simulated_side(trial_s)), (session, "PATIENCE", patience)):
-        if patch is None:
-            setattr(owner, name, value)
-        else:
-            patch.setattr(owner, name, value)
+    patch.setattr(session, "PATIENCE", patience)
+
+
+def make_up(patch: Any, trial_s: float) -> None:
+    """Have hosts make latencies up, each in so long, and write libraries that are none."""
+    from colt.measure.simulated import SimulatedMeasurer
+    from colt.tvm.devices import fleet
+    from colt.tvm.own import packed
+    from colt.tvm.programs.program import fingerprint
+    from tests.helpers import fleet_side
+
+    patch.setattr(fleet, "SIDE", packed(fleet_side.SimulatedSide(trial_s)))
+    patch.setattr(fleet.FleetDevice, "_here", lambda device: SimulatedMeasurer(fingerprint))
+
+
+@dataclass(frozen=True)
+class NewHost:
+    """A host that joins a cluster; ``env`` is what its processes find in their environment."""
+
+    name: str
+    cores: int = CORES
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,20 +73,27 @@ class Fleet:
         """What ``--fleet`` takes."""
         return f"127.0.0.1:{self.cluster.address.rpartition(':')[2]}"
 
-    def add(self, name: str, cores: int = CORES, env: Mapping[str, str] | None = None) -> Any:
-        """One more host."""
-        given = {} if env is None else {"env_vars": dict(env)}
+    def add(self, host: NewHost) -> Any:
+        """Its node, once it is there."""
+        given = {"env_vars": dict(host.env)} if host.env else {}
         return self.cluster.add_node(
-            num_cpus=cores, labels={LABEL: name}, object_store_memory=_STORE, include_log_monitor=False, **given
+            num_cpus=host.cores,
+            labels={LABEL: host.name},
+            object_store_memory=_STORE,
+            include_log_monitor=False,
+            **given,
         )
 
-    def kill(self, node: Any) -> None:
-        """``kill -9`` of the node's daemon, with which all its processes go."""
-        from ray._private import ray_constants
-
-        for info in node.all_processes[ray_constants.PROCESS_TYPE_RAYLET]:
-            os.kill(info.process.pid, 9)
-            info.process.wait()
+    @contextmanager
+    def with_more(self, *hosts: NewHost) -> Iterator[list[Any]]:
+        """While within, these are there, too; and what is added to the nodes that are yielded."""
+        nodes: list[Any] = []
+        try:
+            nodes += map(self.add, hosts)
+            yield nodes
+        finally:
+            for node in nodes:
+                self.cluster.remove_node(node)
 
 
 @contextmanager
@@ -89,12 +109,19 @@ def fleet_of(hosts: Sequence[str]) -> Iterator[Fleet]:
         patch.setenv("PYTHONPATH", path)
         cluster = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 0, "object_store_memory": _STORE, "include_dashboard": False},
+            head_node_args={
+                "num_cpus": 0,
+                "object_store_memory": _STORE,
+                "include_dashboard": False,
+                "include_log_monitor": False,
+                "no_monitor": True,
+                "_system_config": _SETTINGS,
+            },
         )
         try:
             fleet = Fleet(cluster)
             for name in hosts:
-                fleet.add(name)
+                fleet.add(NewHost(name))
             yield fleet
         finally:
             cluster.shutdown()
@@ -110,12 +137,16 @@ def await_that(true: Any, seconds: float = 30.0) -> None:
 
 def _run() -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+    from colt.tvm.own import leave_torch_out
+
+    leave_torch_out()
     from colt.cli import process
     from colt.measure.base import Pace
     from colt.world.parts import current, using
 
-    hurry(None, float(os.environ.get("COLT_TEST_TRIAL_S", "0.3")))
-    with using(replace(current(), pace=Pace.hasty())):
+    with pytest.MonkeyPatch.context() as patch, using(replace(current(), pace=Pace.hasty())):
+        hurry(patch)
+        make_up(patch, float(os.environ.get("COLT_TEST_TRIAL_S", "0.3")))
         process()
 
 
