@@ -18,7 +18,7 @@ from functools import lru_cache
 from colt.errors import IllegalEdit
 from colt.moves import Move, read_structure, show_move
 
-EDITION = 13
+EDITION = 14
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
@@ -37,6 +37,7 @@ convolutions. It summed rows of which no register tile can have several, such as
 Its runs measured schedules of relatives before they looked for any of their own. Its vector math knew no instruction
 for powers of two, and the ends of loops that no vector divides were left to LLVM. The twelfth divided by what stays
 the same throughout a loop, knew no use for a relative's schedule with a knob more or less, and had no moves.
+The thirteenth multiplied by powers of integers where AVX-512 takes floats.
 """
 
 Value = tuple[int, ...] | int | str

@@ -63,7 +63,15 @@ from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.skeleton import read_skeleton, read_structured
 from colt.tvm.space.tails import with_whole_tails
-from colt.tvm.vector_math import QUOTIENT, count_calls, count_quotients, rewrite, scales_on, with_reciprocals
+from colt.tvm.vector_math import (
+    QUOTIENT,
+    count_calls,
+    count_quotients,
+    rewrite,
+    scales_on,
+    vectors_on,
+    with_reciprocals,
+)
 from colt.util.streams import keeping_remarks
 
 UNTUNED = Schedule("plain", UNTUNED_NAME, ())
@@ -78,6 +86,8 @@ _TWO_STEPS = 11
 loops to LLVM."""
 _DIVIDES = 12
 """The last edition whose vector math divided by what stays the same throughout a loop."""
+_BY_INTEGERS = 13
+"""The last edition whose vector math multiplied by powers of integers everywhere."""
 WITHOUT_MOVES = 12
 """The last edition without structural moves."""
 _IN_TURN = 9
@@ -99,6 +109,7 @@ class TvmSpace:
         *,
         vector_math: bool = False,
         scales: bool = False,
+        vectors: Collection[int] = (),
         tails: int = 0,
         intrinsics: Collection[str] = (),
         jump_probability: float = 0.1,
@@ -109,6 +120,7 @@ class TvmSpace:
         self.edition = edition
         self._vector_math = vector_math
         self._scales = scales
+        self._vectors = vectors
         self._reciprocals = edition > _DIVIDES
         self._tails = tails
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
@@ -137,9 +149,11 @@ class TvmSpace:
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
         scales = edition > _TWO_STEPS and scales_on(target)
+        vectors = vectors_on(target) if edition > _BY_INTEGERS else ()
         tails = vector_bits(target) if edition > _TWO_STEPS else 0
         space = design_space(mod, target, kind, seed, edition)
-        return cls(mod, space, edition=edition, scales=scales, tails=tails, intrinsics=intrinsics_of(target), **options)
+        options = {"scales": scales, "vectors": vectors, "tails": tails, **options}
+        return cls(mod, space, edition=edition, intrinsics=intrinsics_of(target), **options)
 
     @classmethod
     def given(
@@ -329,9 +343,13 @@ class TvmSpace:
         module = self.scheduled(schedule).mod
         if self._vector_math and self._reciprocals:
             module = with_reciprocals(module)
-        module = configure_once(rewrite(module, self._scales) if self._vector_math else module)
-        module = with_whole_tails(module, self._tails) if self._tails else module
-        return with_prefetches(module)
+        if self.edition <= _BY_INTEGERS:
+            module = configure_once(rewrite(module, self._scales) if self._vector_math else module)
+            module = with_whole_tails(module, self._tails) if self._tails else module
+            return with_prefetches(module)
+        module = with_whole_tails(module, self._tails, self._vector_math) if self._tails else module
+        module = with_prefetches(module)
+        return configure_once(rewrite(module, self._scales, self._vectors) if self._vector_math else module)
 
     def replaced_math(self, schedule: Schedule) -> Mapping[str, int]:
         """How many calls of each function :meth:`module` replaces, and how many quotients."""

@@ -7,6 +7,8 @@ vector. Where each element is computed from others than the results, some may as
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tvm
@@ -16,9 +18,10 @@ from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, For, ForKind, IntImm, PrimFunc
 
 from colt.tvm.programs.naming import substituted
-from colt.tvm.programs.nests import is_plain_loop, sequence
+from colt.tvm.programs.nests import is_plain_loop, mentions, sequence
 from colt.tvm.programs.program import with_changed_functions
-from colt.tvm.space.variables import variables
+from colt.tvm.space.variables import moves_by_one
+from colt.tvm.vector_math.vectors import become_vectors, have_names
 
 _BITS = ("reinterpret", "shift_left", "shift_right", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not")
 _CALLS = frozenset((*_BITS, "call_llvm_pure_intrin", "sqrt", "fabs", "floor", "ceil", "trunc", "round"))
@@ -29,21 +32,22 @@ _TYPES = ("float32", "float16", "int32", "uint32", "int8", "uint8", "int16", "ui
 """Types of results: TVM writes out the rounding to bfloat16 before it makes vectors."""
 
 
-def with_whole_tails(mod: Any, vector_bits: int) -> Any:
-    """The module with such ends; ``mod`` itself if it has none."""
-    lanes = vector_bits // _WORD
-    return with_changed_functions(mod, lambda function: _changed(function, lanes))
+def with_whole_tails(mod: Any, vector_bits: int, vector_math: bool = False) -> Any:
+    """The module with such ends; ``mod`` itself if it has none. ``vector_math``: functions that it replaces will
+    be code for vectors."""
+    lanes, suits = vector_bits // _WORD, partial(become_vectors if vector_math else have_names, others=_CALLS)
+    return with_changed_functions(mod, lambda function: _changed(function, lanes, suits))
 
 
-def _changed(function: PrimFunc, lanes: int) -> PrimFunc:
+def _changed(function: PrimFunc, lanes: int, suits: Callable[[Any], bool]) -> PrimFunc:
     def loop(node: For) -> Any:
-        return _in_vectors(node, lanes) if _is_pointwise(node, lanes) else node
+        return _in_vectors(node, lanes) if _is_pointwise(node, lanes, suits) else node
 
     body = tvm_ffi.structural_map(function.body, (For, loop))
     return function if body.same_as(function.body) else function.with_body(body)
 
 
-def _is_pointwise(loop: For, lanes: int) -> bool:
+def _is_pointwise(loop: For, lanes: int, suits: Callable[[Any], bool]) -> bool:
     """Whether the loop computes elements side by side, in an awkward number, each from others than the results."""
     realize = loop.body
     if not is_plain_loop(loop) or dict(loop.annotations) or not isinstance(realize, SBlockRealize):
@@ -54,7 +58,7 @@ def _is_pointwise(loop: For, lanes: int) -> bool:
     plain = block.init is None and not list(block.alloc_buffers) and not list(block.match_buffers)
     if (
         not plain
-        or _mentions(realize.predicate, loop.loop_var)
+        or mentions(realize.predicate, loop.loop_var)
         or dict(block.annotations)
         or any(int(one.iter_type) for one in block.iter_vars)
     ):
@@ -62,42 +66,24 @@ def _is_pointwise(loop: For, lanes: int) -> bool:
     moved = [
         (axis.var, value)
         for axis, value in zip(block.iter_vars, realize.iter_values, strict=True)
-        if _mentions(value, loop.loop_var)
+        if mentions(value, loop.loop_var)
     ]
-    if len(moved) != 1 or not _moves_by_one(moved[0][1], loop.loop_var):
+    if len(moved) != 1 or not moves_by_one(moved[0][1], loop.loop_var):
         return False
-    return str(block.body.buffer.dtype) in _TYPES and _is_side_by_side(block.body, moved[0][0])
+    return str(block.body.buffer.dtype) in _TYPES and _is_side_by_side(block.body, moved[0][0], suits)
 
 
-def _is_side_by_side(store: BufferStore, axis: Any) -> bool:
+def _is_side_by_side(store: BufferStore, axis: Any, suits: Callable[[Any], bool]) -> bool:
     """Whether the store moves along with the axis, element by element, and what it loads does so or stays."""
     loads: list[Any] = []
-    calls: list[Any] = []
-    tvm_ffi.structural_walk(store.value, ((tvm.ir.TensorLoad, loads.append), (tvm.ir.Call, calls.append)))
-    names = {str(getattr(call.op, "name", "")).rpartition(".")[2] for call in calls}
-    if not names <= _CALLS or any(load.source.same_as(store.buffer) for load in loads):
+    tvm_ffi.structural_walk(store.value, (tvm.ir.TensorLoad, loads.append))
+    if not suits(store.value) or any(load.source.same_as(store.buffer) for load in loads):
         return False
-    moving = [load.indices for load in loads if any(_mentions(index, axis) for index in load.indices)]
+    moving = [load.indices for load in loads if any(mentions(index, axis) for index in load.indices)]
     return all(
-        _moves_by_one(indices[-1], axis) and not any(_mentions(index, axis) for index in indices[:-1])
+        moves_by_one(indices[-1], axis) and not any(mentions(index, axis) for index in indices[:-1])
         for indices in (store.indices, *moving)
     )
-
-
-def _moves_by_one(value: Any, variable: Any) -> bool:
-    """Whether the value is the variable, with nothing but something else added to it."""
-    if isinstance(value, tirx.Var):
-        return bool(value.same_as(variable))
-    if not isinstance(value, tirx.Add | tirx.Sub):
-        return False
-    left, right = _mentions(value.a, variable), _mentions(value.b, variable)
-    if left and not right:
-        return _moves_by_one(value.a, variable)
-    return isinstance(value, tirx.Add) and right and not left and _moves_by_one(value.b, variable)
-
-
-def _mentions(value: Any, variable: Any) -> bool:
-    return any(found.same_as(variable) for found in variables(value))
 
 
 def _in_vectors(loop: For, lanes: int) -> Any:

@@ -15,9 +15,9 @@ from typing import Any
 
 from tvm.ir.transform import module_pass
 
-from colt.tvm.vector_math.functions import FUNCTIONS, Function
+from colt.tvm.vector_math.functions import FUNCTIONS, Function, replaced_by
 from colt.tvm.vector_math.quotients import QUOTIENT, QUOTIENT_ULP, count_quotients, with_reciprocals
-from colt.tvm.vector_math.rewrite import count_calls, replaced_by, rewrite, scales_on
+from colt.tvm.vector_math.rewrite import count_calls, rewrite, scales_on, vectors_on
 
 __all__ = [
     "VectorMath",
@@ -27,6 +27,7 @@ __all__ = [
     "count_quotients",
     "replaced_by",
     "scales_on",
+    "vectors_on",
     "FUNCTIONS",
     "Function",
     "QUOTIENT",
@@ -39,5 +40,7 @@ def VectorMath(target: Any = None) -> Any:
 
     The code runs on any CPU, or with a ``target``, of :class:`tvm.target.Target`, is made of instructions that it has.
     """
-    scales = target is not None and scales_on(target)
-    return module_pass(lambda mod, context: rewrite(with_reciprocals(mod), scales), opt_level=0, name="colt.VectorMath")
+    scales, vectors = (False, frozenset[int]()) if target is None else (scales_on(target), vectors_on(target))
+    return module_pass(
+        lambda mod, context: rewrite(with_reciprocals(mod), scales, vectors), opt_level=0, name="colt.VectorMath"
+    )

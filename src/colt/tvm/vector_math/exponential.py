@@ -82,6 +82,8 @@ def _scaled(code: StraightLine, y: Any, shifted: Any) -> Any:
     Where that takes more than one instruction, it multiplies in two steps, since neither 2^128 nor 2^-150 is a float.
     Only the second step rounds, and only if the result is subnormal.
     """
+    if code.by_floats:
+        return code.scaled_by_float(y, shifted - (_ROUND + 2 * _BIAS))
     bits = code.let("bits", code.bits(shifted))
     if code.scales:
         return code.scaled(y, bits - (_ROUND_BITS + 2 * _BIAS))

@@ -11,7 +11,7 @@ takes exponential time for nested functions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -20,12 +20,11 @@ import tvm_ffi
 from tvm import tirx
 from tvm.target import codegen
 
-from colt.tvm.vector_math.functions import FUNCTIONS, Function
-from colt.tvm.vector_math.straight_line import Leaves, Steps, StraightLine, close
+from colt.tvm.vector_math.functions import Function, replaced_by
+from colt.tvm.vector_math.straight_line import SCALING, Leaves, Steps, StraightLine, close
+from colt.tvm.vector_math.vectors import written_out
 
-_NAMESPACE = "tirx."
 _BRANCH = "if_then_else"
-_TYPES = ("float32", "float16")
 _EMULATED = ("bfloat16", "float8", "float6", "float4")
 """For a store to these types, TVM writes out the rounding before it vectorises, and the value then occurs twice. A let
 that occurs twice is an error there."""
@@ -34,15 +33,18 @@ _MOST_LEAVES = 100_000
 """The limit for the code of nested functions with all names replaced; TVM takes about a second for that many."""
 
 
-def rewrite(mod: Any, scales: bool = False) -> Any:
+def rewrite(mod: Any, scales: bool = False, vectors: Collection[int] = ()) -> Any:
     """The module with vector math; ``mod`` itself if there is nothing to replace. ``scales``: see :func:`scales_on`.
+    ``vectors``: see :func:`vectors_on`.
 
     Calls on float32 are replaced, and those on float16, which are computed in float32 and rounded once. These stay:
     calls on other types or on constants, values stored as bfloat16 or narrower, all but two or three calls of a nest,
     calls in branches inside the arguments of other calls, and functions for targets other than CPUs.
     """
     changed = {
-        variable: _Rewritten(function, scales) for variable, function in mod.functions.items() if is_for_cpu(function)
+        variable: _Rewritten(written_out(function, vectors), scales, vectors)
+        for variable, function in mod.functions.items()
+        if is_for_cpu(function)
     }
     changed = {variable: rewritten for variable, rewritten in changed.items() if rewritten.counts}
     if not changed:
@@ -58,6 +60,15 @@ def scales_on(target: Any) -> bool:
     return target.kind.name == _CPU and bool(codegen.target_has_features("avx512f", target))
 
 
+def vectors_on(target: Any) -> frozenset[int]:
+    """The lengths of vectors, in elements, that the target multiplies by powers of two which are floats themselves. It
+    takes two instructions less than powers of integers, and LLVM has it for whole registers alone."""
+    if not scales_on(target):
+        return frozenset()
+    short = bool(codegen.target_has_features("avx512vl", target))
+    return frozenset(length for length in SCALING if short or length == max(SCALING))
+
+
 def count_calls(mod: Any) -> Mapping[str, int]:
     """How many calls of each function :func:`rewrite` replaces; functions that are not called are left out."""
     counts: Counter[str] = Counter()
@@ -65,15 +76,6 @@ def count_calls(mod: Any) -> Mapping[str, int]:
         if is_for_cpu(function):
             counts += _Rewritten(function).counts
     return counts
-
-
-def replaced_by(call: Any) -> Function | None:
-    """The function that replaces a call, regardless of where the call is; ``None`` if the call stays."""
-    name = str(getattr(call.op, "name", ""))
-    found = FUNCTIONS.get(name.removeprefix(_NAMESPACE)) if name.startswith(_NAMESPACE) else None
-    if found is None or str(call.ty).partition("x")[0] not in _TYPES:
-        return None
-    return None if isinstance(call.args[0], tirx.FloatImm) else found
 
 
 def is_for_cpu(function: Any) -> bool:
@@ -87,8 +89,9 @@ def is_for_cpu(function: Any) -> bool:
 class _Rewritten:
     """``function`` with its calls replaced, and ``counts`` of the replaced calls by name."""
 
-    def __init__(self, function: Any, scales: bool = False) -> None:
+    def __init__(self, function: Any, scales: bool = False, vectors: Collection[int] = ()) -> None:
         self._scales = scales
+        self._vectors = vectors
         self.counts: Counter[str] = Counter()
         self._steps: Steps | None = None
         """The steps to the outermost value that is being rewritten; ``None`` outside of one."""
@@ -157,9 +160,16 @@ class _Rewritten:
             return tvm.ir.Call(call.op, [argument], call.attrs, ret_ty=call.ty, span=call.span)
         self.counts[function.name] += 1
         before = len(steps)
-        result = _expand(function, argument, steps, self._scales)
+        result = self._expand(function, argument, steps)
         self._leaves.learn(steps[before:])
         return result
+
+    def _expand(self, function: Function, argument: Any, steps: Steps) -> Any:
+        dtype = argument.ty.dtype
+        code = StraightLine(dtype.lanes, steps, self._scales, dtype.lanes in self._vectors)
+        x = code.let("x", argument if str(dtype).startswith("float32") else argument.astype(code.float_type))
+        result = function.expand(code, x)
+        return result if str(dtype) == code.float_type else result.astype(str(dtype))
 
     def _with_steps(self, make: Callable[[Steps], Any]) -> Any:
         """The value that ``make`` returns, with its steps around it unless they belong to an outer value."""
@@ -191,11 +201,3 @@ def _uses(function: Function) -> int:
 
 def _has_let(value: Any) -> bool:
     return tvm_ffi.structural_walk(value, (tirx.Let, tvm_ffi.VisitInterrupt)) is not None
-
-
-def _expand(function: Function, argument: Any, steps: Steps, scales: bool) -> Any:
-    dtype = argument.ty.dtype
-    code = StraightLine(dtype.lanes, steps, scales)
-    x = code.let("x", argument if str(dtype).startswith("float32") else argument.astype(code.float_type))
-    result = function.expand(code, x)
-    return result if str(dtype) == code.float_type else result.astype(str(dtype))

@@ -15,6 +15,14 @@ MAGNITUDE = 2**31 - 1
 """The other bits."""
 
 
+SCALING = {
+    16: ("llvm.x86.avx512.mask.scalef.ps.512", "int16", (4,)),
+    8: ("llvm.x86.avx512.mask.scalef.ps.256", "int8", ()),
+    4: ("llvm.x86.avx512.mask.scalef.ps.128", "int8", ()),
+}
+"""By the number of elements: LLVM's name of ``x * 2^n`` for whole ``n`` that are floats, the type of its mask, and what
+else it takes: 4 stands for the usual rounding."""
+
 Steps = list[tuple[Any, Any]]
 """Variables and their values, in the order in which they are computed."""
 
@@ -27,12 +35,15 @@ class StraightLine:
     instruction for it: code written here has to be right both ways.
     """
 
-    def __init__(self, lanes: int, steps: Steps, scales: bool = False) -> None:
-        """``scales``: the target multiplies by powers of two in one instruction."""
+    def __init__(self, lanes: int, steps: Steps, scales: bool = False, by_floats: bool = False) -> None:
+        """``scales``: the target multiplies by powers of two in one instruction. ``by_floats``: and so many lanes by
+        powers of floats."""
         suffix = f"x{lanes}" if lanes > 1 else ""
         self.float_type, self._integer = f"float32{suffix}", f"int32{suffix}"
         self._steps = steps
         self.scales = scales
+        self.by_floats = by_floats
+        self._lanes = lanes
 
     def let(self, name: str, value: Any) -> Any:
         """A variable that holds the value."""
@@ -88,6 +99,12 @@ class StraightLine:
     def scaled(self, x: Any, exponent: Any) -> Any:
         """``x * 2^exponent``, rounded once; for targets that do it in one instruction."""
         return tirx.call_llvm_pure_intrin(self.float_type, "llvm.ldexp", x, exponent)
+
+    def scaled_by_float(self, x: Any, exponent: Any) -> Any:
+        """``x * 2^exponent`` for a whole exponent that is a float, rounded once; for lanes and targets that can."""
+        name, mask, others = SCALING[self._lanes]
+        further = [tirx.const(-1, mask), *(tirx.const(other, "int32") for other in others)]
+        return tirx.call_llvm_pure_intrin(self.float_type, name, x, exponent, x, *further)
 
     def polynomial(self, x: Any, coefficients: Sequence[float]) -> Any:
         """The polynomial at ``x`` by Horner's rule; the constant coefficient comes first."""
