@@ -55,6 +55,7 @@ from colt.tvm.space.edits import (
     require_known,
 )
 from colt.tvm.space.legality import Legality
+from colt.tvm.space.pairs import with_pairs
 from colt.tvm.space.plan import SketchPlan
 from colt.tvm.space.plans import UNTUNED_NAME, LazySketches, Plans
 from colt.tvm.space.provenance import trace_loops
@@ -87,7 +88,8 @@ loops to LLVM."""
 _DIVIDES = 12
 """The last edition whose vector math divided by what stays the same throughout a loop."""
 _BY_INTEGERS = 13
-"""The last edition whose vector math multiplied by powers of integers everywhere."""
+"""The last edition whose vector math multiplied by powers of integers everywhere, and whose sums of a few terms were
+left to LLVM."""
 WITHOUT_MOVES = 12
 """The last edition without structural moves."""
 _IN_TURN = 9
@@ -349,7 +351,8 @@ class TvmSpace:
             return with_prefetches(module)
         module = with_whole_tails(module, self._tails, self._vector_math) if self._tails else module
         module = with_prefetches(module)
-        return configure_once(rewrite(module, self._scales, self._vectors) if self._vector_math else module)
+        module = configure_once(rewrite(module, self._scales, self._vectors) if self._vector_math else module)
+        return with_pairs(module, self._tails) if self._tails else module
 
     def replaced_math(self, schedule: Schedule) -> Mapping[str, int]:
         """How many calls of each function :meth:`module` replaces, and how many quotients."""
