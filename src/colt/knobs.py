@@ -37,7 +37,8 @@ convolutions. It summed rows of which no register tile can have several, such as
 Its runs measured schedules of relatives before they looked for any of their own. Its vector math knew no instruction
 for powers of two, and the ends of loops that no vector divides were left to LLVM. The twelfth divided by what stays
 the same throughout a loop, knew no use for a relative's schedule with a knob more or less, and had no moves.
-The thirteenth multiplied by powers of integers where AVX-512 takes floats, and added a few terms one after the other.
+The thirteenth multiplied by powers of integers where AVX-512 takes floats, added a few terms one after the other, and
+asked for nothing ahead of the next job.
 """
 
 Value = tuple[int, ...] | int | str

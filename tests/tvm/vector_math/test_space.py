@@ -18,6 +18,7 @@ from colt.analysis.processor import Machine
 from colt.tvm.devices.host import cpu_intrinsics, resolve_target, vector_bits
 from colt.tvm.metaschedule.artifact import read_artifact
 from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.space.ahead import with_next_jobs
 from colt.tvm.space.pairs import with_pairs
 from colt.tvm.space.skeleton import read_skeleton
 from colt.tvm.space.space import TvmSpace
@@ -40,7 +41,7 @@ def test_modules_of_schedules_are_rewritten_and_their_traces_are_not(spaces: tup
     vector, exact = spaces
     for sketch in vector.sketches:
         schedule = vector.sample(random.Random(1), sketch)
-        scheduled = with_pairs(vector.scheduled(schedule).mod, vector_bits(TARGET))
+        scheduled = with_pairs(with_next_jobs(vector.scheduled(schedule).mod), vector_bits(TARGET))
         assert tvm_ffi.structural_equal(scheduled, exact.module(schedule))
         assert vector.python_trace(schedule) == exact.python_trace(schedule)
         assert count_calls(exact.module(schedule))["exp"] >= 1
@@ -124,6 +125,6 @@ def test_a_record_replays_in_stock_tvm_to_what_was_built_but_for_what_passes_mak
     database.commit_tuning_record(record)
     replayed: Any = database.query_ir_module(mod, TARGET, "main")
     assert count_calls(replayed)["exp"] >= 1
-    passed = with_pairs(colt.tvm.VectorMath(TARGET)(replayed), vector_bits(TARGET))
+    passed = with_pairs(colt.tvm.VectorMath(TARGET)(with_next_jobs(replayed)), vector_bits(TARGET))
     assert tvm_ffi.structural_equal(passed, space.module(schedule))
     assert tvm.tirx.build(replayed, target=TARGET)["main"] is not None

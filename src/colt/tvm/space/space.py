@@ -41,6 +41,7 @@ from colt.tvm.moves.prefetch import with_prefetches
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.moves.suggest import suggested
 from colt.tvm.sketches import DesignSpace, derive, generate, given
+from colt.tvm.space.ahead import with_next_jobs
 from colt.tvm.space.edits import (
     Edits,
     Other,
@@ -88,8 +89,8 @@ loops to LLVM."""
 _DIVIDES = 12
 """The last edition whose vector math divided by what stays the same throughout a loop."""
 _BY_INTEGERS = 13
-"""The last edition whose vector math multiplied by powers of integers everywhere, and whose sums of a few terms were
-left to LLVM."""
+"""The last edition whose vector math multiplied by powers of integers everywhere, whose sums of a few terms were left
+to LLVM, and that asked for nothing ahead of the next job."""
 WITHOUT_MOVES = 12
 """The last edition without structural moves."""
 _IN_TURN = 9
@@ -350,7 +351,7 @@ class TvmSpace:
             module = with_whole_tails(module, self._tails) if self._tails else module
             return with_prefetches(module)
         module = with_whole_tails(module, self._tails, self._vector_math) if self._tails else module
-        module = with_prefetches(module)
+        module = with_next_jobs(with_prefetches(module))
         module = configure_once(rewrite(module, self._scales, self._vectors) if self._vector_math else module)
         return with_pairs(module, self._tails) if self._tails else module
 
