@@ -5,20 +5,22 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle
 from time import monotonic, sleep
 
 import pytest
 
-from colt.machine.queueing import Queued, QueueWatch, queued_seconds
+from colt.machine.queueing import QueueWatch, queued_seconds, waited_seconds
 from colt.measure.base import Fate, Job, Limits, Pace
 from colt.tvm.workers import LocalMeasurer, noise
 from colt.tvm.workers.noise import Gauge, time_quietly
-from colt.tvm.workers.timing import Round, Timing
+from colt.tvm.workers.timing import Clocked, Timing
 from tests.helpers import measure_programs as programs
 
 pytestmark = pytest.mark.alone
 
 LIMITS = Limits(noise_threshold=1.25, noise_wait_seconds=1.0)
+RUN = (Clocked(7.0),)
 
 
 class Clock:
@@ -26,7 +28,7 @@ class Clock:
 
     def __init__(self):
         self.now = 0.0
-        self.queued = Queued()
+        self.queued = 0.0
 
     def sleep(self, seconds):
         self.now += seconds
@@ -37,7 +39,7 @@ def clock(monkeypatch):
     made = Clock()
     monkeypatch.setattr(noise.time, "monotonic", lambda: made.now)
     monkeypatch.setattr(noise.time, "sleep", made.sleep)
-    monkeypatch.setattr(noise.QueueWatch, "shares", lambda watch: made.queued)
+    monkeypatch.setattr(noise.QueueWatch, "share", lambda watch: made.queued)
     return made
 
 
@@ -52,12 +54,12 @@ def machine(clock, busy_until=0.0, busy_from=float("inf"), factor=2.0):
     return gauge
 
 
-def timed_for(clock, seconds, runs_us=(7.0,)):
+def timed_for(clock, seconds, runs=RUN):
     def timed(stretch):
         stretches.append(stretch)
         clock.now += seconds
         calls.append(clock.now)
-        return Timing(runs_us)
+        return Timing(runs)
 
     calls, stretches = [], timed_for.stretches
     stretches.clear()
@@ -88,7 +90,7 @@ def test_the_fastest_run_so_far_is_what_a_quiet_machine_gives():
 def test_a_quiet_machine_is_timed_once(clock):
     timed, calls = timed_for(clock, 0.1)
     timing, looks = time_it(timed, machine(clock))
-    assert timing == Timing((7.0,), reference_us=100.0)
+    assert timing == Timing(RUN, reference_us=100.0)
     assert len(calls) == 1
     assert len(looks) == 2
 
@@ -132,17 +134,18 @@ def test_a_long_run_is_not_repeated_and_counts_as_disturbed_only_if_busy_at_both
 
 
 def test_what_another_process_takes_away_is_known_from_queueing(clock):
-    clock.queued = Queued(mine=0.5, most=0.5)
-    timed, calls = timed_for(clock, 0.1, (7.0, 7.0, 7.0))
+    clock.queued = 0.5
+    timed, calls = timed_for(clock, 0.1, [Clocked(7.0, 3.5)] * 3)
     timing, _ = time_it(timed, machine(clock))
     assert len(calls) == 2
     assert timing.slowdown == pytest.approx(2.0)
     assert timing.disturbed
 
 
-def test_a_thread_that_may_only_have_been_idle_is_no_reason_to_correct(clock):
-    clock.queued = Queued(mine=0.0, most=0.9)
-    timed, _ = timed_for(clock, 0.1, (7.0, 7.0, 7.0))
+def test_what_others_take_away_between_the_runs_is_no_reason_to_correct(clock):
+    """Nor is what is taken from a thread that may only have been idle."""
+    clock.queued = 0.9
+    timed, _ = timed_for(clock, 0.1, [Clocked(7.0)] * 3)
     timing, _ = time_it(timed, machine(clock))
     assert timing.disturbed
     assert timing.slowdown == 1.0
@@ -154,6 +157,18 @@ def test_corrections_are_bounded_and_need_both_ends(clock):
     clock.now = 0.0
     late = time_it(timed, machine(clock, busy_from=0.05, factor=3.0), replace(LIMITS, noise_wait_seconds=0.11))[0]
     assert late.disturbed
+
+
+def test_a_load_that_missed_some_runs_of_the_reference_may_have_missed_some_of_the_kernel(clock):
+    """Looks whose mean is slow, but not their fastest run, do not make a latency less than the fastest run."""
+    gauge = machine(clock)
+    times = cycle([250.0, 100.0, 400.0])
+    gauge._reference = lambda: next(times)
+    timed, _ = timed_for(clock, 0.1, [Clocked(1005.0), Clocked(1500.0), Clocked(1700.0)])
+    timing, _ = time_it(timed, gauge)
+    assert timing.disturbed
+    assert timing.slowdown == pytest.approx(1500 / 1005)
+    assert time_it(timed_for(clock, 60.0)[0], gauge)[0].slowdown == 1.0
 
 
 @pytest.mark.parametrize(
@@ -185,22 +200,15 @@ def test_a_moment_of_quiet_is_enough_to_know_the_reference():
     assert (another.least_us, another.quiet_us) == (185.0, 9000.0)
 
 
-def test_queueing_that_met_few_of_the_repeats_left_their_median_alone():
-    # one of four repeats took 40 instead of 10: three sevenths of all the time was queueing
-    assert Timing((10.0, 10.0, 40.0, 10.0)).stretch(3 / 7) == 1.0
-    assert Timing((20.0, 20.0, 20.0)).stretch(0.5) == pytest.approx(2.0)
-    assert Timing((20.0,)).stretch(0.5) == pytest.approx(2.0)
-    assert Round((20.0, 400.0)).stretch(0.5) == pytest.approx(2.0)
-
-
 def test_queueing_is_read_from_linux():
-    watch = QueueWatch()
+    watch, before = QueueWatch(), waited_seconds()
     with busy_cores(8):
         deadline = monotonic() + 1.0
         while monotonic() < deadline:
             sum(range(1000))
-        queued = watch.shares()
-    assert 0.05 < queued.mine <= queued.most < 1.0
+        share, mine = watch.share(), waited_seconds() - before
+    assert 0.05 < share < 1.0
+    assert 0.05 < mine < 10.0
     assert os.getpid() in queued_seconds()
 
 
@@ -242,7 +250,7 @@ def test_a_real_load_is_seen_and_corrected_for(target):
 def test_a_peak_known_from_before_tells_a_busy_machine_from_the_start(target):
     with LocalMeasurer(target, 2, Limits(noise_wait_seconds=0.1), workers=1, peak_gflops=1e6) as measurer:
         (result,) = measurer.measure([Job(0, programs.scheduled_matmul(128))])
-    assert result.slowdown == 4.0  # the most that is corrected for
+    assert result.slowdown >= 4.0  # the most that is corrected for, beside what the runs have waited
     assert result.disturbed
     assert measurer.noise.disturbed == 1
 

@@ -7,7 +7,7 @@ import pytest
 
 from colt.errors import InputError
 from colt.measure.base import Limits
-from colt.tvm.workers.timing import Round, Timing, is_ranked, time_candidate, time_in_turn
+from colt.tvm.workers.timing import Clocked, Round, Timing, is_ranked, time_candidate, time_in_turn
 
 LIMITS = Limits(
     drop_factor=3,
@@ -24,11 +24,13 @@ LIMITS = Limits(
 
 @dataclass
 class Counted:
-    """A kernel of a steady latency whose first run takes longer; ``noise`` are factors of its repeats, over again."""
+    """A kernel of a steady latency whose first run takes longer; ``noise`` are factors of its repeats, over again, and
+    ``waited`` is the share of each run for which it waits for a core."""
 
     latency_us: float
     cold_us: float = 0.0
     noise: tuple = (1.0,)
+    waited: float = 0.0
     calls: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -36,11 +38,14 @@ class Counted:
 
     def once(self):
         self.calls.append("once")
-        return max(self.latency_us, self.cold_us) if len(self.calls) == 1 else self.latency_us
+        return self._clocked(max(self.latency_us, self.cold_us) if len(self.calls) == 1 else self.latency_us)
 
     def repeated(self, number, repeats):
         self.calls.append((number, repeats))
-        return [self.latency_us * next(self._factors) for _ in range(repeats)]
+        return [self._clocked(self.latency_us * next(self._factors)) for _ in range(repeats)]
+
+    def _clocked(self, us):
+        return Clocked(us, self.waited * us)
 
 
 def timed(kernel, best_us):
@@ -52,7 +57,7 @@ def test_a_steady_candidate_gets_the_fewest_repeats():
     kernel = Counted(1000.0, cold_us=4000.0)
     timing, repeated = timed(kernel, best_us=1000.0)
     assert kernel.calls == ["once", (1, 3), (20, 6)]
-    assert timing == Timing((1000.0,) * 6)
+    assert timing == Timing((Clocked(1000.0),) * 6)
     assert repeated
 
 
@@ -96,28 +101,28 @@ def test_short_kernels_fill_each_repeat():
 
 def test_a_slow_candidate_keeps_its_first_figures():
     kernel = Counted(3001.0, cold_us=4000.0)
-    assert timed(kernel, best_us=1000.0) == (Timing((3001.0,) * 3, dropped=True), True)
+    assert timed(kernel, best_us=1000.0) == (Timing((Clocked(3001.0),) * 3, dropped=True), True)
     assert kernel.calls == ["once", (1, 3)]
     kernel = Counted(5500.0, cold_us=5800.0)
-    assert timed(kernel, best_us=1000.0) == (Timing((5500.0,), dropped=True), True)
+    assert timed(kernel, best_us=1000.0) == (Timing((Clocked(5500.0),), dropped=True), True)
     assert kernel.calls == ["once", (1, 1)]
 
 
 def test_a_candidate_that_is_far_off_has_one_more_run_without_a_warm_up():
     kernel = Counted(6500.0, cold_us=15_000.0)
-    assert timed(kernel, best_us=1000.0) == (Timing((6500.0,), dropped=True), True)
+    assert timed(kernel, best_us=1000.0) == (Timing((Clocked(6500.0),), dropped=True), True)
     assert kernel.calls == ["once", "once"]
 
 
 def test_long_runs_are_repeated_without_warm_ups():
     kernel = Counted(30_000.0)
-    assert timed(kernel, best_us=None)[0] == Timing((30_000.0,) * 6)
+    assert timed(kernel, best_us=None)[0] == Timing((Clocked(30_000.0),) * 6)
     assert kernel.calls == ["once", (1, 1), *["once"] * 6]
 
 
 def test_a_far_slower_candidate_runs_once():
     kernel = Counted(50_000.0)
-    assert timed(kernel, best_us=1000.0) == (Timing((50_000.0,), dropped=True), False)
+    assert timed(kernel, best_us=1000.0) == (Timing((Clocked(50_000.0),), dropped=True), False)
     assert kernel.calls == ["once"]
 
 
@@ -128,9 +133,17 @@ def test_a_cold_first_run_drops_nobody_nor_does_one_bad_shot():
     assert not timed(kernel, best_us=1000.0)[0].dropped
 
 
+def test_what_another_load_took_of_its_runs_is_no_reason_to_drop_a_candidate():
+    kernel = Counted(9000.0, waited=0.9)
+    timing, _ = timed(kernel, best_us=1000.0)
+    assert not timing.dropped
+    assert timing.runs_us == (9000.0,) * 6
+    assert timed(Counted(9000.0, waited=0.5), best_us=1000.0)[0].dropped
+
+
 def test_a_program_that_takes_long_runs_once_even_if_nothing_is_known():
     kernel = Counted(2e6)
-    assert timed(kernel, best_us=None) == (Timing((2e6,)), False)
+    assert timed(kernel, best_us=None) == (Timing((Clocked(2e6),)), False)
     assert kernel.calls == ["once"]
 
 
@@ -149,6 +162,42 @@ def test_turns_alternate_and_long_runs_are_not_warmed_up():
     assert order == [0, 1, 0, 1, 1, 0, 0, 1]
     assert fast.calls == ["once", (1, 1), *[(2, 1)] * 3]
     assert slow.calls == ["once"] * 4
+
+
+def slowdown(*runs, usual=1.0, least=1.0):
+    """The slowdown that is certain of runs: each is what it took, or that and what it waited."""
+    return (
+        Timing(tuple(Clocked(*run) if isinstance(run, tuple) else Clocked(run) for run in runs))
+        .corrected(usual, least)
+        .slowdown
+    )
+
+
+def test_each_run_is_corrected_by_what_it_has_waited():
+    assert slowdown((20.0, 10.0), (40.0, 30.0), (21.0, 11.0)) == pytest.approx(2.1)
+    assert slowdown((1e6, 5e5)) == pytest.approx(2.0), "a single run that was preempted throughout"
+    assert slowdown((38_000.0, 37_000.0), (40_000.0, 39_000.0)) == pytest.approx(39.0), "however much that is"
+    assert slowdown(10.0, 10.0, (40.0, 30.0), 10.0) == 1.0, "the median did not meet it"
+
+
+def test_no_latency_is_less_than_what_the_fastest_run_comes_to():
+    assert slowdown(1005.0, (1400.0, 800.0), (1400.0, 800.0)) == pytest.approx(1400 / 1005)
+    assert slowdown(1005.0, 1100.0, 1100.0, usual=3.0) == pytest.approx(1100 / 1005)
+    assert slowdown(1000.0, 1100.0, 1100.0, usual=3.0, least=2.0) == pytest.approx(2.2)
+    assert slowdown((2000.0, 1000.0), 2100.0, usual=3.0, least=2.0) == pytest.approx(2050 / (1550 / 3))
+    assert slowdown(1e6, usual=3.0) == 1.0
+    assert slowdown(1000.0, 1000.0, usual=3.0, least=3.0) == pytest.approx(3.0)
+
+
+def test_a_run_is_not_believed_to_have_waited_all_the_time():
+    assert Clocked(100.0, 100.0).alone_us == pytest.approx(1.0)
+
+
+def test_in_a_round_each_kernel_is_corrected_by_itself():
+    found = Round((Clocked(1000.0), Clocked(6000.0, 4000.0))).corrected(usual=4.0, least=2.0)
+    assert found.runs_us == (500.0, 1000.0)
+    assert found.slowdown == 6.0
+    assert Round((Clocked(5.0),)).corrected() == Round((Clocked(5.0),))
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,6 @@ def lap(contender: Contender, seconds: float) -> Lap:
             runs += 1
             passed = perf_counter() - started
             if passed >= seconds:
-                return Lap(passed / runs * 1e6, watch.shares().most)
+                return Lap(passed / runs * 1e6, watch.share())
 
     return contender.draw(run)

@@ -38,7 +38,7 @@ def _spell(gauge: Gauge) -> Iterator[tuple[float, float]]:
     end = time.monotonic() + SPELL_SECONDS
     while time.monotonic() < end:
         look = gauge.look(STRETCH_SECONDS)
-        yield look.slowdown, look.queued.most
+        yield look.slowdown, look.queued
 
 
 if __name__ == "__main__":

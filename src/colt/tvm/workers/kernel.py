@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from time import perf_counter
@@ -13,10 +14,11 @@ import tvm_ffi
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
+from colt.machine.queueing import waited_seconds
 from colt.tvm.programs.constants import PACK, PACKED, WHOLE, Split, constants_of, split
 from colt.tvm.space.recent import Recent
 from colt.tvm.workers.layout import Layouts
-from colt.tvm.workers.timing import Runnable
+from colt.tvm.workers.timing import Clocked, Runnable
 
 MOST_COPIES = 256
 """At most so many copies of a program's weights take turns."""
@@ -111,38 +113,67 @@ class LocalBoundKernel:
         """See :meth:`BoundKernel.run`."""
         self._kernel.layouts.run_in_fresh_memory(self.call)
 
-    def once(self) -> float:
+    def once(self) -> Clocked:
         """One run, timed from here; the call itself costs a few microseconds."""
-        return self._kernel.layouts.run(self._timed_call)
+        return self._kernel.layouts.run(partial(self._timed_calls, 1))
 
-    def repeated(self, number: int, repeats: int) -> list[float]:
+    def repeated(self, number: int, repeats: int) -> list[Clocked]:
         """Each in a layout of its own, by TVM's timing loop, which runs the kernel once before it starts."""
         return [self._average(number) for _ in range(repeats)]
 
-    def _average(self, number: int) -> float:
+    def _average(self, number: int) -> Clocked:
         self._kernel.layouts.change()
-        if len(self._turns) > 1:
-            return self._kernel.layouts.run(partial(self._loop, number))
-        evaluated = partial(evaluate, self._kernel.library, tvm.cpu(0), self._turns[0], number, 1)
-        return self._kernel.layouts.run(evaluated)[0]
+        average = self._loop if len(self._turns) > 1 else self._evaluated
+        return self._kernel.layouts.run(partial(average, number))
 
-    def _loop(self, number: int) -> float:
+    def _evaluated(self, number: int) -> Clocked:
+        arguments = self._turns[0]
+        (us,) = evaluate(self._kernel.library, tvm.cpu(0), arguments, number, 1, before=_WARMED_UP)
+        return _clocked(us, number)
+
+    def _loop(self, number: int) -> Clocked:
         """TVM's timing loop calls with the same arguments each time; this one costs less than a microsecond more."""
         self.call()
-        start = perf_counter()
-        for _ in range(number):
-            self.call()
-        return (perf_counter() - start) * 1e6 / number
+        return self._timed_calls(number)
 
     def call(self) -> None:
         """One run, and nothing else."""
         self._turn = (self._turn + 1) % len(self._turns)
         self._kernel.function(*self._turns[self._turn])
 
-    def _timed_call(self) -> float:
+    def _timed_calls(self, number: int) -> Clocked:
+        _note_waiting()
         start = perf_counter()
-        self.call()
-        return (perf_counter() - start) * 1e6
+        for _ in range(number):
+            self.call()
+        return _clocked((perf_counter() - start) * 1e6 / number, number)
+
+
+class _Waiting(threading.local):
+    """When runs began that a thread times, and for how long it had waited for a core until then."""
+
+    since = seconds = 0.0
+
+
+_waiting = _Waiting()
+_WARMED_UP = "colt.workers.warmed_up"
+"""What TVM's timing loop calls after the run that is not counted."""
+
+
+def _note_waiting(*arguments: object) -> None:
+    _waiting.since = perf_counter()
+    _waiting.seconds = waited_seconds()
+
+
+tvm_ffi.register_global_func(_WARMED_UP, _note_waiting)
+
+
+def _clocked(us: float, number: int) -> Clocked:
+    """``number`` runs of ``us`` each, with what the thread has waited meanwhile: all that it has since waiting was
+    noted, less what can have been before or after the runs."""
+    waited_us = (waited_seconds() - _waiting.seconds) * 1e6 / number
+    beside_us = (perf_counter() - _waiting.since) * 1e6 / number - us
+    return Clocked(us, max(0.0, waited_us - max(0.0, beside_us)))
 
 
 K = TypeVar("K", bound=Kernel)
@@ -181,9 +212,12 @@ def build_library(module: tvm.IRModule, target: Target) -> Any:
     return tvm.tirx.build(module, target=target)
 
 
-def evaluate(library: Any, device: Any, arguments: Sequence[Any], number: int, repeats: int) -> list[float]:
-    """``repeats`` averages over ``number`` runs each, in microseconds, by TVM's timing loop where the kernel is."""
-    evaluator = library.time_evaluator("main", device, number=number, repeat=repeats)
+def evaluate(
+    library: Any, device: Any, arguments: Sequence[Any], number: int, repeats: int, before: str = ""
+) -> list[float]:
+    """``repeats`` averages over ``number`` runs each, in microseconds, by TVM's timing loop where the kernel is.
+    ``before`` each repeat it calls the function of that name."""
+    evaluator = library.time_evaluator("main", device, number=number, repeat=repeats, f_preproc=before)
     return [seconds * 1e6 for seconds in evaluator(*arguments).results]
 
 

@@ -60,7 +60,7 @@ class Layout:
 
     def crew(self) -> Crew:
         """Its threads, and how long they have queued in calls."""
-        return Crew(self._caller, dict(self._queued))
+        return dict(self._queued)
 
     def _watched(self, call: Callable[[], T]) -> T:
         before = queued_seconds()

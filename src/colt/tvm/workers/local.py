@@ -276,9 +276,7 @@ class LocalMeasurer(Measurer):
         outcome = self._request(FIRST, request, seconds)
         if not isinstance(outcome.reply, TimedReply):
             raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
-        turns = zip(outcome.reply.runs_us, outcome.reply.slowdowns, strict=True)
-        corrected = [[us / slowdown for us in latencies] for latencies, slowdown in turns]
-        return [list(latencies) for latencies in zip(*corrected, strict=True)]
+        return [list(latencies) for latencies in zip(*outcome.reply.runs_us, strict=True)]
 
     def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
         """See :meth:`Measurer.export`. A worker builds, since LLVM may crash there as with any candidate."""

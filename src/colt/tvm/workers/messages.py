@@ -89,7 +89,7 @@ class TimedReply:
     """Latencies in microseconds.
 
     For one module: a single tuple of its repeats, with one slowdown. For several in turn: a tuple for each round, with
-    one latency for each module, and a slowdown for each round.
+    one latency for each module, which is corrected already; its slowdown is the largest of theirs.
     """
 
     runs_us: tuple[tuple[float, ...], ...]

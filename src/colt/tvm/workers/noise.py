@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from colt.machine.queueing import Queued, QueueWatch
+from colt.machine.queueing import QueueWatch
 from colt.measure.base import Limits
 from colt.tvm.workers.timing import Timing
 
@@ -31,18 +31,19 @@ class Look:
 
     slowdown: float
     """How many times longer the reference takes than its fastest run, less what queueing explains; at least 1."""
-    queued: Queued
+    queued: float
+    """The share of the time for which a thread of the reference waited for a core, see :class:`QueueWatch`."""
     least_us: float
     """The fastest of its runs."""
 
     def quiet(self, limits: Limits) -> bool:
         """Whether timing may begin."""
-        return self.slowdown <= limits.noise_threshold and self.queued.most <= limits.noise_queued
+        return self.slowdown <= limits.noise_threshold and self.queued <= limits.noise_queued
 
     @property
     def stretch(self) -> float:
         """How many times longer a kernel is expected to take than on a quiet machine."""
-        return self.slowdown / (1 - self.queued.most)
+        return self.slowdown / (1 - self.queued)
 
 
 class Gauge:
@@ -73,6 +74,11 @@ class Gauge:
         """What the reference takes around a timing, if that was on a machine that counts as quiet."""
         return min(before.least_us, after.least_us, limits.noise_threshold * self.least_us)
 
+    def least_slowdown(self, before: Look, after: Look) -> float:
+        """How many times longer than on the quiet machine the reference took in its fastest run, before and after."""
+        assert self.quiet_us is not None
+        return max(1.0, min(before.least_us, after.least_us) / min(self.quiet_us, self.least_us))
+
     def look(self, stretch_seconds: float = 0.0) -> Look:
         """Run the reference a few times; go on running it, to see whether threads queue, for so long."""
         self._reference()  # wakes the threads
@@ -80,11 +86,11 @@ class Gauge:
         times_us = [self._reference() for _ in range(_RUNS)]
         while time.monotonic() - started < stretch_seconds:
             self._reference()
-        queued = watch.shares()
+        queued = watch.share()
         self.expect(statistics.median(times_us))
         self.least_us = min(self.least_us, *times_us)
         assert self.quiet_us is not None
-        slowdown = max(1.0, statistics.fmean(times_us) * (1 - queued.most) / self.quiet_us)
+        slowdown = max(1.0, statistics.fmean(times_us) * (1 - queued) / self.quiet_us)
         return Look(slowdown, queued, min(times_us))
 
     def know(self) -> float:
@@ -120,13 +126,13 @@ def time_quietly(
         left -= waited
         watch, started = gauge.watch(), time.monotonic()
         timing = timed(1.0 if before.quiet(limits) else before.stretch)
-        queued, seconds = watch.shares(), time.monotonic() - started
+        queued, seconds = watch.share(), time.monotonic() - started
         before_look()
         after = gauge.look()
         # Over a long run a look at its end says little: the machine was slow if it was at both ends.
         long = seconds > limits.noise_wait_seconds
         slowest = (min if long else max)(before.slowdown, after.slowdown)
-        disturbed = slowest > limits.noise_threshold or queued.most > limits.noise_queued
+        disturbed = slowest > limits.noise_threshold or queued > limits.noise_queued
         if not disturbed or long or attempt == _ATTEMPTS:
             break
     waited = limits.noise_wait_seconds - left
@@ -134,10 +140,10 @@ def time_quietly(
     if not disturbed:
         return replace(timing, seconds_waiting=waited, reference_us=beside_us)
     # Corrected by what is certain only: a figure that is too good would drop all that are measured after it.
-    slowdown = min(before.slowdown, after.slowdown)
-    if slowdown > limits.noise_threshold:
+    usual = least = 1.0
+    if min(before.slowdown, after.slowdown) > limits.noise_threshold:
+        usual = min(before.slowdown, after.slowdown, _MOST_CORRECTED)
+        least = min(usual, gauge.least_slowdown(before, after))
         beside_us = gauge.least_us
-    else:
-        slowdown = 1.0
-    slowdown = min(slowdown * timing.stretch(queued.mine), _MOST_CORRECTED)
-    return replace(timing, slowdown=slowdown, disturbed=True, seconds_waiting=waited, reference_us=beside_us)
+    timing = timing.corrected(usual, least)
+    return replace(timing, disturbed=True, seconds_waiting=waited, reference_us=beside_us)

@@ -24,6 +24,7 @@ from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.noise import Gauge
 from colt.tvm.workers.reference import reference_arguments, reference_program
 from colt.tvm.workers.rpc import Connection
+from colt.tvm.workers.timing import Clocked
 from colt.util.files import replacing
 
 LIFETIME_SECONDS = 600.0
@@ -149,7 +150,7 @@ class OnBoard:
         arguments = [visit.tensor(array) for array in reference_arguments(self._threads, simd)]
         reference = visit.bind(file, arguments)
         reference.run()
-        return Gauge(reference.once, NotWatched)
+        return Gauge(lambda: reference.once().us, NotWatched)
 
 
 class BoardKernel:
@@ -178,16 +179,16 @@ class BoundBoardKernel:
         """See :meth:`~colt.tvm.workers.kernel.BoundKernel.run`."""
         self._function(*self._arguments)
 
-    def once(self) -> float:
+    def once(self) -> Clocked:
         """One run, timed from here if it is long beside the network; else a second one, timed there."""
         start = perf_counter()
         self.run()
         seen_us, network_us = (perf_counter() - start) * 1e6, self._connection.round_trip_us
-        return seen_us - network_us if seen_us > _LONG * network_us else self.repeated(1, 1)[0]
+        return Clocked(seen_us - network_us) if seen_us > _LONG * network_us else self.repeated(1, 1)[0]
 
-    def repeated(self, number: int, repeats: int) -> list[float]:
+    def repeated(self, number: int, repeats: int) -> list[Clocked]:
         """TVM's own timing loop, on the board."""
-        return evaluate(self._library, self._connection.device, self._arguments, number, repeats)
+        return list(map(Clocked, evaluate(self._library, self._connection.device, self._arguments, number, repeats)))
 
 
 class _Visit:

@@ -134,7 +134,8 @@ class ThisProcess:
             simd = detect().simd
             kernel = LocalKernel(reference_program(self._threads, simd), self._target, self._layouts)
             arguments = [to_device(array) for array in reference_arguments(self._threads, simd)]
-            self._gauge = Gauge(kernel.bind(arguments).once, partial(QueueWatch, self._layouts.crews))
+            reference = kernel.bind(arguments)
+            self._gauge = Gauge(lambda: reference.once().us, partial(QueueWatch, self._layouts.crews))
         return self._gauge
 
     def _fill_stacks(self) -> None:

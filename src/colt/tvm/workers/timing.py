@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Protocol, Self
 
 from colt.measure.base import Limits
 from colt.util.stats import median_interval
@@ -16,16 +16,32 @@ _SHORT_SHOTS = 3
 _FAR = 2.0
 """After a first run so many times above the drop limit, one more run without a warm-up settles it."""
 _REPEATS_AT_ONCE = 3
+_MOST_WAITED = 0.99
+"""Of a run's time, as far as that is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """A run, or the average of several, in microseconds."""
+
+    us: float
+    waited_us: float = 0.0
+    """For how long its thread waited for a core meanwhile."""
+
+    @property
+    def alone_us(self) -> float:
+        """What it would have taken without that."""
+        return max(self.us - self.waited_us, (1 - _MOST_WAITED) * self.us)
 
 
 class Runnable(Protocol):
-    """A built kernel together with its arguments. Latencies are in microseconds."""
+    """A built kernel together with its arguments."""
 
-    def once(self) -> float:
+    def once(self) -> Clocked:
         """One run, no warm-up."""
         ...
 
-    def repeated(self, number: int, repeats: int) -> list[float]:
+    def repeated(self, number: int, repeats: int) -> list[Clocked]:
         """``repeats`` averages over ``number`` runs each, after a run that is not counted; where memory can be laid out
         anew each has a layout of its own (see :mod:`~colt.tvm.workers.layout`)."""
         ...
@@ -33,9 +49,9 @@ class Runnable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Latencies of one kernel in microseconds, and under which circumstances they were taken."""
+    """Runs of one kernel, and under which circumstances they were timed."""
 
-    runs_us: tuple[float, ...]
+    runs: tuple[Clocked, ...]
     dropped: bool = False
     """Not repeated, since it is far slower than the best."""
     slowdown: float = 1.0
@@ -47,24 +63,33 @@ class Timing:
     """What the reference kernel took just before or after, in its fastest run; what it takes on the quiet machine if
     the timing is corrected for one that was not. 0 if nobody looked."""
 
-    def stretch(self, queued: float) -> float:
-        """How many times longer the median is than it would be, had the threads not queued that share of the time.
+    @property
+    def runs_us(self) -> tuple[float, ...]:
+        """What they took, in microseconds."""
+        return tuple(run.us for run in self.runs)
 
-        Queueing lengthens the mean by just that; the median of repeats only if it met most of them.
+    def corrected(self, usual: float = 1.0, least: float = 1.0) -> Self:
+        """With the slowdown that is certain of the latency, which is the median.
+
+        ``usual`` times longer than on the quiet machine other runs took, the fastest of them ``least`` times. So did
+        these, beside what each has waited; but the latency is no less than what the fastest run comes to by itself, as
+        that may have met nothing else.
         """
-        if len(self.runs_us) == 1:
-            return 1 / (1 - queued)
-        return max(1.0, statistics.median(self.runs_us) / (statistics.fmean(self.runs_us) * (1 - queued)))
+        fastest = min(self.runs, key=lambda run: run.us)
+        quiet_us = max(statistics.median(run.alone_us for run in self.runs) / usual, fastest.alone_us / least)
+        return replace(self, slowdown=max(1.0, statistics.median(self.runs_us) / quiet_us))
 
 
 class Round(Timing):
-    """One latency of each of several kernels, taken in turn."""
+    """One run of each of several kernels, timed in turn."""
 
     __slots__ = ()
 
-    def stretch(self, queued: float) -> float:
-        """All of them have queued that share of the time; a round has no median that could have escaped it."""
-        return 1 / (1 - queued)
+    def corrected(self, usual: float = 1.0, least: float = 1.0) -> Self:
+        """Each run is corrected by itself; ``slowdown`` is the largest of them. See :meth:`Timing.corrected`."""
+        quiet = tuple(Clocked(run.alone_us / least) for run in self.runs)
+        slowdown = max(run.us / alone.us for run, alone in zip(self.runs, quiet, strict=True))
+        return replace(self, runs=quiet, slowdown=slowdown)
 
 
 def time_candidate(
@@ -75,38 +100,38 @@ def time_candidate(
     ``before_repeats`` is called after the first run if more follow.
     """
     drop_us = math.inf if best_us is None else limits.drop_factor * best_us
-    cold_us = kernel.once()
-    dropped = cold_us > drop_us
-    if cold_us >= limits.single_run_ms * 1e3 or (dropped and cold_us >= limits.cold_ms * 1e3):
-        return Timing((cold_us,), dropped)
+    cold = kernel.once()
+    dropped = cold.alone_us > drop_us
+    if cold.us >= limits.single_run_ms * 1e3 or (dropped and cold.us >= limits.cold_ms * 1e3):
+        return Timing((cold,), dropped)
     before_repeats()
-    shots_us = _shots(kernel, cold_us, drop_us, limits)
-    if min(shots_us) > drop_us:
-        return Timing(tuple(shots_us), dropped=True)
-    return Timing(tuple(_repeat(kernel, statistics.median(shots_us), best_us, limits)))
+    shots = _shots(kernel, cold.us, drop_us, limits)
+    if min(shot.alone_us for shot in shots) > drop_us:
+        return Timing(tuple(shots), dropped=True)
+    return Timing(tuple(_repeat(kernel, statistics.median(shot.us for shot in shots), best_us, limits)))
 
 
-def _shots(kernel: Runnable, cold_us: float, drop_us: float, limits: Limits) -> list[float]:
+def _shots(kernel: Runnable, cold_us: float, drop_us: float, limits: Limits) -> list[Clocked]:
     """Warm runs: a few of a short one, which may be hit by anything; one of a candidate that is far off."""
     if cold_us < limits.short_ms * 1e3:
         return kernel.repeated(1, _SHORT_SHOTS)
     return [kernel.once()] if cold_us > _FAR * drop_us else kernel.repeated(1, 1)
 
 
-def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Limits) -> list[float]:
+def _repeat(kernel: Runnable, shot_us: float, best_us: float | None, limits: Limits) -> list[Clocked]:
     number = runs_per_repeat(shot_us, limits)
     runs = _averages(kernel, number, limits.min_repeats, shot_us, limits)
     while (
         len(runs) < limits.max_repeats
-        and sum(runs) * number < limits.total_ms * 1e3
-        and not is_ranked(runs, best_us, limits)
+        and sum(run.us for run in runs) * number < limits.total_ms * 1e3
+        and not is_ranked([run.us for run in runs], best_us, limits)
     ):
         more = min(_REPEATS_AT_ONCE, limits.max_repeats - len(runs))
         runs += _averages(kernel, number, more, shot_us, limits)
     return runs
 
 
-def _averages(kernel: Runnable, number: int, repeats: int, latency_us: float, limits: Limits) -> list[float]:
+def _averages(kernel: Runnable, number: int, repeats: int, latency_us: float, limits: Limits) -> list[Clocked]:
     """Averages over ``number`` runs. A long run has no warm-up, which would double its time."""
     if latency_us >= limits.warm_up_ms * 1e3:
         return [kernel.once() for _ in range(repeats)]
@@ -136,10 +161,10 @@ def time_in_turn(
     latencies_us = []
     for index, kernel in enumerate(kernels):
         before_run(index)
-        us = kernel.once()
-        latencies_us.append(us if us >= limits.cold_ms * 1e3 else kernel.repeated(1, 1)[0])
+        us = kernel.once().us
+        latencies_us.append(us if us >= limits.cold_ms * 1e3 else kernel.repeated(1, 1)[0].us)
 
-    def one(index: int) -> float:
+    def one(index: int) -> Clocked:
         before_run(index)
         number = runs_per_repeat(latencies_us[index], limits)
         return _averages(kernels[index], number, 1, latencies_us[index], limits)[0]
