@@ -70,6 +70,25 @@ def test_what_waits_is_done_in_its_order() -> None:
     assert order == list(range(20))
 
 
+def test_what_is_to_be_done_first_goes_before_all_that_waits() -> None:
+    """A leader that is verified, say, before the next batch that waits already."""
+    order: list[str] = []
+    begun, enough = threading.Event(), threading.Event()
+
+    def noted(name: str) -> Callable[[Chair], None]:
+        return lambda chair: order.append(name)
+
+    with seated(Chair("a")) as (seats, _):
+        seats.ask(lambda chair: (begun.set(), enough.wait(SOON_S)))
+        assert begun.wait(SOON_S)
+        last = [seats.ask(noted(name)) for name in ("one", "two")]
+        seats.ask(noted("first"), first=True)
+        enough.set()
+        for one in last:
+            one.result(SOON_S)
+    assert order == ["first", "one", "two"]
+
+
 def test_what_goes_wrong_is_raised_where_it_was_asked_for_and_costs_no_seat() -> None:
     with seated(Chair("a")) as (seats, told):
         with pytest.raises(ZeroDivisionError):
