@@ -8,12 +8,11 @@ from typing import Any
 
 from tvm.target import Target
 
-from colt.machine import Hardware, Peaks
+from colt.machine import Hardware
 from colt.measure.base import Limits, Measurer, Pace
-from colt.store.directory import KERNEL, KERNEL_OBJECTS
 from colt.tvm.devices.assumed import assumed_hardware, resolve_board_target
 from colt.tvm.devices.base import USUAL_PACE, require_threads
-from colt.tvm.devices.host import architecture_of, is_foreign
+from colt.tvm.devices.elsewhere import Elsewhere
 from colt.tvm.workers import Board, BoardsMeasurer
 from colt.tvm.workers.rpc import require_board
 
@@ -21,7 +20,7 @@ MOST_BOARD_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class BoardDevice:
+class BoardDevice(Elsewhere):
     """Kernels are built on this machine, and run on boards of one key. A :class:`~colt.tvm.devices.base.Device`."""
 
     board: Board
@@ -33,7 +32,6 @@ class BoardDevice:
 
     place = "the board"
     why_no_peaks = "the peaks of a board are not known"
-    remeasures = False
 
     @classmethod
     def resolved(
@@ -52,18 +50,6 @@ class BoardDevice:
         """The tracker and the key."""
         return str(self.board)
 
-    @property
-    def kernel_name(self) -> str:
-        """See :attr:`Device.kernel_name`."""
-        return KERNEL if self.why_not_linked is None else KERNEL_OBJECTS
-
-    @property
-    def why_not_linked(self) -> str | None:
-        """See :attr:`Device.why_not_linked`; a board like this machine gets a shared library."""
-        if not is_foreign(self.target):
-            return None
-        return f"{architecture_of(self.target)} is not linked here but where TVM loads it"
-
     def to_config(self) -> Mapping[str, str]:
         """See :meth:`Device.to_config`."""
         return {"rpc": self.board.address, "key": self.board.key}
@@ -72,13 +58,6 @@ class BoardDevice:
         """See :meth:`Device.look`: the tracker is asked for the board, whose hardware is what the target says."""
         require_board(self.board)
         return assumed_hardware(self.target), self.assumptions
-
-    def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
-        """See :meth:`Device.look_again`."""
-        return hardware, ()
-
-    def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
-        """See :meth:`Device.keep_peaks`; a board's are not known."""
 
     def measurer(
         self, limits: Limits | None = None, *, peak_gflops: float | None = None, pace: Pace = USUAL_PACE

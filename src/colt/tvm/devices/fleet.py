@@ -15,13 +15,13 @@ from colt.fleet.likeness import Wanted, choose
 from colt.fleet.measurer import FleetMeasurer
 from colt.fleet.session import Equipment, Session, entered
 from colt.fleet.wire import HostReport
-from colt.machine import Hardware, Peaks, detect
+from colt.machine import Hardware, detect
 from colt.measure.base import Limits, Measurer, Pace
-from colt.store.directory import KERNEL, KERNEL_OBJECTS
 from colt.tvm.devices.assumed import resolve_board_target
 from colt.tvm.devices.base import USUAL_PACE, Device
 from colt.tvm.devices.cpu import CpuDevice
-from colt.tvm.devices.host import architecture_of, available_cores, is_foreign, target_config
+from colt.tvm.devices.elsewhere import Elsewhere
+from colt.tvm.devices.host import available_cores, target_config
 from colt.tvm.devices.host_cpu import host_cpu
 from colt.tvm.own import packed
 from colt.tvm.programs.program import fingerprint
@@ -68,7 +68,7 @@ SIDE = packed(CpuSide())
 
 
 @dataclass(frozen=True, slots=True)
-class FleetDevice:
+class FleetDevice(Elsewhere):
     """Kernels are built and run on the hosts of a cluster that are alike. A :class:`~colt.tvm.devices.base.Device`."""
 
     cluster: str
@@ -80,7 +80,6 @@ class FleetDevice:
     place = "the fleet"
     assumptions = ()
     why_no_peaks = None
-    remeasures = False
 
     @classmethod
     def resolved(
@@ -117,18 +116,6 @@ class FleetDevice:
         """Where it is."""
         return f"Ray cluster at {self.cluster}"
 
-    @property
-    def kernel_name(self) -> str:
-        """See :attr:`Device.kernel_name`."""
-        return KERNEL if self.why_not_linked is None else KERNEL_OBJECTS
-
-    @property
-    def why_not_linked(self) -> str | None:
-        """See :attr:`Device.why_not_linked`; hosts like this machine get a shared library."""
-        if not is_foreign(self.target):
-            return None
-        return f"{architecture_of(self.target)} is not linked here but where TVM loads it"
-
     def to_config(self) -> Mapping[str, str]:
         """See :meth:`Device.to_config`; the cpu is what was chosen."""
         return {"fleet": self.cluster, "fleet_cpu": self.wanted.cpu}
@@ -137,13 +124,6 @@ class FleetDevice:
         """See :meth:`Device.look`: the first host, whose peaks come from its cache or are measured now."""
         said = self._session().hardware(str(self.target), self.threads)
         return said.hardware, said.notes
-
-    def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
-        """See :meth:`Device.look_again`; hosts are measuring by then, and are not disturbed."""
-        return hardware, ()
-
-    def keep_peaks(self, hardware: Hardware, peaks: Peaks) -> None:
-        """See :meth:`Device.keep_peaks`; each host keeps its own."""
 
     def measurer(
         self, limits: Limits | None = None, *, peak_gflops: float | None = None, pace: Pace = USUAL_PACE
