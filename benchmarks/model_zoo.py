@@ -71,7 +71,8 @@ def one(name: str, tune: bool) -> dict[str, object]:
     from colt.models.options import CompileOptions
     from colt.plan import device_of
     from colt.tvm.models.assembly import assemble
-    from colt.tvm.models.fused import CHANNELS_LAST, fused
+    from colt.tvm.models.fused import fused
+    from colt.tvm.models.layouts import CHANNELS_LAST
     from colt.tvm.models.library import ModelLibrary, write_library
     from colt.tvm.models.sources import load_graph
     from colt.tvm.models.tasks import tasks_of

@@ -39,7 +39,7 @@ def other():
 def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model of which nothing is tuned, beside the file that it came from."""
     (tmp_path / "m.py").write_text(SOURCE)
-    monkeypatch.setattr("colt.models.compile._tune", lambda *_: TunedTasks({}, {}))
+    monkeypatch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
     monkeypatch.setattr(bench, "SITTINGS", 1)
     monkeypatch.setattr("colt.bench.turns.PATIENCE_SECONDS", 0.0)
     return compile_model(f"{tmp_path}/m.py:make", None, CompileOptions()).save(tmp_path / "m.colt")

@@ -6,8 +6,9 @@ from colt.models.judge import verified
 from colt.models.manifest import ComparedPart
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.models.assembly import assemble
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
 from colt.tvm.models.graph import Graph
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.library import ModelLibrary, write_library
 from colt.tvm.models.tasks import tasks_of
 

@@ -58,11 +58,13 @@ class Mlp:
         return Graph("mlp", builder.get(), ("x",), (self.x,), reference, "NumPy")
 
 
-def convolution(channels: int = 4, size: int = 6) -> tuple[Graph, Array]:
+def convolution(channels: int = 4, size: int = 6, filters: int = 8) -> tuple[Graph, Array]:
     """A convolution of 3 x 3 with bias, as NCHW, and its output."""
     rng = np.random.default_rng(1)
-    x, w = (rng.standard_normal(shape).astype("float32") for shape in ((1, channels, size, size), (8, channels, 3, 3)))
-    bias = rng.standard_normal((1, 8, 1, 1)).astype("float32")
+    x, w = (
+        rng.standard_normal(shape).astype("float32") for shape in ((1, channels, size, size), (filters, channels, 3, 3))
+    )
+    bias = rng.standard_normal((1, filters, 1, 1)).astype("float32")
     builder, var = relax.BlockBuilder(), relax.Var("x", relax.TensorType(x.shape, "float32"))
     with builder.function("main", [var]):
         with builder.dataflow():

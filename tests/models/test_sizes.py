@@ -18,13 +18,13 @@ from colt import events
 from colt.errors import InputError
 from colt.models.archive import open_archive
 from colt.models.bucket import _share, compile_any, compile_bucket
-from colt.models.compile import TunedTasks
 from colt.models.loading import load
 from colt.models.manifest import Manifest, SizedManifest
 from colt.models.options import CompileOptions
 from colt.models.other_sizes import compile_others
 from colt.models.report import table_of
 from colt.models.sized import SizedModel
+from colt.models.tuning import TunedTasks
 from colt.tvm.models.graph import Array, Graph, OpenModel
 from colt.tvm.models.sources import open_model
 from tests.helpers.dying_models import Dying
@@ -207,7 +207,7 @@ def bare(**known: Any) -> Manifest:
 
 @pytest.fixture
 def untuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("colt.models.compile._tune", lambda *_: TunedTasks({}, {}))
+    monkeypatch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from colt.models.compile import TunedTasks
+from colt.models.tuning import TunedTasks
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real  # builds libraries
 @pytest.fixture(autouse=True)
 def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Models are put together, verified and called, but nothing is tuned."""
-    monkeypatch.setattr("colt.models.compile._tune", lambda *_: TunedTasks({}, {}))
+    monkeypatch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
     torch._dynamo.reset()
     torch_report().graphs.clear()
     torch_backend._COMPILED.clear()

@@ -10,9 +10,9 @@ import pytest
 
 from colt.errors import InputError
 from colt.models.bucket import compile_bucket
-from colt.models.compile import TunedTasks
 from colt.models.options import CompileOptions
 from colt.models.sized import SizedModel
+from colt.models.tuning import TunedTasks
 from colt.tvm.models.sources import open_model
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -50,7 +50,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(file: Path) -> SizedModel:
     """It for two lengths; nothing is tuned."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("colt.models.compile._tune", lambda *_: TunedTasks({}, {}))
+        patch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
         sizes = {"ids.1": (4, 8)}
         return compile_bucket(open_model(file, None, None, list(sizes)), CompileOptions(sizes=sizes, threads=2))
 

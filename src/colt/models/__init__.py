@@ -1,6 +1,7 @@
 """Whole models: compiled, kept in one file, run.
 
 - ``compile``: the main job: import, tune the tasks within one budget, assemble, verify, keep
+- ``layouts``: the layout of convolutions that promises most; ``tuning``: the tasks in one run
 - ``options``: what can be asked for; ``judge``: what may be said of the whole, ``report``: in a table
 - ``fitting``: which schedules of its programs are fastest in the model
 - ``bucket``: the same for several sizes that a file leaves open; ``other_sizes``: a model for all others,

@@ -2,7 +2,8 @@
 
 import     a graph of operators, from PyTorch or ONNX                                       tvm/models/sources.py
 fuse       functions over tensors, equal ones once: the tasks                               tvm/models/tasks.py
-tune       all of them in one run, whose trials go where the model's time is                run/scheduler.py
+lay out    in the layout of convolutions that promises most                                 models/layouts.py
+tune       all of them in one run, whose trials go where the model's time is                models/tuning.py
 assemble   tuned programs in their places, weights packed as they want them, one library    tvm/models/assembly.py
 fit        of each program the schedule that is fastest there                               models/fitting.py
 judge      outputs against the importer's own, the whole timed in turn with the untuned     models/judge.py
@@ -10,86 +11,35 @@ judge      outputs against the importer's own, the whole timed in turn with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from colt.errors import InputError
 from colt.machine import detect
 from colt.measure.base import Fate
 from colt.models.archive import laid_out
 from colt.models.compiled import CompiledModel
 from colt.models.fitting import BuiltModel, Fitted, fitted
 from colt.models.judge import TOO_SLOW, timed, verified
+from colt.models.layouts import IN_WORDS, USUAL, chosen_layout
 from colt.models.manifest import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart
 from colt.models.options import CompileOptions
-from colt.options import TuneOptions
-from colt.plan import Plan, checked_model, device_of
-from colt.run.finish import CLOSE, Result, Runner
-from colt.run.loop import run
-from colt.run.resume import to_the_end
-from colt.store.directory import RECORDING
+from colt.models.tuning import TunedTasks, tune_tasks
+from colt.plan import device_of
 from colt.store.receipt import Receipt
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.fleet import require_like_here
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
-from colt.tvm.forms import winograd_forms
 from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
-from colt.tvm.models.fused import CHANNELS_LAST, fused
 from colt.tvm.models.graph import Graph
 from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
 from colt.tvm.models.sources import load_graph
-from colt.tvm.models.tasks import ModelTask, tasks_of
-from colt.tvm.programs.source import Program, load_program
+from colt.tvm.models.tasks import ModelTask
 from colt.util.clock import Stopwatch
-from colt.util.text import first_line
 from colt.util.version import versions
-
-MOST_TIMED = 3
-"""So many schedules of a program are timed in the model at most, of all its forms together."""
-
-
-@dataclass(frozen=True, slots=True)
-class TunedTasks:
-    """What became of the tasks, by their keys: results of the run, one for each form of a program, that in which it is
-    written first; and why others were left as they are."""
-
-    results: Mapping[str, list[Result]]
-    left: Mapping[str, str]
-
-    @property
-    def contenders(self) -> dict[str, list[Runner]]:
-        """The schedules that may go into the model, by the task's key: the winner first."""
-        found = {key: sorted(_runners(results), key=_latency) for key, results in self.results.items()}
-        return {
-            key: [one for one in runners if one.latency_us <= CLOSE * runners[0].latency_us][:MOST_TIMED]
-            for key, runners in found.items()
-            if runners
-        }
-
-    def receipts(self) -> Iterator[Receipt]:
-        """Those of all forms of all programs."""
-        return (result.receipt for results in self.results.values() for result in results)
-
-    def result_of(self, key: str, form: str) -> Result | None:
-        """The result of a task in that form; in the form in which it is written if it was not run in that one."""
-        results = self.results.get(key, [])
-        return next((one for one in results if one.form == form), next(iter(results), None))
-
-
-def _runners(results: Iterable[Result]) -> Iterator[Runner]:
-    for result in results:
-        if (best := result.best) is not None:
-            yield Runner(result.module, best.latency_us, best.proposed_by, result.form)
-            yield from result.runners_up
-
-
-def _latency(runner: Runner) -> float:
-    return runner.latency_us
 
 
 def compile_model(model: Any, example: Any, options: CompileOptions) -> CompiledModel:
@@ -106,7 +56,20 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
 
 
 def compile_graph(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledModel:
-    """The same of a graph that has yet to be imported."""
+    """The same of a graph that has yet to be imported.
+
+    A model that computes something else in the layout that was chosen is compiled again in the usual one."""
+    found = _compiled(loaded, options)
+    if found.manifest.is_right or found.manifest.layout in ("", USUAL):
+        return found
+    why = f"convolutions are {IN_WORDS[USUAL]}: {IN_WORDS[found.manifest.layout]} the model computes something else"
+    folder = None if options.run_dir is None else f"{options.run_dir}-{USUAL}"
+    again = _compiled(loaded, replace(options, layout=USUAL, run_dir=folder))
+    again.manifest = msgspec.structs.replace(again.manifest, messages=(*again.manifest.messages, why))
+    return again
+
+
+def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledModel:
     watch = Stopwatch()
     if options.fleet is not None and options.fleet_cpu is None:
         options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
@@ -116,52 +79,27 @@ def compile_graph(loaded: Callable[[], Graph], options: CompileOptions) -> Compi
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
         graph = loaded()
-        module = fused(graph.module, target, CHANNELS_LAST, options.products)
-        tasks = tasks_of(module)
+        layout = chosen_layout(graph.name, graph.module, device, options, watch)
+    module, tasks = layout.chosen.module, layout.chosen.tasks
     with watch("tuning"):
-        tuned = _tune(graph.name, tasks, weight_bytes(module), options)
+        tuned = tune_tasks(graph.name, tasks, weight_bytes(module), layout.left)
     with watch("assembling"):
         build = partial(_built, Assembler(module, tasks, target), device.threads)
         fit = fitted(tuned.contenders, build, graph.example)
         compiled = _loaded(graph, fit, tasks, tuned, device, options.products)
     with watch("judging"):
         verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
-    changes = {"compared": verdict, "timed": figures, "seconds": {k: round(v, 3) for k, v in watch.seconds.items()}}
-    compiled.manifest = msgspec.structs.replace(compiled.manifest, **changes)
+    compiled.manifest = msgspec.structs.replace(
+        compiled.manifest,
+        layout=layout.chosen.name if layout.compared else "",
+        layouts=layout.compared,
+        trials=compiled.manifest.trials + layout.trials,
+        messages=(*compiled.manifest.messages, *layout.notes),
+        compared=verdict,
+        timed=figures,
+        seconds={activity: round(seconds, 3) for activity, seconds in watch.seconds.items()},
+    )
     return compiled
-
-
-def _tune(name: str, tasks: Sequence[ModelTask], weights: int, options: CompileOptions) -> TunedTasks:
-    """Tune all programs that can be tuned, in one run."""
-    programs, form_of, of, left = list[Program](), list[int](), list[ModelTask](), dict[str, str]()
-    for task in tasks:
-        try:
-            program = replace(load_program(task.module), name=task.name)
-        except InputError as error:
-            left[task.key] = first_line(error)
-            continue
-        forms = [program, *(winograd_forms(program) if options.winograd else ())]
-        form_of += [len(programs)] * len(forms)
-        of += [task] * len(forms)
-        programs += forms
-    if not programs:
-        return TunedTasks({}, left)
-    wanted = options.tune_options(len(programs))
-    calls = [task.calls for task in of]
-    results = _run(partial(checked_model, name, programs, calls, weight_bytes=weights, form_of=form_of), wanted)
-    found: dict[str, list[Result]] = {}
-    for result in results:
-        found.setdefault(of[result.number].key, []).append(result)
-    return TunedTasks(found, left)
-
-
-def _run(checked: Callable[..., Plan], wanted: TuneOptions) -> list[Result]:
-    """Tune, or go on where an earlier run of the same model in that directory has broken off."""
-    folder = None if wanted.run_dir is None else Path(wanted.run_dir)
-    if folder is None or not (folder / RECORDING).is_file():
-        return run(checked(options=wanted), wanted.on_event)
-    plan = checked(options=replace(wanted, run_dir=None))
-    return to_the_end(replace(plan, run_dir=folder), on_event=wanted.on_event)
 
 
 def _built(assembler: Assembler, threads: int, schedules: Mapping[str, Any]) -> BuiltModel:

@@ -90,6 +90,15 @@ class WholePart(_Part, frozen=True, kw_only=True):
     verdict: str = "not compared"
 
 
+class LayoutPart(_Part, frozen=True, kw_only=True):
+    """What a run of the model was expected to take with its convolutions in one layout, in milliseconds, apart from
+    what is the same in all; ``programs`` of it were timed."""
+
+    name: str
+    ms: float
+    programs: int
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """What a compiled model is: read before anything of it is loaded."""
 
@@ -110,6 +119,10 @@ class Manifest(_Part, frozen=True, kw_only=True):
     usd: float
     products: str = ""
     """The type that operands of products of float32 are rounded to; empty if they are not."""
+    layout: str = ""
+    """That of its convolutions, if several were compared."""
+    layouts: tuple[LayoutPart, ...] = ()
+    """Those that were compared."""
     messages: tuple[str, ...] = ()
     compared: ComparedPart | None = None
     timed: WholePart | None = None

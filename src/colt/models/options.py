@@ -71,6 +71,12 @@ class CompileOptions:
         "by about 1e-5 of the largest result",
         flag="--no-winograd",
     )
+    layout: str | None = option(
+        None,
+        "the layout of convolutions; if left out the one in which the model promises to be fastest, by a few programs "
+        "that are tuned in each",
+        choices=("channels-last", "blocks", "as-imported"),
+    )
     pool: str | Path | Sequence[str] | None = same_as(TuneOptions, "pool")
     seed: int = same_as(TuneOptions, "seed")
     threads: int | None = same_as(TuneOptions, "threads")

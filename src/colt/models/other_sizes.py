@@ -23,8 +23,9 @@ from colt.models.options import CompileOptions
 from colt.models.sized import in_words
 from colt.plan import device_of
 from colt.tvm.models.assembly import assemble
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
 from colt.tvm.models.graph import Graph, OpenModel
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
 from colt.tvm.models.open_shapes import output_shapes, without_bounds
 from colt.tvm.models.quantised import with_integer_products

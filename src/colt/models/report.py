@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from colt.models.layouts import IN_WORDS
 from colt.models.manifest import AnyManifest, Manifest, SizedManifest, TaskPart
 from colt.models.sized import in_limits, in_words
 from colt.util.grid import Grid
@@ -82,6 +83,8 @@ def _lines(manifest: Manifest) -> list[str]:
         verdict = "computes what" if found.ok else "DOES NOT COMPUTE what"
         worst = max(found.errors, default=0.0)
         lines.append(f"{verdict} {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
+    if manifest.layouts:
+        lines.append(_of_layouts(manifest))
     if manifest.products:
         lines.append(f"operands of products are rounded to {manifest.products}, as asked; sums are of float32")
     forms = [task for task in manifest.tasks if task.form]
@@ -91,3 +94,12 @@ def _lines(manifest: Manifest) -> list[str]:
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in manifest.seconds.items())
     lines.append(f"{counted(manifest.trials, 'trial')}; {spent}")
     return [*lines, *(f"note: {message}" for message in manifest.messages)]
+
+
+def _of_layouts(manifest: Manifest) -> str:
+    """Which layout convolutions have, and what the others promised."""
+    found = {one.name: one for one in manifest.layouts}
+    ours = found.pop(manifest.layout)
+    others = ", ".join(f"{one.ms:.3g} ms {IN_WORDS[name]}" for name, one in found.items())
+    timed = f"by {counted(ours.programs, 'program')} of each"
+    return f"convolutions are {IN_WORDS[ours.name]}: {ours.ms:.3g} ms at a guess, {others} ({timed})"

@@ -20,6 +20,7 @@ from pathlib import Path
 from colt import events
 from colt.errors import IllegalEdit, InputError, Rejected
 from colt.knobs import Schedule
+from colt.machine import Hardware
 from colt.plan import Plan
 from colt.records.elsewhere import Won, won_elsewhere
 from colt.records.record import UNDATED, Key, MachineKey, RecordsError, StoredRecord, Versions
@@ -32,6 +33,7 @@ from colt.search.types import Trial
 from colt.tvm.briefing.recipes import recipes
 from colt.tvm.metaschedule.imports import read_source
 from colt.tvm.programs.identity import program_key
+from colt.tvm.programs.source import Program
 from colt.tvm.space.adopt import Adopter
 from colt.util.text import in_us
 from colt.util.version import versions
@@ -53,18 +55,20 @@ MOST_ADOPTED, ADOPTED_OF_ONE = 16, 8
 
 def record_key(run: Run, task: Task) -> Key:
     """What records of the task are found by."""
-    plan = run.plan
+    return key_of(run.plan, run.hardware, task.program)
+
+
+def key_of(plan: Plan, hardware: Hardware, program: Program) -> Key:
+    """What records of a program are found by, that is tuned by this plan on this hardware."""
     target = json.loads(str(plan.target))
     target.pop("num-cores", None)  # kernels use as many threads as the key says
     machine = MachineKey(
         target=json.dumps(target, sort_keys=True),
-        features=" ".join(run.hardware.vector_flags) or "those of the target",
+        features=" ".join(hardware.vector_flags) or "those of the target",
         threads=plan.threads,
         exact_math=plan.exact_math,
     )
-    return Key(
-        program=program_key(task.program.module), machine=machine, versions=Versions(tvm=versions()["apache-tvm"])
-    )
+    return Key(program=program_key(program.module), machine=machine, versions=Versions(tvm=versions()["apache-tvm"]))
 
 
 def recall(run: Run, task: Task) -> None:

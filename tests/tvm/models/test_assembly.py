@@ -13,7 +13,8 @@ from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.models import assembly
 from colt.tvm.models.assembly import Assembled, Assembler, assemble
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.library import ModelLibrary, bytes_of, mapped_tensor, write_library
 from colt.tvm.models.tasks import ModelTask, calls_of, tasks_of
 from tests.helpers.small_models import Mlp, convolution

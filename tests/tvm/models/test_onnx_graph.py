@@ -10,7 +10,8 @@ import pytest
 
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.sources import load_graph
 from colt.tvm.models.tasks import tasks_of
 from tests.helpers.onnx_files import FLOAT, INT, network, node, onnx, value, weight, written

@@ -11,8 +11,9 @@ from tvm import relax
 
 from colt.models.judge import verified
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
 from colt.tvm.models.graph import Graph
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.quantised import with_integer_products
 from colt.tvm.models.tasks import tasks_of
 from tests.helpers.run_graph import untuned

@@ -11,7 +11,8 @@ from tvm import relax
 from tvm.tirx import PrimFunc
 
 from colt.tvm.devices.host import resolve_target
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.transposed import rules
 from colt.tvm.programs.normal import normal_form
 from colt.tvm.programs.program import module_of_function

@@ -11,7 +11,8 @@ from tvm import relax, tirx
 
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.models.assembly import assemble
-from colt.tvm.models.fused import CHANNELS_LAST, fused
+from colt.tvm.models.fused import fused
+from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.library import ModelLibrary, write_library
 from colt.tvm.models.untuned import on_all_threads
 

@@ -4,6 +4,7 @@
   (``graph``)
 - ``onnx_sizes``, ``torch_sizes``: files that leave sizes open, for any of these; ``open_shapes``: for all of them
 - ``quantised``, ``cast``: products over integers of 8 bits, and of numbers that are narrower on request
+- ``layouts``: those that convolutions may have
 - ``fused``: operators become functions over tensors, by ``transposed`` where TVM has none for a layout; what depends
   on constants alone is computed
 - ``blame``: which operator it is, where that fails

@@ -9,6 +9,8 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from colt.tvm.models.layouts import summed_channels
+
 WIDE = "float32"
 _PRODUCTS = {
     "relax.matmul": relax.op.matmul,
@@ -31,7 +33,7 @@ def _is_product(call: Any) -> bool:
     if getattr(call.op, "name", "") not in _PRODUCTS or not all(_is_wide(operand) for operand in call.args):
         return False
     layout = getattr(call.attrs, "kernel_layout", None)
-    return layout is None or int(call.args[1].ty.shape[str(layout).index("I")]) > 1
+    return layout is None or summed_channels(call.args[1], str(layout)) > 1
 
 
 def _is_wide(operand: Any) -> bool:

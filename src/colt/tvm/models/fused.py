@@ -14,18 +14,14 @@ from tvm.tirx import IntImm
 
 from colt.tvm.models.blame import lowered
 from colt.tvm.models.cast import with_products_of
+from colt.tvm.models.layouts import Layouts, conversion, in_blocks, moved
 from colt.tvm.models.transposed import rules
 from colt.tvm.programs.arrays import numpy_dtype
 from colt.util.streams import keeping_remarks
 
-CHANNELS_LAST = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NHWC", "IOHW"]}
-"""Layouts of data and weights, by operator, in which sums over channels read what lies side by side."""
-
 
 @keeping_remarks()
-def fused(
-    graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None = None, products: str = ""
-) -> tvm.IRModule:
+def fused(graph: tvm.IRModule, target: Any, layouts: Layouts | None = None, products: str = "") -> tvm.IRModule:
     """The graph with each chain of operators that belongs together as one function.
 
     ``layouts`` are those that operators are to have; as the graph has them if left out. ``products`` is the type that
@@ -34,16 +30,16 @@ def fused(
     return lowered(graph, lambda part: _fused(part, target, layouts, products))
 
 
-def _fused(graph: tvm.IRModule, target: Any, layouts: dict[str, list[str]] | None, products: str) -> tvm.IRModule:
+def _fused(graph: tvm.IRModule, target: Any, layouts: Layouts | None, products: str) -> tvm.IRModule:
     passes = [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
     if layouts:
-        passes.append(relax.transform.ConvertLayout(layouts))
+        passes.append(conversion(layouts))
     with target, tvm.transform.PassContext(opt_level=3):
         canonical = with_main(graph, _Canonical(graph).visit_expr(graph["main"]))
         converted = tvm.transform.Sequential(passes)(canonical)
         if products:
             converted = with_main(converted, with_products_of(products, converted["main"], converted))
-        written = relax.transform.LegalizeOps(rules())
+        written = relax.transform.LegalizeOps({**rules(), "relax.nn.conv2d": in_blocks})
         last = (relax.transform.FoldConstant(), written, relax.get_pipeline("zero"))
         return tvm.transform.Sequential(last)(folded(converted))
 
@@ -66,6 +62,9 @@ def _moves() -> dict[str, Callable[[Any, np.ndarray[Any, Any]], np.ndarray[Any, 
     def reshaped(call: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return array.reshape([int(extent) for extent in call.ty.shape])
 
+    def laid_out(call: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return moved(call.attrs.index_map, array, [int(extent) for extent in call.ty.shape])
+
     def cast(call: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return array.astype(numpy_dtype(str(call.ty.dtype)))
 
@@ -74,6 +73,7 @@ def _moves() -> dict[str, Callable[[Any, np.ndarray[Any, Any]], np.ndarray[Any, 
         "relax.permute_dims": permuted,
         "relax.reshape": reshaped,
         "relax.expand_dims": reshaped,
+        "relax.layout_transform": laid_out,
         "relax.squeeze": reshaped,
     }
 
@@ -85,7 +85,8 @@ _EXTREMES = {"relax.maximum": relax.op.maximum, "relax.minimum": relax.op.minimu
 class _Canonical(PyExprMutator):  # type: ignore[misc]
     """Writes operators as ``ConvertLayout`` takes them, which are the same for PyTorch and ONNX then.
 
-    A clip is a maximum and a minimum, of bounds with as many axes as the tensor: layouts do not pass through others.
+    A clip is a maximum and a minimum, of bounds with the axes and channels of the tensor: layouts do not pass through
+    others.
     Axes that are squeezed are counted from the front: for others the pass reads memory that is not there.
     """
 
@@ -113,14 +114,16 @@ class _Canonical(PyExprMutator):  # type: ignore[misc]
 
 
 def _bound(value: Any, tensor: Any) -> Any:
-    """A constant with one element, and as many axes as the tensor."""
-    dtype = str(tensor.ty.dtype)
-    return relax.const(np.full((1,) * tensor.ty.ndim, value, np.dtype(dtype)), dtype)
+    """A constant with as many axes as the tensor, and as many channels: these may come in blocks."""
+    dtype, shape = str(tensor.ty.dtype), [1] * tensor.ty.ndim
+    if tensor.ty.ndim == 4 and isinstance(tensor.ty.shape[1], IntImm):
+        shape[1] = int(tensor.ty.shape[1])
+    return relax.const(np.full(shape, value, np.dtype(dtype)), dtype)
 
 
 @mutator
 class _Folding(PyExprMutator):  # type: ignore[misc]
-    """Replaces moves of constants by constants, and bounds of one element by numbers."""
+    """Replaces moves of constants by constants, and bounds of one value by numbers."""
 
     def __init__(self, graph: tvm.IRModule) -> None:
         super().__init__(graph)
@@ -131,7 +134,8 @@ class _Folding(PyExprMutator):  # type: ignore[misc]
         extreme = _EXTREMES.get(getattr(call.op, "name", ""))
         if extreme is not None and isinstance(bound := self._value(call.args[1]), GenericConst):
             array = bound.value.numpy()
-            return extreme(call.args[0], relax.const(array.reshape(()))) if array.size == 1 else call
+            same = array.size > 0 and bool((array == array.flat[0]).all())
+            return extreme(call.args[0], relax.const(array.reshape(-1)[:1].reshape(()))) if same else call
         move = self._moves.get(getattr(call.op, "name", ""))
         if move is None or not isinstance(operand := self._value(call.args[0]), GenericConst):
             return call

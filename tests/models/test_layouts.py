@@ -1,0 +1,164 @@
+"""The layout of a model's convolutions is the one in which a few of its programs are the fastest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+from rich.console import Console
+
+from colt import events
+from colt.measure.simulated import SimulatedMeasurer
+from colt.models import layouts
+from colt.models.compile import compile_model
+from colt.models.compiled import CompiledModel
+from colt.models.loading import load
+from colt.models.manifest import ComparedPart, LayoutPart
+from colt.models.options import CompileOptions
+from colt.models.report import model_table
+from colt.tvm.models.layouts import LAYOUTS
+from colt.tvm.programs.program import fingerprint
+from tests.helpers.simulated_runs import measured_by
+from tests.helpers.small_models import Mlp, convolution
+
+pytestmark = pytest.mark.real
+GRAPH, EXPECTED = convolution(channels=16, size=6, filters=32)
+FASTEST = {name: {other: 20.0 if other == name else 50.0 for other in LAYOUTS} for name in LAYOUTS}
+"""Microseconds of the convolution by its layout, with which each is the fastest."""
+MOVING = 2.0
+"""Microseconds of moving data from one layout to another."""
+
+
+def with_layout(module: tvm.IRModule) -> str:
+    """A fingerprint that begins with the layout of the first argument, if there are several and it is scheduled."""
+    if "T.parallel" not in module.script():
+        return f"untuned {fingerprint(module)}"
+    shape = [int(extent) for extent in module["main"].params[0].ty.shape]
+    if len(module["main"].params) < 3:
+        return f"moved {fingerprint(module)}"
+    layout = "blocks" if len(shape) == 5 else "channels-last" if shape[-1] == 16 else "as-imported"
+    return f"{layout} {fingerprint(module)}"
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing takes fewer trials, and may take more of them."""
+    monkeypatch.setattr(layouts, "TRIALS", 2)
+    monkeypatch.setattr(layouts, "SHARE", 0.5)
+
+
+def compiled(us: dict[str, float], **options: object) -> tuple[CompiledModel, int]:
+    """The model, compiled where programs take so many microseconds by their layout; and how many runs that took."""
+    happened = list[events.Event]()
+    known = {"trials": 48, "threads": 2, "pool": ("scout", "tuner"), "use_records": "records" in options}
+    known["on_event"] = [happened.append]
+
+    def latency(text: str) -> float | None:
+        return (us | {"moved": MOVING}).get(text.split()[0])
+
+    with measured_by(SimulatedMeasurer(with_layout, latency)):
+        model = compile_model(GRAPH, None, CompileOptions(**known | options))  # type: ignore[arg-type]
+    np.testing.assert_allclose(model(*GRAPH.example), EXPECTED, rtol=1e-3, atol=1e-3)
+    return model, sum(isinstance(event, events.OfModel) for event in happened)
+
+
+def told(model: CompiledModel) -> str:
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(model_table(model.report))
+    return shown.get()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_fastest_is_chosen(layout: str, tmp_path: Path) -> None:
+    model, runs = compiled(FASTEST[layout])
+    report = model.report
+    assert runs == 2
+    assert (report.layout, [one.name for one in report.layouts]) == (layout, list(LAYOUTS))
+    assert min(report.layouts, key=lambda one: one.ms).name == layout
+    assert sum(task.trials for task in report.tasks) < report.trials
+    assert load(model.save(tmp_path / "m.colt")).report == model.report
+    assert f"convolutions are {layouts.IN_WORDS[layout]}: " in told(model)
+
+
+def test_another_has_to_be_faster_by_more_than_a_little() -> None:
+    model, _ = compiled({"channels-last": 50.0, "blocks": 50.0 * 0.96, "as-imported": 1e3}, winograd=False)
+    found = {one.name: one for one in model.report.layouts}
+    assert model.report.layout == "channels-last"
+    assert found["blocks"].programs == 3
+    assert found["as-imported"].programs == 1
+
+
+def test_what_is_known_is_not_measured_again(tmp_path: Path) -> None:
+    records = tmp_path / "records.db"
+    compiled(FASTEST["blocks"], records=records)
+    again, runs = compiled(FASTEST["as-imported"], records=records, records_only=True)
+    assert (again.report.layout, runs) == ("blocks", 1)
+    assert again.report.trials == sum(task.trials for task in again.report.tasks)
+    assert "other layouts" not in told(again)
+
+
+def test_a_model_that_is_compiled_on_has_the_same(tmp_path: Path) -> None:
+    """Also where there are no records: the run that compared has a directory, beside that of the other."""
+    kept = {"run_dir": tmp_path / "run"}
+    first, _ = compiled(FASTEST["blocks"], **kept)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["run", "run-layouts"]
+    again, _ = compiled(FASTEST["as-imported"], **kept)
+    assert again.report.layouts == first.report.layouts
+    assert [task.key for task in again.report.tasks] == [task.key for task in first.report.tasks]
+
+
+def test_the_user_may_choose() -> None:
+    model, runs = compiled(FASTEST["channels-last"], layout="blocks")
+    assert (model.report.layout, model.report.layouts, model.report.messages, runs) == ("", (), (), 1)
+    assert model.report.tasks[0].name == "te_layout_transform"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"trials": 30}, "15 of 30 trials may go into it, and it takes 18"),
+        ({"minutes": 1.5}, "45 s may go into it, and it takes 60"),
+        ({"records_only": True, "trials": None, "records": "records.db"}, "nothing is known of them"),
+    ],
+)
+def test_a_budget_that_is_too_small_is_said(
+    options: dict[str, object], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, runs = compiled(FASTEST["blocks"], **options)
+    assert (model.report.layout, runs) == ("", 1)
+    assert f"note: other layouts of convolutions are not tried: {why}" in told(model)
+
+
+def test_what_computes_something_else_in_the_chosen_layout_is_compiled_in_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts = [ComparedPart(against="NumPy", errors=(1.0,), tolerance=1e-3, ok=ok) for ok in (False, True)]
+    monkeypatch.setattr("colt.models.compile.verified", lambda *_: verdicts.pop(0))
+    monkeypatch.setattr(f"{__name__}.GRAPH", replace(GRAPH, reference=lambda inputs: [EXPECTED], against="NumPy"))
+    model, runs = compiled(FASTEST["blocks"], run_dir=tmp_path / "run")
+    assert (model.report.is_right, runs) == (True, 3)
+    assert "note: convolutions are with channels last: with channels in blocks the model computes something" in told(
+        model
+    )
+    assert model.report.tasks[0].name == "transpose"
+
+
+def test_a_model_without_convolutions_has_no_layouts() -> None:
+    with measured_by(SimulatedMeasurer(fingerprint)):
+        model = compile_model(Mlp().graph(), None, CompileOptions(trials=2, threads=2, use_records=False))
+    assert model.report.layouts == model.report.messages == ()
+
+
+def test_what_is_not_timed_is_as_slow_as_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each layout only the program with the most operations is timed; moves of data take what memory takes."""
+    monkeypatch.setattr(layouts, "COMPARED", 1)
+    model, _ = compiled(FASTEST["as-imported"], winograd=False)
+    found = {one.name: one for one in model.report.layouts}
+    assert found["as-imported"] == LayoutPart(name="as-imported", ms=0.02, programs=1)
+    assert 0.05 < found["channels-last"].ms < 0.06
+    assert found["channels-last"].programs == 1
