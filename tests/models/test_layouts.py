@@ -16,7 +16,7 @@ from colt.models import layouts
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel
 from colt.models.loading import load
-from colt.models.manifest import ComparedPart, LayoutPart
+from colt.models.manifest import ComparedPart
 from colt.models.options import CompileOptions
 from colt.models.report import model_table
 from colt.tvm.models.layouts import LAYOUTS
@@ -88,8 +88,7 @@ def test_another_has_to_be_faster_by_more_than_a_little() -> None:
     model, _ = compiled({"channels-last": 50.0, "blocks": 50.0 * 0.96, "as-imported": 1e3}, winograd=False)
     found = {one.name: one for one in model.report.layouts}
     assert model.report.layout == "channels-last"
-    assert found["blocks"].programs == 3
-    assert found["as-imported"].programs == 1
+    assert {one.programs for one in found.values()} == {1}, "what moves data is not timed"
 
 
 def test_what_is_known_is_not_measured_again(tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_the_user_may_choose() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"trials": 30}, "15 of 30 trials may go into it, and it takes 18"),
+        ({"trials": 18}, "9 of 18 trials may go into it, and it takes 10"),
         ({"minutes": 1.5}, "45 s may go into it, and it takes 60"),
         ({"records_only": True, "trials": None, "records": "records.db"}, "nothing is known of them"),
     ],
@@ -154,11 +153,9 @@ def test_a_model_without_convolutions_has_no_layouts() -> None:
     assert model.report.layouts == model.report.messages == ()
 
 
-def test_what_is_not_timed_is_as_slow_as_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each layout only the program with the most operations is timed; moves of data take what memory takes."""
-    monkeypatch.setattr(layouts, "COMPARED", 1)
+def test_moves_of_data_take_what_memory_takes() -> None:
+    """They are not timed: 30 GB/s for 4.6 kB and 9.2 kB, each read and written."""
     model, _ = compiled(FASTEST["as-imported"], winograd=False)
-    found = {one.name: one for one in model.report.layouts}
-    assert found["as-imported"] == LayoutPart(name="as-imported", ms=0.02, programs=1)
-    assert 0.05 < found["channels-last"].ms < 0.06
-    assert found["channels-last"].programs == 1
+    found = {one.name: one.ms for one in model.report.layouts}
+    assert found["as-imported"] == pytest.approx(0.02)
+    assert found["channels-last"] == found["blocks"] == pytest.approx(0.05 + 13824 / 30e6)

@@ -127,6 +127,8 @@ def _compared(
         with watch("tuning"):
             results = results_of(name, given, weights, wanted)
         us = {key: _fastest(found) for key, found in results.items()}
+        if len(us) < len(given):
+            raise _Uncompared("some of their programs do not run untuned")
         trials = sum(one.receipt.trials.total for found in results.values() for one in found)
     peaks = load_peaks(detect(), device.threads)
     found = [part.milliseconds(us, peaks) for part in parts]
@@ -205,7 +207,8 @@ def _best_known(store: Store, plan: Plan, hardware: Hardware, programs: Sequence
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is different in one layout: tasks that are timed, with the most operations, and all others."""
+    """What is different in one layout: tasks that are timed, with the most operations, and all others. What only moves
+    data is not timed: at times no schedule of it is faster than the untuned one, and then no record tells of it."""
 
     timed: Sequence[Forms]
     others: Sequence[Forms]
@@ -222,7 +225,8 @@ class _Part:
                 named = (replace(one, name=f"{one.name}_{laid_out.name}") for one in forms.programs)
                 found.append(replace(forms, programs=tuple(named)))
         found.sort(key=lambda one: -one.task.calls * (one.programs[0].flops or 0))
-        return cls(found[:COMPARED], found[COMPARED:])
+        timed = [one for one in found[:COMPARED] if one.programs[0].flops]
+        return cls(timed, found[len(timed) :])
 
     def milliseconds(self, us: Mapping[str, float], peaks: Peaks | None) -> float:
         """What a run of the model takes for all of them, at a guess."""
