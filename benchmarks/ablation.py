@@ -190,15 +190,23 @@ def unrolls(wanted: Any, best: Any) -> bool:
 @contextmanager
 def lacking(move: str) -> Iterator[None]:
     """While this is entered, design spaces lack a move: its designs, or all values of its knob but the neutral one."""
-    made = spaces.design_space
+    made, derived = spaces.design_space, spaces.derive
+
+    def left(designs: Sequence[Any]) -> list[Any]:
+        return [one for one in designs if move not in moves_of(one.variant, one.name or "ms")]
 
     def without(*arguments: Any, **options: Any) -> Any:
         space = made(*arguments, **options)
-        left = [one for one in space.designs if move not in moves_of(one.variant, one.name or "ms")]
-        return replace(space, designs=tuple(left))
+        return replace(space, designs=tuple(left(space.designs)))
+
+    def derived_without(*arguments: Any, **options: Any) -> Any:
+        designs, messages = derived(*arguments, **options)
+        return left(designs), messages
 
     turns = mock.patch.object(tiles, "UNROLLED_TERMS", 0 if move == UNROLL else tiles.UNROLLED_TERMS)
-    with turns, mock.patch.object(spaces, "design_space", without):
+    in_all = mock.patch.object(spaces, "design_space", without)
+    of_moved_programs = mock.patch.object(spaces, "derive", derived_without)
+    with turns, in_all, of_moved_programs:
         yield
 
 

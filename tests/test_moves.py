@@ -18,6 +18,7 @@ from colt.moves import (
     LARGEST,
     MOST_MOVES,
     MOST_TEXT,
+    ApplySketch,
     Axis,
     CacheWrite,
     ComputeAt,
@@ -60,6 +61,7 @@ WRITTEN: list[tuple[Move, str]] = [
     (RFactor(K, 1), "rfactor(C.k, 1)"),
     (Prefetch(K, "B", 16), "prefetch(C.k, B, 16)"),
     (SetScope("C", "C_global", "local"), "set_scope(C, C_global, local)"),
+    (ApplySketch("in-lanes/fused"), "sketch(in-lanes/fused)"),
 ]
 
 
@@ -81,6 +83,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tuple[Axis, ...]": st.sampled_from([(Axis(1), Axis(0)), (Axis(0, "/", 4), Axis(1), Axis(0, "%", 4))]),
     "Place": st.sampled_from(["last", "first"]),
     "Scope": st.sampled_from(["local", "global"]),
+    "SketchName": st.from_regex(r"[a-z][a-z-]{0,8}(/[a-z][a-z-]{0,8})?", fullmatch=True),
 }
 MOVES = st.one_of(
     [st.builds(kind, **{spec.name: _FIELDS[str(spec.type)] for spec in dataclasses.fields(kind)}) for kind in KINDS]

@@ -20,6 +20,7 @@ from colt.moves.kinds import (
     LARGEST,
     OPEN,
     REST,
+    ApplySketch,
     Axis,
     CacheRead,
     CacheWrite,
@@ -59,6 +60,7 @@ from colt.moves.text import (
 )
 
 __all__ = [
+    "ApplySketch",
     "Axis",
     "CacheRead",
     "CacheWrite",

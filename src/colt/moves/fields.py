@@ -9,6 +9,7 @@ from typing import Literal, cast
 from colt.moves.kinds import LARGEST, OPEN, REST, Axis, Factor, LoopName
 
 _NAME = re.compile(r"[A-Za-z_][\w#]*(?:\.[\w#]+)*")
+_SKETCH = re.compile(r"[\w-]+(?:/[\w-]+)?")
 _DIMENSION = re.compile(r"d(\d{1,2})(?:([/%])(\d{1,9}))?")
 _REST_WORDS = ("_", "none", "null", "-1", "rest")
 _LONGEST_NAME = 120
@@ -21,6 +22,12 @@ class Misread(Exception):
 def _name(raw: object) -> str:
     if not isinstance(raw, str) or len(raw) > _LONGEST_NAME or not _NAME.fullmatch(raw.strip()):
         raise Misread(f"{in_brief(raw) if isinstance(raw, str) else kind_of(raw)}, which is no name")
+    return raw.strip()
+
+
+def _sketch_name(raw: object) -> str:
+    if not isinstance(raw, str) or len(raw) > _LONGEST_NAME or not _SKETCH.fullmatch(raw.strip()):
+        raise Misread(f"{in_brief(raw) if isinstance(raw, str) else kind_of(raw)}, which is no name of a sketch")
     return raw.strip()
 
 
@@ -97,6 +104,7 @@ def _list(raw: object) -> Sequence[object]:
 READERS: dict[str, Callable[[object], object]] = {
     "str": _name,
     "int": _integer,
+    "SketchName": _sketch_name,
     "LoopName": _loop_name,
     "tuple[str, ...]": _names,
     "tuple[int, ...]": _multiples,

@@ -287,6 +287,20 @@ class SetScope(Move):
     scope: Scope
 
 
+SketchName = str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySketch(Move):
+    """The program, whose loops are its own up to here, is scheduled by the sketch of that name: one that COLT derives
+    of what earlier moves have made of it, such as copies of operands in other layouts. Its knobs are the structure's.
+    """
+
+    verb = "sketch"
+    usage = "sketch(fused) (COLT's own of that name, for what the moves before it have made of the untuned program)"
+    sketch: SketchName
+
+
 KINDS: tuple[type[Move], ...] = (
     SplitLoop,
     FuseLoops,
@@ -307,6 +321,7 @@ KINDS: tuple[type[Move], ...] = (
     Tensorize,
     Prefetch,
     SetScope,
+    ApplySketch,
 )
 
 

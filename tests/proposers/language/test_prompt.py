@@ -8,7 +8,7 @@ import re
 import pytest
 
 from colt.knobs import Edit, Jump
-from colt.moves import KINDS, ReverseComputeInline, SetScope, Tensorize, read_moves
+from colt.moves import KINDS, ApplySketch, ReverseComputeInline, SetScope, Tensorize, read_moves
 from colt.proposers.language.moves import EXAMPLE, OTHERS, moves_text
 from colt.proposers.language.node import TOLD, TRIED, node_text
 from colt.proposers.language.prompt import MemberInWords, stable_text
@@ -79,7 +79,7 @@ def test_a_prompt_holds_no_address_key_or_date_and_is_repeatable(situation: obje
 def test_the_worked_example_and_its_list_show_the_moves_as_they_are_read() -> None:
     """Each is written as it is read, and none that is not rare is missing."""
     shown = [move for text, _ in (*EXAMPLE, *OTHERS) for move in read_moves(text)]
-    rare = {SetScope, ReverseComputeInline, Tensorize}
+    rare = {SetScope, ReverseComputeInline, Tensorize, ApplySketch}
     assert {type(move) for move in shown} == set(KINDS) - rare
     assert read_moves("\n".join(moves_text().partition("vectors\n")[2].splitlines()[:-1])) == tuple(
         move for text, _ in EXAMPLE for move in read_moves(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +15,21 @@ import tvm
 from tvm import s_tir, te, tirx
 from tvm_ffi import structural_equal
 
+from colt.analysis.nests import instantiate
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Transformation
+from colt.machine import detect
 from colt.moves import brief_structure, read_moves, show_moves
 from colt.proposers.language.moves import EXAMPLE
 from colt.records.record import Words, words_of
 from colt.search.search import Search
 from colt.search.tree import Tree, Values
 from colt.search.types import MemberSpec
+from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.moves.names import axis_name
 from colt.tvm.programs.program import module_of_tensors
-from colt.tvm.sketches import DesignSpace
+from colt.tvm.sketches import DesignSpace, generate
 from colt.tvm.space.adopt import Adopter, block_names
 from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
 from tests.helpers import space_programs as programs
@@ -52,6 +57,11 @@ def softmax() -> TvmSpace:
 def moved(space: TvmSpace, text: str, on: Schedule = UNTUNED, *others: Jump | Edit) -> Schedule:
     steps: Transformation = (*others, *read_moves(text))
     return space.apply(on, steps, random.Random(0)).schedule
+
+
+def predicted(space: TvmSpace, schedule: Schedule) -> float:
+    """In microseconds, on this machine."""
+    return AnalyticalScorer(space, machine_of(detect(), 2)).predict([schedule])[0]
 
 
 def error_of(space: TvmSpace, schedule: Schedule) -> float:
@@ -102,6 +112,19 @@ def test_the_model_knows_the_turns_of_loops_that_were_split_twice(matmul: TvmSpa
     made = moved(matmul, "split(C.k, [_, 32]); split(C.k_1, [_, 4]); parallel(C.i)")
     (block,) = matmul.skeleton(made).blocks
     assert [(loop.extent, loop.rest) for loop in block.loops if loop.iter == 2] == [(1, True), (8, False), (4, False)]
+
+
+def test_the_model_knows_the_turns_of_a_part_of_a_tile_that_was_split_again(matmul: TvmSpace) -> None:
+    """Stock sketches mark no loops: the model told their loops by their names."""
+    sketch = next(one for one in matmul.sketches if one.name == "ms1")
+    first = moved(matmul, "split(C.k_1, [_, 4]); unroll(C.k_1_1)", matmul.sample(random.Random(0), sketch))
+    for seed in range(8):
+        rng = random.Random(seed)
+        values = tuple(knob.sample(rng) for knob in matmul.knobs(first))
+        terms = next(value for knob, value in zip(matmul.knobs(first), values, strict=True) if knob.name == "C.k")
+        whole = -(-terms[1] // 4) * 4 * terms[0]  # type: ignore[index, operator]
+        nest = next(one for one in instantiate(matmul.skeleton(first), values) if one.block.name == "C")
+        assert math.prod(loop.extent for loop in nest.loops if loop.reduce) == whole
 
 
 def test_every_move_says_what_it_did(matmul: TvmSpace) -> None:
@@ -253,6 +276,68 @@ def test_a_block_is_moved_only_to_loops_of_what_it_reads_whole(program: Any, tex
     space = TvmSpace(program(), DesignSpace((), ()))
     with pytest.raises(IllegalEdit, match=told):
         moved(space, text)
+
+
+# ---- sketches of what moves have made ----
+
+PACKED = "cache_read(C, B); transform_layout(C, B_global, [d1, d0])"
+
+
+@pytest.fixture(scope="module")
+def stock() -> TvmSpace:
+    """Of a product whose second operand has its terms innermost: without COLT's own sketches, which pack it."""
+    return without_own(programs.matmul(32, 64, 64, nt=True))
+
+
+def without_own(mod: Any) -> TvmSpace:
+    return TvmSpace(mod, generate(mod, TARGET), target=TARGET)
+
+
+def test_a_sketch_is_applied_to_what_moves_have_made(stock: TvmSpace) -> None:
+    made = moved(stock, f"{PACKED}; sketch(fused)")
+    whole = TvmSpace.generated(programs.matmul(32, 64, 64, nt=True), TARGET)
+    own = Schedule("packed", "fused", made.values)
+    assert [knob.name for knob in stock.knobs(made)] == [knob.name for knob in whole.knobs(own)]
+    assert structural_equal(stock.scheduled(made).mod, whole.scheduled(own).mod)
+    assert predicted(stock, made) == predicted(whole, own)
+    again = without_own(programs.matmul(32, 64, 64, nt=True)).scheduled(made)
+    assert structural_equal(again.mod, stock.scheduled(made).mod), "it is found by its name alone"
+
+
+def test_moves_go_on_from_an_applied_sketch_by_the_names_of_its_loops(stock: TvmSpace) -> None:
+    applied = moved(stock, f"{PACKED}; sketch(fused)")
+    made = moved(stock, "prefetch(C.k, B_global, 8)", applied)
+    assert made.values == applied.values
+    assert made.sketch == f"untuned | {PACKED}; sketch(fused); prefetch(C.k, B_global, 8)"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{PACKED}; sketch(packed/fused)", "there is no sketch 'packed/fused' of this program; there are fused"),
+        ("split(C.k, [?, ?]); sketch(fused)", "what moves without knobs made of it"),
+        ("split(C.k, [_, 4]); sketch(fused)", "there is no sketch 'fused' of this program; there are none"),
+        ("sketch(fused, twice)", "it has 2 arguments"),
+        ("sketch(a b)", "it has 2 arguments"),
+        ("sketch(../fused)", "which is no name of a sketch"),
+    ],
+)
+def test_a_sketch_that_cannot_be_applied_is_refused(stock: TvmSpace, text: str, told: str) -> None:
+    with pytest.raises(IllegalEdit, match=re.escape(told)):
+        moved(stock, text)
+
+
+def test_a_sketch_that_the_space_has_by_itself_is_no_structure() -> None:
+    space = TvmSpace.generated(programs.matmul(32, 64, 64, nt=True), TARGET)
+    with pytest.raises(IllegalEdit, match="makes sketch packed/fused, which is there"):
+        moved(space, f"{PACKED}; sketch(fused)")
+
+
+def test_runs_of_earlier_editions_apply_no_sketch() -> None:
+    space = TvmSpace.generated(programs.matmul(32, 64, 64, nt=True), TARGET, edition=13)
+    with pytest.raises(IllegalEdit, match="a sketch is applied to the untuned program"):
+        moved(space, f"{PACKED}; sketch(fused)")
+    assert not [moves for moves in space.suggested_moves(UNTUNED) if "sketch" in show_moves(moves)]
 
 
 def test_runs_of_earlier_editions_have_no_moves() -> None:

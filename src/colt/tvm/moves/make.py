@@ -8,7 +8,7 @@ process, is refused before. What is not allowed of a whole structure is in :mod:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import Any
@@ -19,6 +19,7 @@ from tvm.tirx import BufferType, ForKind
 from colt.errors import IllegalEdit, Rejected
 from colt.moves import (
     LARGEST,
+    ApplySketch,
     CacheRead,
     CacheWrite,
     ComputeAt,
@@ -61,16 +62,27 @@ INNERMOST = 64
 _TVM_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 
 
+@dataclass(frozen=True, slots=True)
+class Sketching:
+    """What moves need to apply a sketch: ``derive`` gives the traces of those that a program has, by name, ``named``
+    the names in what a trace makes of the untuned program."""
+
+    derive: Callable[[Any], Mapping[str, Any]]
+    named: Callable[[Any], Names]
+
+
 @dataclass(slots=True)
 class Making:
     """A schedule that moves are made on, one after the other.
 
-    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has.
+    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has. ``sketching`` is ``None``
+    where no sketch can be applied.
     """
 
     names: Names
     fixed: bool
     intrinsics: Collection[str]
+    sketching: Sketching | None = None
 
     @property
     def schedule(self) -> Any:
@@ -78,7 +90,11 @@ class Making:
 
     def copy(self) -> Making:
         """The same, on a copy of the schedule."""
-        return Making(self.names.copy(), self.fixed, self.intrinsics)
+        return Making(self.names.copy(), self.fixed, self.intrinsics, self.sketching)
+
+    def sketches(self) -> Mapping[str, Any]:
+        """The traces of the sketches that the program has now, by name; none once knobs decide on loops."""
+        return self.sketching.derive(self.schedule.mod) if self.sketching is not None and self.fixed else {}
 
     def told(self, move: Move) -> str:
         """Make one move; returns what it did, in one line.
@@ -325,6 +341,21 @@ class Making:
             raise IllegalEdit(f"there is no intrinsic {move.intrinsic[:80]!r} here; there are {known}")
         self.schedule.tensorize(self.schedule.blockize(self.names.handle(block, loop)), move.intrinsic)
         return block
+
+    # ---- all blocks ----
+
+    @make.register
+    def _(self, move: ApplySketch) -> str:
+        if self.sketching is None or not self.fixed:
+            raise IllegalEdit("a sketch is applied to the untuned program, or to what moves without knobs made of it")
+        known = self.sketches()
+        if move.sketch not in known:
+            told = ", ".join(known) or "none"
+            raise IllegalEdit(f"there is no sketch {move.sketch[:80]!r} of this program; there are {told}")
+        known[move.sketch].apply_to_schedule(self.schedule, remove_postproc=True)
+        self.fixed = False
+        self.names = self.sketching.named(self.schedule.trace)
+        return ""
 
     # ---- looking up ----
 

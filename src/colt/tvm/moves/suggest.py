@@ -5,6 +5,10 @@
     unroll      several terms in one turn of the innermost loop over terms
     prefetch    what that loop reads of an operand is asked for some turns ahead
     compute at  a producer inside of a loop of its consumer, or where it is read
+    sketch      operands are packed in the untuned program, which has other sketches then
+
+What pays in one sum pays in those beside it: terms are unrolled, and the largest operands prefetched, in all of them
+together as well.
 
 They are read off the blocks of any program and the loops of any structure. Random moves find none of these: of three
 primitives in a row hardly any fit together. Whether one pays is for predictions and trials to say, and whether one is
@@ -15,14 +19,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tvm.tirx import ForKind, IterVar
 
+from colt.errors import IllegalEdit, Rejected
 from colt.moves import (
     OPEN,
     REST,
+    ApplySketch,
     Axis,
     CacheRead,
     ComputeAt,
@@ -52,8 +59,11 @@ MOST_HOSTS = 3
 """Loops of a consumer, from the outside, that a producer is moved into."""
 
 
-def suggested(making: Making) -> list[tuple[Move, ...]]:
-    """What might be worth trying on a structure, whose loops are those of the first values of its knobs."""
+def suggested(making: Making, together: bool = True) -> list[tuple[Move, ...]]:
+    """What might be worth trying on a structure, whose loops are those of the first values of its knobs.
+
+    ``together``: what changes several blocks at once is among it.
+    """
     names = making.names
     blocks = [name for name in names.blocks() if names.blocks().count(name) == 1]
     sums = [block for block in (_Block.of(names, name) for name in blocks) if block.is_sum]
@@ -63,6 +73,8 @@ def suggested(making: Making) -> list[tuple[Move, ...]]:
     marked = int(ForKind.PARALLEL) in kinds  # else post-processing finds what runs in parallel
     found = [moves for block in sums for moves in _of_sum(names, block, blocks, marked)]
     found += [moves for name in blocks for moves in _of_producer(names, name, blocks)]
+    if together:
+        found = [*_of_packed_program(making, sums), *_in_all(sums), *found]
     return [moves for moves in found if all(map(can_be_written, moves))]
 
 
@@ -104,23 +116,72 @@ class _Block:
         return any(loop.stmt.loop_var.same_as(one) for one in self.over_terms)
 
     @property
+    def serial_terms(self) -> list[NamedLoop]:
+        """The loops over terms of which nothing is decided yet, outermost first."""
+        return [one for one in self.nest if self.is_over_terms(one) and int(one.stmt.kind) == int(ForKind.SERIAL)]
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether consecutive results read consecutive elements of an operand."""
+        return any(_axis_of(read.region[-1].min, self.over_results) for read in self.reads)
+
+    @property
     def reads(self) -> list[Any]:
         """The regions that it reads, one for each buffer."""
         written = {str(region.source.name) for region in self.stmt.writes}
         return [region for region in self.stmt.reads if str(region.source.name) not in written]
 
 
+def _of_packed_program(making: Making, sums: Sequence[_Block]) -> Iterator[tuple[Move, ...]]:
+    """The sketches of a program whose operands are packed, in each sum that no vector could read as it is: the first
+    that can be, in all sums, or the second, and so on."""
+    if not making.fixed:
+        return
+    ways = [packed for block in sums if not block.reads_vectors and (packed := list(_packed(block, marked=False)))]
+    for number in range(max(map(len, ways), default=0)):
+        moves = [move for packed in ways for move in packed[min(number, len(packed) - 1)]]
+        trial = making.copy()
+        with suppress(IllegalEdit, Rejected):
+            for move in moves:
+                trial.told(move)
+            yield from ((*moves, ApplySketch(name)) for name in trial.sketches())
+
+
+def _in_all(sums: Sequence[_Block]) -> Iterator[tuple[Move, ...]]:
+    """What may pay in several sums, in all of them together: of the operands the largest is prefetched."""
+    for way in (_largest_prefetched, _unrolled):
+        found = [moves for block in sums for moves in way(block)]
+        if len(found) > 1:
+            yield tuple(move for moves in found for move in moves)
+
+
 def _of_sum(names: Names, block: _Block, blocks: Sequence[str], marked: bool) -> Iterator[tuple[Move, ...]]:
     yield from _packed(block, marked)
-    terms = [loop for loop in block.nest if block.is_over_terms(loop) and int(loop.stmt.kind) == int(ForKind.SERIAL)]
-    if not terms:
-        return
-    inner = LoopName(block.name, terms[-1].name)
-    yield from ((Prefetch(inner, str(read.source.name), AHEAD),) for read in block.reads)
-    if terms[-1].extent % TOGETHER == 0:
-        yield SplitLoop(inner, (REST, TOGETHER)), UnrollLoop(LoopName(block.name, f"{inner.loop}_1"))
+    yield from ((move,) for move in _prefetches(block))
+    yield from _unrolled(block)
+    terms = block.serial_terms
     if len(terms) == 1:
         yield from _in_blocks(names, block, terms[0], blocks)
+
+
+def _prefetches(block: _Block) -> list[Prefetch]:
+    """One for each operand."""
+    loops = [LoopName(block.name, loop.name) for loop in block.serial_terms[-1:]]
+    return [Prefetch(loop, str(read.source.name), AHEAD) for loop in loops for read in block.reads]
+
+
+def _largest_prefetched(block: _Block) -> Iterator[tuple[Move, ...]]:
+    sizes = [math.prod(max(1, constant(extent)) for extent in read.source.ty.shape) for read in block.reads]
+    found = _prefetches(block)
+    if found:
+        yield (found[sizes.index(max(sizes))],)
+
+
+def _unrolled(block: _Block) -> Iterator[tuple[Move, ...]]:
+    for loop in block.serial_terms[-1:]:
+        if loop.extent % TOGETHER == 0:
+            inner = LoopName(block.name, loop.name)
+            yield SplitLoop(inner, (REST, TOGETHER)), UnrollLoop(LoopName(block.name, f"{loop.name}_1"))
 
 
 def _packed(block: _Block, marked: bool) -> Iterator[tuple[Move, ...]]:

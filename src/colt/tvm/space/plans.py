@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import overload
+from typing import Any, overload
 
 from colt.errors import IllegalEdit, InputError, Rejected
 from colt.knobs import Sketch
-from colt.moves import Move, read_structure, show_moves, structure_name
+from colt.moves import ApplySketch, Move, read_structure, show_moves, structure_name
 from colt.tvm.moves.make import Making
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.space.edits import brief
@@ -33,16 +33,24 @@ class Plans:
     """All sketches by variant and name."""
 
     def __init__(
-        self, replayer: Replayer, designs: Sequence[Design], messages: Sequence[str], intrinsics: Collection[str] = ()
+        self,
+        replayer: Replayer,
+        designs: Sequence[Design],
+        messages: Sequence[str],
+        intrinsics: Collection[str] = (),
+        derive: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
+        """``intrinsics`` and ``derive``: see :class:`Structures`."""
         self._replayer = replayer
         self._designs = tuple(designs)
         self.messages = list(messages)
         self.keys = _keys(self._designs)
         self._numbers = {key: number for number, key in enumerate(self.keys)}
         self._plans: dict[int, SketchPlan] = {}
-        self._structures = Structures(replayer, frozenset(intrinsics))
+        self._structures = Structures(replayer, frozenset(intrinsics), derive)
         self._made: Recent[tuple[str, str], SketchPlan] = Recent(_STRUCTURES)
+        self._identities: dict[int, str] = {}
+        """Those of sketches that were compared with structures, by number."""
         self._summaries: list[str] | None = None
         self._shared = ""
 
@@ -55,6 +63,7 @@ class Plans:
             return kept
         if isinstance(name, str) and (structure := read_structure(name))[1]:
             made = self._structures.made(self.origin(variant, structure[0]), structure[1])
+            self._require_other(made, structure[1])
             self._made.put((made.variant, made.name), made)
             return made
         number = self._numbers.get((variant, name)) if isinstance(variant, str) and isinstance(name, str) else None
@@ -64,6 +73,18 @@ class Plans:
             more = f" and {len(self.keys) - 10} more" if len(self.keys) > 10 else ""
             raise IllegalEdit(f"there is no sketch {brief(shown)}; there are {', '.join(names)}{more}")
         return self[number]
+
+    def _require_other(self, made: SketchPlan, moves: Sequence[Move]) -> None:
+        """Raise :class:`IllegalEdit` if a sketch that moves applied is one of the space, which does by itself what the
+        moves before it do."""
+        applied = [move.sketch.rpartition("/")[2] for move in moves if isinstance(move, ApplySketch)]
+        for number, (variant, name) in enumerate(self.keys if applied else ()):
+            if name not in applied:
+                continue
+            if number not in self._identities:
+                self._identities[number] = self._structures.identify(self[number])
+            if self._identities[number] == made.identity:
+                raise IllegalEdit(f"{show_moves(moves)} makes sketch {variant}/{name}, which is there: jump to it")
 
     def origin(self, variant: object, name: object) -> SketchPlan:
         """What moves are made on: a sketch, a structure, or the untuned program."""

@@ -112,15 +112,32 @@ def _explicit(place: _Placed, piece: AxisPart, loop: Any, knob_of: Mapping[int, 
     return LoopSource(iter_, FIXED, 0, piece.extent or 1, kind, rest=piece.extent is None)
 
 
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the loops of an instance come from, and the number of the knob that each instruction decides."""
+
+    loops: Provenance
+    knob_of: Mapping[int, int]
+
+
 def read_skeleton(
-    mod: tvm.IRModule, knobs: Sequence[Knob], values: Sequence[Value], *, vector_math: bool = False
+    mod: tvm.IRModule,
+    knobs: Sequence[Knob],
+    values: Sequence[Value],
+    *,
+    vector_math: bool = False,
+    origins: Origins | None = None,
 ) -> Skeleton:
-    """The skeleton of the sketch with these knobs; ``mod`` is its instance with ``values``."""
+    """The skeleton of the sketch with these knobs; ``mod`` is its instance with ``values``.
+
+    What a loop runs over follows from its name, unless ``origins`` tells: a part of a tile that moves split again is
+    called like a part of no tile.
+    """
     body = mod["main"].body
     program = _Program.of(mod, vector_math)
     placed = list(_leaf_blocks(body, []))
     hosts = [_host(number, placed) for number in range(len(placed))]
-    blocks = [_read_block(number, placed, hosts, knobs, values, program) for number in range(len(placed))]
+    blocks = [_read_block(number, placed, hosts, knobs, values, program, origins) for number in range(len(placed))]
     annotations = body.block.annotations if isinstance(body, SBlockRealize) else {}
     unroll = next(
         (n for n, knob in enumerate(knobs) if isinstance(knob, CategoryKnob) and knob.name == "unroll"), FIXED
@@ -217,12 +234,16 @@ def _read_block(
     knobs: Sequence[Knob],
     values: Sequence[Value],
     program: _Program,
+    origins: Origins | None,
 ) -> Block:
     place = placed[number]
     block = place.block
     host, depth = hosts[number]
     own = place.loops[depth + 1 :] if host != ROOT else place.loops
-    loops = tuple(_loop_source(loop, str(block.name_hint), place.realize, knobs, values) for loop in own)
+    loops = tuple(
+        _told_source(place, loop, origins) or _loop_source(loop, str(block.name_hint), place.realize, knobs, values)
+        for loop in own
+    )
     link = _link(placed[host].block, block) if host != ROOT else None
     return replace(_block(place, loops, host, depth, program), link=link)
 
@@ -250,6 +271,14 @@ def _block(place: _Placed, loops: tuple[LoopSource, ...], host: int, depth: int,
         goes_on=goes_on,
         arranged=is_arranged(block),
     )
+
+
+def _told_source(place: _Placed, loop: Any, origins: Origins | None) -> LoopSource | None:
+    """What the loop runs over, as its origin tells; ``None`` if that is unknown or several things at once."""
+    pieces = () if origins is None else origins.loops.get(loop.loop_var, ())
+    if origins is None or len(pieces) != 1 or pieces[0].block != place.name:
+        return None
+    return _explicit(place, pieces[0], loop, origins.knob_of)
 
 
 def _loop_source(loop: Any, block: str, realize: Any, knobs: Sequence[Knob], values: Sequence[Value]) -> LoopSource:

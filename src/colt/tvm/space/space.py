@@ -40,7 +40,9 @@ from colt.tvm.moves.names import nests_of_schedule
 from colt.tvm.moves.prefetch import with_prefetches
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.moves.suggest import suggested
+from colt.tvm.programs.program import fingerprint
 from colt.tvm.sketches import DesignSpace, derive, generate, given
+from colt.tvm.sketches.design import PLAIN
 from colt.tvm.space.ahead import with_next_jobs
 from colt.tvm.space.edits import (
     Edits,
@@ -63,7 +65,7 @@ from colt.tvm.space.provenance import trace_loops
 from colt.tvm.space.realise import Realised, realise
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
-from colt.tvm.space.skeleton import read_skeleton, read_structured
+from colt.tvm.space.skeleton import Origins, read_skeleton, read_structured
 from colt.tvm.space.tails import with_whole_tails
 from colt.tvm.vector_math import (
     QUOTIENT,
@@ -93,6 +95,14 @@ _BY_INTEGERS = 13
 to LLVM, and that asked for nothing ahead of the next job."""
 WITHOUT_MOVES = 12
 """The last edition without structural moves."""
+_CALLED_LIKE_NO_PART = 13
+"""The last edition whose model took a part of a tile that moves had split again for a loop that no knob decides on."""
+_ONE_BY_ONE = 13
+"""The last edition that suggested moves for one block at a time."""
+_NO_SKETCH_APPLIED = 13
+"""The last edition in which no move applied a sketch."""
+_DERIVED = 64
+"""Programs whose sketches are kept."""
 _IN_TURN = 9
 """The last edition whose model has epilogues wait for memory before the next sums begin."""
 
@@ -115,6 +125,7 @@ class TvmSpace:
         vectors: Collection[int] = (),
         tails: int = 0,
         intrinsics: Collection[str] = (),
+        target: Any = None,
         jump_probability: float = 0.1,
         cache_size: int = 128,
         edition: int = EDITION,
@@ -127,7 +138,10 @@ class TvmSpace:
         self._reciprocals = edition > _DIVIDES
         self._tails = tails
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
-        self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics)
+        self._target = target
+        self._derived: Recent[str, Mapping[str, Any]] = Recent(_DERIVED)
+        derive = self._sketches_of if target is not None and edition > _NO_SKETCH_APPLIED else None
+        self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics, derive)
         self._jump_probability = jump_probability
         self._realised: Recent[Schedule, Any] = Recent(cache_size)
         self._legality = Legality(self._replayer, 32 * cache_size)
@@ -156,7 +170,8 @@ class TvmSpace:
         tails = vector_bits(target) if edition > _TWO_STEPS else 0
         space = design_space(mod, target, kind, seed, edition)
         options = {"scales": scales, "vectors": vectors, "tails": tails, **options}
-        return cls(mod, space, edition=edition, intrinsics=intrinsics_of(target), **options)
+        own = target if kind is SpaceKind.COLT else None
+        return cls(mod, space, edition=edition, intrinsics=intrinsics_of(target), target=own, **options)
 
     @classmethod
     def given(
@@ -292,12 +307,15 @@ class TvmSpace:
         plan = self._plans.find(schedule.variant, schedule.sketch)
         if plan.is_explicit:
             instance, loops = trace_loops(self._replayer, plan.trace, bool(plan.moved))
-            knob_of = {decision.position: number for number, decision in enumerate(plan.decisions)}
-            return read_structured(instance.mod, loops, knob_of, vector_math=vector_math)
+            return read_structured(instance.mod, loops, _knob_of(plan), vector_math=vector_math)
         movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
         values = [ROOT_LOCATION if moves else value for moves, value in zip(movable, plan.first, strict=True)]
         realised = realise(self._replayer, plan.trace, plan.decisions, [Take(v) for v in values], random.Random(0))
-        return read_skeleton(realised.schedule.mod, plan.knobs, realised.values, vector_math=vector_math)
+        instance, origins = realised.schedule, None
+        if plan.moved and self.edition > _CALLED_LIKE_NO_PART:
+            instance, loops = trace_loops(self._replayer, instance.trace, moved=True)
+            origins = Origins(loops, _knob_of(plan))
+        return read_skeleton(instance.mod, plan.knobs, realised.values, vector_math=vector_math, origins=origins)
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         """One edit of one knob, half of the time to a neighbour; now and then a jump, if there are several sketches.
@@ -323,7 +341,7 @@ class TvmSpace:
         """See :class:`colt.search.types.MovingSpace`."""
         key = (schedule.variant, schedule.sketch)
         if key not in self._suggested:
-            self._suggested[key] = suggested(self._plans.making(*key))
+            self._suggested[key] = suggested(self._plans.making(*key), self.edition > _ONE_BY_ONE)
         return self._suggested[key]
 
     def scheduled(self, schedule: Schedule) -> Any:
@@ -364,6 +382,16 @@ class TvmSpace:
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""
         return str(self.scheduled(schedule).trace)
+
+    def _sketches_of(self, mod: Any) -> Mapping[str, Any]:
+        """The traces of COLT's own sketches of a program, by name."""
+        of = fingerprint(mod)
+        found = self._derived.get(of)
+        if found is None:
+            designs, _ = derive(mod, self._target, edition=self.edition)
+            found = {f"{one.variant}/{one.name}".removeprefix(f"{PLAIN}/"): one.trace for one in designs}
+            self._derived.put(of, found)
+        return found
 
     def _sketch(self, number: int) -> Sketch:
         plan = self._plans[number]
@@ -443,6 +471,11 @@ class TvmSpace:
         if number < 0:
             return rng.randrange(len(self._plans))
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
+
+
+def _knob_of(plan: SketchPlan) -> dict[int, int]:
+    """The number of the knob that each instruction decides."""
+    return {decision.position: number for number, decision in enumerate(plan.decisions)}
 
 
 def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1, edition: int = EDITION) -> DesignSpace:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import LocationKnob
 from colt.moves import MOST_MOVES, MOST_TEXT, Move, show_moves, structure_name
-from colt.tvm.moves.make import Making
+from colt.tvm.moves.make import Making, Sketching
 from colt.tvm.moves.names import Names, axis_name
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.programs.program import fingerprint
@@ -30,10 +30,12 @@ from colt.util.streams import keeping_remarks
 
 @dataclass(frozen=True, slots=True)
 class Structures:
-    """Makes structures. ``intrinsics`` are those that the target has."""
+    """Makes structures. ``intrinsics`` are those that the target has; ``derive`` gives the traces of the sketches
+    that a program has, by name, if any can be applied."""
 
     replayer: Replayer
     intrinsics: Collection[str]
+    derive: Callable[[Any], Mapping[str, Any]] | None = None
 
     @keeping_remarks()
     def made(self, base: SketchPlan, moves: Sequence[Move]) -> SketchPlan:
@@ -70,8 +72,12 @@ class Structures:
 
     def begin(self, base: SketchPlan) -> Making:
         """What moves are made on: a sketch, or the untuned program, with the names that prompts have for its loops."""
-        schedule, origins = trace_loops(self.replayer, base.trace)
-        return Making(Names(schedule, part_names(origins)), not base.decisions, self.intrinsics)
+        sketching = None if self.derive is None else Sketching(self.derive, self._named)
+        return Making(self._named(base.trace), not base.decisions, self.intrinsics, sketching)
+
+    def _named(self, trace: Any) -> Names:
+        schedule, origins = trace_loops(self.replayer, trace)
+        return Names(schedule, part_names(origins))
 
     def identify(self, plan: SketchPlan) -> str:
         """Tells structures apart: 16 hexadecimal digits of the knobs, and of the program for two choices of them."""
