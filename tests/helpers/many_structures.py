@@ -1,17 +1,20 @@
 """A toy space of many structures, each with one knob: good ones are 1.25 times as fast as the first at their best, and
 slower at their worst; bad ones are never as fast.
 
-The latency of schedule ``k`` of a structure is the structure's own times ``1 + |k - BEST| / 10``.
+The latency of schedule ``k`` of a structure is the structure's own times ``1 + |k - BEST| / 10``. Moves multiply it.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from colt.errors import IllegalEdit
 from colt.knobs import CategoryKnob, Edit, Jump, Knob, Schedule, Sketch, Transformation
+from colt.moves import Move, read_structure, show_move, structure_name
 from colt.options import SearchConfig
 from colt.proposers.desk import Desk
 from colt.proposers.dispatcher import Dispatcher
@@ -35,7 +38,9 @@ GOOD, BAD = 100, 100
 class ManyStructures:
     """Implements :class:`~colt.search.types.Space`."""
 
-    def __init__(self) -> None:
+    def __init__(self, moves: Mapping[str, float] | None = None) -> None:
+        """``moves`` can be made on every structure; each makes it take so many times as long."""
+        self.moves = dict(moves or {})
         names = [FIRST, *(f"good-{n}" for n in range(GOOD)), *(f"bad-{n}" for n in range(BAD))]
         self.untuned = Schedule("plain", "untuned", ())
         self.sketches: Sequence[Sketch] = tuple(
@@ -53,8 +58,10 @@ class ManyStructures:
     def latency_us(self, schedule: Schedule) -> float:
         if schedule == self.untuned:
             return 10_000.0
-        kind, _, _ = schedule.sketch.partition("-")
+        sketch, moves = read_structure(schedule.sketch)
+        kind, _, _ = sketch.partition("-")
         own = {FIRST: 1000.0, "good": 800.0, "bad": 1200.0}[kind]
+        own *= math.prod(self.moves.get(show_move(move), 1.0) for move in moves)
         (value,) = schedule.values
         assert isinstance(value, int)
         return own * (1 + abs(value - BEST) / 10)
@@ -66,7 +73,9 @@ class ManyStructures:
         return self.at((sketch or self.sketches[0]).name, rng.choice(VALUES))
 
     def realise(self, schedule: Schedule) -> AppliedSchedule:
-        if schedule != self.untuned and schedule.sketch not in self._names:
+        sketch, moves = read_structure(schedule.sketch)
+        known = sketch in self._names and all(show_move(move) in self.moves for move in moves)
+        if schedule != self.untuned and schedule.sketch not in self._names and not known:
             raise IllegalEdit(f"there is no sketch {schedule.sketch}")
         return AppliedSchedule(schedule)
 
@@ -74,6 +83,8 @@ class ManyStructures:
         for step in transformation:
             if isinstance(step, Jump):
                 schedule = self.at(step.sketch, WORST)
+            elif isinstance(step, Move):
+                schedule = replace(schedule, sketch=structure_name(schedule.sketch, [step]))
             else:
                 value = rng.choice(VALUES) if step.value is None else step.value
                 schedule = Schedule(schedule.variant, schedule.sketch, (value,))

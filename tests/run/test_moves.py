@@ -13,13 +13,16 @@ import pytest
 import colt
 from colt import events
 from colt.events import Event
+from colt.proposers.experts.explorer import Explorer
 from colt.run.finish import Result
+from colt.search.structures import PROBATION
 from colt.store.happened import JournalReader
 from colt.store.receipt import load_receipt
 from colt.world.parts import using
+from colt.world.world import Live
 from tests.helpers.pool_runs import PoolRuns, quick_machine
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import think_less, tune_simulated
+from tests.helpers.simulated_runs import measured_by, simulated, think_less, tune_simulated
 
 VECTORS = ["split(dot.j, [_, 16])", "reorder(dot, [i, j_0, k, j_1])", "vectorize(dot.j_1)", "parallel(dot.i)"]
 ROWS = ["split(dot.i, [?, ?])", "reorder(dot, [i_0, j, i_1, k])", "parallel(dot.i_0)"]
@@ -109,11 +112,44 @@ def test_nobody_moves_where_moves_are_switched_off(runs: PoolRuns, tmp_path: Pat
     assert colt.replay(tmp_path / "run").identical
 
 
-def test_experts_move_where_all_may_and_the_run_is_replayed(
+MOVE_ALL: dict[str, Any] = {"trials": 40, "moves": "all", "pool": ["scout", "tuner", "architect"]}
+
+
+def test_structures_are_looked_for_where_all_may_move_and_the_run_is_replayed(own_program: str, tmp_path: Path) -> None:
+    seen: list[Event] = []
+    tune_simulated(own_program, on_event=[seen.append], run_dir=tmp_path / "run", **MOVE_ALL)
+    assert {one.by for one in moved(seen)} >= {"architect"}
+    nodes = {one.node for one in moved(seen)}
+    trials = [isinstance(one, events.Asked) and one.node in nodes for one in seen if isinstance(one, events.Asked)]
+    assert 2 <= sum(trials) <= len(trials) // PROBATION, "their share"
+    assert colt.replay(tmp_path / "run").identical
+
+
+def test_what_was_found_is_not_looked_for_again_when_the_run_goes_on(
     own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tune_simulated(own_program, run_dir=tmp_path / "run", **MOVE_ALL)
+    lines = (tmp_path / "run" / "recording.jsonl").read_bytes().splitlines(keepends=True)
+    for name in ("receipt.json", "kernel.so", "winner.json"):
+        (tmp_path / "run" / name).unlink(missing_ok=True)
+    (tmp_path / "run" / "recording.jsonl").write_bytes(b"".join(lines[: 2 * len(lines) // 3]))
+    looked = []
+    changes = Explorer.changes
+    monkeypatch.setattr(Explorer, "changes", lambda self, *about: looked.append(about) or changes(self, *about))
+    with measured_by(simulated()):
+        colt.resume(tmp_path / "run")
+    assert len({about[0].sketch for about in looked}) == len(looked) < 2
+    assert load_receipt(tmp_path / "run").trials.total == 40
+    assert colt.replay(tmp_path / "run").identical
+
+
+def test_in_earlier_editions_the_architect_proposed_them(
+    own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Live, "edition", 13)
     monkeypatch.setattr("colt.search.tree.STALLED", 3)
     monkeypatch.setattr("colt.proposers.experts.architect.MOVING", 1.0)
+    monkeypatch.setattr(Explorer, "changes", None)
     seen: list[Event] = []
     options = {"trials": 24, "run_dir": tmp_path / "run", "moves": "all", "pool": ["architect"]}
     tune_simulated(own_program, on_event=[seen.append], **options)

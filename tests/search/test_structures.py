@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
-from colt.knobs import Edit, Jump, Schedule
+from colt.knobs import Edit, Jump, Schedule, Transformation
+from colt.moves import read_moves
 from colt.options import SearchConfig
 from colt.proposers.worth import WINDOW, why_stop_paying
 from colt.search.policy import has_stalled
 from colt.search.search import Search
-from colt.search.structures import NOISE, PROBATION, STALLED, records_of, since_gain
+from colt.search.structures import (
+    FIRST_LOOK,
+    NOISE,
+    PROBATION,
+    STALLED,
+    Standing,
+    Structure,
+    promoted,
+    records_of,
+    since_gain,
+    standing,
+)
 from colt.search.tree import Node
 from colt.search.types import MemberSpec, Proposal, ProposalError
 from tests.helpers.many_structures import (
@@ -261,3 +275,111 @@ def test_those_of_language_models_have_no_such_share() -> None:
     search.lead([(space.at(f"bad-1{MOVE}", BEST), FINDS.name)])
     (trial,) = search.trials.pick(1)
     assert MOVE in trial.schedule.sketch
+
+
+# ---- structures that are looked for on a schedule ----
+
+A, B, C = ("plain", "a"), ("plain", "b"), ("plain", "c")
+
+
+def test_moves_are_judged_beside_the_schedule_that_they_were_made_on() -> None:
+    assert standing(90.0, 100.0, best_us=50.0) == 45.0
+    assert standing(101.0, 100.0, best_us=200.0) == math.inf, "they have cost time"
+    assert standing(90.0, None, best_us=50.0) == 90.0
+    assert standing(90.0, math.inf, best_us=50.0) == 90.0
+
+
+@pytest.mark.parametrize(
+    ("tried", "untried", "waiting", "chosen"),
+    [
+        ({}, [B, A], "ab", B),
+        ({A: (1, 90.0)}, [B], "ab", B),  # nothing to compare it with yet
+        ({A: (1, 90.0), B: (1, 95.0)}, [C], "abc", A),
+        ({A: (1, 90.0), B: (1, 95.0)}, [C], "bc", C),  # the faster half has nothing to be measured
+        ({A: (2, 90.0), B: (1, 95.0)}, [C], "abc", C),  # it has had its second trial
+        ({A: (2, 90.0), B: (2, 95.0), C: (1, 80.0)}, [], "abc", A),
+        ({A: (3, 90.0), B: (2, 95.0), C: (1, 99.0)}, [], "abc", A),
+        ({A: (1, 90.0)}, [], "a", A),  # the last one left
+        ({A: (1, 151.0)}, [], "a", None),  # hopeless beside the fastest
+        ({A: (1, math.inf), B: (1, math.inf)}, [], "ab", None),
+        ({A: (16, 90.0)}, [], "a", None),  # it has had all that it gets
+    ],
+)
+def test_trials_are_dealt_by_successive_halving(
+    tried: dict[Structure, tuple[int, float]], untried: list[Structure], waiting: str, chosen: Structure | None
+) -> None:
+    standings = {name: Standing(*one) for name, one in tried.items()}
+    assert promoted(standings, untried, [("plain", name) for name in waiting], best_us=100.0) == chosen
+
+
+class Blind(ExactScorer):
+    """Sees nothing of moves."""
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        return super().predict([replace(one, sketch=one.sketch.partition(" | ")[0]) for one in schedules])
+
+
+PAYS, COSTS = "prefetch(C.k, B, 8)", "unroll(C.k)"
+
+
+class ExploringRun:
+    """One trial after the other, of which the first ones are of the first structure, from its worst value on."""
+
+    def __init__(self, moves: Mapping[str, float], known: Sequence[int] = (WORST, 22, 21, 20)) -> None:
+        self.space = ManyStructures(moves)
+        config = SearchConfig(root_width=1, rollouts=0, epsilon=0.0, equal_promise=0.0)
+        self.search = Search(self.space, Blind(self.space), [EXPERT], config, explores=True)
+        self.search.open([(self.space.at(FIRST, WORST), "sampled")], 10_000.0)
+        others = [self.space.at(f"bad-{number}", WORST) for number in range(64)]
+        self.search.lead([(one, EXPERT.name) for one in (*(self.space.at(FIRST, value) for value in known), *others)])
+        self.looks: list[tuple[str, bool]] = []
+        self.seen: list[Schedule] = []
+
+    def look(self, fastest: Schedule, stalled: bool, rng: random.Random) -> list[Transformation]:
+        self.looks.append((fastest.sketch, stalled))
+        return [read_moves(move) for move in self.space.moves if move not in fastest.sketch]
+
+    def measure(self, trials: int) -> ExploringRun:
+        for _ in range(trials):
+            self.search.explore(self.look, EXPERT.name)
+            (trial,) = self.search.trials.pick(1)
+            self.seen.append(trial.schedule)
+            self.search.tell([measure(self.space, trial)])  # type: ignore[arg-type]
+        return self
+
+    @property
+    def moved(self) -> list[tuple[int, Schedule]]:
+        """Trials of structures that moves made, with their numbers."""
+        return [(number, one) for number, one in enumerate(self.seen) if " | " in one.sketch]
+
+
+def test_structures_are_looked_for_soon_and_again_when_another_leads_or_the_run_has_stalled() -> None:
+    run = ExploringRun({PAYS: 0.5}, known=range(WORST, -1, -1))
+    run.measure(FIRST_LOOK)
+    assert run.looks == []
+    run.measure(1)
+    assert run.looks == [(FIRST, False)]
+    run.measure(8)
+    assert run.looks == [(FIRST, False), (f"{FIRST} | {PAYS}", False)]
+    stuck = ExploringRun({}, known=range(WORST, -1, -1)).measure(24)
+    assert stuck.looks == [(FIRST, False), (FIRST, True)]
+
+
+def test_what_pays_on_one_schedule_is_tried_on_the_fastest_as_soon_as_that_is_another() -> None:
+    """The look comes when the worst values of the knob have been measured, of which the tuned one is no relative."""
+    run = ExploringRun({COSTS: 1.3, PAYS: 0.9}, known=[*range(WORST, 9, -1)]).measure(FIRST_LOOK + 1)
+    search, space = run.search, run.space
+    search.lead([(space.at(FIRST, BEST), "tuner")])
+    search.tell(measure(space, trial) for trial in search.trials.take([space.at(FIRST, BEST)]))  # type: ignore[arg-type]
+    run.measure(3 * PROBATION)
+    tried = [(one.sketch.partition(" | ")[2], one.values[0]) for _, one in run.moved]
+    assert (PAYS, BEST) in tried
+    assert [move for move, _ in tried].count(COSTS) == 1, "once beside the schedule that it was made on says it"
+    assert search.tree.values.best_us == 900.0
+
+
+def test_structures_that_are_looked_for_have_one_trial_in_eight_and_no_kind_has_all_of_them() -> None:
+    moves = [f"unroll(C.k_{number})" for number in range(20)]
+    run = ExploringRun(dict.fromkeys([*moves, PAYS], 1.1), known=range(WORST, -1, -1)).measure(56)
+    assert [number for number, _ in run.moved] == [*range(FIRST_LOOK, 56, PROBATION)]
+    assert PAYS in run.moved[1][1].sketch

@@ -53,9 +53,11 @@ class Dispatcher:
         emit: Emit = lambda event: None,
         note: Callable[[str], None] = lambda message: None,
         watch: Stopwatch | None = None,
+        explore: Callable[[], None] = lambda: None,
     ) -> None:
         """``feeders`` are the experts who fill the time, in the pool or not. ``why_stop`` says why no further call is
         worth its price, ``strict`` whether the run ends when no model can be asked, ``note`` tells the user.
+        ``explore`` looks for structures, if it is time to.
         """
         self.calls_ended: str | None = None
         """Why no more calls are made."""
@@ -69,6 +71,7 @@ class Dispatcher:
         self._emit = emit
         self._note = note
         self._watch = watch or Stopwatch()
+        self._explore = explore
         self._sent_at: dict[int, int] = {}
         """Trials that had been measured when each ticket under way was sent."""
         self._alternatives = 0
@@ -219,6 +222,7 @@ class Dispatcher:
 
         Experts of the pool have so many turns of the tree at most: it may have nothing for models at present.
         """
+        self._explore()
         turns = self._search.config.iterations_per_trial * count
         while turns and (not self.desk.models or (not self.desk.full and self._wanted())):
             ticket = self._search.select(benched=self.benched, busy=self.desk.busy)

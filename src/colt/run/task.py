@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from colt import events
 from colt.errors import MeasureError
 from colt.events import Event
-from colt.knobs import Schedule
+from colt.knobs import Schedule, Transformation
 from colt.measure.base import INPUTS_TO_BLAME, Fate, Inputs, Job, Limits, Measurement
 from colt.proposers.desk import Desk
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.experts import builtin
+from colt.proposers.experts.architect import Architect
+from colt.proposers.experts.explorer import Explorer
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.prompt import member_in_words, stable_text
 from colt.proposers.worth import why_stop_paying
 from colt.run.context import Run
 from colt.run.roofline import Ceiling
-from colt.run.worked import WorkedScorer, worked
+from colt.run.worked import WorkedScorer, chosen, steps_of, worked
 from colt.search.search import Search
 from colt.search.types import Proposer, Trial
 from colt.store.directory import INPUTS, PROGRAM, RECORDS, WORKLOADS, RunDirectory
+from colt.store.workings import Chosen, Reckoned, Text, Trusted
 from colt.store.workings import Opening as Opened
-from colt.store.workings import Reckoned, Text, Trusted
 from colt.strategies.base import Opening, StrategyMaker
 from colt.tvm.briefing import brief
 from colt.tvm.cost.learned import CostModel
@@ -48,6 +51,8 @@ TICKETS = 10**9
 """Tickets are numbered apart by so many, so that an answer tells which task has asked."""
 LATE = ("seconds",)
 """Reasons to stop that what has to be measured anyway does not heed."""
+PROPOSED_STRUCTURES = 13
+"""The last edition in which nobody looked for structures on a schedule: the architect proposed them."""
 STALLED = 20
 """Batches in a row without a new schedule after which a space counts as exhausted."""
 
@@ -123,6 +128,8 @@ class Task:
             estimate, learned, config.cost_model_warmup, config.cost_model_min_rank, self._trust_once
         )
         self.search = self._make_search(run)
+        self._looks = 0
+        """How often structures were looked for."""
         self.experts: tuple[Proposer, ...] = ()
         """The built-in experts: those of the pool, and those who only fill the time while models think."""
         self.dispatcher = self._make_dispatcher(run, TimedScorer(estimate, watch))
@@ -171,15 +178,19 @@ class Task:
             first_ticket=self.number * TICKETS,
             work=lambda ticket: worked(run.workings, f"ticket {ticket}", self.space, scorer),
             models=[member.name for member in plan.pool.models],
+            explores=plan.options.moves == "all" and self.tvm_space.edition > PROPOSED_STRUCTURES,
         )
 
     def _make_dispatcher(self, run: Run, scorer: TimedScorer) -> Dispatcher:
         pool = run.plan.pool
         moving = self.space if self.allows_moves and run.plan.options.moves == "all" else None
-        members = builtin.make(pool.experts, self.space, scorer, moving)
+        explores = self.search.setup.explores
+        members = builtin.make(pool.experts, self.space, scorer, moving, explores)
         others = [name for name in builtin.DEFAULT if name not in pool.experts] if pool.models else []
-        fillers = builtin.make(others, self.space, scorer, moving)
+        fillers = builtin.make(others, self.space, scorer, moving, explores)
         self.experts = (*members, *fillers)
+        architects = [one for one in self.experts if isinstance(one, Architect)]
+        explorer = Explorer(self.space, scorer, architects[0]) if explores and architects else None
         calls = run.open_calls() if pool.models else None
         desk = Desk(
             {expert.spec.name: expert for expert in members},
@@ -196,6 +207,10 @@ class Task:
                 return None
             return why_stop_paying(self.search.trials, paid, self.ceiling.share(self.search.trials.best_us))
 
+        def explore() -> None:
+            if explorer is not None:
+                self._explore(explorer)
+
         return Dispatcher(
             self.search,
             desk,
@@ -206,6 +221,7 @@ class Task:
             emit=run.emit,
             note=run.note,
             watch=run.watch,
+            explore=explore,
         )
 
     def _make_models(self, run: Run) -> dict[str, LanguageModel]:
@@ -249,6 +265,21 @@ class Task:
             return found
         opened = [one for one in known if isinstance(one, Opened)]
         return [(Schedule(one.variant, one.sketch, one.values), one.by) for one in opened]
+
+    def _explore(self, explorer: Explorer) -> None:
+        """Look for structures, if it is time to. What was found before the run broke off is not looked for again."""
+
+        def look(fastest: Schedule, stalled: bool, rng: random.Random) -> list[Transformation]:
+            self._looks += 1
+            of = f"structures {self.number}.{self._looks}"
+            known = self._workings.known(of)
+            if known is not None:
+                return [steps_of(one) for one in known if isinstance(one, Chosen)]
+            found = explorer.changes(fastest, stalled, rng)
+            self._workings.keep(of, [*map(chosen, found)])
+            return found
+
+        self.search.explore(look, explorer.architect.spec.name)
 
     # ---- before the search ----
 

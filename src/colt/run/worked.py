@@ -32,6 +32,20 @@ def worked(workings: Workings, of: str, space: Space, scorer: Scorer) -> Iterato
     workings.keep(of, notes.done)
 
 
+def chosen(steps: Transformation) -> Chosen:
+    """A transformation as it is kept."""
+    jumps = [(step.variant, step.sketch) for step in steps if isinstance(step, Jump)]
+    edits = tuple((step.knob, step.value) for step in steps if isinstance(step, Edit))
+    moves = tuple(show_move(step) for step in steps if isinstance(step, Move))
+    return Chosen(edits, jumps[0] if jumps else None, moves)
+
+
+def steps_of(kept: Chosen) -> Transformation:
+    """The transformation that was kept."""
+    jumps = () if kept.jump is None else (Jump(*kept.jump),)
+    return (*jumps, *map(read_move, kept.moves), *(Edit(knob, value) for knob, value in kept.edits))
+
+
 class WorkedScorer:
     """Predictions, numbered as they are asked for."""
 
@@ -89,10 +103,7 @@ class _Noted:
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         found = self._space.random_transformation(schedule, rng)
-        jumps = [(step.variant, step.sketch) for step in found if isinstance(step, Jump)]
-        edits = tuple((step.knob, step.value) for step in found if isinstance(step, Edit))
-        moves = tuple(show_move(step) for step in found if isinstance(step, Move))
-        self.done.append(Chosen(edits, jumps[0] if jumps else None, moves))
+        self.done.append(chosen(found))
         return found
 
     @property
@@ -135,8 +146,7 @@ class _Known:
         found = next(self._left, None)
         if not isinstance(found, Chosen):
             raise self._workings.wrong(self._of)
-        jumps = () if found.jump is None else (Jump(*found.jump),)
-        return (*jumps, *map(read_move, found.moves), *(Edit(knob, value) for knob, value in found.edits))
+        return steps_of(found)
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:
         found = next(self._left, None)

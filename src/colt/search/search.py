@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from colt.events import Emit
-from colt.knobs import Schedule
+from colt.knobs import Jump, Schedule, Transformation
 from colt.measure.base import Measurement
 from colt.moves import is_moved
 from colt.options import SearchConfig
@@ -40,18 +40,23 @@ from colt.search.steps import (
     close_exhausted,
     count_regression,
     credit,
+    feed,
     observe,
     release,
     score,
     select,
     settle,
 )
+from colt.search.structures import FIRST_LOOK, structure_of
 from colt.search.surroundings import surroundings
 from colt.search.tree import Node, Tree, Values
 from colt.search.trials import BuildSeconds, Trials
 from colt.search.types import MemberSpec, Observation, Proposal, ProposalError, Scorer, Space, Ticket, Trial
 
 Propose = Callable[[Observation], Proposal]
+Look = Callable[[Schedule, bool, random.Random], Sequence[Transformation]]
+"""Finds transformations to structures that are worth trials, given the fastest schedule and whether the run has
+stalled. They are of that schedule, or of the untuned program if they begin with a jump."""
 Work = Callable[[int], AbstractContextManager[tuple[Space, Scorer]]]
 """What the answer to a ticket, given by its id, is carried out and scored with."""
 
@@ -61,7 +66,8 @@ class Search:
 
     ``build_seconds`` tells how long a schedule is expected to build, to choose among those of equal promise.
     Tickets are numbered from ``first_ticket``. ``work`` gives the space and the scorer for a ticket's answer; they give
-    the same results as ``space`` and ``scorer``. ``models`` names the members that are language models.
+    the same results as ``space`` and ``scorer``. ``models`` names the members that are language models. ``explores``:
+    structures are looked for on a schedule (:meth:`explore`).
     """
 
     def __init__(
@@ -78,10 +84,11 @@ class Search:
         first_ticket: int = 0,
         work: Work | None = None,
         models: Collection[str] = (),
+        explores: bool = False,
     ) -> None:
         self.config = config or SearchConfig()
         self.pool = Pool(members)
-        self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total, models)
+        self.setup = Setup(space, scorer, self.pool, self.config, emit, seed, trials_total, models, explores)
         self._work = work or (lambda ticket: nullcontext((space, scorer)))
         self.tree = Tree(space.untuned, self.pool.largest, Values(self.config.value), seed)
         self.tree.tickets = first_ticket
@@ -179,6 +186,31 @@ class Search:
         open_leads(self.tree, self.setup, named)
         self.trials.refresh()
         return list(dict.fromkeys(schedule for schedule, _ in named if schedule in self.tree.facts))
+
+    def explore(self, look: Look, by: str) -> None:
+        """Bring structures that are worth trials into the tree, if it is time to.
+
+        It is time to look for some once ``FIRST_LOOK`` trials have a result, and again whenever another structure is
+        the fastest, or the run has stalled. What moves have proved to be worth on one schedule is tried on the fastest
+        one as soon as that is another. The structures are on probation (:mod:`colt.search.structures`).
+        """
+        tree = self.tree
+        if not tree.leaders or self.trials.told < FIRST_LOOK:
+            return
+        leader = tree.leaders[0]
+        about = structure_of(leader.facts.schedule), tree.stalled
+        if about not in tree.explored:
+            tree.explored |= {about, (about[0], False)}
+            rng = random.Random(f"{self.setup.seed}/structures/{len(tree.explored)}")
+            for steps in look(leader.facts.schedule, tree.stalled, rng):
+                self._feed(tree.root if any(isinstance(step, Jump) for step in steps) else leader, by, steps)
+        for steps in self.trials.worth_repeating(leader):
+            self._feed(leader, by, steps)
+
+    def _feed(self, node: Node, by: str, steps: Transformation) -> None:
+        """Have a feeder make that child of the node."""
+        ticket = feed(self.tree, self.setup, node, by)
+        self.commit(ticket, Proposal((steps,), node.next_member, "another structure of the fastest"))
 
     def _as_known(self, schedule: Schedule) -> Schedule:
         """The schedule by the name under which its structure came first, if moves made it."""

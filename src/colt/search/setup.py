@@ -24,6 +24,8 @@ class Setup:
     trials_total: int | None = None
     models: Collection[str] = ()
     """The members that are language models."""
+    explores: bool = False
+    """Whether structures are looked for on a schedule (:meth:`colt.search.search.Search.explore`)."""
 
     @property
     def structure_after(self) -> int:

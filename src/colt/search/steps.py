@@ -88,8 +88,11 @@ def _feed(tree: Tree, setup: Setup, feeder: str) -> Ticket | None:
             passes=lambda node: is_dormant(node) or policy.has_stalled(tree, node, after),
         )
     node = node or policy.descend(tree.root, phi, config, tree.rng, passes=is_dormant)
-    if node is None:
-        return None
+    return None if node is None else feed(tree, setup, node, feeder)
+
+
+def feed(tree: Tree, setup: Setup, node: Node, feeder: str) -> Ticket:
+    """A feeder's ticket at that node."""
     ticket = hand_out(tree, setup, Ticket(tree.tickets, node.id, feeder, feeding=True))
     tree.feeding.add(ticket.id)
     return ticket

@@ -167,6 +167,10 @@ class Tree:
         """By ticket of a course alteration, the child that is to be bettered."""
         self.has_moved = False
         """Whether moves made any of its structures."""
+        self.explored: set[tuple[Structure, bool]] = set()
+        """The structures for which others were looked for, and whether the run had stalled."""
+        self.repeated: set[tuple[Structure, int]] = set()
+        """Structures of moves that were made again on a node, and its id."""
         self.since_gain = 0
         """Results since the last that was the fastest by more than noise. Set there, too."""
         self.root = self.add(None, untuned, "untuned", next_member)

@@ -5,16 +5,28 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from colt import events
-from colt.knobs import Schedule
+from colt.knobs import Schedule, Transformation
 from colt.measure.base import Fate, Measurement, Verification
+from colt.moves import Move
 from colt.search.credit import count_structures, count_verdicts, credited
 from colt.search.setup import Setup
-from colt.search.structures import PROBATION, SURE, records_of, since_gain
-from colt.search.tree import Facts, Tree, predict
+from colt.search.structures import (
+    PROBATION,
+    SURE,
+    Standing,
+    Structure,
+    promoted,
+    records_of,
+    since_gain,
+    standing,
+    structure_of,
+)
+from colt.search.tree import Facts, Node, Tree, predict
 from colt.search.types import Trial
 
 LEADERS = 3
@@ -166,14 +178,18 @@ class Trials:
         return trials
 
     def _next(self, fits: Fits, by_chance: bool) -> Facts | None:
-        """The best that fits, or any. Structures on probation have a share of a stalled run, and no more."""
+        """The best that fits, or any. Structures on probation have a share, of a stalled run alone if nothing
+        explores, and no more."""
         models = self._setup.models
 
         def is_proven(facts: Facts) -> bool:
             return fits(facts) and not self._tree.on_probation(facts, models)
 
         if self._tree.has_moved and self._proven + 1 >= PROBATION:
-            facts = self._on_probation(fits if self._tree.stalled else lambda one: fits(one) and self._is_sure(one))
+            if self._setup.explores:
+                facts = self._promoted(fits)
+            else:
+                facts = self._on_probation(fits if self._tree.stalled else lambda one: fits(one) and self._is_sure(one))
             if facts is not None:
                 self._proven = 0
                 return facts
@@ -185,6 +201,50 @@ class Trials:
         """Whether the schedule is predicted to be faster than the fastest one by far."""
         leaders = self._tree.leaders
         return bool(leaders) and SURE * facts.predicted_us <= leaders[0].facts.predicted_us
+
+    def _promoted(self, fits: Fits) -> Facts | None:
+        """The most promising of that structure on probation whose turn it is (:func:`promoted`)."""
+        tree, models = self._tree, self._setup.models
+        waiting: dict[Structure, Ranked] = {}
+        for facts in self._waiting:
+            if facts.trial < 0 and fits(facts) and tree.on_probation(facts, models):
+                ranked, structure = _rank(facts), structure_of(facts.schedule)
+                waiting[structure] = min(ranked, waiting.get(structure, ranked))
+        asked = {structure_of(one.schedule) for one in self._asked}
+        kinds = Counter(_kind(tree.brought[name]) for name in asked)
+        untried = sorted(
+            (name for name in waiting if name not in asked),
+            key=lambda name: (kinds[_kind(tree.brought[name])], waiting[name]),
+        )
+        chosen = promoted(self._standings(), untried, waiting, tree.values.best_us)
+        return None if chosen is None else waiting[chosen][2]
+
+    def _standings(self) -> dict[Structure, Standing]:
+        """How each structure on probation stands that has a result."""
+        tree, models = self._tree, self._setup.models
+        found: dict[Structure, Standing] = {}
+        for number in self._measurements:
+            facts = self._asked[number]
+            if not tree.on_probation(facts, models):
+                continue
+            name, us = structure_of(facts.schedule), facts.measured_us or math.inf
+            us = standing(us, _before(facts.node), tree.values.best_us)
+            known = found.get(name, Standing(0, math.inf))
+            found[name] = Standing(known.trials + 1, min(us, known.us))
+        return found
+
+    def worth_repeating(self, leader: Node) -> list[Transformation]:
+        """The moves that have made a schedule of the leader's structure faster, and were not made on the leader yet."""
+        tree, found = self._tree, list[Transformation]()
+        structure = structure_of(leader.facts.schedule)
+        for name, one in self._standings().items() if self._tree.has_moved else ():
+            node = tree.brought[name]
+            if one.us < tree.values.best_us and node.parent is not None and node.parent is not leader:
+                same = structure_of(node.parent.facts.schedule) == structure and _adds_moves(node)
+                if same and (name, leader.id) not in tree.repeated:
+                    tree.repeated.add((name, leader.id))
+                    found.append(node.transformation)
+        return found
 
     def _on_probation(self, fits: Fits) -> Facts | None:
         """The best predicted of the structures on probation that were tried least. The heap drops it later."""
@@ -351,6 +411,21 @@ class Trials:
         predicted_us = self._asked[ran[0][1]].predicted_us if ran else min(f.predicted_us for f in tree.known)
         values.best_us = min((us for us in (best_us, self.baseline_us) if us is not None), default=predicted_us)
         values.general_residual = (values.best_us if best_us is None else best_us) / predicted_us
+
+
+def _kind(node: Node) -> frozenset[type]:
+    """The kinds of moves that have made the node of its parent."""
+    return frozenset(type(step) for step in node.transformation if isinstance(step, Move))
+
+
+def _adds_moves(node: Node) -> bool:
+    """Whether moves alone have made the node of its parent: its knobs are the same."""
+    return bool(node.transformation) and all(isinstance(step, Move) for step in node.transformation)
+
+
+def _before(node: Node) -> float | None:
+    """What the node's parent took, if moves alone have made the node of it."""
+    return node.parent.facts.measured_us if node.parent is not None and _adds_moves(node) else None
 
 
 def _rank(facts: Facts) -> Ranked:

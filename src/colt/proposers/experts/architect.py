@@ -66,7 +66,7 @@ class Architect:
             return Proposal(transformations, next_member(observation, rng), "another structure of the fastest")
         starts = [view.schedule for view in (observation.node, *observation.best) if view.schedule.values]
         starts += self._promising_samples(rng, SAMPLES // 4, 1)
-        ranked = [s for _, s in self._descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
+        ranked = [s for _, s in self.descend(starts, PROPOSAL_PREDICTIONS) if s not in observation.known]
         if not ranked:
             raise ProposalError("the descent found nothing new")
         chosen = most_diverse(ranked[:64], observation.proposals_wanted)
@@ -89,13 +89,13 @@ class Architect:
         for moves in rng.sample(suggested, min(MOVED, len(suggested))):
             with suppress(IllegalEdit, Rejected):
                 made[self._space.apply(fastest, moves, rng).schedule] = None
-        chosen = [self._with_new_knobs(schedule, fastest, rng) for schedule in made]
+        chosen = [self.with_new_knobs(schedule, fastest, rng) for schedule in made]
         bound, *predicted = self._scorer.predict([fastest, *chosen])
         order = sorted(range(len(chosen)), key=lambda number: (predicted[number], number))
         bearable = (chosen[number] for number in order if predicted[number] <= factor * bound)
         return [schedule for schedule in bearable if schedule not in observation.known]
 
-    def _with_new_knobs(self, schedule: Schedule, before: Schedule, rng: random.Random) -> Schedule:
+    def with_new_knobs(self, schedule: Schedule, before: Schedule, rng: random.Random) -> Schedule:
         """The schedule with the best predicted of some values for those knobs that ``before`` has not."""
         known = {knob.name for knob in self._knobs_of(before)} if before.values else set()
         new = {number: knob for number, knob in enumerate(self._knobs_of(schedule)) if knob.name not in known}
@@ -112,7 +112,7 @@ class Architect:
         """Up to ``count`` realised schedules for the openings, best first and diverse, the best of each sketch among
         them that is predicted within the factor ``near`` of the best of all."""
         starts = self._promising_samples(rng, SAMPLES, SKETCHES)
-        ranked = self._descend(starts, OPENING_PREDICTIONS)
+        ranked = self.descend(starts, OPENING_PREDICTIONS)
         made: dict[Schedule, None] = {}
         for schedule in of_near_sketches(ranked, 3 * count, near):
             try:
@@ -139,7 +139,7 @@ class Architect:
             best.append((predicted[number], len(best), drawn[number]))
         return [schedule for _, _, schedule in sorted(best)[:keep]]
 
-    def _descend(self, starts: Iterable[Schedule], predictions: int) -> list[tuple[float, Schedule]]:
+    def descend(self, starts: Iterable[Schedule], predictions: int) -> list[tuple[float, Schedule]]:
         """Beam search over single-knob neighbours from each start in turn. Returns all scored schedules and their
         predictions, best first."""
         scores: dict[Schedule, float] = {}

@@ -35,6 +35,13 @@ def specs(names: Sequence[str] = DEFAULT) -> list[MemberSpec]:
     return [MemberSpec(name, EXPERTS[name][0], nominal=True) for name in names]
 
 
-def make(names: Sequence[str], space: Space, scorer: Scorer, moving: MovingSpace | None = None) -> list[Proposer]:
-    """The experts of these names, at work on a space; ``moving`` is the same one, if they may change structures."""
-    return [EXPERTS[spec.name][1](space, scorer, spec, moving) for spec in specs(names)] if names else []
+def make(
+    names: Sequence[str], space: Space, scorer: Scorer, moving: MovingSpace | None = None, explored: bool = False
+) -> list[Proposer]:
+    """The experts of these names, at work on a space; ``moving`` is the same one, if they may change structures.
+
+    ``explored``: an :class:`~colt.proposers.experts.explorer.Explorer` looks for structures, so the architect does not.
+    """
+    found = specs(names) if names else []
+    changes = {spec.name: None if explored and EXPERTS[spec.name][1] is Architect else moving for spec in found}
+    return [EXPERTS[spec.name][1](space, scorer, spec, changes[spec.name]) for spec in found]
