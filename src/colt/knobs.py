@@ -38,9 +38,8 @@ Its runs measured schedules of relatives before they looked for any of their own
 for powers of two, and the ends of loops that no vector divides were left to LLVM. The twelfth divided by what stays
 the same throughout a loop, knew no use for a relative's schedule with a knob more or less, and had no moves.
 The thirteenth multiplied by powers of integers where AVX-512 takes floats, added a few terms one after the other, and
-asked for nothing ahead of the next job. Its
-model did not know how long a part of a tile is that moves had split again, no move applied a sketch, and the architect
-proposed structures where it was asked for anything.
+asked for nothing ahead of the next job. Its model did not know how long a part of a tile is that moves had split again,
+no move applied a sketch, and the architect proposed structures where it was asked for anything.
 """
 
 Value = tuple[int, ...] | int | str
