@@ -1,10 +1,10 @@
 """Sums of a few terms, added up in pairs: a pass over scheduled programs.
 
 The 16 lanes of a vector, or the 15 terms that are left of a row where no vector divides it, are added one after the
-other, each addition waiting for the one before: LLVM changes the order of no sum. Here such terms are loaded as vectors
-of 16, 8, 4, 2 and 1, as far as their number goes into these, and each vector's halves are added to one another. Any
-operation that reductions are known by may take the place of the sum: only the order of the terms changes, as in every
-tiled sum.
+other, each addition waiting for the one before: LLVM changes the order of no sum of floats. Here such terms are loaded
+as vectors of 16, 8, 4, 2 and 1, as far as their number goes into these, and each vector's halves are added to one
+another. Any operation that reductions are known by may take the place of the sum: only the order of the terms changes,
+as in every tiled sum.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from colt.tvm.vector_math.vectors import NotSideBySide, SideBySide
 FEWEST, MOST = 4, 64
 """Sums of so many terms are added up in pairs."""
 _WORD = 32
-_TYPES = ("float32", "int32")
+_TYPE = "float32"
+"""The order of whole numbers LLVM changes as it likes."""
 _REDUCE = 2
 
 
@@ -80,7 +81,7 @@ def _is_update(block: Any) -> bool:
     plain = block.init is None and not list(block.alloc_buffers) and not list(block.match_buffers)
     if not plain or dict(block.annotations) or not isinstance(block.body, BufferStore):
         return False
-    return str(block.body.buffer.dtype) in _TYPES
+    return str(block.body.buffer.dtype) == _TYPE
 
 
 def _is_few(loop: For) -> bool:
