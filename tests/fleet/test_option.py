@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -47,6 +48,25 @@ def test_a_cluster_that_refuses_may_want_a_token(monkeypatch: pytest.MonkeyPatch
     assert "ray start" not in message
 
 
+def test_a_cluster_that_asks_for_a_token_is_said_to_and_ray_says_nothing_beside_that(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ray = pytest.importorskip("ray", reason="fleets come with the extra fleet")
+
+    def none(**options: object) -> None:
+        for second in "01":
+            line = f"[2026-01-01 10:00:0{second},370 W 28896 28896] gcs_client.cc:210: InvalidAuthToken: missing"
+            os.write(2, f"{line}\n".encode())
+        raise ConnectionError("Failed to connect")
+
+    monkeypatch.setattr(ray, "init", none)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        message = refused("tune", "gemv", "--fleet", address)
+    assert f"--fleet cannot enter a Ray cluster at {address} (it asks for a token); " in message
+    assert "gcs_client" not in message + "".join(capfd.readouterr())
+
+
 def test_a_cluster_of_this_machine_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray would leave one in the home folder, and ask all for it whose clusters begin later."""
     ray = pytest.importorskip("ray", reason="fleets come with the extra fleet")
@@ -62,6 +82,26 @@ def test_a_cluster_of_this_machine_has_a_token_of_its_own(monkeypatch: pytest.Mo
     refused("tune", "gemv", "--fleet", "local")
     assert tokens[0] is not None
     assert len(tokens[0]) == 64
+
+
+SAYS = """
+from colt.errors import InputError
+from colt.fleet.cluster import Cluster
+try:
+    Cluster.connected("127.0.0.1:1", 1)
+except InputError:
+    pass
+from ray._private.worker import print_to_stdstream
+for wrong in (False, True):
+    said = {"lines": ["[state-dump] and so on", "A node was marked dead."], "pid": "raylet", "is_err": wrong}
+    print_to_stdstream(said, ignore_prefix=False)
+"""
+
+
+def test_what_ray_says_is_not_printed_beside_what_the_run_says() -> None:
+    pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    found = subprocess.run([sys.executable, "-P", "-c", SAYS], capture_output=True, text=True, check=True)
+    assert (found.stdout, found.stderr) == ("", "")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])

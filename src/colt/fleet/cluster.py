@@ -14,11 +14,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from colt.errors import ArgumentError
+from colt.util.streams import keeping_remarks, remarks_since, remarks_so_far
 from colt.util.text import why
 
 LOCAL, AUTO = "local", "auto"
@@ -33,6 +34,11 @@ _HEADLESS_S = "300"
 """After that Ray ends a process that has lost the head of its cluster."""
 _STORE_BYTES = 128 << 20
 """The size of the object store of a cluster that is started here: kernels are small."""
+_READ_ON_IMPORT = {
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # a call after the end would connect anew
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # or it prints what becomes of nodes, as the run does
+}
+"""What Ray is to be told before it is there, unless the user has told it."""
 _MISSING = "needs Ray: pip install -c constraints.txt '.[fleet]'"
 _HOW = (
     "`ray start --head` starts one here, which `ray start --address HOST:6379` on other machines joins; in a batch job "
@@ -44,6 +50,8 @@ _TOKENS = (
     "~/.ray/auth_token when it began, takes its token there or in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token, here and on "
     "every host"
 )
+_NO_TOKEN = b"InvalidAuthToken"
+"""What Ray remarks where a cluster does not take the token, or there is none."""
 _OF_RPC = re.compile(
     r"rpc_code|RPC Error|RpcError|grpc_status|StatusCode\.|Socket closed|failed to connect to all addresses"
 )
@@ -131,7 +139,8 @@ class Cluster:
 
         Raises :class:`~colt.errors.InputError` where Ray is not installed or there is no cluster.
         """
-        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a call after the end would connect anew; read on import
+        for name, value in _READ_ON_IMPORT.items():
+            os.environ.setdefault(name, value)
         try:
             import ray
         except ImportError:
@@ -148,8 +157,9 @@ class Cluster:
         else:  # Ray would end this process a minute after the head; the session ends the run, which can be resumed
             os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _HEADLESS_S)
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        place = remarks_so_far()
         try:
-            with own_signals():
+            with own_signals(), nullcontext() if where == LOCAL else keeping_remarks():
                 ray.init(
                     address=where,
                     log_to_driver=False,
@@ -158,6 +168,8 @@ class Cluster:
                 )
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             reason = str(error).partition("\n")[0].strip()
+            if _NO_TOKEN in remarks_since(place):
+                reason = "it asks for a token"
             raise _none_at(where, reason) if where in (LOCAL, AUTO) else _refused_at(where, reason) from None
         return cls(opened=True, head=_head_at(where))
 

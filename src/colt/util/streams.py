@@ -117,16 +117,18 @@ class _Diversion:
 _DIVERSION = _Diversion()
 
 _REMARK = re.compile(
-    rb"^\[\d\d:\d\d:\d\d\] [^\n]*: (?:Warning|Info|Debug|Error): |^'[^'\n]*' is not a recognized [^\n]*\n", re.MULTILINE
+    rb"^\[\d\d:\d\d:\d\d\] [^\n]*: (?:Warning|Info|Debug|Error): |^'[^'\n]*' is not a recognized [^\n]*\n"
+    rb"|^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [IWEF] \d+ \d+\] ",
+    re.MULTILINE,
 )
-"""How remarks begin: TVM's, which may have several lines, and LLVM's about processors and their features."""
+"""How remarks begin: TVM's, which may have several lines, LLVM's about processors and their features, and Ray's."""
 _MOST_KEPT = 1 << 20
 """Bytes of remarks that are kept, the latest."""
 
 
 @contextmanager
 def keeping_remarks() -> Iterator[None]:
-    """Inside, what TVM and LLVM remark on standard error is kept. Short calls of TVM only; for any thread.
+    """Inside, what TVM, LLVM and Ray remark on standard error is kept. Short calls only; for any thread.
 
     Whatever else is printed there from C reaches standard error on leaving, and what Python prints reaches it at once.
     """
