@@ -254,12 +254,17 @@ _SERVES: dict[str, Any] = {
 }
 
 
+def lock_folders() -> Path:
+    """Where the locks of this machine's hosts are. Their folders stay: to remove one would break a lock that begins."""
+    return Path(tempfile.gettempdir()) / f"colt-hosts-{os.getuid()}"
+
+
 def lock_folder(name: str) -> Path:
     """The folder of a host's lock, on a file system of its own machine; made if it is not there.
 
     Raises :class:`OSError` if it is not ours.
     """
-    folder = Path(tempfile.gettempdir()) / f"colt-hosts-{os.getuid()}"
+    folder = lock_folders()
     for each in (folder, folder / _file_name(name)):
         each.mkdir(mode=0o700, exist_ok=True)
         found = each.lstat()
