@@ -5,7 +5,7 @@
 For each program and seed there is a run without moves and one in which experts make them (``--moves all``). Runs do not
 depend on their budget: the winner of 64 trials is the fastest of the first 64 of 256. Where the winner without moves is
 of a packed or a blocked design, both are run once more in a space that lacks these: what is lost that way, and how much
-of it moves recover. That space is a test's, no option of COLT.
+of it moves recover. That space is a test's, no option of COLT; sketches that moves apply are without these, too.
 
 Every run has a process of its own. What is finished is kept in DIR, and the same command goes on from there; it begins
 nothing more after so many minutes. To reach: a better geometric mean at 256 trials, no worse at 64; at least half of
