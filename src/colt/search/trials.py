@@ -12,7 +12,7 @@ from dataclasses import replace
 from colt import events
 from colt.knobs import Schedule, Transformation
 from colt.measure.base import Fate, Measurement, Verification
-from colt.moves import Move
+from colt.moves import Move, is_moved
 from colt.search.credit import count_structures, count_verdicts, credited
 from colt.search.setup import Setup
 from colt.search.structures import (
@@ -216,18 +216,21 @@ class Trials:
             (name for name in waiting if name not in asked),
             key=lambda name: (kinds[_kind(tree.brought[name])], waiting[name]),
         )
-        chosen = promoted(self._standings(), untried, waiting, tree.values.best_us)
+        tried = {
+            name: one for name, one in self._standings().items() if tree.on_probation(tree.brought[name].facts, models)
+        }
+        chosen = promoted(tried, untried, waiting, tree.values.best_us)
         return None if chosen is None else waiting[chosen][2]
 
     def _standings(self) -> dict[Structure, Standing]:
-        """How each structure on probation stands that has a result."""
-        tree, models = self._tree, self._setup.models
+        """How each structure stands that moves made and that has a result."""
+        tree = self._tree
         found: dict[Structure, Standing] = {}
         for number in self._measurements:
             facts = self._asked[number]
-            if not tree.on_probation(facts, models):
-                continue
             name, us = structure_of(facts.schedule), facts.measured_us or math.inf
+            if not is_moved(name[1]):
+                continue
             us = standing(us, _before(facts.node), tree.values.best_us)
             known = found.get(name, Standing(0, math.inf))
             found[name] = Standing(known.trials + 1, min(us, known.us))
