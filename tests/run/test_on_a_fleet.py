@@ -154,3 +154,52 @@ def test_one_host_has_the_batches_of_a_machine(own_program: str, tmp_path: Path)
     measurer = Mustering(hosts=1)
     tuned(tmp_path / "run", own_program, measurer, trials=16)
     assert [len(trials) for _, trials in measurer.told if trials != [-1]] == [8, 8]
+
+
+class Deciding(Mustering):
+    """Times in turn on its second host, and loses the third one then. ``breaks`` where the kernel is to be written."""
+
+    def __init__(self, breaks: bool = False, **options: Any) -> None:
+        super().__init__(hosts=3, **options)
+        self._breaks = breaks
+        self._remarks: list[str] = []
+
+    def interleave(self, *given: Any, **named: Any) -> list[list[float]]:
+        if not self.seen.decider:
+            self.seen = left_by(replace(self.seen, decider="b", lost=1), "c", "it died")
+            self._remarks.append("host c was lost: it died")
+        return super().interleave(*given, **named)
+
+    def export(self, *given: Any, **named: Any) -> None:
+        if self._breaks:
+            raise Broken
+        super().export(*given, **named)
+
+    def take_remarks(self) -> list[str]:
+        found, self._remarks = self._remarks, []
+        return found
+
+
+class Broken(Exception):
+    """The driver dies."""
+
+
+def test_who_decided_is_known_after_a_run_broke_off(own_program: str, tmp_path: Path) -> None:
+    with pytest.raises(Broken):
+        tuned(tmp_path / "run", own_program, Deciding(breaks=True), trials=16)
+    heard: list[events.Event] = []
+    measurer = Mustering(hosts=2)
+    with measured_by(measurer):
+        found = colt.resume(tmp_path / "run", on_event=[heard.append]).receipt.fleet
+    assert measurer.seen.decider == "", "nothing was timed in turn any more"
+    assert found is not None
+    assert found.decided_on == "b"
+    assert events.Noted("going on with 2 hosts: a, b") in heard
+    assert colt.replay(tmp_path / "run").identical
+
+
+def test_who_leaves_at_the_end_is_told_of(own_program: str, tmp_path: Path) -> None:
+    receipt = tuned(tmp_path / "run", own_program, Deciding(), trials=16).receipt
+    assert receipt.messages.count("host c was lost: it died") == 1
+    assert not any(message.startswith("going on with") for message in receipt.messages)
+    assert colt.replay(tmp_path / "run").identical

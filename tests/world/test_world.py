@@ -47,7 +47,7 @@ ONE_OF_EACH: list[AnyAnswer] = [
     Looked(hardware=MACHINE, notes=("assumed",)),
     TIMED,
     VerifiedAnswer(ok=False, max_abs_error=None, max_rel_error=0.1, tolerance=1e-4, message="differs", totals=TOTALS),
-    TimedInTurn(latencies_us=((1.0, 2.0), (3.0, 4.0)), totals=TOTALS),
+    TimedInTurn(latencies_us=((1.0, 2.0), (3.0, 4.0)), totals=TOTALS, host="b"),
     ExportedAnswer(error="no compiler", totals=TOTALS),
     Remarks(texts=("the board was busy",)),
     Stop(reason="interrupted"),

@@ -91,7 +91,7 @@ class Run:
         self.seconds_timing = 0.0
         self.hardware: Hardware
         """The machine with its peaks as they stand: a kernel may raise them."""
-        self.measurer: Measurer
+        self.measurer: RecordableMeasurer
         self.fleet: Muster | None = None
         """Who measures, where several hosts do; see :meth:`call_roll`."""
         self.apart_bytes: int | None = None
@@ -105,6 +105,8 @@ class Run:
         self._stack = ExitStack()
         self._recalling = self._stack.enter_context(ExitStack())
         """What holds while the run only repeats what is recorded."""
+        self._watching = tuple(listeners)
+        """Who is told what concerns this process alone; the journal is that of the whole run."""
         self._listeners = list(listeners)
         self._early: list[Event] = []
         """Events before there is a journal."""
@@ -133,9 +135,8 @@ class Run:
         recorded = None if self._after is None else lambda: self.world.recorded
         workings = Workings(self.plan.run_dir / WORKINGS, repr(head), recorded)
         self._stack.callback(workings.close)
-        if workings.left_out:  # of this process alone: the journal is that of the whole run
-            for listener in self._listeners:
-                listener(events.Noted(workings.left_out))
+        if workings.left_out:
+            self._tell_watching(workings.left_out)
         return workings
 
     def __enter__(self) -> Self:
@@ -205,6 +206,10 @@ class Run:
         self.messages.append(message)
         self.emit(events.Noted(message))
 
+    def _tell_watching(self, message: str) -> None:
+        for listener in self._watching:
+            listener(events.Noted(message))
+
     # ---- asking language models ----
 
     def open_calls(self) -> Calls:
@@ -249,9 +254,11 @@ class Run:
     # ---- measuring ----
 
     def call_roll(self) -> None:
-        """Find out who measures, where several hosts do: batches grow with them."""
+        """Find out who measures, where several hosts do: batches grow with them. The user is told who has gone."""
         self.fleet = self.measurer.muster()
         if self.fleet is not None:
+            for text in self.measurer.news:
+                self.note(text)
             self.stop.hosts = max(1, len(self.fleet.measuring))
 
     @contextmanager
@@ -325,6 +332,8 @@ class Run:
         self.workings.go_live()
         if self._journal is not None:
             self._journal.go_live(self.watch.total)
+        if self.fleet is not None and (names := self.measurer.hosts_here):
+            self._tell_watching(f"going on with {counted(len(names), 'host')}: {', '.join(names)}")
 
     def _go_on(self, allowance: Allowance) -> None:
         """From here on the run may take something else."""

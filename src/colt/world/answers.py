@@ -113,6 +113,8 @@ class TimedInTurn(Answer, frozen=True, kw_only=True, tag="timed in turn"):
 
     latencies_us: tuple[tuple[Latency, ...], ...]
     totals: Totals
+    host: str = ""
+    """Where they were timed, if that is a host of a fleet."""
 
     def __post_init__(self) -> None:
         """Raise :class:`ValueError` unless there are as many rounds, and one at least, for each program."""
@@ -147,6 +149,8 @@ class Mustered(Answer, frozen=True, kw_only=True, tag="fleet"):
     """Who measures, where several hosts do."""
 
     muster: Muster
+    news: tuple[str, ...] = ()
+    """What there is to say about hosts since that was asked last."""
 
     def __post_init__(self) -> None:
         """Raise :class:`ValueError` for a fleet that there cannot be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +66,8 @@ class RecordableMeasurer(Measurer):
         self._clock = clock
         self._fleet = fleet
         self._mustered: Mustered | None = None
+        self._decider = ""
+        """The host that timed programs in turn last."""
         self._recorded = _NOTHING
         """The accounts of the recorded part of a resumed run."""
 
@@ -148,12 +150,14 @@ class RecordableMeasurer(Measurer):
 
         def answer() -> TimedInTurn:
             done = self._live.interleave(modules, rounds, limits, inputs)
-            return TimedInTurn(latencies_us=tuple(map(tuple, done)), totals=self._live_totals())
+            host = self._here.decider if self._fleet else ""
+            return TimedInTurn(latencies_us=tuple(map(tuple, done)), totals=self._live_totals(), host=host)
 
         programs = ", ".join(self._fingerprint(module) for module in modules)
         found = self._taken(f"time in turn, {rounds} rounds: {programs}", TimedInTurn, answer)
         if len(found.latencies_us) != len(modules):
             raise ReplayError(f"{len(modules)} programs are timed in turn, recorded are {len(found.latencies_us)}")
+        self._decider = found.host
         return [list(latencies) for latencies in found.latencies_us]
 
     def export(self, module: Any, path: Path, limits: Limits | None = None) -> None:
@@ -180,23 +184,41 @@ class RecordableMeasurer(Measurer):
         return list(self._world.take("remarks", Remarks, answer, quiet=Remarks()).texts)
 
     def muster(self) -> Muster | None:
-        """See :meth:`Measurer.muster`. It is no question where there is no fleet."""
+        """See :meth:`Measurer.muster`. It is no question where there is no fleet. :attr:`news` come with the answer."""
         if not self._fleet:
             return None
 
         def answer() -> Mustered:
-            return Mustered(muster=self._live.muster() or Muster())
+            here = self._here
+            return Mustered(
+                muster=replace(here, decider=here.decider or self._decider), news=tuple(self._live.take_remarks())
+            )
 
-        recorded = self._world.recorded
-        self._mustered = self._world.take("fleet", Mustered, answer, quiet=self._mustered)
+        recorded, before = self._world.recorded, self._mustered
+        quiet = None if before is None else Mustered(muster=before.muster)
+        self._mustered = self._world.take("fleet", Mustered, answer, quiet=quiet)
         if recorded and self._made is not None:
             self._made.follow(self._mustered.muster)
         return self._mustered.muster
+
+    @property
+    def news(self) -> tuple[str, ...]:
+        """What the last :meth:`muster` has told beside who measures: of hosts that have gone, for instance."""
+        return () if self._mustered is None else self._mustered.news
+
+    @property
+    def hosts_here(self) -> tuple[str, ...]:
+        """The names of hosts that measure for this process right now. It is no question."""
+        return () if self._made is None else tuple(host.name for host in self._here.measuring)
 
     def close(self) -> None:
         """See :meth:`Measurer.close`."""
         if self._made is not None:
             self._made.close()
+
+    @property
+    def _here(self) -> Muster:
+        return self._live.muster() or Muster()
 
     @property
     def _live(self) -> Measurer:
