@@ -14,7 +14,7 @@ import pytest
 
 from colt.errors import MeasureError
 from colt.fleet.cluster import Cluster, ClusterNode, HostLost, Link
-from colt.fleet.host import HostActor
+from colt.fleet.host import HostActor, lock_folder
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
 from colt.fleet.session import Equipment, Session
@@ -22,13 +22,23 @@ from colt.fleet.share import HostTold, Share
 from colt.measure.base import Job, Limits, Pace
 from colt.measure.muster import HostSeen, Muster, resumed
 from colt.measure.relative import UNLIKE
+from colt.util.lock import FolderLock
+from colt.util.waiting import told_of_waiting
 from tests.helpers import measure_programs as programs
 from tests.helpers.fleet_side import REFERENCE_US, SimulatedSide
 from tests.helpers.fleets import await_that
 from tests.helpers.near_hosts import NearCluster
 
 PATIENCE = Patience(
-    beat_s=0.05, grace_s=1.0, start_s=0.4, join_s=5.0, gather_s=0.2, queue_s=10.0, empty_s=0.5, look_s=0.02
+    beat_s=0.05,
+    grace_s=1.0,
+    start_s=0.4,
+    queued_s=0.1,
+    join_s=5.0,
+    gather_s=0.2,
+    queue_s=10.0,
+    empty_s=0.5,
+    look_s=0.02,
 )
 
 SIDE = pickle.dumps(SimulatedSide(0.0))
@@ -50,8 +60,29 @@ def session_on(cluster: Any) -> Iterator[Session]:
 def test_a_run_waits_for_hosts_whose_cores_are_taken_if_there_are_no_others() -> None:
     cluster = NearCluster([node("taken")])
     threading.Timer(2 * PATIENCE.start_s, cluster.free.set).start()
-    with session_on(cluster) as session:
+    told: list[str] = []
+    with session_on(cluster) as session, told_of_waiting(told.append):
         assert list(session.reports()) == [node("taken").name]
+    assert told == [f"waiting for {node('taken').name}: its cores are taken by other work on the cluster"]
+
+
+def test_a_run_says_whose_measuring_it_waits_for() -> None:
+    cluster = NearCluster([node("held"), node("held-too")])
+    cluster.free.set()
+    locks = [FolderLock(lock_folder(each.name)) for each in cluster.there]
+    told: list[str] = []
+
+    def hear(text: str) -> None:
+        told.append(text)
+        if text.count("measures there") == 2:
+            for lock in locks:
+                lock.close()
+
+    with session_on(cluster) as session, told_of_waiting(hear):
+        equip(session)
+        await_that(lambda: len(names(session)) == 2)
+    reasons = (f"{each.name}: process {os.getpid()} measures there" for each in cluster.there)
+    assert f"waiting for {'; '.join(reasons)}" in told
 
 
 def equip(session: Session) -> None:

@@ -37,7 +37,9 @@ def hurry(patch: Any) -> None:
     from colt.fleet import session
     from colt.fleet.member import Patience
 
-    patience = Patience(beat_s=0.5, grace_s=4.0, start_s=60.0, join_s=60.0, queue_s=60.0, empty_s=30.0, look_s=0.3)
+    patience = Patience(
+        beat_s=0.5, grace_s=4.0, start_s=60.0, queued_s=15.0, join_s=60.0, queue_s=60.0, empty_s=30.0, look_s=0.3
+    )
     patch.setattr(session, "PATIENCE", patience)
 
 

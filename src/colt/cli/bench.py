@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import INTERRUPTED, OK
-from colt.cli.output import say, tell
+from colt.cli.output import say, say_waiting, tell
 from colt.cli.parser import add_declared, integer
 from colt.errors import InputError
 from colt.options import TuneOptions
 from colt.util.declared import options_of
+from colt.util.waiting import told_of_waiting
 
 
 def add(commands: Any) -> None:
@@ -94,7 +95,8 @@ def run_command(given: argparse.Namespace) -> int:
     )
     out = Path(given.out)
     try:
-        report = run(config, out, tell)
+        with told_of_waiting(say_waiting):
+            report = run(config, out, tell)
     except KeyboardInterrupt:
         tell("colt: interrupted; the same command goes on from here")
         return INTERRUPTED

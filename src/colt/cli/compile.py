@@ -10,11 +10,13 @@ from typing import Any
 from colt.cli.codes import OK, OTHER_OUTPUTS
 from colt.cli.output import progress, say, show
 from colt.cli.parser import add_declared, by_name, input_shape, open_sizes
+from colt.events import Began
 from colt.models.options import SUFFIX, CompileOptions
 from colt.store.output import require_output
 from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
 from colt.util.streams import print_json, stdout_to_stderr
+from colt.util.waiting import told_of_waiting
 
 
 def add(commands: Any) -> None:
@@ -70,7 +72,8 @@ def run_command(given: argparse.Namespace) -> int:
     options = CompileOptions(**chosen, shapes=by_name(given.shape, "--shape"), sizes=by_name(given.sizes, "--sizes"))
     with PromptExit() as prompt, progress(options.tune_options(1).trials, given.json) as view, stdout_to_stderr():
         prompt.when_heeded = view.stopping
-        compiled = compile_any(given.model, example, replace(options, on_event=(view,)))
+        with told_of_waiting(lambda text: view(Began(text))):
+            compiled = compile_any(given.model, example, replace(options, on_event=(view,)))
         compiled.save(output)
     if given.json:
         print_json(f"{compiled.report.to_json()}\n")

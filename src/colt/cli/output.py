@@ -25,6 +25,11 @@ def tell(text: str) -> None:
     print(shown(text, lines=True), file=sys.stderr, flush=True)
 
 
+def say_waiting(text: str) -> None:
+    """Print what a command waits for, as the phase of a run, on standard error."""
+    tell(f"{text} ...")
+
+
 def tell_problems(runs: Sequence[SeenRun]) -> None:
     """Say on standard error what of these runs could not be read, once for each run."""
     for text in dict.fromkeys(f"note: {run.folder}: {problem}" for run in runs for problem in run.problems):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colt.cli.codes import OK
-from colt.cli.output import progress, show, show_result, tell
+from colt.cli.output import progress, say_waiting, show, show_result, tell
 from colt.cli.parser import add_declared
 from colt.errors import InputError
 from colt.options import MODELS, PRESETS, SearchConfig, TuneOptions
@@ -18,6 +18,7 @@ from colt.util.declared import options_of
 from colt.util.files import read_file
 from colt.util.interrupt import PromptExit
 from colt.util.streams import print_json, stdout_to_stderr
+from colt.util.waiting import told_of_waiting
 
 if TYPE_CHECKING:
     from colt.plan import Plan
@@ -59,7 +60,7 @@ def run_command(given: argparse.Namespace) -> int:
     settings = search_settings(given)
     from colt.plan import plan
 
-    with stdout_to_stderr():  # what the user's file prints
+    with stdout_to_stderr(), told_of_waiting(say_waiting):  # what the user's file prints
         made = plan(given.program, **_given(given, TuneOptions, _tune_dest), config=settings)
     return _estimate(made, given.json) if given.dry_run else _tune(made, given.json)
 

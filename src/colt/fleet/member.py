@@ -50,6 +50,8 @@ class Patience:
     """It may be late by so much. Then it counts as lost."""
     start_s: float = 120.0
     """For a process to start and to say what it is, once its cores are free."""
+    queued_s: float = 20.0
+    """After so long a process that has not started counts as waiting for cores."""
     join_s: float = 300.0
     """For starting the workers and timing the reference kernel, or for measuring peaks."""
     gather_s: float = 15.0
@@ -99,7 +101,7 @@ class Member:
                 return self._decoded(asked.get(self._patience.look_s), HostReport)
             except HostLate:
                 self._heed()
-                if monotonic() - since > self._patience.start_s / 4:
+                if monotonic() - since > self._patience.queued_s:
                     told("its cores are taken by other work on the cluster")
             except HostLost as lost:
                 raise Lost(str(lost)) from None

@@ -8,7 +8,7 @@ to know what the hosts are, and the run's measurer closes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count
@@ -25,6 +25,8 @@ from colt.measure.base import Limits, Pace
 from colt.measure.muster import HostSeen, Muster, joined, left_by, resumed
 from colt.measure.relative import Reference
 from colt.util.interrupt import ENDLESS_S
+from colt.util.text import counted
+from colt.util.waiting import tell_waiting
 
 MOST_WORKERS = 8
 """Candidates that a host builds side by side, as :class:`~colt.tvm.workers.local.LocalMeasurer` does."""
@@ -44,6 +46,8 @@ class Equipment:
 
 
 T = TypeVar("T")
+_MOST_NAMED = 3
+"""Hosts that a line names."""
 
 
 @dataclass(slots=True)
@@ -68,6 +72,22 @@ class _Known:
     def decided(self) -> bool:
         """Whether nothing is to be expected of it soon."""
         return bool(self.seen or self.refused or self.waits or self.gone)
+
+
+class _Told:
+    """What was said of hosts that are waited for, so that it is said once."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def of(self, hosts: Iterable[_Known]) -> None:
+        """Say what keeps these from measuring, as far as that passes and is news."""
+        reasons = [f"{one.name}: {one.waits}" for one in hosts if one.waits and not one.refused]
+        more = len(reasons) - _MOST_NAMED
+        text = "; ".join(reasons[:_MOST_NAMED]) + (f"; and {counted(more, 'other')}" if more > 0 else "")
+        if text and text != self._text:
+            tell_waiting(f"waiting for {text}")
+        self._text = text
 
 
 class Session:
@@ -100,8 +120,10 @@ class Session:
         Waits for those that start. Where there are none but hosts whose cores others use, it waits for these.
         """
         since = monotonic()
+        told = _Told()
         with self._changed:
             while monotonic() - since < self._worth_waiting_s():
+                told.of(one for one in self._nodes.values() if not (one.report or one.gone))
                 self._changed.wait(self.patience.look_s)
             return {one.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
 
@@ -224,11 +246,13 @@ class Session:
     def _await(self, found: Callable[[], _Known | None]) -> _Known:
         """The first of the hosts that is so far; longer for those that wait for others' work there to end."""
         since = monotonic()
+        told = _Told()
         with self._changed:
             while True:
                 one = found()
                 if one is not None:
                     return one
+                told.of(self._in_order())
                 left = [each for each in self._nodes.values() if not (each.refused or each.gone)]
                 allowed = self.patience.queue_s if any(each.waits for each in left) else self.patience.join_s
                 if not left or monotonic() - since > allowed:

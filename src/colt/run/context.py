@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,7 @@ from colt.util.interrupt import Interrupt
 from colt.util.streams import remarks_since, remarks_so_far
 from colt.util.text import counted
 from colt.util.version import versions
+from colt.util.waiting import told_of_waiting
 from colt.world.answers import Allowance, Clock, Endpoints, Looked, Spent, StableText
 from colt.world.calls import RecordableCalls
 from colt.world.measurer import RecordableMeasurer
@@ -156,8 +157,12 @@ class Run:
         self._stack.close()
 
     def _start(self) -> None:
-        device = self.plan.device
         self.emit(events.Began("looking at the hardware"))
+        with nullcontext() if self.resumed else told_of_waiting(self._waits):
+            self._enter_device()
+
+    def _enter_device(self) -> None:
+        device = self.plan.device
         seen = self.world.take(f"hardware, {self.plan.threads} threads", Looked, self._look)
         self.hardware = seen.hardware
         for message in seen.notes:
@@ -209,6 +214,10 @@ class Run:
     def _tell_watching(self, message: str) -> None:
         for listener in self._watching:
             listener(events.Noted(message))
+
+    def _waits(self, text: str) -> None:
+        for listener in self._watching:
+            listener(events.Began(text))
 
     # ---- asking language models ----
 

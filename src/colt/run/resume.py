@@ -33,6 +33,7 @@ from colt.store.receipt import load_receipt
 from colt.strategies.base import StrategyMaker
 from colt.strategies.tree import TREE
 from colt.util.text import counted
+from colt.util.waiting import told_of_waiting
 from colt.world.answers import Allowance, MeasuredAnswer
 from colt.world.calls import NoCalls
 from colt.world.parts import current
@@ -213,8 +214,17 @@ def _run(
         everyone: list[Emit] = [*on_event, *views]  # none is muted yet: this is new
         for listen in everyone:
             listen(events.Noted(f"the last line of {folder / RECORDING} is torn and left out"))
+
+    def waits(text: str) -> None:
+        for view in views:
+            view.muted = False  # until the next event
+        told: list[Emit] = [*on_event, *views]
+        for listen in told:
+            listen(events.Began(text))
+
     try:
-        return run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
+        with told_of_waiting(waits):
+            return run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
     except ReplayError as error:
         anew = f"; without {WORKINGS} all of it is worked out anew" if (folder / WORKINGS).exists() else ""
         raise InputError(f"{folder} cannot go on: the search does not go as it is recorded: {error}{anew}") from None

@@ -1,0 +1,17 @@
+"""Who is told what a process waits for."""
+
+from __future__ import annotations
+
+from colt.util.waiting import tell_waiting, told_of_waiting
+
+
+def test_the_innermost_is_told_and_nobody_outside() -> None:
+    outer: list[str] = []
+    inner: list[str] = []
+    tell_waiting("nobody")
+    with told_of_waiting(outer.append):
+        with told_of_waiting(inner.append):
+            tell_waiting("in")
+        tell_waiting("out")
+    tell_waiting("nobody")
+    assert (outer, inner) == (["out"], ["in"])
