@@ -161,8 +161,8 @@ def test_a_preset_a_file_and_single_settings_override_in_that_order(
 ) -> None:
     (tmp_path / "config.toml").write_text("[search]\nrollouts = 1\nbatch_size = 4\n")
     over = ("--config", "config.toml", "--batch-size", "5")
-    assert planned(*over).config == SearchConfig(rollouts=1, batch_size=5)
-    assert planned("--pool", pool, *over).config == replace(PRESET, rollouts=1, batch_size=5)
+    assert planned(*over).config == SearchConfig(rollouts=1, batch_size=5, batch_growth="off")
+    assert planned("--pool", pool, *over).config == replace(PRESET, rollouts=1, batch_size=5, batch_growth="off")
     assert planned("--pool", pool, "--preset", "default").config == SearchConfig()
     paper = SearchConfig.preset("paper", rollouts=1, batch_size=5)
     assert planned("--preset", "paper", *over).config == paper

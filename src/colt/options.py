@@ -67,6 +67,11 @@ class SearchConfig:
     )
     iterations_per_trial: int = option(2, "iterations of the search per trial", low=1, high=1000)
     batch_size: int = option(8, "trials measured before the tree is revalued", low=1, high=1024)
+    batch_growth: str = option(
+        "auto",
+        "whether batches of the usual size grow with the hosts of a fleet or with boards; off if batch_size is named",
+        choices=("auto", "off"),
+    )
     epsilon: float = option(0.05, "share of trials picked at random instead of by the scorer", low=0, high=1)
     equal_promise: float = option(
         0.05,
@@ -113,7 +118,7 @@ class SearchConfig:
         """The named preset with ``changes``. Raises :class:`InputError` for unknown names and values out of range."""
         if name not in PRESETS:
             raise InputError(f"unknown preset {name!r}; {did_you_mean(name, list(PRESETS))}")
-        return cls.from_mapping({**PRESETS[name], **changes})
+        return cls.from_mapping({**PRESETS[name], **as_said(changes)})
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> SearchConfig:
@@ -155,8 +160,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-UNNAMED = {"near_sketches": 1.0}
+UNNAMED = {"near_sketches": 1.0, "batch_growth": "auto"}
 """What options mean in the plans of runs that do not name them, since they are older than the options."""
+
+
+def as_said(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes to a preset, with what follows from naming them: a size of batches that was said is kept to."""
+    return {**({"batch_growth": "off"} if "batch_size" in changes else {}), **changes}
 
 
 class SpaceKind(StrEnum):

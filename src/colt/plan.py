@@ -15,7 +15,7 @@ from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.measure.base import Pace
 from colt.measure.batches import trials_at_once
-from colt.options import BUDGET, MODELS, PRESETS, UNNAMED, Budget, SearchConfig, SpaceKind, TuneOptions
+from colt.options import BUDGET, MODELS, PRESETS, UNNAMED, Budget, SearchConfig, SpaceKind, TuneOptions, as_said
 from colt.proposers.language.alternatives import alternatives_per_call
 from colt.proposers.language.money import Ceilings
 from colt.proposers.members import TABLE, PoolSpec
@@ -375,7 +375,7 @@ def _search_config(asked: object, pool: PoolSpec, boards: int) -> SearchConfig:
     elif asked is None or isinstance(asked, Mapping):
         preset = PRESETS["models" if pool.models else "default"]
         of_boards = {"batch_size": trials_at_once(boards)} if boards > 1 else {}
-        config = SearchConfig.from_mapping({**preset, **of_boards, **(asked or {})})
+        config = SearchConfig.from_mapping({**preset, **of_boards, **as_said(asked or {})})
     else:
         wanted = "a SearchConfig, or settings by name"
         raise DECLARED["config"].error(f"is of type {type(asked).__name__}; it takes {wanted}")

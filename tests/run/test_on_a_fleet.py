@@ -15,6 +15,7 @@ from colt.measure.base import Job, Limits, Measurement
 from colt.measure.batches import trials_at_once
 from colt.measure.muster import HostSeen, Muster, joined, left_by
 from colt.measure.simulated import SimulatedMeasurer
+from colt.options import UNNAMED, SearchConfig
 from colt.plan import plan
 from colt.run.finish import Result
 from colt.run.loop import run
@@ -57,7 +58,7 @@ class Mustering(SimulatedMeasurer):
 
 
 def tuned(folder: Path, program: str, measurer: Mustering, trials: int = 40, **options: Any) -> Result:
-    made = plan(program, trials=trials, pool=["scout", "tuner"], run_dir=folder)
+    made = plan(program, trials=trials, pool=["scout", "tuner"], config=options.get("config"), run_dir=folder)
     device = FleetDevice.recorded("auto", "cpu", made.target, made.threads)
     made = replace(made, options=replace(made.options, fleet="auto", fleet_cpu="cpu"), device=Looking(made, device))
     with measured_by(measurer):
@@ -101,6 +102,19 @@ def test_the_next_batch_is_begun_before_the_present_one_is_measured(own_program:
         if kind == "measure":
             before = {trial for earlier, begun in batches[:number] if earlier == "expect" for trial in begun}
             assert set(trials) < before or before == set(range(40))
+
+
+def test_a_size_of_batches_that_was_said_is_kept_to(own_program: str, tmp_path: Path) -> None:
+    """Though it is the usual one; a run of before that has the usual one was not told so."""
+    usual = SearchConfig().batch_size
+    measurer = Mustering()
+    tuned(tmp_path / "run", own_program, measurer, config={"batch_size": usual})
+    assert in_flight([(kind, trials) for kind, trials in measurer.told if trials != [-1]]) == usual
+    assert colt.replay(tmp_path / "run").identical
+    for named in ({"batch_size": usual}, {"batch_size": usual, "batch_growth": "off"}):
+        assert SearchConfig.preset("paper", **named).batch_growth == "off"
+    assert SearchConfig.preset("paper", batch_size=usual, batch_growth="auto").batch_growth == "auto"
+    assert UNNAMED["batch_growth"] == SearchConfig().batch_growth == "auto"
 
 
 def test_it_replays_with_the_hosts_that_it_had(own_program: str, tmp_path: Path) -> None:

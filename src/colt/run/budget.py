@@ -118,7 +118,8 @@ class StopRule:
     def whole_batch(self) -> int:
         """How many schedules a batch has; as many as suit the hosts of a fleet, unless the user has said how many."""
         size = self.plan.config.batch_size
-        if self.hosts is not None and size == DEFAULT_BATCH:
+        grows = self.plan.config.batch_growth != "off" and size == DEFAULT_BATCH
+        if self.hosts is not None and grows:
             size = trials_at_once(self.hosts)
         return max(1, size // 2) if self.overlaps else size
 
