@@ -104,7 +104,7 @@ def test_what_ray_says_is_not_printed_beside_what_the_run_says() -> None:
     assert (found.stdout, found.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_where_nobody_listens_it_says_so_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="fleets come with the extra fleet")
     message = refused("tune", "gemv", "--fleet", address)
@@ -113,10 +113,22 @@ def test_where_nobody_listens_it_says_so_at_once(address: str, monkeypatch: pyte
     assert f"finds no Ray cluster at {address} (" in refused("tune", "gemv", "--fleet")
 
 
+@pytest.mark.parametrize(("address", "taken"), [("localhost", "HOST:PORT, ray://HOST:PORT"), ("h:0", "ports from 1")])
+def test_an_address_in_the_environment_that_is_none_is_named(
+    address: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    message = refused("tune", "gemv", "--fleet")
+    assert f"--fleet takes the cluster of RAY_ADDRESS, which is {address!r}; it takes {taken}" in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["gemv", "--fleet", "nowhere"], "--fleet is 'nowhere'; it takes HOST:PORT, ray://HOST:PORT, auto or local"),
+        (["gemv", "--fleet", "127.0.0.1:99999"], "--fleet is '127.0.0.1:99999'; it takes ports from 1 to 65535"),
+        (["gemv", "--fleet", "ray://host:0"], "--fleet is 'ray://host:0'; it takes ports from 1 to 65535"),
         (["gemv", "--fleet-cpu", "EPYC"], "--fleet-cpu goes with --fleet"),
         (["gemv", "--fleet", "local", "--rpc", "h:1", "--key", "k"], "--fleet and --rpc exclude each other"),
     ],

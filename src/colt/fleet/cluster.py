@@ -24,8 +24,10 @@ from colt.util.text import why
 
 LOCAL, AUTO = "local", "auto"
 """A cluster that is started here; the one that ``RAY_ADDRESS`` names, or that runs on this machine."""
-ADDRESS = re.compile(r"local|auto|(ray://)?[A-Za-z0-9.\-\[\]:_]+:\d{1,5}")
-"""What the option takes."""
+TAKES = "HOST:PORT, ray://HOST:PORT, auto or local"
+"""What the option takes; a port is from 1 to 65535."""
+_ADDRESS = re.compile(r"(?:ray://)?[A-Za-z0-9.\-\[\]:_]+:(\d{1,5})")
+_LAST_PORT = 65535
 HOST_LABEL = "colt-host"
 """The label of a node that says which host it is, if its machine's name does not: for nodes that have cores of a
 machine to themselves."""
@@ -147,7 +149,7 @@ class Cluster:
             raise ArgumentError("fleet", _MISSING) from None
         if ray.is_initialized():
             return cls(opened=False)
-        where = (os.environ.get("RAY_ADDRESS") or AUTO) if address == AUTO else address
+        where = _meant(address)
         if where not in (LOCAL, AUTO):
             _require_reachable(where)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -221,6 +223,28 @@ class Cluster:
                 return
             with own_signals():
                 ray.shutdown()
+
+
+def require_address(address: str) -> None:
+    """Raise :class:`~colt.errors.ArgumentError` unless that may be a cluster's address."""
+    if address not in (LOCAL, AUTO) and (problem := _not_taken(address)):
+        raise ArgumentError("fleet", f"is {address!r}; it takes {problem}")
+
+
+def _meant(address: str) -> str:
+    """The address of the cluster, where the user may have left it to the environment."""
+    named = os.environ.get("RAY_ADDRESS") if address == AUTO else None
+    if named and named not in (LOCAL, AUTO) and (problem := _not_taken(named)):
+        raise ArgumentError("fleet", f"takes the cluster of RAY_ADDRESS, which is {named!r}; it takes {problem}")
+    return named or address
+
+
+def _not_taken(address: str) -> str:
+    """What an address takes that this is not; empty if it is one."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        return TAKES
+    return "" if 1 <= int(found[1]) <= _LAST_PORT else f"ports from 1 to {_LAST_PORT}"
 
 
 def _none_at(where: str, reason: str) -> ArgumentError:

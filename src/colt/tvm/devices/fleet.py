@@ -10,7 +10,7 @@ import tvm
 from tvm.target import Target
 
 from colt.errors import ArgumentError
-from colt.fleet.cluster import ADDRESS
+from colt.fleet.cluster import require_address
 from colt.fleet.likeness import Wanted, choose
 from colt.fleet.measurer import FleetMeasurer
 from colt.fleet.session import Equipment, Session, entered
@@ -93,8 +93,7 @@ class FleetDevice(Elsewhere):
 
         Raises :class:`~colt.errors.InputError` where there is no cluster, or no host to be chosen.
         """
-        if not ADDRESS.fullmatch(cluster):
-            raise ArgumentError("fleet", f"is {cluster!r}; it takes HOST:PORT, ray://HOST:PORT, auto or local")
+        require_address(cluster)
         session = entered(cluster, available_cores(), SIDE)
         heard = session.reports()
         if not heard:
