@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from colt.errors import InputError
+from colt.errors import ArgumentError, InputError
 from colt.knobs import EDITION
 from colt.measure.base import Pace
 from colt.measure.batches import trials_at_once
@@ -25,6 +25,7 @@ from colt.records.place import records_path
 from colt.records.sources import require_source
 from colt.store.directory import RunDirectory
 from colt.tvm.devices.base import Device
+from colt.tvm.devices.fleet import FleetDevice
 from colt.tvm.devices.host import available_cores
 from colt.tvm.devices.resolve import recorded_device, resolve_device
 from colt.tvm.programs.inputs import recorded_inputs
@@ -141,6 +142,18 @@ class Plan:
         for program in self.programs:
             _require_roofline(options, program, self.device)
         return replace(self, options=options)
+
+    def on_cluster(self, address: str | None) -> Plan:
+        """The same plan on the fleet of the cluster there, unless that is left out.
+
+        Raises :class:`InputError` if it is no address, or this is not the plan of a run on a fleet.
+        """
+        if address is None:
+            return self
+        if not isinstance(self.device, FleetDevice):
+            raise ArgumentError("fleet", f"goes with runs on a fleet; this one measures on {self.device.place}")
+        device = self.device.elsewhere(address)
+        return replace(self, device=device, options=replace(self.options, fleet=address))
 
     @property
     def calls_at_once(self) -> int:

@@ -82,6 +82,7 @@ def test_a_cluster_of_this_machine_has_a_token_of_its_own(monkeypatch: pytest.Mo
     refused("tune", "gemv", "--fleet", "local")
     assert tokens[0] is not None
     assert len(tokens[0]) == 64
+    assert "RAY_AUTH_TOKEN" not in os.environ, "it ends with the cluster"
 
 
 SAYS = """

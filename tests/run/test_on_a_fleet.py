@@ -11,6 +11,7 @@ import pytest
 
 import colt
 from colt import events
+from colt.knobs import EDITION
 from colt.measure.base import Job, Limits, Measurement
 from colt.measure.batches import trials_at_once
 from colt.measure.muster import HostSeen, Muster, joined, left_by
@@ -19,10 +20,12 @@ from colt.options import UNNAMED, SearchConfig
 from colt.plan import plan
 from colt.run.finish import Result
 from colt.run.loop import run
+from colt.run.replay import read_plan
 from colt.tvm.devices.fleet import FleetDevice
 from colt.tvm.programs.program import fingerprint
 from colt.world.answers import Mustered
 from colt.world.recording import read_recording
+from tests.helpers.command import refused
 from tests.helpers.simulated_runs import measured_by
 
 HOSTS = tuple(HostSeen(name, "cpu", 2, 500.0 + place) for place, name in enumerate("abcdef"))
@@ -217,3 +220,26 @@ def test_who_leaves_at_the_end_is_told_of(own_program: str, tmp_path: Path) -> N
     assert receipt.messages.count("host c was lost: it died") == 1
     assert not any(message.startswith("going on with") for message in receipt.messages)
     assert colt.replay(tmp_path / "run").identical
+
+
+def test_a_run_goes_on_with_another_cluster(own_program: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    tuned(folder, own_program, Mustering(), trials=8)
+    here = read_plan(folder, EDITION)
+    assert here.on_cluster(None) is here
+    there = here.on_cluster("head:6379")
+    assert (there.device.address, there.options.fleet) == ("Ray cluster at head:6379", "head:6379")
+    assert replace(there, device=here.device, options=here.options) == here
+    for command in ("resume", "finish"):
+        assert "--fleet is 'nowhere'; it takes HOST:PORT" in refused(command, str(folder), "--fleet", "nowhere")
+    with measured_by(Mustering()):
+        assert colt.resume(folder, trials=12, fleet="head:6379").receipt.trials.total == 12
+    assert colt.replay(folder).identical
+
+
+def test_a_run_on_this_machine_goes_on_with_no_cluster(own_program: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with measured_by(SimulatedMeasurer(fingerprint)):
+        colt.tune(own_program, trials=4, pool=["scout"], run_dir=folder)
+    message = refused("resume", str(folder), "--trials", "8", "--fleet", "head:6379")
+    assert "--fleet goes with runs on a fleet; this one measures on this machine" in message

@@ -8,7 +8,9 @@ from typing import Any
 
 from colt.cli.codes import OK
 from colt.cli.output import progress, show_result
-from colt.cli.parser import add_program_of_run
+from colt.cli.parser import add_declared, add_program_of_run
+from colt.options import TuneOptions
+from colt.util.declared import options_of
 from colt.util.interrupt import PromptExit
 from colt.util.streams import stdout_to_stderr
 
@@ -24,6 +26,7 @@ def add(commands: Any) -> None:
     )
     command.add_argument("run", metavar="DIR", help="the directory of a run without a receipt")
     add_program_of_run(command)
+    add_declared(command, [options_of(TuneOptions)["fleet"]], str, "the cluster of the run")
     command.add_argument("--json", action="store_true", help="print the receipt as JSON, and nothing else")
     command.set_defaults(run_command=run_command)
 
@@ -34,6 +37,6 @@ def run_command(given: argparse.Namespace) -> int:
 
     with PromptExit() as prompt, progress(0, given.json) as view, stdout_to_stderr():
         prompt.when_heeded = view.stopping
-        result = finish(Path(given.run), given.program, views=[view])
+        result = finish(Path(given.run), given.program, views=[view], fleet=getattr(given, "fleet", None))
     show_result(result, given.json)
     return OK

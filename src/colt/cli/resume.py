@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
     )
     command.add_argument("run", metavar="DIR", help="the directory of a run")
     add_program_of_run(command)
+    add_declared(command, [options_of(TuneOptions)["fleet"]], str, "the cluster of the run")
     declared = [options_of(TuneOptions)[name] for name in BUDGET]
     add_declared(command, [one for one in declared if one.group != MODELS], str, "as before")
     add_declared(command.add_argument_group(MODELS), [one for one in declared if one.group == MODELS], str, "as before")
@@ -40,6 +41,6 @@ def run_command(given: argparse.Namespace) -> int:
     changes = {name: getattr(given, name) for name in BUDGET if hasattr(given, name)}
     with PromptExit() as prompt, progress(changes.get("trials", 0), given.json) as view, stdout_to_stderr():
         prompt.when_heeded = view.stopping
-        result = go_on(Path(given.run), changes, given.program, views=[view])
+        result = go_on(Path(given.run), changes, given.program, views=[view], fleet=getattr(given, "fleet", None))
     show_result(result, given.json)
     return OK

@@ -155,7 +155,7 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
         if where == LOCAL:  # Ray would leave a token in the home folder, which turns tokens on for other clusters
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            _lend_token()
         else:  # Ray would end this process a minute after the head; the session ends the run, which can be resumed
             os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _HEADLESS_S)
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
@@ -169,6 +169,7 @@ class Cluster:
                     **(own if where == LOCAL else {}),
                 )
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+            _take_token_back()
             reason = str(error).partition("\n")[0].strip()
             if _NO_TOKEN in remarks_since(place):
                 reason = "it asks for a token"
@@ -218,11 +219,27 @@ class Cluster:
 
         if self._opened:
             self._opened = False
+            _take_token_back()
             if not self._is_headed():
                 Cluster.stuck = True
                 return
             with own_signals():
                 ray.shutdown()
+
+
+_TOKEN = "RAY_AUTH_TOKEN"
+_OWN = secrets.token_hex(32)
+"""The token of clusters that this process starts, all of them: Ray keeps the first that it is given."""
+
+
+def _lend_token() -> None:
+    os.environ.setdefault(_TOKEN, _OWN)
+
+
+def _take_token_back() -> None:
+    """What this process starts next is no business of the cluster's."""
+    if os.environ.get(_TOKEN) == _OWN:
+        del os.environ[_TOKEN]
 
 
 def require_address(address: str) -> None:

@@ -63,6 +63,7 @@ def resume(
     max_calls: int | None = None,
     max_tokens: int | None = None,
     max_seconds: float | None = None,
+    fleet: str | None = None,
     on_event: Sequence[Emit] = (),
 ) -> Result:
     """Go on with a run that was killed, interrupted, or has come to its end and is given more.
@@ -79,6 +80,8 @@ def resume(
         run. If left out, none is, and the recorded program is taken.
     trials, seconds, until_roofline, max_usd, max_calls, max_tokens, max_seconds
         Options of :func:`colt.tune` that take the place of those of the run, which count what it has taken already.
+    fleet
+        The address of the cluster to go on with, for a run on a fleet; the run's own if left out.
     on_event
         Called with every event of :mod:`colt.events`, beginning with the first one of the run.
 
@@ -100,7 +103,7 @@ def resume(
         "max_seconds": max_seconds,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    return go_on(Path(run), changes, program, on_event)
+    return go_on(Path(run), changes, program, on_event, fleet=fleet)
 
 
 def go_on(
@@ -109,10 +112,11 @@ def go_on(
     program: Any = None,
     on_event: Sequence[Emit] = (),
     views: Sequence[View] = (),
+    fleet: str | None = None,
 ) -> Result:
     """See :func:`resume`. ``views`` are muted as far as the recording reaches."""
     with ExitStack() as stack:
-        asked, recording = _opened(folder, program, stack)
+        asked, recording = _opened(folder, program, stack, fleet=fleet)
         before = recording.allowance or asked.allowance
         allowance = _changed(before, changes)
         asked.allowing(allowance)  # it has to go with the rest of the plan
@@ -135,13 +139,19 @@ def to_the_end(plan: Plan, strategy: StrategyMaker = TREE, on_event: Sequence[Em
         return _run(folder, asked, recording, world, on_event, strategy=strategy)
 
 
-def finish(folder: Path, program: Any = None, on_event: Sequence[Emit] = (), views: Sequence[View] = ()) -> Result:
+def finish(
+    folder: Path,
+    program: Any = None,
+    on_event: Sequence[Emit] = (),
+    views: Sequence[View] = (),
+    fleet: str | None = None,
+) -> Result:
     """Make receipt and kernel of a run that broke off. Nothing new is searched, and no language model is asked.
 
-    ``program`` is that of the run, as for :func:`resume`, which says what is raised.
+    ``program`` is that of the run and ``fleet`` a cluster, as for :func:`resume`, which says what is raised.
     """
     with ExitStack() as stack:
-        asked, recording = _opened(folder, program, stack)
+        asked, recording = _opened(folder, program, stack, fleet=fleet)
         if recording.finished and (folder / RECEIPT).exists():
             raise InputError(f"{folder} holds a finished run; there is nothing left to finish")
         world = Finishing(recording, replace(current(), calls=NoCalls))
@@ -149,8 +159,11 @@ def finish(folder: Path, program: Any = None, on_event: Sequence[Emit] = (), vie
         return result
 
 
-def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = None) -> tuple[Plan, Recording]:
-    """Lock and read a run. Its plan is the one that it began with, or ``plan`` at the pace that the run has."""
+def _opened(
+    folder: Path, program: Any, stack: ExitStack, plan: Plan | None = None, fleet: str | None = None
+) -> tuple[Plan, Recording]:
+    """Lock and read a run. Its plan is the one that it began with, or ``plan`` at the pace that the run has; on the
+    cluster ``fleet``, if that is given."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a run directory")
     for name in (CONFIG, RECORDING) if plan is not None and plan.of_model else (CONFIG, RECORDING, PROGRAM):
@@ -164,6 +177,7 @@ def _opened(folder: Path, program: Any, stack: ExitStack, plan: Plan | None = No
         asked = read_plan(folder, recording.edition)
     else:
         asked = replace(plan, pace=recorded_pace(read_config(folder)))
+    asked = asked.on_cluster(fleet)
     require_same(folder, asked, recording, program)
     return replace(as_begun(asked, recording), run_dir=folder), recording
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
@@ -109,6 +109,11 @@ class FleetDevice(Elsewhere):
     def recorded(cls, cluster: str, cpu: str | None, target: Target, threads: int) -> FleetDevice:
         """The fleet of a run that is over; nothing is entered."""
         return cls(cluster, target, threads, Wanted(cpu or "", threads))
+
+    def elsewhere(self, cluster: str) -> FleetDevice:
+        """The same hosts in another cluster. Raises :class:`~colt.errors.InputError` if that is no address."""
+        require_address(cluster)
+        return replace(self, cluster=cluster)
 
     @property
     def address(self) -> str:
