@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from colt.errors import MeasureError
+from colt.errors import InputError, MeasureError
 from colt.fleet.cluster import Cluster, ClusterNode, HostLost, Link
-from colt.fleet.host import HostActor, lock_folder
+from colt.fleet.host import HostActor, cpu_here, lock_folder
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
 from colt.fleet.session import Equipment, Session
@@ -64,6 +65,15 @@ def test_a_run_waits_for_hosts_whose_cores_are_taken_if_there_are_no_others() ->
     with session_on(cluster) as session, told_of_waiting(told.append):
         assert list(session.reports()) == [node("taken").name]
     assert told == [f"waiting for {node('taken').name}: its cores are taken by other work on the cluster"]
+
+
+def test_a_cpu_that_no_host_has_is_refused_though_their_cores_are_taken() -> None:
+    cluster = NearCluster([node("taken")])
+    with session_on(cluster) as session:
+        with pytest.raises(InputError, match=re.escape(f"is 'Nonsense'; there are {node('taken').name}: {cpu_here()}")):
+            session.reports("Nonsense")
+        threading.Timer(2 * PATIENCE.start_s, cluster.free.set).start()
+        assert list(session.reports(cpu_here()[:6].upper())) == [node("taken").name]
 
 
 def test_a_run_says_whose_measuring_it_waits_for() -> None:

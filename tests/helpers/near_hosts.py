@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
@@ -61,6 +61,9 @@ class NearCluster:
     def start(self, node: ClusterNode, make: Callable[..., Any], *arguments: object) -> NearLink:
         link = self.links[node.id] = NearLink(self.made(node, lambda: make(*arguments)), self.free)
         return link
+
+    def asked_beside(self, nodes: Sequence[ClusterNode], ask: Callable[[], Any], seconds: float) -> dict[str, Any]:
+        return {node.id: ask() for node in nodes}
 
     def close(self) -> None:
         self.free.set()

@@ -13,10 +13,10 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from colt.errors import ArgumentError
 from colt.util.streams import keeping_remarks, remarks_since, remarks_so_far
@@ -58,6 +58,9 @@ _OF_RPC = re.compile(
     r"rpc_code|RPC Error|RpcError|grpc_status|StatusCode\.|Socket closed|failed to connect to all addresses"
 )
 """What only the texts have that a broken connection leaves."""
+
+
+T = TypeVar("T")
 
 
 class HostLost(Exception):
@@ -203,6 +206,28 @@ class Cluster:
         try:
             actor = ray.remote(make).options(scheduling_strategy=there, **options)
             return Link(actor.remote(*arguments), self._is_headed)
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+            raise HostLost(_in_words(error)) from None
+
+    def asked_beside(self, nodes: Sequence[ClusterNode], ask: Callable[[], T], seconds: float) -> dict[str, T]:
+        """What a function returns on each of the nodes, by their ids, as far as it does within so many seconds.
+
+        It takes none of the cores that they lend, so that it need not wait for those who have them. Raises
+        :class:`HostLost`.
+        """
+        import ray
+
+        self._require_head()
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        try:
+            asked = {}
+            for node in nodes:
+                there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+                options = {"scheduling_strategy": there, "num_cpus": 0, "max_retries": 0}
+                asked[ray.remote(ask).options(**options).remote()] = node.id
+            done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
+            return {asked[one]: ray.get(one) for one in done}
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
             raise HostLost(_in_words(error)) from None
 

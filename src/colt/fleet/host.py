@@ -36,7 +36,7 @@ from colt.fleet.wire import (
     cut,
     encode,
 )
-from colt.machine import Hardware
+from colt.machine import Hardware, detect
 from colt.measure.base import Limits, Measurer, Pace
 from colt.util.lock import Busy, FolderLock
 from colt.util.text import why
@@ -63,6 +63,11 @@ class Side(Protocol):
     def references_us(self, measurer: Measurer) -> Sequence[float]:
         """What the reference kernel takes there, several times over."""
         ...
+
+
+def cpu_here() -> str:
+    """The processor of this machine."""
+    return detect().cpu
 
 
 class HostActor:

@@ -58,9 +58,8 @@ def choose(reports: Mapping[str, tuple[HostReport, int]], cpu: str | None, threa
         raise InputError(
             f"no host can measure: {_listed({n: other_versions(r.versions)[0] for n, (r, _) in reports.items()})}"
         )
-    fitting = {name: said for name, said in usable.items() if cpu is None or cpu.casefold() in said[0].cpu.casefold()}
-    if not fitting:
-        raise ArgumentError("fleet_cpu", f"is {cpu!r}; there are {_listed({n: r.cpu for n, (r, _) in usable.items()})}")
+    require_cpu(cpu, {name: report.cpu for name, (report, _) in usable.items()})
+    fitting = {name: said for name, said in usable.items() if _has(cpu, said[0].cpu)}
     models = Counter(report.cpu for report, _ in fitting.values())
     model = min(models, key=lambda name: (-models[name], name))
     like = {name: said for name, said in fitting.items() if said[0].cpu == model}
@@ -73,6 +72,16 @@ def choose(reports: Mapping[str, tuple[HostReport, int]], cpu: str | None, threa
     used = threads or min(lent, key=lambda cores: (-lent[cores], cores))
     features = Counter(report.features for report, cores in like.values() if cores >= used)
     return Wanted(model, used, min(features, key=lambda each: (-features[each], each)))
+
+
+def require_cpu(cpu: str | None, models: Mapping[str, str]) -> None:
+    """Raise :class:`InputError` if none of the models, by the names of hosts, has ``cpu`` in its name."""
+    if not any(_has(cpu, model) for model in models.values()):
+        raise ArgumentError("fleet_cpu", f"is {cpu!r}; there are {_listed(models)}")
+
+
+def _has(cpu: str | None, model: str) -> bool:
+    return cpu is None or cpu.casefold() in model.casefold()
 
 
 def _listed(of: Mapping[str, str]) -> str:

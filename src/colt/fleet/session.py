@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from colt.errors import MeasureError
 from colt.fleet.cluster import Cluster, ClusterNode, HostLost
-from colt.fleet.likeness import Wanted, other_versions
+from colt.fleet.host import cpu_here
+from colt.fleet.likeness import Wanted, other_versions, require_cpu
 from colt.fleet.member import Lost, Member, Patience, Stopped
 from colt.fleet.share import Deal, Share
 from colt.fleet.wire import HostHardware, HostReport
@@ -46,6 +47,8 @@ class Equipment:
 
 
 T = TypeVar("T")
+_LONGEST = 200
+"""Characters of a processor's name."""
 _MOST_NAMED = 3
 """Hosts that a line names."""
 
@@ -114,15 +117,20 @@ class Session:
 
     # ---- before the run ----
 
-    def reports(self) -> dict[str, tuple[HostReport, int]]:
+    def reports(self, cpu: str | None = None) -> dict[str, tuple[HostReport, int]]:
         """What the hosts say that they are, by name, each with the cores that it lends.
 
-        Waits for those that start. Where there are none but hosts whose cores others use, it waits for these.
+        Waits for those that start. Where there are none but hosts whose cores others use, it waits for these, unless
+        none of them has ``cpu`` in its model's name. Raises :class:`~colt.errors.InputError` then.
         """
         since = monotonic()
         told = _Told()
+        unknown = cpu
         with self._changed:
-            while monotonic() - since < self._worth_waiting_s():
+            while (worth_s := self._worth_waiting_s()) > monotonic() - since:
+                if unknown is not None and worth_s == self.patience.queue_s:
+                    self._require_cpu(unknown)
+                    unknown = None
                 told.of(one for one in self._nodes.values() if not (one.report or one.gone))
                 self._changed.wait(self.patience.look_s)
             return {one.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
@@ -136,6 +144,15 @@ class Session:
             return self.patience.start_s
         heard = any(one.report for one in self._nodes.values())
         return self.patience.queue_s if silent and not heard else 0.0
+
+    def _require_cpu(self, cpu: str) -> None:
+        """Raise :class:`~colt.errors.InputError` if no node has it. One that does not say so at once may have it."""
+        there = [one.node for one in self._nodes.values() if not (one.refused or one.gone)]
+        with suppress(HostLost):
+            found = self._cluster.asked_beside(there, cpu_here, self.patience.gather_s)
+            names = {node.name: str(found[node.id])[:_LONGEST] for node in there if node.id in found}
+            if len(found) == len(there):
+                require_cpu(cpu, names)
 
     def silent(self) -> dict[str, str]:
         """Why hosts have not been heard of, by name."""

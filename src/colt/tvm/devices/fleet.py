@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm.target import Target
 
-from colt.errors import ArgumentError
+from colt.errors import ArgumentError, InputError
 from colt.fleet.cluster import require_address
 from colt.fleet.likeness import Wanted, choose
 from colt.fleet.measurer import FleetMeasurer
@@ -95,7 +95,11 @@ class FleetDevice(Elsewhere):
         """
         require_address(cluster)
         session = entered(cluster, available_cores(), SIDE)
-        heard = session.reports()
+        try:
+            heard = session.reports(cpu)
+        except InputError:
+            session.close()
+            raise
         if not heard:
             silent = "; ".join(f"{name}: {why}" for name, why in session.silent().items())
             session.close()  # else it would take the hosts once they are free
