@@ -76,6 +76,22 @@ def test_a_cpu_that_no_host_has_is_refused_though_their_cores_are_taken() -> Non
         assert list(session.reports(cpu_here()[:6].upper())) == [node("taken").name]
 
 
+@pytest.mark.parametrize("doubt", ["", "tokens are given"])
+def test_hosts_that_never_say_anything_are_refused_with_what_may_keep_them(
+    doubt: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def die(node: ClusterNode, make: Any) -> Any:
+        os.write(2, b"[2026-01-01 10:00:00,370 W 28896 28896] core_worker.cc:210: InvalidAuthToken: missing\n")
+        raise HostLost("the connection to it was lost")
+
+    with session_on(NearCluster([node("1")], made=die, doubt=doubt)) as session:
+        assert session.reports() == {}
+        why = "it was lost 3 times in a row, at last: the connection to it was lost"
+        assert session.silent() == {node("1").name: f"{why}; {doubt}" if doubt else why}
+    printed = "".join(capfd.readouterr())
+    assert printed.count("core_worker.cc") <= (1 if doubt else 3), "the first may come before anybody waits"
+
+
 def test_a_run_says_whose_measuring_it_waits_for() -> None:
     cluster = NearCluster([node("held"), node("held-too")])
     cluster.free.set()

@@ -54,6 +54,7 @@ class NearCluster:
     made: Callable[[ClusterNode, Callable[[], Any]], Any] = lambda node, make: make()
     free: threading.Event = field(default_factory=threading.Event)
     links: dict[str, NearLink] = field(default_factory=dict)
+    doubt: str = ""
 
     def nodes(self) -> list[ClusterNode]:
         return list(self.there)

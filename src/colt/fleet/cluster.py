@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -52,6 +52,10 @@ _TOKENS = (
     "~/.ray/auth_token when it began, takes its token there or in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token, here and on "
     "every host"
 )
+_TOKEN, _MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"
+_OWN_TOKEN = secrets.token_hex(32)
+"""The token of all clusters that this process starts: Ray keeps the first that it is given."""
+_GIVES_TOKEN = "RAY_AUTH_MODE=token is set here, which goes with a cluster that asks for a token and with no other"
 _NO_TOKEN = b"InvalidAuthToken"
 """What Ray remarks where a cluster does not take the token, or there is none."""
 _OF_RPC = re.compile(
@@ -133,8 +137,14 @@ class Cluster:
     """Whether this process is still in a cluster whose head is gone. To leave it, as Ray does where a process ends, is
     to wait for the head."""
 
-    def __init__(self, opened: bool, head: str = "") -> None:
+    def __init__(
+        self, opened: bool, head: str = "", before: Mapping[str, str | None] | None = None, gives_token: bool = False
+    ) -> None:
         self._opened = opened
+        self._before = before or {}
+        """Variables of the environment as they are to be again."""
+        self.doubt = _GIVES_TOKEN if gives_token else ""
+        """What may keep hosts from answering though the cluster can be reached; empty if nothing is known."""
         self._head = head
         """HOST:PORT of what keeps the cluster together, if that may be gone: Ray's own calls wait for it."""
 
@@ -157,8 +167,9 @@ class Cluster:
             _require_reachable(where)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that is started here
+        before = {name: os.environ.get(name) for name in (_TOKEN, _MODE)} if where == LOCAL else {}
         if where == LOCAL:  # Ray would leave a token in the home folder, which turns tokens on for other clusters
-            _lend_token()
+            os.environ.setdefault(_TOKEN, _OWN_TOKEN)
         else:  # Ray would end this process a minute after the head; the session ends the run, which can be resumed
             os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _HEADLESS_S)
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
@@ -172,12 +183,12 @@ class Cluster:
                     **(own if where == LOCAL else {}),
                 )
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            _take_token_back()
+            _restore(before)
             reason = str(error).partition("\n")[0].strip()
             if _NO_TOKEN in remarks_since(place):
                 reason = "it asks for a token"
             raise _none_at(where, reason) if where in (LOCAL, AUTO) else _refused_at(where, reason) from None
-        return cls(opened=True, head=_head_at(where))
+        return cls(opened=True, head=_head_at(where), before=before, gives_token=where != LOCAL and _gives_token())
 
     def nodes(self) -> list[ClusterNode]:
         """The nodes that are alive and lend cores, in the order of their names. Raises :class:`HostLost` where the
@@ -244,7 +255,7 @@ class Cluster:
 
         if self._opened:
             self._opened = False
-            _take_token_back()
+            _restore(self._before)
             if not self._is_headed():
                 Cluster.stuck = True
                 return
@@ -252,19 +263,13 @@ class Cluster:
                 ray.shutdown()
 
 
-_TOKEN = "RAY_AUTH_TOKEN"
-_OWN = secrets.token_hex(32)
-"""The token of clusters that this process starts, all of them: Ray keeps the first that it is given."""
-
-
-def _lend_token() -> None:
-    os.environ.setdefault(_TOKEN, _OWN)
-
-
-def _take_token_back() -> None:
-    """What this process starts next is no business of the cluster's."""
-    if os.environ.get(_TOKEN) == _OWN:
-        del os.environ[_TOKEN]
+def _restore(before: Mapping[str, str | None]) -> None:
+    """Set variables of the environment as they were: what this process starts next is no business of the cluster's."""
+    for name, value in before.items():
+        if value is not None:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
 
 
 def require_address(address: str) -> None:
@@ -323,6 +328,10 @@ def _head_at(where: str) -> str:
     if where == LOCAL or where.startswith("ray://"):
         return ""
     return str(ray.get_runtime_context().gcs_address) if where == AUTO else where
+
+
+def _gives_token() -> bool:
+    return os.environ.get(_MODE, "").lower() == "token"
 
 
 def _alive(found: list[dict[str, Any]]) -> Iterator[ClusterNode]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from time import monotonic
@@ -26,6 +26,7 @@ from colt.measure.base import Limits, Pace
 from colt.measure.muster import HostSeen, Muster, joined, left_by, resumed
 from colt.measure.relative import Reference
 from colt.util.interrupt import ENDLESS_S
+from colt.util.streams import keeping_remarks
 from colt.util.text import counted
 from colt.util.waiting import tell_waiting
 
@@ -126,7 +127,7 @@ class Session:
         since = monotonic()
         told = _Told()
         unknown = cpu
-        with self._changed:
+        with keeping_remarks() if self._cluster.doubt else nullcontext(), self._changed:
             while (worth_s := self._worth_waiting_s()) > monotonic() - since:
                 if unknown is not None and worth_s == self.patience.queue_s:
                     self._require_cpu(unknown)
@@ -463,7 +464,8 @@ class Session:
                 self._remarks.append(f"host {known.name} was lost: {why}")
                 known.seen = None
             if not known.gone and known.losses >= self.patience.attempts:
-                self._refuse(known, f"it was lost {known.losses} times in a row, at last: {why}")
+                doubt = f"; {self._cluster.doubt}" if self._cluster.doubt and known.report is None else ""
+                self._refuse(known, f"it was lost {known.losses} times in a row, at last: {why}{doubt}")
             self._changed.notify_all()
         if not known.refused:
             self._pause()
