@@ -181,6 +181,18 @@ def test_what_a_resumed_run_had_and_what_it_has_go_together() -> None:
     assert resumed(before, found) == found
 
 
+def test_where_the_last_host_is_lost_the_run_ends_with_why() -> None:
+    cluster = NearCluster([node("only")])
+    cluster.free.set()
+    with session_on(cluster) as session:
+        equip(session)
+        await_that(lambda: len(names(session)) == 1)
+        cluster.there.clear()
+        cluster.links["only"].end()
+        with pytest.raises(MeasureError, match=f"{node('only').name}: it was lost: .*; `colt resume` goes on"):
+            measured_by(session)
+
+
 class Headless(NearCluster):
     """Loses its head when ``lost`` is set."""
 

@@ -67,6 +67,8 @@ class _Known:
     waits: str = ""
     """What keeps it from measuring, as far as that passes."""
     refused: str = ""
+    lost: str = "it does not start"
+    """Why it does not measure if nothing else is known."""
     losses: int = 0
     """In a row, without anything measured."""
     seen: HostSeen | None = None
@@ -278,7 +280,7 @@ class Session:
                 self._changed.wait(self.patience.look_s)
 
     def _why_none(self) -> str:
-        reasons = [f"{one.name}: {one.refused or one.waits or 'it does not start'}" for one in self._in_order()]
+        reasons = [f"{one.name}: {one.refused or one.waits or one.lost}" for one in self._in_order()]
         if self._gone:
             return f"no host of the fleet can measure: {self._gone}"
         return f"no host of the fleet can measure: {'; '.join(reasons) or 'the cluster lends no cores'}"
@@ -458,6 +460,7 @@ class Session:
             if self._stopped or known.refused:
                 return
             known.losses += 1
+            known.lost = f"it was lost: {why}"
             known.held = False
             if known.seen is not None:
                 self.muster = left_by(replace(self.muster, lost=self.muster.lost + 1), known.seen.name, why)
