@@ -369,7 +369,8 @@ class TvmSpace:
             module = with_whole_tails(module, self._tails) if self._tails else module
             return with_prefetches(module)
         module = with_whole_tails(module, self._tails, self._vector_math) if self._tails else module
-        module = with_next_jobs(with_prefetches(module))
+        module = with_prefetches(module)
+        module = with_next_jobs(module) if self._tails else module
         module = configure_once(rewrite(module, self._scales, self._vectors) if self._vector_math else module)
         return with_pairs(module, self._tails) if self._tails else module
 
