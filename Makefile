@@ -13,7 +13,7 @@
 WORKLOAD ?= matmul
 TRIALS ?= 64
 ARGS ?=
-PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
+PROCESSES ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 2 : 4)))
 SHARED = -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
@@ -27,7 +27,7 @@ FLEET := .[fleet]
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
 
-# A few processes, one more than there are processors, since they wait for workers a third of the time; then what judges
+# A few processes, two more than there are processors, since they wait for workers a third of the time; then what judges
 # times, alone. ARGS are for one process, such as ARGS='-x tests/tvm/space'.
 test: $(VENV)/.test
 ifeq ($(strip $(ARGS)),)

@@ -72,10 +72,11 @@ def told(model: CompiledModel) -> str:
     return shown.get()
 
 
-@pytest.mark.parametrize("layout", ["blocks", "as-imported"])
-def test_the_fastest_is_chosen(layout: str, tmp_path: Path) -> None:
-    """The usual one is chosen below."""
-    model, runs = compiled(FASTEST[layout])
+def test_the_fastest_is_chosen(tmp_path: Path) -> None:
+    """Also by what compiles it on, with records or in the same directory. The usual one is chosen below."""
+    layout, records, kept = "blocks", tmp_path / "records.db", tmp_path / "runs" / "run"
+    kept.parent.mkdir()
+    model, runs = compiled(FASTEST[layout], records=records, run_dir=kept)
     report = model.report
     assert runs == 2
     assert (report.layout, [one.name for one in report.layouts]) == (layout, list(LAYOUTS))
@@ -83,6 +84,16 @@ def test_the_fastest_is_chosen(layout: str, tmp_path: Path) -> None:
     assert sum(task.trials for task in report.tasks) < report.trials
     assert load(model.save(tmp_path / "m.colt")).report == model.report
     assert f"convolutions are {layouts.IN_WORDS[layout]}: " in told(model)
+    assert sorted(one.name for one in kept.parent.iterdir()) == ["run", "run-layouts"]
+
+    on, _ = compiled(FASTEST["as-imported"], records=records, run_dir=kept)
+    assert on.report.layouts == report.layouts
+    assert [task.key for task in on.report.tasks] == [task.key for task in report.tasks]
+
+    known, runs = compiled(FASTEST["as-imported"], records=records, records_only=True)
+    assert (known.report.layout, runs) == (layout, 1), "what is known is not measured again"
+    assert known.report.trials == sum(task.trials for task in known.report.tasks)
+    assert "other layouts" not in told(known)
 
 
 def test_another_has_to_be_faster_by_more_than_a_little() -> None:
@@ -90,25 +101,6 @@ def test_another_has_to_be_faster_by_more_than_a_little() -> None:
     found = {one.name: one for one in model.report.layouts}
     assert model.report.layout == "channels-last"
     assert {one.programs for one in found.values()} == {1}, "what moves data is not timed"
-
-
-def test_what_is_known_is_not_measured_again(tmp_path: Path) -> None:
-    records = tmp_path / "records.db"
-    compiled(FASTEST["blocks"], records=records)
-    again, runs = compiled(FASTEST["as-imported"], records=records, records_only=True)
-    assert (again.report.layout, runs) == ("blocks", 1)
-    assert again.report.trials == sum(task.trials for task in again.report.tasks)
-    assert "other layouts" not in told(again)
-
-
-def test_a_model_that_is_compiled_on_has_the_same(tmp_path: Path) -> None:
-    """Also where there are no records: the run that compared has a directory, beside that of the other."""
-    kept = {"run_dir": tmp_path / "run"}
-    first, _ = compiled(FASTEST["blocks"], **kept)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["run", "run-layouts"]
-    again, _ = compiled(FASTEST["as-imported"], **kept)
-    assert again.report.layouts == first.report.layouts
-    assert [task.key for task in again.report.tasks] == [task.key for task in first.report.tasks]
 
 
 def test_the_user_may_choose() -> None:
