@@ -17,7 +17,7 @@ _FAR = 2.0
 """After a first run so many times above the drop limit, one more run without a warm-up settles it."""
 _REPEATS_AT_ONCE = 3
 _MOST_WAITED = 0.99
-"""Of a run's time, as far as that is believed."""
+"""The share of a run's time that is believed to have been waiting."""
 
 
 @dataclass(frozen=True, slots=True)
