@@ -23,7 +23,7 @@ from colt.machine import DOT_INSTRUCTIONS, Peaks, Quiet, Rates, detect, save_pea
 from colt.tvm.devices import peaks
 from colt.tvm.workers import process
 from colt.world.parts import using
-from tests.helpers.hurry import HASTY
+from tests.helpers.hurry import FULL, HASTY, think
 from tests.helpers.loopback_board import LoopbackBoard
 
 if TYPE_CHECKING:
@@ -75,9 +75,16 @@ def no_records() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def in_haste() -> Iterator[None]:
-    """Runs of this process take no more time at their ends than they need, see :mod:`tests.helpers.hurry`."""
-    with using(HASTY):
+    """Runs of this process take no more time than they need, see :mod:`tests.helpers.hurry`."""
+    with using(HASTY), pytest.MonkeyPatch.context() as patch:
+        think(patch)
         yield
+
+
+@pytest.fixture
+def thinking_fully(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The architect thinks as it does for users."""
+    think(monkeypatch, FULL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -172,10 +179,8 @@ def pool_runs(tmp_path: Path, own_program: str, monkeypatch: pytest.MonkeyPatch)
     pytest.importorskip("openai")
     from tests.helpers.chat_members import KEY
     from tests.helpers.pool_runs import KEY_VARIABLE, PoolRuns, quick_machine
-    from tests.helpers.simulated_runs import think_less
 
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    think_less(monkeypatch)
     with using(quick_machine()), PoolRuns(tmp_path, own_program) as runs:
         yield runs
 

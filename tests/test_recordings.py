@@ -14,7 +14,7 @@ import colt
 from colt import cli
 from tests.helpers.recorded import BENCH, RECORDINGS, RUNS, unpacked
 
-pytestmark = pytest.mark.real  # all of them take half a minute
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("thinking_fully")]  # all of them take half a minute
 WORKLOADS = ("gemv", "column-logsumexp")
 BENCH_ARGUMENTS = ("--trials", "4", "--seeds", "1", "--threads", "1", "--peers", "numpy")
 """Those that the benchmark was run with."""

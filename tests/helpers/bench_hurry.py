@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script, this file is 
 
 from tests.helpers import command
 from tests.helpers.command import Done
-from tests.helpers.hurry import HASTY
+from tests.helpers.hurry import HASTY, think
 
 COLT = [sys.executable, "-P", __file__]
 
@@ -55,7 +55,8 @@ def _run() -> None:
     if sys.argv[1] == "--cell":
         from colt.bench import cell
 
-        with using(HASTY):
+        with using(HASTY), pytest.MonkeyPatch.context() as patch:
+            think(patch)
             cell.main(sys.argv[2:])
         return
     with pytest.MonkeyPatch.context() as patch:

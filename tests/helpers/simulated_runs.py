@@ -11,14 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import colt
 from colt.machine import Hardware, Peaks, detect
 from colt.measure.base import Inputs, Limits, Measurer, Verification
 from colt.measure.simulated import SimulatedMeasurer
 from colt.plan import plan
-from colt.proposers.experts import architect
 from colt.run.finish import Result
 from colt.run.loop import run
 from colt.tvm.devices.cpu import CpuDevice
@@ -42,15 +39,6 @@ def measured_by(measurer: Measurer) -> Iterator[None]:
 
 THINK_LESS = {"constructed": 1, "sampled": 12}
 """Settings of runs that are not about openings, which take most of their time."""
-
-
-def think_less(patch: pytest.MonkeyPatch) -> None:
-    """Have the architect, who feeds every run with language models, be content with what it finds soon.
-
-    A replay must think as its run did.
-    """
-    patch.setattr(architect, "OPENING_PREDICTIONS", 60)
-    patch.setattr(architect, "PROPOSAL_PREDICTIONS", 20)
 
 
 @dataclass(frozen=True)

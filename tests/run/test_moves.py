@@ -22,7 +22,7 @@ from colt.world.parts import using
 from colt.world.world import Live
 from tests.helpers.pool_runs import PoolRuns, quick_machine
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import measured_by, simulated, think_less, tune_simulated
+from tests.helpers.simulated_runs import measured_by, simulated, tune_simulated
 
 VECTORS = ["split(dot.j, [_, 16])", "reorder(dot, [i, j_0, k, j_1])", "vectorize(dot.j_1)", "parallel(dot.i)"]
 ROWS = ["split(dot.i, [?, ?])", "reorder(dot, [i_0, j, i_1, k])", "parallel(dot.i_0)"]
@@ -61,7 +61,6 @@ PROPOSALS = (
 @pytest.fixture
 def runs(own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PoolRuns]:
     pytest.importorskip("openai", reason="language models come with the extra models")
-    think_less(monkeypatch)
     monkeypatch.setenv("COLT_TEST_KEY", "secret")
     with using(quick_machine()), PoolRuns(tmp_path, own_program) as made:
         yield made

@@ -54,7 +54,7 @@ from tests.helpers.command import colt as colt_command
 from tests.helpers.hurry import COLT
 from tests.helpers.loopback_board import LoopbackBoard
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import Watched, measured_by, simulated, think_less, tune_simulated
+from tests.helpers.simulated_runs import Watched, measured_by, simulated, tune_simulated
 
 
 def tune(program: Any, folder: Path, measurer: Measurer | None = None, **options: Any) -> Result:
@@ -505,7 +505,6 @@ def test_the_command_line_says_identical_different_or_what_is_wrong(copied: Path
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
     """A server that plays two models, and their pool file."""
     pytest.importorskip("openai", reason="language models come with the extra models")
-    think_less(monkeypatch)
     monkeypatch.setenv("COLT_TEST_KEY", KEY)
     rng = random.Random(0)
     with ChatServer() as server:

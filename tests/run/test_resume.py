@@ -34,7 +34,7 @@ from colt.world.recording import SCHEMA, read_recording
 from tests.helpers.chat_members import KEY
 from tests.helpers.chat_server import ChatServer
 from tests.helpers.simulated_model import simulated_reply
-from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, think_less, tune_simulated, whole_run
+from tests.helpers.simulated_runs import THINK_LESS, measured_by, simulated, tune_simulated, whole_run
 from tests.helpers.small_disk import small_disk
 
 CALL_AT_ONCE = {"batch_size": 4, "structure_after": 0, **THINK_LESS}
@@ -488,7 +488,6 @@ def test_a_run_is_locked_while_it_goes_on(own_program: str, tmp_path: Path) -> N
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ChatServer, Path]]:
     """A server that plays two models, and their pool file."""
     pytest.importorskip("openai", reason="language models come with the extra models")
-    think_less(monkeypatch)
     monkeypatch.setenv("COLT_TEST_KEY", KEY)
     rng = random.Random(0)
     with ChatServer() as server:
