@@ -46,7 +46,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("cli")
     (folder / "own.py").write_text(OWN_PROGRAM)
-    done = process("tune", "own.py:layer", "--trials", "6", "--batch-size", "3", "--run", "out", cwd=folder)
+    done = process(
+        *("tune", "own.py:layer", "--trials", "6", "--batch-size", "3", "--run", "out"), cwd=folder, command=COLT
+    )
     assert done.returncode == 0, done.stderr
     assert "speed-up" in done.stdout
     assert "run directory: out" in done.stdout
@@ -191,7 +193,7 @@ def test_a_signal_before_the_search_ends_the_process_at_once_and_leaves_no_files
     phase: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     """Whatever it is doing: a compiled library may be at work, or a worker may be starting."""
-    command = [*COLT, "tune", "flux-attention", "--trials", "64"]
+    command = [*AS_INSTALLED, "tune", "flux-attention", "--trials", "64"]
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     assert any(line.startswith(phase) for line in child.stderr)

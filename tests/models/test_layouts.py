@@ -53,7 +53,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def compiled(us: dict[str, float], **options: object) -> tuple[CompiledModel, int]:
     """The model, compiled where programs take so many microseconds by their layout; and how many runs that took."""
     happened = list[events.Event]()
-    known = {"trials": 48, "threads": 2, "pool": ("scout", "tuner"), "use_records": "records" in options}
+    known = {"trials": 24, "threads": 2, "pool": ("scout", "tuner"), "use_records": "records" in options}
     known["on_event"] = [happened.append]
 
     def latency(text: str) -> float | None:
