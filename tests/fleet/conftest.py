@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from colt.fleet.host import lock_folders
+from colt.util.lock import ALL_SHARE
 
 
 @pytest.fixture(autouse=True, scope="package")
 def no_locks_left() -> Iterator[None]:
-    """Hosts of tests have this process's id in their names; the folders of their locks go when they have gone."""
+    """Hosts of tests have this process's id in their names; the locks of those that were killed go at the end."""
     yield
-    for folder in lock_folders().glob(f"*-{os.getpid()}*"):
-        shutil.rmtree(folder)
+    for path in ALL_SHARE.glob(f"colt-host-*-{os.getpid()}*.lock"):
+        path.unlink(missing_ok=True)

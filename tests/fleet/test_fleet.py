@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ import pytest
 import colt
 from colt import events
 from colt.fleet import session
-from colt.fleet.host import lock_folder
 from colt.store.directory import RECORDING
 from colt.store.receipt import FleetPart, Receipt
-from colt.util.lock import FolderLock
+from colt.util.lock import HostLock
 from colt.world.answers import MeasuredAnswer
 from colt.world.recording import read_recording
 from tests.helpers.fleet_side import DIES, HANGS
@@ -79,7 +78,7 @@ def fleet_part(receipt: Receipt) -> FleetPart:
 @contextmanager
 def another_run_on(*hosts: str) -> Iterator[list[str]]:
     """Another run measures there until this one waits for all of them: ``"over"`` stands in what is yielded then."""
-    locks = [FolderLock(lock_folder(name)) for name in hosts]
+    locks = [HostLock(name, alone=True) for name in hosts]
     found: list[str] = []
 
     def end() -> None:
@@ -116,6 +115,7 @@ def test_a_run_waits_for_its_two_hosts_and_replays_without_ray(
     with another_run_on(A, B) as happened:
         receipt = tuned(fleet, own_program, tmp_path / "run", 12, on_event=[listen])
     assert happened == ["over", "begun"]
+    assert receipt.seconds["queueing"] > 0
     found = fleet_part(receipt)
     assert [host.name for host in found.hosts] in ([A, B], [B, A])
     assert all(host.trials for host in found.hosts)
@@ -195,7 +195,7 @@ def test_a_run_goes_on_whose_driver_was_killed(fleet: Fleet, own_program: str, t
 
 
 def test_kernels_are_built_timed_and_verified_on_a_host(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
-    with FolderLock(lock_folder(B)):  # one is enough
+    with closing(HostLock(B, alone=True)):  # one is enough
         receipt = tuned(fleet, own_program, tmp_path / "run", 4)
     assert receipt.verified.ok
     assert receipt.best is not None

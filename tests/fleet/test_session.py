@@ -15,7 +15,7 @@ import pytest
 
 from colt.errors import InputError, MeasureError
 from colt.fleet.cluster import Cluster, ClusterNode, HostLost, Link
-from colt.fleet.host import HostActor, cpu_here, lock_folder
+from colt.fleet.host import HostActor, cpu_here
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
 from colt.fleet.session import Equipment, Session
@@ -23,7 +23,7 @@ from colt.fleet.share import HostTold, Share
 from colt.measure.base import Job, Limits, Pace
 from colt.measure.muster import HostSeen, Muster, resumed
 from colt.measure.relative import UNLIKE
-from colt.util.lock import FolderLock
+from colt.util.lock import HostLock
 from colt.util.waiting import told_of_waiting
 from tests.helpers import measure_programs as programs
 from tests.helpers.fleet_side import REFERENCE_US, SimulatedSide
@@ -64,6 +64,7 @@ def test_a_run_waits_for_hosts_whose_cores_are_taken_if_there_are_no_others() ->
     told: list[str] = []
     with session_on(cluster) as session, told_of_waiting(told.append):
         assert list(session.reports()) == [node("taken").name]
+        assert session.queued_s > 0
     assert told == [f"waiting for {node('taken').name}: its cores are taken by other work on the cluster"]
 
 
@@ -95,7 +96,7 @@ def test_hosts_that_never_say_anything_are_refused_with_what_may_keep_them(
 def test_a_run_says_whose_measuring_it_waits_for() -> None:
     cluster = NearCluster([node("held"), node("held-too")])
     cluster.free.set()
-    locks = [FolderLock(lock_folder(each.name)) for each in cluster.there]
+    locks = [HostLock(each.name, alone=True) for each in cluster.there]
     told: list[str] = []
 
     def hear(text: str) -> None:
@@ -107,6 +108,7 @@ def test_a_run_says_whose_measuring_it_waits_for() -> None:
     with session_on(cluster) as session, told_of_waiting(hear):
         equip(session)
         await_that(lambda: len(names(session)) == 2)
+        assert session.queued_s > 0
     reasons = (f"{each.name}: process {os.getpid()} measures there" for each in cluster.there)
     assert f"waiting for {'; '.join(reasons)}" in told
 
@@ -138,6 +140,7 @@ def test_of_two_hosts_with_one_name_the_other_goes_on_when_one_is_lost() -> None
     cluster.free.set()
     with session_on(cluster) as session:
         equip(session)
+        assert session.queued_s == 0, "nobody was waited for"
         cluster.there.append(second)
         await_that(lambda: len(names(session)) == 2)
         assert names(session) == [first.name, f"{first.name}#2"]

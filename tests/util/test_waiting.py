@@ -15,3 +15,13 @@ def test_the_innermost_is_told_and_nobody_outside() -> None:
         tell_waiting("out")
     tell_waiting("nobody")
     assert (outer, inner) == (["out"], ["in"])
+
+
+def test_who_would_be_told_if_nobody_is_does_not_come_before_those_who_are() -> None:
+    first: list[str] = []
+    last: list[str] = []
+    with told_of_waiting(last.append, instead=False):
+        tell_waiting("to nobody else")
+    with told_of_waiting(first.append), told_of_waiting(last.append, instead=False):
+        tell_waiting("to the first")
+    assert (first, last) == (["to the first"], ["to nobody else"])

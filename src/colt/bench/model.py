@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from colt.models.compiled import written
 from colt.models.judge import verified
 from colt.models.manifest import Manifest, SizedManifest
 from colt.models.options import SUFFIX, combinations
+from colt.tvm.devices.hold import hold_this_machine
 from colt.tvm.models.graph import Graph
 from colt.tvm.models.quantised import with_integer_products
 from colt.tvm.models.sources import load_graph, open_model
@@ -69,7 +70,15 @@ class ModelBench(Record, frozen=True, kw_only=True):
 
 
 def bench_model(path: Path, original: str | None, peers: Sequence[str], asked: AskedSizes | None = None) -> ModelBench:
-    """Time a compiled model and the peers, of which other compiled models may be some. Raises :class:`InputError`."""
+    """Time a compiled model and the peers, of which other compiled models may be some.
+
+    Raises
+    ------
+    InputError
+        Something asked for is not usable.
+    MeasureError
+        A fleet measures on this machine for too long.
+    """
     asked = asked or AskedSizes()
     files = {SUBJECT: path, **_checked(peers)}
     if original is None:
@@ -83,7 +92,7 @@ def bench_model(path: Path, original: str | None, peers: Sequence[str], asked: A
             entry.drop(f"{', '.join(missing)} is not installed")
     expected = graph.reference(graph.example) if graph.reference is not None else None
     rounds = Rounds()
-    with TemporaryDirectory(prefix="colt-bench-") as folder:
+    with closing(hold_this_machine()), TemporaryDirectory(prefix="colt-bench-") as folder:
         settings = _settings(original, manifest, graph, folder)
         for _ in range(SITTINGS):
             present = [one for one in entries if one.wanted]

@@ -16,6 +16,7 @@ from colt.bench.records import TrialRecord
 from colt.bench.task import CellTask, Found, Search, seconds_since_start
 from colt.errors import InputError
 from colt.events import Event
+from colt.fleet.session import queued_s
 from colt.measure.base import Fate
 from colt.options import SearchConfig
 from colt.plan import Plan
@@ -69,7 +70,8 @@ def of_ours(
     def search(task: CellTask) -> Found:
         config = SearchConfig.preset("default", **settings(task))
         plan = replace(task.plan(), pool=PoolSpec.built_in(pool), config=config, run_dir=task.folder / RUN)
-        started, trials = seconds_since_start(), TrialLog(seconds_since_start)
+        started = seconds_since_start() - queued_s()  # that is no time of the search
+        trials = TrialLog(seconds_since_start)
         result, why_anew = _searched(plan, strategy(task), trials)
         receipt = result.receipt
         latency = receipt.best or receipt.baseline

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.metadata
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from colt.bench.tables import TABLES
 from colt.fleet.session import leave
 from colt.machine import Hardware, Peaks, detect, load_peaks, save_peaks
 from colt.tvm.devices.fleet import FleetDevice, require_like_here
+from colt.tvm.devices.hold import hold_this_machine
 from colt.tvm.devices.host import available_cores
 from colt.tvm.devices.peaks import hardware_with_peaks
 from colt.tvm.devices.resolve import resolve_device
@@ -55,7 +57,8 @@ def run(config: BenchConfig, path: Path, say: Say) -> str:
             _search(directory, workload, say)
             if directory.remeasured(workload) is None:
                 say(f"{workload}: timing all winners and peers in turn")
-                directory.keep_remeasured(remeasure(directory, workload))
+                with closing(hold_this_machine()):
+                    directory.keep_remeasured(remeasure(directory, workload))
             report = write_report(directory, hardware)
         return report
 
@@ -126,7 +129,7 @@ def _peaks(directory: BenchDirectory, hardware: Hardware, say: Say) -> Peaks:
     kept = load_peaks(hardware, threads, directory.peaks)
     if kept is not None:
         return kept
-    with warnings.catch_warnings(record=True) as warned:
+    with closing(hold_this_machine()), warnings.catch_warnings(record=True) as warned:
         peaks = hardware_with_peaks(threads).peaks
     for warning in warned:
         say(f"note: {warning.message}")

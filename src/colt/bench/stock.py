@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from colt.bench.records import TrialRecord
@@ -25,10 +26,16 @@ def stock(task: CellTask) -> Found:
     MeasureError
         No candidate ran and was correct.
     """
+    plan = task.plan()
+    with closing(plan.device.hold()):
+        return _found(task, plan)
+
+
+def _found(task: CellTask, plan: Plan) -> Found:
     from colt.tvm.metaschedule.evolutionary import Candidate, evolutionary_search
     from colt.tvm.space.space import design_space
 
-    plan, watch = task.plan(), Stopwatch()
+    watch = Stopwatch()
     space = design_space(plan.program.module, plan.target, plan.space)
     measured: list[Any] = []
     trials: list[TrialRecord] = []

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from colt.cli.codes import OK
-from colt.cli.output import show
+from colt.cli.output import say_waiting, show
 from colt.cli.parser import by_name, input_shape, open_sizes
 from colt.util.streams import print_json, stdout_to_stderr
 from colt.util.text import counted
+from colt.util.waiting import told_of_waiting
 
 _PEERS = ("torch", "torch.compile", "ort", "openvino")
 
@@ -61,7 +62,7 @@ def run_command(given: argparse.Namespace) -> int:
 
     path, shapes = Path(given.compiled), by_name(given.shape, "--shape")
     for sizes in sizes_to_time(path, by_name(given.sizes, "--sizes")):
-        with stdout_to_stderr():
+        with stdout_to_stderr(), told_of_waiting(say_waiting):
             found = bench_model(path, given.model, given.peers, AskedSizes(shapes, sizes))
         if given.json:
             print_json(found.to_json().decode())

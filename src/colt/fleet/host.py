@@ -10,12 +10,10 @@ from __future__ import annotations
 import math
 import os
 import pickle
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -38,7 +36,7 @@ from colt.fleet.wire import (
 )
 from colt.machine import Hardware, detect
 from colt.measure.base import Limits, Measurer, Pace
-from colt.util.lock import Busy, FolderLock
+from colt.util.lock import Busy, HostLock
 from colt.util.text import why
 
 _MOST_TAKEN = 256
@@ -78,7 +76,7 @@ class HostActor:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         self._name = name
         self._side: Side = pickle.loads(side)
-        self._lock: FolderLock | None = None
+        self._lock: HostLock | None = None
         self._measurer: Measurer | None = None
         self._requests: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
         self._messages: SimpleQueue[bytes] = SimpleQueue()
@@ -97,7 +95,7 @@ class HostActor:
         """Take the host's lock if nobody has it: :class:`HostHeld`."""
         if self._lock is None:
             try:
-                self._lock = FolderLock(lock_folder(self._name))
+                self._lock = HostLock(self._name, alone=True)
             except Busy as busy:
                 return encode(HostHeld(by=cut(str(busy))))
         return encode(HostHeld())
@@ -257,29 +255,6 @@ _SERVES: dict[str, Any] = {
     VERIFY: HostActor._verify,
     INTERLEAVE: HostActor._interleave,
 }
-
-
-def lock_folders() -> Path:
-    """Where the locks of this machine's hosts are. Their folders stay: to remove one would break a lock that begins."""
-    return Path(tempfile.gettempdir()) / f"colt-hosts-{os.getuid()}"
-
-
-def lock_folder(name: str) -> Path:
-    """The folder of a host's lock, on a file system of its own machine; made if it is not there.
-
-    Raises :class:`OSError` if it is not ours.
-    """
-    folder = lock_folders()
-    for each in (folder, folder / _file_name(name)):
-        each.mkdir(mode=0o700, exist_ok=True)
-        found = each.lstat()
-        if found.st_uid != os.getuid() or each.is_symlink():
-            raise OSError(f"{each} belongs to somebody else")
-    return folder / _file_name(name)
-
-
-def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name).strip(".") or "host"
 
 
 def _finite(error: float) -> float | None:

@@ -36,6 +36,7 @@ from colt.fleet.wire import (
 )
 from colt.measure.base import Limits
 from colt.measure.muster import HostSeen
+from colt.util.waiting import LONGEST_S
 
 M = TypeVar("M", HostReport, HostHeld, HostHardware, HostReady)
 
@@ -56,7 +57,7 @@ class Patience:
     """For starting the workers and timing the reference kernel, or for measuring peaks."""
     gather_s: float = 15.0
     """How long a run that begins waits for more hosts, once it has one; and for nodes, if there are none."""
-    queue_s: float = 900.0
+    queue_s: float = LONGEST_S
     """How long a run that begins waits for hosts on which others measure."""
     empty_s: float = 90.0
     """How long a run goes on waiting when its last host is gone."""

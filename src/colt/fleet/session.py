@@ -8,8 +8,8 @@ to know what the hosts are, and the run's measurer closes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from time import monotonic
@@ -80,15 +80,26 @@ class _Known:
         return bool(self.seen or self.refused or self.waits or self.gone)
 
 
-class _Told:
-    """What was said of hosts that are waited for, so that it is said once."""
+class _Wait:
+    """Waiting for hosts: what was said of them, so that it is said once, and how long others' work kept all of them."""
 
     def __init__(self) -> None:
+        self.queued_s = 0.0
+        """Seconds until the last moment at which it did."""
+        self._since = monotonic()
         self._text = ""
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return monotonic() - self._since
 
     def of(self, hosts: Iterable[_Known]) -> None:
         """Say what keeps these from measuring, as far as that passes and is news."""
-        reasons = [f"{one.name}: {one.waits}" for one in hosts if one.waits and not one.refused]
+        left = [one for one in hosts if not (one.refused or one.gone)]
+        reasons = [f"{one.name}: {one.waits}" for one in left if one.waits]
+        if reasons and len(reasons) == len(left):
+            self.queued_s = self.seconds
         more = len(reasons) - _MOST_NAMED
         text = "; ".join(reasons[:_MOST_NAMED]) + (f"; and {counted(more, 'other')}" if more > 0 else "")
         if text and text != self._text:
@@ -114,6 +125,8 @@ class Session:
         """Why the cluster itself cannot be asked."""
         self._stopped = False
         self._empty_since = monotonic()
+        self.queued_s = 0.0
+        """For how long others' work has kept all hosts from this process, in seconds."""
         self._threads: list[threading.Thread] = []
         self._look()
         self._start(self._keep_looking, "colt-fleet")
@@ -126,15 +139,13 @@ class Session:
         Waits for those that start. Where there are none but hosts whose cores others use, it waits for these, unless
         none of them has ``cpu`` in its model's name. Raises :class:`~colt.errors.InputError` then.
         """
-        since = monotonic()
-        told = _Told()
         unknown = cpu
-        with keeping_remarks() if self._cluster.doubt else nullcontext(), self._changed:
-            while (worth_s := self._worth_waiting_s()) > monotonic() - since:
+        with keeping_remarks() if self._cluster.doubt else nullcontext(), self._waiting() as wait:
+            while (worth_s := self._worth_waiting_s()) > wait.seconds:
                 if unknown is not None and worth_s == self.patience.queue_s:
                     self._require_cpu(unknown)
                     unknown = None
-                told.of(one for one in self._nodes.values() if not (one.report or one.gone))
+                wait.of(one for one in self._nodes.values() if not one.report)
                 self._changed.wait(self.patience.look_s)
             return {one.name: (one.report, one.node.cores) for one in self._nodes.values() if one.report}
 
@@ -172,9 +183,13 @@ class Session:
             self._wanted = wanted
             self._changed.notify_all()
 
+    def await_host(self) -> _Known:
+        """The first host that is held. Raises :class:`MeasureError` if none is to be had."""
+        return self._await(lambda: next((one for one in self._in_order() if one.held and one.member), None))
+
     def hardware(self, target: str, threads: int) -> HostHardware:
         """The first host that is held, with its peaks. Raises :class:`MeasureError` if there is none."""
-        known = self._await(lambda: next((one for one in self._in_order() if one.held and one.member), None))
+        known = self.await_host()
         assert known.member is not None
         try:
             return known.member.hardware(target, threads)
@@ -265,19 +280,27 @@ class Session:
 
     def _await(self, found: Callable[[], _Known | None]) -> _Known:
         """The first of the hosts that is so far; longer for those that wait for others' work there to end."""
-        since = monotonic()
-        told = _Told()
-        with self._changed:
+        with self._waiting() as wait:
             while True:
                 one = found()
                 if one is not None:
                     return one
-                told.of(self._in_order())
+                wait.of(self._in_order())
                 left = [each for each in self._nodes.values() if not (each.refused or each.gone)]
                 allowed = self.patience.queue_s if any(each.waits for each in left) else self.patience.join_s
-                if not left or monotonic() - since > allowed:
+                if not left or wait.seconds > allowed:
                     raise MeasureError(self._why_none())
                 self._changed.wait(self.patience.look_s)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[_Wait]:
+        """Within, the driver waits for hosts."""
+        wait = _Wait()
+        try:
+            with self._changed:
+                yield wait
+        finally:
+            self.queued_s += wait.queued_s
 
     def _why_none(self) -> str:
         reasons = [f"{one.name}: {one.refused or one.waits or one.lost}" for one in self._in_order()]
@@ -525,3 +548,9 @@ def leave() -> None:
     """Close the session of this process, if there is one."""
     if _Current.session is not None:
         _Current.session.close()
+
+
+def queued_s() -> float:
+    """For how long others' work has kept all hosts from the session of this process, in seconds; 0 if there is none."""
+    there = _Current.session
+    return 0.0 if there is None or there.closed else there.queued_s

@@ -12,12 +12,14 @@ judge      outputs against the importer's own, the whole timed in turn with the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from colt.fleet.session import queued_s
 from colt.machine import detect
 from colt.measure.base import Fate
 from colt.models.archive import laid_out
@@ -29,9 +31,11 @@ from colt.models.manifest import SCHEMA, ComparedPart, Manifest, TaskPart, Tenso
 from colt.models.options import CompileOptions
 from colt.models.tuning import TunedTasks, tune_tasks
 from colt.plan import device_of
+from colt.run.context import QUEUEING
 from colt.store.receipt import Receipt
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.fleet import require_like_here
+from colt.tvm.devices.hold import Hold
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
 from colt.tvm.models.graph import Graph
@@ -75,6 +79,15 @@ def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledM
         options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
     device = device_of(options.tune_options(1))
     require_like_here(device, "the whole model")
+    with closing(Hold() if options.fleet is not None else device.hold()) as hold:  # hosts hold themselves
+        if queued := queued_s() + hold.waited_s:
+            watch.seconds[QUEUEING] = queued
+        return _compiled_on(device, loaded, options, watch)
+
+
+def _compiled_on(
+    device: Device, loaded: Callable[[], Graph], options: CompileOptions, watch: Stopwatch
+) -> CompiledModel:
     target = device.target
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,8 @@ TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
 
 
+QUEUEING = "queueing"
+"""The activity of a run that is kept waiting by others' work on its hosts; one that is not has none of that name."""
 COLD_CACHES = 2
 """Weights of so many times the last-level cache leave nothing in it of those before."""
 
@@ -85,6 +87,8 @@ class Run:
         self.messages: list[str] = []
         """What the user was told."""
         self.directory: RunDirectory | None = None
+        self.queued_s = 0.0
+        """Seconds in which others' work kept the run from measuring, for which its own clock stands still."""
         self.told_of_noise = False
         self.told_of_no_inner_loop = False
         self.seconds_building = 0.0
@@ -106,6 +110,7 @@ class Run:
         self._stack = ExitStack()
         self._recalling = self._stack.enter_context(ExitStack())
         """What holds while the run only repeats what is recorded."""
+        self._hold_notes: tuple[str, ...] = ()
         self._watching = tuple(listeners)
         """Who is told what concerns this process alone; the journal is that of the whole run."""
         self._listeners = list(listeners)
@@ -158,11 +163,13 @@ class Run:
 
     def _start(self) -> None:
         self.emit(events.Began("looking at the hardware"))
-        with nullcontext() if self.resumed else told_of_waiting(self._waits):
+        with told_of_waiting(self._waits, instead=False):
             self._enter_device()
 
     def _enter_device(self) -> None:
         device = self.plan.device
+        if self.world.parts.measurer is None:
+            self._hold_device()
         seen = self.world.take(f"hardware, {self.plan.threads} threads", Looked, self._look)
         self.hardware = seen.hardware
         for message in seen.notes:
@@ -186,16 +193,30 @@ class Run:
             names = [host.name for host in self.fleet.measuring]
             self.note(f"measuring on {counted(len(names), 'host')}: {', '.join(names)}")
 
+    def _hold_device(self) -> None:
+        """Have the device to measure on, as far as anything is measured. That it was waited for counts apart."""
+        hold = self.world.live(self.plan.device.hold)
+        if hold is not None:
+            self._stack.callback(hold.close)
+            self._hold_notes = hold.notes
+            self.watch.leave_out(hold.waited_s)
+            self._ledger.go_on(self.plan.ceilings, self.watch.total)
+            self.queued_s = hold.before_s + hold.waited_s
+
     def _clock(self) -> Clock | None:
         """Where the time has gone, for the recording; whoever keeps none has no use for it."""
         if self._recorder is None:
             return None
-        seconds = {name: round(value, 3) for name, value in self.watch.seconds.items()}
+        seconds = {name: round(value, 3) for name, value in self._activities().items()}
         return Clock(total=round(self.watch.total, 3), activities=seconds)
+
+    def _activities(self) -> dict[str, float]:
+        """Seconds by activity. What the run was kept waiting is one if it was, and no part of what its clock shows."""
+        return {**self.watch.seconds, **({QUEUEING: self.queued_s} if self.queued_s else {})}
 
     def _look(self) -> Looked:
         hardware, notes = self.plan.device.look()
-        return Looked(hardware=hardware, notes=notes)
+        return Looked(hardware=hardware, notes=(*self._hold_notes, *notes))
 
     # ---- telling ----
 
@@ -336,7 +357,9 @@ class Run:
         self._recalling.close()
         clock = self._after.clock if self._after is not None else None
         if clock is not None:
-            self.watch.go_on(clock.total, clock.activities)
+            before = dict(clock.activities)
+            self.queued_s += before.pop(QUEUEING, 0.0)
+            self.watch.go_on(clock.total, before)
         self._ledger.go_on(self.plan.ceilings, self.watch.total)
         self.workings.go_live()
         if self._journal is not None:
@@ -408,7 +431,7 @@ class Run:
         """Wall seconds: all, by activity, and by proposer. Asked last, when only the receipt is left to write."""
 
         def answer() -> Spent:
-            watch = self.watch
-            return Spent(total=watch.total, activities=dict(watch.seconds), proposers=dict(proposers))
+            total = self.watch.total + self.queued_s
+            return Spent(total=total, activities=self._activities(), proposers=dict(proposers))
 
         return self.world.take("time spent", Spent, answer)

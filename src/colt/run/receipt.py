@@ -15,7 +15,7 @@ from colt.plan import Plan
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.language.money import Spending
 from colt.proposers.members import ExpertMember, Member
-from colt.run.context import Run
+from colt.run.context import QUEUEING, Run
 from colt.run.decide import Decision, Winner
 from colt.run.roofline import Ceiling
 from colt.run.task import Task
@@ -393,6 +393,7 @@ def _seconds(run: Run, spent: Spent) -> dict[str, float]:
     measuring = found.pop("measuring", 0.0)
     building, timing = run.seconds_building, run.seconds_timing
     found |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
-    ordered = {name: round(found.get(name, 0.0), 3) for name in ACTIVITIES}
+    names = (*([QUEUEING] if QUEUEING in found else []), *ACTIVITIES)
+    ordered = {name: round(found.get(name, 0.0), 3) for name in names}
     rest = max(0.0, spent.total - sum(ordered.values()))
     return {"total": round(spent.total, 3), **ordered, "other": round(rest, 3)}

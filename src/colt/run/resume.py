@@ -237,7 +237,7 @@ def _run(
             listen(events.Began(text))
 
     try:
-        with told_of_waiting(waits):
+        with told_of_waiting(waits, instead=False):
             return run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
     except ReplayError as error:
         anew = f"; without {WORKINGS} all of it is worked out anew" if (folder / WORKINGS).exists() else ""

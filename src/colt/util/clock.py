@@ -33,6 +33,13 @@ class Stopwatch:
         """Seconds since the watch was made."""
         return time.perf_counter() - self._started
 
+    def leave_out(self, seconds: float) -> None:
+        """Have the last ``seconds`` belong to no activity, and not to the total."""
+        self._lap()
+        if self._running:
+            self.seconds[self._running[-1]] -= seconds
+        self._started += seconds
+
     def go_on(self, total: float, seconds: Mapping[str, float]) -> None:
         """Have so many seconds behind, in all and by activity, in place of those since the watch was made."""
         self.seconds.clear()

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+LONGEST_S = 900.0
+"""How long a run that begins waits for what others have, in seconds."""
 _LISTENER: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def told_of_waiting(listen: Callable[[str], None]) -> Iterator[None]:
-    """Inside, ``listen`` is told what this thread waits for."""
-    token = _LISTENER.set(listen)
+def told_of_waiting(listen: Callable[[str], None], *, instead: bool = True) -> Iterator[None]:
+    """Inside, ``listen`` is told what this thread waits for: ``instead`` of whoever listens, or only if nobody does."""
+    token = _LISTENER.set(listen if instead else _LISTENER.get() or listen)
     try:
         yield
     finally:

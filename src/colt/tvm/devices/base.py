@@ -10,6 +10,7 @@ from tvm.target import Target
 from colt.errors import ArgumentError
 from colt.machine import Hardware, Peaks
 from colt.measure.base import Limits, Measurer, Pace
+from colt.tvm.devices.hold import Hold
 
 USUAL_PACE = Pace()
 
@@ -65,6 +66,17 @@ class Device(Protocol):
 
     def to_config(self) -> Mapping[str, str]:
         """What names it in the config of a run, beside ``target`` and ``threads``."""
+        ...
+
+    def hold(self) -> Hold:
+        """Leave to measure there, once nobody measures there alone; what takes long is told to whoever listens
+        (:mod:`colt.util.waiting`). To be asked before :meth:`look`, and closed after the measurer.
+
+        Raises
+        ------
+        MeasureError
+            It takes longer than :data:`~colt.util.waiting.LONGEST_S`.
+        """
         ...
 
     def look(self) -> tuple[Hardware, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from colt.machine import Hardware, Peaks, save_peaks
 from colt.measure.base import Limits, Measurer, Pace
 from colt.store.directory import KERNEL
 from colt.tvm.devices.base import USUAL_PACE, require_threads
+from colt.tvm.devices.hold import Hold, hold_this_machine
 from colt.tvm.devices.host import available_cores, resolve_target
 from colt.tvm.devices.host_cpu import host_cpu
 from colt.tvm.devices.peaks import hardware_with_peaks, measured_again
@@ -46,6 +47,10 @@ class CpuDevice:
     def to_config(self) -> Mapping[str, str]:
         """See :meth:`Device.to_config`."""
         return {}
+
+    def hold(self) -> Hold:
+        """See :meth:`Device.hold`; runs on this machine measure beside each other, but not beside a fleet."""
+        return hold_this_machine()
 
     def look(self) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`Device.look`; peaks come from the machine's cache, or are measured now."""

@@ -6,6 +6,7 @@ from tvm.target import Target
 
 from colt.machine import Hardware, Peaks
 from colt.store.directory import KERNEL, KERNEL_OBJECTS
+from colt.tvm.devices.hold import Hold
 from colt.tvm.devices.host import architecture_of, is_foreign
 
 
@@ -28,6 +29,10 @@ class Elsewhere:
         if not is_foreign(self.target):
             return None
         return f"{architecture_of(self.target)} is not linked here but where TVM loads it"
+
+    def hold(self) -> Hold:
+        """See :meth:`~colt.tvm.devices.base.Device.hold`: a board is had by lease, one by one."""
+        return Hold()
 
     def look_again(self, hardware: Hardware) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`~colt.tvm.devices.base.Device.look_again`: a board's peaks are not known, and hosts of a fleet are

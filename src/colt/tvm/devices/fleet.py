@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm.target import Target
 
-from colt.errors import ArgumentError, InputError
+from colt.errors import ArgumentError, InputError, MeasureError
 from colt.fleet.cluster import require_address
 from colt.fleet.likeness import Wanted, choose
 from colt.fleet.measurer import FleetMeasurer
@@ -21,6 +21,7 @@ from colt.tvm.devices.assumed import resolve_board_target
 from colt.tvm.devices.base import USUAL_PACE, Device
 from colt.tvm.devices.cpu import CpuDevice
 from colt.tvm.devices.elsewhere import Elsewhere
+from colt.tvm.devices.hold import Hold
 from colt.tvm.devices.host import available_cores, target_config
 from colt.tvm.devices.host_cpu import host_cpu
 from colt.tvm.own import packed
@@ -127,6 +128,17 @@ class FleetDevice(Elsewhere):
     def to_config(self) -> Mapping[str, str]:
         """See :meth:`Device.to_config`; the cpu is what was chosen."""
         return {"fleet": self.cluster, "fleet_cpu": self.wanted.cpu}
+
+    def hold(self) -> Hold:
+        """See :meth:`Device.hold`; waits for the first host, others may join later."""
+        session = self._session()
+        before_s = session.queued_s
+        try:
+            session.await_host()
+        except MeasureError:
+            session.close()  # else it would take the hosts once they are free
+            raise
+        return Hold(before_s, session.queued_s - before_s, close=session.close)
 
     def look(self) -> tuple[Hardware, tuple[str, ...]]:
         """See :meth:`Device.look`: the first host, whose peaks come from its cache or are measured now."""
