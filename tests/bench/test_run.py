@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,10 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
+from colt.bench import cell as cells
 from colt.bench import isolation
 from colt.bench.config import BenchConfig, Cell, Peer, StrategyName
 from colt.bench.directory import BenchDirectory
 from colt.bench.run import run
+from colt.errors import MeasureError
+from colt.util.waiting import tell_waiting
 from tests.helpers import bench_records as records
 from tests.helpers.bench_hurry import COLT, colt, hurry_bench
 
@@ -234,6 +238,40 @@ def test_a_search_that_raises_says_what(tmp_path: Path) -> None:
     assert record.failure == "InputError: workload gemv has no size 'paper'; it has small"
     assert record.wall_seconds > 0
     assert "Traceback" in (directory.folder(Cell("gemv", StrategyName.ARCHITECT, 0)) / "log.txt").read_text()
+
+
+def test_what_a_cell_waits_for_is_told_and_takes_nothing_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody looks at its log meanwhile."""
+    says = "import os, sys, time; os.write(int(sys.argv[1]), b'waiting for a\\nwaiting for b\\n'); time.sleep(3)"
+    monkeypatch.setattr(isolation, "_command", lambda directory, cell: [sys.executable, "-c", says])
+    monkeypatch.setattr(isolation, "FLOOR_SECONDS", 2.5)
+    monkeypatch.setattr(isolation, "SECONDS_PER_TRIAL", 0.0)
+    said: list[str] = []
+    with BenchDirectory.claimed(tmp_path, config(), {}) as directory:
+        record = isolation.run_isolated(directory, Cell("gemv", StrategyName.ARCHITECT, 0), said.append)
+    assert record.failure == "it ended without a result; it printed nothing"
+    assert said == ["waiting for a", "waiting for b"]
+
+
+def test_a_cell_says_what_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(task: Any) -> None:
+        tell_waiting("waiting for a:\nprocess 1")
+        raise MeasureError("it takes too long")
+
+    read, written = os.pipe()
+    monkeypatch.setattr(cells, "die_with_parent", lambda parent: None)
+    monkeypatch.setitem(cells.SEARCHES, StrategyName.ARCHITECT, waits)
+    with BenchDirectory.claimed(tmp_path, config(), {}) as directory:
+        directory.begin(Cell("gemv", StrategyName.ARCHITECT, 0))
+        cells.main([str(tmp_path), "gemv", "architect", "0", "1", str(written)])
+        record = directory.result(Cell("gemv", StrategyName.ARCHITECT, 0))
+    os.close(written)
+    with open(read) as lines:
+        assert lines.read() == "waiting for a: process 1\n"
+    assert record is not None
+    assert record.failure == "MeasureError: it takes too long"
 
 
 # ---- the command line ----

@@ -113,7 +113,8 @@ def _search(directory: BenchDirectory, workload: str, say: Say) -> None:
         if directory.result(cell) is None:
             how = "goes on" if directory.goes_on(cell) else "..."
             say(f"{workload} {number}/{len(everything)}: {cell.strategy} seed {cell.seed} {how}")
-            say(f"    {_outcome(run_isolated(directory, cell))}")
+            record = run_isolated(directory, cell, lambda text: say(f"    {text} ..."))
+            say(f"    {_outcome(record)}")
 
 
 def _outcome(record: CellRecord) -> str:
