@@ -32,7 +32,8 @@ from colt.fleet.cluster import Cluster, ClusterNode, Link
 from colt.fleet.likeness import Wanted
 from colt.fleet.measurer import FleetMeasurer
 from colt.fleet.member import Patience
-from colt.fleet.session import Equipment, Session
+from colt.fleet.roster import Equipment
+from colt.fleet.session import Session
 from colt.fleet.wire import HostReport
 from colt.machine import Hardware, Peaks, detect
 from colt.measure.base import Fate, Job, Limits, Measurement, Measurer, Noise, Pace

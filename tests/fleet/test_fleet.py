@@ -100,7 +100,7 @@ def another_run_on(*hosts: str) -> Iterator[list[str]]:
 def _waiting() -> set[str]:
     """The hosts on which others measure."""
     there = session._Current.session
-    known = there._nodes.values() if there is not None and not there.closed else ()
+    known = there.roster.nodes.values() if there is not None and not there.closed else ()
     return {one.name for one in known if one.waits.endswith("measures there")}
 
 

@@ -18,7 +18,8 @@ from colt.fleet.cluster import Cluster, ClusterNode, HostLost, Link
 from colt.fleet.host import HostActor, cpu_here
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
-from colt.fleet.session import Equipment, Session
+from colt.fleet.roster import Equipment
+from colt.fleet.session import Session
 from colt.fleet.share import HostTold, Share
 from colt.measure.base import Job, Limits, Pace
 from colt.measure.muster import HostSeen, Muster, resumed

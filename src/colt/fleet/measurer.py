@@ -16,7 +16,8 @@ from typing import Any
 
 from colt.errors import MeasureError
 from colt.fleet.host import INTERLEAVE, MEASURE, VERIFY
-from colt.fleet.session import MOST_WORKERS, Session
+from colt.fleet.roster import MOST_WORKERS
+from colt.fleet.session import Session
 from colt.fleet.share import Blamed, HostTold, Share
 from colt.fleet.wire import HostFailed, HostMeasured, HostTimed, HostVerified, Item
 from colt.measure.base import Fate, Inputs, IRModule, Job, Limits, Measurement, Measurer, Noise, Pair, Verification

@@ -13,7 +13,8 @@ from colt.errors import ArgumentError, InputError, MeasureError
 from colt.fleet.cluster import require_address
 from colt.fleet.likeness import Wanted, choose
 from colt.fleet.measurer import FleetMeasurer
-from colt.fleet.session import Equipment, Session, entered
+from colt.fleet.roster import Equipment
+from colt.fleet.session import Session, entered
 from colt.fleet.wire import HostReport
 from colt.machine import Hardware, detect
 from colt.measure.base import Limits, Measurer, Pace

@@ -1,0 +1,133 @@
+"""The life of a host: it joins, serves or builds, and is lost. Then it is tried again, as long as its node is there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from colt.fleet.cluster import Cluster
+from colt.fleet.likeness import Wanted, other_versions
+from colt.fleet.member import Lost, Member, Patience, Stopped
+from colt.fleet.roster import HostEntry, Roster
+from colt.fleet.share import Deal, Share
+from colt.fleet.wire import HostReport
+from colt.measure.muster import HostSeen
+
+
+class Life:
+    """What happens on one node. :meth:`lead` is for a thread of its own."""
+
+    def __init__(self, known: HostEntry, roster: Roster, cluster: Cluster, side: bytes, patience: Patience) -> None:
+        self._known = known
+        self._roster = roster
+        self._cluster = cluster
+        self._side = side
+        self._patience = patience
+
+    def lead(self) -> None:
+        """Join and serve until the session ends, the node is gone, or the host is refused."""
+        known = self._known
+        with suppress(Stopped):
+            while not (self._roster.stopped or known.out):
+                try:
+                    self._join()
+                    self._serve()
+                except Lost as lost:
+                    self._lose(str(lost))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the run is told what it loses with the host
+                    self._lose(f"{type(error).__name__}: {error}")
+
+    def _join(self) -> None:
+        known, roster = self._known, self._roster
+        known.member = member = Member(self._cluster, known.node, self._side, self._patience, lambda: roster.stopped)
+        report = member.report(lambda why: roster.note(known, waits=why))
+        roster.note(known, report=report, waits="")
+        wanted = roster.awaited(lambda: roster.wanted)
+        if why := wanted.why_not(report, known.node.cores):
+            builds = self._may_build(report, wanted)
+            roster.refuse(known, f"{why}; it builds for the others" if builds else why, end=not builds)
+            if builds:
+                self._build(member)
+            raise Stopped
+        while by := member.hold():
+            roster.note(known, waits=f"{by} measures there")
+            roster.pause(self._patience.look_s)
+        roster.note(known, waits="", held=True)
+        equipment = roster.awaited(lambda: roster.equipment)
+        ready = member.equip(equipment.target, equipment.threads, (equipment.limits, equipment.pace))
+        host = HostSeen(known.name, report.cpu, equipment.threads, ready.reference_us, ready.disturbed)
+        roster.enter(known, host)
+        if known.refused:
+            raise Stopped
+
+    def _serve(self) -> None:
+        known, roster = self._known, self._roster
+        assert known.member is not None
+        while True:
+            with roster.changed:
+                if roster.stopped or known.refused:
+                    raise Stopped
+                host, (share, deal) = known.seen, roster.deal(known)
+                if share is None or deal is None:
+                    roster.changed.wait(self._patience.look_s)
+                    if known.gone:
+                        raise Lost("its node is gone")
+                    continue
+            assert host is not None
+            roster.count(built_elsewhere=len(deal.libraries))
+            try:
+                known.member.serve(share, deal, host)
+            except Stopped:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the items are not lost with it
+                why = str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
+                roster.count(again=share.give_back(deal, f"{known.name} was lost: {why}"))
+                roster.wake()
+                raise Lost(why) from None
+            finally:
+                if deal.done:
+                    known.losses = 0
+
+    def _lose(self, why: str) -> None:
+        known = self._known
+        if known.member is not None:
+            known.member.end()
+        self._roster.lose(known, why, self._patience.attempts, self._cluster.doubt)
+        if not known.refused:
+            self._roster.pause(self._patience.look_s)
+
+    # ---- building for others ----
+
+    def _may_build(self, report: HostReport, wanted: Wanted) -> bool:
+        """Whether a host that may not measure can build for those that do."""
+        with self._roster.changed:
+            reports = [each.report for each in self._roster.nodes.values() if each.report]
+        there = {each.architecture for each in reports if each.cpu == wanted.cpu}
+        return report.architecture in there and not other_versions(report.versions)
+
+    def _build(self, member: Member) -> None:
+        """Build what waits, as long as the host is there. What is not built when a host takes it, it builds itself."""
+        known, roster = self._known, self._roster
+        equipment, cores = roster.awaited(lambda: roster.equipment), known.node.cores
+        host = HostSeen(known.name, "", equipment.threads, 0.0)
+        try:
+            member.outfit(equipment.target, equipment.threads, (equipment.limits, equipment.pace))
+            roster.count(builders=cores)
+            while True:
+                share, deal = self._to_build(cores)
+                if share is not None and deal is not None:
+                    member.build(share, deal, host)
+        except Lost as lost:
+            roster.remark(f"host {known.name} builds no more: {lost}")
+            member.end()
+        finally:
+            roster.count(builders=-cores)
+
+    def _to_build(self, cores: int) -> tuple[Share | None, Deal | None]:
+        """What a builder does next; nothing if nothing comes for a while."""
+        with self._roster.changed:
+            if self._roster.stopped:
+                raise Stopped
+            share, deal = self._roster.deal_to_builder(cores)
+            if deal is None:
+                self._roster.changed.wait(self._patience.look_s)
+            return share, deal

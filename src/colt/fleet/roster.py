@@ -1,0 +1,281 @@
+"""What is known of all hosts, under one lock: who is there, who measures, who was refused, and what there is to do.
+
+The threads of the hosts write it (:mod:`colt.fleet.life`), the driver's reads it (:mod:`colt.fleet.session`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import chain, count
+from time import monotonic
+from typing import TypeVar
+
+from colt.fleet.cluster import ClusterNode
+from colt.fleet.likeness import Wanted
+from colt.fleet.member import Member, Stopped
+from colt.fleet.share import Deal, Share
+from colt.fleet.wire import HostReport
+from colt.measure.base import Limits, Pace
+from colt.measure.muster import HostSeen, Muster, joined, left_by, resumed
+from colt.measure.relative import Reference
+from colt.util.interrupt import ENDLESS_S
+
+MOST_WORKERS = 8
+"""Candidates that a host builds side by side, as :class:`~colt.tvm.workers.local.LocalMeasurer` does."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What hosts measure with."""
+
+    target: str
+    threads: int
+    limits: Limits
+    pace: Pace
+
+
+@dataclass(slots=True)
+class HostEntry:
+    """A node, and what has become of it."""
+
+    node: ClusterNode
+    name: str
+    """The name of its host, which no other node has that is there."""
+    report: HostReport | None = None
+    member: Member | None = None
+    held: bool = False
+    waits: str = ""
+    """What keeps it from measuring, as far as that passes."""
+    refused: str = ""
+    lost: str = "it does not start"
+    """Why it does not measure if nothing else is known."""
+    losses: int = 0
+    """In a row, without anything measured."""
+    seen: HostSeen | None = None
+    gone: bool = False
+
+    @property
+    def out(self) -> bool:
+        """Whether nothing is to be expected of it at all."""
+        return bool(self.refused or self.gone)
+
+    @property
+    def decided(self) -> bool:
+        """Whether nothing is to be expected of it soon."""
+        return bool(self.seen or self.waits or self.out)
+
+
+class Roster:
+    """All hosts. For any thread: whoever reads or sets several things at once holds ``changed``, as methods do."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        """The lock, and the sign that something is new."""
+        self.muster = Muster()
+        self.nodes: dict[str, HostEntry] = {}
+        self.wanted: Wanted | None = None
+        self.equipment: Equipment | None = None
+        self.gone = ""
+        """Why the cluster itself cannot be asked."""
+        self.stopped = False
+        self._shares: list[Share] = []
+        self._remarks: list[str] = []
+        self._empty_since = monotonic()
+
+    # ---- who is there ----
+
+    def in_order(self) -> list[HostEntry]:
+        """As they joined, or else by name."""
+        with self.changed:
+            places = {host.name: place for place, host in enumerate(self.muster.hosts)}
+            return sorted(self.nodes.values(), key=lambda one: (places.get(one.name, len(places)), one.name))
+
+    def why_none(self) -> str:
+        """Why no host measures."""
+        reasons = [f"{one.name}: {one.refused or one.waits or one.lost}" for one in self.in_order()]
+        if self.gone:
+            return f"no host of the fleet can measure: {self.gone}"
+        return f"no host of the fleet can measure: {'; '.join(reasons) or 'the cluster lends no cores'}"
+
+    def found(self, nodes: Iterable[ClusterNode]) -> list[HostEntry]:
+        """These are there; those of them that are new."""
+        there = {node.id: node for node in nodes}
+        new: list[HostEntry] = []
+        with self.changed:
+            for identity, known in self.nodes.items():
+                known.gone = identity not in there
+            for identity, node in there.items():
+                if identity not in self.nodes:
+                    self.nodes[identity] = known = HostEntry(node, self._own_name(node.name))
+                    new.append(known)
+        return new
+
+    def _own_name(self, name: str) -> str:
+        """The name, or one with a number if a host that is there has it: two machines may be called the same, and a
+        node may be back before its loss is noticed."""
+        taken = {one.name for one in self.nodes.values() if one.seen or not one.gone}
+        numbered = (f"{name}#{number}" for number in count(2))
+        return next(own for own in chain([name], numbered) if own not in taken)
+
+    # ---- what becomes of a host ----
+
+    def note(self, known: HostEntry, **changes: object) -> None:
+        """Something has become known of it."""
+        with self.changed:
+            for name, value in changes.items():
+                setattr(known, name, value)
+            self.changed.notify_all()
+
+    def enter(self, known: HostEntry, host: HostSeen) -> None:
+        """Have a host measure, unless it is of another kind than the first."""
+        with self.changed:
+            unlike = self.reference.why_unlike(host.name, host.reference_us) if self.muster.base else None
+            known.seen = None if unlike else host
+            if unlike:
+                self.refuse(known, unlike)
+                return
+            self.muster = joined(self.muster, host)
+            self.changed.notify_all()
+
+    def lose(self, known: HostEntry, why: str, attempts: int, doubt: str) -> None:
+        """It does not serve any more; after so many ``attempts`` in a row it is refused, with a ``doubt`` if there is
+        one and nothing was ever heard of it."""
+        with self.changed:
+            if self.stopped or known.refused:
+                return
+            known.losses += 1
+            known.lost = f"it was lost: {why}"
+            known.held = False
+            if known.seen is not None:
+                self.muster = left_by(replace(self.muster, lost=self.muster.lost + 1), known.seen.name, why)
+                self.remark(f"host {known.name} was lost: {why}")
+                known.seen = None
+            if not known.gone and known.losses >= attempts:
+                beside = f"; {doubt}" if doubt and known.report is None else ""
+                self.refuse(known, f"it was lost {known.losses} times in a row, at last: {why}{beside}")
+            self.changed.notify_all()
+
+    def refuse(self, known: HostEntry, why: str, end: bool = True) -> None:
+        """It may not measure; unless ``end`` is false, its process ends."""
+        with self.changed:
+            known.refused, known.held = why, False
+            self.muster = replace(self.muster, refused=(*self.muster.refused, (known.name, why)))
+            self.remark(f"host {known.name} does not measure: {why}")
+            self.changed.notify_all()
+        if known.member is not None and end:
+            known.member.end()
+
+    # ---- who measures ----
+
+    @property
+    def reference(self) -> Reference:
+        """The host in whose microseconds latencies are told."""
+        with self.changed:
+            return Reference(self.muster.base, self.muster.base_us)
+
+    def follow(self, before: Muster) -> None:
+        """Go on after what another process had: those that measure have to be like its first host."""
+        with self.changed:
+            measuring = [(one, one.seen) for one in self.in_order() if one.seen]
+            self.muster = resumed(before, self.muster)
+            for known, host in measuring:
+                self.enter(known, host)
+
+    def count(self, **more: int) -> None:
+        """So many more of what the muster counts."""
+        with self.changed:
+            counts = {name: getattr(self.muster, name) + number for name, number in more.items()}
+            self.muster = replace(self.muster, **counts)
+
+    def decided_by(self, name: str) -> None:
+        """A host has timed programs in turn."""
+        with self.changed:
+            self.muster = replace(self.muster, decider=name)
+
+    # ---- what there is to do ----
+
+    def share(self, share: Share) -> None:
+        """Have the hosts do the items of a share, before those of others."""
+        with self.changed:
+            self._shares = [share, *(each for each in self._shares if not each.given_up)]
+            self._empty_since = monotonic()
+            self.changed.notify_all()
+
+    def deal(self, known: HostEntry) -> tuple[Share | None, Deal | None]:
+        """What a host that measures does next, if there is anything for it."""
+        with self.changed:
+            measuring, workers = self.muster.measuring, min(known.node.cores, MOST_WORKERS)
+            for share in self._shares:
+                if share.alone and measuring[0].name != known.name:
+                    continue
+                deal = share.deal(1 if share.alone else len(measuring), workers, share.limits.ahead * workers)
+                if deal is not None:
+                    return share, deal
+            return None, None
+
+    def deal_to_builder(self, cores: int) -> tuple[Share | None, Deal | None]:
+        """What one that builds does next, if there is anything for it."""
+        with self.changed:
+            for share in self._shares:
+                deal = share.deal_to_builder(len(self.muster.measuring), cores)
+                if deal is not None:
+                    return share, deal
+            return None, None
+
+    def give_up_where_empty(self, empty_s: float) -> None:
+        """Tell whoever waits for answers that nobody measures, if that has been so for ``empty_s`` seconds."""
+        with self.changed:
+            if self.muster.measuring:
+                self._empty_since = monotonic()
+            elif monotonic() - self._empty_since > empty_s:
+                for share in self._shares:
+                    share.fail(f"{self.why_none()}; `colt resume` goes on with the run")
+
+    # ---- threads ----
+
+    def awaited(self, found: Callable[[], T | None]) -> T:
+        """What is found once it is there. Raises :class:`Stopped`."""
+        with self.changed:
+            while (value := found()) is None:
+                if self.stopped:
+                    raise Stopped
+                self.changed.wait(ENDLESS_S)
+            return value
+
+    def pause(self, seconds: float) -> None:
+        """Let so much time pass. Raises :class:`Stopped`."""
+        with self.changed:
+            if self.changed.wait_for(lambda: self.stopped, seconds):
+                raise Stopped
+
+    def wake(self) -> None:
+        """There is something new."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def stop(self) -> list[Member] | None:
+        """Let all threads end; the hosts whose processes are to end, or ``None`` if that was so already."""
+        with self.changed:
+            if self.stopped:
+                return None
+            self.stopped = True
+            for share in self._shares:
+                share.give_up()
+            self.changed.notify_all()
+            return [one.member for one in self.nodes.values() if one.member]
+
+    # ---- what the user is told ----
+
+    def remark(self, text: str) -> None:
+        """The user should know."""
+        with self.changed:
+            self._remarks.append(text)
+
+    def take_remarks(self) -> list[str]:
+        """What the user should know and was not told yet."""
+        with self.changed:
+            found, self._remarks = self._remarks, []
+            return found
