@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+from colt.events import Began, Emit
 from colt.models.bucket import compile_any
 from colt.models.compiled import CompiledModel
 from colt.models.loading import load
@@ -19,6 +21,7 @@ from colt.run.replay import Replay, replay
 from colt.run.resume import resume
 from colt.util.declared import options_of, takes
 from colt.util.text import did_you_mean
+from colt.util.waiting import told_of_waiting
 
 __all__ = [
     "CompiledModel",
@@ -52,7 +55,9 @@ def tune(program: Any, options: TuneOptions) -> Result:
     MeasureError
         The untuned program does not build or run, no worker starts, or no board can be had.
     """
-    (result,) = run(checked(program, options), options.on_event)
+    with _told_of_waiting(options.on_event):
+        made = checked(program, options)
+    (result,) = run(made, options.on_event)
     return result
 
 
@@ -83,4 +88,16 @@ def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: 
     for name in options:
         if name not in known:
             raise TypeError(f"compile() has no option {name!r}; {did_you_mean(name, list(known))}")
-    return compile_any(model, example_inputs, CompileOptions(**options))
+    given = CompileOptions(**options)
+    with _told_of_waiting(given.on_event):
+        return compile_any(model, example_inputs, given)
+
+
+def _told_of_waiting(listeners: Sequence[Emit]) -> AbstractContextManager[None]:
+    """Inside, they are told what is waited for, as by a run that has begun."""
+
+    def tell(text: str) -> None:
+        for listener in listeners:
+            listener(Began(text))
+
+    return told_of_waiting(tell, instead=False)

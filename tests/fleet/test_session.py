@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.fleet.cluster import Cluster, ClusterNode, HostLost, Link
+from colt.fleet.cluster import Cluster, ClusterNode, HostLate, HostLost, Link
 from colt.fleet.host import HostActor, cpu_here
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
@@ -121,13 +122,19 @@ def equip(session: Session) -> None:
 
 def measured_by(session: Session) -> str:
     """Which host measures a candidate now."""
+    (name,) = all_measured_by(session, 1)
+    return name
+
+
+def all_measured_by(session: Session, count: int) -> list[str]:
+    """Which host measures each of so many candidates."""
     share = Share("measure", Limits(), lambda host, jobs: (jobs, None, None), lambda item: True)
-    share.add(Job(0, programs.scheduled_matmul(16)))
+    for number in range(count):
+        share.add(Job(number, programs.scheduled_matmul(16)))
     share.close()
     session.share(share)
-    answer = share.answer(0)
-    assert isinstance(answer, HostTold)
-    return answer.host.name
+    answers = [share.answer(number) for number in range(count)]
+    return [answer.host.name for answer in answers if isinstance(answer, HostTold)]
 
 
 def names(session: Session) -> list[str]:
@@ -141,7 +148,6 @@ def test_of_two_hosts_with_one_name_the_other_goes_on_when_one_is_lost() -> None
     cluster.free.set()
     with session_on(cluster) as session:
         equip(session)
-        assert session.queued_s == 0, "nobody was waited for"
         cluster.there.append(second)
         await_that(lambda: len(names(session)) == 2)
         assert names(session) == [first.name, f"{first.name}#2"]
@@ -195,6 +201,73 @@ def test_where_the_last_host_is_lost_the_run_ends_with_why() -> None:
         cluster.links["only"].end()
         with pytest.raises(MeasureError, match=f"{node('only').name}: it was lost: .*; `colt resume` goes on"):
             measured_by(session)
+
+
+def test_a_slow_host_takes_less_of_the_work() -> None:
+    sides = {"fast": SIDE, "slow": pickle.dumps(SimulatedSide(0.1))}
+    cluster = NearCluster(list(map(node, sides)), made=lambda node, make: HostActor(node.name, sides[node.id]))
+    cluster.free.set()
+    with session_on(cluster) as session:
+        equip(session)
+        await_that(lambda: len(names(session)) == 2)
+        done = Counter(all_measured_by(session, 24))
+    assert done[node("fast").name] > 2 * done[node("slow").name] > 0
+
+
+class Cut:
+    """A link to a host that can be cut off: until it is ``back`` nobody hears of it, and that it is to end is no news
+    there."""
+
+    def __init__(self, link: Any, back: threading.Event) -> None:
+        self._link = link
+        self._back = back
+
+    def ask(self, method: str, *arguments: object) -> Any:
+        return CutPending(self._link.ask(method, *arguments), self._back)
+
+    def end(self) -> None:
+        threading.Thread(target=lambda: self._back.wait(10.0) and self._link.end()).start()
+
+
+class CutPending:
+    def __init__(self, pending: Any, back: threading.Event) -> None:
+        self._pending = pending
+        self._back = back
+
+    def get(self, seconds: float) -> object:
+        if not self._back.wait(seconds):
+            raise HostLate(f"it did not answer for {seconds:g} s")
+        return self._pending.get(seconds)
+
+
+class Parted(NearCluster):
+    """Its node ``far`` is cut off as long as ``back`` is not set; the cluster takes no note of that."""
+
+    back: threading.Event
+
+    def start(self, node: ClusterNode, make: Any, *arguments: object) -> Any:
+        link = super().start(node, make, *arguments)
+        return Cut(link, self.back) if node.id == "far" else link
+
+
+def test_a_host_that_the_network_cuts_off_is_lost_and_joins_again_when_its_old_process_has_ended() -> None:
+    """The old one has the host's lock until then."""
+    cluster, far = Parted([node("far"), node("near")]), node("far").name
+    cluster.free.set()
+    cluster.back = threading.Event()
+    cluster.back.set()
+    with session_on(cluster) as session:
+        equip(session)
+        await_that(lambda: len(names(session)) == 2)
+        cluster.back.clear()
+        while far in names(session):
+            measured_by(session)  # nobody asks a host that has nothing to do
+        assert measured_by(session) == node("near").name
+        (left,) = [host.left for host in session.muster.hosts if host.left]
+        assert left.startswith("it did not answer for ")
+        cluster.back.set()
+        await_that(lambda: len(names(session)) == 2)
+        assert session.muster.lost == 1
 
 
 class Headless(NearCluster):
