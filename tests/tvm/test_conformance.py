@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -49,3 +50,11 @@ def test_the_analytical_scorer_conforms(space: TvmSpace, check: Any) -> None:
 def test_experts_conform_on_a_matmul(name: str, check: Any, matmul: TvmSpace) -> None:
     scorer = AnalyticalScorer(matmul, machine_of(detect(), 2))
     check(ProposerCase(lambda: builtin.make([name], matmul, scorer)[0], matmul, scorer, cases=2))
+
+
+def test_the_same_estimate_is_made_once(matmul: TvmSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = AnalyticalScorer(matmul, machine_of(detect(), 2))
+    one, other = (matmul.sample(random.Random(seed)) for seed in (1, 2))
+    found = scorer.predict([one, other])
+    monkeypatch.setattr("colt.tvm.cost.scorer.estimate_us", None)
+    assert scorer.predict([other, one]) == found[::-1]

@@ -51,6 +51,8 @@ TICKETS = 10**9
 """Tickets are numbered apart by so many, so that an answer tells which task has asked."""
 LATE = ("seconds",)
 """Reasons to stop that what has to be measured anyway does not heed."""
+_DRAWN_EACH_TIME = 14
+"""The last edition in which structures were opened with other schedules whenever they were looked at."""
 PROPOSED_STRUCTURES = 13
 """The last edition in which nobody looked for structures on a schedule: the architect proposed them."""
 STALLED = 20
@@ -190,7 +192,8 @@ class Task:
         fillers = builtin.make(others, self.space, scorer, moving, explores)
         self.experts = (*members, *fillers)
         architects = [one for one in self.experts if isinstance(one, Architect)]
-        explorer = Explorer(self.space, scorer, architects[0]) if explores and architects else None
+        seed = run.plan.seed if self.tvm_space.edition > _DRAWN_EACH_TIME else None
+        explorer = Explorer(self.space, scorer, architects[0], seed) if explores and architects else None
         calls = run.open_calls() if pool.models else None
         desk = Desk(
             {expert.spec.name: expert for expert in members},

@@ -9,10 +9,11 @@ import pytest
 from tvm import te
 
 from colt.errors import IllegalEdit, Rejected
-from colt.knobs import Schedule
+from colt.knobs import Jump, Schedule, Transformation
 from colt.machine import detect
 from colt.moves import read_moves, show_moves
 from colt.proposers.experts.architect import Architect
+from colt.proposers.experts.explorer import Explorer
 from colt.search.types import MemberSpec, MemberView, NodeView, Observation, Progress
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
@@ -109,6 +110,22 @@ def test_the_architect_changes_a_stalled_structure_and_keeps_its_values(transpos
     assert packed[0].values == slow.values
     before, after = scorer.predict([slow, packed[0]])
     assert after < before / 2
+
+
+def test_a_structure_is_opened_with_the_same_schedules_whenever_it_is_looked_at(transposed: TvmSpace) -> None:
+    """What is drawn for it does not depend on what was looked at before, so that a second look costs little."""
+    scorer = AnalyticalScorer(transposed, machine_of(detect(), 2))
+    architect = Architect(transposed, scorer, MemberSpec("architect", 70.0, nominal=True))
+    fast = transposed.realise(Schedule("plain", "ms0", ((8, 2, 4, 1), (2, 3, 1, 16), (4, 32), 64))).schedule
+
+    def looked(seed: int | None, draw: int) -> list[Transformation]:
+        return Explorer(transposed, scorer, architect, seed).changes(fast, True, random.Random(draw))
+
+    first = looked(3, 0)
+    assert any(isinstance(step, Jump) for steps in first for step in steps), "none of the untuned program"
+    assert looked(3, 1) == first
+    assert looked(4, 0) != first
+    assert looked(None, 0) != looked(None, 1)
 
 
 def test_a_copy_runs_in_parallel_where_loops_are_marked_so(transposed: TvmSpace) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Schedule, Transformation
-from colt.moves import ApplySketch, Move
+from colt.moves import ApplySketch, Move, show_moves
 from colt.proposers.experts.architect import Architect
 from colt.proposers.experts.neighbourhood import path
 from colt.search.openings import most_diverse
@@ -37,11 +37,16 @@ DESCENT = 200
 
 @dataclass(frozen=True, slots=True)
 class Explorer:
-    """Looks for structures with an architect's means, which must not propose any itself."""
+    """Looks for structures with an architect's means, which must not propose any itself.
+
+    ``seed``: a structure is opened with the same schedules whenever it is looked at. Up to the fourteenth edition
+    (``None``) others were drawn each time.
+    """
 
     space: MovingSpace
     scorer: Scorer
     architect: Architect
+    seed: int | None = 0
 
     def changes(self, fastest: Schedule, stalled: bool, rng: random.Random) -> list[Transformation]:
         """What to do with the fastest schedule, or with the untuned program where it begins with a jump, those of the
@@ -53,10 +58,11 @@ class Explorer:
         bound_us = fastest_us * (DESPERATE if stalled else BEARABLE)
         found: dict[Structure, tuple[float, list[Transformation]]] = {}
         for base, moves in self._suggested(fastest):
+            drawn = rng if self.seed is None else random.Random(f"{self.seed}/{base.sketch}/{show_moves(moves)}")
             with suppress(IllegalEdit, Rejected):
-                made = self.space.apply(base, moves, rng).schedule
+                made = self.space.apply(base, moves, drawn).schedule
                 if structure_of(made) not in found:
-                    found[structure_of(made)] = self._opened(base, moves, made, bound_us, rng)
+                    found[structure_of(made)] = self._opened(base, moves, made, bound_us, drawn)
         best = sorted(found.values(), key=lambda one: one[0])
         return [steps for us, opened in best[:MOST] if us <= bound_us for steps in opened]
 

@@ -14,10 +14,11 @@ from colt.machine import Hardware, Rates
 from colt.search.types import Scorer
 from colt.store.workings import Trusted
 from colt.tvm.cost.learned import CostModel
+from colt.tvm.space.recent import Recent
 from colt.tvm.space.space import TvmSpace
 from colt.util.stats import rank_correlation
 
-KEPT = 200_000
+KEPT = 20_000
 """Estimates that are remembered: experts look at the same neighbourhoods again and again."""
 Once = Callable[[str, type[Trusted], Callable[[], Trusted]], Trusted]
 HOLD_OUT = 4
@@ -72,10 +73,18 @@ class AnalyticalScorer:
         self.version = "analytical"
         self._space = space
         self._machine = machine
+        self._known: Recent[Schedule, float] = Recent(KEPT)
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:
         """Implements :class:`~colt.search.types.Scorer`."""
-        return [estimate_us(self._space.skeleton(schedule), schedule.values, self._machine) for schedule in schedules]
+        return [self._estimate(schedule) for schedule in schedules]
+
+    def _estimate(self, schedule: Schedule) -> float:
+        known = self._known.get(schedule)
+        if known is None:
+            known = estimate_us(self._space.skeleton(schedule), schedule.values, self._machine)
+            self._known.put(schedule, known)
+        return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,6 @@ class Plans:
         self._plans: dict[int, SketchPlan] = {}
         self._structures = Structures(replayer, frozenset(intrinsics), derive)
         self._made: Recent[tuple[str, str], SketchPlan] = Recent(_STRUCTURES)
-        self._identities: dict[int, str] = {}
-        """Those of sketches that were compared with structures, by number."""
         self._summaries: list[str] | None = None
         self._shared = ""
 
@@ -79,11 +77,7 @@ class Plans:
         moves before it do."""
         applied = [move.sketch.rpartition("/")[2] for move in moves if isinstance(move, ApplySketch)]
         for number, (variant, name) in enumerate(self.keys if applied else ()):
-            if name not in applied:
-                continue
-            if number not in self._identities:
-                self._identities[number] = self._structures.identify(self[number])
-            if self._identities[number] == made.identity:
+            if name in applied and self._structures.identity_of_base(self[number]) == made.identity:
                 raise IllegalEdit(f"{show_moves(moves)} makes sketch {variant}/{name}, which is there: jump to it")
 
     def origin(self, variant: object, name: object) -> SketchPlan:
@@ -95,14 +89,11 @@ class Plans:
     def making(self, variant: str, name: str) -> Making:
         """What further moves on a sketch, a structure, or the untuned program can be tried on."""
         sketch, moves = read_structure(name)
-        making = self._structures.begin(self.origin(variant, sketch))
-        for move in moves:
-            making.told(move)
-        return making
+        return self._structures.moved(self.origin(variant, sketch), moves, keep=True).making
 
     def loops(self, plan: SketchPlan) -> Mapping[str, tuple[str, ...]]:
         """The names of the loops around each block."""
-        return plan.loops or self._structures.begin(plan).names.loops()
+        return plan.loops or self._structures.moved(plan, ()).making.names.loops()
 
     def moved(self, origin: SketchPlan, moves: Sequence[Move]) -> SketchPlan:
         """The structure that moves make of a sketch or a structure.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from colt.errors import IllegalEdit, Rejected
@@ -24,8 +24,20 @@ from colt.tvm.space.extract import extract
 from colt.tvm.space.plan import SketchPlan
 from colt.tvm.space.provenance import AxisPart, Provenance, trace_loops
 from colt.tvm.space.realise import realise
+from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.util.streams import keeping_remarks
+
+_BEGUN = 16
+"""Schedules that are kept to make further moves on: many moves are tried on one structure."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSoFar:
+    """A schedule on which moves were made, never changed itself, and what each of them did, in one line."""
+
+    making: Making
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,10 @@ class Structures:
     replayer: Replayer
     intrinsics: Collection[str]
     derive: Callable[[Any], Mapping[str, Any]] | None = None
+    _begun: Recent[tuple[str, str, tuple[Move, ...]], MadeSoFar] = field(default_factory=lambda: Recent(_BEGUN))
+    """By the sketch, and the moves that were made on it."""
+    _identities: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Those of sketches, and of the untuned program."""
 
     @keeping_remarks()
     def made(self, base: SketchPlan, moves: Sequence[Move]) -> SketchPlan:
@@ -50,9 +66,8 @@ class Structures:
         """
         if len(moves) > MOST_MOVES or len(show_moves(moves)) > MOST_TEXT:
             raise IllegalEdit(f"a structure takes {MOST_MOVES} moves in {MOST_TEXT} characters at most")
-        making = self.begin(base)
-        told = tuple(making.told(move) for move in moves)
-        schedule = making.names.schedule
+        done = self.moved(base, moves)
+        making, schedule = done.making, done.making.names.schedule
         require_sound(schedule.mod)
         extraction = extract(self.replayer, schedule.trace)
         plan = replace(
@@ -62,22 +77,43 @@ class Structures:
             decisions=extraction.decisions,
             first=extraction.values,
             explicit=base.is_explicit,
-            moved=told,
+            moved=done.told,
             loops=making.names.loops(),
         )
         plan = replace(plan, identity=self.identify(plan))
-        if plan.identity == self.identify(base):
+        if plan.identity == self.identity_of_base(base):
             raise IllegalEdit(f"{show_moves(moves)} changes nothing")
         return plan
 
-    def begin(self, base: SketchPlan) -> Making:
-        """What moves are made on: a sketch, or the untuned program, with the names that prompts have for its loops."""
+    def moved(self, base: SketchPlan, moves: Sequence[Move], keep: bool = False) -> MadeSoFar:
+        """A copy of what moves make of a sketch, or of the untuned program, with the names that prompts have for its
+        loops. ``keep``: more moves will be tried on it. Raises as :meth:`Making.told`."""
+        key, moves = (base.variant, base.name), tuple(moves)
+        kept = ((count, self._begun.get((*key, moves[:count]))) for count in range(len(moves), -1, -1))
+        count, begun = next(((count, one) for count, one in kept if one is not None), (0, None))
+        if begun is None:
+            begun = MadeSoFar(self._begin(base))
+            self._begun.put((*key, ()), begun)
+        making = begun.making.copy()
+        done = MadeSoFar(making, (*begun.told, *(making.told(move) for move in moves[count:])))
+        if keep and count < len(moves):
+            self._begun.put((*key, moves), MadeSoFar(making.copy(), done.told))
+        return done
+
+    def _begin(self, base: SketchPlan) -> Making:
         sketching = None if self.derive is None else Sketching(self.derive, self._named)
         return Making(self._named(base.trace), not base.decisions, self.intrinsics, sketching)
 
     def _named(self, trace: Any) -> Names:
         schedule, origins = trace_loops(self.replayer, trace)
         return Names(schedule, part_names(origins))
+
+    def identity_of_base(self, base: SketchPlan) -> str:
+        """What :meth:`identify` gives for a sketch, or for the untuned program; worked out once."""
+        key = base.variant, base.name
+        if key not in self._identities:
+            self._identities[key] = self.identify(base)
+        return self._identities[key]
 
     def identify(self, plan: SketchPlan) -> str:
         """Tells structures apart: 16 hexadecimal digits of the knobs, and of the program for two choices of them."""
