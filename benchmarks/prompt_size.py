@@ -20,13 +20,14 @@ from dataclasses import dataclass
 
 from tvm import s_tir
 
+from colt.analysis.bounds import PartTime, block_times
 from colt.knobs import Schedule
 from colt.machine import detect
 from colt.measure.base import Fate, Measurement
 from colt.options import SearchConfig
 from colt.proposers.experts.tuner import Tuner
 from colt.proposers.language.node import InnerLoopMix, RunFacts, elsewhere_text, node_text
-from colt.proposers.language.prompt import MemberInWords, stable_text
+from colt.proposers.language.prompt import MemberInWords, Profile, stable_text
 from colt.proposers.language.reply import schema
 from colt.proposers.openings import openings
 from colt.records.elsewhere import Won
@@ -116,7 +117,8 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
     form = json.dumps(schema([member.spec.name for member in POOL], moves=True), separators=(",", ":"))
     sizes, text = [], ""
     for seen in observations(space, nodes):
-        facts = RunFacts(COST, InnerLoopMix(seen.node.schedule, MIX), elsewhere)
+        timed = Profile(seen.node.schedule, _as_predicted(space, seen.node.schedule))
+        facts = RunFacts(COST, InnerLoopMix(seen.node.schedule, MIX), elsewhere, timed)
         text, won = node_text(seen, briefing, facts=facts), elsewhere_text(facts)
         views = (seen.node, *seen.ancestors)
         dumps = sum(len(part) for view in views for part in authors_dumps(space, view.schedule))
@@ -125,6 +127,13 @@ def measured(name: str, nodes: int, dump: bool) -> list[Sizes]:
     if dump:
         print(stable, text, sep="\n")
     return sizes
+
+
+def _as_predicted(space: TvmSpace, schedule: Schedule) -> tuple[PartTime, ...]:
+    """Shares of the time, in place of those that are measured."""
+    times = block_times(space.skeleton(schedule), schedule.values, machine_of(detect(), THREADS))
+    whole = sum(one.us for one in times)
+    return tuple(PartTime((one.block,), one.us / whole) for one in times if one.block)
 
 
 def observations(space: TvmSpace, count: int) -> list[Observation]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from colt.analysis.bounds import Bottleneck, block_times
+from colt.analysis.bounds import BlockTime, Bottleneck, PartTime, block_times, corrected
 from colt.analysis.estimate import estimate_us
 from colt.analysis.skeleton import BlockWork
 from colt.knobs import Schedule
@@ -55,3 +55,31 @@ def test_calls_of_the_library_bound_what_calls_it_for_each_element() -> None:
 def test_the_start_of_parallel_loops_is_told_apart() -> None:
     *_, last = block_times(matmul(), GOOD, MACHINE)
     assert (last.block, last.bound, last.us) == ("", Bottleneck.LAUNCH, MACHINE.launch_us)
+
+
+# ---- corrected by what was measured of the parts of a schedule ----
+
+PREDICTED = [
+    BlockTime("QK", 60.0, Bottleneck.LOADS),
+    BlockTime("exp", 10.0, Bottleneck.CALLS),
+    BlockTime("rowsum", 5.0, Bottleneck.LATENCY),
+    BlockTime("O", 20.0, Bottleneck.FMA),
+    BlockTime("", 5.0, Bottleneck.LAUNCH),
+]
+MEASURED = (PartTime(("QK", "QK_init"), 0.4), PartTime(("exp", "rowsum"), 0.3), PartTime(("O",), 0.3))
+
+
+def times(found: list[BlockTime]) -> dict[str, float]:
+    return {one.block: round(one.us, 6) for one in found}
+
+
+def test_a_schedule_has_the_shares_that_were_measured_of_it() -> None:
+    """Its estimate stays, and blocks that were timed together keep their shares of that."""
+    found = times(corrected(PREDICTED, MEASURED, PREDICTED))
+    assert found == {"QK": 38.0, "exp": 19.0, "rowsum": 9.5, "O": 28.5, "": 5.0}
+
+
+def test_another_of_its_structure_is_off_by_as_much() -> None:
+    other = [replace(one, us=one.us / 2) if one.block == "QK" else one for one in PREDICTED]
+    assert times(corrected(other, MEASURED, PREDICTED))["QK"] == 19.0
+    assert corrected(other, (), PREDICTED) == other

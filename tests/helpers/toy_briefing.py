@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from colt.knobs import Knob, Schedule
+from colt.proposers.language.prompt import Profile
 from colt.search.toy import ToyScorer, ToySpace
 from colt.search.types import MemberSpec, Observation
 from colt.testing import Situation, situations
@@ -17,6 +18,7 @@ class ToyBriefing:
     program = "C[i:64, j:64] = nothing"
     sketches = "## plain/flat and plain/cached"
     flops = 2_000_000
+    applies_sketches = False
 
     def __init__(self, space: ToySpace) -> None:
         self._sketches = {(sketch.variant, sketch.name): sketch for sketch in space.sketches}
@@ -34,8 +36,8 @@ class ToyBriefing:
     def unfolded(self, schedule: Schedule) -> str:
         return ""
 
-    def time(self, schedule: Schedule, measured_us: float | None) -> str:
-        return "C 100 % (FMA)"
+    def time(self, schedule: Schedule, measured_us: float | None, profile: Profile | None = None) -> str:
+        return "C 100 % (FMA)" + (f", {len(profile.parts)} parts timed" if profile else "")
 
 
 def observed(space: ToySpace) -> list[Situation]:

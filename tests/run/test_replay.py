@@ -436,7 +436,7 @@ def cut(name: str, size: int) -> Callable[[Path], object]:
         (cut("journal.jsonl", 5), r"journal.jsonl, line \d+, is not an event"),
         (cut("program.json", 50), "program.json: the saved module cannot be read"),
         (cut("receipt.json", 50), "is not a receipt"),
-        (changed("recording.jsonl", '"schema":5', '"schema":6'), "has schema 6; this version of COLT reads 1 to 5"),
+        (changed("recording.jsonl", '"schema":6', '"schema":7'), "has schema 7; this version of COLT reads 1 to 6"),
         (changed("config.toml", "seed = 3", "seed = -3"), "config.toml: seed is -3; it takes an integer"),
         (changed("config.toml", "seed = 3", "seeds = 3"), "config.toml: unknown option 'seeds'; did you mean seed"),
         (changed("config.toml", "trials = 12", "trials = -1"), "config.toml: trials is -1"),
@@ -577,7 +577,7 @@ def test_words_of_an_older_version_are_not_compared(
     monkeypatch.setattr(Live, "edition", 1)  # of the design space that such a version had
     tune(own_program, tmp_path / "run", pool=models[1], trials=8, config=None)
     for name, old, new in (
-        ("recording.jsonl", b'"schema":5', b'"schema":1'),
+        ("recording.jsonl", b'"schema":6', b'"schema":1'),
         ("recording.jsonl", b"You are ", b"This is "),
         ("recording.jsonl", b"# Members", b"# Models"),
         ("journal.jsonl", b"constructing openings", b"making openings"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from colt.analysis.estimate import Cost, nest_costs, step_of, total
@@ -37,6 +37,30 @@ class BlockTime:
     us: float
     bound: Bottleneck
     spilled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartTime:
+    """The share of the time that a part of a schedule was measured to take, by the names of its blocks."""
+
+    blocks: tuple[str, ...]
+    share: float
+
+
+def corrected(
+    times: Sequence[BlockTime], measured: Sequence[PartTime], predicted: Sequence[BlockTime]
+) -> list[BlockTime]:
+    """The times with what was measured of another schedule of the structure, of which these are ``predicted``: each
+    block takes as many times longer or shorter as it did there. Blocks of one part keep their shares of it."""
+    whole = sum(one.us for one in predicted)
+    launches = sum(one.us for one in predicted if one.bound is Bottleneck.LAUNCH)
+    factors: dict[str, float] = {}
+    for part in measured:
+        own = [one for one in predicted if one.bound is not Bottleneck.LAUNCH and one.block in part.blocks]
+        us = sum(one.us for one in own)
+        if us:
+            factors |= dict.fromkeys((one.block for one in own), part.share * (whole - launches) / us)
+    return [replace(one, us=one.us * factors.get(one.block, 1.0)) for one in times]
 
 
 def block_times(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> list[BlockTime]:

@@ -397,6 +397,17 @@ class Measurer(Protocol):
         """
         ...
 
+    def clock(self, module: IRModule, parts: int, inputs: Inputs, limits: Limits | None = None) -> list[float] | None:
+        """What the clocks of a program (:mod:`colt.tvm.workers.clocks`) count in a run, on average: the processor's
+        cycles in each of its ``parts``, of all threads together. ``None`` where nobody can tell.
+
+        Raises
+        ------
+        MeasureError
+            It does not build or run, or no worker starts.
+        """
+        return None
+
     def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
         """Write a library that ``tvm.runtime.load_module`` loads; ``path`` is complete or untouched. Into a path
         that ends in ``.tar`` go objects, which are linked where they are loaded; others are linked here.

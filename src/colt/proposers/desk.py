@@ -19,6 +19,7 @@ from colt.proposers.language.completion import ChatRequest
 from colt.proposers.language.model import LanguageModel
 from colt.proposers.language.money import PICODOLLARS
 from colt.proposers.language.node import InnerLoopMix, RunFacts
+from colt.proposers.language.prompt import Profile
 from colt.search.types import Observation, Proposal, ProposalError, Proposer, Ticket
 from colt.util.clock import Stopwatch
 
@@ -100,6 +101,8 @@ class Desk:
         """How often each model was benched after failures."""
         self.inner: InnerLoopMix | None = None
         """The inner loop of the schedule that was the fastest when somebody looked."""
+        self.profile: Profile | None = None
+        """Where the time of that schedule goes."""
         self.elsewhere: tuple[str, ...] = ()
         """What won on other programs, a line for each."""
         self._usd: dict[str, float] = {}
@@ -123,7 +126,8 @@ class Desk:
         assert self._calls is not None
         observation = observe_in_full(ticket)
         self._under_way[ticket.id] = _Question(ticket, observation)
-        request = self.models[ticket.acting].request(observation, RunFacts(dict(self._usd), self.inner, self.elsewhere))
+        facts = RunFacts(dict(self._usd), self.inner, self.elsewhere, self.profile)
+        request = self.models[ticket.acting].request(observation, facts)
         self._calls.send(ticket.id, ticket.acting, request)
         return None
 

@@ -90,7 +90,7 @@ class Run:
         self.queued_s = 0.0
         """Seconds in which others' work kept the run from measuring, for which its own clock stands still."""
         self.told_of_noise = False
-        self.told_of_no_inner_loop = False
+        self.told_of_no_inner_loop = self.told_of_no_profile = False
         self.seconds_building = 0.0
         """Wall time of building trials and untuned programs; of timing likewise."""
         self.seconds_timing = 0.0

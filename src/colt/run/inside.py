@@ -1,25 +1,35 @@
-"""What the compiler made of the fastest schedule's inner loop: language models are told."""
+"""What is inside of the fastest schedule, for language models: the inner loop that the compiler made of it, and where
+its time goes, as measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from colt.errors import MeasureError
 from colt.machine.disassembly import inner_loop, instruction_mix
 from colt.measure.base import ExportError
 from colt.proposers.language.node import InnerLoopMix
+from colt.proposers.language.prompt import Profile
 from colt.run.context import Run
 from colt.run.task import Task
 from colt.search.structures import NOISE
+from colt.search.types import Trial
 from colt.tvm.programs.program import fingerprint
+from colt.tvm.workers.clocks import can_read_clocks, with_clocks
 from colt.world.answers import Disassembled
 
+READINGS_PER_US = 1.0
+"""Clocks are read so often for each microsecond of a schedule and each thread, at most: that takes a hundredth."""
+_NOT_PROFILED = 14
+"""The last edition in which the time of the fastest schedule was told as predicted."""
 EACH = 8
 """Trials between two looks: each builds and links a kernel, and the machine measures nothing meanwhile."""
 
 
 def look_inside(run: Run, task: Task) -> None:
-    """Disassemble the fastest schedule, if it is new and language models are to be told of it.
+    """Disassemble and profile the fastest schedule, if it is new and language models are to be told of it.
 
     Only with ``structure_after``: models that change structures have to know what bounds them.
     """
@@ -44,6 +54,25 @@ def look_inside(run: Run, task: Task) -> None:
     elif not run.told_of_no_inner_loop:
         run.told_of_no_inner_loop = True
         run.note(f"language models are not told of inner loops: {found.problem}")
+    if run.world.edition > _NOT_PROFILED and can_read_clocks(run.plan.target):
+        dispatcher.desk.profile = _profile(run, task, module, trial, latency_us)
+
+
+def _profile(run: Run, task: Task, module: Any, trial: Trial, latency_us: float) -> Profile | None:
+    """The time of a schedule by its parts; ``None`` if it has only one, or that is not known."""
+    clocked = with_clocks(module, most=int(READINGS_PER_US * latency_us * run.plan.threads))
+    if clocked is None:
+        return None
+    try:
+        with run.measuring():
+            cycles = run.measurer.clock(clocked.module, len(clocked.parts), task.inputs)
+    except MeasureError as error:
+        if not run.told_of_no_profile:
+            run.told_of_no_profile = True
+            run.note(f"language models are not told where time goes, as measured: {error}")
+        return None
+    parts = clocked.shares(cycles, run.plan.threads) if cycles else ()
+    return Profile(trial.schedule, parts) if parts else None
 
 
 def _disassembled(kernel: Path) -> Disassembled:

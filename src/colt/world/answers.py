@@ -138,6 +138,14 @@ class Disassembled(Answer, frozen=True, kw_only=True, tag="inner loop"):
     problem: str = ""
 
 
+class ClockedAnswer(Answer, frozen=True, kw_only=True, tag="clocked"):
+    """The cycles of each part of a program; none if that is not known, with the ``problem`` if there was one."""
+
+    cycles: tuple[NonNegative, ...] = ()
+    problem: str = ""
+    totals: Totals
+
+
 class Remarks(Answer, frozen=True, kw_only=True, tag="remarks"):
     """What the user is told about the board."""
 
@@ -286,6 +294,7 @@ AnyAnswer = (
     | TimedInTurn
     | ExportedAnswer
     | Disassembled
+    | ClockedAnswer
     | Remarks
     | Mustered
     | StableText

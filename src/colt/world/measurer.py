@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from colt.errors import ReplayError
+from colt.errors import MeasureError, ReplayError
 from colt.measure.base import (
     ExportError,
     Inputs,
@@ -27,6 +27,7 @@ from colt.measure.base import (
 from colt.measure.muster import Muster
 from colt.world.answers import (
     Clock,
+    ClockedAnswer,
     ExportedAnswer,
     MeasuredAnswer,
     Mustered,
@@ -37,7 +38,7 @@ from colt.world.answers import (
 )
 from colt.world.world import World
 
-A = TypeVar("A", MeasuredAnswer, VerifiedAnswer, TimedInTurn, ExportedAnswer)
+A = TypeVar("A", MeasuredAnswer, VerifiedAnswer, TimedInTurn, ClockedAnswer, ExportedAnswer)
 _NOTHING = Totals(building=0.0, timing=0.0, probes=0, disturbed=0, worst_slowdown=1.0, waiting=0.0)
 
 
@@ -159,6 +160,24 @@ class RecordableMeasurer(Measurer):
             raise ReplayError(f"{len(modules)} programs are timed in turn, recorded are {len(found.latencies_us)}")
         self._decider = found.host
         return [list(latencies) for latencies in found.latencies_us]
+
+    def clock(self, module: Any, parts: int, inputs: Inputs, limits: Limits | None = None) -> list[float] | None:
+        """See :meth:`Measurer.clock`."""
+
+        def answer() -> ClockedAnswer:
+            cycles, problem = None, ""
+            try:
+                cycles = self._live.clock(module, parts, inputs, limits)
+            except MeasureError as refused:
+                problem = str(refused)
+            return ClockedAnswer(cycles=tuple(cycles or ()), problem=problem, totals=self._live_totals())
+
+        found = self._taken(f"time the parts of {self._fingerprint(module)}", ClockedAnswer, answer)
+        if found.problem:
+            raise MeasureError(found.problem)
+        if found.cycles and len(found.cycles) != parts:
+            raise ReplayError(f"{parts} parts of a program are timed, recorded are {len(found.cycles)}")
+        return [*found.cycles] or None
 
     def export(self, module: Any, path: Path, limits: Limits | None = None) -> None:
         """See :meth:`Measurer.export`. A replay writes nothing."""

@@ -23,10 +23,10 @@ from colt.util.files import LineFile, read_file
 from colt.util.text import why
 from colt.world.answers import Allowance, AnyAnswer, Clock, Returned, SetAside, Spent, Stop
 
-SCHEMA = 5
+SCHEMA = 6
 """1: texts for people and for language models were worded differently. 2: it did not say whose answers they are, nor
-what was set aside for requests under way. 3: the journal named no knobs. 4: prompts told less."""
-SAME_WORDS = 5
+what was set aside for requests under way. 3: the journal named no knobs. 4 and 5: prompts told less."""
+SAME_WORDS = 6
 """Since this version texts are worded as they are now."""
 GOES_ON = 3
 """Since this version a recording has all that it takes to go on with its run."""

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from colt.knobs import Edit, Jump
-from colt.moves import KINDS, ApplySketch, ReverseComputeInline, SetScope, Tensorize, read_moves
-from colt.proposers.language.moves import EXAMPLE, OTHERS, moves_text
+from colt.moves import KINDS, ReverseComputeInline, SetScope, Tensorize, read_moves
+from colt.proposers.language.moves import COPIED, EXAMPLE, OTHERS, SKETCHED, moves_text
 from colt.proposers.language.node import TOLD, TRIED, node_text
 from colt.proposers.language.prompt import MemberInWords, stable_text
 from colt.proposers.language.reply import ReadReply, ReplyError
@@ -76,14 +76,29 @@ def test_a_prompt_holds_no_address_key_or_date_and_is_repeatable(situation: obje
     assert "inf" not in found.split()
 
 
-def test_the_worked_example_and_its_list_show_the_moves_as_they_are_read() -> None:
+def test_the_worked_examples_and_their_list_show_the_moves_as_they_are_read() -> None:
     """Each is written as it is read, and none that is not rare is missing."""
-    shown = [move for text, _ in (*EXAMPLE, *OTHERS) for move in read_moves(text)]
-    rare = {SetScope, ReverseComputeInline, Tensorize, ApplySketch}
-    assert {type(move) for move in shown} == set(KINDS) - rare
-    assert read_moves("\n".join(moves_text().partition("vectors\n")[2].splitlines()[:-1])) == tuple(
-        move for text, _ in EXAMPLE for move in read_moves(text)
-    )
+    told = (*EXAMPLE, *COPIED, *SKETCHED)
+    shown = [move for text, _ in (*told, *OTHERS) for move in read_moves(text)]
+    assert {type(move) for move in shown} == set(KINDS) - {SetScope, ReverseComputeInline, Tensorize}
+    lines = moves_text().partition("vectors\n")[2].splitlines()[:-1]
+    remark = next(number for number, line in enumerate(lines) if line.endswith(":"))
+    written = "\n".join([*lines[:remark], *lines[remark + 1 :]])
+    assert read_moves(written) == tuple(move for text, _ in told for move in read_moves(text))
+
+
+def test_sketches_are_moves_only_where_there_are_any_to_apply() -> None:
+    briefing = ToyBriefing(SPACE)
+    assert "sketch(" not in stable_text(briefing, POOL, moves=True)
+    briefing.applies_sketches = True
+    assert "sketch(" in stable_text(briefing, POOL, moves=True)
+
+
+def test_what_is_said_of_locations_is_told_where_sketches_have_such_knobs() -> None:
+    briefing = ToyBriefing(SPACE)
+    assert ".at" not in stable_text(briefing, POOL)
+    briefing.sketches += "\nKnobs: pad.at in C"
+    assert "`B.at`: B is computed at root" in stable_text(briefing, POOL)
 
 
 # ---- the node ----

@@ -20,7 +20,7 @@ from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Schedule, Transformation
 from colt.machine import detect
 from colt.moves import brief_structure, read_moves, show_moves
-from colt.proposers.language.moves import EXAMPLE
+from colt.proposers.language.moves import COPIED, EXAMPLE, SKETCHED
 from colt.records.record import Words, words_of
 from colt.search.search import Search
 from colt.search.tree import Tree, Values
@@ -368,10 +368,11 @@ def test_a_record_in_words_holds_the_moves_and_is_adopted(matmul: TvmSpace) -> N
         Adopter(matmul).adopt(stranger, None)
 
 
-def test_the_example_that_models_are_shown_is_possible() -> None:
+@pytest.mark.parametrize(("shown", "knobs"), [(EXAMPLE, ["C.j"]), ((*COPIED, *SKETCHED), ["C.i", "C.j"])])
+def test_the_examples_that_models_are_shown_are_possible(shown: Any, knobs: list[str]) -> None:
     space = TvmSpace.generated(programs.matmul(64, 512, 512), TARGET)
-    schedule = space.apply(UNTUNED, read_moves([moves for moves, _ in EXAMPLE]), random.Random(0)).schedule
-    assert [knob.name for knob in space.knobs(schedule)] == ["C.j"]
+    schedule = space.apply(UNTUNED, read_moves([moves for moves, _ in shown]), random.Random(0)).schedule
+    assert [knob.name for knob in space.knobs(schedule)] == knobs
 
 
 def test_random_moves_can_be_made(matmul: TvmSpace) -> None:

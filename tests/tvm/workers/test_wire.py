@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from colt.tvm.workers.messages import (
     BuildRequest,
     Built,
+    ClockedReply,
     Crashed,
     Entered,
     ExportedReply,
@@ -44,6 +45,7 @@ REPLIES = [
     Gauged(431.5, "10.0.0.7:9091"),
     VerifiedReply(True, 0.0, 1e-7, 1e-4, ""),
     VerifiedReply(False, None, None, 1e-4, "wrong"),
+    ClockedReply((1.5e6, 0.0)),
     ExportedReply(),
     FailedReply("ValueError: größer"),
     Crashed("the process that ran it on the board has ended, twice"),

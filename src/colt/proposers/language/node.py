@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from colt.knobs import Knob, LocationKnob, Schedule, Value
 from colt.moves import brief_structure, is_moved
-from colt.proposers.language.prompt import Briefing
+from colt.proposers.language.prompt import Briefing, Profile
 from colt.search.types import MemberView, NodeView, Observation
 from colt.util.text import to_three_digits
 
@@ -36,11 +36,13 @@ class InnerLoopMix:
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What a run knows beside the search: the dollars that each model has cost, the inner loop of the schedule that was
-    the fastest when somebody looked, and what won on other programs, in words (the same in all calls of a run)."""
+    the fastest when somebody looked, what won on other programs, in words (the same in all calls of a run), and where
+    the time of that schedule goes."""
 
     usd: Mapping[str, float] = field(default_factory=dict)
     inner: InnerLoopMix | None = None
     elsewhere: tuple[str, ...] = ()
+    profile: Profile | None = None
 
 
 NO_FACTS = RunFacts()
@@ -128,9 +130,12 @@ class _Node:
             if not self._is_untuned(self._here):
                 yield "Loops:"
                 yield from self._briefing.nest(self._here)
-            yield f"Time: {self._briefing.time(self._here, node.measured_us)}"
+            yield f"Time: {self._time(self._here, node.measured_us)}"
         if knobs := self._briefing.unfolded(self._here):
             yield f"Knobs: {knobs}"
+
+    def _time(self, schedule: Schedule, measured_us: float | None) -> str:
+        return self._briefing.time(schedule, measured_us, self._facts.profile)
 
     def _measured(self) -> Iterator[str]:
         """The leaders, or rather a few that differ, good and bad."""
@@ -151,7 +156,7 @@ class _Node:
         )
         here = self._here.variant, self._here.sketch
         if (best.schedule.variant, best.schedule.sketch) != here:
-            yield f"Time of {fastest}: {self._briefing.time(best.schedule, best.measured_us)}"
+            yield f"Time of {fastest}: {self._time(best.schedule, best.measured_us)}"
         if inner := self._facts.inner:
             of = fastest if inner.schedule == best.schedule else "an earlier fastest"
             yield f"Inner loop of {of}: {', '.join(f'{count} {kind}' for kind, count in inner.mix)}"

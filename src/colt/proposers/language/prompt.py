@@ -11,11 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from colt.analysis.bounds import PartTime
 from colt.knobs import Schedule
 from colt.proposers.language.moves import moves_text
 from colt.proposers.language.reply import Catalogue
 from colt.proposers.members import ExpertMember, Member
 from colt.search.types import MemberSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the time of a schedule is shared among its parts, as measured."""
+
+    schedule: Schedule
+    parts: tuple[PartTime, ...]
 
 
 class Briefing(Catalogue, Protocol):
@@ -41,6 +50,11 @@ class Briefing(Catalogue, Protocol):
         """Floating-point operations of the program, if known."""
         ...
 
+    @property
+    def applies_sketches(self) -> bool:
+        """Whether moves may apply sketches to what earlier moves have made."""
+        ...
+
     def label(self, variant: str, sketch: str) -> str:
         """How this sketch differs from the others of its family; empty for a sketch that is described on its own."""
         ...
@@ -53,8 +67,9 @@ class Briefing(Catalogue, Protocol):
         """The knobs of a schedule's sketch, if ``sketches`` does not describe them; else empty."""
         ...
 
-    def time(self, schedule: Schedule, measured_us: float | None) -> str:
-        """Where the time of a schedule goes, by block, and what bounds each."""
+    def time(self, schedule: Schedule, measured_us: float | None, profile: Profile | None = None) -> str:
+        """Where the time of a schedule goes, by block, and what bounds each; with what the ``profile`` of a schedule
+        tells, if that has the same structure."""
         ...
 
 
@@ -81,27 +96,26 @@ def member_in_words(member: Member) -> MemberInWords:
 ROLE = """\
 You are one of a pool that tunes a tensor program for one machine in a shared tree of schedules. Experts enumerate knobs
 for nothing; you are asked where that stalls: see what bounds the program, and change its structure. What others reach
-in yours is to your credit."""
+there is to your credit."""
 
 LEGEND = """\
 A schedule is a sketch and a value for each of its knobs; those not shown are as in the node. Knob `B.i 512 in 4 <=16`:
 loop i of block B in 4 parts, outermost first, product 512, the last at most 16. A line is a block with its loops:
 `i_1`, `B.i_1`: part 1 (from 0) of its own knob for i, of B's; `i:32` fixed; `i` the rest of i; `[k]` a reduction
-`vec(j:16)`: a vector (j's knob counts vectors: v); `{...}`: sums stay in a buffer, and are written out after
-`parallel`: the blocks below share its turns and pass data on in caches
-`B.at`: B is computed at root, inline (at each use), or in a loop of its consumer such as i_1"""
-
-ADVICE = """\
-- The register tile is the innermost spatial parts, rows x vectors: too small, FMAs wait for each other; too large, it
-spills. Vectors need the innermost loop contiguous in every operand.
-- Each thread gets one contiguous share of the parallel turns: make them equal."""
+`vec(j:16)`: a vector, fast if contiguous in every operand (j's knob counts vectors: v)
+`{...}`: sums stay in a buffer, in registers if they fit, and are written out after
+`parallel`: each thread gets one contiguous share of the turns; the blocks below share them and pass data on in caches
+"""
+PLACES = "`B.at`: B is computed at root, inline (at each use), or in a loop of its consumer such as i_1\n"
+PLACED = ".at"
+"""How the knobs end that this is said of; not all programs' sketches have any."""
 
 ANSWER = """\
 JSON only: {"proposals": [{"why": "a dozen words", "sketch": null, %s"edits": "B.i=[1,64,1,8] unroll=16"}],
 "next_model": "name"}
-Proposals are alternatives from the node. `sketch`: null for the node's, or another's name; knobs left out keep the
-node's value if legal, else get any. `edits`: knobs that change; `B.i=any` for any value. `next_model`: the smallest
-that is likely to improve the result."""
+Proposals are alternatives from the node. `sketch`: null for the node's, or another's name. `edits`: knobs that change
+(`B.i=any`: any value); the others keep the node's values if legal, else get any. `next_model`: the smallest that is
+likely to improve the result."""
 
 
 EXPERTS = {
@@ -114,13 +128,13 @@ EXPERTS = {
 
 def stable_text(briefing: Briefing, pool: Sequence[MemberInWords], moves: bool = False) -> str:
     """The text that begins every call of a run. ``moves``: whether proposals may hold moves."""
+    places = PLACES if PLACED in briefing.sketches else ""
     parts = (
         ROLE,
         f"# Machine\n{briefing.machine}",
         f"# Program\n{briefing.program}",
-        f"# Schedules\n{LEGEND}\n{briefing.sketches}",
-        *([f"# Moves\n{moves_text()}"] if moves else []),
-        f"# Advice\n{ADVICE}",
+        f"# Schedules\n{LEGEND}{places}{briefing.sketches}",
+        *([f"# Moves\n{moves_text(briefing.applies_sketches)}"] if moves else []),
         "# Members (parameters; price per million tokens)\n" + "\n".join(_members(pool)),
         "# Answer\n" + ANSWER % ('"moves": "", ' if moves else ""),
     )

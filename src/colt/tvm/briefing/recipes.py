@@ -48,8 +48,8 @@ def _line(adopter: Adopter, won: Won) -> Iterator[str]:
 
 def _own_names(words: Words) -> str:
     """The blocks of the program that a structure was made of, with their loops, outermost first."""
-    told = (f"{_name(one.block)}({', '.join(map(_name, one.loops))})" for one in words.program[:4])
-    return f"there {', '.join(told)}" if words.program else ""
+    told = (f"{_name(one.block)} has loops {', '.join(map(_name, one.loops))}" for one in words.program[:4])
+    return f"there {'; '.join(told)}" if words.program else ""
 
 
 def _name(text: str) -> str:

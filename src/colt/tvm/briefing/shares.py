@@ -1,4 +1,4 @@
-"""Where the time of a schedule goes, in one line: ``O 61 % (FMA), QK 30 % (loads), launch 2 %``."""
+"""Where the time of a schedule goes, in one line: ``O 61% 940 us (FMA), QK 36% 560 us (loads), the rest 3%``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ LEAST = 0.02
 """Blocks with a smaller share of the time are summed up."""
 
 
-def shares_in_words(times: Sequence[BlockTime], measured_us: float | None) -> str:
+def shares_in_words(
+    times: Sequence[BlockTime], measured_us: float | None, corrected: Sequence[BlockTime] | None = None
+) -> str:
     """Each block with its share, its microseconds and what bounds it, the slowest first. The shares are the analytical
-    model's; the microseconds are scaled so that they add up to ``measured_us``, if that is known."""
-    predicted_us = sum(one.us for one in times)
-    if not predicted_us:
+    model's, or ``corrected`` by measurements; the microseconds are scaled so that they add up to ``measured_us``, if
+    that is known."""
+    model_us = sum(one.us for one in times)
+    if not model_us:
         return "not known"
     known = measured_us is not None and math.isfinite(measured_us)
+    off = f"{measured_us / model_us:.2g}x the model's" if known and measured_us is not None else "by the model"
+    if corrected is not None:
+        times, off = corrected, f"blocks timed apart; {off}"
+    predicted_us = sum(one.us for one in times)
     factor = measured_us / predicted_us if known and measured_us is not None else 1.0
     ordered = sorted(times, key=lambda one: -one.us)
     told = [one for one in ordered if one.us >= LEAST * predicted_us]
@@ -26,7 +33,7 @@ def shares_in_words(times: Sequence[BlockTime], measured_us: float | None) -> st
     parts = [_part(one, factor, predicted_us) for one in told]
     if rest >= LEAST * predicted_us:
         parts.append(f"the rest {rest / predicted_us:.0%}")
-    return ", ".join(parts) + (f" (the model's x{factor:.2g})" if known else " (by the model)")
+    return f"{', '.join(parts)} ({off})"
 
 
 def _part(one: BlockTime, factor: float, predicted_us: float) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from colt.analysis.bounds import block_times
+from colt.analysis.bounds import BlockTime, block_times, corrected
 from colt.analysis.processor import Machine
 from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
 from colt.machine import Hardware
 from colt.moves import is_moved
+from colt.proposers.language.prompt import Profile
+from colt.search.structures import structure_of
 from colt.tvm.briefing.equations import calls, equations
 from colt.tvm.briefing.families import SketchFamily
 from colt.tvm.briefing.machine import machine
@@ -29,6 +31,7 @@ _ABOUT_TILES = (
     "AMX has eight registers, each a tile of 16 rows x 64 bytes. An instruction multiplies a tile of 16 rows of terms "
     "by one of 16 columns and adds to a tile of 16 x 16 sums. A register tile has up to 4 tiles of sums."
 )
+_PLACES = ".at: where a block is computed, which is root, inline (at each use), or a loop of its consumer"
 IN_FULL = 12
 """How many sketches are described in full; the others get a line each."""
 
@@ -45,6 +48,7 @@ class TvmBriefing:
     labels: dict[tuple[str, str], str]
     """How each sketch of a family differs from the others, by variant and name."""
     flops: int | None
+    applies_sketches: bool
     _space: TvmSpace = field(repr=False, compare=False)
     _machine: Machine = field(repr=False, compare=False)
     _in_full: frozenset[tuple[str, str]] = frozenset()
@@ -63,18 +67,26 @@ class TvmBriefing:
         return nests_as_they_are(space.skeleton(space.untuned), space.skeleton(schedule), knobs, schedule.values)
 
     def unfolded(self, schedule: Schedule) -> str:
-        """The knobs of a schedule's sketch, but for locations, if the prompt does not describe them for all calls; else
-        empty."""
+        """The knobs of a schedule's sketch, of locations what they are, if the prompt does not describe them for all
+        calls; else empty."""
         key = schedule.variant, schedule.sketch
         if not schedule.values or key in self._in_full:
             return ""
-        return "; ".join(_knob(knob) for knob in self.knobs(*key) if not isinstance(knob, LocationKnob))
+        knobs = self.knobs(*key)
+        told = [_knob(knob) for knob in knobs if not isinstance(knob, LocationKnob)]
+        return "; ".join([*told, _PLACES] if len(told) < len(knobs) else told)
 
-    def time(self, schedule: Schedule, measured_us: float | None) -> str:
-        """Where the time of a schedule goes, by block, and what bounds each: as predicted, scaled to what was
-        measured."""
-        times = block_times(self._space.skeleton(schedule), schedule.values, self._machine)
-        return shares_in_words(times, measured_us)
+    def time(self, schedule: Schedule, measured_us: float | None, profile: Profile | None = None) -> str:
+        """Where the time of a schedule goes, by block, and what bounds each: as predicted, corrected by the profile of
+        a schedule of the same structure, and scaled to what was measured."""
+        times = self._block_times(schedule)
+        if profile is None or structure_of(profile.schedule) != structure_of(schedule):
+            return shares_in_words(times, measured_us)
+        of_profiled = self._block_times(profile.schedule)
+        return shares_in_words(times, measured_us, corrected(times, profile.parts, of_profiled))
+
+    def _block_times(self, schedule: Schedule) -> list[BlockTime]:
+        return block_times(self._space.skeleton(schedule), schedule.values, self._machine)
 
     def label(self, variant: str, sketch: str) -> str:
         """How that sketch differs from its family, in a few words; empty if it is described in full."""
@@ -95,6 +107,7 @@ def brief(
         tuple(space.plans.keys),
         writer.labels,
         program.flops,
+        space.applies_sketches,
         space,
         machine_of(hardware, threads),
         frozenset(writer.in_full),

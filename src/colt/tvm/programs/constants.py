@@ -71,15 +71,11 @@ def with_constants(module: tvm.IRModule, names: Sequence[str], arguments: Iterab
 def split(module: tvm.IRModule) -> Split | None:
     """The program in two parts; ``None`` if no nest of it depends on constants alone."""
     function = module["main"]
-    names, statements = constants_of(function), nests_of(function)
-    if not names or not statements:
-        return None
-    local = list(function.body.block.alloc_buffers)
-    known = [*function.params, *local]
-    touched = [_touched(statement, known) for statement in statements]
-    ahead = _ahead(touched, [p for p in function.params if str(p.name) in names], local)
+    statements, ahead = nests_of(function), computed_ahead(function)
     if not ahead:
         return None
+    known = [*function.params, *function.body.block.alloc_buffers]
+    touched = [_touched(statement, known) for statement in statements]
     parts = [n for n in range(len(statements)) if n in ahead], [n for n in range(len(statements)) if n not in ahead]
     made = _among(known, [buffer for n in parts[0] for buffer in touched[n][1]])
     used = _among(known, [buffer for n in parts[1] for one in touched[n] for buffer in one])
@@ -94,6 +90,16 @@ def split(module: tvm.IRModule) -> Split | None:
         rest=tuple(number[buffer] for buffer in rest),
         between=tuple((tuple(int(n) for n in buffer.shape), str(buffer.dtype)) for buffer in between),
     )
+
+
+def computed_ahead(function: PrimFunc) -> set[int]:
+    """Which of the nests of a program depend on constants alone, by number."""
+    names, statements = constants_of(function), nests_of(function)
+    if not names or not statements:
+        return set()
+    local = list(function.body.block.alloc_buffers)
+    touched = [_touched(statement, [*function.params, *local]) for statement in statements]
+    return _ahead(touched, [p for p in function.params if str(p.name) in names], local)
 
 
 Touched = tuple[list[Any], list[Any]]

@@ -140,7 +140,9 @@ class TvmSpace:
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._target = target
         self._derived: Recent[str, Mapping[str, Any]] = Recent(_DERIVED)
-        derive = self._sketches_of if target is not None and edition > _NO_SKETCH_APPLIED else None
+        self.applies_sketches = target is not None and edition > _NO_SKETCH_APPLIED
+        """Whether moves may apply sketches to what earlier moves have made."""
+        derive = self._sketches_of if self.applies_sketches else None
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics, derive)
         self._jump_probability = jump_probability
         self._realised: Recent[Schedule, Any] = Recent(cache_size)

@@ -90,7 +90,7 @@ class Structures:
         loops. ``keep``: more moves will be tried on it. Raises as :meth:`Making.told`."""
         key, moves = (base.variant, base.name), tuple(moves)
         kept = ((count, self._begun.get((*key, moves[:count]))) for count in range(len(moves), -1, -1))
-        count, begun = next(((count, one) for count, one in kept if one is not None), (0, None))
+        count, begun = next((one for one in kept if one[1] is not None), (0, None))
         if begun is None:
             begun = MadeSoFar(self._begin(base))
             self._begun.put((*key, ()), begun)

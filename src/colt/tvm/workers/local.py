@@ -36,11 +36,14 @@ from colt.tvm.devices.host import architecture_of, available_cores, is_foreign
 from colt.tvm.workers.arguments import Drawing
 from colt.tvm.workers.board import Board
 from colt.tvm.workers.builds import Builds, JobUnderWay
+from colt.tvm.workers.clocks import with_counts
 from colt.tvm.workers.comparisons import Comparisons
 from colt.tvm.workers.conversation import Exchange
 from colt.tvm.workers.drawings import Drawings
 from colt.tvm.workers.messages import (
     Away,
+    ClockedReply,
+    ClockRequest,
     ExportedReply,
     ExportRequest,
     Gauged,
@@ -277,6 +280,18 @@ class LocalMeasurer(Measurer):
         if not isinstance(outcome.reply, TimedReply):
             raise MeasureError(f"timing in turn failed at program {outcome.module}: {outcome.describe()}")
         return [list(latencies) for latencies in zip(*outcome.reply.runs_us, strict=True)]
+
+    def clock(self, module: IRModule, parts: int, inputs: Inputs, limits: Limits | None = None) -> list[float] | None:
+        """See :meth:`Measurer.clock`; by the first worker, but on no board."""
+        if self._away is not None:
+            return None
+        limits = limits or self._limits
+        drawing = with_counts(self.settle(inputs, limits))
+        seconds = allowed(limits, limits.export_seconds, limits.reference_seconds)
+        outcome = self._request(FIRST, ClockRequest(module, parts, drawing, limits.apart_bytes), seconds)
+        if not isinstance(outcome.reply, ClockedReply):
+            raise MeasureError(f"the program cannot be timed by its parts: {outcome.describe()}")
+        return [*outcome.reply.cycles]
 
     def export(self, module: IRModule, path: Path, limits: Limits | None = None) -> None:
         """See :meth:`Measurer.export`. A worker builds, since LLVM may crash there as with any candidate."""

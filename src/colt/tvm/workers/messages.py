@@ -125,6 +125,13 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockedReply:
+    """What the clocks of a program have counted in one run, on average: cycles, by part."""
+
+    cycles: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedReply:
     """A :class:`~colt.measure.base.Verification` on the wire; an error that is ``None`` stands for infinite, but
     ``untuned_error`` for none."""
@@ -177,6 +184,7 @@ Reply = (
     | Gauged
     | Settled
     | TimedReply
+    | ClockedReply
     | VerifiedReply
     | ExportedReply
     | FailedReply
@@ -294,6 +302,24 @@ class InterleaveRequest:
             and [len(latencies) for latencies in reply.runs_us] == [len(self.modules)] * self.rounds
             and _lengths(reply) == (self.rounds,) * 3
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRequest:
+    """Run a program with clocks (:mod:`~colt.tvm.workers.clocks`); answered by what the first ``parts`` of them have
+    counted."""
+
+    module: IRModule
+    parts: int
+    drawing: Drawing
+    apart_bytes: int | None = None
+
+    @property
+    def most_stages(self) -> int:
+        return 8
+
+    def answered_by(self, reply: Reply) -> bool:
+        return isinstance(reply, ClockedReply) and len(reply.cycles) == self.parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from colt.tvm.workers.messages import (
     Built,
+    ClockedReply,
     Crashed,
     Entered,
     ExportedReply,
@@ -114,6 +115,8 @@ def _reply(fields: _Fields) -> Reply:
             reply = Gauged(_latency("reference_us", fields.take("reference_us")), fields.text("host"))
         case "Settled":
             reply = Settled(fields.flag("finite"), fields.flag("positive"))
+        case "ClockedReply":
+            reply = ClockedReply(fields.numbers("cycles"))
         case "VerifiedReply":
             reply = VerifiedReply(
                 ok=fields.flag("ok"),
@@ -189,8 +192,11 @@ class _Fields:
     def latencies(self, name: str) -> tuple[float, ...]:
         return _latencies(name, self.take(name))
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        return tuple(_number(name, value) for value in _some(name, self.take(name)))
+
     def slowdowns(self, name: str) -> tuple[float, ...]:
-        numbers = tuple(_number(name, value) for value in _some(name, self.take(name)))
+        numbers = self.numbers(name)
         if min(numbers) < 1:
             raise WireError(f"field {name} holds a slowdown of {min(numbers)}; it is at least 1")
         return numbers

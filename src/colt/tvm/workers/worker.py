@@ -26,12 +26,14 @@ from tvm.target import Target
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.programs.domains import domains
 from colt.tvm.workers.access import analyse
-from colt.tvm.workers.arguments import Drawing, signature
+from colt.tvm.workers.arguments import Drawing, Signature, signature
 from colt.tvm.workers.board import BoardLost
 from colt.tvm.workers.kernel import BoundKernel, entry_function
 from colt.tvm.workers.messages import (
     BuildRequest,
     Built,
+    ClockedReply,
+    ClockRequest,
     Crashed,
     Entered,
     ExportedReply,
@@ -63,6 +65,7 @@ from colt.util.process import die_with_parent
 
 _MAX_REQUEST_BYTES = (1 << 32) - 1
 _PATIENT_ROUNDS = 3  # of timing in turn that may wait for a quiet machine as long as they are allowed to
+_CLOCKED_RUNS = 5
 _NO_TIME = 1e-9
 _MAX_LOG_BYTES = 1 << 26  # of each file that the worker writes: what kernels print, an exported library
 
@@ -161,6 +164,8 @@ class WorkerSession:
                 return self._verify(request)
             case InterleaveRequest():
                 return self._interleave(request)
+            case ClockRequest():
+                return self._clock(request)
             case ExportRequest():
                 return self._export(request)
             case _:
@@ -177,8 +182,7 @@ class WorkerSession:
         self._enter(Stage.BUILDING, index)
         kernel = self._place.build(module)
         self._enter(Stage.PREPARING, index)
-        in_place = analyse(entry_function(module)).in_place
-        return kernel.bind(self._place.arguments.get(signature(module), in_place, drawing), apart_bytes)
+        return kernel.bind(self._place.arguments.get(*_called_with(module), drawing), apart_bytes)
 
     def _measure(self, request: MeasureRequest) -> TimedReply:
         limits, gauge = request.limits, self._ready_gauge(request.quiet_us)
@@ -212,6 +216,18 @@ class WorkerSession:
 
         timings = time_in_turn(bound, request.rounds, limits, lambda index: self._enter(Stage.RUNNING, index), quietly)
         return self._timed_reply(timings, gauge)
+
+    def _clock(self, request: ClockRequest) -> ClockedReply:
+        bound = self._prepare(request.module, 0, request.drawing, request.apart_bytes)
+        counts = self._place.arguments.get(*_called_with(request.module), request.drawing)[-1]
+        self._enter(Stage.RUNNING)
+        bound.run()
+        before = counts.numpy()
+        self._enter(Stage.TIMING)
+        for _ in range(_CLOCKED_RUNS):
+            bound.once()
+        spent = (counts.numpy() - before).sum(axis=0)[: request.parts] / _CLOCKED_RUNS
+        return ClockedReply(tuple(max(0.0, float(cycles)) for cycles in spent))
 
     def _timed_reply(self, timings: Sequence[Timing], gauge: Gauge) -> TimedReply:
         assert gauge.quiet_us is not None
@@ -258,6 +274,11 @@ class WorkerSession:
         self._announce(Stage.LINKING)
         self._place.export(request.module, Path(request.path), request.timed)
         return ExportedReply()
+
+
+def _called_with(module: IRModule) -> tuple[Signature, frozenset[int]]:
+    """The parameters of a program, and which of them it reads and writes."""
+    return signature(module), analyse(entry_function(module)).in_place
 
 
 def _drawing_for(module: IRModule) -> Drawing:
