@@ -22,7 +22,7 @@ BIN := $(VENV)/bin
 PEERS := .[bench,onnx]
 FLEET := .[fleet]
 
-.PHONY: tune test test-fast lint format peers fleet pictures clean
+.PHONY: tune test test-fast lint style types format peers fleet pictures clean
 
 tune: $(VENV)/.base
 	$(BIN)/colt tune $(WORKLOAD) --trials $(TRIALS) $(ARGS)
@@ -40,9 +40,13 @@ endif
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest $(SHARED) -m fast --ignore tests/tvm $(ARGS)
 
-lint: $(VENV)/.dev
+lint: style types
+
+style: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
 	$(BIN)/mypy
 
 format: $(VENV)/.dev

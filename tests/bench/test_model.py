@@ -16,6 +16,7 @@ from colt.errors import InputError
 from colt.models.bucket import compile_any
 from colt.models.compile import TunedTasks, compile_model
 from colt.models.options import CompileOptions
+from colt.models.other_sizes import compile_others
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.real  # builds a library and starts processes
@@ -76,9 +77,13 @@ def test_a_model_that_computes_something_else_has_no_figures(compiled: Path) -> 
     assert row.median_us is None
 
 
-def test_a_model_of_several_sizes_is_timed_for_each(compiled: Path, tmp_path: Path, capfd: Any) -> None:
+def test_a_model_of_several_sizes_is_timed_for_each(
+    compiled: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``compiled`` has the set-up; for a size that was not compiled, others are timed."""
     import torch
+
+    monkeypatch.setattr("colt.models.bucket.others_apart", compile_others)
 
     shapes = {"input": {0: torch.export.Dim("batch")}}
     program = torch.export.export(torch.nn.Linear(8, 4).eval(), (torch.randn(2, 8),), dynamic_shapes=shapes)

@@ -11,6 +11,7 @@ import pytest
 from colt.errors import InputError
 from colt.models.bucket import compile_bucket
 from colt.models.options import CompileOptions
+from colt.models.other_sizes import compile_others
 from colt.models.sized import SizedModel
 from colt.models.tuning import TunedTasks
 from colt.tvm.models.sources import open_model
@@ -51,6 +52,7 @@ def model(file: Path) -> SizedModel:
     """It for two lengths; nothing is tuned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
+        patch.setattr("colt.models.bucket.others_apart", compile_others)
         sizes = {"ids.1": (4, 8)}
         return compile_bucket(open_model(file, None, None, list(sizes)), CompileOptions(sizes=sizes, threads=2))
 

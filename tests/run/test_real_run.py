@@ -200,7 +200,7 @@ def test_another_load_is_named_in_the_receipt(own_program: str, monkeypatch: pyt
     noise = result.receipt.noise
     assert noise is not None
     assert noise.timings >= noise.disturbed > 2
-    assert noise.worst_slowdown == 4.0
+    assert noise.worst_slowdown >= 4.0  # more where there is another load indeed
     assert any("another load disturbs this machine" in message for message in result.receipt.messages)
     build = result.receipt.build
     assert build is not None

@@ -27,7 +27,7 @@ PROGRAMS = (
     "attention",
     "elementwise",
 )
-EXAMPLES = int(os.environ.get("COLT_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("COLT_FUZZ_EXAMPLES", "40"))
 """For each program. A longer hunt: ``COLT_FUZZ_EXAMPLES=5000 pytest tests/tvm/space/test_fuzz.py``."""
 PATIENCE_S = 60.0
 
