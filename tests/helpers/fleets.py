@@ -9,6 +9,7 @@ its own.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,13 +46,20 @@ def hurry(patch: Any) -> None:
 
 def make_up(patch: Any, trial_s: float) -> None:
     """Have hosts make latencies up, each in so long, and write libraries that are none."""
-    from colt.measure.simulated import SimulatedMeasurer
     from colt.tvm.devices import fleet
     from colt.tvm.own import packed
-    from colt.tvm.programs.program import fingerprint
     from tests.helpers import fleet_side
 
     patch.setattr(fleet, "SIDE", packed(fleet_side.SimulatedSide(trial_s)))
+    made_up_library(patch)
+
+
+def made_up_library(patch: Any) -> None:
+    """Have the driver write a library that is none."""
+    from colt.measure.simulated import SimulatedMeasurer
+    from colt.tvm.devices import fleet
+    from colt.tvm.programs.program import fingerprint
+
     patch.setattr(fleet.FleetDevice, "_here", lambda device: SimulatedMeasurer(fingerprint))
 
 
@@ -69,16 +77,23 @@ class Fleet:
     """A cluster whose head lends nothing."""
 
     cluster: Any
+    client_port: int
 
     @property
     def address(self) -> str:
         """What ``--fleet`` takes."""
         return f"127.0.0.1:{self.cluster.address.rpartition(':')[2]}"
 
+    @property
+    def by_client(self) -> str:
+        """The same, by Ray's client."""
+        return f"ray://127.0.0.1:{self.client_port}"
+
     def add(self, host: NewHost) -> Any:
-        """Its node, once it is there."""
+        """Its node, which is about to join."""
         given = {"env_vars": dict(host.env)} if host.env else {}
         return self.cluster.add_node(
+            wait=False,
             num_cpus=host.cores,
             labels={LABEL: host.name},
             object_store_memory=_STORE,
@@ -95,7 +110,7 @@ class Fleet:
             yield nodes
         finally:
             for node in nodes:
-                self.cluster.remove_node(node)
+                self.cluster.remove_node(node, allow_graceful=False)
 
 
 @contextmanager
@@ -109,9 +124,12 @@ def fleet_of(hosts: Sequence[str]) -> Iterator[Fleet]:
     path = os.pathsep.join(filter(None, (str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", ""))))
     with pytest.MonkeyPatch.context() as patch, own_signals():  # Ray's handlers would outlive the cluster
         patch.setenv("PYTHONPATH", path)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client_port = server.getsockname()[1]
         cluster = Cluster(
             initialize_head=True,
             head_node_args={
+                "ray_client_server_port": client_port,
                 "num_cpus": 0,
                 "object_store_memory": _STORE,
                 "include_dashboard": False,
@@ -121,7 +139,7 @@ def fleet_of(hosts: Sequence[str]) -> Iterator[Fleet]:
             },
         )
         try:
-            fleet = Fleet(cluster)
+            fleet = Fleet(cluster, client_port)
             for name in hosts:
                 fleet.add(NewHost(name))
             yield fleet
