@@ -466,6 +466,8 @@ def test_a_space_with_the_smallest_cache_still_hands_out_modules() -> None:
     space = space_of("matmul", cache_size=1)
     schedules = [space.sample(random.Random(seed)) for seed in range(3)]
     modules = [space.module(schedule) for schedule in schedules]
-    assert len(space._realised) == 1
-    assert structural_equal(modules[0], space.module(schedules[0]))
+    assert len(space._realised) == len(space._modules) == 1
+    again = space.module(schedules[0])
+    assert structural_equal(modules[0], again)
+    assert space.module(schedules[0]).same_as(again)
     assert not structural_equal(modules[0], modules[1])

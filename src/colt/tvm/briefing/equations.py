@@ -12,10 +12,10 @@ from typing import Any
 
 import tvm
 from tvm import s_tir, tirx
-from tvm_ffi import structural_walk
 
 from colt.tvm.programs.expressions import Wording
 from colt.tvm.programs.roles import arguments_of
+from colt.tvm.programs.walks import walk
 from colt.tvm.space.variables import variables
 
 _NO_FUNCTIONS = {
@@ -44,7 +44,7 @@ def equations(mod: tvm.IRModule) -> str:
         if realize.block.writes:  # the root block has none
             blocks.append(realize)
 
-    structural_walk(function.body, (s_tir.SBlockRealize, enter), order="pre")
+    walk(function.body, (s_tir.SBlockRealize, enter), pre=True)
     return "\n".join([_arguments(function), *(_equation(realize) for realize in blocks)])
 
 
@@ -65,7 +65,7 @@ def calls(mod: tvm.IRModule) -> set[str]:
         if str(getattr(node, "ty", "")).startswith(("float", "bfloat")):
             found.add(str(getattr(node.op, "name", node.op)).rpartition(".")[2])
 
-    structural_walk(mod["main"].body, (tvm.ir.Call, enter))
+    walk(mod["main"].body, (tvm.ir.Call, enter))
     return found - _NO_FUNCTIONS
 
 

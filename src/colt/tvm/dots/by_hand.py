@@ -10,11 +10,11 @@ from tvm import tirx
 from tvm.ir import Range
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, For, ForKind, IterVar, PrimFunc, decl_buffer
-from tvm_ffi import structural_walk
 
 from colt.tvm.dots.shims import KEEP
 from colt.tvm.dots.table import OTHER_SIGN, Dot
 from colt.tvm.programs.nests import element, whole
+from colt.tvm.programs.walks import every
 
 SPATIAL, REDUCE = 0, 2
 _VNNI = {512: "llvm.x86.avx512.vpdpbusd.512", 256: "llvm.x86.avx512.vpdpbusd.256"}
@@ -46,8 +46,7 @@ def nest(extents: Sequence[int], kinds: Sequence[int], body: Callable[..., Any])
     ]
     loops = [tvm.ir.Var(f"i{number}", "int32") for number in range(len(extents))]
     store: BufferStore = body(*(axis.var for axis in axes))
-    loads: list[Any] = []
-    structural_walk(store.value, (tvm.ir.TensorLoad, loads.append))
+    loads = every(store.value, tvm.ir.TensorLoad)
     block = SBlock(
         axes,
         [element(load.source, load.indices) for load in loads],

@@ -7,32 +7,33 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm_ffi
 from tvm.ir import Call
 from tvm.tirx import AssertStmt, Evaluate, For, PrimFunc, SeqStmt
 
 from colt.tvm.dots.shims import IMPORT, TILE_BEGIN, TILE_END
 from colt.tvm.dots.tiles import ask, begin, end
-from colt.tvm.programs.program import with_changed_functions
+from colt.tvm.programs.program import with_changed_bodies
+from colt.tvm.programs.walks import mapped
 
 
 def configure_once(mod: Any) -> Any:
     """The module with one beginning and one end of tiles in the body of each parallel loop that has any; ``mod`` itself
     if none has."""
-    return with_changed_functions(mod, _configured)
+    return with_changed_bodies(mod, tiles_once)
 
 
-def _configured(function: PrimFunc) -> PrimFunc:
+def tiles_once(function: PrimFunc, body: Any) -> Any:
+    """What :func:`configure_once` changes."""
+
     def job(loop: For) -> Any:
         if TILE_BEGIN not in str(loop.annotations.get(IMPORT, "")):
             return loop
-        body = tvm_ffi.structural_map(loop.body, [(AssertStmt, _without_begin), (Evaluate, _without_end)])
+        body = mapped(loop.body, (AssertStmt, _without_begin), (Evaluate, _without_end))
         body = SeqStmt([begin(), body, end()])
         once = For(loop.loop_var, loop.min, loop.extent, loop.kind, body, None, loop.annotations, loop.step)
         return SeqStmt([ask(), once])
 
-    body = tvm_ffi.structural_map(function.body, (For, job))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return mapped(body, (For, job))
 
 
 def _without_begin(stmt: AssertStmt) -> Any:

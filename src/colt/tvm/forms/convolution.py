@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import s_tir
 from tvm.tirx import BufferLoad, BufferStore, PrimFunc
 
@@ -18,6 +17,7 @@ from colt.tvm.forms.transforms import TAPS
 from colt.tvm.programs.constants import constants_of
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import PlainNest, nests_of
+from colt.tvm.programs.walks import mutated, walk
 from colt.tvm.space.skeleton import read_skeleton
 
 Reader = Callable[[Sequence[Any]], Any]
@@ -179,7 +179,7 @@ class _Point:
             if node.source.same_as(buffer):
                 found.append(all(a.same_as(b) for a, b in zip(node.indices, self.axes, strict=True)))
 
-        tvm_ffi.structural_walk(self.store.value, (tvm.ir.TensorLoad, load))
+        walk(self.store.value, (tvm.ir.TensorLoad, load))
         return all(found)
 
     def at(self, indices: Sequence[Any], values: Mapping[Any, Any] = MappingProxyType({})) -> Any:
@@ -188,5 +188,5 @@ class _Point:
         def load(node: Any, mutator: Any) -> Any:
             return values[node.source] if node.source in values else mutator.default_mutate(node)
 
-        value = tvm_ffi.structural_mutate(self.store.value, (tvm.ir.TensorLoad, load))
+        value = mutated(self.store.value, (tvm.ir.TensorLoad, load))
         return substituted(value, dict(zip(self.axes, indices, strict=True)))

@@ -17,7 +17,6 @@ from math import gcd, prod
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import Bind, BufferLoad, BufferStore, For, ForKind, IfThenElse, IntImm, IterVar, PrimFunc, decl_buffer
@@ -27,6 +26,7 @@ from colt.tvm.forms.transforms import TAPS, Transform, data_transform, filter_tr
 from colt.tvm.programs.nests import ARRANGED, element, sequence, whole
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.source import Program
+from colt.tvm.programs.walks import every
 from colt.util.text import distinct_names
 
 TILES = (2, 4)
@@ -263,6 +263,4 @@ def _axis(variable: Any, extent: int, reduced: bool = False) -> Any:
 
 def _loaded(body: Any) -> list[Any]:
     """The buffers that are read, in order."""
-    found: dict[Any, None] = {}
-    tvm_ffi.structural_walk(body, (tvm.ir.TensorLoad, lambda load: found.setdefault(load.source)))
-    return list(found)
+    return list(dict.fromkeys(load.source for load in every(body, tvm.ir.TensorLoad)))

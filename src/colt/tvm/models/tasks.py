@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import relax
 from tvm.ir import GenericConst
 from tvm.s_tir.stmt import SBlock
@@ -18,6 +17,7 @@ from tvm.tirx import PrimFunc
 from colt.tvm.programs.constants import CONSTANTS
 from colt.tvm.programs.naming import substituted, with_block
 from colt.tvm.programs.program import fingerprint, module_of_function
+from colt.tvm.programs.walks import mutated
 
 _OF_THE_GRAPH = ("op_pattern", "layout_free_buffers")
 """Attributes of a function that say how it came about, not what it computes."""
@@ -125,4 +125,4 @@ def _without_placeholders(function: PrimFunc) -> PrimFunc:
             return new
         return with_block(new, annotations={k: v for k, v in new.annotations.items() if k != _PLACEHOLDERS})
 
-    return function.with_body(tvm_ffi.structural_mutate(function.body, (SBlock, plain)))
+    return function.with_body(mutated(function.body, (SBlock, plain)))

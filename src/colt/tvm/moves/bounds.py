@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import tvm_ffi
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx import ForKind
 
@@ -17,6 +16,7 @@ from colt.tvm.moves.make import MOST_LANES
 from colt.tvm.moves.names import constant
 from colt.tvm.moves.soundness import placed_blocks
 from colt.tvm.programs.arguments import DTYPE_BYTES
+from colt.tvm.programs.walks import every
 from colt.tvm.workers.code_size import predicted_build_seconds
 from colt.tvm.workers.races import race
 
@@ -61,10 +61,8 @@ def _require_loops(function: Any) -> None:
 
 
 def _require_memory(function: Any) -> None:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(function.body, (SBlock, lambda block: found.extend(block.alloc_buffers)))
     most = max(MEMORY, MEMORY_TIMES * sum(map(_bytes, function.params)))
-    taken = sum(map(_bytes, found))
+    taken = sum(_bytes(buffer) for block in every(function.body, SBlock) for buffer in block.alloc_buffers)
     if taken > most:
         raise Rejected(f"its buffers take {taken / 2**20:.0f} MB, {most / 2**20:.0f} are allowed")
 

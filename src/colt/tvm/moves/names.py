@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import tvm_ffi
 from tvm import s_tir
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, IntImm
 
 from colt.errors import IllegalEdit
+from colt.tvm.programs.walks import every
 from colt.tvm.space.variables import variables
 from colt.util.text import nearest
 
@@ -72,12 +72,8 @@ class Names:
 
     def realize(self, name: str) -> Any:
         """The block with what its axes are bound to."""
-        block, found = self.stmt(name), list[Any]()
-        tvm_ffi.structural_walk(
-            self.schedule.mod["main"].body,
-            (SBlockRealize, lambda node: found.append(node) if node.block.same_as(block) else None),
-        )
-        return found[0]
+        block = self.stmt(name)
+        return next(one for one in every(self.schedule.mod["main"].body, SBlockRealize) if one.block.same_as(block))
 
     def nest(self, name: str) -> list[NamedLoop]:
         """The loops around a block, outermost first. Names that occur again are numbered from the inside (``i#2``)."""
@@ -180,8 +176,7 @@ def axis_name(name: str) -> str:
 
 def blocks_of(mod: Any) -> list[Any]:
     """All blocks of the program but the outermost one, in its order."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(mod["main"].body, (SBlock, found.append), order="pre")
+    found = every(mod["main"].body, SBlock, pre=True)
     return [block for block in found if str(block.name_hint) != ROOT_BLOCK]
 
 

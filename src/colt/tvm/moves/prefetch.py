@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferLoad, Evaluate, For, IntImm, PrimFunc
@@ -22,7 +21,8 @@ from colt.tvm.moves.names import constant
 from colt.tvm.programs.arguments import DTYPE_BYTES
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import sequence
-from colt.tvm.programs.program import with_changed_functions
+from colt.tvm.programs.program import with_changed_bodies
+from colt.tvm.programs.walks import every, mapped, walk
 from colt.tvm.space.variables import variables
 
 ANNOTATION = "colt.prefetch."
@@ -57,12 +57,15 @@ def require_prefetchable(loop: Any, buffer: str, ahead: int) -> None:
 
 def with_prefetches(mod: Any) -> Any:
     """The module with instructions in place of the annotations; ``mod`` itself if it has none."""
-    return with_changed_functions(mod, _changed)
+    return with_changed_bodies(mod, prefetches)
 
 
-def _changed(function: PrimFunc) -> PrimFunc:
+def prefetches(function: PrimFunc, body: Any) -> Any:
+    """What :func:`with_prefetches` changes."""
+
     def loop(node: For) -> Any:
-        asked = {str(name): value for name, value in node.annotations.items() if str(name).startswith(ANNOTATION)}
+        notes = node.annotations.items() if node.annotations else ()
+        asked = {str(name): value for name, value in notes if str(name).startswith(ANNOTATION)}
         if not asked:
             return node
         lines = [line for name, ahead in asked.items() for line in _lines(node, name[len(ANNOTATION) :], int(ahead))]
@@ -72,8 +75,7 @@ def _changed(function: PrimFunc) -> PrimFunc:
         body = sequence([*map(_instruction, lines), node.body])
         return For(node.loop_var, node.min, node.extent, node.kind, body, node.thread_binding, kept, node.step)
 
-    body = tvm_ffi.structural_map(function.body, (For, loop))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return mapped(body, (For, loop))
 
 
 def _instruction(place: Any) -> Any:
@@ -118,22 +120,17 @@ def _loads(body: Any, buffer: str) -> Iterator[tuple[Any, dict[Any, Any]]]:
     def realize(node: Any) -> None:
         bound = {axis.var: value for axis, value in zip(node.block.iter_vars, node.iter_values, strict=True)}
 
-        def load(inner: Any) -> None:
-            if str(inner.source.name) == buffer:
-                found.append((inner, bound))
+        loads = every(node.block.body, tvm.ir.TensorLoad)
+        found.extend((load, bound) for load in loads if str(load.source.name) == buffer)
 
-        tvm_ffi.structural_walk(node.block.body, (tvm.ir.TensorLoad, load))
-
-    tvm_ffi.structural_walk(body, (SBlockRealize, realize))
+    walk(body, (SBlockRealize, realize))
     yield from found
 
 
 def _places(loop: Any, source: Any, indices: list[Any]) -> Iterator[list[Any]]:
     """The indices of one element of each line, for one turn of the loop."""
-    inner: list[Any] = []
-    tvm_ffi.structural_walk(loop.body, (For, inner.append))
     used = {one for index in indices for one in variables(index)}
-    moving = [one for one in inner if one.loop_var in used]
+    moving = [one for one in every(loop.body, For) if one.loop_var in used]
     elements = max(1, LINE // DTYPE_BYTES.get(str(source.ty.dtype), LINE))
     counts = [_steps(one, indices, elements) for one in moving]
     if any(not steps for steps in counts) or math.prod(map(len, counts)) > MOST_LINES:

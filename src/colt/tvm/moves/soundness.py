@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import For, IntImm, IterVar
 
 from colt.errors import IllegalEdit, Rejected
-from colt.tvm.programs.nests import mentions
+from colt.tvm.programs.nests import mentions, reads_memory
+from colt.tvm.programs.walks import every
 from colt.tvm.sketches.partial import reads_under_condition
 
 
@@ -87,10 +86,7 @@ def require_consumer(schedule: Any, block: Any, host: Any) -> None:
 
 def begins_with_others(block: Any) -> bool:
     """Whether the sum's first value is read from somewhere."""
-    found: list[Any] = []
-    if block.init is not None:
-        tvm_ffi.structural_walk(block.init, (tvm.ir.TensorLoad, found.append))
-    return bool(found)
+    return block.init is not None and reads_memory(block.init)
 
 
 def _is_over_terms(realize: Any, variable: Any) -> bool:
@@ -99,11 +95,5 @@ def _is_over_terms(realize: Any, variable: Any) -> bool:
 
 
 def _is_over_others(block: Any, loop: Any) -> bool:
-    found: list[Any] = []
-
-    def look(node: Any) -> None:
-        if not node.block.same_as(block) and _is_over_terms(node, loop.loop_var):
-            found.append(node)
-
-    tvm_ffi.structural_walk(loop.body, (SBlockRealize, look))
-    return bool(found)
+    others = (node for node in every(loop.body, SBlockRealize) if not node.block.same_as(block))
+    return any(_is_over_terms(node, loop.loop_var) for node in others)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.tirx import BufferStore, BufferType, For, IntImm
 
 from colt.tvm.programs.naming import substituted
+from colt.tvm.programs.walks import walk
 from colt.tvm.space.variables import variables
 
 _HUGE = (1 << 31) - 1
@@ -63,7 +63,7 @@ class Accesses:
 
         escaped: list[Any] = []
         rules = ((BufferStore, store), (tvm.ir.TensorLoad, load), (tvm.ir.Call, call), (tvm.ir.Var, occurrence))
-        tvm_ffi.structural_walk(stmt, rules, order="pre")
+        walk(stmt, *rules, pre=True)
         plain = all(count == len(found.get(buffer, ())) for buffer, count in seen.items())
         if not plain or escaped:
             return None
@@ -155,7 +155,7 @@ def _analyzer(stmt: Any, widest: bool) -> Any:
         if most is not None:
             analyzer.bind(loop.loop_var, tvm.ir.Range.from_min_extent(loop.min, most))
 
-    tvm_ffi.structural_walk(stmt, (For, bind), order="pre")
+    walk(stmt, (For, bind), pre=True)
     return analyzer
 
 

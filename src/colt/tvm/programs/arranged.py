@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, For, PrimFunc
 
@@ -38,6 +37,7 @@ from colt.tvm.programs.rows import Part, block_of_rows, initial_of, is_hidden, o
 from colt.tvm.programs.running import Running
 from colt.tvm.programs.strips import Strips, with_var
 from colt.tvm.programs.totals import Total
+from colt.tvm.programs.walks import every, mapped
 
 Wanted = Callable[[Any], bool]
 """Which nests are to be arranged."""
@@ -86,9 +86,7 @@ def _only_in(part: Any, parts: Sequence[Any], buffer: Any) -> bool:
 
 def _is_in_block(body: Any, buffer: Any) -> bool:
     """Whether some block has the buffer for itself."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(body, (SBlock, lambda block: found.extend(block.alloc_buffers)))
-    return any(one.same_as(buffer) for one in found)
+    return any(one.same_as(buffer) for block in every(body, SBlock) for one in block.alloc_buffers)
 
 
 def _arranged(part: Any, wanted: Wanted, scratch: Sequence[Any], allocated: list[Any]) -> list[Any] | None:
@@ -194,4 +192,4 @@ def _marked(nest: Any) -> Any:
         block = with_block(node.block, annotations={ARRANGED: 1})
         return SBlockRealize(node.iter_values, node.predicate, block)
 
-    return tvm_ffi.structural_map(nest, (SBlockRealize, realize))
+    return mapped(nest, (SBlockRealize, realize))

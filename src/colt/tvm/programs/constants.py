@@ -16,12 +16,12 @@ import tvm
 from tvm.ir import StringImm
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import AttrStmt, BufferStore, For, PrimFunc
-from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.dots.shims import IMPORT
 from colt.tvm.programs.arguments import Argument, Role
 from colt.tvm.programs.nests import nests_of, sequence, whole
+from colt.tvm.programs.walks import walk
 from colt.util.text import did_you_mean
 
 CONSTANTS = "colt.constants"
@@ -114,13 +114,11 @@ def _touched(statement: Any, known: Sequence[Any]) -> Touched:
         reads.extend(region.source for region in block.reads)
         writes.extend(region.source for region in block.writes)
 
-    structural_walk(
+    walk(
         statement,
-        (
-            (SBlock, enter),
-            (tvm.ir.TensorLoad, lambda load: reads.append(load.source)),
-            (BufferStore, lambda store: writes.append(store.buffer)),
-        ),
+        (SBlock, enter),
+        (tvm.ir.TensorLoad, lambda load: reads.append(load.source)),
+        (BufferStore, lambda store: writes.append(store.buffer)),
     )
     return _among(known, reads), _among(known, writes)
 
@@ -132,7 +130,7 @@ def _importing(body: Any, function: PrimFunc) -> Any:
     def visit(call: Any) -> None:
         called.extend(str(one.value) for one in call.args[:1] if isinstance(one, StringImm))
 
-    structural_walk(body, (tvm.ir.Call, visit))
+    walk(body, (tvm.ir.Call, visit))
     missing = [
         text
         for text in _imports(function.body)
@@ -149,7 +147,7 @@ def _imports(statement: Any) -> list[str]:
         if IMPORT in loop.annotations:
             found.setdefault(str(loop.annotations[IMPORT]))
 
-    structural_walk(statement, (For, visit))
+    walk(statement, (For, visit))
     return list(found)
 
 

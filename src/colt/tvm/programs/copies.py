@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, Cast, For, ForKind, IterVar, PrimFunc, decl_buffer
@@ -16,6 +15,7 @@ from colt.tvm.dots.by_hand import with_sign_flipped
 from colt.tvm.dots.table import OTHER_SIGN
 from colt.tvm.programs.naming import buffers_of, with_block
 from colt.tvm.programs.nests import PlainNest, element, nests_of, with_nests
+from colt.tvm.programs.walks import every, mapped
 from colt.util.text import distinct_names
 
 
@@ -69,8 +69,7 @@ def copied(func: PrimFunc, chosen: Mapping[str, str], form: Form) -> PrimFunc:
 
 
 def _writes(stmt: Any, buffer: Any) -> bool:
-    stores: list[Any] = []
-    tvm_ffi.structural_walk(stmt, (BufferStore, stores.append))
+    stores = every(stmt, BufferStore)
     return any(store.buffer.same_as(buffer) for store in stores)
 
 
@@ -100,6 +99,6 @@ def _with_copy(nest: PlainNest, source: Any, copy: Any, form: Form) -> Any:
         return form.back(tirx.BufferLoad(copy, node.value.indices)) if own else node
 
     reads = [tirx.BufferRegion(copy, one.region) if one.source.same_as(source) else one for one in block.reads]
-    new = with_block(block, reads=reads, body=tvm_ffi.structural_map(block.body, (Cast, cast)))
+    new = with_block(block, reads=reads, body=mapped(block.body, (Cast, cast)))
     values = list(nest.realize.iter_values)
     return nest.around(SBlockRealize(values, True, new), values)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.tirx import Add, BufferStore, Cast, IntImm, Mul, PrimFunc, Sub
 
 from colt.tvm.programs.naming import substituted, with_block
 from colt.tvm.programs.nests import PlainNest, covers, element, mentions, nests_of, with_nests
+from colt.tvm.programs.walks import every
 
 _WORDS = ("int32", "uint32")
 _OPERATIONS: Mapping[Any, Callable[[Any, Any], Any]] = {Add: operator.add, Sub: operator.sub, Mul: operator.mul}
@@ -67,9 +67,7 @@ def _sum_of(nests: Sequence[Any], place: int, local: Sequence[Any]) -> tuple[int
 
 
 def _loads(value: Any) -> list[Any]:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(value, (tvm.ir.TensorLoad, found.append))
-    return found
+    return every(value, tvm.ir.TensorLoad)
 
 
 def _adds_to(value: Any, load: Any) -> bool:

@@ -18,6 +18,7 @@ from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
 from colt.tvm.programs.intervals import TINY, Expression, Known, interval
+from colt.tvm.programs.walks import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Reader:
             (SBlock, block),
             (tirx.IfThenElse, branch),
         )
-        tvm_ffi.structural_walk(statement, rules, order="pre")
+        walk(statement, *rules, pre=True)
 
     @contextmanager
     def _guard(self) -> Any:

@@ -14,7 +14,6 @@ from itertools import combinations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import BufferStore, For, IntImm, IterVar, PrimFunc, SeqStmt, decl_buffer
 
@@ -34,6 +33,7 @@ from colt.tvm.programs.nests import (
     with_nests,
 )
 from colt.tvm.programs.untiled import plain_loops
+from colt.tvm.programs.walks import every, walk
 from colt.util.text import distinct_names
 
 _SPATIAL, _REDUCE = 0, 2
@@ -200,8 +200,7 @@ def _leaves_of_block(realize: Any, loops: tuple[Any, ...], allocated: list[Any],
         before = _set_before(realize, loops)
         yield from _leaves(substituted(block.init, values), before, allocated, sums_open, f"{name}_init", True)
     elif block.init is not None:
-        inner: list[Any] = []
-        tvm_ffi.structural_walk(block.body, ((For, inner.append), (SBlock, inner.append)))
+        inner = every(block.body, (For, SBlock))
         if inner or list(block.alloc_buffers):
             raise _NotPlain
         yield _Leaf(loops, realize, name, True)
@@ -336,7 +335,7 @@ def _is_regular(nest: Any, reducing: bool) -> bool:
         if node.source.same_as(store.buffer):
             own.append(all(a.same_as(b) for a, b in zip(node.indices, store.indices, strict=True)))
 
-    tvm_ffi.structural_walk(store.value, (tvm.ir.TensorLoad, load))
+    walk(store.value, (tvm.ir.TensorLoad, load))
     return all(own)
 
 

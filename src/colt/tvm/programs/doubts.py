@@ -20,6 +20,7 @@ from tvm.tirx import IntImm
 from colt.tvm.programs.accesses import scalars
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import reads_memory
+from colt.tvm.programs.walks import walk
 from colt.tvm.programs.witness import Ends, bounded, called, ends_of, set_ends
 
 _REDUCE = 2
@@ -97,7 +98,7 @@ class _Reader:
     def read(self, node: Any) -> None:
         if isinstance(node, IntImm | tvm.ir.Var):  # which most are: a walk finds nothing there
             return
-        tvm_ffi.structural_walk(node, self._rules, order="pre")
+        walk(node, *self._rules, pre=True)
 
     # ---- what is under conditions ----
 

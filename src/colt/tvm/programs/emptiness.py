@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, Evaluate, For, IntImm, PrimFunc, SeqStmt
 
 from colt.tvm.programs.naming import substituted, with_block
 from colt.tvm.programs.nests import around, chain, sequence, statements
+from colt.tvm.programs.walks import every, mapped, mutated
 
 _REDUCE = 2
 
@@ -25,11 +25,9 @@ def without_nothing(func: PrimFunc) -> PrimFunc:
     A reduction over nothing becomes a block that stores the initial value, as NumPy defines it. (TVM would leave the
     result unwritten.)
     """
-    empty: list[Any] = []
-    tvm_ffi.structural_walk(func.body, (For, lambda loop: empty.append(loop) if _is_empty(loop) else None))
-    if not empty:
+    if not any(map(_is_empty, every(func.body, For))):
         return func
-    body = tvm_ffi.structural_map(_Initialised().mutate(func.body), (SeqStmt, _flat))
+    body = mapped(_Initialised().mutate(func.body), (SeqStmt, _flat))
     return func.with_body(body)
 
 
@@ -48,8 +46,8 @@ def with_sums_set(func: PrimFunc) -> PrimFunc:
         found.append(initial)
         return SeqStmt([initial, loop])
 
-    body = tvm_ffi.structural_mutate(func.body, (For, visit))
-    return func.with_body(tvm_ffi.structural_map(body, (SeqStmt, _spliced))) if found else func
+    body = mutated(func.body, (For, visit))
+    return func.with_body(mapped(body, (SeqStmt, _spliced))) if found else func
 
 
 def _set_first(loop: Any) -> Any:
@@ -66,13 +64,11 @@ def _set_first(loop: Any) -> Any:
     if len(terms) != sum(int(var.iter_type) == _REDUCE for var in realize.block.iter_vars):
         return None  # a loop around these has terms too, or terms are counted by several loops
     rows = [one for one in loops if one.loop_var not in terms]
-    used: list[Any] = []
     named = with_block(bare.block, name_hint=f"{bare.block.name_hint}_init")
     nested: Any = SBlockRealize(bare.iter_values, bare.predicate, named)
     for one in reversed(rows):
         nested = around(one, nested)
-    tvm_ffi.structural_walk(nested, (tvm.ir.Var, lambda var: used.append(var) if var in terms else None))
-    if used:
+    if any(var in terms for var in every(nested, tvm.ir.Var)):
         return None
     axes = [var.var for var in bare.block.iter_vars] + [one.loop_var for one in rows]
     return substituted(nested, {axis: tvm.ir.Var(str(axis.name), axis.ty) for axis in axes})
@@ -103,7 +99,7 @@ class _Initialised:
     """Replaces reductions over nothing by their initial value, and everything else over nothing by nothing."""
 
     def mutate(self, stmt: Any) -> Any:
-        return tvm_ffi.structural_mutate(stmt, ((SBlockRealize, self._realize), (For, self._loop)))
+        return mutated(stmt, (SBlockRealize, self._realize), (For, self._loop))
 
     def _loop(self, loop: Any, mutator: Any) -> Any:
         if _is_empty(loop):

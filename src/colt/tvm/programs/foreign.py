@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm_ffi
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx import For, ForKind, PrimFunc
 
 from colt.tvm.programs.naming import with_block
+from colt.tvm.programs.walks import every, mapped
 
 _ROOT = "root"
 
@@ -27,11 +27,10 @@ def foreign_loops_plain(func: PrimFunc) -> PrimFunc:
         return For(node.loop_var, node.min, node.extent, ForKind.SERIAL, node.body, None, node.annotations, node.step)
 
     def block(node: Any) -> Any:
-        inner: list[Any] = []
-        tvm_ffi.structural_walk(node.body, (SBlock, inner.append))
+        inner = every(node.body, SBlock)
         if list(node.iter_vars) or inner or str(node.name_hint) == _ROOT:
             return node
-        return with_block(node, body=tvm_ffi.structural_map(node.body, (For, loop)))
+        return with_block(node, body=mapped(node.body, (For, loop)))
 
-    body = tvm_ffi.structural_map(func.body, (SBlock, block))
+    body = mapped(func.body, (SBlock, block))
     return func.with_body(body) if found else func

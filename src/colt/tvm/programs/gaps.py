@@ -12,12 +12,12 @@ from math import gcd
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.tirx import And, BufferStore, Cast, FloatImm, FloorMod, IntImm, Mul, Not, Or, Select
 
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import PlainNest, covers, mentions, nests_of
+from colt.tvm.programs.walks import every, mapped
 from colt.tvm.space.variables import variables
 
 _CHOICE = "if_then_else"
@@ -175,15 +175,12 @@ def is_pointwise(nest: PlainNest) -> bool:
 
 def written(stmt: Any) -> list[Any]:
     """The buffers that the statement writes, one for each place where it does."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(stmt, (BufferStore, lambda store: found.append(store.buffer)))
-    return found
+    return [store.buffer for store in every(stmt, BufferStore)]
 
 
 def loads_of(value: Any, buffer: Any = None) -> list[Any]:
     """All loads, or those of one buffer."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(value, (tvm.ir.TensorLoad, found.append))
+    found = every(value, tvm.ir.TensorLoad)
     return [load for load in found if buffer is None or load.source.same_as(buffer)]
 
 
@@ -207,8 +204,7 @@ def simplified(value: Any, analyzer: Any) -> Any:
             else tirx.if_then_else(condition, then, otherwise)
         )
 
-    rules = ((tvm.ir.TensorLoad, load), (tvm.ir.Call, choice), (Select, choice))
-    return tvm_ffi.structural_map(value, rules)
+    return mapped(value, (tvm.ir.TensorLoad, load), (tvm.ir.Call, choice), (Select, choice))
 
 
 def _only_moves(value: Any) -> bool:
@@ -231,4 +227,4 @@ def opened(value: Any, moved: Mapping[Any, PlainNest]) -> Any:
         inner = substituted(store.value, dict(zip(store.indices, node.indices, strict=True)))
         return opened(inner, moved)
 
-    return tvm_ffi.structural_map(value, (tvm.ir.TensorLoad, load))
+    return mapped(value, (tvm.ir.TensorLoad, load))

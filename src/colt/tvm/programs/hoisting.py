@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.tirx import For, ForKind, IfThenElse, IntImm, SeqStmt
 
 from colt.tvm.programs.accesses import Accesses
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import around, is_plain_loop, sequence
+from colt.tvm.programs.walks import every
 
 
 def with_common_loop_outside(stmt: Any) -> Any:
@@ -38,8 +38,7 @@ def _key(loop: Any) -> tuple[str, int, str]:
 
 def _keys(stmt: Any) -> list[tuple[str, int, str]]:
     """Names, extents and types of loops that the nest has several of."""
-    found: list[tuple[str, int, str]] = []
-    tvm_ffi.structural_walk(stmt, (For, lambda loop: found.append(_key(loop)) if is_plain_loop(loop) else None))
+    found = [_key(loop) for loop in every(stmt, For) if is_plain_loop(loop)]
     return [key for key in dict.fromkeys(found) if found.count(key) > 1]
 
 

@@ -15,6 +15,7 @@ from tvm.tirx import FloatImm, For, IntImm
 
 from colt.records.record import ProgramKey
 from colt.tvm.programs.program import fingerprint
+from colt.tvm.programs.walks import walk
 
 _ANY_NUMBER = "#"
 
@@ -33,7 +34,7 @@ def family(func: Any) -> str:
         told.update(f"{_told(node, variables)}\n".encode())
 
     for part in (*func.params, func.body):  # attributes hold names
-        tvm_ffi.structural_walk(part, (tvm_ffi.Object, tell), order="pre")
+        walk(part, (tvm_ffi.Object, tell), pre=True)
     return told.hexdigest()[:32]
 
 
@@ -44,7 +45,7 @@ def extents(func: Any) -> tuple[int, ...]:
     def visit(loop: Any) -> None:
         found.append(int(loop.extent) if isinstance(loop.extent, IntImm) else 0)
 
-    tvm_ffi.structural_walk(func.body, (For, visit), order="pre")
+    walk(func.body, (For, visit), pre=True)
     return tuple(found)
 
 

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.tirx import BufferStore, For, ForKind, IntImm, decl_buffer
 
 from colt.tvm.programs.accumulation import ANY, combined_term
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import chain, mentions, sequence
+from colt.tvm.programs.walks import mutated, walk
 
 BITS = 512
 """The widest vectors there are."""
@@ -39,7 +39,7 @@ def sums_in_lanes(body: Any) -> tuple[Any, list[Any]]:
         buffers.append(lanes)
         return _in_lanes(node, term, lanes, width)
 
-    return tvm_ffi.structural_mutate(body, (For, loop)), buffers
+    return mutated(body, (For, loop)), buffers
 
 
 def _bits(dtype: str) -> int:
@@ -74,7 +74,7 @@ def is_contiguous(term: Any, loop_var: Any) -> bool:
         along = not any(mentions(index, loop_var) for index in others)
         steps.append(int(terms[0]) if along and terms and isinstance(terms[0], IntImm) else None)
 
-    tvm_ffi.structural_walk(term, (tvm.ir.TensorLoad, load))
+    walk(term, (tvm.ir.TensorLoad, load))
     return 1 in steps and all(step in (0, 1) for step in steps)
 
 

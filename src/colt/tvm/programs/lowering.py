@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import For, IfThenElse, IntImm
 
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import chain, sequence, statements
+from colt.tvm.programs.walks import mutated
 
 _REDUCE = 2
 
@@ -33,7 +33,7 @@ class Lowered:
 
     def mutate(self, stmt: Any) -> Any:
         """The statement without blocks."""
-        return tvm_ffi.structural_mutate(stmt, tuple(self._rules))
+        return mutated(stmt, *self._rules)
 
     def _realize(self, realize: Any, mutator: Any) -> Any:
         block = realize.block

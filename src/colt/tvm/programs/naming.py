@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import AllocBuffer, BufferStore, BufferType, PrimFunc
 
+from colt.tvm.programs.walks import every, mapped, mutated, walk
 from colt.util.text import distinct_names
 
 _ROOT = "root"
@@ -29,9 +29,8 @@ def named_apart(func: PrimFunc) -> PrimFunc:
 def _blocks_apart(func: PrimFunc) -> PrimFunc:
     if not isinstance(func.body, SBlockRealize):
         return func
-    outer, blocks = func.body.block, list[Any]()
-    tvm_ffi.structural_walk(outer.body, (SBlock, lambda block: blocks.append(block)), order="pre")
-    names = [str(block.name_hint) for block in blocks]
+    outer = func.body.block
+    names = [str(block.name_hint) for block in every(outer.body, SBlock, pre=True)]
     chosen = distinct_names([_shown(name) or "block" for name in names], {_ROOT, str(outer.name_hint)})
     if names == chosen:
         return func
@@ -41,7 +40,7 @@ def _blocks_apart(func: PrimFunc) -> PrimFunc:
         name = next(order)
         return with_block(mutator.default_mutate(block), name_hint=name)
 
-    block = with_block(outer, body=tvm_ffi.structural_mutate(outer.body, (SBlock, rename)))
+    block = with_block(outer, body=mutated(outer.body, (SBlock, rename)))
     return func.with_body(SBlockRealize(func.body.iter_values, func.body.predicate, block))
 
 
@@ -67,7 +66,7 @@ def buffers_of(func: PrimFunc) -> list[Any]:
     def allocate(node: Any) -> None:
         found.append(node.buffer)
 
-    tvm_ffi.structural_walk(func.body, ((SBlock, enter), (AllocBuffer, allocate)), order="pre")
+    walk(func.body, (SBlock, enter), (AllocBuffer, allocate), pre=True)
     return found
 
 
@@ -87,7 +86,7 @@ def _buffers_apart(func: PrimFunc) -> PrimFunc:
 
 def substituted(node: Any, changed: dict[Any, Any]) -> Any:
     """``node`` with variables, buffers among them, replaced wherever they occur."""
-    return tvm_ffi.structural_map(node, (tvm.ir.Var, lambda var: changed.get(var, var)))
+    return mapped(node, (tvm.ir.Var, lambda var: changed.get(var, var)))
 
 
 Place = Callable[[Sequence[Any]], tuple[Any, list[Any]]]
@@ -115,4 +114,4 @@ def replaced(stmt: Any, places: Mapping[Any, Place]) -> Any:
         place = places.get(node.source)
         return new if place is None else tirx.BufferLoad(*place(list(new.indices)))
 
-    return tvm_ffi.structural_mutate(stmt, ((BufferStore, store), (tvm.ir.TensorLoad, load)))
+    return mutated(stmt, (BufferStore, store), (tvm.ir.TensorLoad, load))

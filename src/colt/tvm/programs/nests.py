@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import Evaluate, For, ForKind, IntImm, IterVar, PrimFunc, SeqStmt
 
 from colt.tvm.programs.naming import with_block
+from colt.tvm.programs.walks import every
 
 
 def in_root(func: PrimFunc) -> PrimFunc:
     """The function with a root block around its only block, if that is written without one."""
     if not isinstance(func.body, SBlockRealize) or str(func.body.block.name_hint) == "root":
         return func
-    inner: list[Any] = []
-    tvm_ffi.structural_walk(func.body.block.body, (SBlock, lambda block: inner.append(block)))
-    if inner:
+    if every(func.body.block.body, SBlock):
         return func
     return func.with_body(SBlockRealize([], True, SBlock([], [], [], "root", func.body)))
 
@@ -143,13 +141,7 @@ def is_block(stmt: Any) -> bool:
 
 def is_nested(stmt: Any) -> bool:
     """Whether the statement has blocks inside of blocks."""
-    inside: list[Any] = []
-
-    def enter(block: Any) -> None:
-        tvm_ffi.structural_walk([block.body, block.init], (SBlock, inside.append))
-
-    tvm_ffi.structural_walk(stmt, (SBlock, enter))
-    return bool(inside)
+    return any(every([block.body, block.init], SBlock) for block in every(stmt, SBlock))
 
 
 def is_guarded(stmt: Any) -> bool:
@@ -176,9 +168,7 @@ def covers(store: Any, nest: PlainNest) -> bool:
 
 def mentions(node: Any, buffer: Any) -> bool:
     """Whether the buffer occurs in the node."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(node, (tvm.ir.Var, lambda var: found.append(var) if var.same_as(buffer) else None))
-    return bool(found)
+    return any(map(buffer.same_as, every(node, tvm.ir.Var)))
 
 
 def element(buffer: Any, indices: Any) -> Any:
@@ -200,9 +190,7 @@ def region(buffer: Any, indices: Any) -> Any:
 
 def reads_memory(value: Any) -> bool:
     """Whether the value is read from a buffer, or depends on one that is."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(value, (tvm.ir.TensorLoad, found.append))
-    return bool(found)
+    return bool(every(value, tvm.ir.TensorLoad))
 
 
 def whole(buffer: Any) -> Any:

@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.tirx import EQ, For, ForKind, IfThenElse, IntImm, Select
 
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import is_plain_loop, sequence, statements
+from colt.tvm.programs.walks import every, mapped, mutated, walk
 
 _CHOICE = "if_then_else"
 
 
 def first_turns_apart(stmt: Any) -> Any:
     """The statement with the first turns of such loops before the others."""
-    return tvm_ffi.structural_mutate(stmt, (For, _loop))
+    return mutated(stmt, (For, _loop))
 
 
 def _loop(loop: Any, mutator: Any) -> Any:
@@ -40,8 +40,7 @@ def _loop(loop: Any, mutator: Any) -> Any:
 
 def with_own_loops(body: Any) -> Any:
     """The statement with loop variables of its own."""
-    loops: list[Any] = []
-    tvm_ffi.structural_walk(body, (For, loops.append))
+    loops = every(body, For)
     return substituted(body, {one.loop_var: tvm.ir.Var(str(one.loop_var.name), one.loop_var.ty) for one in loops})
 
 
@@ -54,7 +53,7 @@ def _asks(loop: Any) -> bool:
         is_zero = any(isinstance(side, IntImm) and int(side) == 0 for side in sides)
         found.append(is_zero and any(side.same_as(loop.loop_var) for side in sides))
 
-    tvm_ffi.structural_walk(loop.body, (EQ, equal))
+    walk(loop.body, (EQ, equal))
     return any(found)
 
 
@@ -81,4 +80,4 @@ def _answered(stmt: Any, analyzer: Any) -> Any:
         (Select, lambda node: chosen(node, node.condition, node.true_value, node.false_value)),
         (IfThenElse, branch),
     )
-    return tvm_ffi.structural_map(stmt, rules)
+    return mapped(stmt, *rules)

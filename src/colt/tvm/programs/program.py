@@ -21,13 +21,21 @@ def module_of_function(func: PrimFunc) -> tvm.IRModule:
     return tvm.IRModule({"main": func.with_attr("global_symbol", "main").with_attr("tirx.noalias", True)})
 
 
-def with_changed_functions(mod: tvm.IRModule, change: Callable[[PrimFunc], PrimFunc]) -> tvm.IRModule:
-    """The module with each of its functions changed; ``mod`` itself if ``change`` returns them all as they are."""
-    changed = {
-        variable: other
-        for variable, function in mod.functions.items()
-        if isinstance(function, PrimFunc) and not (other := change(function)).same_as(function)
-    }
+Change = Callable[[PrimFunc, Any], Any]
+"""From a function, and a body in place of its own, to another body, or to the same one if nothing is to be changed."""
+
+
+def with_changed_bodies(mod: tvm.IRModule, *changes: Change) -> tvm.IRModule:
+    """The module with the bodies of its functions changed, by one change after the other; ``mod`` itself if they all
+    stay. (To make a function takes TVM longer than most changes take.)"""
+    changed = {}
+    for variable, function in mod.functions.items():
+        if isinstance(function, PrimFunc):
+            body = function.body
+            for change in changes:
+                body = change(function, body)
+            if not body.same_as(function.body):
+                changed[variable] = function.with_body(body)
     if not changed:
         return mod
     result = mod.clone()

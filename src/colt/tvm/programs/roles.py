@@ -7,9 +7,9 @@ from typing import Any
 import tvm
 from tvm import s_tir
 from tvm.tirx import BufferStore, PrimFunc
-from tvm_ffi import structural_walk
 
 from colt.tvm.programs.arguments import Argument, Role
+from colt.tvm.programs.walks import every, walk
 from colt.tvm.workers.access import analyse
 
 
@@ -46,7 +46,7 @@ def _roles(func: PrimFunc) -> dict[Any, Role]:
             if role is Role.INPUT:
                 roles[region.source] = Role.INOUT
 
-    structural_walk(func.body, (s_tir.SBlock, enter_block), order="pre")
+    walk(func.body, (s_tir.SBlock, enter_block), pre=True)
     access = analyse(func)
     for number, param in enumerate(func.params):
         if number in access.written and roles.get(param, Role.INPUT) is Role.INPUT:
@@ -60,9 +60,7 @@ def _read_in(block: Any) -> list[Any]:
     (A reduction that initialises its own sum does not read it.)
     """
     found = [region.source for region in block.reads]
-    inner: list[Any] = []
-    structural_walk(block.body, (s_tir.SBlock, lambda block: inner.append(block)))
-    if inner or block.init is not None:
+    if block.init is not None or every(block.body, s_tir.SBlock):
         return found
     stored: list[Any] = []
 
@@ -71,8 +69,8 @@ def _read_in(block: Any) -> list[Any]:
             found.append(node.source)
 
     def store(node: Any) -> None:
-        structural_walk(node.value, (tvm.ir.TensorLoad, load))
+        walk(node.value, (tvm.ir.TensorLoad, load))
         stored.append(node.buffer)
 
-    structural_walk(block.body, ((BufferStore, store), (tvm.ir.TensorLoad, load)), order="pre")
+    walk(block.body, (BufferStore, store), (tvm.ir.TensorLoad, load), pre=True)
     return found

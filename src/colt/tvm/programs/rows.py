@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, IntImm, IterVar, PrimFunc
@@ -33,6 +32,7 @@ from colt.tvm.programs.nests import (
     statements,
     with_nests,
 )
+from colt.tvm.programs.walks import walk
 
 _SPATIAL, _REDUCE = 0, 2
 
@@ -135,7 +135,7 @@ def is_hidden(stmt: Any) -> bool:
         own = node.init is None and any(region.source.same_as(one) for region in node.reads for one in written)
         found.append(own or not list(node.iter_vars))
 
-    tvm_ffi.structural_walk(stmt, ((For, loop), (SBlock, block)))
+    walk(stmt, (For, loop), (SBlock, block))
     return any(found)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import tvm
 from tvm import s_tir
 from tvm.tirx import For, PrimFunc
-from tvm_ffi import structural_equal, structural_walk
+from tvm_ffi import structural_equal
 
 from colt.errors import InputError
 from colt.knobs import EDITION
@@ -30,6 +30,7 @@ from colt.tvm.programs.out_of_bounds import require_in_bounds
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.programs.user_file import load_from_file
+from colt.tvm.programs.walks import walk
 from colt.tvm.programs.workloads.base import Array, Workload
 from colt.tvm.programs.wraps import wraps_chosen
 from colt.tvm.space.tunable import require_tunable
@@ -181,13 +182,14 @@ def _workload_program(name: str, size: str | None) -> Program:
     func = written["main"]
     normal = normal_form(func)
     changed = normal is not func
+    arguments = arguments_of(func)
     program = Program(
         name=workload.name,
         module=module_of_function(normal) if changed else written,
         given=written if changed else None,
-        arguments=workload.arguments(size),
+        arguments=arguments,
         flops=workload.flops(size),
-        min_bytes=workload.min_bytes(size),
+        min_bytes=min_bytes_of(arguments),
         workload=workload,
         size=size,
         reference=workload.reference,
@@ -240,5 +242,5 @@ def _estimated_flops(module: tvm.IRModule) -> int | None:
         if not isinstance(loop.extent, tvm.tirx.IntImm):
             unknown.append(loop)
 
-    structural_walk(module["main"].body, (For, visit_loop))
+    walk(module["main"].body, (For, visit_loop))
     return None if unknown else round(s_tir.analysis.estimate_tir_flops(module)) or None

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.tirx import For, ForKind, IfThenElse, IntImm, SeqStmt, decl_buffer
 
 from colt.tvm.programs.accesses import Accesses
 from colt.tvm.programs.naming import elsewhere, replaced, substituted
 from colt.tvm.programs.nests import around, chain, mentions, sequence
 from colt.tvm.programs.peeling import with_own_loops
+from colt.tvm.programs.walks import walk
 
 APART = ((64, 8), (16, 4))
 """From so many rows on, so many are taken side by side if they lie apart in memory."""
@@ -107,7 +107,7 @@ def _steps(body: Any, row: Any, accesses: Accesses) -> list[Any]:
     loops: list[Any] = []
     others: list[Any] = []
     rules = ((For, loops.append), (tvm.tirx.Bind, others.append), (tvm.tirx.Evaluate, others.append))
-    tvm_ffi.structural_walk(body, rules)
+    walk(body, *rules)
     if others:
         return []
     return [one for one in loops if not mentions(one.extent, row) and not accesses.told_apart_by(one, [row])]

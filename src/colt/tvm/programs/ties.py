@@ -17,6 +17,8 @@ import tvm_ffi
 from tvm import tirx
 from tvm.tirx import Select
 
+from colt.tvm.programs.walks import mutated
+
 Sign = int
 """-1 if the present candidate's key is below the other's, 0 if they are equal, 1 if it is above."""
 
@@ -146,7 +148,7 @@ def with_elements(node: Any, old: Sequence[Any], new: Sequence[Any]) -> Any:
                 return other
         return mutator.default_mutate(node)
 
-    return tvm_ffi.structural_mutate(node, (tvm.ir.Expr, expression))
+    return mutated(node, (tvm.ir.Expr, expression))
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, PrimFunc, decl_buffer
 
 from colt.tvm.programs.naming import buffers_of, substituted, with_block
 from colt.tvm.programs.nests import PlainNest, covers, element, mentions, nests_of, with_nests
+from colt.tvm.programs.walks import walk
 from colt.util.text import distinct_names
 
 
@@ -53,7 +53,7 @@ def _updates(nest: PlainNest) -> bool:
         if own and not all(a.same_as(b) for a, b in zip(node.indices, store.indices, strict=True)):
             others.append(node)
 
-    tvm_ffi.structural_walk(store.value, (tvm.ir.TensorLoad, load))
+    walk(store.value, (tvm.ir.TensorLoad, load))
     return not others
 
 

@@ -17,6 +17,7 @@ from tvm import tirx
 from tvm.tirx import IntImm
 
 from colt.tvm.programs.naming import substituted
+from colt.tvm.programs.walks import walk
 
 Ends = tuple[int, int]
 """The least and the greatest value."""
@@ -82,7 +83,7 @@ def _has_floats(value: Any) -> bool:
             found.append(node)
 
     rules = ((tvm.ir.TensorLoad, lambda load: tvm_ffi.WalkResult.SKIP), (tvm.ir.Expr, look))
-    tvm_ffi.structural_walk(value, rules, order="pre")
+    walk(value, *rules, pre=True)
     return bool(found)
 
 
@@ -206,7 +207,7 @@ def _free(node: Any) -> tuple[Any, ...]:
         (tvm.ir.TensorLoad, lambda load: tvm_ffi.WalkResult.SKIP),
         (tvm.ir.Var, lambda variable: found.setdefault(variable)),
     )
-    tvm_ffi.structural_walk(node, rules, order="pre")
+    walk(node, *rules, pre=True)
     return tuple(found)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx import FloorMod, IntImm, PrimFunc
+
+from colt.tvm.programs.walks import mapped, mutated, walk
 
 _ENDLESS = 1 << 60
 
@@ -36,11 +37,11 @@ def wraps_chosen(func: PrimFunc) -> PrimFunc:
         return found
 
     def load(node: Any, mutator: Any) -> Any:
-        indices = [tvm_ffi.structural_map(mutator.mutate(index), (FloorMod, chosen)) for index in node.indices]
+        indices = [mapped(mutator.mutate(index), (FloorMod, chosen)) for index in node.indices]
         return tirx.BufferLoad(node.source, indices)
 
-    tvm_ffi.structural_walk(func.body, (SBlock, block))
-    body = tvm_ffi.structural_mutate(func.body, (tvm.ir.TensorLoad, load))
+    walk(func.body, (SBlock, block))
+    body = mutated(func.body, (tvm.ir.TensorLoad, load))
     return func.with_body(body) if changed else func
 
 

@@ -13,13 +13,13 @@ from math import prod
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import Add, BufferStore, Cast, For, ForKind, IntImm, IterVar, Mul, PrimFunc, Sub, decl_buffer
 
 from colt.tvm.programs.naming import buffers_of, substituted, with_block
 from colt.tvm.programs.nests import PlainNest, covers, element, nests_of, with_nests
+from colt.tvm.programs.walks import every
 from colt.util.text import distinct_names
 
 _SPATIAL, _REDUCE = 0, 2
@@ -107,11 +107,7 @@ def _factor(node: Any, reduced: Sequence[Any]) -> _Factor | None:
 
 
 def _uses(node: Any, wanted: Sequence[Any]) -> bool:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(
-        node, (tvm.ir.Var, lambda var: found.append(var) if any(var.same_as(one) for one in wanted) else None)
-    )
-    return bool(found)
+    return any(var.same_as(one) for var in every(node, tvm.ir.Var) for one in wanted)
 
 
 class _Parts:
@@ -178,8 +174,7 @@ class _Parts:
         found = [axis for var, axis in self._axes.items() if any(var.same_as(one) for one in axes)]
         loops = [tvm.ir.Var(str(axis.var.name).removeprefix("v_"), axis.var.ty) for axis in found]
         fresh = {axis.var: tvm.ir.Var(str(axis.var.name), axis.var.ty) for axis in found}
-        loads: list[Any] = []
-        tvm_ffi.structural_walk(body.value, (tvm.ir.TensorLoad, loads.append))
+        loads = every(body.value, tvm.ir.TensorLoad)
         reads = [element(load.source, load.indices) for load in loads if not load.source.same_as(body.buffer)]
         new = with_block(
             self._sum.nest.block,

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx import BufferStore, IfThenElse
+
+from colt.tvm.programs.walks import every, walk
 
 _MOVES = "ReverseComputeAt"
 _CHOICE = "if_then_else"
@@ -21,8 +22,7 @@ _CHOICE = "if_then_else"
 
 def reads_in_part(mod: Any) -> bool:
     """Whether a block of the program reads under a condition what another has computed."""
-    written: set[Any] = set()
-    tvm_ffi.structural_walk(mod["main"].body, (BufferStore, lambda node: written.add(node.buffer)))
+    written = {store.buffer for store in every(mod["main"].body, BufferStore)}
     return bool(_read_in_part(mod["main"].body) & written)
 
 
@@ -55,7 +55,7 @@ def _read_in_part(node: Any) -> set[Any]:
     def guarded(*parts: Any) -> None:
         for part in parts:
             if part is not None:
-                tvm_ffi.structural_walk(part, (tvm.ir.TensorLoad, load))
+                walk(part, (tvm.ir.TensorLoad, load))
 
     def call(inner: Any) -> None:
         if str(getattr(inner.op, "name", "")).endswith(_CHOICE):
@@ -66,5 +66,5 @@ def _read_in_part(node: Any) -> set[Any]:
         (tirx.Select, lambda inner: guarded(inner.true_value, inner.false_value)),
         (IfThenElse, lambda inner: guarded(inner.then_case, inner.else_case)),
     )
-    tvm_ffi.structural_walk(node.body if isinstance(node, SBlock) else node, rules)
+    walk(node.body if isinstance(node, SBlock) else node, *rules)
     return found

@@ -12,12 +12,12 @@ from tvm.s_tir.meta_schedule.schedule_rule import ParallelizeVectorizeUnroll
 from tvm.s_tir.schedule.analysis import has_block
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx import For, IntImm
-from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.programs.nests import is_arranged
+from colt.tvm.programs.walks import every
 from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
 from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
 from colt.tvm.sketches.partial import moves_in_part, reads_in_part
@@ -96,9 +96,7 @@ def _defaults(mod: Any, target: Any, seed: int) -> tuple[list[Any], tuple[Any, .
 def _is_arranged(mod: Any) -> bool:
     """Whether some block has its vectors inside. TVM would take these apart for vectors across the block's points, and
     gets values wrong that each point has for itself."""
-    found: list[bool] = []
-    structural_walk(mod["main"].body, (SBlock, lambda block: found.append(is_arranged(block))))
-    return any(found)
+    return any(map(is_arranged, every(mod["main"].body, SBlock)))
 
 
 def _without_vectors(rule: Any) -> Any:
@@ -110,11 +108,7 @@ def _without_vectors(rule: Any) -> Any:
 
 def _has_dynamic_loops(mod: Any) -> bool:
     """Whether the program has loops that do not turn a constant number of times."""
-    found: list[Any] = []
-    structural_walk(
-        mod["main"].body, (For, lambda loop: None if isinstance(loop.extent, IntImm) else found.append(loop))
-    )
-    return bool(found)
+    return not all(isinstance(loop.extent, IntImm) for loop in every(mod["main"].body, For))
 
 
 def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crashes) -> list[Any]:

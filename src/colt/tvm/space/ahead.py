@@ -8,12 +8,12 @@ the cache. So that is where each vector asks for the one at the same place in th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferLoad, Evaluate, For, ForKind, IntImm, PrimFunc
@@ -21,7 +21,8 @@ from tvm.tirx import BufferLoad, Evaluate, For, ForKind, IntImm, PrimFunc
 from colt.tvm.programs.arguments import DTYPE_BYTES
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import around, is_constant, mentions, sequence
-from colt.tvm.programs.program import with_changed_functions
+from colt.tvm.programs.program import with_changed_bodies
+from colt.tvm.programs.walks import every, mapped, mutated
 from colt.tvm.space.variables import moves_by_one
 
 FEWEST_BYTES = 32
@@ -33,10 +34,11 @@ _READ, _NEAR, _DATA = 0, 3, 1
 
 def with_next_jobs(mod: Any) -> Any:
     """The module with such prefetches; ``mod`` itself if there is nothing to ask for."""
-    return with_changed_functions(mod, _changed)
+    return with_changed_bodies(mod, next_jobs)
 
 
-def _changed(function: PrimFunc) -> PrimFunc:
+def next_jobs(function: PrimFunc, body: Any) -> Any:
+    """What :func:`with_next_jobs` changes."""
     arguments = list(function.params)
 
     def loop(node: For, mutator: Any) -> Any:
@@ -44,8 +46,7 @@ def _changed(function: PrimFunc) -> PrimFunc:
             return mutator.default_mutate(node)
         return _Job(node, arguments).asking() if is_constant(node) and int(node.extent) > 1 else node
 
-    body = tvm_ffi.structural_mutate(function.body, (For, loop))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return mutated(body, (For, loop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,11 @@ class _Job:
     def __init__(self, jobs: For, arguments: Sequence[Any]) -> None:
         self._jobs = jobs
         self._readings: list[_Reading] = []
-        stored: list[Any] = []
-        tvm_ffi.structural_walk(jobs.body, (tirx.BufferStore, lambda store: stored.append(store.buffer)))
-        self._arguments = [one for one in arguments if not any(one.same_as(other) for other in stored)]
-        self._read(jobs.body, ())
+        stored = {store.buffer for store in every(jobs.body, tirx.BufferStore)}
+        loads = Counter(load.source for load in every(jobs.body, tvm.ir.TensorLoad))
+        self._arguments = dict.fromkeys(one for one in arguments if loads[one] > 1 and one not in stored)
+        if self._arguments:
+            self._read(jobs.body, ())
 
     def asking(self) -> For:
         """The loop with prefetches; the loop itself if there is nothing to ask for."""
@@ -106,7 +108,7 @@ class _Job:
         def loop(node: For) -> Any:
             return sequence([*asked[node].values(), node]) if node in asked else node
 
-        return around(self._jobs, tvm_ffi.structural_map(self._jobs.body, (For, loop)))
+        return around(self._jobs, mapped(self._jobs.body, (For, loop)))
 
     def _read(self, stmt: Any, inner: tuple[For, ...]) -> None:
         if isinstance(stmt, tirx.SeqStmt):
@@ -120,12 +122,11 @@ class _Job:
     def _read_block(self, realize: Any, inner: tuple[For, ...]) -> None:
         values = {axis.var: value for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True)}
         vector = inner[-1] if inner and int(inner[-1].kind) == int(ForKind.VECTORIZED) else None
-        loads: list[Any] = []
-        tvm_ffi.structural_walk(realize.block.body, (tvm.ir.TensorLoad, loads.append))
-        for load in loads:
+        for load in every(realize.block.body, tvm.ir.TensorLoad):
+            if load.source not in self._arguments:
+                continue
             indices = [substituted(index, values) for index in load.indices]
-            moves = any(mentions(index, self._jobs.loop_var) for index in indices)
-            if moves and any(load.source.same_as(one) for one in self._arguments):
+            if any(mentions(index, self._jobs.loop_var) for index in indices):
                 name = str(realize.block.name_hint)
                 self._readings.append(_Reading(load.source, indices, name, vector, inner))
 

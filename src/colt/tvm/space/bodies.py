@@ -13,6 +13,8 @@ from tvm import tirx
 from colt.analysis.skeleton import BlockWork, MemoryAccess, Product
 from colt.tvm.dots.halves import half_of
 from colt.tvm.dots.table import HALF
+from colt.tvm.programs.nests import reads_memory
+from colt.tvm.programs.walks import every, walk
 from colt.tvm.space.affine import linear
 from colt.tvm.vector_math import replaced_by
 
@@ -45,9 +47,9 @@ class Body:
         if isinstance(stmt, tirx.BufferStore):
             if self.write is None:
                 self.write = self._access(stmt.buffer, stmt.indices)
-            tvm_ffi.structural_walk(stmt.value, (tvm.ir.Expr, self._expression))
+            walk(stmt.value, (tvm.ir.Expr, self._expression))
         elif isinstance(stmt, tirx.Bind):
-            tvm_ffi.structural_walk(stmt.value, (tvm.ir.Expr, self._expression))
+            walk(stmt.value, (tvm.ir.Expr, self._expression))
         elif isinstance(stmt, tirx.SeqStmt):
             for part in stmt:
                 self.visit(part)
@@ -58,9 +60,7 @@ class Body:
 
     def begin(self, init: Any) -> bool:
         """Take in what a reduction begins with; whether that is what another block has summed."""
-        loads: list[Any] = []
-        if init is not None:
-            tvm_ffi.structural_walk(init, (tvm.ir.TensorLoad, loads.append))
+        loads = [] if init is None else every(init, tvm.ir.TensorLoad)
         for load in loads:
             self._load(load)
         return bool(loads)
@@ -96,8 +96,7 @@ class Body:
     def _half(self, factor: Any) -> tuple[Any, int] | None:
         """The load of a byte of which the factor is a half, and the number of the axis that says which; ``None`` if it
         is something else."""
-        loads: list[Any] = []
-        tvm_ffi.structural_walk(factor, (tvm.ir.TensorLoad, loads.append))
+        loads = every(factor, tvm.ir.TensorLoad)
         if _is_load(factor) or len(loads) != 1 or str(loads[0].ty) != "uint8":
             return None
         for variable, number in self.numbers.items():
@@ -189,9 +188,7 @@ def _is_integer_arithmetic(node: Any) -> bool:
     """Whether the node adds or multiplies loaded integers, rather than being part of an index."""
     if not isinstance(node, (tirx.Add, tirx.Sub, tirx.Mul)) or str(getattr(node, "ty", "")) not in ("int32", "int64"):
         return False
-    loads: list[Any] = []
-    tvm_ffi.structural_walk(node, (tvm.ir.TensorLoad, loads.append))
-    return bool(loads)
+    return reads_memory(node)
 
 
 def _widens(cast: Any) -> bool:

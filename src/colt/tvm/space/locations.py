@@ -15,12 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import tvm_ffi
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import IntImm, IterVar
 
 from colt.knobs import INLINE_LOCATION, ROOT_LOCATION
 from colt.tvm.programs.nests import mentions
+from colt.tvm.programs.walks import walk
 
 ROOT = -1
 INLINE = -2
@@ -87,7 +87,7 @@ def _is_over_terms(loop: Any) -> bool:
             if int(axis.iter_type) == IterVar.CommReduce and mentions(value, loop.loop_var):
                 found.append(axis)
 
-    tvm_ffi.structural_walk(loop.body, (SBlockRealize, realize))
+    walk(loop.body, (SBlockRealize, realize))
     return bool(found) and not (isinstance(loop.extent, IntImm) and int(loop.extent) == 1)
 
 

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
-from tvm.tirx import BufferStore, For, ForKind, IntImm, PrimFunc
+from tvm.tirx import BufferStore, For, ForKind, IntImm
 
 from colt.tvm.programs.accumulation import ANY, combined_term
 from colt.tvm.programs.naming import substituted, with_block
 from colt.tvm.programs.nests import around, chain, is_constant, mentions
-from colt.tvm.programs.program import with_changed_functions
-from colt.tvm.space.variables import moves_by_one
+from colt.tvm.programs.program import Change, with_changed_bodies
+from colt.tvm.programs.walks import every, mutated
+from colt.tvm.space.variables import moves_by_one, variables
 from colt.tvm.vector_math.vectors import NotSideBySide, SideBySide
 
 FEWEST, MOST = 4, 64
@@ -35,53 +35,54 @@ _REDUCE = 2
 
 def with_pairs(mod: Any, vector_bits: int) -> Any:
     """The module with such sums; ``mod`` itself if it has none."""
+    return with_changed_bodies(mod, in_pairs(vector_bits))
+
+
+def in_pairs(vector_bits: int) -> Change:
+    """What :func:`with_pairs` changes."""
     lanes = vector_bits // _WORD
-    return with_changed_functions(mod, lambda function: _changed(function, lanes))
 
-
-def _changed(function: PrimFunc, lanes: int) -> PrimFunc:
     def loop(node: For, mutator: Any) -> Any:
-        return _in_pairs(node, lanes) or mutator.default_mutate(node)
+        loops = chain(node)
+        realize = loops[-1].body
+        if not isinstance(realize, SBlockRealize) or not isinstance(realize.block.body, BufferStore):
+            return mutator.default_mutate(node)
+        return _in_pairs(loops, realize, lanes) or node
 
-    body = tvm_ffi.structural_mutate(function.body, (For, loop))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return lambda function, body: mutated(body, (For, loop))
 
 
-def _in_pairs(outermost: For, lanes: int) -> Any:
+def _in_pairs(loops: Sequence[For], realize: SBlockRealize, lanes: int) -> Any:
     """The nest with its innermost sum in pairs; ``None`` if it is no sum of a few terms."""
-    loops = chain(outermost)
-    realize = loops[-1].body
-    if not isinstance(realize, SBlockRealize) or not _is_update(realize.block):
+    if not _is_update(realize.block):
         return None
-    pairs = zip(realize.block.iter_vars, realize.iter_values, strict=True)
-    axes = [(axis.var, value) for axis, value in pairs if int(axis.iter_type) == _REDUCE]
-    along = [loop for loop in loops if any(mentions(value, loop.loop_var) for _, value in axes)]
-    if len(axes) != 1 or not along or not _is_few(along[-1]) or _vectors_run_inside(loops, along[-1], realize):
+    values = list(realize.iter_values)
+    axes = [number for number, axis in enumerate(realize.block.iter_vars) if int(axis.iter_type) == _REDUCE]
+    if len(axes) != 1:
         return None
-    ((axis, value), loop) = (axes[0], along[-1])
-    others = [one for _, one in zip(realize.block.iter_vars, realize.iter_values, strict=True) if one is not value]
-    if not moves_by_one(value, loop.loop_var) or any(
-        mentions(one, loop.loop_var) for one in [*others, realize.predicate] if not one.same_as(value)
-    ):
+    value = values.pop(axes[0])
+    driving = {*variables(value)}
+    place = max((number for number, loop in enumerate(loops) if loop.loop_var in driving), default=None)
+    if place is None or not _is_few(loops[place]) or _vectors_run_inside(loops[place:], realize):
+        return None
+    loop, others = loops[place], [*values, realize.predicate]
+    if not moves_by_one(value, loop.loop_var) or any(mentions(one, loop.loop_var) for one in others):
         return None
     try:
-        block = _summed(realize.block, axis, int(loop.extent), lanes)
+        block = _summed(realize.block, realize.block.iter_vars[axes[0]].var, int(loop.extent), lanes)
     except NotSideBySide:
         return None
     start = {loop.loop_var: IntImm(str(loop.loop_var.ty), 0)}
     found: Any = SBlockRealize([substituted(one, start) for one in realize.iter_values], realize.predicate, block)
-    for one in reversed(loops):
-        if not one.same_as(loop):
-            found = around(one, found)
+    for one in reversed([*loops[:place], *loops[place + 1 :]]):
+        found = around(one, found)
     return found
 
 
 def _is_update(block: Any) -> bool:
-    """Whether the block combines one element with one term, and does nothing else."""
-    plain = block.init is None and not list(block.alloc_buffers) and not list(block.match_buffers)
-    if not plain or dict(block.annotations) or not isinstance(block.body, BufferStore):
-        return False
-    return str(block.body.buffer.dtype) == _TYPE
+    """Whether the block combines one float with one term, and does nothing else."""
+    plain = block.init is None and not block.alloc_buffers and not block.match_buffers and not block.annotations
+    return plain and type(block.body.value) in ANY and str(block.body.buffer.dtype) == _TYPE
 
 
 def _is_few(loop: For) -> bool:
@@ -89,20 +90,18 @@ def _is_few(loop: For) -> bool:
     return is_constant(loop) and int(loop.kind) in kinds and FEWEST <= int(loop.extent) <= MOST
 
 
-def _vectors_run_inside(loops: Sequence[For], loop: For, realize: Any) -> bool:
-    """Whether vectors run along another loop, or LLVM may find some along one inside this."""
-    if any(int(one.kind) == int(ForKind.VECTORIZED) for one in loops):
+def _vectors_run_inside(loops: Sequence[For], realize: Any) -> bool:
+    """Whether vectors run along a loop inside of the first, or LLVM may find some along one."""
+    inside = loops[1:]
+    if any(int(one.kind) == int(ForKind.VECTORIZED) for one in inside):
         return True
-    place = next(number for number, one in enumerate(loops) if one.same_as(loop))
-    return any(_is_contiguous(realize, one.loop_var) for one in loops[place + 1 :] if int(one.extent) >= FEWEST)
+    return any(_is_contiguous(realize, one.loop_var) for one in inside if int(one.extent) >= FEWEST)
 
 
 def _is_contiguous(realize: Any, variable: Any) -> bool:
     """Whether all that is read moves by one element with the variable, or stays."""
     values = {axis.var: value for axis, value in zip(realize.block.iter_vars, realize.iter_values, strict=True)}
-    loads: list[Any] = []
-    tvm_ffi.structural_walk(realize.block.body.value, (tvm.ir.TensorLoad, loads.append))
-    for load in loads:
+    for load in every(realize.block.body.value, tvm.ir.TensorLoad):
         *outer, last = (substituted(index, values) for index in load.indices)
         if any(mentions(index, variable) for index in outer):
             return False

@@ -33,17 +33,17 @@ from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
 from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import intrinsics_of
-from colt.tvm.dots.once import configure_once
+from colt.tvm.dots.once import tiles_once
 from colt.tvm.moves.bounds import require_bounded
 from colt.tvm.moves.chance import random_moves
 from colt.tvm.moves.names import nests_of_schedule
-from colt.tvm.moves.prefetch import with_prefetches
+from colt.tvm.moves.prefetch import prefetches
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.moves.suggest import suggested
-from colt.tvm.programs.program import fingerprint
+from colt.tvm.programs.program import Change, fingerprint, with_changed_bodies
 from colt.tvm.sketches import DesignSpace, derive, generate, given
 from colt.tvm.sketches.design import PLAIN
-from colt.tvm.space.ahead import with_next_jobs
+from colt.tvm.space.ahead import next_jobs
 from colt.tvm.space.edits import (
     Edits,
     Other,
@@ -58,7 +58,7 @@ from colt.tvm.space.edits import (
     require_known,
 )
 from colt.tvm.space.legality import Legality
-from colt.tvm.space.pairs import with_pairs
+from colt.tvm.space.pairs import in_pairs
 from colt.tvm.space.plan import SketchPlan
 from colt.tvm.space.plans import UNTUNED_NAME, LazySketches, Plans
 from colt.tvm.space.provenance import trace_loops
@@ -66,15 +66,15 @@ from colt.tvm.space.realise import Realised, realise
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.skeleton import Origins, read_skeleton, read_structured
-from colt.tvm.space.tails import with_whole_tails
+from colt.tvm.space.tails import whole_tails
 from colt.tvm.vector_math import (
     QUOTIENT,
     count_calls,
     count_quotients,
-    rewrite,
+    reciprocals,
+    rewriting,
     scales_on,
     vectors_on,
-    with_reciprocals,
 )
 from colt.util.streams import keeping_remarks
 
@@ -111,8 +111,8 @@ class TvmSpace:
     """A :class:`~colt.search.types.Space` over real TVM schedules; deterministic for its arguments.
 
     ``jump_probability`` is how often a random transformation is a jump; ``cache_size`` (at least 1) is the number of
-    realised programs kept, so that asking again for a schedule's module is cheap. ``vector_math`` applies to the
-    modules of schedules and to their predictions; traces and the untuned program stay as they are.
+    realised programs and of modules kept, so that asking again for one is cheap. ``vector_math`` applies to the modules
+    of schedules and to their predictions; traces and the untuned program stay as they are.
     """
 
     def __init__(
@@ -133,10 +133,8 @@ class TvmSpace:
         self._mod = mod
         self.edition = edition
         self._vector_math = vector_math
-        self._scales = scales
-        self._vectors = vectors
         self._reciprocals = edition > _DIVIDES
-        self._tails = tails
+        self._changes = _changes(edition, vector_math, scales, vectors, tails)
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._target = target
         self._derived: Recent[str, Mapping[str, Any]] = Recent(_DERIVED)
@@ -146,6 +144,7 @@ class TvmSpace:
         self._plans = Plans(self._replayer, design_space.designs, design_space.messages, intrinsics, derive)
         self._jump_probability = jump_probability
         self._realised: Recent[Schedule, Any] = Recent(cache_size)
+        self._modules: Recent[Schedule, Any] = Recent(cache_size)
         self._legality = Legality(self._replayer, 32 * cache_size)
         self._skeletons: dict[tuple[str, str], Skeleton] = {}
         self._suggested: dict[tuple[str, str], Sequence[tuple[Move, ...]]] = {}
@@ -352,29 +351,27 @@ class TvmSpace:
         Raises what :meth:`apply` raises, and :class:`IllegalEdit` if the values of ``schedule`` would come out
         differently: then it is not a realised schedule.
         """
-        if schedule == UNTUNED:
-            return self._replayer.untuned()
+        return self._replayer.untuned() if schedule == UNTUNED else self._finished(schedule).copy()
+
+    def _finished(self, schedule: Schedule) -> Any:
+        """What :meth:`scheduled` returns a copy of."""
         applied = self.realise(schedule)
         if applied.schedule != schedule:
             raise IllegalEdit(f"this is not a realised schedule: {'; '.join(applied.notes)}")
-        return self._require_cached(schedule).copy()
+        found = self._realised.get(schedule)
+        assert found is not None, "a schedule is kept when it is realised"
+        return found
 
     def module(self, schedule: Schedule) -> Any:
         """The IRModule of the schedule, ready for ``tvm.tirx.build``; the program as given for ``untuned``."""
         if schedule == UNTUNED:
             return self._mod
-        module = self.scheduled(schedule).mod
-        if self._vector_math and self._reciprocals:
-            module = with_reciprocals(module)
-        if self.edition <= _BY_INTEGERS:
-            module = configure_once(rewrite(module, self._scales) if self._vector_math else module)
-            module = with_whole_tails(module, self._tails) if self._tails else module
-            return with_prefetches(module)
-        module = with_whole_tails(module, self._tails, self._vector_math) if self._tails else module
-        module = with_prefetches(module)
-        module = with_next_jobs(module) if self._tails else module
-        module = configure_once(rewrite(module, self._scales, self._vectors) if self._vector_math else module)
-        return with_pairs(module, self._tails) if self._tails else module
+        self._read(schedule)  # one from outside may be anything
+        found = self._modules.get(schedule)
+        if found is None:
+            found = with_changed_bodies(self._finished(schedule).mod, *self._changes)
+            self._modules.put(schedule, found)
+        return found
 
     def replaced_math(self, schedule: Schedule) -> Mapping[str, int]:
         """How many calls of each function :meth:`module` replaces, and how many quotients."""
@@ -400,11 +397,6 @@ class TvmSpace:
         plan = self._plans[number]
         first = Schedule(plan.variant, plan.name, plan.first)
         return Sketch(plan.variant, plan.name, self._plans.summary(number), self.knobs(first))
-
-    def _require_cached(self, schedule: Schedule) -> Any:
-        found = self._realised.get(schedule)
-        assert found is not None, "a schedule is cached when it is realised"
-        return found
 
     def _read(self, schedule: Schedule) -> tuple[SketchPlan, tuple[Value, ...]]:
         plan = self._plans.find(schedule.variant, schedule.sketch)
@@ -474,6 +466,17 @@ class TvmSpace:
         if number < 0:
             return rng.randrange(len(self._plans))
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
+
+
+def _changes(edition: int, vector_math: bool, scales: bool, vectors: Collection[int], tails: int) -> tuple[Change, ...]:
+    """What is changed about programs that are scheduled, in order."""
+    found: list[Change] = [reciprocals] if vector_math and edition > _DIVIDES else []
+    if edition <= _BY_INTEGERS:
+        found += [rewriting(scales), tiles_once] if vector_math else [tiles_once]
+        return (*found, *([whole_tails(tails)] if tails else ()), prefetches)
+    found += [whole_tails(tails, vector_math), prefetches, next_jobs] if tails else [prefetches]
+    found += [rewriting(scales, vectors), tiles_once] if vector_math else [tiles_once]
+    return (*found, in_pairs(tails)) if tails else tuple(found)
 
 
 def _knob_of(plan: SketchPlan) -> dict[int, int]:

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
-from tvm.tirx import BufferStore, For, ForKind, IntImm, PrimFunc
+from tvm.tirx import BufferStore, For, ForKind, IntImm
 
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.nests import is_plain_loop, mentions, sequence
-from colt.tvm.programs.program import with_changed_functions
+from colt.tvm.programs.program import Change, with_changed_bodies
+from colt.tvm.programs.walks import every, mapped
 from colt.tvm.space.variables import moves_by_one
 from colt.tvm.vector_math.vectors import become_vectors, have_names
 
@@ -35,33 +35,30 @@ _TYPES = ("float32", "float16", "int32", "uint32", "int8", "uint8", "int16", "ui
 def with_whole_tails(mod: Any, vector_bits: int, vector_math: bool = False) -> Any:
     """The module with such ends; ``mod`` itself if it has none. ``vector_math``: functions that it replaces will
     be code for vectors."""
+    return with_changed_bodies(mod, whole_tails(vector_bits, vector_math))
+
+
+def whole_tails(vector_bits: int, vector_math: bool = False) -> Change:
+    """What :func:`with_whole_tails` changes."""
     lanes, suits = vector_bits // _WORD, partial(become_vectors if vector_math else have_names, others=_CALLS)
-    return with_changed_functions(mod, lambda function: _changed(function, lanes, suits))
 
-
-def _changed(function: PrimFunc, lanes: int, suits: Callable[[Any], bool]) -> PrimFunc:
     def loop(node: For) -> Any:
         return _in_vectors(node, lanes) if _is_pointwise(node, lanes, suits) else node
 
-    body = tvm_ffi.structural_map(function.body, (For, loop))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return lambda function, body: mapped(body, (For, loop))
 
 
 def _is_pointwise(loop: For, lanes: int, suits: Callable[[Any], bool]) -> bool:
     """Whether the loop computes elements side by side, in an awkward number, each from others than the results."""
     realize = loop.body
-    if not is_plain_loop(loop) or dict(loop.annotations) or not isinstance(realize, SBlockRealize):
+    if not isinstance(realize, SBlockRealize) or not is_plain_loop(loop) or loop.annotations:
         return False
     extent, block = int(loop.extent), realize.block
     if extent < 2 * lanes or extent % lanes == 0 or not isinstance(block.body, BufferStore):
         return False
-    plain = block.init is None and not list(block.alloc_buffers) and not list(block.match_buffers)
-    if (
-        not plain
-        or mentions(realize.predicate, loop.loop_var)
-        or dict(block.annotations)
-        or any(int(one.iter_type) for one in block.iter_vars)
-    ):
+    if block.init is not None or block.alloc_buffers or block.match_buffers or block.annotations:
+        return False
+    if any(int(one.iter_type) for one in block.iter_vars) or mentions(realize.predicate, loop.loop_var):
         return False
     moved = [
         (axis.var, value)
@@ -75,8 +72,7 @@ def _is_pointwise(loop: For, lanes: int, suits: Callable[[Any], bool]) -> bool:
 
 def _is_side_by_side(store: BufferStore, axis: Any, suits: Callable[[Any], bool]) -> bool:
     """Whether the store moves along with the axis, element by element, and what it loads does so or stays."""
-    loads: list[Any] = []
-    tvm_ffi.structural_walk(store.value, (tvm.ir.TensorLoad, loads.append))
+    loads = every(store.value, tvm.ir.TensorLoad)
     if not suits(store.value) or any(load.source.same_as(store.buffer) for load in loads):
         return False
     moving = [load.indices for load in loads if any(mentions(index, axis) for index in load.indices)]
@@ -103,8 +99,6 @@ def _vector(loop: For, place: Any, lanes: int) -> For:
     lane = tvm.ir.Var(f"{loop.loop_var.name}_1", loop.loop_var.ty)
     block = loop.body.block
     fresh = {one.var: tvm.ir.Var(str(one.var.name), one.var.ty) for one in block.iter_vars}
-    lets: list[Any] = []
-    tvm_ffi.structural_walk(block.body, (tirx.Let, lets.append))
-    fresh |= {let.var: tvm.ir.Var(str(let.var.name), let.var.ty) for let in lets}
+    fresh |= {let.var: tvm.ir.Var(str(let.var.name), let.var.ty) for let in every(block.body, tirx.Let)}
     body = substituted(loop.body, {**fresh, loop.loop_var: place(lane)})
     return For(lane, IntImm(dtype, 0), IntImm(dtype, lanes), ForKind.VECTORIZED, body)

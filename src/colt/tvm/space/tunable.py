@@ -6,11 +6,11 @@ from typing import Any
 
 from tvm import s_tir
 from tvm.tirx import BufferType, For, ForKind, IntImm, PrimFunc
-from tvm_ffi import structural_walk
 
 from colt.errors import InputError
 from colt.tvm.programs.arguments import DTYPE_BYTES, Role
 from colt.tvm.programs.roles import arguments_of
+from colt.tvm.programs.walks import walk
 
 _SCHEDULED_LOOPS = {
     int(ForKind.PARALLEL): "parallel",
@@ -72,7 +72,7 @@ def _require_unscheduled_blocks(func: PrimFunc, name: str) -> None:
     def visit_block(block: Any) -> None:
         blocks.append(block.name_hint)
 
-    structural_walk(func.body, [(For, visit_loop), (s_tir.SBlock, visit_block)])
+    walk(func.body, (For, visit_loop), (s_tir.SBlock, visit_block))
     if scheduled:
         raise InputError(f"{name} is already scheduled: {scheduled[0]}; give the program with plain loops")
     if len(blocks) < 2 and not set(blocks) - {"root"}:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm_ffi
 from tvm import tirx
 
 from colt.tvm.programs.nests import mentions
+from colt.tvm.programs.walks import every
 
 
 def variables(expression: Any) -> list[Any]:
     """All occurrences of variables, in the order of a walk."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(expression, (tirx.Var, found.append))
-    return found
+    return every(expression, tirx.Var)
 
 
 def moves_by_one(expression: Any, variable: Any) -> bool:

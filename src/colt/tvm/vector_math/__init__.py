@@ -16,12 +16,14 @@ from typing import Any
 from tvm.ir.transform import module_pass
 
 from colt.tvm.vector_math.functions import FUNCTIONS, Function, replaced_by
-from colt.tvm.vector_math.quotients import QUOTIENT, QUOTIENT_ULP, count_quotients, with_reciprocals
-from colt.tvm.vector_math.rewrite import count_calls, rewrite, scales_on, vectors_on
+from colt.tvm.vector_math.quotients import QUOTIENT, QUOTIENT_ULP, count_quotients, reciprocals, with_reciprocals
+from colt.tvm.vector_math.rewrite import count_calls, rewrite, rewriting, scales_on, vectors_on
 
 __all__ = [
     "VectorMath",
     "rewrite",
+    "rewriting",
+    "reciprocals",
     "with_reciprocals",
     "count_calls",
     "count_quotients",

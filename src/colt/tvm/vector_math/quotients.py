@@ -18,7 +18,8 @@ from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, For, ForKind, PrimFunc
 
-from colt.tvm.programs.program import with_changed_functions
+from colt.tvm.programs.program import with_changed_bodies
+from colt.tvm.programs.walks import every, mutated, walk
 from colt.tvm.space.variables import variables
 from colt.tvm.vector_math.rewrite import is_for_cpu
 
@@ -43,12 +44,12 @@ def with_reciprocals(mod: Any) -> Any:
     The result is within :data:`QUOTIENT_ULP`. Overflow, subnormal results, zeros, infinities and NaN are right for
     every dividend and divisor. Quotients of other types than float32 stay, as do those in a divisor.
     """
+    return with_changed_bodies(mod, reciprocals)
 
-    def replaced(function: PrimFunc) -> PrimFunc:
-        body = _Reciprocals().mutate(function.body) if is_for_cpu(function) else function.body
-        return function if body.same_as(function.body) else function.with_body(body)
 
-    return with_changed_functions(mod, replaced)
+def reciprocals(function: PrimFunc, body: Any) -> Any:
+    """What :func:`with_reciprocals` changes."""
+    return _Reciprocals().mutate(body) if is_for_cpu(function) else body
 
 
 def count_quotients(mod: Any) -> int:
@@ -70,10 +71,11 @@ class _Reciprocals:
         """Iters of blocks and what they are at each step of the loops."""
 
     def mutate(self, body: Any) -> Any:
-        rules = ((For, self._for), (SBlockRealize, self._realize), (BufferStore, self._store))
-        return tvm_ffi.structural_mutate(body, rules)
+        return mutated(body, (For, self._for), (SBlockRealize, self._realize), (BufferStore, self._store))
 
     def _for(self, loop: For, mutator: Any) -> Any:
+        if not every(loop.body, tirx.Div):
+            return loop
         with _pushed(self._loops, [loop]):
             return mutator.default_mutate(loop)
 
@@ -85,7 +87,7 @@ class _Reciprocals:
     def _store(self, store: BufferStore, mutator: Any) -> Any:
         if str(store.buffer.dtype) not in _STORED or self._innermost() is None:
             return store
-        value = tvm_ffi.structural_mutate(store.value, (tirx.Div, self._quotient))
+        value = mutated(store.value, (tirx.Div, self._quotient))
         return store if value.same_as(store.value) else BufferStore(store.buffer, value, store.indices, store.span)
 
     def _quotient(self, quotient: tirx.Div, mutator: Any) -> Any:
@@ -133,7 +135,7 @@ def _is_simple(value: Any) -> bool:
         plain = isinstance(node, tirx.FloatImm | tirx.Add | tirx.Sub | tirx.Mul) or name.endswith("sqrt")
         (nodes if plain and str(node.ty) == _TYPE else odd).append(node)
 
-    tvm_ffi.structural_walk(value, ((tvm.ir.TensorLoad, load), (tvm.ir.Expr, other)), order="pre")
+    walk(value, (tvm.ir.TensorLoad, load), (tvm.ir.Expr, other), pre=True)
     return not odd and len(nodes) <= _MOST_NODES
 
 

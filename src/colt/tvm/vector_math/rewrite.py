@@ -12,17 +12,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.target import codegen
 
+from colt.tvm.programs.naming import substituted
+from colt.tvm.programs.program import Change, with_changed_bodies
+from colt.tvm.programs.walks import every, mutated
 from colt.tvm.vector_math.functions import Function, replaced_by
 from colt.tvm.vector_math.straight_line import SCALING, Leaves, Steps, StraightLine, close
-from colt.tvm.vector_math.vectors import written_out
+from colt.tvm.vector_math.vectors import calls, written_out
 
 _BRANCH = "if_then_else"
 _EMULATED = ("bfloat16", "float8", "float6", "float4")
@@ -41,18 +44,19 @@ def rewrite(mod: Any, scales: bool = False, vectors: Collection[int] = ()) -> An
     calls on other types or on constants, values stored as bfloat16 or narrower, all but two or three calls of a nest,
     calls in branches inside the arguments of other calls, and functions for targets other than CPUs.
     """
-    changed = {
-        variable: _Rewritten(written_out(function, vectors), scales, vectors)
-        for variable, function in mod.functions.items()
-        if is_for_cpu(function)
-    }
-    changed = {variable: rewritten for variable, rewritten in changed.items() if rewritten.counts}
-    if not changed:
-        return mod
-    result = mod.clone()
-    for variable, rewritten in changed.items():
-        result.update_func(variable, rewritten.function)
-    return result
+    return with_changed_bodies(mod, rewriting(scales, vectors))
+
+
+def rewriting(scales: bool = False, vectors: Collection[int] = ()) -> Change:
+    """What :func:`rewrite` changes."""
+
+    def change(function: tirx.PrimFunc, body: Any) -> Any:
+        if not is_for_cpu(function) or not any(map(replaced_by, calls(body))):
+            return body
+        rewritten = _Rewritten(written_out(body, vectors), scales, vectors)
+        return rewritten.body if rewritten.counts else body
+
+    return change
 
 
 def scales_on(target: Any) -> bool:
@@ -74,7 +78,7 @@ def count_calls(mod: Any) -> Mapping[str, int]:
     counts: Counter[str] = Counter()
     for function in mod.functions.values():
         if is_for_cpu(function):
-            counts += _Rewritten(function).counts
+            counts += _Rewritten(function.body).counts
     return counts
 
 
@@ -87,29 +91,24 @@ def is_for_cpu(function: Any) -> bool:
 
 
 class _Rewritten:
-    """``function`` with its calls replaced, and ``counts`` of the replaced calls by name."""
+    """``body`` with its calls replaced, and ``counts`` of the replaced calls by name."""
 
-    def __init__(self, function: Any, scales: bool = False, vectors: Collection[int] = ()) -> None:
+    def __init__(self, body: Any, scales: bool = False, vectors: Collection[int] = ()) -> None:
         self._scales = scales
         self._vectors = vectors
         self.counts: Counter[str] = Counter()
         self._steps: Steps | None = None
         """The steps to the outermost value that is being rewritten; ``None`` outside of one."""
         self._leaves = Leaves()
-        body = tvm_ffi.structural_mutate(function.body, (tirx.BufferStore, self._store))
-        self.function = function.with_body(body) if self.counts else function
+        self.body = mutated(body, (tirx.BufferStore, self._store))
 
     def _store(self, store: Any, mutator: Any) -> Any:
         before = self.counts.total()
-        if str(store.buffer.dtype).startswith(_EMULATED):
+        if not any(map(replaced_by, calls(store.value))) or str(store.buffer.dtype).startswith(_EMULATED):
             return store
-        rules = (
-            (tvm.ir.TensorLoad, lambda load, mutator: load),
-            (tvm.ir.Call, self._call),
-            (tirx.Select, self._select),
-            (tirx.Let, self._let),
-        )
-        value = tvm_ffi.structural_mutate(store.value, rules)
+        loads = tvm.ir.TensorLoad, lambda load, mutator: load
+        others = (tvm.ir.Call, self._call), (tirx.Select, self._select), (tirx.Let, self._let)
+        value = mutated(store.value, loads, *others)
         if self.counts.total() == before:
             return store
         return tirx.BufferStore(store.buffer, value, store.indices, store.span)
@@ -166,10 +165,11 @@ class _Rewritten:
 
     def _expand(self, function: Function, argument: Any, steps: Steps) -> Any:
         dtype = argument.ty.dtype
-        code = StraightLine(dtype.lanes, steps, self._scales, dtype.lanes in self._vectors)
-        x = code.let("x", argument if str(dtype).startswith("float32") else argument.astype(code.float_type))
-        result = function.expand(code, x)
-        return result if str(dtype) == code.float_type else result.astype(str(dtype))
+        code = _code(function, dtype.lanes, self._scales, dtype.lanes in self._vectors)
+        is_single = str(dtype).startswith("float32")
+        own, result = code.copied(argument if is_single else argument.astype(code.type))
+        steps += own
+        return result if is_single else result.astype(str(dtype))
 
     def _with_steps(self, make: Callable[[Steps], Any]) -> Any:
         """The value that ``make`` returns, with its steps around it unless they belong to an outer value."""
@@ -189,15 +189,42 @@ class _Rewritten:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A function's code for ``x``, of that type, as a value in lets. To write it anew, operation by operation, would
+    take longer than to copy it."""
+
+    type: str
+    x: Any
+    value: Any
+
+    def copied(self, argument: Any) -> tuple[Steps, Any]:
+        """The steps and the result for an argument, with names of their own."""
+        names = {let.var: tirx.Var(str(let.var.name), let.var.ty) for let in every(self.value, tirx.Let)}
+        x = names[self.x] = tirx.Var(str(self.x.name), self.x.ty)
+        steps, value = [(x, argument)], substituted(self.value, names)
+        while isinstance(value, tirx.Let):
+            steps.append((value.var, value.value))
+            value = value.body
+        return steps, value
+
+
+@cache
+def _code(function: Function, lanes: int, scales: bool = False, by_floats: bool = False) -> _Code:
+    steps: Steps = []
+    code = StraightLine(lanes, steps, scales, by_floats)
+    x = tirx.Var("x", code.float_type)
+    return _Code(code.float_type, x, close(steps, function.expand(code, x)))
+
+
 @cache
 def _uses(function: Function) -> int:
     """How often the argument occurs in the function's code with all names replaced."""
-    steps: Steps = []
-    result = function.expand(StraightLine(1, steps), tirx.Var("x", "float32"))
+    steps, result = _code(function, 1).copied(tirx.Var("x", "float32"))
     leaves = Leaves()
     leaves.learn(steps)
     return leaves.count(result)
 
 
 def _has_let(value: Any) -> bool:
-    return tvm_ffi.structural_walk(value, (tirx.Let, tvm_ffi.VisitInterrupt)) is not None
+    return bool(every(value, tirx.Let))

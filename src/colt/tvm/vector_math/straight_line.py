@@ -9,6 +9,8 @@ import tvm
 import tvm_ffi
 from tvm import tirx
 
+from colt.tvm.programs.walks import walk
+
 SIGN = -(2**31)
 """The sign bit of a float32."""
 MAGNITUDE = 2**31 - 1
@@ -125,12 +127,12 @@ class Leaves:
     """Counts loads and free variables in expressions whose names are all replaced by their values."""
 
     def __init__(self) -> None:
+        self._values: dict[Any, Any] = {}
         self._of: dict[Any, int] = {}
 
     def learn(self, steps: Sequence[tuple[Any, Any]]) -> None:
         """Note the values of names."""
-        for variable, value in steps:
-            self._of[variable] = self.count(value)
+        self._values.update(steps)
 
     def count(self, value: Any) -> int:
         """The leaves of an expression, each as often as it occurs."""
@@ -143,7 +145,14 @@ class Leaves:
 
         def variable(node: Any) -> None:
             nonlocal found
-            found += self._of.get(node, 1)
+            found += self._of_name(node)
 
-        tvm_ffi.structural_walk(value, ((tvm.ir.TensorLoad, load), (tirx.Var, variable)), order="pre")
+        walk(value, (tvm.ir.TensorLoad, load), (tirx.Var, variable), pre=True)
         return found
+
+    def _of_name(self, variable: Any) -> int:
+        if variable not in self._values:
+            return 1
+        if variable not in self._of:
+            self._of[variable] = self.count(self._values[variable])
+        return self._of[variable]

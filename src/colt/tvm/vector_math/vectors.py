@@ -10,14 +10,14 @@ from collections.abc import Collection
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.ir import Range
 from tvm.s_tir.stmt import SBlockRealize
-from tvm.tirx import BufferRegion, BufferStore, For, ForKind, IntImm, PrimFunc
+from tvm.tirx import BufferRegion, BufferStore, For, ForKind, IntImm
 
 from colt.tvm.programs.naming import substituted, with_block
 from colt.tvm.programs.nests import mentions
+from colt.tvm.programs.walks import every, mapped
 from colt.tvm.space.variables import moves_by_one
 from colt.tvm.vector_math.functions import replaced_by
 
@@ -30,16 +30,15 @@ _CALLS = frozenset(("sqrt", "fabs", "floor", "ceil", "trunc", "round", "nearbyin
 """Calls that mean the same for each element of a vector, beside those that are replaced."""
 
 
-def written_out(function: PrimFunc, lengths: Collection[int]) -> PrimFunc:
-    """The function with the vectorised loops of these ``lengths`` written out whose code will multiply by powers of
-    two; ``function`` itself if it has none."""
+def written_out(body: Any, lengths: Collection[int]) -> Any:
+    """The statement with the vectorised loops of these ``lengths`` written out whose code will multiply by powers of
+    two; ``body`` itself if it has none."""
 
     def loop(node: For) -> Any:
         vectors = int(node.kind) == int(ForKind.VECTORIZED) and isinstance(node.extent, IntImm)
         return (vectors and int(node.extent) in lengths and _written_out(node)) or node
 
-    body = tvm_ffi.structural_map(function.body, (For, loop))
-    return function if body.same_as(function.body) else function.with_body(body)
+    return mapped(body, (For, loop))
 
 
 def become_vectors(value: Any, others: Collection[str] = _CALLS) -> bool:
@@ -54,9 +53,7 @@ def have_names(value: Any, others: Collection[str]) -> bool:
 
 def calls(value: Any) -> list[Any]:
     """The calls in the value."""
-    found: list[Any] = []
-    tvm_ffi.structural_walk(value, (tvm.ir.Call, found.append))
-    return found
+    return every(value, tvm.ir.Call)
 
 
 def _name(call: Any) -> str:
@@ -69,10 +66,11 @@ def _written_out(loop: For) -> Any:
     if not isinstance(realize, SBlockRealize) or not isinstance(realize.block.body, BufferStore):
         return None
     block, store = realize.block, realize.block.body
-    scaled = [found for call in calls(store.value) if (found := replaced_by(call)) and found.scales]
-    plain = block.init is None and not list(block.alloc_buffers) and not list(block.match_buffers)
+    if not any((found := replaced_by(call)) and found.scales for call in calls(store.value)):
+        return None
+    plain = block.init is None and not block.alloc_buffers and not block.match_buffers
     plain = plain and str(store.buffer.dtype) in _STORED
-    if not plain or not scaled or not become_vectors(store.value) or mentions(realize.predicate, loop.loop_var):
+    if not plain or not become_vectors(store.value) or mentions(realize.predicate, loop.loop_var):
         return None
     pairs = list(zip(block.iter_vars, realize.iter_values, strict=True))
     moved = [(axis.var, value) for axis, value in pairs if mentions(value, loop.loop_var)]

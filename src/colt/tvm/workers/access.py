@@ -11,6 +11,8 @@ import tvm_ffi
 from tvm.s_tir.stmt import MatchBufferRegion, SBlock
 from tvm.tirx import BufferStore, PrimFunc
 
+from colt.tvm.programs.walks import every, walk
+
 _ADDRESS_OF = "tirx.address_of"
 
 
@@ -79,18 +81,16 @@ class _Scan:
             self.walk(node.body, initialised | _stored(node.init))
             return tvm_ffi.WalkResult.SKIP
 
-        tvm_ffi.structural_walk(
+        walk(
             node,
-            (
-                (SBlock, block),
-                (BufferStore, self._store),
-                (tvm.ir.TensorLoad, load),
-                (tvm.ir.TensorRegion, self._region),
-                (MatchBufferRegion, self._view),
-                (tvm.ir.Call, self._call),
-                (tvm.ir.Var, self._occurrence),
-            ),
-            order="pre",
+            (SBlock, block),
+            (BufferStore, self._store),
+            (tvm.ir.TensorLoad, load),
+            (tvm.ir.TensorRegion, self._region),
+            (MatchBufferRegion, self._view),
+            (tvm.ir.Call, self._call),
+            (tvm.ir.Var, self._occurrence),
+            pre=True,
         )
 
     def _store(self, node: Any) -> None:
@@ -113,6 +113,4 @@ class _Scan:
 
 
 def _stored(init: Any) -> frozenset[Any]:
-    buffers: set[Any] = set()
-    tvm_ffi.structural_walk(init, (BufferStore, lambda node: buffers.add(node.buffer)))
-    return frozenset(buffers)
+    return frozenset(store.buffer for store in every(init, BufferStore))

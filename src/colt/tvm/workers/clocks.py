@@ -15,7 +15,6 @@ from itertools import groupby
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock
 from tvm.target import Target
@@ -25,6 +24,7 @@ from colt.analysis.bounds import PartTime
 from colt.tvm.devices.host import architecture_of
 from colt.tvm.programs.constants import computed_ahead
 from colt.tvm.programs.nests import around, chain, is_constant, nests_of, sequence, statements, with_nests
+from colt.tvm.programs.walks import every
 from colt.tvm.workers.arguments import Drawing
 
 COUNTER = "llvm.readcyclecounter"
@@ -175,6 +175,4 @@ def _computed(stmt: Any, every: Collection[str]) -> frozenset[str]:
 
 
 def _block_names(stmt: Any) -> set[str]:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(stmt, (SBlock, found.append))
-    return {str(block.name_hint) for block in found}
+    return {str(block.name_hint) for block in every(stmt, SBlock)}

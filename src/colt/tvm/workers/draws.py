@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.tirx import PrimFunc
 
 from colt.tvm.programs.arrays import Array, is_float
+from colt.tvm.programs.walks import walk
 from colt.tvm.workers.arguments import Drawing, Signature, contents
 from colt.tvm.workers.wide import NARROW, Sums
 
@@ -167,7 +167,7 @@ class _Uses:
             (tirx.BufferStore, lambda node: self._dtype(node.buffer.dtype)),
             (tirx.Cast, lambda node: self._dtype(node.ty.dtype)),
         )
-        tvm_ffi.structural_walk(function.body, rules)
+        walk(function.body, *rules)
 
     def _dtype(self, dtype: Any) -> None:
         self.half |= str(dtype) == "float16"

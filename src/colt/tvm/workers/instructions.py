@@ -17,6 +17,8 @@ import tvm
 import tvm_ffi
 from tvm import tirx
 
+from colt.tvm.programs.walks import every
+
 _DEPTH = 100
 _UNIT, _OTHER = 1, 2
 _BIT_OPERATIONS = (tirx.LShift, tirx.RShift, tirx.BitwiseAnd, tirx.BitwiseOr)
@@ -124,8 +126,7 @@ class Instructions:
         self.uses.update(before)
 
     def _opaque(self, expression: Any) -> RegisterUse:
-        found: list[Any] = []
-        tvm_ffi.structural_walk(expression, (tirx.Var, found.append))
+        found = every(expression, tirx.Var)
         uses = [self.uses.get(variable, _NONE) for variable in found]
         return _joined(uses, _OTHER if any(use.stride for use in uses) else 0)
 

@@ -9,10 +9,11 @@ from collections import Counter
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import BufferStore, For, ForKind, PrimFunc
+
+from colt.tvm.programs.walks import every, walk
 
 
 def race(function: PrimFunc) -> str | None:
@@ -35,19 +36,17 @@ def race(function: PrimFunc) -> str | None:
                     f"iterations of the parallel loop {node.loop_var.name} write the same elements of {written}"
                 )
 
-    tvm_ffi.structural_walk(function.body, (For, loop), order="pre")
+    walk(function.body, (For, loop), pre=True)
     return found[0] if found else None
 
 
 def _accesses(statement: Any) -> Counter[Any]:
     """How often each buffer is loaded from and stored to."""
     found: Counter[Any] = Counter()
-    tvm_ffi.structural_walk(
+    walk(
         statement,
-        (
-            (tvm.ir.TensorLoad, lambda node: found.update([node.source])),
-            (BufferStore, lambda node: found.update([node.buffer])),
-        ),
+        (tvm.ir.TensorLoad, lambda node: found.update([node.source])),
+        (BufferStore, lambda node: found.update([node.buffer])),
     )
     return found
 
@@ -73,12 +72,9 @@ def _written_together(loop: Any, shared: set[Any], parameters: frozenset[Any]) -
         if _depends(node.min, depending) or _depends(node.extent, depending):
             depending.add(node.loop_var)
 
-    rules = ((SBlockRealize, realize), (For, inner), (BufferStore, store))
-    tvm_ffi.structural_walk(loop.body, rules, order="pre")
+    walk(loop.body, (SBlockRealize, realize), (For, inner), (BufferStore, store), pre=True)
     return found[0] if found else None
 
 
 def _depends(value: Any, variables: set[Any]) -> bool:
-    found: list[Any] = []
-    tvm_ffi.structural_walk(value, (tvm.ir.Var, lambda var: found.append(var) if var in variables else None))
-    return bool(found)
+    return any(var in variables for var in every(value, tvm.ir.Var))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.ir import StringImm
 from tvm.s_tir.stmt import SBlock
@@ -18,6 +17,7 @@ from tvm.tirx import AttrStmt, PrimFunc
 from colt.tvm.dots.shims import IMPORT, KEEP, KEEP_IR
 from colt.tvm.programs.nests import nests_of, sequence, with_nests
 from colt.tvm.programs.program import module_of_function
+from colt.tvm.programs.walks import walk
 
 _MADE_WIDER = "bfloat16"
 
@@ -30,7 +30,7 @@ def rounded_module(function: PrimFunc) -> tvm.IRModule | None:
     def allocated(block: SBlock) -> None:
         narrow.extend(buffer for buffer in block.alloc_buffers if str(buffer.dtype) == _MADE_WIDER)
 
-    tvm_ffi.structural_walk(function.body, (SBlock, allocated))
+    walk(function.body, (SBlock, allocated))
     nests = nests_of(function)
     if not narrow or not nests:
         return None

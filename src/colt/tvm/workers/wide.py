@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import tvm
-import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.stmt import SBlock
 from tvm.tirx.buffer import is_buffer_var
 
 from colt.tvm.programs.arrays import Array, is_float
 from colt.tvm.programs.program import module_of_function
+from colt.tvm.programs.walks import mutated, walk
 
 WIDE = "float64"
 NARROW = ("float16", "bfloat16")
@@ -84,7 +84,7 @@ def sums(function: tirx.PrimFunc) -> Sums | None:
             dtype = str(region.source.dtype)
             found[dtype] = max(found.get(dtype, 0), terms)
 
-    tvm_ffi.structural_walk(function.body, (SBlock, block))
+    walk(function.body, (SBlock, block))
     return next((Sums(dtype, found[dtype]) for dtype in ("bfloat16", "float16", "float32") if dtype in found), None)
 
 
@@ -109,19 +109,17 @@ class _Widened:
         self._buffers: dict[Any, Any] = {}
         for parameter in function.params:
             self._learn(parameter)
-        tvm_ffi.structural_walk(function.body, (tvm.ir.Var, self._learn))
-        body = tvm_ffi.structural_mutate(
+        walk(function.body, (tvm.ir.Var, self._learn))
+        body = mutated(
             function.body,
-            (
-                (tvm.ir.Var, lambda node, mutator: self._buffers.get(node, node)),
-                (tirx.FloatImm, lambda node, mutator: tirx.FloatImm(WIDE, node.value)),
-                (tirx.Cast, self._cast),
-                (tvm.ir.TensorLoad, self._load),
-                (tirx.BufferStore, self._store),
-                (tirx.Select, self._select),
-                (tvm.ir.Call, self._call),
-                ((*_ARITHMETIC, *_COMPARISONS), self._binary),
-            ),
+            (tvm.ir.Var, lambda node, mutator: self._buffers.get(node, node)),
+            (tirx.FloatImm, lambda node, mutator: tirx.FloatImm(WIDE, node.value)),
+            (tirx.Cast, self._cast),
+            (tvm.ir.TensorLoad, self._load),
+            (tirx.BufferStore, self._store),
+            (tirx.Select, self._select),
+            (tvm.ir.Call, self._call),
+            ((*_ARITHMETIC, *_COMPARISONS), self._binary),
         )
         parameters = [self._buffers.get(parameter, parameter) for parameter in function.params]
         self.function = tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)

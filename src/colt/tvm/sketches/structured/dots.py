@@ -16,7 +16,6 @@ from typing import Any
 
 from tvm import tirx
 from tvm.ir import TensorLoad
-from tvm_ffi import structural_walk
 
 from colt.analysis.estimate import TILE_LATENCY
 from colt.analysis.skeleton import Block, MemoryAccess
@@ -24,6 +23,7 @@ from colt.tvm.dots import Dot
 from colt.tvm.dots.shims import BF16_IR, IMPORT, KEEP_IR, TILE_IR
 from colt.tvm.dots.table import TILE_FORMS, TILE_ROWS, Method
 from colt.tvm.dots.tiles import SCOPE, store_name, zero_name
+from colt.tvm.programs.walks import every
 from colt.tvm.sketches.structured.flow import extents_of, reduced, spatial, step_of
 from colt.tvm.sketches.structured.prepare import Packed, slot_of, with_shapes
 from colt.tvm.sketches.structured.shapes import (
@@ -282,8 +282,7 @@ def use_instruction(schedule: Any, step: DotStep) -> None:
 def _forget_initial(schedule: Any, sum_: Any) -> None:
     """Take what the sum began with from the reads of the block that only adds to it now: an instruction has no such."""
     block = schedule.get(sum_)
-    loads: list[Any] = []
-    structural_walk(block.body, (TensorLoad, loads.append))
+    loads = every(block.body, TensorLoad)
     unread = [n for n, one in enumerate(block.reads) if not any(load.source.same_as(one.source) for load in loads)]
     if unread:
         schedule.unsafe_hide_buffer_access(sum_, "read", unread)
