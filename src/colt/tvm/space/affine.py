@@ -9,10 +9,10 @@ from tvm import tirx
 
 def linear(node: Any, numbers: dict[Any, int]) -> dict[int, float] | None:
     """The coefficients of the iters in an index; ``None`` if it is not (nearly) affine. A division scales them."""
-    if isinstance(node, tirx.IntImm):
-        return {}
     if isinstance(node, tirx.Var):
         return {numbers[node]: 1.0} if node in numbers else {}
+    if isinstance(node, tirx.IntImm):
+        return {}
     if isinstance(node, tirx.Cast):
         return linear(node.value, numbers)
     if isinstance(node, (tirx.Add, tirx.Sub)):

@@ -64,6 +64,26 @@ _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apa
 
 
 @dataclass(frozen=True, slots=True)
+class _Begun:
+    """A program with its pointwise blocks inlined. ``before``: operands are copied in front of sums although nothing is
+    padded. ``arranged``: blocks with vectors inside are tried to be inlined."""
+
+    schedule: Any
+    flow: Flow | None
+    seed: int
+    edition: int
+    before: bool
+    arranged: bool
+
+    def copied(self) -> Any:
+        """A copy of the schedule that draws what each kind of sketch always drew."""
+        schedule = self.schedule.copy()
+        schedule.seed(self.seed)
+        schedule.fork_seed()  # as looking at the program's blocks did
+        return schedule
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     variant: str
     schedule: Any
@@ -82,9 +102,16 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     rules: list[Choose] = [_shapes, _better_shapes, _shapes_in_lanes]
     if edition > 1:
         rules = [*_dot_rules(target, edition), *rules, partial(_shapes_in_parts, threads)]
-    for shapes, panels in [*((rule, False) for rule in rules), (_shapes, True)]:
+    kinds = [*((rule, False) for rule in rules), (_shapes, True)]
+    try:
+        begun = _begin(mod, seed, edition)
+    except RULE_ERRORS as error:
+        return [], [_left_out(why(error), len(kinds))]
+    if begun is None:
+        return [], []
+    for shapes, panels in kinds:
         try:
-            prepared = _prepare(mod, bits, seed, shapes, panels, edition)
+            prepared = _prepare(begun, bits, shapes, panels)
         except RULE_ERRORS as error:
             refused[why(error)] += 1
             continue
@@ -102,22 +129,28 @@ def _left_out(reason: str, count: int) -> str:
     return f"{count} of COLT's kinds of sketches {'is' if count == 1 else 'are'} left out: {reason}"
 
 
-def _prepare(mod: Any, bits: int, seed: int, choose: Choose, panels: bool, edition: int) -> _Prepared | None:
-    """The program rewritten for the chosen shapes; ``None`` if there are none or the program's blocks are not plain.
-
-    ``panels``: constants are packed in panels first; ``None`` if there are none for that. Since the eighth ``edition``
-    kernels may have a packed copy in common.
-    """
+def _begin(mod: Any, seed: int, edition: int) -> _Begun | None:
+    """What all kinds of sketches begin with; ``None`` if the program's blocks are not plain."""
     schedule = s_tir.Schedule(mod, seed=seed, debug_mask=0, error_render_level="fast")
     if not is_plain(schedule):
         return None
     before = edition <= _AS_THEY_ARE or laid_out_by_tvm(mod)
     arranged = edition <= _APART_FROM_ARRANGED
     inline_pointwise(schedule, copies=not before, arranged=arranged)
+    return _Begun(schedule, read_flow(schedule), seed, edition, before, arranged)
+
+
+def _prepare(begun: _Begun, bits: int, choose: Choose, panels: bool) -> _Prepared | None:
+    """The program rewritten for the chosen shapes; ``None`` if there are none.
+
+    ``panels``: constants are packed in panels first; ``None`` if there are none for that. Since the eighth edition
+    kernels may have a packed copy in common.
+    """
+    schedule, flow, edition = begun.copied(), begun.flow, begun.edition
+    before, arranged = begun.before, begun.arranged
     in_panels = pack_in_panels(schedule, bits, only_gathered=before, for_arranged=not arranged) if panels else []
-    if panels and not in_panels:
-        return None
-    flow = read_flow(schedule)
+    if panels:
+        flow = read_flow(schedule) if in_panels else None
     chosen = None if flow is None else choose(flow, bits)
     if chosen is None:
         return None
