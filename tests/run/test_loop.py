@@ -9,6 +9,7 @@ import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tvm_ffi
@@ -17,6 +18,7 @@ from tvm.s_tir import meta_schedule as ms
 import colt
 from colt import events
 from colt.events import Event
+from colt.knobs import Schedule
 from colt.machine import Peaks
 from colt.measure.base import Fate
 from colt.options import SpaceKind
@@ -24,6 +26,7 @@ from colt.plan import plan
 from colt.proposers.experts import builtin
 from colt.run.finish import Result
 from colt.run.loop import run
+from colt.tvm.space.space import TvmSpace
 from tests.helpers.odd_programs import ODD
 from tests.helpers.simulated_runs import THINK_LESS, Watched, measured_by, simulated, tune_simulated
 
@@ -50,6 +53,27 @@ def test_a_run_on_another_thread_leaves_signals_alone(own_program: str) -> None:
     thread.join()
     assert results[0].receipt.trials.total == 3
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_schedule_takes_to_build_is_predicted_once(own_program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of equal promise are compared in every batch, until they are measured."""
+    made: list[Schedule] = []
+    predicted: list[Schedule] = []
+    module = TvmSpace.module
+
+    def make(space: TvmSpace, schedule: Schedule) -> Any:
+        made.append(schedule)
+        return module(space, schedule)
+
+    def predict(module: Any) -> float:
+        predicted.append(made[-1])
+        return float(len(predicted))
+
+    monkeypatch.setattr(TvmSpace, "module", make)
+    monkeypatch.setattr("colt.run.task.predicted_build_seconds", predict)
+    tune_simulated(own_program, trials=12, config=colt.SearchConfig(batch_size=3, equal_promise=9.0))
+    assert len(predicted) > 12
+    assert len(set(predicted)) == len(predicted)
 
 
 def test_the_clock_stops_a_run(own_program: str) -> None:

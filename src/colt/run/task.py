@@ -123,6 +123,8 @@ class Task:
         learned = None if config.cost_model == "off" else self._make_cost_model
         self._workings = run.workings
         self._builds_predicted = 0
+        self._build_times: dict[Schedule, float] = {}
+        """Predicted seconds of those that were compared with others of equal promise, some of them time and again."""
         self._run_emit = run.emit
         self._named: set[tuple[str, str]] | None = set() if run.world.names_knobs else None
         """Sketches whose knobs were named; ``None`` in runs of versions that named none."""
@@ -250,7 +252,9 @@ class Task:
     def _build_seconds(self, schedule: Schedule) -> float:
         def predict() -> Reckoned:
             with self.watch("scoring"):
-                return Reckoned(predicted_build_seconds(self.tvm_space.module(schedule)))
+                if schedule not in self._build_times:
+                    self._build_times[schedule] = predicted_build_seconds(self.tvm_space.module(schedule))
+                return Reckoned(self._build_times[schedule])
 
         self._builds_predicted += 1
         return self._workings.once(f"build seconds {self.number}.{self._builds_predicted}", Reckoned, predict).value
