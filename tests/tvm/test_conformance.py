@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from colt.analysis.estimate import Known, estimate_us, nest_costs
 from colt.machine import detect
 from colt.proposers.experts import builtin
+from colt.proposers.experts.neighbourhood import neighbours
 from colt.testing import PROPOSER_CHECKS, SPACE_CHECKS, ProposerCase, ScorerCase, SpaceCase, rule
 from colt.testing.scorer import SCORER_CHECKS
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
@@ -50,6 +52,17 @@ def test_the_analytical_scorer_conforms(space: TvmSpace, check: Any) -> None:
 def test_experts_conform_on_a_matmul(name: str, check: Any, matmul: TvmSpace) -> None:
     scorer = AnalyticalScorer(matmul, machine_of(detect(), 2))
     check(ProposerCase(lambda: builtin.make([name], matmul, scorer)[0], matmul, scorer, cases=2))
+
+
+def test_what_nests_are_known_to_cost_is_what_they_cost(space: TvmSpace) -> None:
+    machine, known, nests = machine_of(detect(), 2), Known(), 0
+    for seed in range(4):
+        start = space.sample(random.Random(seed))
+        for schedule in (start, *list(neighbours(start, space.knobs(start)))[:12]):
+            about = space.skeleton(schedule), schedule.values, machine
+            assert estimate_us(*about, known) == estimate_us(*about)
+            nests += sum(map(len, nest_costs(*about)))
+    assert 0 < len(known) < nests, "none was known before"
 
 
 def test_the_same_estimate_is_made_once(matmul: TvmSpace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from colt.analysis.loops import Loop, stride
 from colt.analysis.memory import memory_waits
 from colt.analysis.nests import Nest, instantiate
 from colt.analysis.processor import Machine
-from colt.analysis.skeleton import MemoryAccess, Skeleton
+from colt.analysis.skeleton import Block, MemoryAccess, Skeleton
 from colt.knobs import Value
 
 WIDEN = 1.0
@@ -83,20 +83,37 @@ class Cost:
         return large + OVERLAP * small + self.launches_us
 
 
-def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> float:
-    """Predicted latency in microseconds of the sketch with these values."""
-    return max(LEAST_US, sum(total(costs).total_us for costs in nest_costs(skeleton, values, machine)))
+Known = dict[tuple[object, ...], tuple[Block, Cost]]
+"""What nests cost on one machine, by all that it depends on: a schedule shares most nests with its neighbours."""
+MOST_KNOWN = 10_000
 
 
-def nest_costs(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -> list[list[tuple[Nest, Cost]]]:
+def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine, known: Known | None = None) -> float:
+    """Predicted latency in microseconds of the sketch with these values. ``known`` is filled, and looked up."""
+    return max(LEAST_US, sum(total(costs).total_us for costs in nest_costs(skeleton, values, machine, known)))
+
+
+def nest_costs(
+    skeleton: Skeleton, values: Sequence[Value], machine: Machine, known: Known | None = None
+) -> list[list[tuple[Nest, Cost]]]:
     """The nests with what each costs alone; together those of which one computes while another waits for memory."""
+    known = {} if known is None else known
     nests = [nest for nest in instantiate(skeleton, values) if not (nest.block.ahead and nest.times == 1)]
     costs: dict[int, list[tuple[Nest, Cost]]] = {}
     for number, nest in enumerate(nests):
         alone = -1 - number
         with_others = not skeleton.in_turn and (nest.times == 1 or _finishes(nest))
-        costs.setdefault(nest.owner if with_others else alone, []).append((nest, cost(nest, machine)))
+        costs.setdefault(nest.owner if with_others else alone, []).append((nest, _known_cost(nest, machine, known)))
     return list(costs.values())
+
+
+def _known_cost(nest: Nest, machine: Machine, known: Known) -> Cost:
+    key = (id(nest.block), *nest.depends_on())
+    if key not in known:
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        known[key] = nest.block, cost(nest, machine)  # with the block: no other has its number meanwhile
+    return known[key][1]
 
 
 def total(costs: Sequence[tuple[Nest, Cost]]) -> Cost:

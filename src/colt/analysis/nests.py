@@ -55,6 +55,11 @@ class Nest:
     owner: int = 0
     """The number of the block whose own loops are the outermost around."""
 
+    def depends_on(self) -> tuple[object, ...]:
+        """All that its cost depends on, beside the block."""
+        loops = tuple([(loop.iter, loop.extent, loop.step, loop.reduce, loop.kind) for loop in self.loops])
+        return self.work, loops, self.times, self.parallel, self.vector, self.unrolled, tuple(self.pieces.items())
+
     def vector_extent(self) -> int:
         """Elements of one vector statement; 1 if scalar."""
         return math.prod(loop.extent for loop in self.loops[len(self.loops) - self.vector :])

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from colt.analysis.estimate import estimate_us
+from colt.analysis.estimate import Known, estimate_us
 from colt.analysis.processor import Machine
 from colt.knobs import Schedule
 from colt.machine import Hardware, Rates
@@ -74,6 +74,7 @@ class AnalyticalScorer:
         self._space = space
         self._machine = machine
         self._known: Recent[Schedule, float] = Recent(KEPT)
+        self._nests: Known = {}
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:
         """Implements :class:`~colt.search.types.Scorer`."""
@@ -82,7 +83,7 @@ class AnalyticalScorer:
     def _estimate(self, schedule: Schedule) -> float:
         known = self._known.get(schedule)
         if known is None:
-            known = estimate_us(self._space.skeleton(schedule), schedule.values, self._machine)
+            known = estimate_us(self._space.skeleton(schedule), schedule.values, self._machine, self._nests)
             self._known.put(schedule, known)
         return known
 
