@@ -19,6 +19,7 @@ from colt.run.finish import Result
 from colt.run.loop import run
 from colt.store.receipt import Receipt
 from colt.tvm.devices.hold import Hold
+from colt.util.clock import Stopwatch
 from colt.util.waiting import tell_waiting, told_of_waiting
 from colt.world.answers import MeasuredAnswer
 from colt.world.recording import read_recording
@@ -60,9 +61,14 @@ def require_told_apart(receipt: Receipt) -> None:
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"], abs=0.02)
 
 
-def test_it_is_in_the_receipt_and_no_part_of_the_runs_clock(own_program: str, tmp_path: Path) -> None:
+def test_it_is_in_the_receipt_and_no_part_of_the_runs_clock(
+    own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_out: list[float] = []
+    monkeypatch.setattr(Stopwatch, "leave_out", lambda watch, seconds: left_out.append(seconds))
     receipt = tuned(tmp_path / "run", own_program).receipt
     require_told_apart(receipt)
+    assert left_out == [WAITED_S]
     assert "it was busy" in receipt.messages
     lines = read_recording(tmp_path / "run" / "recording.jsonl").lines
     clocks = [line.answer.totals.clock for line in lines if isinstance(line.answer, MeasuredAnswer)]
