@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from colt.analysis.estimate import cost, estimate_us
-from colt.analysis.loops import Loop
+from colt.analysis.estimate import KnownCosts, cost, estimate_us
+from colt.analysis.loops import Loop, footprint, stride
 from colt.analysis.nests import LLVM_UNROLLS, Nest, Piece, instantiate
+from colt.analysis.own import OwnLoops
 from colt.analysis.processor import Machine
 from colt.analysis.skeleton import FIXED, Block, BlockWork, Iter, LoopSource, MemoryAccess, Skeleton
 from colt.knobs import Value
@@ -116,7 +118,7 @@ def test_what_is_used_piece_by_piece_occupies_a_cache_by_the_piece() -> None:
     def misses_us(first: int) -> float:
         pieces = {buffer: Piece(4 * row, first) for buffer in "XY"}
         loops = [Loop(0, N, 1, False), Loop(1, N, 1, False)]
-        nest = Nest(copied, copied.work, loops, times=1, parallel=1, vector=0, unrolled=0, pieces=pieces)
+        nest = Nest(OwnLoops(copied, copied.work, loops, vector=0, unrolled=0), times=1, parallel=1, pieces=pieces)
         return cost(nest, replace(MACHINE, l1_bytes=2 * row, l2_bytes=2 * row)).memory_us
 
     assert misses_us(first=1) < misses_us(first=0)
@@ -144,7 +146,7 @@ def test_many_rows_abreast_come_late() -> None:
         loops += [Loop(step, size // 16, 1, True), Loop(column, rows, 1, False), Loop(row, 2, 1, False)]
         loops += [Loop(lane, 16, 1, False)]
         pieces = {"Y": Piece(2 * rows * 64, 2)}
-        nest = Nest(block, block.work, loops, times=1, parallel=2, vector=1, unrolled=2, pieces=pieces)
+        nest = Nest(OwnLoops(block, block.work, loops, vector=1, unrolled=2), times=1, parallel=2, pieces=pieces)
         return cost(nest, MACHINE).memory_us
 
     assert memory_us(4) == pytest.approx(memory_us(2), rel=0.1)
@@ -159,8 +161,8 @@ def test_a_few_sums_do_not_wait_for_each_other() -> None:
         block = replace(matmul().blocks[0], iters=(Iter("i", N, False), Iter("j", N, False), Iter("k", terms, True)))
         loops = [Loop(row, N, 1, False), Loop(column, N // 16, 16, False), Loop(step, terms, 1, True)]
         loops += [Loop(column, 16, 1, False)]
-        nest = Nest(block, block.work, loops, times=1, parallel=2, vector=1, unrolled=int(terms <= LLVM_UNROLLS))
-        return cost(nest, MACHINE).compute_us
+        own = OwnLoops(block, block.work, loops, vector=1, unrolled=int(terms <= LLVM_UNROLLS))
+        return cost(Nest(own, times=1, parallel=2), MACHINE).compute_us
 
     assert us(4) < us(128) * (4 / 128) / 2
 
@@ -210,10 +212,9 @@ def test_a_block_inside_a_loop_computes_what_the_rest_of_the_loops_need() -> Non
     assert copy.times == 8 * 64 * 4 * 32
 
 
-def test_sums_go_on_while_what_finishes_others_waits_for_memory() -> None:
-    """A pointwise block brings each register tile to its place; its memory and the sums' work take less together than
-    one after the other, and no less than the longer of them."""
-    finisher = Block(
+def finisher() -> Block:
+    """D = C + E, under a loop of the block that sums C up."""
+    return Block(
         name="D",
         iters=(Iter("i", N, False), Iter("j", N, False)),
         reads=(C, access("E", 0, 1)),
@@ -226,8 +227,13 @@ def test_sums_go_on_while_what_finishes_others_waits_for_memory() -> None:
         link=C,
         loop_names=("i", "j"),
     )
+
+
+def test_sums_go_on_while_what_finishes_others_waits_for_memory() -> None:
+    """A pointwise block brings each register tile to its place; its memory and the sums' work take less together than
+    one after the other, and no less than the longer of them."""
     sums, slow = matmul().blocks[0], replace(MACHINE, l3=20.0)
-    skeleton = replace(matmul(), blocks=(sums, finisher))
+    skeleton = replace(matmul(), blocks=(sums, finisher()))
     alone = [cost(nest, slow) for nest in instantiate(skeleton, GOOD)]
     assert [nest.owner for nest in instantiate(skeleton, GOOD)] == [0, 0]
     together = estimate_us(skeleton, GOOD, slow)
@@ -288,3 +294,48 @@ def test_a_dot_instruction_takes_what_was_measured() -> None:
     slow = replace(MACHINE, dots={"avx512bf16": 2.0})
     assert estimate_us(dots, values, MACHINE) == estimate_us(matmul(), values, slow)
     assert estimate_us(dots, values, slow) > 1.5 * estimate_us(dots, values, MACHINE)
+
+
+def test_what_is_known_of_other_schedules_changes_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither locations, tiles, unrolling and rules that differ, nor that room is made now and then."""
+    copy, consumer = two_blocks().blocks
+    rows: tuple[Value, ...] = ((4, 16, 2, 4), *GOOD[1:])
+    columns: tuple[Value, ...] = (GOOD[0], (8, 2, 2, 16), *GOOD[2:])
+    first = replace(two_blocks(), blocks=(copy, consumer, replace(finisher(), host=1)))
+    rules: list[dict[str, Any]] = [{}, {"in_turn": True}, {"inlined_once": True}, {"max_vector": 8, "max_parallel": 4}]
+    skeletons = [replace(first, **rule) for rule in rules]
+    places = ("inline", "root", "i_0", "j_0", "k_0", "i_2")
+    schedules = [
+        (*values[:3], unroll, place) for values in (GOOD, rows, columns) for unroll in (0, 512) for place in places
+    ]
+    for room in (10_000, 5):
+        monkeypatch.setattr("colt.analysis.estimate.MOST_KNOWN", room)
+        known = KnownCosts()
+        for values in schedules:
+            for skeleton in skeletons:
+                assert estimate_us(skeleton, values, MACHINE, known) == estimate_us(skeleton, values, MACHINE)
+    assert len({estimate_us(first, values, MACHINE) for values in schedules}) > len(schedules) / 2
+
+
+@pytest.mark.parametrize(
+    ("index", "elements"),
+    [
+        (((ROW, 1.0),), 5),
+        (((ROW, -1.0),), 5),
+        (((ROW, 1.0), (COLUMN, 1.0)), 11),
+        (((ROW, 16.0), (COLUMN, 1.0)), 71),
+        (((ROW, 0.25),), 2),
+        (((ROW, 200.0),), N),
+        ((), 1),
+        (None, N),
+    ],
+)
+def test_elements_that_are_touched_follow_from_the_index(
+    index: tuple[tuple[int, float], ...] | None, elements: int
+) -> None:
+    assert footprint(MemoryAccess("A", (N,), 4, (index,)), [5, 7]) == [elements]
+
+
+def test_a_loop_moves_an_access_along_the_innermost_dimension_that_its_iter_indexes() -> None:
+    diagonal = MemoryAccess("A", (N, 32), 4, (((ROW, 1.0), (SUM, 2.0)), ((ROW, 3.0),)))
+    assert [stride(diagonal, Loop(iter_, 4, 8, False)) for iter_ in (ROW, COLUMN, SUM)] == [24, 0, 2 * 8 * 32]

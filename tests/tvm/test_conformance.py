@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from colt.analysis.estimate import Known, estimate_us, nest_costs
+from colt.analysis.estimate import KnownCosts, estimate_us, nest_costs
 from colt.machine import detect
 from colt.proposers.experts import builtin
 from colt.proposers.experts.neighbourhood import neighbours
@@ -55,14 +55,14 @@ def test_experts_conform_on_a_matmul(name: str, check: Any, matmul: TvmSpace) ->
 
 
 def test_what_nests_are_known_to_cost_is_what_they_cost(space: TvmSpace) -> None:
-    machine, known, nests = machine_of(detect(), 2), Known(), 0
+    machine, known, nests = machine_of(detect(), 2), KnownCosts(), 0
     for seed in range(4):
         start = space.sample(random.Random(seed))
         for schedule in (start, *list(neighbours(start, space.knobs(start)))[:12]):
             about = space.skeleton(schedule), schedule.values, machine
             assert estimate_us(*about, known) == estimate_us(*about)
             nests += sum(map(len, nest_costs(*about)))
-    assert 0 < len(known) < nests, "none was known before"
+    assert 0 < len(known.costs) < nests, "none was known before"
 
 
 def test_the_same_estimate_is_made_once(matmul: TvmSpace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def block_times(skeleton: Skeleton, values: Sequence[Value], machine: Machine) -
 
 
 def _bound(nest: Nest, own: Cost, machine: Machine, waits_for_memory: bool) -> tuple[Bottleneck, int]:
-    step = step_of(nest, machine)
+    step = step_of(nest.own, machine)
     if not waits_for_memory or own.memory_us == 0.0:
         limits = {
             Bottleneck.FMA: step.arithmetic,

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
 from colt.analysis.loops import Loop, stride
 from colt.analysis.memory import memory_waits
-from colt.analysis.nests import Nest, instantiate
+from colt.analysis.nests import Made, Nest, instantiate
+from colt.analysis.own import OwnLoops
 from colt.analysis.processor import Machine
-from colt.analysis.skeleton import Block, MemoryAccess, Skeleton
+from colt.analysis.skeleton import MemoryAccess, Skeleton
 from colt.knobs import Value
 
 WIDEN = 1.0
@@ -83,37 +84,57 @@ class Cost:
         return large + OVERLAP * small + self.launches_us
 
 
-Known = dict[tuple[object, ...], tuple[Block, Cost]]
-"""What nests cost on one machine, by all that it depends on: a schedule shares most nests with its neighbours."""
 MOST_KNOWN = 10_000
+"""How many nests' costs are remembered."""
 
 
-def estimate_us(skeleton: Skeleton, values: Sequence[Value], machine: Machine, known: Known | None = None) -> float:
+@dataclass(slots=True)
+class KnownCosts:
+    """What has been worked out for one machine: schedules have most in common with their neighbours."""
+
+    made: Made = field(default_factory=Made)
+    slots: dict[OwnLoops, float] = field(default_factory=dict)
+    """Slots of one execution of a block's own loops."""
+    costs: dict[tuple[object, ...], Cost] = field(default_factory=dict)
+    """What nests cost, by all that it depends on."""
+
+    def cost(self, nest: Nest, machine: Machine) -> Cost:
+        """What the nest costs, worked out once."""
+        key = nest.depends_on()
+        found = self.costs.get(key)
+        if found is None:
+            if nest.own not in self.slots:
+                self.slots[nest.own] = step_of(nest.own, machine).slots
+            found = self.costs[key] = cost(nest, machine, self.slots[nest.own])
+        return found
+
+    def make_room(self) -> None:
+        """Forget everything if it has become too much."""
+        if max(len(self.costs), len(self.made.own), len(self.made.arrangements)) >= MOST_KNOWN:
+            self.made, self.slots, self.costs = Made(), {}, {}
+
+
+def estimate_us(
+    skeleton: Skeleton, values: Sequence[Value], machine: Machine, known: KnownCosts | None = None
+) -> float:
     """Predicted latency in microseconds of the sketch with these values. ``known`` is filled, and looked up."""
-    return max(LEAST_US, sum(total(costs).total_us for costs in nest_costs(skeleton, values, machine, known)))
+    return max(LEAST_US, sum([total(costs).total_us for costs in nest_costs(skeleton, values, machine, known)]))
 
 
 def nest_costs(
-    skeleton: Skeleton, values: Sequence[Value], machine: Machine, known: Known | None = None
+    skeleton: Skeleton, values: Sequence[Value], machine: Machine, known: KnownCosts | None = None
 ) -> list[list[tuple[Nest, Cost]]]:
     """The nests with what each costs alone; together those of which one computes while another waits for memory."""
-    known = {} if known is None else known
-    nests = [nest for nest in instantiate(skeleton, values) if not (nest.block.ahead and nest.times == 1)]
+    known = KnownCosts() if known is None else known
+    known.make_room()
     costs: dict[int, list[tuple[Nest, Cost]]] = {}
-    for number, nest in enumerate(nests):
+    for number, nest in enumerate(instantiate(skeleton, values, known.made)):
+        if nest.block.ahead and nest.times == 1:
+            continue
         alone = -1 - number
         with_others = not skeleton.in_turn and (nest.times == 1 or _finishes(nest))
-        costs.setdefault(nest.owner if with_others else alone, []).append((nest, _known_cost(nest, machine, known)))
+        costs.setdefault(nest.owner if with_others else alone, []).append((nest, known.cost(nest, machine)))
     return list(costs.values())
-
-
-def _known_cost(nest: Nest, machine: Machine, known: Known) -> Cost:
-    key = (id(nest.block), *nest.depends_on())
-    if key not in known:
-        if len(known) >= MOST_KNOWN:
-            known.clear()
-        known[key] = nest.block, cost(nest, machine)  # with the block: no other has its number meanwhile
-    return known[key][1]
 
 
 def total(costs: Sequence[tuple[Nest, Cost]]) -> Cost:
@@ -124,13 +145,13 @@ def total(costs: Sequence[tuple[Nest, Cost]]) -> Cost:
 def _finishes(nest: Nest) -> bool:
     """Whether the nest brings what others have summed up under the same loops to its place: the processor waits for
     memory there while it goes on with the next sums."""
-    return not nest.block.local and not any(iter_.reduce for iter_ in nest.block.iters)
+    return not nest.block.local and not nest.block.reduces
 
 
-def cost(nest: Nest, machine: Machine) -> Cost:
-    """What one nest costs."""
+def cost(nest: Nest, machine: Machine, slots: float | None = None) -> Cost:
+    """What one nest costs. ``slots``: those of one execution, if they are known."""
     threads = _speedup(nest.parallel, machine.threads)
-    compute = step_of(nest, machine).slots * machine.slot_ns / threads
+    compute = (step_of(nest.own, machine).slots if slots is None else slots) * machine.slot_ns / threads
     waits = memory_waits(nest, machine)
     memory = max((waits.l2 + waits.l3) / threads, waits.dram)
     launches = machine.launch_us if nest.parallel > 1 and nest.times == 1 else 0.0
@@ -169,32 +190,31 @@ class InnerStep:
         return self.count * (longest + self.turns) * (1.0 + self.bulk)
 
 
-def step_of(nest: Nest, machine: Machine) -> InnerStep:
-    """What limits the nest's inner loop."""
-    shape = _shape(nest, machine)
-    work = nest.work
-    fused = machine.dots.get(nest.block.instruction, 1.0) * work.fused
+def step_of(own: OwnLoops, machine: Machine) -> InnerStep:
+    """What limits the inner loop of a nest."""
+    shape = _shape(own, machine)
+    work = own.work
+    fused = machine.dots.get(own.block.instruction, 1.0) * work.fused
     vector_work = fused + work.simple + machine.division * work.divisions
     vector_work += BRANCH * work.branches if shape.found else 0.0
     scalar_work = CALL * work.calls + (0.0 if shape.found else BRANCH * work.branches)
     arithmetic = shape.tile_points * (shape.vectors * vector_work + shape.vector * scalar_work)
-    arithmetic += sum(_preparing(access, nest.block.write, shape) for access in nest.block.reads)
-    loads = sum(_transfers(access, shape, machine.broadcast) for access in nest.block.reads)
-    accumulators = _transfers(nest.block.write, shape, machine.broadcast)
-    reduces = any(iter_.reduce for iter_ in nest.block.iters)
-    in_registers = shape.run > 1 and not nest.block.on_tiles
+    arithmetic += sum([_preparing(access, own.block.write, shape) for access in own.block.reads])
+    loads = sum([_transfers(access, shape, machine.broadcast) for access in own.block.reads])
+    accumulators = _transfers(own.block.write, shape, machine.broadcast)
+    in_registers = shape.run > 1 and not own.block.on_tiles
     spilled = max(0.0, accumulators + SPARE - machine.registers) if in_registers else 0.0
-    loads += (accumulators / shape.run if reduces else 0.0) + SPILL * spilled
+    loads += (accumulators / shape.run if own.block.reduces else 0.0) + SPILL * spilled
     stores = machine.store * accumulators / shape.run + SPILL * spilled
     latency = 0.0
-    if shape.chained and shape.unrolled_run < math.prod(loop.extent for loop in nest.loops if loop.reduce):
+    if shape.chained and shape.unrolled_run < math.prod([loop.extent for loop in own.loops if loop.reduce]):
         waits = _waits(shape, arithmetic, work.fused > 0, machine) if in_registers else 0.0
-        waits = TILE_LATENCY * shape.vectors * vector_work if nest.block.on_tiles else waits
+        waits = TILE_LATENCY * shape.vectors * vector_work if own.block.on_tiles else waits
         latency = waits + machine.forwarding / (shape.run * shape.looped)
     turns = machine.loop / shape.unrolled_run
-    points = math.prod(loop.extent for loop in nest.loops)
+    points = own.turns[-1]
     steps = points / (shape.tile_points * shape.vector)
-    instructions = shape.tile_points * (1.0 if nest.block.on_tiles else shape.vectors) * shape.unrolled_run
+    instructions = shape.tile_points * (1.0 if own.block.on_tiles else shape.vectors) * shape.unrolled_run
     bulk = CODE_GROWTH * max(0.0, math.log2(instructions / CODE_FREE))
     calls = shape.tile_points * shape.vector * CALL * work.calls
     return InnerStep(steps, arithmetic, calls, loads, stores, latency, turns, bulk, spilled)
@@ -246,26 +266,26 @@ class _Shape:
     found: bool
 
 
-def _shape(nest: Nest, machine: Machine) -> _Shape:
-    lanes = machine.vector_bits // (8 * nest.block.write.element_bytes)
-    body = nest.loops[: len(nest.loops) - nest.vector]
-    unrolled = nest.unrolled
-    vector_loop = nest.loops[-1] if nest.vector else None
-    vector = nest.vector_extent()
+def _shape(own: OwnLoops, machine: Machine) -> _Shape:
+    lanes = machine.vector_bits // (8 * own.block.write.element_bytes)
+    body = own.loops[: len(own.loops) - own.vector]
+    unrolled = own.unrolled
+    vector_loop = own.loops[-1] if own.vector else None
+    vector = own.vector_extent
     vectors: float = math.ceil(vector / lanes) / vector_quality(vector, lanes)
-    found = _llvm_vectorises(nest, body, unrolled) if vector == 1 else None
+    found = _llvm_vectorises(own, body, unrolled) if vector == 1 else None
     if found is not None:
         vector_loop, vector = body[found], body[found].extent
         vectors = AUTO_VECTOR * math.ceil(vector / lanes)  # LLVM pads or peels as it likes
         body = body[:found] + body[found + 1 :]
-    elif nest.work.branches:
+    elif own.work.branches:
         vectors = float(vector)  # LLVM breaks the statement up into single elements
     tile, looped = _register_tile(body, unrolled)
     run, unrolled_run = _reduction_run(body, len(tile), unrolled)
     chained = _next_is_reduction(body, len(tile)) or looped > 1
-    if looped > 1 or not nest.block.local:
+    if looped > 1 or not own.block.local:
         run = unrolled_run if looped == 1 else 1  # stores to an argument may alias its loads: they go through memory
-    points = math.prod(loop.extent for loop in tile)
+    points = math.prod([loop.extent for loop in tile])
     return _Shape(tile, points, vector_loop, vector, vectors, run, unrolled_run, looped, chained, found is not None)
 
 
@@ -324,22 +344,22 @@ def _preparing(access: MemoryAccess, result: MemoryAccess, shape: _Shape) -> flo
     """Slots of arithmetic on what one access loads in one step before it is used, such as widening it."""
     if access.slots == 0 or (access.slots is None and access.element_bytes >= result.element_bytes):
         return 0.0
-    count = math.prod(loop.extent for loop in shape.tile if stride(access, loop) != 0)
+    count = math.prod([loop.extent for loop in shape.tile if stride(access, loop) != 0])
     spread = shape.vector_loop is not None and stride(access, shape.vector_loop) == 0
     if access.slots is not None:
         return access.slots * count * (1.0 if spread else shape.vectors)
     return WIDEN * count * (2.0 if spread else shape.vectors)
 
 
-def _llvm_vectorises(nest: Nest, body: Sequence[Loop], unrolled: int) -> int | None:
+def _llvm_vectorises(own: OwnLoops, body: Sequence[Loop], unrolled: int) -> int | None:
     """The depth of the loop that LLVM itself vectorises: the innermost that is left after unrolling, if it is spatial,
     contiguous or nearly so in every access, and calls nothing."""
-    if nest.work.calls:
+    if own.work.calls:
         return None
     for depth in range(len(body) - 1 - unrolled, -1, -1):
         loop = body[depth]
         if loop.extent == 1:
             continue
-        near = all(0 <= stride(access, loop) <= NEAR for access in nest.block.reads)
-        return depth if near and stride(nest.block.write, loop) in (0, 1) and not loop.reduce else None
+        near = all(0 <= stride(access, loop) <= NEAR for access in own.block.reads)
+        return depth if near and stride(own.block.write, loop) in (0, 1) and not loop.reduce else None
     return None

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from colt.analysis.skeleton import FIXED, Block, LoopKind, LoopSource, MemoryAccess
+from colt.analysis.skeleton import FIXED, AccessDimension, Block, LoopKind, LoopSource, MemoryAccess
 from colt.knobs import Value
+
+_UNMOVED = (0.0, 0)
+"""A coefficient and a distance in memory, of an iter that the access does not depend on."""
 
 
 @dataclass(slots=True)
@@ -23,21 +26,27 @@ class Loop:
 
 def own_loops(block: Block, values: Sequence[Value], region: Sequence[int]) -> list[Loop]:
     """The block's loops while ``region`` values of its iters are computed."""
+    extents = [loop_extent(source, values) for source in block.loops]
+    if block.has_rests:
+        given = [1] * len(block.iters)
+        for source, extent in zip(block.loops, extents, strict=True):
+            given[source.iter] *= 1 if source.rest else extent
+        extents = [
+            -(-region[source.iter] // given[source.iter]) if source.rest else extent
+            for source, extent in zip(block.loops, extents, strict=True)
+        ]
     steps = [1] * len(block.iters)
-    given = [1] * len(block.iters)
-    for source in block.loops:
-        given[source.iter] *= 1 if source.rest else loop_extent(source, values)
     loops = []
-    for source in reversed(block.loops):
-        extent = -(-region[source.iter] // given[source.iter]) if source.rest else loop_extent(source, values)
-        loops.append(Loop(source.iter, extent, steps[source.iter], block.iters[source.iter].reduce, source.kind))
-        steps[source.iter] *= extent
+    for source, extent in zip(reversed(block.loops), reversed(extents), strict=True):
+        iter_ = source.iter
+        loops.append(Loop(iter_, extent, steps[iter_], block.iters[iter_].reduce, source.kind))
+        steps[iter_] *= extent
     loops.reverse()
     return loops
 
 
 def loop_extent(source: LoopSource, values: Sequence[Value]) -> int:
-    """How many iterations the loop has."""
+    """How many iterations the loop has, unless it runs over what the others leave."""
     if source.knob == FIXED:
         return source.extent
     parts = values[source.knob]
@@ -45,26 +54,22 @@ def loop_extent(source: LoopSource, values: Sequence[Value]) -> int:
     return parts[source.part]
 
 
-def reaches(loops: Sequence[Loop], iters: int) -> list[int]:
-    """How many consecutive values each iter takes while these loops run."""
-    reach = [1] * iters
-    for loop in loops:
-        reach[loop.iter] += (loop.extent - 1) * loop.step
-    return reach
-
-
 def footprint(access: MemoryAccess, reach: Sequence[int]) -> list[int]:
     """Elements touched in each dimension while the iters take ``reach`` values each."""
-    sizes = []
-    for size, index in zip(access.shape, access.index, strict=True):
-        if index is None:
-            sizes.append(size)
-        else:
-            touched = 1.0
-            for iter_, coefficient in index:
-                touched += abs(coefficient) * (reach[iter_] - 1)
-            sizes.append(size if touched >= size else math.ceil(touched))
-    return sizes
+    return [touched(dimension, reach) for dimension in access.dimensions]
+
+
+def touched(dimension: AccessDimension, reach: Sequence[int]) -> int:
+    """Elements touched in the dimension while the iters take ``reach`` values each."""
+    size, _, terms, plain = dimension
+    if plain is not None:
+        return min(size, reach[plain])
+    if terms is None:
+        return size
+    count = 1.0
+    for iter_, coefficient in terms:
+        count += coefficient * (reach[iter_] - 1)
+    return size if count >= size else math.ceil(count)
 
 
 def parallel_extent(loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
@@ -84,7 +89,7 @@ def parallel_extent(loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
 
 def vector_loops(block: Block, loops: Sequence[Loop], limit: int, shared: set[int]) -> int:
     """How many innermost loops are fused into a vector: spatial, contiguous in every access, within the limit."""
-    fusible = min((_contiguous_loops(access, loops) for access in (*block.reads, block.write)), default=0)
+    fusible = min([_contiguous_loops(access, loops) for access in block.accesses])
     product, count = 1, 0
     for depth in range(len(loops) - 1, -1, -1):
         if loops[depth].reduce or count == fusible or depth in shared:
@@ -93,37 +98,32 @@ def vector_loops(block: Block, loops: Sequence[Loop], limit: int, shared: set[in
         if product > limit:
             break
         count += 1
-    total = math.prod(loop.extent for loop in loops[len(loops) - count :])
+    total = math.prod([loop.extent for loop in loops[len(loops) - count :]])
     return count if total > 1 else 0
 
 
 def stride(access: MemoryAccess, loop: Loop) -> float:
     """How many elements one step of the loop moves the access in memory; 0 if it does not move it."""
-    below = 1
-    for size, index in zip(reversed(access.shape), reversed(access.index), strict=True):
-        for iter_, coefficient in index or ():
-            if iter_ == loop.iter:
-                return coefficient * loop.step * below
-        below *= size
-    return 0.0
+    coefficient, below = access.moved_by.get(loop.iter, _UNMOVED)
+    return coefficient * loop.step * below
 
 
 def _contiguous_loops(access: MemoryAccess, loops: Sequence[Loop]) -> int:
     """How many innermost loops are contiguous in the access, by the rule of MetaSchedule's post-processor, unit loops
     included."""
-    count, inner = 0, None
+    count, whole = 0, None
     for loop in reversed(loops):
         step = stride(access, loop)
         if step == 0:
             count += 1
             continue
-        if inner is None:
+        if whole is None:
             if step != 1 and count != 0:
                 break
-        elif step != stride(access, inner) * inner.extent:
+        elif step != whole:
             break
         count += 1
-        inner = loop
+        whole = step * loop.extent
     return count
 
 

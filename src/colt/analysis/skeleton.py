@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
+from operator import add
+from typing import NamedTuple
 
 ROOT = -1
 """The host of a block that stands on its own."""
@@ -22,7 +25,18 @@ class Iter:
     reduce: bool
 
 
-@dataclass(frozen=True, slots=True)
+class AccessDimension(NamedTuple):
+    """A dimension of a buffer as an access sees it: ``size`` elements, each ``below`` elements of memory after the one
+    before; ``terms`` as in the index, with the coefficients' absolute values. ``plain``: the iter that alone is the
+    index; ``None`` if it is anything else."""
+
+    size: int
+    below: int
+    terms: tuple[tuple[int, float], ...] | None
+    plain: int | None
+
+
+@dataclass(frozen=True)
 class MemoryAccess:
     """One load or store of a block, per point of its iteration space.
 
@@ -39,6 +53,36 @@ class MemoryAccess:
     result's."""
     constant: bool = False
     """The same in every call: a copy in another layout is made ahead of all of them."""
+
+    @cached_property
+    def dimensions(self) -> tuple[AccessDimension, ...]:
+        """The dimensions, outermost first."""
+        found, below = [], 1
+        for size, index in zip(reversed(self.shape), reversed(self.index), strict=True):
+            terms = None if index is None else tuple([(iter_, abs(coefficient)) for iter_, coefficient in index])
+            plain = terms[0][0] if terms is not None and len(terms) == 1 and terms[0][1] == 1 else None
+            found.append(AccessDimension(size, below, terms, plain))
+            below *= size
+        return tuple(found[::-1])
+
+    @cached_property
+    def along(self) -> dict[int, tuple[int, ...]]:
+        """The dimensions that each iter moves the access along."""
+        iters = {iter_ for index in self.index for iter_, _ in index or ()}
+        return {
+            iter_: tuple([n for n, index in enumerate(self.index) if index and any(i == iter_ for i, _ in index)])
+            for iter_ in sorted(iters)
+        }
+
+    @cached_property
+    def moved_by(self) -> dict[int, tuple[float, int]]:
+        """How each iter moves the access: its coefficient in the innermost dimension that it indexes, and how many
+        elements of memory lie from one index to the next there."""
+        found: dict[int, tuple[float, int]] = {}
+        for dimension, index in zip(reversed(self.dimensions), reversed(self.index), strict=True):
+            for iter_, coefficient in index or ():
+                found.setdefault(iter_, (coefficient, dimension.below))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +109,13 @@ class BlockWork:
     calls: float = 0.0
     branches: float = 0.0
 
+    @property
+    def counts(self) -> tuple[float, float, float, float, float]:
+        """All of them."""
+        return self.fused, self.simple, self.divisions, self.calls, self.branches
+
     def __add__(self, other: BlockWork) -> BlockWork:
-        return BlockWork(
-            self.fused + other.fused,
-            self.simple + other.simple,
-            self.divisions + other.divisions,
-            self.calls + other.calls,
-            self.branches + other.branches,
-        )
+        return BlockWork(*map(add, self.counts, other.counts))
 
 
 class LoopKind(IntEnum):
@@ -99,7 +142,7 @@ class LoopSource:
     rest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """A block of the program in its sketch.
 
@@ -133,6 +176,31 @@ class Block:
     on_tiles: bool = False
     """The block's vectors are tiles: they need no vector registers, and an instruction takes a whole one."""
 
+    @cached_property
+    def accesses(self) -> tuple[MemoryAccess, ...]:
+        """What it reads, then what it writes."""
+        return (*self.reads, self.write)
+
+    @cached_property
+    def extents(self) -> tuple[int, ...]:
+        """The points of each iter."""
+        return tuple([iter_.extent for iter_ in self.iters])
+
+    @cached_property
+    def reduces(self) -> bool:
+        """Whether it sums up."""
+        return any(iter_.reduce for iter_ in self.iters)
+
+    @cached_property
+    def knobs(self) -> tuple[int, ...]:
+        """The numbers of the knobs that decide its loops."""
+        return tuple(sorted({source.knob for source in self.loops if source.knob != FIXED}))
+
+    @cached_property
+    def has_rests(self) -> bool:
+        """Whether some of its loops run over what the others leave."""
+        return any(source.rest for source in self.loops)
+
 
 def knowing_constants(blocks: Sequence[Block], names: Collection[str]) -> tuple[Block, ...]:
     """The blocks, with what follows from the arguments of these names being constant."""
@@ -145,7 +213,7 @@ def knowing_constants(blocks: Sequence[Block], names: Collection[str]) -> tuple[
     return tuple(found) if names else tuple(blocks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Skeleton:
     """All blocks in program order, and what the post-processors will do to their loops.
 
@@ -166,3 +234,8 @@ class Skeleton:
     inlined_once: bool = False
     whole_vectors: bool = False
     in_turn: bool = False
+
+    @cached_property
+    def location_knobs(self) -> tuple[int, ...]:
+        """The numbers of the knobs that decide where blocks are computed."""
+        return tuple([block.location_knob for block in self.blocks if block.location_knob != FIXED])

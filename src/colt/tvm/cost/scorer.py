@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from colt.analysis.estimate import Known, estimate_us
+from colt.analysis.estimate import KnownCosts, estimate_us
 from colt.analysis.processor import Machine
 from colt.knobs import Schedule
 from colt.machine import Hardware, Rates
@@ -74,7 +74,7 @@ class AnalyticalScorer:
         self._space = space
         self._machine = machine
         self._known: Recent[Schedule, float] = Recent(KEPT)
-        self._nests: Known = {}
+        self._nests = KnownCosts()
 
     def predict(self, schedules: Sequence[Schedule]) -> list[float]:
         """Implements :class:`~colt.search.types.Scorer`."""
