@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from colt.util.interrupt import ENDING
-from colt.views.terminal import STOPPING
+from colt.views.terminal import ENDED_ALREADY, STOPPING
 from tests.helpers import simulated_command
 from tests.helpers.command import AS_INSTALLED, colt, refused
 from tests.helpers.hurry import COLT
@@ -137,8 +137,9 @@ def test_a_signal_ends_with_a_verified_result(
     for line in process.stderr:
         if line.startswith("trial "):
             process.send_signal(number)
-            assert STOPPING in map(str.strip, process.stderr)
             break
+    said = [line.strip() for line in process.stderr]
+    assert not {STOPPING, ENDED_ALREADY}.isdisjoint(said), said  # on a busy machine it may be told after the search
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopped: interrupted" in out

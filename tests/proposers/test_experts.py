@@ -19,6 +19,7 @@ from colt.search.toy import ToyScorer, ToySpace
 from colt.search.types import MemberSpec, MemberView, Proposer
 from colt.testing import PROPOSER_CHECKS, ProposerCase, rule, situations
 
+pytestmark = pytest.mark.usefixtures("thinking_fully")
 SPACE = ToySpace(512)
 SCORER = ToyScorer(SPACE)
 

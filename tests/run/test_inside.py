@@ -20,7 +20,6 @@ from colt.world.recording import read_recording
 from colt.world.world import Live
 from tests.helpers.chat_server import ChatServer
 from tests.helpers.pool_runs import PoolRuns, quick_machine
-from tests.helpers.simulated_runs import think_less
 
 TWO_PRODUCTS = """
 from tvm import te
@@ -39,9 +38,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PoolRuns]:
+def runs(tmp_path: Path) -> Iterator[PoolRuns]:
     pytest.importorskip("openai", reason="language models come with the extra models")
-    think_less(monkeypatch)
     path = tmp_path / "two.py"
     path.write_text(TWO_PRODUCTS)
     with using(quick_machine()), PoolRuns(tmp_path, f"{path}:layer") as made:
