@@ -212,6 +212,24 @@ def test_a_block_inside_a_loop_computes_what_the_rest_of_the_loops_need() -> Non
     assert copy.times == 8 * 64 * 4 * 32
 
 
+def test_a_copy_whose_reader_loads_whole_words_covers_these() -> None:
+    """Bytes in words of four, copied under a loop of dots: their read has no dimension for what is in a word."""
+    bytes_ = MemoryAccess("B2", (N, N, 4), 1, (((0, 1.0),), ((1, 1.0),), ((2, 1.0),)))
+    copy = Block(
+        name="B2",
+        iters=(Iter("k", N, False), Iter("j", N, False), Iter("in_word", 4, False)),
+        reads=(MemoryAccess("B", (4 * N, N), 1, (((0, 4.0), (2, 1.0)), ((1, 1.0),))),),
+        write=bytes_,
+        work=BlockWork(),
+        loops=tuple(LoopSource(n, FIXED, 0, 1, rest=True) for n in range(3)),
+        host=1,
+        depth=4,
+    )
+    dots = replace(matmul().blocks[0], reads=(A, replace(B, buffer="B2")), instruction="avx512vnni")
+    (nest, _) = instantiate(replace(matmul(), blocks=(copy, dots), explicit=True), GOOD)
+    assert [loop.extent for loop in nest.loops] == [16, 16, 4]
+
+
 def finisher() -> Block:
     """D = C + E, under a loop of the block that sums C up."""
     return Block(

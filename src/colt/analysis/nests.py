@@ -197,7 +197,10 @@ class _Regions:
                 _narrow(region, index, count)
             return region
         consumers = self.arrangement.consumers(number, self.host)
-        needs = [footprint(read, self._under(consumer)) for consumer, read in consumers]
+        needs = []
+        for consumer, read in consumers:
+            word = block.write.shape[len(read.shape) :]  # dots load the elements of their last dimension as one
+            needs.append([*footprint(read, self._under(consumer)), *word])
         for dimension, index in enumerate(block.write.index if needs else ()):
             most = max([need[dimension] for need in needs])
             _narrow(region, index, most)
