@@ -11,6 +11,7 @@ import pytest
 
 import colt
 from colt import events
+from colt.errors import InputError
 from colt.knobs import EDITION
 from colt.measure.base import Job, Limits, Measurement
 from colt.measure.batches import trials_at_once
@@ -164,6 +165,29 @@ def test_what_was_begun_when_a_run_is_stopped_is_measured_when_it_goes_on(own_pr
     with measured_by(Mustering()):
         receipt = colt.resume(tmp_path / "run").receipt
     assert receipt.trials.total == 40
+    assert colt.replay(tmp_path / "run").identical
+
+
+def test_what_was_begun_counts_against_fewer_trials(own_program: str, tmp_path: Path) -> None:
+    """That is two batches: the second is begun with before the first is measured."""
+
+    class Stopping(Exception):
+        pass
+
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.Timed) and event.trial == 17:
+            raise Stopping
+
+    measurer = Mustering()
+    with pytest.raises(Stopping):
+        tuned(tmp_path / "run", own_program, measurer, listeners=[stop])
+    begun = {trial for kind, trials in measurer.told for trial in trials if kind == "expect"}
+    assert len(begun) > 20
+    refusal = f"has measured 18 trials already and begun {len(begun) - 18} more; --trials takes {len(begun)} or more"
+    with measured_by(Mustering()):
+        with pytest.raises(InputError, match=refusal):
+            colt.resume(tmp_path / "run", trials=len(begun) - 1)
+        assert colt.resume(tmp_path / "run", trials=len(begun)).receipt.trials.total == len(begun)
     assert colt.replay(tmp_path / "run").identical
 
 

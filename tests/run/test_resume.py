@@ -10,25 +10,28 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import colt
 from colt import cli, events
 from colt.errors import InputError, StorageError
 from colt.events import Event
-from colt.measure.base import Measurement, Pace
+from colt.measure.base import Fate, Measurement, Pace
 from colt.measure.simulated import SimulatedMeasurer
 from colt.proposers.experts.scout import Scout
 from colt.proposers.experts.tuner import Tuner
 from colt.run import same
-from colt.run.resume import finish, go_on
+from colt.run.resume import charged, finish, go_on
 from colt.search.types import Observation, Proposal
 from colt.store.receipt import load_receipt
 from colt.tvm.programs.program import fingerprint
 from colt.util.lock import FolderLock
+from colt.world.answers import MeasuredAnswer
 from colt.world.parts import Parts, using
 from colt.world.recording import SCHEMA, read_recording
 from tests.helpers.chat_members import KEY
@@ -349,6 +352,38 @@ def test_fewer_trials_than_there_are_is_no_budget(trials: int, own_program: str,
     with pytest.raises(InputError, match="has measured 5 trials already; --trials takes more"):
         resumed(tmp_path / "run", trials=3)
     assert (tmp_path / "run" / "recording.jsonl").read_bytes()[: len(before) // 2] == before[: len(before) // 2]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_was_begun_counts_against_fewer_trials(ended: bool, whole: Path, tmp_path: Path) -> None:
+    """All of a batch was chosen before its first is measured, whether the run was killed or was finished since."""
+    lines = (whole / "recording.jsonl").read_bytes().splitlines()
+    folder = broken(whole, tmp_path / "run", next(n for n, line in enumerate(lines, 1) if b'"measure 3: ' in line))
+    if ended:
+        with measured_by(simulated()):
+            finish(folder)
+    config = (folder / "config.toml").read_text()
+    with pytest.raises(InputError, match="has measured 4 trials already and begun 2 more; --trials takes 6 or more"):
+        resumed(folder, trials=5)  # batches have 3
+    assert (folder / "config.toml").read_text() == config
+    assert b'"went_on":{' not in (folder / "recording.jsonl").read_bytes()
+    assert resumed(folder, trials=6).receipt.trials.total == 6
+    assert_replays(folder)
+
+
+def test_skipped_trials_do_not_count_against_fewer_trials(whole: Path, tmp_path: Path) -> None:
+    folder = broken(whole, tmp_path / "run", 100)
+    recording = read_recording(folder / "recording.jsonl")
+    measured = [line for line in recording.lines if isinstance(line.answer, MeasuredAnswer)]
+
+    def skipped(line: Any) -> Any:
+        if line not in measured[-2:]:
+            return line
+        answer = msgspec.structs.replace(line.answer, fate=Fate.SKIPPED, latency_us=None)
+        return msgspec.structs.replace(line, answer=answer)
+
+    assert charged(recording) == TRIALS
+    assert charged(replace(recording, lines=tuple(map(skipped, recording.lines)))) == TRIALS - 2
 
 
 def test_a_directory_with_a_link_does_not_go_on(whole: Path, tmp_path: Path) -> None:

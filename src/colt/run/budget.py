@@ -52,6 +52,14 @@ class Tuned(Protocol):
         ...
 
 
+class Overdrawn(Exception):
+    """A run goes on with fewer trials than were charged already: ``charged``."""
+
+    def __init__(self, charged: int) -> None:
+        super().__init__(f"{charged} trials are charged already")
+        self.charged = charged
+
+
 class StopRule:
     """Decides when the run of these tasks stops.
 
@@ -106,7 +114,11 @@ class StopRule:
     @property
     def trials_left(self) -> int:
         """Trials that may still be charged, of all tasks together."""
-        return max(0, self.plan.budget.trials - sum(task.charged for task in self.tasks))
+        return max(0, self.plan.budget.trials - self._charged)
+
+    @property
+    def _charged(self) -> int:
+        return sum(task.charged for task in self.tasks)
 
     @property
     def overlaps(self) -> bool:
@@ -129,8 +141,11 @@ class StopRule:
         return min(self.whole_batch, self.trials_left)
 
     def requested(self) -> str | None:
-        """Why the run is to end right now: ``interrupted``, ``seconds``, ``broken off``, ``pool`` or ``storage``."""
-        answer = self._world.take("stop", Stop, self._ask, quiet=Stop())
+        """Why the run is to end right now: ``interrupted``, ``seconds``, ``broken off``, ``pool`` or ``storage``.
+
+        Raises :class:`Overdrawn`, as :meth:`goes_on` does.
+        """
+        answer = self._take("stop", self._ask, Stop())
         if answer.went_on is not None:
             self._go_on(answer.went_on)
         self._requested = self._why(answer)
@@ -153,13 +168,20 @@ class StopRule:
     def goes_on(self, reason: str) -> bool:
         """Whether the run goes on after it has ended, in another process and with another allowance."""
         ended = Stop(reason=cast(Reason, reason))
-        answer = self._world.take("go on", Stop, lambda: ended, quiet=ended)
+        answer = self._take("go on", lambda: ended, ended)
         if answer.went_on is None:
             return False
         self._told_of_interrupt = self._broke_off = False
         self._requested = None
         self._go_on(answer.went_on)
         return True
+
+    def _take(self, asked: str, ask: Callable[[], Stop], quiet: Stop) -> Stop:
+        """The world's answer. What it would go on with has to be enough for what was begun, which counts."""
+        offered = self._world.offered(quiet)
+        if offered is not None and offered.trials < self._charged:
+            raise Overdrawn(self._charged)
+        return self._world.take(asked, Stop, ask, quiet=quiet)
 
     def _ask(self) -> Stop:
         if self._interrupt.requested:

@@ -23,7 +23,9 @@ import msgspec
 from colt import events
 from colt.errors import InputError, ReplayError
 from colt.events import Emit, Event
+from colt.measure.base import Fate
 from colt.plan import Plan, recorded_pace
+from colt.run.budget import Overdrawn
 from colt.run.finish import Result
 from colt.run.loop import run as run_plan
 from colt.run.replay import as_begun, read_config, read_plan
@@ -122,7 +124,14 @@ def go_on(
         asked.allowing(allowance)  # it has to go with the rest of the plan
         more = _require_something_to_do(folder, recording, before, allowance)
         world = Resumed(recording, allowance=allowance, more=more)
-        (result,) = _run(folder, asked, recording, world, on_event, views)
+        try:
+            (result,) = _run(folder, asked, recording, world, on_event, views)
+        except Overdrawn as overdrawn:
+            measured = charged(recording)
+            raise InputError(
+                f"{folder} has measured {counted(measured, 'trial')} already and begun {overdrawn.charged - measured} "
+                f"more; --trials takes {overdrawn.charged} or more"
+            ) from None
         return result
 
 
@@ -191,7 +200,7 @@ def _changed(before: Allowance, changes: dict[str, Any]) -> Allowance:
 
 def _require_something_to_do(folder: Path, recording: Recording, before: Allowance, now: Allowance) -> bool:
     """Whether the run is given more than it had. Raises :class:`InputError` if it has ended and that does not help."""
-    measured = sum(isinstance(line.answer, MeasuredAnswer) for line in recording.lines) - 1  # the untuned program
+    measured = charged(recording)
     if now.trials is not None and now.trials != before.trials and now.trials <= measured:
         raise InputError(f"{folder} has measured {counted(measured, 'trial')} already; --trials takes more than that")
     raised = [name for name in _HELPS.values() if _is_more(getattr(now, name), getattr(before, name))]
@@ -200,6 +209,15 @@ def _require_something_to_do(folder: Path, recording: Recording, before: Allowan
         if reason not in ENDED_EARLY and _HELPS.get(reason) not in raised:
             raise InputError(f"{folder} has come to its end: {_end_in_words(reason, before)}")
     return bool(raised)
+
+
+def charged(recording: Recording) -> int:
+    """How many of the trials that a run has measured count against its budget: skipped ones do not, unless they are the
+    most (:attr:`colt.search.trials.Trials.charged`)."""
+    fates = [line.answer.fate for line in recording.lines if isinstance(line.answer, MeasuredAnswer)]
+    measured = len(fates) - 1  # the untuned program is no trial
+    skipped = fates.count(Fate.SKIPPED)
+    return measured - min(skipped, measured - skipped)
 
 
 def _is_more(now: float | None, before: float | None) -> bool:

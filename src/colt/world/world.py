@@ -75,6 +75,11 @@ class World(Protocol):
         """
         ...
 
+    def offered(self, quiet: Stop) -> Allowance | None:
+        """What the run goes on with if it asks now whether to stop, with that ``quiet`` answer; ``None`` if it does not
+        go on there in another process. Nothing is taken, so that a run can refuse it before it is written down."""
+        ...
+
     def live(self, make: Callable[[], T]) -> T | None:
         """What ``make`` returns, unless this is a replay: for what acts on the world or exists only to be asked."""
         ...
@@ -93,7 +98,11 @@ class World(Protocol):
 
 
 class NothingUnderWay:
-    """Worlds in which no call has left before, and that write nothing down."""
+    """Worlds in which no call has left before and no run goes on, and that write nothing down."""
+
+    def offered(self, quiet: Stop) -> Allowance | None:
+        """See :meth:`World.offered`."""
+        return None
 
     def left(self, ticket: int) -> Charge | None:
         """See :meth:`World.left`."""
@@ -192,6 +201,11 @@ class Resumed(Recorded):
         """See :attr:`World.recorded`."""
         return self._next is not None or bool(self._awaited)
 
+    def offered(self, quiet: Stop) -> Allowance | None:
+        """See :meth:`World.offered`."""
+        goes_on = not self.recorded and (self._more or quiet.reason in ENDED_EARLY)
+        return self._allowance if goes_on else None
+
     def live(self, make: Callable[[], T]) -> T | None:
         """See :meth:`World.live`: whatever acts is needed sooner or later."""
         return make()
@@ -204,8 +218,8 @@ class Resumed(Recorded):
     def _unrecorded(self, asked: str, ask: Callable[[], A], quiet: A | None) -> A:
         if self.recorded:
             return super()._unrecorded(asked, ask, quiet)
-        if isinstance(quiet, Stop) and self._allowance is not None and (self._more or quiet.reason in ENDED_EARLY):
-            allowance, self._allowance = self._allowance, None
+        if isinstance(quiet, Stop) and (allowance := self.offered(quiet)) is not None:
+            self._allowance = None
             return Stop(went_on=allowance)  # type: ignore[return-value]  # A is Stop, as ``quiet`` is
         return ask()
 
@@ -271,6 +285,10 @@ class Recorder:
         if answer != quiet and not known:
             self._writer.write(self._questions, asked, answer)
         return answer
+
+    def offered(self, quiet: Stop) -> Allowance | None:
+        """See :meth:`World.offered`."""
+        return self._world.offered(quiet)
 
     def live(self, make: Callable[[], T]) -> T | None:
         """See :meth:`World.live`."""
