@@ -30,12 +30,13 @@ from colt.util.waiting import told_of_waiting
 from tests.helpers import measure_programs as programs
 from tests.helpers.fleet_side import REFERENCE_US, SimulatedSide
 from tests.helpers.fleets import await_that
-from tests.helpers.near_hosts import NearCluster
+from tests.helpers.near_hosts import NearCluster, NearLink
 
 PATIENCE = Patience(
     beat_s=0.05,
     grace_s=1.0,
     start_s=0.4,
+    late_s=0.05,
     queued_s=0.1,
     join_s=5.0,
     gather_s=0.2,
@@ -52,8 +53,8 @@ def node(identity: str, name: str = "") -> ClusterNode:
 
 
 @contextmanager
-def session_on(cluster: Any) -> Iterator[Session]:
-    made = Session(cluster, SIDE, PATIENCE)
+def session_on(cluster: Any, patience: Patience = PATIENCE) -> Iterator[Session]:
+    made = Session(cluster, SIDE, patience)
     try:
         yield made
     finally:
@@ -67,7 +68,49 @@ def test_a_run_waits_for_hosts_whose_cores_are_taken_if_there_are_no_others() ->
     with session_on(cluster) as session, told_of_waiting(told.append):
         assert list(session.reports()) == [node("taken").name]
         assert session.queued_s > 0
-    assert told == [f"waiting for {node('taken').name}: its cores are taken by other work on the cluster"]
+    assert told == [f"waiting for {node('taken').name}: its cores seem to be taken by other work on the cluster"]
+
+
+def test_a_short_wait_is_told_of_and_counts_from_its_beginning() -> None:
+    """Long before a host counts as one that others have."""
+    cluster = NearCluster([node("taken")])
+    told: list[str] = []
+
+    def hear(text: str) -> None:
+        told.append(text)
+        threading.Timer(0.3, cluster.free.set).start()
+
+    with session_on(cluster, replace(PATIENCE, start_s=10.0, queued_s=60.0)) as session, told_of_waiting(hear):
+        session.reports()
+        assert session.queued_s > 0.2
+    assert len(told) == 1
+
+
+def test_a_wait_for_one_host_beside_another_is_told_of_and_does_not_count() -> None:
+    """Whoever has a host could measure."""
+    cluster = OneFree([node("free"), node("taken")])
+    told: list[str] = []
+    with session_on(cluster, replace(PATIENCE, start_s=10.0, queued_s=0.3)) as session, told_of_waiting(told.append):
+        assert list(session.reports()) == [node("free").name]
+        assert session.queued_s == 0
+        assert list(session.silent()) == [node("taken").name]
+    assert told == [f"waiting for {node('taken').name}: its cores seem to be taken by other work on the cluster"]
+
+
+class OneFree(NearCluster):
+    """The cores of its node ``free`` are, those of others are not."""
+
+    def start(self, node: ClusterNode, make: Any, *arguments: object) -> Any:
+        if node.id != "free":
+            return super().start(node, make, *arguments)
+        link = self.links[node.id] = NearLink(make(*arguments), set_event())
+        return link
+
+
+def set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 def test_a_cpu_that_no_host_has_is_refused_though_their_cores_are_taken() -> None:

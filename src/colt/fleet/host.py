@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import cached_property
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -75,7 +76,7 @@ class HostActor:
         with suppress(PermissionError):  # Ray's processes give way to others; what is timed must not
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         self._name = name
-        self._side: Side = pickle.loads(side)
+        self._pickled = side
         self._lock: HostLock | None = None
         self._measurer: Measurer | None = None
         self._requests: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
@@ -86,6 +87,15 @@ class HostActor:
         """What was built here for others, by request and item."""
         self._dropped = -1
         """The last request that nobody waits for."""
+
+    @cached_property
+    def _side(self) -> Side:
+        """What the host does. To load it takes longer than to start the process."""
+        side: Side = pickle.loads(self._pickled)
+        return side
+
+    def started(self) -> None:
+        """Nothing: that this answers says that the process has started."""
 
     def report(self) -> bytes:
         """What the host is: :class:`HostReport`."""

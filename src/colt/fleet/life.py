@@ -39,8 +39,9 @@ class Life:
     def _join(self) -> None:
         known, roster = self._known, self._roster
         known.member = member = Member(self._cluster, known.node, self._side, self._patience, lambda: roster.stopped)
-        report = member.report(lambda why: roster.note(known, waits=why))
-        roster.note(known, report=report, waits="")
+        member.start(lambda why, sure: roster.note(known, late=why, waits=why if sure else known.waits))
+        report = member.report()
+        roster.note(known, report=report, late="", waits="")
         wanted = roster.awaited(lambda: roster.wanted)
         if why := wanted.why_not(report, known.node.cores):
             builds = self._may_build(report, wanted)

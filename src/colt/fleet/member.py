@@ -51,8 +51,10 @@ class Patience:
     """It may be late by so much. Then it counts as lost."""
     start_s: float = 120.0
     """For a process to start and to say what it is, once its cores are free."""
+    late_s: float = 3.0
+    """After so long a process that has not started seems to wait for cores, and that is told."""
     queued_s: float = 20.0
-    """After so long a process that has not started counts as waiting for cores."""
+    """After so long it counts as one that does, and is not waited for if there are others."""
     join_s: float = 300.0
     """For starting the workers and timing the reference kernel, or for measuring peaks."""
     gather_s: float = 15.0
@@ -94,18 +96,25 @@ class Member:
         except HostLost as lost:
             raise Lost(str(lost)) from None
 
-    def report(self, told: Callable[[str], None]) -> HostReport:
-        """What the host is, once its cores are free. Raises :class:`Lost` and :class:`Stopped`."""
-        asked, since = self._ask("report"), monotonic()
+    def start(self, told: Callable[[str, bool], None]) -> None:
+        """Wait until its process has started, which it does once its cores are free. Calls ``told`` with what it seems
+        to wait for, and whether that has lasted so long that it is sure. Raises :class:`Lost` and :class:`Stopped`."""
+        asked, since = self._ask("started"), monotonic()
         while True:
             try:
-                return self._decoded(asked.get(self._patience.look_s), HostReport)
+                asked.get(self._patience.look_s)
+                return
+            except HostLost:
+                return  # whoever asks for more hears why
             except HostLate:
                 self._heed()
-                if monotonic() - since > self._patience.queued_s:
-                    told("its cores are taken by other work on the cluster")
-            except HostLost as lost:
-                raise Lost(str(lost)) from None
+                passed_s = monotonic() - since
+                if passed_s > self._patience.late_s:
+                    told("its cores seem to be taken by other work on the cluster", passed_s > self._patience.queued_s)
+
+    def report(self) -> HostReport:
+        """What the host is. Raises :class:`Lost` and :class:`Stopped`."""
+        return self._call("report", HostReport, self._patience.start_s)
 
     def hold(self) -> str:
         """Take the lock; who has it if it is not free."""

@@ -49,6 +49,8 @@ class HostEntry:
     held: bool = False
     waits: str = ""
     """What keeps it from measuring, as far as that passes."""
+    late: str = ""
+    """What seems to keep it from starting, before it is sure that it ``waits``."""
     refused: str = ""
     lost: str = "it does not start"
     """Why it does not measure if nothing else is known."""
@@ -130,7 +132,9 @@ class Roster:
             self.changed.notify_all()
 
     def enter(self, known: HostEntry, host: HostSeen) -> None:
-        """Have a host measure, unless it is of another kind than the first."""
+        """Have a host measure, unless it is of another kind than the first.
+
+        What it is called is seen anew: a node may have come back before the loss of its host was noticed."""
         with self.changed:
             unlike = self.reference.why_unlike(host.name, host.reference_us) if self.muster.base else None
             known.seen = None if unlike else host
@@ -148,7 +152,7 @@ class Roster:
                 return
             known.losses += 1
             known.lost = f"it was lost: {why}"
-            known.held = False
+            known.held, known.late = False, ""
             if known.seen is not None:
                 self.muster = left_by(replace(self.muster, lost=self.muster.lost + 1), known.seen.name, why)
                 self.remark(f"host {known.name} was lost: {why}")

@@ -51,7 +51,7 @@ class _Wait:
     def of(self, hosts: Iterable[HostEntry]) -> None:
         """Say what keeps these from measuring, as far as that passes and is news."""
         left = [one for one in hosts if not one.out]
-        reasons = [f"{one.name}: {one.waits}" for one in left if one.waits]
+        reasons = [f"{one.name}: {one.waits or one.late}" for one in left if one.waits or one.late]
         if reasons and len(reasons) == len(left):
             self.queued_s = self.seconds
         more = len(reasons) - _MOST_NAMED
@@ -89,7 +89,7 @@ class Session:
                 if unknown is not None and worth_s == self.patience.queue_s:
                     self._require_cpu(unknown)
                     unknown = None
-                wait.of(one for one in nodes.values() if not one.report)
+                wait.of(nodes.values())
                 self.roster.changed.wait(self.patience.look_s)
             return {one.name: (one.report, one.node.cores) for one in nodes.values() if one.report}
 
