@@ -8,6 +8,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -90,7 +91,8 @@ def test_a_wait_for_one_host_beside_another_is_told_of_and_does_not_count() -> N
     """Whoever has a host could measure."""
     cluster = OneFree([node("free"), node("taken")])
     told: list[str] = []
-    with session_on(cluster, replace(PATIENCE, start_s=10.0, queued_s=0.3)) as session, told_of_waiting(told.append):
+    patience = replace(PATIENCE, start_s=10.0, late_s=0.7, queued_s=1.0)
+    with session_on(cluster, patience) as session, told_of_waiting(told.append):
         assert list(session.reports()) == [node("free").name]
         assert session.queued_s == 0
         assert list(session.silent()) == [node("taken").name]
@@ -202,6 +204,37 @@ def test_of_two_hosts_with_one_name_the_other_goes_on_when_one_is_lost() -> None
         cluster.there.append(node("3", "same"))
         await_that(lambda: len(names(session)) == 2)
         assert names(session) == [first.name, f"{first.name}#2"], "it has its name again"
+
+
+class Restarted(NearCluster):
+    """Its node ``1`` starts nothing more once ``dead`` is set, though the cluster has it yet; node ``2`` starts what it
+    is to once ``back`` is set."""
+
+    dead: threading.Event
+    back: threading.Event
+
+    def start(self, node: ClusterNode, make: Any, *arguments: object) -> Any:
+        free = self.back if node.id == "2" else self.free if self.dead.is_set() else set_event()
+        link = self.links[node.id] = NearLink(make(*arguments), free)
+        return link
+
+
+def test_a_host_that_comes_back_before_the_cluster_has_noticed_its_loss_has_its_name_again() -> None:
+    cluster = Restarted([node("1", "beta")])
+    cluster.dead, cluster.back = threading.Event(), threading.Event()
+    beta = node("1", "beta").name
+    with session_on(cluster, replace(PATIENCE, empty_s=30.0)) as session, ThreadPoolExecutor(1) as beside:
+        equip(session)
+        cluster.there.append(node("2", "beta"))
+        await_that(lambda: "2" in session.roster.nodes)
+        assert session.roster.nodes["2"].name == f"{beta}#2", "both are there"
+        cluster.dead.set()
+        cluster.links["1"].end()
+        measured = beside.submit(measured_by, session)  # nobody asks a host that has nothing to do
+        await_that(lambda: session.muster.lost == 1)
+        cluster.back.set()
+        assert measured.result(30.0) == beta
+        assert len(session.muster.hosts) == 1
 
 
 def test_a_resumed_run_refuses_hosts_unlike_its_first() -> None:

@@ -43,7 +43,9 @@ class HostEntry:
 
     node: ClusterNode
     name: str
-    """The name of its host, which no other node has that is there."""
+    """The name of its host, which no other node has that is there. It may change until the host measures."""
+    entered: bool = False
+    """Whether it has ever measured."""
     report: HostReport | None = None
     member: Member | None = None
     held: bool = False
@@ -58,6 +60,11 @@ class HostEntry:
     """In a row, without anything measured."""
     seen: HostSeen | None = None
     gone: bool = False
+
+    @property
+    def there(self) -> bool:
+        """Whether it measures, or is about to for all that is known: one that was lost has yet to come back."""
+        return bool(self.seen) or not (self.gone or self.losses)
 
     @property
     def out(self) -> bool:
@@ -111,16 +118,19 @@ class Roster:
                 known.gone = identity not in there
             for identity, node in there.items():
                 if identity not in self.nodes:
-                    self.nodes[identity] = known = HostEntry(node, self._own_name(node.name))
+                    known = HostEntry(node, node.name)
+                    known.name = self._own_name(known)
+                    self.nodes[identity] = known
                     new.append(known)
         return new
 
-    def _own_name(self, name: str) -> str:
-        """The name, or one with a number if a host that is there has it: two machines may be called the same, and a
-        node may be back before its loss is noticed."""
-        taken = {one.name for one in self.nodes.values() if one.seen or not one.gone}
-        numbered = (f"{name}#{number}" for number in count(2))
-        return next(own for own in chain([name], numbered) if own not in taken)
+    def _own_name(self, known: HostEntry) -> str:
+        """What it is called: as when it measured before, or like its machine, or so with a number if a host that is
+        there has that name. Two machines may be called the same."""
+        taken = {one.name for one in self.nodes.values() if one is not known and one.there}
+        kept = [known.name] if known.entered else []
+        numbered = (f"{known.node.name}#{number}" for number in count(2))
+        return next(own for own in chain(kept, [known.node.name], numbered) if own not in taken)
 
     # ---- what becomes of a host ----
 
@@ -136,11 +146,15 @@ class Roster:
 
         What it is called is seen anew: a node may have come back before the loss of its host was noticed."""
         with self.changed:
+            if known.seen is None:
+                known.name = self._own_name(known)
+                host = replace(host, name=known.name)
             unlike = self.reference.why_unlike(host.name, host.reference_us) if self.muster.base else None
             known.seen = None if unlike else host
             if unlike:
                 self.refuse(known, unlike)
                 return
+            known.entered = True
             self.muster = joined(self.muster, host)
             self.changed.notify_all()
 
