@@ -235,6 +235,25 @@ def test_a_host_that_comes_back_before_the_cluster_has_noticed_its_loss_has_its_
         cluster.back.set()
         assert measured.result(30.0) == beta
         assert len(session.muster.hosts) == 1
+        lost, joined = session.take_remarks()
+    assert lost.startswith(f"host {beta} was lost: ")
+    assert joined == f"host {beta} joined again: its reference kernel takes 1.00 times as long as at first"
+
+
+def test_a_host_that_joins_late_is_told_of_and_none_that_the_run_begins_with() -> None:
+    cluster = NearCluster([node("1"), node("2")])
+    cluster.free.set()
+    with session_on(cluster, replace(PATIENCE, late_s=10.0, gather_s=10.0)) as session:
+        equip(session)
+        assert len(names(session)) == 2
+        assert session.take_remarks() == []
+        cluster.there.append(node("late"))
+        await_that(lambda: len(names(session)) == 3)
+        (joined,) = session.take_remarks()
+        session.follow(session.muster)
+        assert session.take_remarks() == []
+    base, late = session.muster.base, node("late").name
+    assert joined == f"host {late} joined: its reference kernel takes 1.00 times as long as that of {base}"
 
 
 def test_a_resumed_run_refuses_hosts_unlike_its_first() -> None:

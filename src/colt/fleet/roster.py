@@ -87,6 +87,8 @@ class Roster:
         self.nodes: dict[str, HostEntry] = {}
         self.wanted: Wanted | None = None
         self.equipment: Equipment | None = None
+        self.assembled = False
+        """Whether those measure whom the run begins with. Who joins later is told of."""
         self.gone = ""
         """Why the cluster itself cannot be asked."""
         self.stopped = False
@@ -146,7 +148,8 @@ class Roster:
 
         What it is called is seen anew: a node may have come back before the loss of its host was noticed."""
         with self.changed:
-            if known.seen is None:
+            new = known.seen is None
+            if new:
                 known.name = self._own_name(known)
                 host = replace(host, name=known.name)
             unlike = self.reference.why_unlike(host.name, host.reference_us) if self.muster.base else None
@@ -155,8 +158,16 @@ class Roster:
                 self.refuse(known, unlike)
                 return
             known.entered = True
+            if new and self.assembled:
+                self._tell_joined(host)
             self.muster = joined(self.muster, host)
             self.changed.notify_all()
+
+    def _tell_joined(self, host: HostSeen) -> None:
+        again = " again" if host.name in [each.name for each in self.muster.hosts] else ""
+        first = "at first" if host.name == self.muster.base else f"that of {self.muster.base}"
+        times = f"{host.reference_us / self.muster.base_us:.2f} times as long as {first}"
+        self.remark(f"host {host.name} joined{again}: its reference kernel takes {times}")
 
     def lose(self, known: HostEntry, why: str, attempts: int, doubt: str) -> None:
         """It does not serve any more; after so many ``attempts`` in a row it is refused, with a ``doubt`` if there is

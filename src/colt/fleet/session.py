@@ -156,6 +156,7 @@ class Session:
         with self.roster.changed:
             while not all(one.decided for one in self.roster.nodes.values()) and monotonic() < until:
                 self.roster.changed.wait(self.patience.look_s)
+            self.roster.assembled = True
 
     @property
     def muster(self) -> Muster:
