@@ -43,7 +43,10 @@ def test_a_cluster_that_refuses_may_want_a_token(monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         message = refused("tune", "gemv", "--fleet", address)
-    assert f"--fleet cannot enter a Ray cluster at {address} (ray client connection timeout); " in message
+    cause = f"--fleet cannot enter a Ray cluster at {address} (ray client connection timeout); it has to be the head of"
+    assert cause in message
+    assert "the port for Ray's clients, usually 10001, goes with ray://HOST:PORT; one that asks for a token" in message
+    assert f"connecting to the Ray cluster at {address}" in message
     assert all(said in message for said in ("RAY_AUTH_MODE=token", "RAY_AUTH_TOKEN", "~/.ray/auth_token"))
     assert "ray start" not in message
 
@@ -63,8 +66,15 @@ def test_a_cluster_that_asks_for_a_token_is_said_to_and_ray_says_nothing_beside_
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         message = refused("tune", "gemv", "--fleet", address)
-    assert f"--fleet cannot enter a Ray cluster at {address} (it asks for a token); " in message
+    assert f"--fleet cannot enter a Ray cluster at {address} (it asks for a token); one that asks for a" in message
     assert "gcs_client" not in message + "".join(capfd.readouterr())
+
+
+def test_a_mode_that_ray_does_not_know_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    monkeypatch.setenv("RAY_AUTH_MODE", "banana")
+    message = refused("tune", "gemv", "--fleet", "127.0.0.1:1")
+    assert "--fleet enters no cluster: RAY_AUTH_MODE is 'banana'; it takes token or disabled" in message
 
 
 def test_a_cluster_of_this_machine_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

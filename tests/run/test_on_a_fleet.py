@@ -11,7 +11,8 @@ import pytest
 
 import colt
 from colt import events
-from colt.errors import InputError
+from colt.errors import ArgumentError, InputError
+from colt.fleet.cluster import Cluster
 from colt.knobs import EDITION
 from colt.measure.base import Job, Limits, Measurement
 from colt.measure.batches import trials_at_once
@@ -259,6 +260,18 @@ def test_a_run_goes_on_with_another_cluster(own_program: str, tmp_path: Path) ->
     with measured_by(Mustering()):
         assert colt.resume(folder, trials=12, fleet="head:6379").receipt.trials.total == 12
     assert colt.replay(folder).identical
+
+
+def test_a_run_whose_cluster_is_gone_says_how_to_go_on_with_another(
+    own_program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connected(address: str, cores: int) -> Cluster:
+        raise ArgumentError("fleet", f"finds no Ray cluster at {address}")
+
+    tuned(tmp_path / "run", own_program, Mustering(), trials=4)
+    monkeypatch.setattr(Cluster, "connected", connected)
+    message = refused("resume", str(tmp_path / "run"), "--trials", "8")
+    assert "--fleet finds no Ray cluster at auto; `colt resume DIR --fleet ADDRESS` goes on with another" in message
 
 
 def test_a_run_on_this_machine_goes_on_with_no_cluster(own_program: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeVar
 from colt.errors import ArgumentError
 from colt.util.streams import keeping_remarks, remarks_since, remarks_so_far
 from colt.util.text import why
+from colt.util.waiting import tell_waiting
 
 LOCAL, AUTO = "local", "auto"
 """A cluster that is started here; the one that ``RAY_ADDRESS`` names, or that runs on this machine."""
@@ -47,12 +48,21 @@ _HOW = (
     "`ray symmetric-run` does both; --fleet local uses this machine alone"
 )
 _CAUSE = re.compile(r"The actor is dead because (?:all references|(.+?)\.(?:\s|$))", re.DOTALL)
-_TOKENS = (
-    "it has to be the head of one, with this version of Ray; one that asks for a token, as it does if there was one in "
-    "~/.ray/auth_token when it began, takes its token there or in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token, here and on "
-    "every host"
+_OF_HEAD = (
+    "it has to be the head of one, with this version of Ray, and the port that hosts join by, usually 6379; the port "
+    "for Ray's clients, usually 10001, goes with ray://HOST:PORT"
 )
+_OF_CLIENTS = (
+    "it has to be the head of one, with this version of Ray, and its port for Ray's clients, usually 10001; the port "
+    "that hosts join by, usually 6379, goes without ray://"
+)
+_TOKENS = (
+    "one that asks for a token, as it does if there was one in ~/.ray/auth_token when it began, takes its token there "
+    "or in RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token, here and on every host"
+)
+_ASKS = "it asks for a token"
 _TOKEN, _MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_MODE"
+_MODES = ("token", "disabled")
 _OWN_TOKEN = secrets.token_hex(32)
 """The token of all clusters that this process starts: Ray keeps the first that it is given."""
 _GIVES_TOKEN = "RAY_AUTH_MODE=token is set here, which goes with a cluster that asks for a token and with no other"
@@ -163,6 +173,8 @@ class Cluster:
         if ray.is_initialized():
             return cls(opened=False)
         where = _meant(address)
+        if (mode := os.environ.get(_MODE)) and mode.lower() not in _MODES:
+            raise ArgumentError("fleet", f"enters no cluster: {_MODE} is {mode!r}; it takes {' or '.join(_MODES)}")
         if where not in (LOCAL, AUTO):
             _require_reachable(where)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -174,6 +186,8 @@ class Cluster:
             os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _HEADLESS_S)
         own = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         place = remarks_so_far()
+        if where != LOCAL:  # a wrong port or token takes Ray half a minute
+            tell_waiting("connecting to the Ray cluster" + (f" at {where}" if where != AUTO else ""))
         try:
             with own_signals(), nullcontext() if where == LOCAL else keeping_remarks():
                 ray.init(
@@ -186,7 +200,7 @@ class Cluster:
             _restore(before)
             reason = str(error).partition("\n")[0].strip()
             if _NO_TOKEN in remarks_since(place):
-                reason = "it asks for a token"
+                reason = _ASKS
             raise _none_at(where, reason) if where in (LOCAL, AUTO) else _refused_at(where, reason) from None
         return cls(opened=True, head=_head_at(where), before=before, gives_token=where != LOCAL and _gives_token())
 
@@ -300,8 +314,11 @@ def _none_at(where: str, reason: str) -> ArgumentError:
 
 
 def _refused_at(where: str, reason: str) -> ArgumentError:
-    """Somebody listens there."""
-    return ArgumentError("fleet", f"cannot enter a Ray cluster at {where} ({reason}); {_TOKENS}")
+    """Somebody listens there. The likely cause comes first."""
+    how = [_OF_CLIENTS if where.startswith("ray://") else _OF_HEAD, _TOKENS]
+    if reason == _ASKS:
+        how = how[::-1]
+    return ArgumentError("fleet", f"cannot enter a Ray cluster at {where} ({reason}); {'; '.join(how)}")
 
 
 def _require_reachable(where: str) -> None:

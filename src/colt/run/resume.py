@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from colt import events
-from colt.errors import InputError, ReplayError
+from colt.errors import ArgumentError, InputError, ReplayError
 from colt.events import Emit, Event
 from colt.measure.base import Fate
 from colt.plan import Plan, recorded_pace
@@ -44,6 +44,9 @@ from colt.world.world import ENDED_EARLY, Finishing, Resumed
 
 _HELPS = {"trials": "trials", "records": "trials", "seconds": "seconds", "roofline": "until_roofline"}
 """For each reason why a run comes to its end, the option that makes it go on."""
+
+
+_ANOTHER = "`colt resume DIR --fleet ADDRESS` goes on with another cluster, of the same processor"
 
 
 class View(Protocol):
@@ -257,6 +260,10 @@ def _run(
     try:
         with told_of_waiting(waits, instead=False):
             return run_plan(plan, listeners, strategy=strategy, world=world, after=recording)
+    except ArgumentError as error:
+        if error.name != "fleet":
+            raise
+        raise ArgumentError("fleet", f"{error.problem}; {_ANOTHER}") from None
     except ReplayError as error:
         anew = f"; without {WORKINGS} all of it is worked out anew" if (folder / WORKINGS).exists() else ""
         raise InputError(f"{folder} cannot go on: the search does not go as it is recorded: {error}{anew}") from None
