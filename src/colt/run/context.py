@@ -114,6 +114,8 @@ class Run:
         self._watching = tuple(listeners)
         """Who is told what concerns this process alone; the journal is that of the whole run."""
         self._listeners = list(listeners)
+        self._told_early = ""
+        """What of the news about hosts whoever watches was told before they were taken."""
         self._early: list[Event] = []
         """Events before there is a journal."""
         self._journal: Journal | None = None
@@ -222,9 +224,13 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Pass an event to everybody who listens."""
+        self._pass_on(event, self._listeners)
+
+    def _pass_on(self, event: Event, listeners: Sequence[Emit]) -> None:
+        """Pass an event to some of them, and to the journal once there is one."""
         if self._journal is None:
             self._early.append(event)
-        for listener in self._listeners:
+        for listener in listeners:
             listener(event)
 
     def note(self, message: str) -> None:
@@ -288,8 +294,17 @@ class Run:
         self.fleet = self.measurer.muster()
         if self.fleet is not None:
             for text in self.measurer.news:
-                self.note(text)
+                self._note_news(text)
             self.stop.hosts = max(1, len(self.fleet.measuring))
+
+    def _note_news(self, text: str) -> None:
+        """Note what is new about hosts; what whoever watches was told already is new to the journal."""
+        if text != self._told_early:
+            self.note(text)
+            return
+        self._told_early = ""
+        self.messages.append(text)
+        self._pass_on(events.Noted(text), self._listeners[len(self._watching) :])
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
@@ -365,7 +380,10 @@ class Run:
         if self._journal is not None:
             self._journal.go_live(self.watch.total)
         if self.fleet is not None and (names := self.measurer.hosts_here):
-            self._tell_watching(f"going on with {counted(len(names), 'host')}: {', '.join(names)}")
+            text = f"going on with {counted(len(names), 'host')}: {', '.join(names)}"
+            self._tell_watching(text)
+            self._told_early = text
+            self.measurer.add_news(text)
 
     def _go_on(self, allowance: Allowance) -> None:
         """From here on the run may take something else."""

@@ -67,6 +67,8 @@ class RecordableMeasurer(Measurer):
         self._clock = clock
         self._fleet = fleet
         self._mustered: Mustered | None = None
+        self._more_news: list[str] = []
+        """What the next muster tells beside what hosts remark."""
         self._decider = ""
         """The host that timed programs in turn last."""
         self._recorded = _NOTHING
@@ -209,8 +211,9 @@ class RecordableMeasurer(Measurer):
 
         def answer() -> Mustered:
             here = self._here
+            more, self._more_news = self._more_news, []
             return Mustered(
-                muster=replace(here, decider=here.decider or self._decider), news=tuple(self._live.take_remarks())
+                muster=replace(here, decider=here.decider or self._decider), news=(*more, *self._live.take_remarks())
             )
 
         recorded, before = self._world.recorded, self._mustered
@@ -224,6 +227,10 @@ class RecordableMeasurer(Measurer):
     def news(self) -> tuple[str, ...]:
         """What the last :meth:`muster` has told beside who measures: of hosts that have gone, for instance."""
         return () if self._mustered is None else self._mustered.news
+
+    def add_news(self, text: str) -> None:
+        """Have the next :meth:`muster` tell that, so that it is recorded."""
+        self._more_news.append(text)
 
     @property
     def hosts_here(self) -> tuple[str, ...]:
