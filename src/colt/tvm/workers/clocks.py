@@ -40,8 +40,7 @@ _IN_A_LINE = 8
 @dataclass(frozen=True, slots=True)
 class ClockedPart:
     """A part of a program that is timed by itself, by the names of its blocks and of those that these are parts of.
-    ``divided``: threads share its turns, so
-    that the wall sees a share of its cycles."""
+    ``divided``: threads share its turns, so that the wall sees a share of its cycles."""
 
     blocks: tuple[str, ...]
     divided: bool
@@ -123,8 +122,8 @@ class _Place:
     def inside(self) -> list[list[Any]]:
         """The statements between the clocks: those in a row that compute the same blocks are together."""
         found = statements(self.loops[-1].body if self.depth else self.nest)
-        every = _computed(self.nest, ())
-        return [list(group) for _, group in groupby(found, key=lambda stmt: _computed(stmt, every))]
+        blocks = _computed(self.nest, ())
+        return [list(group) for _, group in groupby(found, key=lambda stmt: _computed(stmt, blocks))]
 
     @property
     def readings(self) -> int:
@@ -167,11 +166,11 @@ def _counted(cycles: Any, place: Sequence[Any], sign: int) -> Any:
     return BufferStore(cycles, before + now if sign > 0 else before - now, list(place))
 
 
-def _computed(stmt: Any, every: Collection[str]) -> frozenset[str]:
+def _computed(stmt: Any, blocks: Collection[str]) -> frozenset[str]:
     """The blocks that the statement computes: the start of a sum and its terms are one, and so is what copies its
-    results, if they are of one of ``every``."""
+    results, if they are of one of ``blocks``."""
     stems = {name.removesuffix("_init").removesuffix("_update") for name in _block_names(stmt)}
-    return frozenset(stem if (of := stem.removesuffix(_COPY)) not in every else of for stem in stems)
+    return frozenset(stem if (of := stem.removesuffix(_COPY)) not in blocks else of for stem in stems)
 
 
 def _block_names(stmt: Any) -> set[str]:
