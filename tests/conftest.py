@@ -25,6 +25,7 @@ from colt.tvm.workers import process
 from colt.world.parts import using
 from tests.helpers.hurry import FULL, HASTY, think
 from tests.helpers.loopback_board import LoopbackBoard
+from tests.helpers.quick_stacks import quicken
 
 if TYPE_CHECKING:
     from tests.helpers.pool_runs import PoolRuns
@@ -45,6 +46,7 @@ RATES = Rates(
     launch_us=4.0,
     dots=tuple((name, 1.0) for name in DOT_INSTRUCTIONS),
 )
+quicken()
 os.environ.setdefault("TVM_THREAD_POOL_SPIN_COUNT", process.SPINS)  # as in workers: before TVM makes a pool
 LOOPBACK = ("127.", "::1", "localhost")
 REAL_FOLDER = Path(__file__).parent / "tvm"
