@@ -45,10 +45,9 @@ from colt.world.world import Recorder, World
 
 TRIAL_LIMITS = Limits()
 """Trials are timed until they can be ranked; the leaders are timed again, in turn, at the end."""
-
-
 QUEUEING = "queueing"
 """The activity of a run that is kept waiting by others' work on its hosts; one that is not has none of that name."""
+
 COLD_CACHES = 2
 """Weights of so many times the last-level cache leave nothing in it of those before."""
 

@@ -3,6 +3,7 @@
 - ``base``: the contract of a device; ``cpu``: this machine; ``board``: a board behind TVM's RPC tracker; ``fleet``: the
   hosts of a Ray cluster; ``elsewhere``: what these two have in common
 - ``resolve``: from what a user names to a device
+- ``hold``: leave to measure there, beside others or alone
 - ``host``: brings TVM up here, and completes targets for this machine; ``assumed``: targets for machines elsewhere
 - ``host_cpu``: what LLVM takes this machine's processor for, corrected by the processor's flags
 - ``peaks``: what this machine can do at most, what instructions and caches take there, and how steady it is

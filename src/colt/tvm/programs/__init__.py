@@ -10,6 +10,7 @@
   ``distribution``, ``untiled``, ``rows``, ``hoisting``, ``totals``, ``running``, ``foreign``: loops become blocks
   ``arranged``, ``lowering``, ``lanes``, ``strips``, ``peeling``: what a row does, arranged for vectors
   ``phases``, ``spreading``, ``gaps``, ``strided``, ``weaving``: transposed convolutions without products with zeros
+- ``walks``: how all of these, and others, go through a program
 - ``suited``: the form that suits a processor, by ``copies`` and ``corrections``
 - ``identity``: what it is found by among records; ``export``, ``listing``: what becomes of it
 """

@@ -8,6 +8,7 @@
 - ``place``: where kernels run; ``onboard``: on a board (``board``: its address, ``rpc`` and ``guard``: a connection)
 - ``kernel``, ``access``, ``arguments``: a program built, which parameters it writes, what it is called with
 - ``timing``: how often to run it; ``noise`` and ``reference``: whether the machine is quiet meanwhile
+- ``clocks``: how the time of one run is shared among the parts of a program
 - ``draws``: on which inputs it is verified; ``stacks``: in memory that holds nothing right by chance
 - ``code_size``: how long building will take; ``verify`` and ``compare``: whether a candidate computes what the untuned
   program computes; ``wide``, ``rounded``: in float64, and with every intermediate as stated
