@@ -69,6 +69,20 @@ def test_nodes_are_replaced() -> None:
     assert mapped(BODY, (tirx.Mod, twice)).same_as(BODY)
 
 
+def test_nodes_are_replaced_from_the_inside_out() -> None:
+    """The outer sum is mapped as it is with what has taken the place of the inner one."""
+    a, b, c = (tirx.Var(name, "int32") for name in "abc")
+    seen: list[Any] = []
+
+    def product(node: tirx.Add) -> Any:
+        seen.append(node)
+        return tirx.Mul(node.a, node.b)
+
+    found = mapped(tirx.Add(a, tirx.Add(b, c)), (tirx.Add, product))
+    assert tvm_ffi.structural_equal(found, tirx.Mul(a, tirx.Mul(b, c)), map_free_vars=True)
+    assert [str(node) for node in seen] == ["b + c", "a + b * c"]
+
+
 def test_a_rule_may_go_on_below_or_not() -> None:
     def outermost(loop: For, mutator: Any) -> Any:
         return loop
