@@ -31,6 +31,7 @@ from colt.run.loop import run
 from colt.tvm.devices.host import available_cores, resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.export import load_module, save_module
+from colt.tvm.programs.suited import suited
 from colt.tvm.sketches.structured import tiles
 from colt.tvm.space import space as spaces
 from colt.tvm.space.space import TvmSpace
@@ -161,7 +162,8 @@ def search(name: str, move: str, options: argparse.Namespace) -> None:
     """Tune a workload in a space without the move, and keep the winner and its moves."""
     wanted = plan(name, trials=options.trials, seed=options.seed)
     with lacking(move):
-        if not spaces.design_space(wanted.program.module, wanted.target, wanted.space).designs:
+        module = suited(wanted.program, wanted.target).module
+        if not spaces.design_space(module, wanted.target, wanted.space).designs:
             keep(name, move, options.out, {"empty": True, "moves": []})
             return
         (result,) = run(replace(wanted, records=None))
@@ -181,7 +183,8 @@ def keep(name: str, move: str, out: Path, found: dict[str, Any]) -> None:
 
 def unrolls(wanted: Any, best: Any) -> bool:
     """Whether the winner unrolls turns of a sum of dot instructions."""
-    space = TvmSpace.generated(wanted.program.module, wanted.target, wanted.space)
+    module = suited(wanted.program, wanted.target).module
+    space = TvmSpace.generated(module, wanted.target, wanted.space, vector_math=True)
     (sketch,) = (one for one in space.sketches if f"{one.variant}/{one.name}" == best.sketch)
     unrolled = [knob.name for knob in sketch.knobs if "terms in each turn" in str(getattr(knob, "roles", ("",))[-1])]
     return any(best.values[one][-1] > 1 for one in unrolled)

@@ -35,6 +35,7 @@ from colt.run.loop import run
 from colt.tvm.devices.host import available_cores, resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.export import load_module, save_module
+from colt.tvm.programs.suited import suited
 from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
 from colt.util.files import write_atomically
@@ -141,7 +142,8 @@ def search(name: str, seed: int, arm: str, options: argparse.Namespace) -> None:
         for move in SWITCHED_OFF if arm in LACKING else ():
             stack.enter_context(lacking(move))
         run(replace(wanted, records=None), [seen.append])
-        space = TvmSpace.generated(wanted.program.module, wanted.target, wanted.space, vector_math=True)
+        module = suited(wanted.program, wanted.target).module
+        space = TvmSpace.generated(module, wanted.target, wanted.space, vector_math=True)
         found: dict[str, Any] = {"seconds": time.perf_counter() - started, "arm": arm}
         for at in sorted({min(EARLY, options.trials), options.trials}):
             schedule, latency_us = fastest(seen, at)
