@@ -34,7 +34,8 @@ from colt.knobs import Schedule
 from colt.moves import Move, show_moves
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.moves.chance import RandomMoves
-from colt.tvm.space.space import UNTUNED, TvmSpace
+from colt.tvm.space.plans import UNTUNED
+from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
 
 THREADS = len(os.sched_getaffinity(0))

@@ -24,7 +24,8 @@ from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs import workloads
 from colt.tvm.programs.workloads import deepseek_r1_experts
 from colt.tvm.sketches import DesignSpace, generate
-from colt.tvm.space.space import UNTUNED, TvmSpace
+from colt.tvm.space.plans import UNTUNED
+from colt.tvm.space.space import TvmSpace
 from colt.tvm.workers import LocalMeasurer
 from colt.util.stats import estimate, paired_ratio
 

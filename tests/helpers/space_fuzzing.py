@@ -16,7 +16,8 @@ from colt.errors import IllegalEdit, Rejected
 from colt.knobs import Edit, Jump, Knob, LocationKnob, Schedule
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.moves.chance import RandomMoves
-from colt.tvm.space.space import UNTUNED, TvmSpace
+from colt.tvm.space.plans import UNTUNED
+from colt.tvm.space.space import TvmSpace
 from tests.helpers import space_programs as programs
 
 

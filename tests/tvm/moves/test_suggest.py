@@ -18,7 +18,8 @@ from colt.search.types import MemberSpec, MemberView, NodeView, Observation, Pro
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.program import module_of_tensors
-from colt.tvm.space.space import UNTUNED, TvmSpace
+from colt.tvm.space.plans import UNTUNED
+from colt.tvm.space.space import TvmSpace
 from tests.helpers import space_programs as programs
 
 TARGET = resolve_target(None, 2)

@@ -31,7 +31,8 @@ from colt.tvm.moves.names import axis_name
 from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.sketches import DesignSpace, generate
 from colt.tvm.space.adopt import Adopter, block_names
-from colt.tvm.space.space import UNTUNED, WITHOUT_MOVES, TvmSpace
+from colt.tvm.space.plans import UNTUNED
+from colt.tvm.space.space import WITHOUT_MOVES, TvmSpace
 from tests.helpers import space_programs as programs
 from tests.helpers.briefed import job
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from colt.errors import IllegalEdit, InputError, Rejected
-from colt.knobs import Sketch
+from colt.knobs import Schedule, Sketch
 from colt.moves import ApplySketch, Move, read_structure, show_moves, structure_name
 from colt.tvm.moves.make import Making
 from colt.tvm.sketches.design import PLAIN, Design
@@ -25,6 +25,7 @@ from colt.tvm.space.traces import read_trace
 
 UNTUNED_NAME = "untuned"
 """The name of the program as given, which moves may be made on although it is no sketch."""
+UNTUNED = Schedule(PLAIN, UNTUNED_NAME, ())
 _STRUCTURES = 1024
 """Structures that are kept; others are made again."""
 

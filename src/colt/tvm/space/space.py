@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from colt.analysis.skeleton import Skeleton
 from colt.errors import IllegalEdit
 from colt.knobs import (
     EDITION,
-    ROOT_LOCATION,
     Edit,
     Jump,
     Knob,
@@ -31,19 +29,16 @@ from colt.knobs import (
 from colt.moves import Move
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
-from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import intrinsics_of
-from colt.tvm.dots.once import tiles_once
 from colt.tvm.moves.bounds import require_bounded
 from colt.tvm.moves.chance import random_moves
 from colt.tvm.moves.names import nests_of_schedule
-from colt.tvm.moves.prefetch import prefetches
 from colt.tvm.moves.soundness import require_sound
 from colt.tvm.moves.suggest import suggested
-from colt.tvm.programs.program import Change, fingerprint, with_changed_bodies
+from colt.tvm.programs.program import fingerprint
 from colt.tvm.sketches import DesignSpace, derive, generate, given
 from colt.tvm.sketches.design import PLAIN
-from colt.tvm.space.ahead import next_jobs
+from colt.tvm.space.changes import ANY_PROCESSOR, Abilities, Changes
 from colt.tvm.space.edits import (
     Edits,
     Other,
@@ -58,53 +53,24 @@ from colt.tvm.space.edits import (
     require_known,
 )
 from colt.tvm.space.legality import Legality
-from colt.tvm.space.pairs import in_pairs
 from colt.tvm.space.plan import SketchPlan
-from colt.tvm.space.plans import UNTUNED_NAME, LazySketches, Plans
-from colt.tvm.space.provenance import trace_loops
+from colt.tvm.space.plans import UNTUNED, LazySketches, Plans
 from colt.tvm.space.realise import Realised, realise
 from colt.tvm.space.recent import Recent
 from colt.tvm.space.replay import Replayer
-from colt.tvm.space.skeleton import Origins, read_skeleton, read_structured
-from colt.tvm.space.tails import whole_tails
-from colt.tvm.vector_math import (
-    QUOTIENT,
-    count_calls,
-    count_quotients,
-    reciprocals,
-    rewriting,
-    scales_on,
-    vectors_on,
-)
+from colt.tvm.space.skeletons import Skeletons
 from colt.util.streams import keeping_remarks
 
-UNTUNED = Schedule("plain", UNTUNED_NAME, ())
 _UNSOUND = 2
 """The last edition with compute locations that TVM miscompiles."""
-_INLINED_ONCE = 5
-"""The last edition whose model sees what an inlined block does in one of its readers only."""
-_WHOLE_VECTORS = 6
-"""The last edition whose model takes dot instructions under other blocks' loops for computed whole."""
-_TWO_STEPS = 11
-"""The last edition whose vector math multiplied by powers of two in two steps everywhere, and which left the ends of
-loops to LLVM."""
-_DIVIDES = 12
-"""The last edition whose vector math divided by what stays the same throughout a loop."""
-_BY_INTEGERS = 13
-"""The last edition whose vector math multiplied by powers of integers everywhere, whose sums of a few terms were left
-to LLVM, and that asked for nothing ahead of the next job."""
 WITHOUT_MOVES = 12
 """The last edition without structural moves."""
-_CALLED_LIKE_NO_PART = 13
-"""The last edition whose model took a part of a tile that moves had split again for a loop that no knob decides on."""
 _ONE_BY_ONE = 13
 """The last edition that suggested moves for one block at a time."""
 _NO_SKETCH_APPLIED = 13
 """The last edition in which no move applied a sketch."""
 _DERIVED = 64
 """Programs whose sketches are kept."""
-_IN_TURN = 9
-"""The last edition whose model has epilogues wait for memory before the next sums begin."""
 
 
 class TvmSpace:
@@ -112,7 +78,8 @@ class TvmSpace:
 
     ``jump_probability`` is how often a random transformation is a jump; ``cache_size`` (at least 1) is the number of
     realised programs and of modules kept, so that asking again for one is cheap. ``vector_math`` applies to the modules
-    of schedules and to their predictions; traces and the untuned program stay as they are.
+    of schedules and to their predictions, and ``abilities`` to the modules alone; traces and the untuned program stay
+    as they are.
     """
 
     def __init__(
@@ -121,9 +88,7 @@ class TvmSpace:
         design_space: DesignSpace,
         *,
         vector_math: bool = False,
-        scales: bool = False,
-        vectors: Collection[int] = (),
-        tails: int = 0,
+        abilities: Abilities = ANY_PROCESSOR,
         intrinsics: Collection[str] = (),
         target: Any = None,
         jump_probability: float = 0.1,
@@ -132,9 +97,7 @@ class TvmSpace:
     ) -> None:
         self._mod = mod
         self.edition = edition
-        self._vector_math = vector_math
-        self._reciprocals = edition > _DIVIDES
-        self._changes = _changes(edition, vector_math, scales, vectors, tails)
+        self._changes = Changes(edition, vector_math, abilities)
         self._replayer = Replayer(mod, design_space.postprocs, sound=edition > _UNSOUND)
         self._target = target
         self._derived: Recent[str, Mapping[str, Any]] = Recent(_DERIVED)
@@ -146,7 +109,7 @@ class TvmSpace:
         self._realised: Recent[Schedule, Any] = Recent(cache_size)
         self._modules: Recent[Schedule, Any] = Recent(cache_size)
         self._legality = Legality(self._replayer, 32 * cache_size)
-        self._skeletons: dict[tuple[str, str], Skeleton] = {}
+        self._skeletons = Skeletons(mod, self._replayer, self._plans, edition, vector_math)
         self._suggested: dict[tuple[str, str], Sequence[tuple[Move, ...]]] = {}
         self._sketches = LazySketches(self._sketch, len(self._plans))
 
@@ -166,13 +129,10 @@ class TvmSpace:
 
         Raises :class:`~colt.errors.InputError` if MetaSchedule has none.
         """
-        scales = edition > _TWO_STEPS and scales_on(target)
-        vectors = vectors_on(target) if edition > _BY_INTEGERS else ()
-        tails = vector_bits(target) if edition > _TWO_STEPS else 0
         space = design_space(mod, target, kind, seed, edition)
-        options = {"scales": scales, "vectors": vectors, "tails": tails, **options}
         own = target if kind is SpaceKind.COLT else None
-        return cls(mod, space, edition=edition, intrinsics=intrinsics_of(target), target=own, **options)
+        abilities, intrinsics = Abilities.of(target, edition), intrinsics_of(target)
+        return cls(mod, space, edition=edition, abilities=abilities, intrinsics=intrinsics, target=own, **options)
 
     @classmethod
     def given(
@@ -290,33 +250,7 @@ class TvmSpace:
 
     def skeleton(self, schedule: Schedule) -> Skeleton:
         """The structure of the schedule's sketch for the analytical model; worked out once for each sketch."""
-        key = (schedule.variant, schedule.sketch)
-        if key not in self._skeletons:
-            found = self._read_skeleton(schedule)
-            self._skeletons[key] = replace(
-                found,
-                inlined_once=self.edition <= _INLINED_ONCE,
-                whole_vectors=self.edition <= _WHOLE_VECTORS,
-                in_turn=self.edition <= _IN_TURN,
-            )
-        return self._skeletons[key]
-
-    def _read_skeleton(self, schedule: Schedule) -> Skeleton:
-        if schedule == UNTUNED:
-            return read_skeleton(self._mod, (), ())
-        vector_math = self._vector_math
-        plan = self._plans.find(schedule.variant, schedule.sketch)
-        if plan.is_explicit:
-            instance, loops = trace_loops(self._replayer, plan.trace, bool(plan.moved))
-            return read_structured(instance.mod, loops, _knob_of(plan), vector_math=vector_math)
-        movable = [isinstance(knob, LocationKnob) for knob in plan.knobs]
-        values = [ROOT_LOCATION if moves else value for moves, value in zip(movable, plan.first, strict=True)]
-        realised = realise(self._replayer, plan.trace, plan.decisions, [Take(v) for v in values], random.Random(0))
-        instance, origins = realised.schedule, None
-        if plan.moved and self.edition > _CALLED_LIKE_NO_PART:
-            instance, loops = trace_loops(self._replayer, instance.trace, moved=True)
-            origins = Origins(loops, _knob_of(plan))
-        return read_skeleton(instance.mod, plan.knobs, realised.values, vector_math=vector_math, origins=origins)
+        return self._skeletons.of(schedule)
 
     def random_transformation(self, schedule: Schedule, rng: random.Random) -> Transformation:
         """One edit of one knob, half of the time to a neighbour; now and then a jump, if there are several sketches.
@@ -369,15 +303,13 @@ class TvmSpace:
         self._read(schedule)  # one from outside may be anything
         found = self._modules.get(schedule)
         if found is None:
-            found = with_changed_bodies(self._finished(schedule).mod, *self._changes)
+            found = self._changes.made(self._finished(schedule).mod)
             self._modules.put(schedule, found)
         return found
 
     def replaced_math(self, schedule: Schedule) -> Mapping[str, int]:
         """How many calls of each function :meth:`module` replaces, and how many quotients."""
-        module = self.scheduled(schedule).mod
-        quotients = count_quotients(module) if self._reciprocals else 0
-        return {**count_calls(module), QUOTIENT: quotients} if self._vector_math else {}
+        return self._changes.replaced_math(self.scheduled(schedule).mod)
 
     def python_trace(self, schedule: Schedule) -> str:
         """The schedule as a Python function of stock TVM schedule primitives, post-processing included."""
@@ -466,22 +398,6 @@ class TvmSpace:
         if number < 0:
             return rng.randrange(len(self._plans))
         return (number + rng.randrange(1, max(2, len(self._plans)))) % len(self._plans)
-
-
-def _changes(edition: int, vector_math: bool, scales: bool, vectors: Collection[int], tails: int) -> tuple[Change, ...]:
-    """What is changed about programs that are scheduled, in order."""
-    found: list[Change] = [reciprocals] if vector_math and edition > _DIVIDES else []
-    if edition <= _BY_INTEGERS:
-        found += [rewriting(scales), tiles_once] if vector_math else [tiles_once]
-        return (*found, *([whole_tails(tails)] if tails else ()), prefetches)
-    found += [whole_tails(tails, vector_math), prefetches, next_jobs] if tails else [prefetches]
-    found += [rewriting(scales, vectors), tiles_once] if vector_math else [tiles_once]
-    return (*found, in_pairs(tails)) if tails else tuple(found)
-
-
-def _knob_of(plan: SketchPlan) -> dict[int, int]:
-    """The number of the knob that each instruction decides."""
-    return {decision.position: number for number, decision in enumerate(plan.decisions)}
 
 
 def design_space(mod: Any, target: Any, kind: SpaceKind, seed: int = 1, edition: int = EDITION) -> DesignSpace:
