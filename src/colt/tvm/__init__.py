@@ -10,6 +10,7 @@ For users of MetaSchedule: ``ms.tune_tir(mod, target, work_dir, 64, strategy=col
 - ``vector_math/``: exp and the like, rewritten for vectors; ``briefing/``: what language models are told
 - ``dots/``: instructions that add up products, as tensor intrinsics; importing this package registers them in TVM
 - ``ends``: what ends the process does so from within TVM, too
+- ``refusals``: what TVM throws, as a refusal of what was asked for
 - ``metaschedule/``: strategy, builder, runner and records for stock TVM
 """
 

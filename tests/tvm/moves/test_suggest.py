@@ -18,6 +18,7 @@ from colt.search.types import MemberSpec, MemberView, NodeView, Observation, Pro
 from colt.tvm.cost.scorer import AnalyticalScorer, machine_of
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.sketches import DesignSpace
 from colt.tvm.space.plans import UNTUNED
 from colt.tvm.space.space import TvmSpace
 from tests.helpers import space_programs as programs
@@ -133,3 +134,14 @@ def test_a_copy_runs_in_parallel_where_loops_are_marked_so(transposed: TvmSpace)
     made = transposed.apply(UNTUNED, read_moves("parallel(C.i)"), random.Random(0)).schedule
     wanted = "cache_read(C, B); transform_layout(C, B_global, [d1, d0]); parallel(B_global.ax0)"
     assert wanted in shown(transposed, made)
+
+
+def test_a_sum_that_reads_a_scalar_has_suggestions() -> None:
+    """No dimension of it can be packed, and no line of it prefetched."""
+    a, b = te.placeholder((32, 64), name="A"), te.placeholder((48, 64), name="B")
+    scale, k = te.placeholder((), name="scale"), te.reduce_axis((0, 64), name="k")
+    out = te.compute((32, 48), lambda i, j: te.sum(a[i, k] * b[j, k] * scale(), axis=k), name="C")
+    found = shown(TvmSpace(module_of_tensors([a, b, scale, out]), DesignSpace((), ())))
+    assert "cache_read(C, B); transform_layout(C, B_global, [d1, d0])" in found
+    assert "prefetch(C.k, A, 8)" in found
+    assert not [text for text in found if "scale" in text]

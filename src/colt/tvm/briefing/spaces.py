@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from colt.analysis.bounds import BlockTime, block_times, corrected
 from colt.analysis.processor import Machine
+from colt.errors import Rejected
 from colt.knobs import CategoryKnob, Knob, LocationKnob, Schedule, TileKnob
 from colt.machine import Hardware
 from colt.moves import is_moved
@@ -62,7 +63,10 @@ class TvmBriefing:
         """The loops of a schedule as they will run, a line for each block."""
         space = self._space
         if schedule == space.untuned or is_moved(schedule.sketch):
-            return space.nests(schedule)
+            try:
+                return space.nests(schedule)
+            except Rejected as error:
+                return (str(error),)
         knobs = space.plans.find(schedule.variant, schedule.sketch).knobs if schedule.values else ()
         return nests_as_they_are(space.skeleton(space.untuned), space.skeleton(schedule), knobs, schedule.values)
 

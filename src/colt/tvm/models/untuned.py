@@ -14,7 +14,7 @@ import tvm
 from tvm import relax, s_tir
 from tvm.tirx import IntImm, PrimFunc
 
-from colt.tvm.sketches.guarded import RULE_ERRORS
+from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.structured.nest import loops_by_iter
 
 _SPATIAL, _REDUCE = 0, 2
@@ -41,13 +41,13 @@ def _scheduled(function: PrimFunc) -> tuple[PrimFunc, int]:
     schedule = s_tir.Schedule(module, debug_mask=0, error_render_level="fast")
     try:
         blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
-    except RULE_ERRORS:
+    except TVM_ERRORS:
         return function, 1
     refused = 0
     for block in blocks:
         try:
             _schedule(schedule, block)
-        except RULE_ERRORS:
+        except TVM_ERRORS:
             refused += 1
     return schedule.mod["main"], refused
 

@@ -14,9 +14,11 @@ from tvm.tirx import ForKind
 from colt.errors import Rejected
 from colt.tvm.moves.make import MOST_LANES
 from colt.tvm.moves.names import constant
+from colt.tvm.moves.prefetch import prefetches
 from colt.tvm.moves.soundness import placed_blocks
 from colt.tvm.programs.arguments import DTYPE_BYTES
 from colt.tvm.programs.walks import every
+from colt.tvm.refusals import refused
 from colt.tvm.workers.code_size import predicted_build_seconds
 from colt.tvm.workers.races import race
 
@@ -28,8 +30,11 @@ MEMORY, MEMORY_TIMES = 2**28, 8
 """Bytes of buffers between blocks: so many, or so many times those of the arguments."""
 
 
+@refused("what it takes cannot be told")
 def require_bounded(mod: Any) -> None:
-    """Raise :class:`Rejected` if a scheduled and post-processed program goes beyond what is allowed, or has a race."""
+    """Raise :class:`Rejected` if a scheduled and post-processed program goes beyond what is allowed, has a race, or
+    annotations that no prefetches can be made of."""
+    prefetches(mod["main"], mod["main"].body)
     _require_loops(mod["main"])
     _require_memory(mod["main"])
     if (found := race(mod["main"])) is not None:

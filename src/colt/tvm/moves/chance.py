@@ -39,6 +39,7 @@ from colt.moves import (
 )
 from colt.tvm.moves.make import Making
 from colt.tvm.moves.names import NamedLoop, Names
+from colt.tvm.refusals import TVM_ERRORS
 
 LANES = (4, 8, 16, 32)
 TRIES = 6
@@ -84,8 +85,8 @@ class RandomMoves:
             move = self.draw()
             if move is None:
                 continue
-            ahead = self.making.copy()
             try:
+                ahead = self.making.copy()
                 ahead.told(move)
             except (IllegalEdit, Rejected):
                 self.refused += 1
@@ -97,12 +98,12 @@ class RandomMoves:
                 return
 
     def draw(self) -> Move | None:
-        """A move that names what is there; ``None`` if a kind was drawn that has no place here, or a name that cannot
-        be written, such as one with a bracket."""
+        """A move that names what is there; ``None`` if a kind was drawn that has no place here, a block that TVM does
+        not find, or a name that cannot be written, such as one with a bracket."""
         (draw,) = self.rng.choices([*self._drawing], weights=[*self._drawing.values()])
         try:
             move = draw(self.rng.choice(self.names.blocks()))
-        except (IllegalEdit, IndexError, ValueError):  # nothing to choose from
+        except (IllegalEdit, Rejected, *TVM_ERRORS):  # nothing to choose from, or no numbers
             return None
         return move if move is not None and can_be_written(move) else None
 

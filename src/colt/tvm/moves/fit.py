@@ -12,9 +12,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
-from colt.moves import Axis, Factor, LoopName, Move, SplitLoop, TransformLayout, VectorizeLoop
+from colt.moves import Axis, Factor, LoopName, Move, SplitLoop, TransformLayout, VectorizeLoop, show_move
 from colt.records.adapt import nearest_divisor
 from colt.tvm.moves.make import Making
+from colt.tvm.refusals import refused
 
 
 def fitted(making: Making, moves: Sequence[Move]) -> tuple[Move, ...]:
@@ -25,7 +26,8 @@ def fitted(making: Making, moves: Sequence[Move]) -> tuple[Move, ...]:
     lanes = {move.loop for move in moves if isinstance(move, VectorizeLoop)}
     found = []
     for move in moves:
-        fits = _fitted(move, making, lanes)
+        with refused(f"{show_move(move)} cannot be fitted"):
+            fits = _fitted(move, making, lanes)
         making.told(fits)
         found.append(fits)
     return tuple(found)

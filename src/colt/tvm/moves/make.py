@@ -43,11 +43,11 @@ from colt.moves import (
     VectorizeLoop,
     show_move,
 )
-from colt.tvm.moves.names import NamedLoop, Names
+from colt.tvm.moves.names import LookupRefused, NamedLoop, Names
 from colt.tvm.moves.prefetch import ANNOTATION, require_prefetchable
 from colt.tvm.moves.soundness import begins_with_others, require_consumer, require_own_terms, require_whole
 from colt.tvm.programs.nests import is_arranged
-from colt.util.text import first_line
+from colt.tvm.refusals import TVM_ERRORS, reason
 
 MOST_LANES = 128
 """Turns of a vectorised loop."""
@@ -59,7 +59,6 @@ MOST_PADDED = 4.0
 """How many times more a block may compute after padding."""
 INNERMOST = 64
 """The largest innermost part of an open split, as in MetaSchedule's sketches."""
-_TVM_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +105,27 @@ class Making:
         Rejected
             TVM refuses it.
         """
-        before = self.names.blocks()
         shown = show_move(move)
         try:
-            block = self.make(move)
+            return f"{shown} -> {self._made(move)}"
         except IllegalEdit as error:
             raise IllegalEdit(f"{shown}: {error}") from None
-        except _TVM_ERRORS as error:
-            raise Rejected(f"{shown} is refused by TVM: {_reason(error)}") from error
+        except LookupRefused as error:
+            raise Rejected(f"{shown} is refused by TVM: {error.reason}") from error
+        except TVM_ERRORS as error:
+            raise Rejected(f"{shown} is refused by TVM: {reason(error)}") from error
+
+    def _made(self, move: Move) -> str:
+        """What :meth:`told` tells behind the move, which it has made then."""
+        before = self.names.blocks()
+        block = self.make(move)
         after = self.names.blocks()
         if len(set(after)) < len(after):
             twice = next(name for name in after if after.count(name) > 1)
-            raise IllegalEdit(f"{shown}: it makes a second block {twice}, which could not be told from the first")
+            raise IllegalEdit(f"it makes a second block {twice}, which could not be told from the first")
         new, gone = [one for one in after if one not in before], [one for one in before if one not in after]
         told = [self.names.show(one) for one in (block, *new) if one in after]
-        return f"{shown} -> {'; '.join([*dict.fromkeys(told), *(f'{one} is gone' for one in gone)])}"
+        return "; ".join([*dict.fromkeys(told), *(f"{one} is gone" for one in gone)])
 
     @singledispatchmethod
     def make(self, move: Any) -> str:
@@ -392,8 +397,3 @@ _PARTS: dict[str, Callable[[Any, int], Any]] = {
 
 def _turns(loop: NamedLoop) -> str:
     return f"{loop.extent} turns" if loop.extent >= 0 else "no constant number of turns"
-
-
-def _reason(error: Exception) -> str:
-    """TVM's reason without its name for the error."""
-    return first_line(error).removeprefix("ScheduleError: ")[:200]

@@ -6,24 +6,27 @@ elsewhere ``ax0`` and ``ax1``. Here a fusion is ``i_j``, and the loops of a move
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from tvm import s_tir
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import For, IntImm
 
-from colt.errors import IllegalEdit
+from colt.errors import IllegalEdit, Rejected
 from colt.tvm.programs.walks import every
+from colt.tvm.refusals import TVM_ERRORS, reason, refused
 from colt.tvm.space.variables import variables
 from colt.util.text import nearest
 
 ROOT_BLOCK = "root"
 _REDUCE = 2
 """The type of an axis over terms, as TVM numbers them."""
-_GONE = (RuntimeError, ValueError, IndexError)
-"""What TVM throws for a block or a loop that is no longer there."""
+_GONE = "it is no longer in the program"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,35 @@ class NamedLoop:
     extent: int
 
 
+class LookupRefused(Rejected):
+    """TVM does not find what its own program has around a block; ``reason`` is why, in its words."""
+
+    def __init__(self, block: str, reason: str) -> None:
+        super().__init__(f"TVM cannot look up {block[:80]!r}: {reason}")
+        self.reason = reason
+
+
+def _looking_up(look: Callable[Concatenate[Names, str, P], T]) -> Callable[Concatenate[Names, str, P], T]:
+    """The same, raising :class:`LookupRefused` for what TVM throws: once a primitive has left a schedule that is not
+    as TVM takes it to be, it may throw wherever it is asked."""
+
+    @wraps(look)
+    def guarded(names: Names, block: str, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return look(names, block, *args, **kwargs)
+        except TVM_ERRORS as error:
+            raise LookupRefused(block, reason(error)) from error
+
+    return guarded
+
+
 @dataclass(slots=True)
 class Names:
-    """The names in one schedule, which moves change."""
+    """The names in one schedule, which moves change.
+
+    What looks up a block or a loop raises :class:`IllegalEdit` if none has the name, and :class:`LookupRefused` if TVM
+    does not find it.
+    """
 
     schedule: Any
     _called: dict[Any, str] = field(default_factory=dict)
@@ -46,14 +75,16 @@ class Names:
     _loops: dict[Any, Any] = field(default_factory=dict)
     """TVM's handles of loops by loop variable: one that a split made knows what it is a part of."""
 
+    @refused("the schedule cannot be copied")
     def copy(self) -> Names:
-        """The same names on a copy of the schedule."""
+        """The same names on a copy of the schedule. Raises :class:`Rejected`."""
         return Names(self.schedule.copy(), {**self._called}, {**self._blocks}, {**self._loops})
 
     def blocks(self) -> list[str]:
         """All blocks but the outermost, in the order of the program."""
         return [str(block.name_hint) for block in blocks_of(self.schedule.mod)]
 
+    @_looking_up
     def block(self, name: str) -> Any:
         """TVM's handle of a block. Raises :class:`IllegalEdit` if none has the name, or several have."""
         names = self.blocks()
@@ -66,15 +97,25 @@ class Names:
             self._blocks[name] = self.schedule.get_sblock(name)
         return self._blocks[name]
 
+    @_looking_up
     def stmt(self, name: str) -> Any:
         """The block itself."""
-        return self.schedule.get(self.block(name))
+        stmt = self.schedule.get(self.block(name))
+        if stmt is None:
+            raise LookupRefused(name, _GONE)
+        return stmt
 
+    @_looking_up
     def realize(self, name: str) -> Any:
         """The block with what its axes are bound to."""
         block = self.stmt(name)
-        return next(one for one in every(self.schedule.mod["main"].body, SBlockRealize) if one.block.same_as(block))
+        found = (one for one in every(self.schedule.mod["main"].body, SBlockRealize) if one.block.same_as(block))
+        realize = next(found, None)
+        if realize is None:
+            raise LookupRefused(name, _GONE)
+        return realize
 
+    @_looking_up
     def nest(self, name: str) -> list[NamedLoop]:
         """The loops around a block, outermost first. Names that occur again are numbered from the inside (``i#2``)."""
         stmts = loops_around(self.schedule, self.block(name))
@@ -96,6 +137,7 @@ class Names:
             raise IllegalEdit(f"block {block} has no loop {name[:80]!r} around it; it has {told or 'none'}")
         return found
 
+    @_looking_up
     def handle(self, block: str, loop: NamedLoop) -> Any:
         """TVM's handle of a loop around the block."""
         known = self._loops.get(loop.stmt.loop_var)
@@ -110,7 +152,7 @@ class Names:
         """Whether a block or loop that was there before still is: another may have its name."""
         try:
             return self.schedule.get(rv) is not None
-        except _GONE:
+        except TVM_ERRORS:
             return False
 
     def loops(self) -> dict[str, tuple[str, ...]]:
@@ -181,9 +223,12 @@ def blocks_of(mod: Any) -> list[Any]:
 
 
 def loops_around(schedule: Any, block: Any) -> list[Any]:
-    """TVM's loops around a block, outermost first."""
+    """TVM's loops around a block, outermost first. Raises what TVM throws."""
     loops: list[Any] = []
-    sref = schedule.get_sref(block).parent
+    place = schedule.get_sref(block)
+    if place is None:
+        raise LookupError(_GONE)
+    sref = place.parent
     while sref is not None and isinstance(sref.stmt, For):
         loops.insert(0, sref.stmt)
         sref = sref.parent

@@ -18,6 +18,7 @@ from tvm.tirx import For, IntImm, IterVar
 from colt.errors import IllegalEdit, Rejected
 from colt.tvm.programs.nests import mentions, reads_memory
 from colt.tvm.programs.walks import every
+from colt.tvm.refusals import refused
 from colt.tvm.sketches.partial import reads_under_condition
 
 
@@ -40,6 +41,7 @@ def placed_blocks(stmt: Any, loops: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
             yield stmt, loops
 
 
+@refused("what it computes cannot be told")
 def require_sound(mod: Any) -> None:
     """Raise :class:`Rejected` if TVM would set the first value of some sum in the wrong place."""
     for realize, loops in placed_blocks(mod["main"].body):

@@ -47,6 +47,7 @@ from colt.moves import (
 )
 from colt.tvm.moves.make import Making
 from colt.tvm.moves.names import NamedLoop, Names, constant
+from colt.tvm.refusals import refused
 from colt.tvm.space.variables import variables
 
 AHEAD = 8
@@ -62,7 +63,8 @@ MOST_HOSTS = 3
 def suggested(making: Making, together: bool = True) -> list[tuple[Move, ...]]:
     """What might be worth trying on a structure, whose loops are those of the first values of its knobs.
 
-    ``together``: what changes several blocks at once is among it.
+    ``together``: what changes several blocks at once is among it. Raises :class:`~colt.errors.Rejected` if TVM does not
+    find a block.
     """
     names = making.names
     blocks = [name for name in names.blocks() if names.blocks().count(name) == 1]
@@ -127,9 +129,9 @@ class _Block:
 
     @property
     def reads(self) -> list[Any]:
-        """The regions that it reads, one for each buffer."""
+        """The regions that it reads, one for each buffer that has dimensions."""
         written = {str(region.source.name) for region in self.stmt.writes}
-        return [region for region in self.stmt.reads if str(region.source.name) not in written]
+        return [one for one in self.stmt.reads if len(one.region) and str(one.source.name) not in written]
 
 
 def _of_packed_program(making: Making, sums: Sequence[_Block]) -> Iterator[tuple[Move, ...]]:
@@ -140,11 +142,13 @@ def _of_packed_program(making: Making, sums: Sequence[_Block]) -> Iterator[tuple
     ways = [packed for block in sums if not block.reads_vectors and (packed := list(_packed(block, marked=False)))]
     for number in range(max(map(len, ways), default=0)):
         moves = [move for packed in ways for move in packed[min(number, len(packed) - 1)]]
-        trial = making.copy()
         with suppress(IllegalEdit, Rejected):
+            trial = making.copy()
             for move in moves:
                 trial.told(move)
-            yield from ((*moves, ApplySketch(name)) for name in trial.sketches())
+            with refused("no sketches can be derived"):
+                sketches = [*trial.sketches()]
+            yield from ((*moves, ApplySketch(name)) for name in sketches)
 
 
 def _in_all(sums: Sequence[_Block]) -> Iterator[tuple[Move, ...]]:
@@ -227,11 +231,11 @@ def _shares(names: Names, name: str, loop: NamedLoop) -> bool:
 
 def _of_producer(names: Names, name: str, blocks: Sequence[str]) -> Iterator[tuple[Move, ...]]:
     """A block whose results one other block reads, computed there."""
-    written = names.stmt(name).writes[0].source
+    written = [region.source for region in names.stmt(name).writes][:1]
     readers = [
         other
         for other in blocks
-        if other != name and any(region.source.same_as(written) for region in names.stmt(other).reads)
+        if other != name and any(region.source.same_as(one) for region in names.stmt(other).reads for one in written)
     ]
     if len(readers) != 1:
         return

@@ -21,7 +21,7 @@ from colt.analysis.skeleton import Block
 from colt.tvm.programs.naming import buffers_of, substituted, with_block
 from colt.tvm.programs.nests import PlainNest, element, nests_of, sequence, statements, with_nests
 from colt.tvm.programs.program import module_of_function
-from colt.tvm.sketches.guarded import RULE_ERRORS
+from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.structured.flow import extents_of, reduced, resized
 from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import BlockKind, shape_of
@@ -105,7 +105,7 @@ def has_partial_results(func: PrimFunc, nest: PlainNest, along: int) -> bool:
     loops = loops_by_iter(schedule, schedule.get_sblock(str(nest.block.name_hint)))
     try:
         schedule.rfactor(schedule.split((loops or [])[along], [None, LEAST])[1], factor_axis=0)
-    except RULE_ERRORS:
+    except TVM_ERRORS:
         return False
     return True
 

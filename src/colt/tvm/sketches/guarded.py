@@ -17,10 +17,10 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 from tvm.s_tir.meta_schedule.schedule_rule import MultiLevelTiling, PyScheduleRule, ReuseType
 
+from colt.tvm.refusals import TVM_ERRORS
 from colt.util.text import first_line
 
 _PRIMITIVE = re.compile(r"schedule primitive '([^']+)'")
-RULE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError and InternalError are RuntimeErrors
 
 
 class Crashes:
@@ -80,7 +80,7 @@ class _Guarded(PyScheduleRule):  # type: ignore[misc]
     def apply(self, sch: Any, block: Any) -> list[Any]:
         try:
             return list(self.rule.apply(sch.copy(), block))
-        except RULE_ERRORS as error:
+        except TVM_ERRORS as error:
             results = [result for rule in self.substitutes for result in _tried(rule, sch, block)]
             block_name = str(sch.get(block).name_hint)
             self.crashes.add(type(self.rule).__name__, block_name, error, bool(results))
@@ -94,7 +94,7 @@ def _tried(rule: Any, sch: Any, block: Any) -> list[Any]:
     """What the rule makes of the schedule; nothing if it crashes, too."""
     try:
         return list(rule.apply(sch.copy(), block))
-    except RULE_ERRORS:
+    except TVM_ERRORS:
         return []
 
 

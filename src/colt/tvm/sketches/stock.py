@@ -18,8 +18,9 @@ from colt.knobs import EDITION
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.programs.nests import is_arranged
 from colt.tvm.programs.walks import every
+from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.design import PLAIN, Design, DesignSpace, distinct
-from colt.tvm.sketches.guarded import RULE_ERRORS, Crashes, guarded
+from colt.tvm.sketches.guarded import Crashes, guarded
 from colt.tvm.sketches.partial import moves_in_part, reads_in_part
 from colt.util.text import first_line
 
@@ -114,11 +115,11 @@ def _has_dynamic_loops(mod: Any) -> bool:
 def _generate(mod: Any, target: Any, seed: int, rules: list[Any], crashes: Crashes) -> list[Any]:
     try:
         return list(_context(mod, target, seed, sch_rules=rules).generate_design_space())
-    except RULE_ERRORS:
+    except TVM_ERRORS:
         pass  # some rule crashes: find out which, block by block
     try:
         schedules = list(_context(mod, target, seed, sch_rules=guarded(rules, crashes)).generate_design_space())
-    except RULE_ERRORS as error:
+    except TVM_ERRORS as error:
         raise InputError(f"TVM can make no schedule for this program: {first_line(error)}") from error
     if not schedules:
         raise InputError("TVM can make no schedule for this program")
@@ -135,7 +136,7 @@ def _place(mod: Any, rule: Any, seed: int, trace: Any) -> tuple[Any, tuple[str, 
             continue
         try:
             schedule = rule.apply(schedule.copy(), block)[0]
-        except RULE_ERRORS as error:
+        except TVM_ERRORS as error:
             crashes.add(_PLACING, name, error, substituted=False)
     return schedule.trace, crashes.messages()
 

@@ -14,11 +14,10 @@ from typing import Any
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
 
+from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.space.replay import Replayer
 from colt.tvm.space.traces import Step, TraceView, Var, read_trace
 from colt.tvm.space.variables import variables
-
-_GONE = (RuntimeError, ValueError, IndexError)  # what TVM throws for a loop that no longer exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,6 @@ def _part(view: TraceView, origin: AxisPart, factor: Any) -> AxisPart:
 def _loop(schedule: Any, rv: Any) -> Any:
     try:
         stmt = schedule.get(rv)
-    except _GONE:
+    except TVM_ERRORS:  # it no longer exists
         return None
     return stmt if hasattr(stmt, "loop_var") else None

@@ -8,14 +8,13 @@ from typing import Any
 from tvm import s_tir
 
 from colt.errors import Rejected
+from colt.tvm.refusals import TVM_ERRORS, refused
 from colt.util.streams import keeping_remarks
 from colt.util.text import first_line
 
 Decide = Callable[[int, Any, Any, Any], Any]
 """Called for each instruction with its number, the schedule so far, the live inputs and the decision in the trace;
 returns the decision to take (``None``: TVM samples)."""
-
-_TVM_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)  # ScheduleError and InternalError are RuntimeErrors
 
 
 class Replayer:
@@ -27,8 +26,9 @@ class Replayer:
         # "fast" names an error without printing the program around it, which takes longer than some replays
         self._untuned = s_tir.Schedule(mod, debug_mask=0, error_render_level="fast")
 
+    @refused("the program cannot be copied")
     def untuned(self) -> Any:
-        """The program as given: a schedule with an empty trace."""
+        """The program as given: a schedule with an empty trace. Raises :class:`Rejected`."""
         return self._untuned.copy()
 
     @keeping_remarks()
@@ -38,14 +38,14 @@ class Replayer:
         Raises
         ------
         Rejected
-            A primitive failed. What ``decide`` raises is passed on unchanged.
+            A primitive failed, or TVM did where ``decide`` asked it. What else that raises is passed on unchanged.
         """
-        schedule = self._untuned.copy()
+        schedule = self.untuned()
         schedule.seed(seed)
         provider = _Provider(schedule, decide)
         try:
             trace.apply_to_schedule(schedule, remove_postproc=True, decision_provider=provider)
-        except _TVM_ERRORS as error:
+        except TVM_ERRORS as error:
             provider.raise_failure()
             raise Rejected(f"schedule primitive {provider.kind} failed: {first_line(error)}") from error
         provider.raise_failure()
@@ -59,7 +59,7 @@ class Replayer:
             name = type(postproc).__name__
             try:
                 fine = postproc.apply(schedule)
-            except _TVM_ERRORS as error:
+            except TVM_ERRORS as error:
                 raise Rejected(f"post-processor {name} failed: {first_line(error)}") from error
             if not fine:
                 raise Rejected(f"post-processor {name} refused the program")
@@ -85,5 +85,7 @@ class _Provider:
             raise
 
     def raise_failure(self) -> None:
+        if isinstance(self._failure, RuntimeError):  # TVM's own
+            raise Rejected(f"schedule primitive {self.kind} failed: {first_line(self._failure)}") from self._failure
         if self._failure is not None:
             raise self._failure

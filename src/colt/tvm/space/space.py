@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from colt.analysis.skeleton import Skeleton
-from colt.errors import IllegalEdit
+from colt.errors import IllegalEdit, Rejected
 from colt.knobs import (
     EDITION,
     Edit,
@@ -270,13 +271,17 @@ class TvmSpace:
 
     def random_moves(self, schedule: Schedule, rng: random.Random, count: int) -> tuple[Move, ...]:
         """See :class:`colt.search.types.MovingSpace`."""
-        return random_moves(self._plans.making(schedule.variant, schedule.sketch), rng, count)
+        with suppress(Rejected):  # then there are none
+            return random_moves(self._plans.making(schedule.variant, schedule.sketch), rng, count)
+        return ()
 
     def suggested_moves(self, schedule: Schedule) -> Sequence[tuple[Move, ...]]:
         """See :class:`colt.search.types.MovingSpace`."""
         key = (schedule.variant, schedule.sketch)
         if key not in self._suggested:
-            self._suggested[key] = suggested(self._plans.making(*key), self.edition > _ONE_BY_ONE)
+            self._suggested[key] = ()
+            with suppress(Rejected):  # then there are none
+                self._suggested[key] = suggested(self._plans.making(*key), self.edition > _ONE_BY_ONE)
         return self._suggested[key]
 
     def scheduled(self, schedule: Schedule) -> Any:

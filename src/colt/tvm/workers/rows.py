@@ -12,7 +12,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from colt.tvm.sketches.guarded import RULE_ERRORS
+from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.structured.nest import loops_by_iter
 
 
@@ -20,7 +20,7 @@ def in_rows(module: tvm.IRModule) -> tvm.IRModule:
     """The program with its sums so. Those stay as they are that add along rows, or whose loops cannot be exchanged."""
     schedule = s_tir.Schedule(module, debug_mask=0, error_render_level="fast")
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
-        with suppress(*RULE_ERRORS):
+        with suppress(*TVM_ERRORS):
             if order := _order(schedule, block):
                 schedule.reorder(*order)
     return schedule.mod

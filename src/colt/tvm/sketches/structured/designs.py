@@ -14,8 +14,9 @@ from colt.knobs import EDITION
 from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import Dot, find
 from colt.tvm.dots.table import Method
+from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.design import PLAIN, Design
-from colt.tvm.sketches.guarded import RULE_ERRORS, why
+from colt.tvm.sketches.guarded import why
 from colt.tvm.sketches.structured.dots import pack_for_dots, shape_with_dot
 from colt.tvm.sketches.structured.emit import emit, set_apart
 from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
@@ -105,14 +106,14 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     kinds = [*((rule, False) for rule in rules), (_shapes, True)]
     try:
         begun = _begin(mod, seed, edition)
-    except RULE_ERRORS as error:
+    except TVM_ERRORS as error:
         return [], [_left_out(why(error), len(kinds))]
     if begun is None:
         return [], []
     for shapes, panels in kinds:
         try:
             prepared = _prepare(begun, bits, shapes, panels)
-        except RULE_ERRORS as error:
+        except TVM_ERRORS as error:
             refused[why(error)] += 1
             continue
         if prepared is None:
@@ -120,7 +121,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
         for name, groups, long_sums in _structures(prepared, threads):
             try:
                 designs.append(_design(prepared, name, groups, threads, long_sums, edition))
-            except RULE_ERRORS as error:
+            except TVM_ERRORS as error:
                 refused[why(error)] += 1
     return designs, [_left_out(reason, count) for reason, count in refused.items()]
 
