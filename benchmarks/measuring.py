@@ -32,7 +32,7 @@ import psutil
 from colt.errors import Rejected
 from colt.measure.base import Fate, Job, Limits, Pace
 from colt.run.compare import rank_in_turn
-from colt.run.context import TRIAL_LIMITS
+from colt.run.holding import TRIAL_LIMITS
 from colt.tvm.devices.host import prefer_cpu_intrinsics, resolve_target, set_threads
 from colt.tvm.devices.peaks import hardware_with_peaks
 from colt.tvm.metaschedule.records import arguments_info

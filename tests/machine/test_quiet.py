@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from colt.machine import Quiet
-from colt.run.context import TRIAL_LIMITS, limits_on
+from colt.run.holding import TRIAL_LIMITS, limits_on
 
 
 def test_the_quietest_spell_counts() -> None:

@@ -31,7 +31,7 @@ from colt.models.manifest import SCHEMA, ComparedPart, Manifest, TaskPart, Tenso
 from colt.models.options import CompileOptions
 from colt.models.tuning import TunedTasks, tune_tasks
 from colt.plan import device_of
-from colt.run.context import QUEUEING
+from colt.run.clock import QUEUEING
 from colt.store.receipt import Receipt
 from colt.tvm.devices.base import Device
 from colt.tvm.devices.fleet import require_like_here

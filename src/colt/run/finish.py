@@ -101,8 +101,8 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     winner = decision.winner
     module = task.untuned if winner is None else task.tvm_space.module(winner.trial.schedule)
     failure = None
-    if (directory := run.directory_of(task.name)) is not None:
-        run.write(task.name, WINNER, save_module(module))
+    if (directory := run.storage.directory_of(task.name)) is not None:
+        run.storage.write(task.name, WINNER, save_module(module))
         with run.watch("exporting"):
             if not run.plan.of_model:  # whose programs become one library
                 failure = _export(run, module, directory.path)
@@ -110,9 +110,9 @@ def finish(run: Run, task: Task, stop_reason: str) -> Result:
     remember(run, task, winner)
     run.call_roll()
     receipt = make_receipt(run, task, decision, stop_reason)
-    run.write(task.name, RECEIPT, receipt.to_json())
-    path = None if run.directory is None else run.directory.path / task.name
-    failure = run.storage_failure or failure
+    run.storage.write(task.name, RECEIPT, receipt.to_json())
+    path = None if run.storage.directory is None else run.storage.directory.path / task.name
+    failure = run.storage.failure or failure
     runners_up = tuple(_runners_up(task, decision))
     return Result(
         receipt=receipt,

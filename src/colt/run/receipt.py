@@ -15,7 +15,8 @@ from colt.plan import Plan
 from colt.proposers.dispatcher import Dispatcher
 from colt.proposers.language.money import Spending
 from colt.proposers.members import ExpertMember, Member
-from colt.run.context import QUEUEING, Run
+from colt.run.clock import QUEUEING
+from colt.run.context import Run
 from colt.run.decide import Decision, Winner
 from colt.run.roofline import Ceiling
 from colt.run.task import Task
@@ -78,7 +79,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
         versions=versions(),
         hardware=_hardware_part(run.hardware, None if plan.options.fleet is not None else plan.device.address),
         seed=plan.seed,
-        pool=tuple(_member(member, run.found) for member in plan.pool.members),
+        pool=tuple(_member(member, run.calls.found) for member in plan.pool.members),
         config=plan.config.to_mapping(),
         trials=_trials_part(search.trials.results),
         noise=_noise_part(run.measurer.noise),
@@ -104,7 +105,7 @@ def make_receipt(run: Run, task: Task, decision: Decision, stop_reason: str) -> 
         fleet=None if run.fleet is None else _fleet_part(run.fleet, search.trials.results),
         seconds=_seconds(run, spent),
         stop_reason=stop_reason,
-        messages=tuple(run.messages),
+        messages=tuple(run.telling.messages),
     )
 
 
@@ -391,7 +392,7 @@ def _seconds(run: Run, spent: Spent) -> dict[str, float]:
     """Wall seconds by activity, exclusive of each other; ``waiting`` is measuring beside building and timing."""
     found = dict(spent.activities)
     measuring = found.pop("measuring", 0.0)
-    building, timing = run.seconds_building, run.seconds_timing
+    building, timing = run.clock.seconds_building, run.clock.seconds_timing
     found |= {"building": building, "timing": timing, "waiting": max(0.0, measuring - building - timing)}
     names = (*([QUEUEING] if QUEUEING in found else []), *ACTIVITIES)
     ordered = {name: round(found.get(name, 0.0), 3) for name in names}

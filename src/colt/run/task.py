@@ -196,7 +196,7 @@ class Task:
         architects = [one for one in self.experts if isinstance(one, Architect)]
         seed = run.plan.seed if self.tvm_space.edition > _DRAWN_EACH_TIME else None
         explorer = Explorer(self.space, scorer, architects[0], seed) if explores and architects else None
-        calls = run.open_calls() if pool.models else None
+        calls = run.calls.line() if pool.models else None
         desk = Desk(
             {expert.spec.name: expert for expert in members},
             self._make_models(run) if pool.models else {},
@@ -240,7 +240,7 @@ class Task:
         pool = [member_in_words(member) for member in plan.pool.members]
         moves = self.allows_moves and plan.options.moves != "none"
         text = stable_text(briefing, pool, moves)
-        run.require_same_text(text)
+        run.calls.require_same_text(text)
         return {
             one.name: LanguageModel(one.spec, pool, text, briefing, self.space, moves=moves) for one in plan.pool.models
         }
@@ -313,8 +313,8 @@ class Task:
 
     def write_files(self, run: Run) -> None:
         """Write the untuned program, and from here on MetaSchedule's database."""
-        if (directory := run.directory_of(self.name)) is not None:
-            with run.storing():
+        if (directory := run.storage.directory_of(self.name)) is not None:
+            with run.storage.storing():
                 if not run.resumed:
                     self._write_program(directory)
                 folder = directory.path
@@ -415,7 +415,7 @@ class Task:
                     "pass, and are corrected as far as possible where it does not"
                 )
             if self._records is not None and done.fate is not Fate.SKIPPED and not self._records.has(trial.id):
-                with run.storing():
+                with run.storage.storing():
                     self._records.add(trial.id, self.tvm_space.scheduled(trial.schedule), done.latency_us)
             seconds = done.seconds_building, done.seconds_timing
             run.emit(events.Timed(trial.id, done.fate, done.latency_us, *seconds, done.slowdown, done.host))
@@ -437,5 +437,5 @@ class Task:
         """Tell everybody that a trial computes something else than the untuned program."""
         run.note(f"trial {trial.id} by {trial.proposed_by} computes something else: {message}")
         if self._records is not None:
-            with run.storing():
+            with run.storage.storing():
                 self._records.fail(trial.id)
