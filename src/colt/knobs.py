@@ -40,8 +40,8 @@ the same throughout a loop, knew no use for a relative's schedule with a knob mo
 The thirteenth multiplied by powers of integers where AVX-512 takes floats, added a few terms one after the other, and
 asked for nothing ahead of the next job. Its model did not know how long a part of a tile is that moves had split again,
 no move applied a sketch, and the architect proposed structures where it was asked for anything. In the fourteenth where
-the time of the fastest schedule goes was not measured, and structures that experts look for were opened with others of
-their schedules whenever they were looked at.
+the time of the fastest schedule goes was not measured, structures that experts look for were opened with others of
+their schedules whenever they were looked at, and moves named no instructions that call code of our own.
 """
 
 Value = tuple[int, ...] | int | str

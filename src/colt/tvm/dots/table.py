@@ -12,11 +12,17 @@ register tile. It is subtracted once in ``fold`` steps. All of this is exact: a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tvm.target import Target, codegen
+
+from colt.knobs import EDITION
+from colt.tvm.dots.shims import BF16_IR, KEEP_IR, TILE_IR
+
+_ALONE = 14
+"""The last edition whose moves named only instructions that call nothing."""
 
 
 class Method(StrEnum):
@@ -100,6 +106,12 @@ class Dot:
     def keeps(self) -> bool:
         """Whether its operands' buffers have to be kept from becoming float32: :data:`colt.tvm.dots.shims.KEEP`."""
         return self.left == "bfloat16" and not self.interleaved
+
+    @property
+    def shims(self) -> tuple[str, ...]:
+        """The LLVM IR of what it calls, which has to be imported where it is used."""
+        called = {BF16_IR: self.method is Method.BF16, KEEP_IR: self.keeps, TILE_IR: self.tiles is not None}
+        return tuple(text for text, needed in called.items() if needed)
 
     @property
     def corrected(self) -> bool:
@@ -215,8 +227,14 @@ def has(target: Target, row: Dot) -> bool:
     return all(bool(codegen.target_has_features(feature, target)) for feature in row.features)
 
 
-def intrinsics_of(target: Target) -> frozenset[str]:
-    """The names of the tensor intrinsics that the target has and that need nothing beside them."""
-    alone = (Method.VNNI, Method.SAME, Method.MADD, Method.HALVES)
-    rows = [row for row in TABLE if row.method in alone and has(target, row)]
-    return frozenset(name for row in rows for name in (row.intrinsic(False), row.intrinsic(True)))
+def intrinsics_of(target: Target, edition: int = EDITION) -> Mapping[str, str]:
+    """The tensor intrinsics that the target has and moves can name, each with the LLVM IR of what it calls.
+
+    A step on tiles is none of them: it is right only between one that sets its tiles to zero and one that stores them,
+    with no other tiles between, which no primitive of TVM sees to. A sketch does.
+    """
+    methods = [Method.VNNI, Method.SAME, Method.MADD, Method.HALVES]
+    if edition > _ALONE:
+        methods.append(Method.BF16)
+    rows = [row for row in TABLE if row.method in methods and has(target, row)]
+    return {row.intrinsic(swapped): "".join(row.shims) for row in rows for swapped in (False, True)}

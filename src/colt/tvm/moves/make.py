@@ -8,7 +8,7 @@ process, is refused before. What is not allowed of a whole structure is in :mod:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import Any
@@ -43,6 +43,7 @@ from colt.moves import (
     VectorizeLoop,
     show_move,
 )
+from colt.tvm.dots.shims import IMPORT
 from colt.tvm.moves.names import LookupRefused, NamedLoop, Names
 from colt.tvm.moves.prefetch import ANNOTATION, require_prefetchable
 from colt.tvm.moves.soundness import begins_with_others, require_consumer, require_own_terms, require_whole
@@ -74,13 +75,13 @@ class Sketching:
 class Making:
     """A schedule that moves are made on, one after the other.
 
-    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has. ``sketching`` is ``None``
-    where no sketch can be applied.
+    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has, each with the LLVM IR of what
+    it calls. ``sketching`` is ``None`` where no sketch can be applied.
     """
 
     names: Names
     fixed: bool
-    intrinsics: Collection[str]
+    intrinsics: Mapping[str, str]
     sketching: Sketching | None = None
 
     @property
@@ -344,7 +345,10 @@ class Making:
         if move.intrinsic not in self.intrinsics:
             known = ", ".join(sorted(self.intrinsics)[:8]) or "none on this target"
             raise IllegalEdit(f"there is no intrinsic {move.intrinsic[:80]!r} here; there are {known}")
-        self.schedule.tensorize(self.schedule.blockize(self.names.handle(block, loop)), move.intrinsic)
+        step = self.schedule.blockize(self.names.handle(block, loop))
+        self.schedule.tensorize(step, move.intrinsic)
+        if called := self.intrinsics[move.intrinsic]:
+            self.schedule.annotate(step, IMPORT, called)
         return block
 
     # ---- all blocks ----

@@ -6,7 +6,7 @@ Structures that moves make of them are found by their names, and made when they 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from colt.errors import IllegalEdit, InputError, Rejected
@@ -38,7 +38,7 @@ class Plans:
         replayer: Replayer,
         designs: Sequence[Design],
         messages: Sequence[str],
-        intrinsics: Collection[str] = (),
+        intrinsics: Mapping[str, str] | None = None,
         derive: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         """``intrinsics`` and ``derive``: see :class:`Structures`."""
@@ -48,7 +48,7 @@ class Plans:
         self.keys = _keys(self._designs)
         self._numbers = {key: number for number, key in enumerate(self.keys)}
         self._plans: dict[int, SketchPlan] = {}
-        self._structures = Structures(replayer, frozenset(intrinsics), derive)
+        self._structures = Structures(replayer, intrinsics or {}, derive)
         self._made: Recent[tuple[str, str], SketchPlan] = Recent(_STRUCTURES)
         self._summaries: list[str] | None = None
         self._shared = ""

@@ -8,7 +8,7 @@ decision is read back and is the schedule's identity. ``sketches`` makes the str
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -90,7 +90,7 @@ class TvmSpace:
         *,
         vector_math: bool = False,
         abilities: Abilities = ANY_PROCESSOR,
-        intrinsics: Collection[str] = (),
+        intrinsics: Mapping[str, str] | None = None,
         target: Any = None,
         jump_probability: float = 0.1,
         cache_size: int = 128,
@@ -132,7 +132,7 @@ class TvmSpace:
         """
         space = design_space(mod, target, kind, seed, edition)
         own = target if kind is SpaceKind.COLT else None
-        abilities, intrinsics = Abilities.of(target, edition), intrinsics_of(target)
+        abilities, intrinsics = Abilities.of(target, edition), intrinsics_of(target, edition)
         return cls(mod, space, edition=edition, abilities=abilities, intrinsics=intrinsics, target=own, **options)
 
     @classmethod

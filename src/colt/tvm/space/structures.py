@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,11 +42,11 @@ class MadeSoFar:
 
 @dataclass(frozen=True, slots=True)
 class Structures:
-    """Makes structures. ``intrinsics`` are those that the target has; ``derive`` gives the traces of the sketches
-    that a program has, by name, if any can be applied."""
+    """Makes structures. ``intrinsics`` are those that the target has, each with the LLVM IR of what it calls;
+    ``derive`` gives the traces of the sketches that a program has, by name, if any can be applied."""
 
     replayer: Replayer
-    intrinsics: Collection[str]
+    intrinsics: Mapping[str, str]
     derive: Callable[[Any], Mapping[str, Any]] | None = None
     _begun: Recent[tuple[str, str, tuple[Move, ...]], MadeSoFar] = field(default_factory=lambda: Recent(_BEGUN))
     """By the sketch, and the moves that were made on it."""

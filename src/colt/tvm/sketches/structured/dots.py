@@ -258,12 +258,9 @@ class DotStep:
 
 def import_shims(schedule: Any, loop: Any, steps: Iterable[DotStep]) -> None:
     """Bring along what the steps under the loop call."""
-    instructions = [step.dot.instruction for step in steps]
-    called = [BF16_IR] if any(one.method is Method.BF16 for one in instructions) else []
-    called += [KEEP_IR] if any(one.keeps for one in instructions) else []
-    called += [TILE_IR] if any(one.tiles is not None for one in instructions) else []
+    called = {text for step in steps for text in step.dot.instruction.shims}
     if called:
-        schedule.annotate(loop, IMPORT, "".join(called))
+        schedule.annotate(loop, IMPORT, "".join(text for text in (BF16_IR, KEEP_IR, TILE_IR) if text in called))
 
 
 def use_instruction(schedule: Any, step: DotStep) -> None:
