@@ -10,13 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from colt.measure.base import Limits
+from colt.measure.base import Fate, Job, Limits
 from colt.tvm.devices.fleet import SIDE
 from colt.tvm.devices.host import resolve_target
+from colt.tvm.workers import LocalMeasurer
 from colt.tvm.workers.supervisor import Supervisor
+from colt.util.process import Child
+from tests.helpers import measure_programs as programs
 from tests.helpers.hurry import COLT
 
 IMPORTED = "import pathlib\npathlib.Path({place!r}).touch()\nraise ImportError('it is of no use here')\n"
+LEFT_OUT = (
+    "tvm.relax.expr.",
+    "tvm.topi.",
+    "tvm.s_tir.tensor_intrin.",
+    "tvm.runtime.disco.session.",
+    "cuda.bindings.driver.",
+    "colt.tvm.sketches.",
+    "colt.tvm.workers.local.",
+)
+"""Of no use to a worker, and half of what its start would take."""
 AFTERWARDS = """
 from colt.tvm.own import leave_torch_out
 leave_torch_out()
@@ -69,3 +82,17 @@ def test_nor_has_the_actor_of_a_host(imported: Path) -> None:
 
 def test_whoever_asks_for_it_afterwards_finds_it(imported: Path) -> None:
     assert ran([sys.executable, "-c", AFTERWARDS]) == "it is of no use here\n"
+
+
+def test_a_worker_does_without_what_schedules_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it has built, timed and verified kernels; and it does not import the parent's side of itself."""
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    monkeypatch.setattr(Child, "forget_words", lambda child: None)
+    with LocalMeasurer(resolve_target(None, 1), 1, Limits(total_ms=10.0, min_repeat_ms=1.0), workers=1) as measurer:
+        (result,) = measurer.measure([Job(0, programs.scheduled_matmul(32))])
+        assert result.fate is Fate.OK
+        assert measurer.verify(programs.matmul(32), programs.scheduled_matmul(32)).ok
+        said = measurer._pool.workers[0]._worker._child.last_words(1 << 24)
+    names = [line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")]
+    assert {"tvm", "colt.tvm.workers.verify"} <= set(names)
+    assert [name for name in names if f"{name}.".startswith(LEFT_OUT)] == []

@@ -19,7 +19,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from colt.tvm.imports import after_tvm
+from colt.tvm.imports import import_after_tvm
 
 if TYPE_CHECKING:
     from colt.tvm.metaschedule.builder import Builder
@@ -44,5 +44,5 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"colt.tvm.{_MODULES[name]}"), name)
 
 
-after_tvm(lambda: import_module("colt.tvm.ends"))
-after_tvm(lambda: import_module("colt.tvm.dots"))  # replaying a schedule that uses an intrinsic takes its name
+import_after_tvm("colt.tvm.ends")
+import_after_tvm("colt.tvm.dots.registered")  # replaying a schedule that uses an intrinsic takes its name

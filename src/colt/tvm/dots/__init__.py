@@ -2,12 +2,10 @@
 
 ``table`` says which there are, for which types, on which processors; ``intrinsics`` makes each a tensor intrinsic
 that TVM knows by name; ``shims`` holds the few lines of LLVM IR that TensorIR cannot say. Importing :mod:`colt.tvm`
-registers them, so that a schedule which uses one can be replayed by stock TVM.
+registers them (``registered``), so that a schedule which uses one can be replayed by stock TVM.
 """
 
 from colt.tvm.dots.intrinsics import register
 from colt.tvm.dots.table import TABLE, Dot, find, intrinsics_of
 
 __all__ = ["TABLE", "Dot", "find", "intrinsics_of", "register"]
-
-register()

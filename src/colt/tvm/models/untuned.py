@@ -14,8 +14,8 @@ import tvm
 from tvm import relax, s_tir
 from tvm.tirx import IntImm, PrimFunc
 
+from colt.tvm.programs.loops import loops_by_iter
 from colt.tvm.refusals import TVM_ERRORS
-from colt.tvm.sketches.structured.nest import loops_by_iter
 
 _SPATIAL, _REDUCE = 0, 2
 """Kinds of iters: over results, over terms."""

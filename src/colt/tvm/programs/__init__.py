@@ -10,7 +10,7 @@
   ``distribution``, ``untiled``, ``rows``, ``hoisting``, ``totals``, ``running``, ``foreign``: loops become blocks
   ``arranged``, ``lowering``, ``lanes``, ``strips``, ``peeling``: what a row does, arranged for vectors
   ``phases``, ``spreading``, ``gaps``, ``strided``, ``weaving``: transposed convolutions without products with zeros
-- ``walks``: how all of these, and others, go through a program
+- ``walks``: how all of these, and others, go through a program; ``loops``: those of a schedule's blocks
 - ``suited``: the form that suits a processor, by ``copies`` and ``corrections``
 - ``identity``: what it is found by among records; ``export``, ``listing``: what becomes of it
 """

@@ -18,12 +18,12 @@ from tvm.s_tir.stmt import SBlockRealize
 from tvm.tirx import Bind, BufferStore, For, IntImm, IterVar, PrimFunc, decl_buffer
 
 from colt.analysis.skeleton import Block
+from colt.tvm.programs.loops import loops_by_iter
 from colt.tvm.programs.naming import buffers_of, substituted, with_block
 from colt.tvm.programs.nests import PlainNest, element, nests_of, sequence, statements, with_nests
 from colt.tvm.programs.program import module_of_function
 from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.structured.flow import extents_of, reduced, resized
-from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import BlockKind, shape_of
 from colt.tvm.space.skeleton import read_skeleton
 from colt.util.text import distinct_names

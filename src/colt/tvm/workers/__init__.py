@@ -17,10 +17,17 @@ The parent sends pickles, the worker answers in checked JSON only: kernels under
 nothing that a worker says is trusted.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from colt.measure.base import Build, ExportError, Job, Limits, Measurement, Measurer, Noise, Pace, Verification
 from colt.tvm.workers.board import Board
-from colt.tvm.workers.boards import BoardsMeasurer
-from colt.tvm.workers.local import OBJECTS, LocalMeasurer
+
+if TYPE_CHECKING:
+    from colt.tvm.workers.boards import BoardsMeasurer
+    from colt.tvm.workers.local import OBJECTS, LocalMeasurer
 
 __all__ = [
     "OBJECTS",
@@ -37,3 +44,12 @@ __all__ = [
     "Pace",
     "Verification",
 ]
+
+_OF_THE_PARENT = {"BoardsMeasurer": "boards", "LocalMeasurer": "local", "OBJECTS": "local"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the parent's side on first use: a worker, which imports this package too, does without."""
+    if name not in _OF_THE_PARENT:
+        raise AttributeError(f"module 'colt.tvm.workers' has no attribute {name!r}")
+    return getattr(import_module(f"colt.tvm.workers.{_OF_THE_PARENT[name]}"), name)

@@ -9,8 +9,14 @@ more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tvm
-from tvm.script import tirx as T
+from tvm import tirx
+from tvm.tirx import IfThenElse, PrimFunc
+
+from colt.tvm.programs.nests import sequence
 
 _PR_SET_PDEATHSIG = 1
 _SIGKILL = 9
@@ -20,27 +26,32 @@ def guard_program(threads: int) -> tvm.IRModule:
     """Functions for the board, over its C library: ``enter`` forks, and has TVM use ``threads`` threads from then on;
     ``allow`` sets the alarm clock to so many seconds; ``ping`` does nothing;
     ``leave`` ends the process."""
-    text = str(threads)
-
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def enter() -> None:
-        if T.call_extern("int32", "fork") != 0:
-            T.evaluate(T.call_extern("int32", "wait", T.int64(0)))
-            T.evaluate(T.call_extern("int32", "_exit", 0))
-        T.evaluate(T.call_extern("int32", "prctl", _PR_SET_PDEATHSIG, T.int64(_SIGKILL)))
-        T.evaluate(T.call_extern("int32", "setenv", "TVM_NUM_THREADS", text, 1))
-
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def allow(seconds: T.int32) -> None:
-        T.evaluate(T.call_extern("int32", "alarm", seconds))
-
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def ping() -> None:
-        T.evaluate(0)
-
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def leave() -> None:
-        T.evaluate(T.call_extern("int32", "_exit", 0))
-
-    named = {"enter": enter, "allow": allow, "ping": ping, "leave": leave}
+    seconds = tvm.ir.Var("seconds", "int32")
+    forked = tirx.NE(_called("fork"), tirx.const(0, "int32"))
+    parent = IfThenElse(forked, sequence([_done("wait", _long(0)), _done("_exit", 0)]), None)
+    own = [_done("prctl", _PR_SET_PDEATHSIG, _long(_SIGKILL)), _done("setenv", "TVM_NUM_THREADS", str(threads), 1)]
+    named = {
+        "enter": _function([parent, *own]),
+        "allow": _function([_done("alarm", seconds)], seconds),
+        "ping": _function([]),
+        "leave": _function([_done("_exit", 0)]),
+    }
     return tvm.IRModule({name: function.with_attr("global_symbol", name) for name, function in named.items()})
+
+
+def _called(name: str, *arguments: Any) -> Any:
+    """What a function of the C library returns."""
+    return tirx.call_extern("int32", name, *arguments)
+
+
+def _done(name: str, *arguments: Any) -> Any:
+    """The statement that calls it."""
+    return tirx.Evaluate(_called(name, *arguments))
+
+
+def _long(value: int) -> Any:
+    return tirx.const(value, "int64")
+
+
+def _function(statements: Sequence[Any], *parameters: Any) -> PrimFunc:
+    return PrimFunc(list(parameters), sequence(statements)).with_attr("s_tir", True)

@@ -14,7 +14,7 @@ import psutil
 from tvm.target import Target
 
 from colt.measure.base import Limits
-from colt.tvm.own import command
+from colt.tvm.own import kernel_command
 from colt.tvm.workers.messages import Away, Reply, WorkerSettings
 from colt.tvm.workers.wire import MAX_REPLY_BYTES, FrameReader, decode_reply, frame
 from colt.util.process import Child, describe_status
@@ -146,4 +146,4 @@ def _command(
         tied=threading.current_thread() is threading.main_thread(),
         away=away,
     )
-    return command("colt.tvm.workers.worker", json.dumps(asdict(settings)))
+    return kernel_command("colt.tvm.workers.worker", json.dumps(asdict(settings)))

@@ -12,8 +12,8 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
+from colt.tvm.programs.loops import loops_by_iter
 from colt.tvm.refusals import TVM_ERRORS
-from colt.tvm.sketches.structured.nest import loops_by_iter
 
 
 def in_rows(module: tvm.IRModule) -> tvm.IRModule:

@@ -6,8 +6,11 @@ in such a thread, and in no other.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tvm
-from tvm.script import tirx as T
+from tvm import tirx
+from tvm.tirx import Evaluate, For, ForKind, PrimFunc, SeqStmt
 
 from colt.tvm.programs.program import module_of_function
 
@@ -19,11 +22,11 @@ _FILLING = -0x01010102
 
 def stack_filler(threads: int) -> tvm.IRModule:
     """The kernel, to be called without arguments in the thread that calls others, which share its threads."""
+    shared = For(tvm.ir.Var("thread", "int32"), 0, threads, ForKind.PARALLEL, _filled())
+    return module_of_function(PrimFunc([], SeqStmt([_filled(), shared])).with_attr("s_tir", True))
 
-    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
-    def main() -> None:
-        T.evaluate(T.call_extern("handle", "wmemset", T.tvm_stack_alloca("shape", _WORDS // 2), _FILLING, _WORDS))
-        for _thread in T.parallel(threads):
-            T.evaluate(T.call_extern("handle", "wmemset", T.tvm_stack_alloca("shape", _WORDS // 2), _FILLING, _WORDS))
 
-    return module_of_function(main)
+def _filled() -> Any:
+    """The stack of the thread that runs this, filled."""
+    words = tirx.tvm_stack_alloca("shape", _WORDS // 2)
+    return Evaluate(tirx.call_extern("handle", "wmemset", words, _FILLING, _WORDS))

@@ -23,7 +23,6 @@ from pathlib import Path
 from tvm import IRModule
 from tvm.target import Target
 
-from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.programs.domains import domains
 from colt.tvm.workers.access import analyse
 from colt.tvm.workers.arguments import Drawing, Signature, signature
@@ -74,14 +73,13 @@ def main(arguments: list[str]) -> None:
     """Answer requests until the parent closes the pipe."""
     settings = WorkerSettings.from_json(arguments[0])
     _protect(settings)
-    with cpu_intrinsics():
-        session = WorkerSession(settings)
-        session.reply(Ready())
-        reader = FrameReader(_MAX_REQUEST_BYTES)
-        while data := os.read(settings.requests_fd, 1 << 20):
-            reader.feed(data)
-            while (payload := reader.next()) is not None:
-                session.serve(payload)
+    session = WorkerSession(settings)
+    session.reply(Ready())
+    reader = FrameReader(_MAX_REQUEST_BYTES)
+    while data := os.read(settings.requests_fd, 1 << 20):
+        reader.feed(data)
+        while (payload := reader.next()) is not None:
+            session.serve(payload)
 
 
 class WorkerSession:

@@ -9,9 +9,9 @@ from typing import Any
 
 from colt.analysis.nests import LLVM_UNROLLS
 from colt.analysis.skeleton import Block
+from colt.tvm.programs.loops import fuse_all, loops_by_iter
 from colt.tvm.sketches.structured.dots import DotStep, sums_in_tiles
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
-from colt.tvm.sketches.structured.nest import fuse_all, loops_by_iter
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import SQUARE, split_sum, unroll_sum
 

@@ -14,6 +14,7 @@ from colt.knobs import EDITION
 from colt.tvm.devices.host import vector_bits
 from colt.tvm.dots import Dot, find
 from colt.tvm.dots.table import Method
+from colt.tvm.programs.loops import is_plain
 from colt.tvm.refusals import TVM_ERRORS
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.sketches.guarded import why
@@ -21,7 +22,6 @@ from colt.tvm.sketches.structured.dots import pack_for_dots, shape_with_dot
 from colt.tvm.sketches.structured.emit import emit, set_apart
 from colt.tvm.sketches.structured.flow import Flow, reduced, work_of
 from colt.tvm.sketches.structured.groups import SMALL, Cut, Group, group
-from colt.tvm.sketches.structured.nest import is_plain
 from colt.tvm.sketches.structured.padding import pad_extents
 from colt.tvm.sketches.structured.panels import laid_out_by_tvm, pack_in_panels
 from colt.tvm.sketches.structured.parts import LONG, shapes_in_parts, split_parts, with_parts

@@ -13,11 +13,11 @@ from typing import Any
 from colt.knobs import EDITION
 from colt.tvm.dots import Dot
 from colt.tvm.dots.table import OTHER_SIGN, packing_name
+from colt.tvm.programs.loops import fuse_all
 from colt.tvm.sketches.structured.block_nests import SPLIT_OFF, BlockNests
 from colt.tvm.sketches.structured.dots import import_shims, use_instruction, use_intrinsic
 from colt.tvm.sketches.structured.flow import Flow, reduced, spatial
 from colt.tvm.sketches.structured.groups import JOBS, Group
-from colt.tvm.sketches.structured.nest import fuse_all
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import (
     FIRST_ROWS,

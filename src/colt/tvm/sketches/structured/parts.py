@@ -14,9 +14,9 @@ from math import prod
 from typing import Any
 
 from colt.analysis.skeleton import Block
+from colt.tvm.programs.loops import loops_by_iter
 from colt.tvm.sketches.structured.flow import Flow, extents_of, reduced, spatial, step_of, work_of
 from colt.tvm.sketches.structured.groups import JOBS
-from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.prepare import with_shapes
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape, lanes_of, shape_of
 from colt.tvm.sketches.structured.tiles import MAX_VECTORS

@@ -12,8 +12,8 @@ from typing import Any
 from tvm import tirx
 
 from colt.analysis.skeleton import Block, MemoryAccess
+from colt.tvm.programs.loops import loops_by_iter
 from colt.tvm.sketches.structured.flow import Extents, Flow, points_of, spatial
-from colt.tvm.sketches.structured.nest import loops_by_iter
 from colt.tvm.sketches.structured.shapes import BlockKind, BlockShape
 from colt.tvm.sketches.structured.tiles import FEWEST_ROWS, MAX_ROWS, MAX_VECTORS, divisor
 from colt.tvm.space.skeleton import read_skeleton

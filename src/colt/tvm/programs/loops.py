@@ -1,4 +1,4 @@
-"""The loops of a block that still has loops of its own."""
+"""The loops of a schedule's blocks that still have loops of their own."""
 
 from __future__ import annotations
 
