@@ -25,6 +25,8 @@ DECLARATION = '    patience: int = option(7, "how long to wait for better schedu
 POOL = '[[member]]\nname = "m"\nbase_url = "http://127.0.0.1:1/v1"\nsize_b = 7\nprices = { input = 1, output = 4 }\n'
 LOOK = """
 import contextlib, inspect, io, json, sys, tomllib, tomli_w
+from colt.tvm.own import leave_torch_out
+leave_torch_out()
 import colt
 from colt.cli import main
 from colt.cli.options_table import document

@@ -20,6 +20,7 @@ from colt.views.terminal import ENDED_ALREADY, STOPPING
 from tests.helpers import simulated_command
 from tests.helpers.command import AS_INSTALLED, colt, refused
 from tests.helpers.hurry import COLT
+from tests.helpers.lean import without_torch
 
 pytestmark = pytest.mark.real
 
@@ -58,7 +59,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def test_export_writes_a_library_and_lines_that_work(run: Path, tmp_path: Path) -> None:
+def test_export_writes_a_library_and_lines_that_work(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_torch(monkeypatch)
     done = colt("export", str(run), "-o", str(tmp_path / "k.so"))
     assert done.returncode == 0
     code = done.stdout.split("\n\n", 1)[1]

@@ -10,7 +10,8 @@ from contextlib import suppress
 from time import monotonic, sleep
 from types import TracebackType
 
-from colt.tvm.own import command
+from colt.tvm.own import kernel_command
+from tests.helpers.lean import environment
 
 # Runs a command in a process group that ends, with all that it started, when whoever holds the other end of the pipe
 # ends or closes it, in whatever way.
@@ -75,7 +76,8 @@ class LoopbackBoard:
     def _start(self, module: str, port: int, *more: str) -> subprocess.Popen[bytes]:
         place = ("--host", "127.0.0.1", "--port", f"{port}", "--port-end", f"{port + 1}")
         process = subprocess.Popen(
-            [sys.executable, "-c", _TIED, *command(module, *place, *more)],
+            [sys.executable, "-c", _TIED, *kernel_command(module, *place, *more)],
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

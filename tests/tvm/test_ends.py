@@ -11,6 +11,7 @@ import tvm_ffi
 
 import colt.tvm
 from colt.util.interrupt import Ended, exit_code
+from tests.helpers.lean import without_torch
 
 assert colt.tvm is not None
 
@@ -43,6 +44,7 @@ def test_an_end_that_crosses_tvm_is_still_one(end: BaseException) -> None:
     assert not isinstance(end, Ended) or getattr(crossed.value, "code", None) == exit_code(signal.SIGTERM)
 
 
-def test_importing_the_package_is_enough() -> None:
+def test_importing_the_package_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
     told = subprocess.run([sys.executable, "-c", CALLED_BY_TVM], capture_output=True, text=True, check=True)
     assert told.stdout == "an end\n"

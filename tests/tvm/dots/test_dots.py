@@ -15,6 +15,7 @@ from tvm.target import Target
 from colt.tvm.dots import TABLE, Dot, find
 from colt.tvm.dots.table import Method
 from tests.helpers.dot_programs import exact, matmul, operands, runs_here, target_with
+from tests.helpers.lean import without_torch
 
 INSTRUCTION = {
     ("avx512vnni", Method.VNNI): ("vpdpbusd", "%zmm"),
@@ -121,7 +122,8 @@ def test_other_processors_have_none_of_them() -> None:
 
 
 @pytest.mark.parametrize("imports", ["import colt.tvm, tvm", "import tvm, colt.tvm"])
-def test_importing_colt_tvm_registers_them_whatever_comes_first(imports: str) -> None:
+def test_importing_colt_tvm_registers_them_whatever_comes_first(imports: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
     code = f"{imports}; from tvm.s_tir import TensorIntrin; TensorIntrin.get('{TABLE[0].intrinsic(True)}')"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

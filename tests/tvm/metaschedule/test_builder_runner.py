@@ -32,6 +32,7 @@ from colt.tvm.space import shared
 from colt.tvm.workers import LocalMeasurer, process
 from tests.helpers import measure_programs as measured
 from tests.helpers import space_programs as programs
+from tests.helpers.lean import without_torch
 
 TARGET = resolve_target(None, 2)
 QUICK = Limits(run_seconds=1.0, total_ms=10.0, min_repeat_ms=1.0, noise_wait_seconds=0.001)
@@ -133,7 +134,8 @@ def test_weights_whose_layout_is_free_are_tuned(tmp_path: Path, builder: Any, ru
     assert all(float(record.run_secs[0]) < 1 for record in records)
 
 
-def test_libraries_go_to_stock_runners(builder: Any) -> None:
+def test_libraries_go_to_stock_runners(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
     libraries = colt.tvm.Builder("library", limits=QUICK)
     built = paths(build(libraries, GOOD, added()))
     assert [Path(path).suffix for path in built] == [".so", ".so"]
@@ -143,7 +145,8 @@ def test_libraries_go_to_stock_runners(builder: Any) -> None:
         assert 0 < float(result.run_secs[0]) < 1
 
 
-def test_libraries_of_stock_builders_are_timed_and_counted() -> None:
+def test_libraries_of_stock_builders_are_timed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
     stock, runner = ms.builder.LocalBuilder(initializer=prefer_cpu_intrinsics), colt.tvm.Runner()
     with pytest.warns(UserWarning, match="at its speed"):
         (result,) = run(runner, *paths(build(stock, GOOD)))

@@ -18,6 +18,7 @@ from colt.options import SearchConfig
 from colt.tvm.devices.host import cpu_intrinsics, prefer_cpu_intrinsics, resolve_target
 from colt.tvm.metaschedule.records import arguments_info
 from tests.helpers import space_programs as programs
+from tests.helpers.lean import without_torch
 
 TARGET = resolve_target(None, 2)
 
@@ -36,7 +37,8 @@ def tune(folder: Path, trials: int = 8, **options: Any) -> Any:
         )
 
 
-def test_stock_tune_tir_measures_what_the_pool_proposes(tmp_path: Path) -> None:
+def test_stock_tune_tir_measures_what_the_pool_proposes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_torch(monkeypatch)
     seen: list[Event] = []
     database = tune(tmp_path, config=SearchConfig(batch_size=4), on_event=[seen.append])
     records = database.get_all_tuning_records()

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from colt.knobs import prime_factors
+from tests.helpers.lean import without_torch
 from tests.helpers.space_fuzzing import NASTY, Case, Legal, Step, Verdict, serve
 
 PROGRAMS = (
@@ -66,7 +67,9 @@ class Child:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs,), daemon=True)
-        self._process.start()
+        with pytest.MonkeyPatch.context() as patch:
+            without_torch(patch)
+            self._process.start()
         theirs.close()
 
 
