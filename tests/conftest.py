@@ -22,8 +22,9 @@ import tvm
 from colt.machine import DOT_INSTRUCTIONS, Peaks, Quiet, Rates, detect, save_peaks
 from colt.tvm.devices import peaks
 from colt.tvm.workers import process
+from colt.util.collecting import no_collecting
 from colt.world.parts import using
-from tests.helpers.hurry import FULL, HASTY, think
+from tests.helpers.hurry import FULL, HASTY, open_with_few, think
 from tests.helpers.loopback_board import LoopbackBoard
 from tests.helpers.quick_stacks import quicken
 
@@ -49,7 +50,34 @@ RATES = Rates(
 quicken()
 os.environ.setdefault("TVM_THREAD_POOL_SPIN_COUNT", process.SPINS)  # as in workers: before TVM makes a pool
 LOOPBACK = ("127.", "::1", "localhost")
-REAL_FOLDER = Path(__file__).parent / "tvm"
+TESTS = Path(__file__).parent
+REAL_FOLDER = TESTS / "tvm"
+LONGEST = (
+    "models/test_layouts.py",
+    "tvm/workers/test_board.py",
+    "cli/test_process.py",
+    "tvm/workers/test_boards.py",
+    "bench/test_run.py",
+    "views/test_in_browser.py",
+    "run/test_board_job.py",
+    "run/test_replay.py",
+    "test_recordings.py",
+    "run/test_pool_faults.py",
+    "tvm/sketches/test_structured.py",
+    "tvm/space/test_fuzz.py",
+    "run/test_pool_tuning.py",
+    "models/test_forms.py",
+    "run/test_broken.py",
+    "tvm/workers/test_faults.py",
+    "bench/test_model.py",
+    "tvm/metaschedule/test_builder_runner.py",
+    "run/test_resume.py",
+    "tvm/programs/test_operators.py",
+    "tvm/briefing/test_prompt_round_trip.py",
+    "tvm/test_any_program.py",
+    "tvm/models/test_layouts.py",
+)
+"""The files that take longest, longest first: from 40 to 240 seconds each, beside others on two processors."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -80,6 +108,7 @@ def in_haste() -> Iterator[None]:
     """Runs of this process take no more time than they need, see :mod:`tests.helpers.hurry`."""
     with using(HASTY), pytest.MonkeyPatch.context() as patch:
         think(patch)
+        open_with_few(patch)
         yield
 
 
@@ -90,15 +119,28 @@ def thinking_fully(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is not marked as real is fast. Several processes take long files first: short ones fill the end up."""
+    """What is not marked as real is fast. Several processes take long files first: short ones fill the end up, and none
+    is left alone with a long one."""
     for item in items:
         if REAL_FOLDER in item.path.parents:
             item.add_marker("real")
         elif item.get_closest_marker("real") is None:
             item.add_marker("fast")
     if hasattr(config, "workerinput"):
-        tests = Counter(item.path for item in items)
-        items.sort(key=lambda item: (item.get_closest_marker("real") is None, tests[item.path], item.path))
+        tests, first = Counter(item.path for item in items), [TESTS / name for name in LONGEST]
+
+        def place(item: pytest.Item) -> tuple[int, bool, int, Path]:
+            rank = first.index(item.path) if item.path in first else len(first)
+            return rank, item.get_closest_marker("real") is None, tests[item.path], item.path
+
+        items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """What is imported and collected stays: nothing is gained by looking for cycles among it."""
+    with no_collecting():
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ import tvm
 
 from colt.tvm.devices import peaks
 from colt.tvm.workers import process
+from tests.conftest import LONGEST, TESTS
 
 SLOW: dict[str, Any] = {
     "starting a worker": lambda: process.WorkerProcess(None, 1, None),  # type: ignore[arg-type]
@@ -27,3 +28,7 @@ def test_every_test_is_in_one_tier(request: pytest.FixtureRequest) -> None:
     for item in request.session.items:
         tiers = {mark.name for mark in item.iter_markers()} & {"fast", "real"}
         assert len(tiers) == 1, f"{item.nodeid} is {tiers or 'neither fast nor real'}"
+
+
+def test_the_files_that_are_taken_first_are_there() -> None:
+    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []

@@ -10,11 +10,13 @@ run did: tests of recordings that are kept ask for the fixture ``thinking_fully`
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
 from colt.cli import process
 from colt.measure.base import Pace
+from colt.models.options import CompileOptions
 from colt.proposers.experts import architect
 from colt.world.parts import Parts, using
 
@@ -23,6 +25,8 @@ HASTY = Parts(pace=Pace.hasty())
 THINKING = {"OPENING_PREDICTIONS": 60, "PROPOSAL_PREDICTIONS": 20, "SAMPLES": 4}
 """How many predictions the architect makes."""
 FULL = {name: getattr(architect, name) for name in THINKING}
+OPENINGS = {"constructed": 2, "sampled": 12}
+"""How many schedules a model's programs have to begin from: who compiles one cannot say."""
 
 
 def think(patch: pytest.MonkeyPatch, much: dict[str, int] = THINKING) -> None:
@@ -31,7 +35,16 @@ def think(patch: pytest.MonkeyPatch, much: dict[str, int] = THINKING) -> None:
         patch.setattr(architect, name, predictions)
 
 
+def open_with_few(patch: pytest.MonkeyPatch) -> None:
+    """Have runs that compile models look for few schedules to begin from, which takes most of a short run."""
+    usual = CompileOptions.tune_options
+    patch.setattr(
+        CompileOptions, "tune_options", lambda options, programs: replace(usual(options, programs), config=OPENINGS)
+    )
+
+
 if __name__ == "__main__":
     with using(HASTY), pytest.MonkeyPatch.context() as patch:
         think(patch)
+        open_with_few(patch)
         process()

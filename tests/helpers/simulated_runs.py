@@ -69,7 +69,7 @@ def tune_simulated(
 
     A few trials by the quicker experts, unless ``options`` say something else.
     """
-    settings = {"trials": 6, "pool": ["scout", "tuner"], "config": colt.SearchConfig(batch_size=3)}
+    settings = {"trials": 6, "pool": ["scout", "tuner"], "config": colt.SearchConfig(batch_size=3, **THINK_LESS)}
     made = plan(program, **settings | options)
     if peaks is not None:
         made = replace(made, device=StatedCpu(made.target, made.threads, peaks, again))
