@@ -144,3 +144,43 @@ def test_nothing_is_dealt_of_what_was_given_up() -> None:
     assert share.over
     assert share.deal(2, 2, 16) is None
     assert share.give_back(deal, "it died") == 0
+
+
+def test_what_a_lost_host_had_is_dealt_one_by_one_so_that_what_it_built_ahead_is_found() -> None:
+    share = share_of(12)
+    first = take(share)
+    innocent, *_, eater = first.numbers
+    assert innocent != eater
+    deals, why = [first], "its memory ran out"
+    while not share.over:
+        deal = deals[-1]
+        if eater in deal.numbers:
+            share.give_back(deal, why)
+        else:
+            do(share, deal)
+        if not share.over:
+            deals.append(take(share))
+    assert share.answer(eater) == Blamed(why)
+    assert all(isinstance(share.answer(number), HostTold) for number in range(12) if number != eater)
+    assert [deal.numbers for deal in deals if eater in deal.numbers] == [first.numbers, [eater], [eater]]
+    assert any(len(deal.numbers) > 1 for deal in deals[1:]), "what it never had is dealt as ever"
+
+
+def test_builders_leave_to_hosts_what_a_host_was_lost_with() -> None:
+    share = share_of(8)
+    lost = take(share)
+    share.give_back(lost, "it died")
+    deal = share.deal_to_builder(hosts=0, most=9)
+    assert deal is not None
+    assert deal.numbers == [number for number in range(8) if number not in lost.numbers]
+
+
+def test_no_item_is_to_blame_for_hosts_that_the_cluster_takes_away() -> None:
+    share = share_of(12)
+    for _ in range(3):
+        deal = take(share)
+        assert len(deal.numbers) > 1
+        assert share.give_back(deal, "it was taken away", blame=False) == len(deal.numbers)
+    while not share.over:
+        do(share, take(share))
+    assert all(isinstance(share.answer(number), HostTold) for number in range(12))

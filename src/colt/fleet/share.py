@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from colt.errors import MeasureError
@@ -76,6 +77,8 @@ class Share:
     _built: dict[int, Any] = field(default_factory=dict)
     """What others have built of items that wait, or ``None`` while they build it."""
     _losses: dict[int, int] = field(default_factory=dict)
+    _suspects: set[int] = field(default_factory=set)
+    """Items that a lost host had: any of them may be what it was lost by."""
     _closed: bool = False
     _given_up: bool = False
     _problem: str = ""
@@ -143,6 +146,7 @@ class Share:
             count = 1 if self.kind != "measure" else dealt(waiting, hosts, workers, ahead)
             if not self._closed:
                 count = max(count, min(workers, waiting))
+            count = min(count, self._together())
             numbers = [self._waiting.popleft() for _ in range(count)]
             built = [self._built.pop(number, None) for number in numbers]
             libraries = {place: library for place, library in enumerate(built) if library is not None}
@@ -151,7 +155,8 @@ class Share:
     def deal_to_builder(self, hosts: int, most: int) -> Deal | None:
         """What a builder builds next: what waits longest from now on, since the hosts take what waits first."""
         with self._changed:
-            late = [number for number in list(self._waiting)[hosts:] if number not in self._built][-most:]
+            known = self._built.keys() | self._suspects
+            late = [number for number in list(self._waiting)[hosts:] if number not in known][-most:]
             if self.kind != "measure" or not late:
                 return None
             self._built |= dict.fromkeys(late)
@@ -179,21 +184,31 @@ class Share:
                 self._items[number] = None  # a run has many
             self._changed.notify_all()
 
-    def give_back(self, deal: Deal, why: str) -> int:
-        """A host was lost: what it had not done is dealt again, but an item that hosts die of. Returns how many are."""
+    def give_back(self, deal: Deal, why: str, blame: bool = True) -> int:
+        """A host was lost: what it had not done is dealt again, but an item that hosts die of. Returns how many are.
+
+        Unless ``blame`` is false, any of them may be what it was lost by, whatever it was timing: it builds ahead. So
+        they are dealt one by one from now on."""
         with self._changed:
             left = deal.numbers[deal.done :]
             if self._given_up or not left:
                 return 0
             under_way, *_ = left
-            self._losses[under_way] = self._losses.get(under_way, 0) + deal.begun
-            if self._losses[under_way] >= MOST_LOST:
+            if deal.begun and blame:
+                self._losses[under_way] = self._losses.get(under_way, 0) + 1
+                self._suspects.update(left)
+            if self._losses.get(under_way, 0) >= MOST_LOST:
                 left.remove(under_way)
                 self._answered.add(under_way)
                 self._answers[under_way] = Blamed(why)
             self._waiting.extendleft(reversed(left))
             self._changed.notify_all()
             return len(left)
+
+    def _together(self) -> int:
+        """How many of the items that wait may be dealt at once: no suspect with others."""
+        ordinary = len(list(takewhile(lambda number: number not in self._suspects, self._waiting)))
+        return max(1, ordinary)
 
 
 def dealt(waiting: int, hosts: int, workers: int, ahead: int) -> int:
