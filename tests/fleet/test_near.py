@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,16 +18,19 @@ from colt import events
 from colt.bench.config import Cell, StrategyName
 from colt.bench.strategies import SEARCHES
 from colt.bench.task import CellTask
-from colt.errors import InputError
+from colt.errors import InputError, MeasureError
 from colt.fleet import session
 from colt.fleet.cluster import Cluster, ClusterNode
 from colt.fleet.member import Patience
 from colt.machine import detect
+from colt.models import compile
 from colt.models.compile import compile_model
 from colt.models.options import CompileOptions
 from colt.run.replay import read_config
 from colt.store.receipt import load_receipt
-from colt.tvm.devices import fleet
+from colt.tvm.devices import fleet, hold
+from colt.util import lock
+from colt.util.lock import HostLock
 from colt.util.waiting import told_of_waiting
 from tests.helpers import bench_records as records
 from tests.helpers.fleets import make_up
@@ -86,13 +90,27 @@ def test_whoever_listens_to_a_run_hears_what_it_waits_for_before_it_begins(
 
 
 @pytest.mark.real
-def test_a_model_is_compiled_on_a_fleet(cluster: NearCluster, tmp_path: Path) -> None:
+def test_a_model_is_compiled_on_a_fleet_and_timed_once_no_fleet_measures_here(
+    cluster: NearCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster.free.set()
+    monkeypatch.setattr(lock, "ALL_SHARE", tmp_path)
+    monkeypatch.setattr(hold, "_LOOK_S", 0.01)
+    other, told = HostLock(platform.node(), alone=True), list[str]()
+
+    def hear(text: str) -> None:
+        told.append(text)
+        if text.endswith("measures here for a fleet"):
+            other.close()
+
     mlp = Mlp(rows=4, width=8, inner=16)
     options = CompileOptions(
         trials=6, fleet="local", threads=1, records=tmp_path / "records.db", run_dir=tmp_path / "run"
     )
-    found = compile_model(mlp.graph(), None, options)
+    with told_of_waiting(hear):
+        found = compile_model(mlp.graph(), None, options)
+    assert f"waiting for {platform.node()}: process {os.getpid()} measures here for a fleet" in told
+    assert found.report.seconds["queueing"] > 0
     np.testing.assert_allclose(found(mlp.x), mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
     assert found.report.trials == sum(task.trials for task in found.report.tasks) >= 6
     assert all(task.trials for task in found.report.tasks)
@@ -126,3 +144,15 @@ def test_what_runs_here_in_the_end_needs_hosts_like_this_machine(monkeypatch: py
     made = fleet.FleetDevice.recorded("local", detect().cpu, Target("llvm"), 2)
     with pytest.raises(InputError, match="has kernels of 2 threads, this machine has 1 cores: the model runs here"):
         fleet.require_like_here(made, "the model")
+
+
+def test_a_model_is_timed_all_the_same_if_this_machine_is_not_free_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy() -> hold.Hold:
+        raise MeasureError("this machine is not free: process 1 measures here for a fleet")
+
+    monkeypatch.setattr(compile, "hold_this_machine", busy)
+    held = compile._held_at_the_end(fleet.FleetDevice.recorded("local", None, Target("llvm"), 1))
+    assert held.waited_s > 0
+    assert held.notes == (
+        "the whole model was timed all the same: this machine is not free: process 1 measures here for a fleet",
+    )

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from colt.errors import MeasureError
 from colt.fleet.session import queued_s
 from colt.machine import detect
 from colt.measure.base import Fate
@@ -34,8 +35,8 @@ from colt.plan import device_of
 from colt.run.clock import QUEUEING
 from colt.store.receipt import Receipt
 from colt.tvm.devices.base import Device
-from colt.tvm.devices.fleet import require_like_here
-from colt.tvm.devices.hold import Hold
+from colt.tvm.devices.fleet import FleetDevice, require_like_here
+from colt.tvm.devices.hold import Hold, hold_this_machine
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
 from colt.tvm.models.graph import Graph
@@ -44,6 +45,7 @@ from colt.tvm.models.sources import load_graph
 from colt.tvm.models.tasks import ModelTask
 from colt.util.clock import Stopwatch
 from colt.util.version import versions
+from colt.util.waiting import LONGEST_S
 
 
 def compile_model(model: Any, example: Any, options: CompileOptions) -> CompiledModel:
@@ -96,23 +98,36 @@ def _compiled_on(
     module, tasks = layout.chosen.module, layout.chosen.tasks
     with watch("tuning"):
         tuned = tune_tasks(graph.name, tasks, weight_bytes(module), layout.left)
-    with watch("assembling"):
-        build = partial(_built, Assembler(module, tasks, target), device.threads)
-        fit = fitted(tuned.contenders, build, graph.example)
-        compiled = _loaded(graph, fit, tasks, tuned, device, options.products)
-    with watch("judging"):
-        verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
+    with closing(_held_at_the_end(device)) as held:
+        if held.waited_s:
+            watch.seconds[QUEUEING] += held.waited_s
+        with watch("assembling"):
+            build = partial(_built, Assembler(module, tasks, target), device.threads)
+            fit = fitted(tuned.contenders, build, graph.example)
+            compiled = _loaded(graph, fit, tasks, tuned, device, options.products)
+        with watch("judging"):
+            verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
     compiled.manifest = msgspec.structs.replace(
         compiled.manifest,
         layout=layout.chosen.name if layout.compared else "",
         layouts=layout.compared,
         trials=compiled.manifest.trials + layout.trials,
-        messages=(*compiled.manifest.messages, *layout.notes),
+        messages=(*compiled.manifest.messages, *layout.notes, *held.notes),
         compared=verdict,
         timed=figures,
         seconds={activity: round(seconds, 3) for activity, seconds in watch.seconds.items()},
     )
     return compiled
+
+
+def _held_at_the_end(device: Device) -> Hold:
+    """Leave to time the model on this machine after a fleet has tuned it; any other device is held already."""
+    if not isinstance(device, FleetDevice):
+        return Hold()
+    try:
+        return hold_this_machine()
+    except MeasureError as busy:  # all that was tuned is not lost for that
+        return Hold(waited_s=LONGEST_S, notes=(f"the whole model was timed all the same: {busy}",))
 
 
 def _built(assembler: Assembler, threads: int, schedules: Mapping[str, Any]) -> BuiltModel:
