@@ -40,6 +40,7 @@ SOCKETS = {
     "colt.proposers.language.wire": {"httpx2", "openai"},  # language models
     "colt.views.dashboard.serve": {"socket"},  # only listens
     "colt.fleet.cluster": {"ray", "socket"},  # fleets
+    "colt.fleet.leaving": {"ray"},
 }
 """Modules that may connect, and with what."""
 NETWORK = ("socket", "http", "urllib.request", "requests", "httpx", "httpx2", "openai", "ray")

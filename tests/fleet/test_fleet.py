@@ -6,6 +6,7 @@ On the hosts latencies are made up, so that a candidate takes a moment; one run 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from colt.store.receipt import FleetPart, Receipt
 from colt.util.lock import HostLock
 from colt.world.answers import MeasuredAnswer
 from colt.world.recording import read_recording
-from tests.helpers.fleet_side import DIES, HANGS
+from tests.helpers.fleet_side import DIES, EATS, HANGS, MOST_EATEN
 from tests.helpers.fleets import COLT, Fleet, NewHost, await_that, fleet_of, hurry, made_up_library, make_up
 
 pytest.importorskip("ray", reason="fleets come with the extra fleet")
@@ -126,6 +127,67 @@ def test_hosts_that_die_hang_and_come_later_lose_no_trial(fleet: Fleet, own_prog
     assert found.measured_again >= 2
     assert late in timed
     assert [host.name for host in found.hosts][-1] == late
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize("address", ["address", "by_client"])
+def test_a_host_whose_machine_will_be_taken_away_ends_before_that(
+    fleet: Fleet, own_program: str, tmp_path: Path, address: str
+) -> None:
+    """Long before: what it was at counts, the rest is measured elsewhere, and its node ends since it has no work."""
+    lent = NewHost(f"lent-{address}-{os.getpid()}")
+    timed: list[str] = []
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.Timed):
+            timed.append(event.host)
+            if timed.count(lent.name) == 1 and timed[-1] == lent.name:
+                fleet.drain(node, 300.0)
+
+    with fleet.with_more(lent) as (node,):
+        options = {"trials": 40, "run_dir": tmp_path / "run", "on_event": [listen], **OPTIONS}
+        receipt = colt.tune(own_program, fleet=getattr(fleet, address), **options).receipt
+        await_that(lambda: not has_raylet(node))
+    require_each_once(receipt, tmp_path / "run", 40)
+    found = fleet_part(receipt)
+    assert (found.lost, found.refused) == (1, {})
+    left = {host.name: host.left for host in found.hosts}
+    assert re.fullmatch(r"the cluster takes its node away in [23]\d\d s", left[lent.name])
+    assert f"host {lent.name} was lost: {left[lent.name]}" in receipt.messages
+    assert 0 < timed.count(lent.name) < timed.count(A)
+
+
+def has_raylet(node: Any) -> bool:
+    """Whether the daemon of a node runs."""
+    return any(one.process.poll() is None for one in node.all_processes["raylet"])
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_node_without_memory_is_left_out(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
+    """Ray ends what runs there at once."""
+    full = NewHost(f"full-{os.getpid()}", env={"RAY_memory_usage_threshold": "0.0"})
+    with fleet.with_more(full):
+        found = fleet_part(tuned(fleet, own_program, tmp_path / "run", 4))
+    assert [host.name for host in found.hosts] == [A]
+    assert found.refused == {full.name: "it was lost 3 times in a row, at last: its memory ran out"}
+
+
+@pytest.mark.usefixtures("made_up")
+def test_a_host_that_is_killed_for_its_memory_loses_no_trial(fleet: Fleet, own_program: str, tmp_path: Path) -> None:
+    from ray._common.utils import get_system_memory
+    from ray._private.utils import get_used_memory
+
+    allowed, there = get_used_memory() + MOST_EATEN // 2, get_system_memory()
+    if allowed + MOST_EATEN > there:
+        pytest.skip("it takes more memory than this machine has")
+    env = {EATS: str(tmp_path / "ate"), "RAY_memory_usage_threshold": f"{allowed / there:.3f}"}
+    with fleet.with_more(eating := NewHost(f"eating-{os.getpid()}", env=env)):
+        receipt = tuned(fleet, own_program, tmp_path / "run", 24)
+    assert (tmp_path / "ate").exists()
+    assert f"host {eating.name} was lost: its memory ran out" in receipt.messages
+    found = fleet_part(receipt)
+    assert found.lost >= 1, "what others take counts as well"
+    assert found.measured_again >= 1
 
 
 def test_a_run_waits_for_a_host_refuses_others_that_may_build_and_replays_without_ray(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from colt.fleet.cluster import ClusterNode
+from colt.fleet.cluster import Cause, ClusterNode
 from colt.fleet.member import Lost, Member, Patience
 from colt.fleet.share import Share
 from colt.fleet.wire import HostAccounts, HostDone, HostMeasured, encode
@@ -43,9 +43,13 @@ def measured(index: int) -> HostMeasured:
 
 
 def member_that_says(*said: Any) -> Member:
-    cluster = NearCluster([NODE], made=lambda node, make: Says(*said))
+    return member_that(Says(*said))
+
+
+def member_that(actor: Says, leaving: str = "") -> Member:
+    cluster: Any = NearCluster([NODE], made=lambda node, make: actor)
     cluster.free.set()
-    return Member(cluster, NODE, b"", Patience(), lambda: False)  # type: ignore[arg-type]
+    return Member(cluster, NODE, b"", Patience(), lambda: False, lambda: leaving)
 
 
 def share_of(items: int) -> Share:
@@ -72,3 +76,22 @@ def test_a_host_may_leave_out_what_nobody_waits_for() -> None:
     share.give_up()
     member_that_says(measured(0), HostDone(request=1)).serve(share, deal, HOST)
     assert deal.done == 1
+
+
+class DoneWhenDropped(Says):
+    """Says that it is done only when the rest is taken from it."""
+
+    def drop(self, number: int) -> None:
+        self._said.append(encode(HostDone(request=number)))
+
+
+def test_a_host_whose_node_is_taken_away_does_what_it_is_at_and_leaves_the_rest() -> None:
+    share = share_of(3)
+    deal = share.deal(1, 2, 16)
+    assert deal is not None
+    member = member_that(DoneWhenDropped(measured(0)), leaving="the cluster takes its node away")
+    member.serve(share, deal, HOST)
+    assert deal.done == 1
+    with pytest.raises(Lost, match="the cluster takes its node away") as lost:
+        member.heed()
+    assert lost.value.cause is Cause.TAKEN

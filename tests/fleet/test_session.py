@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from colt.errors import InputError, MeasureError
-from colt.fleet.cluster import Cluster, ClusterNode, HostLate, HostLost, Link
+from colt.fleet.cluster import Cause, Cluster, ClusterNode, HostLate, HostLost, Link
 from colt.fleet.host import HostActor, cpu_here
 from colt.fleet.likeness import choose
 from colt.fleet.member import Patience
@@ -363,6 +364,195 @@ def test_a_host_that_the_network_cuts_off_is_lost_and_joins_again_when_its_old_p
         cluster.back.set()
         await_that(lambda: len(names(session)) == 2)
         assert session.muster.lost == 1
+
+
+TAKEN = "the cluster takes its node away in 30 s"
+
+
+class Heard(HostActor):
+    """Sets ``heard`` when it has answered something."""
+
+    def __init__(self, name: str, side: bytes) -> None:
+        super().__init__(name, side)
+        self.heard = threading.Event()
+
+    def take(self, wait_s: float) -> list[bytes]:
+        if found := super().take(wait_s):
+            self.heard.set()
+        return found
+
+
+def take_away(cluster: NearCluster, identity: str) -> None:
+    """The cluster says that it will."""
+    cluster.there = [replace(each, leaving=TAKEN) if each.id == identity else each for each in cluster.there]
+
+
+def test_a_host_whose_node_is_taken_away_leaves_its_work_to_others_and_ends() -> None:
+    """Though the node is there for a while. When its machine is back, it has its name again."""
+    side = pickle.dumps(SimulatedSide(0.1))
+    actors: dict[str, Heard] = {}
+
+    def made(node: ClusterNode, make: Any) -> Any:
+        return actors.setdefault(node.id, Heard(node.name, side))
+
+    cluster = NearCluster([node("1", "lent"), node("own")], made=made)
+    cluster.free.set()
+    lent = node("1", "lent").name
+    with session_on(cluster) as session, ThreadPoolExecutor(1) as beside:
+        equip(session)
+        await_that(lambda: len(names(session)) == 2)
+        measured = beside.submit(all_measured_by, session, 24)
+        assert actors["1"].heard.wait(30.0)
+        take_away(cluster, "1")
+        await_that(lambda: session.muster.lost == 1)
+        link = cluster.links["1"]
+        done = Counter(measured.result(30.0))
+        assert sum(done.values()) == 24
+        assert done[node("own").name] > done[lent] > 0
+        assert 0 < session.muster.again < 24
+        assert measured_by(session) == node("own").name
+        with pytest.raises(HostLost, match="it was ended"):
+            link.ask("process")
+        assert cluster.links["1"] is link, "nothing more is started there"
+        assert f"host {lent} was lost: {TAKEN}" in session.take_remarks()
+        assert {host.name: host.left for host in session.muster.hosts}[lent] == TAKEN
+        cluster.there.append(node("2", "lent"))
+        await_that(lambda: lent in names(session))
+
+
+def test_a_host_with_nothing_to_do_ends_when_its_node_is_taken_away() -> None:
+    cluster = NearCluster([node("1"), node("2")])
+    cluster.free.set()
+    with session_on(cluster) as session:
+        equip(session)
+        await_that(lambda: len(names(session)) == 2)
+        take_away(cluster, "1")
+        await_that(lambda: names(session) == [node("2").name])
+
+
+class Unfit(HostActor):
+    """Is killed for its memory when it is to build."""
+
+    def outfit(self, target: str, threads: int, settings: bytes) -> bytes:
+        raise HostLost("its memory ran out", Cause.MEMORY)
+
+
+@pytest.mark.parametrize(("actor", "why"), [(HostActor, TAKEN), (Unfit, "its memory ran out")])
+def test_a_node_that_builds_for_others_ends_when_it_is_lost(actor: type[HostActor], why: str) -> None:
+    def made(node: ClusterNode, make: Any) -> Any:
+        return actor(node.name, SIDE) if node.id == "small" else make()
+
+    small = ClusterNode("small", f"small-{os.getpid()}", 1)
+    cluster = NearCluster([node("1"), small], made=made)
+    cluster.free.set()
+    remarks: list[str] = []
+
+    def is_told() -> bool:
+        remarks.extend(session.take_remarks())
+        return f"host {small.name} builds no more: {why}" in remarks
+
+    with session_on(cluster) as session:
+        session.admit(choose(session.reports(), None, 2))
+        session.equip(Equipment("llvm", 2, Limits(), Pace.hasty()))
+        if why == TAKEN:
+            await_that(lambda: session.muster.builders == 1)
+            take_away(cluster, "small")
+        await_that(is_told)
+        assert session.muster.builders == 0
+        with pytest.raises(HostLost, match="it was ended"):
+            cluster.links["small"].ask("process")
+
+
+def test_where_all_nodes_are_being_taken_away_that_is_said_and_nothing_is_started() -> None:
+    cluster = NearCluster([replace(node("1"), leaving=TAKEN)])
+    with session_on(cluster, replace(PATIENCE, start_s=30.0)) as session:
+        assert session.reports() == {}
+        assert session.silent() == {node("1").name: TAKEN}
+        assert cluster.links == {}
+        assert session.take_remarks() == [f"host {node('1').name} does not measure: {TAKEN}"]
+
+
+def test_a_host_that_waits_for_cores_is_not_waited_for_when_its_node_is_taken_away() -> None:
+    cluster = NearCluster([node("1")])
+    told: list[str] = []
+
+    def hear(text: str) -> None:
+        told.append(text)
+        take_away(cluster, "1")
+
+    with session_on(cluster) as session, told_of_waiting(hear):
+        assert session.reports() == {}
+        assert session.silent() == {node("1").name: TAKEN}
+        await_that(lambda: session.roster.nodes["1"].losses == 1)
+        assert session.take_remarks() == [f"host {node('1').name} does not measure: {TAKEN}"]
+    assert len(told) == 1
+
+
+def test_that_nobody_says_which_nodes_leave_is_told_once() -> None:
+    cluster = NearCluster([node("1")], deaf="ActorDiedError")
+    with session_on(cluster) as session:
+        time.sleep(3 * PATIENCE.look_s)
+        assert session.take_remarks() == ["that nodes are taken away is not known beforehand: ActorDiedError"]
+
+
+class Starved(HostActor):
+    """Is killed for its memory when it has answered something."""
+
+    _answered = False
+
+    def take(self, wait_s: float) -> list[bytes]:
+        if self._answered:
+            raise HostLost("its memory ran out", Cause.MEMORY)
+        found = super().take(wait_s)
+        self._answered = bool(found)
+        return found
+
+
+def test_a_host_whose_memory_runs_out_again_and_again_is_left_out_though_it_measures_meanwhile() -> None:
+    cluster = NearCluster([node("starved"), node("sound")], made=starved_or_sound)
+    cluster.free.set()
+    starved, sound = node("starved").name, node("sound").name
+    done = Counter[str]()
+    with session_on(cluster) as session:
+        equip(session)
+
+        def is_left_out() -> bool:
+            done.update(all_measured_by(session, 8))
+            return bool(session.muster.refused)
+
+        await_that(is_left_out)
+        assert session.muster.refused == ((starved, "its memory ran out again and again"),)
+        assert measured_by(session) == sound
+        assert session.muster.lost > PATIENCE.attempts
+    assert done[starved] > 0
+
+
+def starved_or_sound(node: ClusterNode, make: Any) -> Any:
+    return Starved(node.name, SIDE) if node.id == "starved" else make()
+
+
+class Peakless(HostActor):
+    """Is killed for its memory while its peaks are measured."""
+
+    def hardware(self, target: str, threads: int) -> bytes:
+        raise HostLost("its memory ran out", Cause.MEMORY)
+
+
+def test_where_a_host_is_lost_over_its_peaks_those_of_another_do() -> None:
+    def made(node: ClusterNode, make: Any) -> Any:
+        return make() if node.id == "2" else Peakless(node.name, SIDE)
+
+    cluster = NearCluster([node("1"), node("2")], made=made)
+    cluster.free.set()
+    with session_on(cluster) as session:
+        session.admit(choose(session.reports(), None, None))
+        await_that(lambda: all(one.held for one in session.roster.nodes.values()))
+        assert session.hardware("llvm", 2).hardware.peaks is not None
+        cluster.there.pop()
+        await_that(lambda: session.roster.nodes["2"].gone)
+        session.roster.note(session.roster.nodes["2"], held=False)
+        with pytest.raises(MeasureError, match=f"the peaks of {node('1').name} were not measured: its memory ran out"):
+            session.hardware("llvm", 2)
 
 
 class Headless(NearCluster):

@@ -1,12 +1,13 @@
 """What the hosts of tests do: they are what they are, and make latencies up. Imported on the hosts.
 
-A host whose environment says so dies or hangs at a candidate, once.
+A host whose environment says so dies, hangs or takes all memory at a candidate, once.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,11 @@ from colt.tvm.programs.program import fingerprint
 
 REFERENCE_US = 500.0
 LIBRARY = b"what a builder has built"
-DIES, HANGS = "COLT_TEST_DIES", "COLT_TEST_HANGS"
+DIES, HANGS, EATS = "COLT_TEST_DIES", "COLT_TEST_HANGS", "COLT_TEST_EATS"
 """Each names a file that is made when it has happened."""
 _AT = 2
+MOST_EATEN = 4 << 30
+_BITE = 128 << 20
 
 
 class SimulatedSide(CpuSide):
@@ -57,11 +60,21 @@ class Frail(SimulatedMeasurer):
             if self._count == _AT:
                 _happen(DIES, lambda: os.kill(os.getppid(), signal.SIGKILL))  # the node's daemon
                 _happen(HANGS, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+                _happen(EATS, _eat)
             yield replace(done, reference_us=REFERENCE_US if done.fate.timed else None)
 
     def libraries(self, jobs: Iterable[Job], limits: Limits | None = None) -> Iterator[tuple[Build, bytes | None]]:
         for job in jobs:
             yield Build(job.id, Fate.OK, 0.0, 0.0), LIBRARY
+
+
+def _eat() -> None:
+    """Take memory until that is noticed, up to :data:`MOST_EATEN`."""
+    eaten = []
+    for _ in range(MOST_EATEN // _BITE):
+        eaten.append(b"1" * _BITE)
+        time.sleep(0.02)
+    time.sleep(5.0)
 
 
 def _happen(variable: str, act: Any) -> None:

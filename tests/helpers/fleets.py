@@ -101,6 +101,15 @@ class Fleet:
             **given,
         )
 
+    def drain(self, node: Any, seconds: float) -> None:
+        """Have a node told that its machine will be taken away in so long, as whoever lends machines does."""
+        from ray._raylet import GcsClient
+        from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+        reason, deadline_ms = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION, int((time.time() + seconds) * 1e3)
+        taken, why = GcsClient(address=self.cluster.address).drain_node(node.node_id, reason, "for a test", deadline_ms)
+        assert taken, why
+
     @contextmanager
     def with_more(self, *hosts: NewHost) -> Iterator[list[Any]]:
         """While within, these are there, too; and what is added to the nodes that are yielded."""

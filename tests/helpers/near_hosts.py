@@ -55,6 +55,7 @@ class NearCluster:
     free: threading.Event = field(default_factory=threading.Event)
     links: dict[str, NearLink] = field(default_factory=dict)
     doubt: str = ""
+    deaf: str = ""
 
     def nodes(self) -> list[ClusterNode]:
         return list(self.there)

@@ -2,7 +2,8 @@
 
 COLT brings a measurer, and nothing else: Ray finds hosts, starts processes there, moves bytes and notices the dead.
 
-cluster.py    Ray: what is connected to, the nodes, an actor on one of them; nothing else imports it
+cluster.py    Ray: what is connected to, the nodes, an actor on one of them; only leaving.py imports it, too
+leaving.py    nodes that the cluster takes away
 host.py       the actor: the one process of a host that measures there, under the host's lock
 wire.py       what a host says, checked in the driver as a worker's words are
 likeness.py   which hosts may measure together

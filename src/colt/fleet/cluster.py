@@ -1,4 +1,5 @@
-"""A Ray cluster: how to reach it, its nodes, and one actor of ours on a node. Only here is Ray imported.
+"""A Ray cluster: how to reach it, its nodes, and one actor of ours on a node. Only here and in
+:mod:`colt.fleet.leaving` is Ray imported.
 
 Ray unpickles what it brings from a node, so whoever owns a cluster can run code in the driver; ``docs/fleet.md`` says
 so. What COLT itself reads of it are bytes.
@@ -16,9 +17,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, ClassVar, TypeVar
 
 from colt.errors import ArgumentError
+from colt.fleet.leaving import Leavers
 from colt.util.streams import keeping_remarks, remarks_since, remarks_so_far
 from colt.util.text import why
 from colt.util.waiting import tell_waiting
@@ -68,6 +71,8 @@ _OWN_TOKEN = secrets.token_hex(32)
 _GIVES_TOKEN = "RAY_AUTH_MODE=token is set here, which goes with a cluster that asks for a token and with no other"
 _NO_TOKEN = b"InvalidAuthToken"
 """What Ray remarks where a cluster does not take the token, or there is none."""
+_OF_MEMORY = re.compile(r"(?:node|it) (?:is |was )?running (?:low on|out of) memory", re.IGNORECASE)
+"""What Ray says of a process that it has killed for the memory of its node, and not where it guesses at causes."""
 _OF_RPC = re.compile(
     r"rpc_code|RPC Error|RpcError|grpc_status|StatusCode\.|Socket closed|failed to connect to all addresses"
 )
@@ -77,12 +82,30 @@ _OF_RPC = re.compile(
 T = TypeVar("T")
 
 
+class Cause(Enum):
+    """What a host was lost by."""
+
+    DEATH = auto()
+    """Its process, node or connection, or what it said."""
+    TAKEN = auto()
+    """The cluster has taken its node away: nothing that was done there is to blame."""
+    MEMORY = auto()
+    """That of its node ran out."""
+
+
 class HostLost(Exception):
     """A host's process is gone, or said something that no host of ours says; the text says what."""
+
+    def __init__(self, text: str, cause: Cause = Cause.DEATH) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class HostLate(Exception):
     """A host did not answer in time."""
+
+
+_WORDS = {Cause.MEMORY: "its memory ran out", Cause.TAKEN: "the cluster took its node away"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +116,8 @@ class ClusterNode:
     name: str
     cores: int
     """That it lends."""
+    leaving: str = ""
+    """That the cluster takes it away, in words; empty if it does not."""
 
 
 class Pending:
@@ -111,7 +136,7 @@ class Pending:
         except ray.exceptions.GetTimeoutError:
             raise HostLate(f"it did not answer for {seconds:g} s") from None
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-            raise HostLost(_in_words(error)) from None
+            raise _lost(error) from None
 
 
 class Link:
@@ -128,7 +153,7 @@ class Link:
         try:
             return Pending(getattr(self._handle, method).remote(*arguments))
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-            raise HostLost(_in_words(error)) from None
+            raise _lost(error) from None
 
     def end(self) -> None:
         """Kill the actor's process, and all that it started with it."""
@@ -155,6 +180,7 @@ class Cluster:
         """Variables of the environment as they are to be again."""
         self.doubt = _GIVES_TOKEN if gives_token else ""
         """What may keep hosts from answering though the cluster can be reached; empty if nothing is known."""
+        self._leavers = Leavers()
         self._head = head
         """HOST:PORT of what keeps the cluster together, if that may be gone: Ray's own calls wait for it."""
 
@@ -211,10 +237,15 @@ class Cluster:
 
         self._require_head()
         try:
-            found = ray.nodes()
+            found, leaving = ray.nodes(), self._leavers.found()
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
             raise HostLost(f"the cluster does not answer: {_in_words(error)}") from None
-        return sorted(_alive(found), key=lambda node: (node.name, node.id))
+        return sorted(_alive(found, leaving), key=lambda node: (node.name, node.id))
+
+    @property
+    def deaf(self) -> str:
+        """Why nobody says which nodes leave; empty if that is said."""
+        return self._leavers.deaf
 
     def start(self, node: ClusterNode, make: Callable[..., object], *arguments: object) -> Link:
         """An actor of the class ``make`` on that node, which has all cores that the node lends: it waits for them.
@@ -232,7 +263,7 @@ class Cluster:
             actor = ray.remote(make).options(scheduling_strategy=there, **options)
             return Link(actor.remote(*arguments), self._is_headed)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-            raise HostLost(_in_words(error)) from None
+            raise _lost(error) from None
 
     def asked_beside(self, nodes: Sequence[ClusterNode], ask: Callable[[], T], seconds: float) -> dict[str, T]:
         """What a function returns on each of the nodes, by their ids, as far as it does within so many seconds.
@@ -254,7 +285,7 @@ class Cluster:
             done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
             return {asked[one]: ray.get(one) for one in done}
         except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-            raise HostLost(_in_words(error)) from None
+            raise _lost(error) from None
 
     def _require_head(self) -> None:
         if self._head and (problem := _unreachable(self._head)):
@@ -351,12 +382,13 @@ def _gives_token() -> bool:
     return os.environ.get(_MODE, "").lower() == "token"
 
 
-def _alive(found: list[dict[str, Any]]) -> Iterator[ClusterNode]:
+def _alive(found: list[dict[str, Any]], leaving: Mapping[str, str]) -> Iterator[ClusterNode]:
     for node in found:
         cores = int(node.get("Resources", {}).get("CPU", 0))
         if node.get("Alive") and cores > 0:
             name = node.get("Labels", {}).get(HOST_LABEL) or node.get("NodeManagerHostname") or node["NodeID"]
-            yield ClusterNode(str(node["NodeID"]), str(name), cores)
+            identity = str(node["NodeID"])
+            yield ClusterNode(identity, str(name), cores, leaving.get(identity, ""))
 
 
 @contextmanager
@@ -371,11 +403,21 @@ def own_signals() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
+def _lost(error: BaseException) -> HostLost:
+    return HostLost(_in_words(error), _cause(error))
+
+
+def _cause(error: BaseException) -> Cause:
+    if type(error).__name__ == "OutOfMemoryError" or _OF_MEMORY.search(str(error)):
+        return Cause.MEMORY
+    return Cause.TAKEN if getattr(error, "preempted", False) else Cause.DEATH
+
+
 def _in_words(error: BaseException) -> str:
     """Why, in one line: Ray's own texts have many."""
+    if known := _WORDS.get(_cause(error)):
+        return known
     text = str(error)
-    if "out of memory" in text.lower() or type(error).__name__ == "OutOfMemoryError":
-        return "its memory ran out"
     if cause := _CAUSE.search(text):
         return " ".join((cause[1] or "it was ended").split())[:300]
     if _OF_RPC.search(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from colt.fleet.cluster import Cluster
+from colt.fleet.cluster import Cause, Cluster
 from colt.fleet.likeness import Wanted, other_versions
 from colt.fleet.member import Lost, Member, Patience, Stopped
 from colt.fleet.roster import HostEntry, Roster
@@ -32,13 +32,24 @@ class Life:
                     self._join()
                     self._serve()
                 except Lost as lost:
-                    self._lose(str(lost))
+                    self._lose(lost)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the run is told what it loses with the host
-                    self._lose(f"{type(error).__name__}: {error}")
+                    self._lose(Lost(f"{type(error).__name__}: {error}"))
+
+    def _member(self) -> Member:
+        known, roster = self._known, self._roster
+        return Member(
+            self._cluster,
+            known.node,
+            self._side,
+            self._patience,
+            stopped=lambda: roster.stopped,
+            leaving=lambda: known.leaving,
+        )
 
     def _join(self) -> None:
         known, roster = self._known, self._roster
-        known.member = member = Member(self._cluster, known.node, self._side, self._patience, lambda: roster.stopped)
+        known.member = member = self._member()
         member.start(lambda why, sure: roster.note(known, late=why, waits=why if sure else known.waits))
         report = member.report()
         roster.note(known, report=report, late="", waits="")
@@ -50,11 +61,13 @@ class Life:
                 self._build(member)
             raise Stopped
         while by := member.hold():
+            member.heed()
             roster.note(known, waits=f"{by} measures there")
             roster.pause(self._patience.look_s)
         roster.note(known, waits="", held=True)
         equipment = roster.awaited(lambda: roster.equipment)
         ready = member.equip(equipment.target, equipment.threads, (equipment.limits, equipment.pace))
+        member.heed()
         host = HostSeen(known.name, report.cpu, equipment.threads, ready.reference_us, ready.disturbed)
         roster.enter(known, host)
         if known.refused:
@@ -65,8 +78,9 @@ class Life:
         assert known.member is not None
         while True:
             with roster.changed:
-                if roster.stopped or known.refused:
+                if known.refused:
                     raise Stopped
+                known.member.heed()
                 host, (share, deal) = known.seen, roster.deal(known)
                 if share is None or deal is None:
                     roster.changed.wait(self._patience.look_s)
@@ -77,23 +91,30 @@ class Life:
             roster.count(built_elsewhere=len(deal.libraries))
             try:
                 known.member.serve(share, deal, host)
+                self._give_back(share, deal, Lost(known.leaving, Cause.TAKEN))
             except Stopped:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the items are not lost with it
-                why = str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
-                roster.count(again=share.give_back(deal, f"{known.name} was lost: {why}"))
-                roster.wake()
-                raise Lost(why) from None
+                lost = error if isinstance(error, Lost) else Lost(f"{type(error).__name__}: {error}")
+                self._give_back(share, deal, lost)
+                raise lost from None
             finally:
-                if deal.done:
-                    known.losses = 0
+                roster.did(known, deal.done)
 
-    def _lose(self, why: str) -> None:
+    def _give_back(self, share: Share, deal: Deal, lost: Lost) -> None:
+        """What is left of a deal is for others. A host that is taken away says nothing against what it was at."""
+        taken = lost.cause is Cause.TAKEN or bool(self._known.leaving)
+        why = f"{self._known.name} was lost: {lost}"
+        if again := share.give_back(deal, why, blame=not taken):
+            self._roster.count(again=again)
+            self._roster.wake()
+
+    def _lose(self, lost: Lost) -> None:
         known = self._known
         if known.member is not None:
             known.member.end()
-        self._roster.lose(known, why, self._patience.attempts, self._cluster.doubt)
-        if not known.refused:
+        self._roster.lose(known, lost, self._patience, self._cluster.doubt)
+        if not (known.refused or known.leaving):
             self._roster.pause(self._patience.look_s)
 
     # ---- building for others ----
@@ -113,15 +134,17 @@ class Life:
         try:
             member.outfit(equipment.target, equipment.threads, (equipment.limits, equipment.pace))
             roster.count(builders=cores)
-            while True:
-                share, deal = self._to_build(cores)
-                if share is not None and deal is not None:
-                    member.build(share, deal, host)
+            try:
+                while True:
+                    member.heed()
+                    share, deal = self._to_build(cores)
+                    if share is not None and deal is not None:
+                        member.build(share, deal, host)
+            finally:
+                roster.count(builders=-cores)
         except Lost as lost:
-            roster.remark(f"host {known.name} builds no more: {lost}")
             member.end()
-        finally:
-            roster.count(builders=-cores)
+            roster.remark(f"host {known.name} builds no more: {lost}")
 
     def _to_build(self, cores: int) -> tuple[Share | None, Deal | None]:
         """What a builder does next; nothing if nothing comes for a while."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
-from colt.fleet.cluster import Cluster, ClusterNode, HostLate, HostLost, Link, Pending
+from colt.fleet.cluster import Cause, Cluster, ClusterNode, HostLate, HostLost, Link, Pending
 from colt.fleet.host import BUILD, HostActor
 from colt.fleet.share import Deal, HostTold, Share
 from colt.fleet.wire import (
@@ -67,13 +67,19 @@ class Patience:
     """How often the driver looks for nodes that have come, and for hosts whose cores or lock are free again."""
     attempts: int = 3
     """How many times in a row a host may be lost without having measured anything."""
+    shortages: int = 5
+    """How many times the memory of a host may run out, but for what it has measured meanwhile."""
 
 
 _NOTHING = HostAccounts(building=0.0, timing=0.0, probes=0, disturbed=0, worst_slowdown=1.0, waiting=0.0)
 
 
 class Lost(Exception):
-    """The host does not serve any more; the text says why."""
+    """The host does not serve any more; the text says why, the ``cause`` what kind of thing that is."""
+
+    def __init__(self, text: str, cause: Cause = Cause.DEATH) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class Stopped(Exception):
@@ -81,20 +87,30 @@ class Stopped(Exception):
 
 
 class Member:
-    """The actor of one host. For the thread of the host."""
+    """The actor of one host. For the thread of the host.
+
+    ``stopped`` says whether the session ends, ``leaving`` that the cluster takes the node away, in words.
+    """
 
     def __init__(
-        self, cluster: Cluster, node: ClusterNode, side: bytes, patience: Patience, stopped: Callable[[], bool]
+        self,
+        cluster: Cluster,
+        node: ClusterNode,
+        side: bytes,
+        patience: Patience,
+        stopped: Callable[[], bool],
+        leaving: Callable[[], str] = lambda: "",
     ) -> None:
         self.node = node
         self._patience = patience
         self._stopped = stopped
+        self._leaving = leaving
         self._requests = 0
         self._accounts = _NOTHING
         try:
             self._link: Link = cluster.start(node, HostActor, node.name, side)
         except HostLost as lost:
-            raise Lost(str(lost)) from None
+            raise Lost(str(lost), lost.cause) from None
 
     def start(self, told: Callable[[str, bool], None]) -> None:
         """Wait until its process has started, which it does once its cores are free. Calls ``told`` with what it seems
@@ -107,7 +123,7 @@ class Member:
             except HostLost:
                 return  # whoever asks for more hears why
             except HostLate:
-                self._heed()
+                self.heed()
                 passed_s = monotonic() - since
                 if passed_s > self._patience.late_s:
                     told("its cores seem to be taken by other work on the cluster", passed_s > self._patience.queued_s)
@@ -132,13 +148,19 @@ class Member:
         """Start the workers of one that only builds."""
         self._call("outfit", HostHeld, self._patience.join_s, target, threads, pickle.dumps(settings))
 
+    def heed(self) -> None:
+        """Raise :class:`Stopped` if the session ends, and :class:`Lost` if the cluster takes the node away."""
+        self._require_session()
+        if why := self._leaving():
+            raise Lost(why, Cause.TAKEN)
+
     def end(self) -> None:
         """End its process."""
         self._link.end()
 
     def serve(self, share: Share, deal: Deal, host: HostSeen) -> None:
-        """Have what is dealt done by the ``host``, and tell the share each answer. Raises :class:`Lost` and
-        :class:`Stopped`."""
+        """Have what is dealt done by the ``host``, and tell the share each answer. A host whose node is taken away does
+        what it is at, and leaves the others. Raises :class:`Lost` and :class:`Stopped`."""
         for number, said in self._answers(share.kind, share.arguments(host, deal.items), share, deal):
             if not isinstance(said, HostFailed) and not share.answered_by(said):
                 raise Lost("it answered what it was not asked, or figures that there cannot be")
@@ -165,7 +187,7 @@ class Member:
                 if isinstance(said, HostDone):
                     if said.request != number:
                         continue
-                    if deal.done < len(deal.items) and not share.given_up:
+                    if deal.done < len(deal.items) and not (dropped or share.given_up):
                         raise Lost(f"it answered {deal.done} of {len(deal.items)} items and said that it was done")
                     return
                 if said.request != number or said.index != deal.done or deal.done >= len(deal.items):
@@ -177,7 +199,7 @@ class Member:
                 heard = monotonic()
             if monotonic() - heard > allowed:
                 raise Lost(f"nothing came of it for {allowed:.0f} s, more than all limits together")
-            if share.given_up and not dropped:
+            if (share.given_up or self._leaving()) and not dropped:
                 dropped = True
                 self._ask("drop", number)
 
@@ -210,7 +232,7 @@ class Member:
         )
 
     def _taken(self) -> list[Said]:
-        self._heed()
+        self._require_session()
         found = self._get(self._ask("take", self._patience.beat_s), self._patience.beat_s + self._patience.grace_s)
         if not isinstance(found, list):
             raise Lost("it answered nonsense: no list of messages")
@@ -226,23 +248,25 @@ class Member:
             try:
                 return self._decoded(asked.get(min(self._patience.look_s, max(0.01, until - monotonic()))), kind)
             except HostLate:
-                self._heed()
+                self.heed()
                 if monotonic() >= until:
                     raise Lost(f"it did not {method} within {seconds:g} s") from None
             except HostLost as lost:
-                raise Lost(str(lost)) from None
+                raise Lost(str(lost), lost.cause) from None
 
     def _ask(self, method: str, *arguments: object) -> Pending:
         try:
             return self._link.ask(method, *arguments)
         except HostLost as lost:
-            raise Lost(str(lost)) from None
+            raise Lost(str(lost), lost.cause) from None
 
     def _get(self, asked: Pending, seconds: float) -> object:
         try:
             return asked.get(seconds)
-        except (HostLost, HostLate) as error:
-            raise Lost(str(error)) from None
+        except HostLost as lost:
+            raise Lost(str(lost), lost.cause) from None
+        except HostLate as late:
+            raise Lost(str(late)) from None
 
     def _decoded(self, content: object, kind: type[M]) -> M:
         try:
@@ -250,7 +274,7 @@ class Member:
         except HostError as error:
             raise Lost(f"it answered nonsense: {error}") from None
 
-    def _heed(self) -> None:
+    def _require_session(self) -> None:
         if self._stopped():
             raise Stopped
 

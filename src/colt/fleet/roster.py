@@ -12,9 +12,9 @@ from itertools import chain, count
 from time import monotonic
 from typing import TypeVar
 
-from colt.fleet.cluster import ClusterNode
+from colt.fleet.cluster import Cause, ClusterNode
 from colt.fleet.likeness import Wanted
-from colt.fleet.member import Member, Stopped
+from colt.fleet.member import Lost, Member, Patience, Stopped
 from colt.fleet.share import Deal, Share
 from colt.fleet.wire import HostReport
 from colt.measure.base import Limits, Pace
@@ -24,6 +24,8 @@ from colt.util.interrupt import ENDLESS_S
 
 MOST_WORKERS = 8
 """Candidates that a host builds side by side, as :class:`~colt.tvm.workers.local.LocalMeasurer` does."""
+FORGIVEN = 50
+"""A host that has done so many items may run out of memory once more."""
 T = TypeVar("T")
 
 
@@ -53,23 +55,32 @@ class HostEntry:
     """What keeps it from measuring, as far as that passes."""
     late: str = ""
     """What seems to keep it from starting, before it is sure that it ``waits``."""
+    leaving: str = ""
+    """That the cluster takes its node away, in words. It stays so."""
     refused: str = ""
     lost: str = "it does not start"
     """Why it does not measure if nothing else is known."""
     losses: int = 0
     """In a row, without anything measured."""
+    shortages: float = 0.0
+    """How often its memory has run out, less what it has measured since, in parts of :data:`FORGIVEN`."""
     seen: HostSeen | None = None
     gone: bool = False
 
     @property
     def there(self) -> bool:
         """Whether it measures, or is about to for all that is known: one that was lost has yet to come back."""
-        return bool(self.seen) or not (self.gone or self.losses)
+        return bool(self.seen) or not (self.gone or self.leaving or self.losses)
 
     @property
     def out(self) -> bool:
-        """Whether nothing is to be expected of it at all."""
-        return bool(self.refused or self.gone)
+        """Whether nothing is to be expected of it any more, but what it is at."""
+        return bool(self.refused or self.gone or self.leaving)
+
+    @property
+    def why_not(self) -> str:
+        """Why it does not measure."""
+        return self.refused or self.leaving or self.waits or self.lost
 
     @property
     def decided(self) -> bool:
@@ -106,24 +117,30 @@ class Roster:
 
     def why_none(self) -> str:
         """Why no host measures."""
-        reasons = [f"{one.name}: {one.refused or one.waits or one.lost}" for one in self.in_order()]
+        reasons = [f"{one.name}: {one.why_not}" for one in self.in_order()]
         if self.gone:
             return f"no host of the fleet can measure: {self.gone}"
         return f"no host of the fleet can measure: {'; '.join(reasons) or 'the cluster lends no cores'}"
 
     def found(self, nodes: Iterable[ClusterNode]) -> list[HostEntry]:
-        """These are there; those of them that are new."""
+        """These are there; those of them that are new and stay."""
         there = {node.id: node for node in nodes}
         new: list[HostEntry] = []
         with self.changed:
             for identity, known in self.nodes.items():
                 known.gone = identity not in there
+                if identity in there and not known.leaving:
+                    known.leaving = there[identity].leaving
             for identity, node in there.items():
                 if identity not in self.nodes:
-                    known = HostEntry(node, node.name)
+                    known = HostEntry(node, node.name, leaving=node.leaving)
                     known.name = self._own_name(known)
                     self.nodes[identity] = known
-                    new.append(known)
+                    if not known.leaving:
+                        new.append(known)
+                    else:
+                        self.remark(f"host {known.name} does not measure: {known.leaving}")
+            self.changed.notify_all()
         return new
 
     def _own_name(self, known: HostEntry) -> str:
@@ -169,22 +186,37 @@ class Roster:
         times = f"{host.reference_us / self.muster.base_us:.2f} times as long as {first}"
         self.remark(f"host {host.name} joined{again}: its reference kernel takes {times}")
 
-    def lose(self, known: HostEntry, why: str, attempts: int, doubt: str) -> None:
-        """It does not serve any more; after so many ``attempts`` in a row it is refused, with a ``doubt`` if there is
-        one and nothing was ever heard of it."""
+    def did(self, known: HostEntry, items: int) -> None:
+        """It has done so many items."""
+        if items:
+            with self.changed:
+                known.losses = 0
+                known.shortages = max(0.0, known.shortages - items / FORGIVEN)
+
+    def lose(self, known: HostEntry, lost: Lost, patience: Patience, doubt: str) -> None:
+        """It does not serve any more; where that is too often for the ``patience``, it is refused, with a
+        ``doubt`` if there is one and nothing was ever heard of it."""
+        why = known.leaving or str(lost)
         with self.changed:
             if self.stopped or known.refused:
                 return
             known.losses += 1
+            known.shortages += lost.cause is Cause.MEMORY
             known.lost = f"it was lost: {why}"
             known.held, known.late = False, ""
             if known.seen is not None:
                 self.muster = left_by(replace(self.muster, lost=self.muster.lost + 1), known.seen.name, why)
                 self.remark(f"host {known.name} was lost: {why}")
                 known.seen = None
-            if not known.gone and known.losses >= attempts:
+            elif known.leaving:
+                self.remark(f"host {known.name} does not measure: {why}")
+            if known.out:
+                pass  # nothing is tried there any more
+            elif known.losses >= patience.attempts:
                 beside = f"; {doubt}" if doubt and known.report is None else ""
                 self.refuse(known, f"it was lost {known.losses} times in a row, at last: {why}{beside}")
+            elif known.shortages >= patience.shortages:
+                self.refuse(known, "its memory ran out again and again")
             self.changed.notify_all()
 
     def refuse(self, known: HostEntry, why: str, end: bool = True) -> None:

@@ -72,6 +72,8 @@ class Session:
         self._cluster = cluster
         self._side = side
         self._threads: list[threading.Thread] = []
+        self._deaf = False
+        """Whether it was told that nobody says which nodes leave."""
         self._look()
         self._start(self._keep_looking, "colt-fleet")
 
@@ -117,7 +119,7 @@ class Session:
         """Why hosts have not been heard of, by name."""
         with self.roster.changed:
             return {
-                one.name: one.refused or one.waits or "it does not start"
+                one.name: one.refused or one.leaving or one.waits or "it does not start"
                 for one in self.roster.nodes.values()
                 if not one.report
             }
@@ -130,16 +132,24 @@ class Session:
 
     def await_host(self) -> HostEntry:
         """The first host that is held. Raises :class:`MeasureError` if none is to be had."""
-        return self._await(lambda one: one.held and one.member is not None)
+        return self._await(_is_held)
 
     def hardware(self, target: str, threads: int) -> HostHardware:
-        """The first host that is held, with its peaks. Raises :class:`MeasureError` if there is none."""
-        known = self.await_host()
-        assert known.member is not None
-        try:
-            return known.member.hardware(target, threads)
-        except (Lost, Stopped) as lost:
-            raise MeasureError(f"the peaks of {known.name} were not measured: {lost}") from None
+        """A host that is held, with its peaks: the first that is not lost over that.
+
+        Raises :class:`MeasureError` if none is left."""
+        left: list[HostEntry] = [self.await_host()]
+        lost: list[str] = []
+        while left:
+            known, *_ = left
+            assert known.member is not None
+            try:
+                return known.member.hardware(target, threads)
+            except (Lost, Stopped) as error:
+                lost.append(known.name)
+                why = f"the peaks of {known.name} were not measured: {error}"
+            left = [one for one in self.roster.in_order() if _is_held(one) and one.name not in lost]
+        raise MeasureError(why)
 
     # ---- the run ----
 
@@ -253,9 +263,16 @@ class Session:
             self.roster.gone = str(lost)  # its hosts are lost as well, and say so
             return
         self.roster.gone = ""
+        if self._cluster.deaf and not self._deaf:
+            self._deaf = True
+            self.roster.remark(f"that nodes are taken away is not known beforehand: {self._cluster.deaf}")
         for known in self.roster.found(nodes):
             life = Life(known, self.roster, self._cluster, self._side, self.patience)
             self._start(life.lead, f"colt-{known.name}")
+
+
+def _is_held(one: HostEntry) -> bool:
+    return one.held and one.member is not None and not one.leaving
 
 
 class _Current:

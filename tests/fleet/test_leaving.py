@@ -1,0 +1,46 @@
+"""Nodes that the cluster takes away, as far as no cluster is needed for it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import sys
+from time import time
+
+import pytest
+
+from colt.fleet.cluster import Cause, _lost
+from colt.fleet.leaving import _in_words, _lookout
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "told"), [(time() + 600, r"in \d\d\d s"), (time() - 600, ""), (0, "")], ids=["soon", "late", "none"]
+)
+def test_it_is_said_when_a_node_will_be_gone_as_far_as_that_is_known(deadline_s: float, told: str) -> None:
+    assert re.fullmatch(f"the cluster takes its node away ?{told}", _in_words(int(deadline_s * 1e3)))
+
+
+def test_whoever_asks_the_head_needs_no_colt_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    pickles = pytest.importorskip("ray.cloudpickle", reason="fleets come with the extra fleet")
+    sent = pickles.dumps(_lookout())
+    monkeypatch.setitem(sys.modules, "colt.fleet.leaving", None)
+    assert callable(pickle.loads(sent)().drained)
+
+
+class Preempted(Exception):
+    """As Ray's error where a process ends with a node that was drained."""
+
+    preempted = True
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (Preempted("The actor is dead because its node has died."), Cause.TAKEN),
+        (RuntimeError("The actor is dead because its node has died."), Cause.DEATH),
+        (RuntimeError("1 worker(s) were killed due to the node running low on memory. And so on."), Cause.MEMORY),
+        (RuntimeError("The agent failed. Causes:\n- it is killed by the OS (e.g., out of memory)"), Cause.DEATH),
+    ],
+)
+def test_what_a_host_was_lost_by_is_what_ray_says_and_not_what_it_guesses(error: Exception, cause: Cause) -> None:
+    assert _lost(error).cause is cause
