@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -147,6 +148,22 @@ def test_a_structure_is_refused_if_what_it_takes_cannot_be_told(monkeypatch: pyt
     monkeypatch.setattr(bounds, "prefetches", lost)
     with pytest.raises(Rejected, match=r"what it takes cannot be told: .*stmt2ref"):
         made(fresh())
+
+
+def test_what_tvm_remarks_on_a_move_is_no_output_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It prints the program around what it refuses, and warns of names there that it does not know."""
+
+    def remarking(*args: object) -> None:
+        os.write(2, b"[12:00:00] /project/src/expr.cc:96: Warning: no definition for v_j_o\n")
+        raise tvm.error.InternalError(LOST)
+
+    monkeypatch.setattr(s_tir.Schedule, "reorder", remarking)
+    making = fresh().plans.making(UNTUNED.variant, UNTUNED.sketch)
+    with pytest.raises(Rejected, match="stmt2ref"):
+        making.told(read_moves("reorder(C, [k, i])")[0])
+    assert capfd.readouterr().err == ""
 
 
 def test_prompts_say_that_loops_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

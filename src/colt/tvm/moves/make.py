@@ -49,6 +49,7 @@ from colt.tvm.moves.prefetch import ANNOTATION, require_prefetchable
 from colt.tvm.moves.soundness import begins_with_others, require_consumer, require_own_terms, require_whole
 from colt.tvm.programs.nests import is_arranged
 from colt.tvm.refusals import TVM_ERRORS, reason
+from colt.util.streams import keeping_remarks
 
 MOST_LANES = 128
 """Turns of a vectorised loop."""
@@ -96,6 +97,7 @@ class Making:
         """The traces of the sketches that the program has now, by name; none once knobs decide on loops."""
         return self.sketching.derive(self.schedule.mod) if self.sketching is not None and self.fixed else {}
 
+    @keeping_remarks()
     def told(self, move: Move) -> str:
         """Make one move; returns what it did, in one line.
 
