@@ -85,8 +85,26 @@ def test_tiles_are_used_by_a_sketch_that_a_move_applies() -> None:
     """A step on tiles alone would add to whatever they hold."""
     mod = matmul(64, 64, 128, "int8", "int8")
     space = space_of(mod, AMX)
-    assert not [one for one in intrinsics_of(AMX) if "amx" in one]
+    assert not [one for one in intrinsics_of(AMX).calls if "amx" in one]
     name = next(f"{one.variant}/{one.name}" for one in derive(mod, AMX)[0] if one.variant == "tiles")
     schedule = moved(space, f"sketch({name})")
     code = tvm.tirx.build(space.module(schedule), target=AMX).inspect_source("asm")
     assert "tdpbssd" in code
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "edition", "told"),
+    [
+        ("uint8", "int8", EDITION, "there are colt.dot.avx512vnni.u8s8.x4, colt.dot.avx512vnni.u8s8.x4.swapped, "),
+        ("int8", "int8", EDITION, "there are colt.dot.avx512vnni.s8s8.x16, colt.dot.avx512vnni.s8s8.x16.swapped, "),
+        ("bfloat16", "bfloat16", EDITION, "there are colt.dot.avx512bf16.bf16bf16.x2.packed, "),
+        ("bfloat16", "bfloat16", 14, "there are colt.dot.avx2.s8s8.x2, colt.dot.avx2.s8s8.x2.swapped, "),
+    ],
+)
+def test_who_names_none_is_told_those_for_the_types_of_the_block(
+    left: str, right: str, edition: int, told: str
+) -> None:
+    space = space_of(matmul(M, N, K, left, right), BF16, edition)
+    with pytest.raises(IllegalEdit) as refusal:
+        moved(space, "tensorize(C.j, colt.dot.anything)")
+    assert told in str(refusal.value)

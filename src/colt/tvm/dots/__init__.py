@@ -6,6 +6,6 @@ registers them (``registered``), so that a schedule which uses one can be replay
 """
 
 from colt.tvm.dots.intrinsics import register
-from colt.tvm.dots.table import TABLE, Dot, find, intrinsics_of
+from colt.tvm.dots.table import NO_INTRINSICS, TABLE, Dot, Intrinsics, find, intrinsics_of
 
-__all__ = ["TABLE", "Dot", "find", "intrinsics_of", "register"]
+__all__ = ["NO_INTRINSICS", "TABLE", "Dot", "Intrinsics", "find", "intrinsics_of", "register"]

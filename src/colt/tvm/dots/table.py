@@ -12,8 +12,8 @@ register tile. It is subtracted once in ``fold`` steps. All of this is exact: a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tvm.target import Target, codegen
@@ -22,7 +22,9 @@ from colt.knobs import EDITION
 from colt.tvm.dots.shims import BF16_IR, KEEP_IR, TILE_IR
 
 _ALONE = 14
-"""The last edition whose moves named only instructions that call nothing."""
+"""The last edition whose moves named only instructions that call nothing, and that told them by the alphabet."""
+_TOLD = 8
+"""Names that are told of where a move names none."""
 
 
 class Method(StrEnum):
@@ -227,8 +229,30 @@ def has(target: Target, row: Dot) -> bool:
     return all(bool(codegen.target_has_features(feature, target)) for feature in row.features)
 
 
-def intrinsics_of(target: Target, edition: int = EDITION) -> Mapping[str, str]:
-    """The tensor intrinsics that the target has and moves can name, each with the LLVM IR of what it calls.
+@dataclass(frozen=True, slots=True)
+class Intrinsics:
+    """Tensor intrinsics that moves can name, the fastest first, each with the LLVM IR of what it calls.
+
+    ``by_type``: a block is told those that it can use.
+    """
+
+    calls: Mapping[str, str] = field(default_factory=dict)
+    by_type: bool = True
+
+    def told(self, read: Collection[str]) -> list[str]:
+        """A few names, for a block that reads these types: of those for them, unless there are none."""
+        rows = {
+            name: row for row in TABLE for name in (row.intrinsic(False), row.intrinsic(True)) if name in self.calls
+        }
+        fitting = [name for name, row in rows.items() if self.by_type and {row.left, row.stored} == set(read)]
+        return (fitting or sorted(self.calls))[:_TOLD]
+
+
+NO_INTRINSICS = Intrinsics()
+
+
+def intrinsics_of(target: Target, edition: int = EDITION) -> Intrinsics:
+    """The tensor intrinsics that the target has and moves can name.
 
     A step on tiles is none of them: it is right only between one that sets its tiles to zero and one that stores them,
     with no other tiles between, which no primitive of TVM sees to. A sketch does.
@@ -237,4 +261,5 @@ def intrinsics_of(target: Target, edition: int = EDITION) -> Mapping[str, str]:
     if edition > _ALONE:
         methods.append(Method.BF16)
     rows = [row for row in TABLE if row.method in methods and has(target, row)]
-    return {row.intrinsic(swapped): "".join(row.shims) for row in rows for swapped in (False, True)}
+    calls = {row.intrinsic(swapped): "".join(row.shims) for row in rows for swapped in (False, True)}
+    return Intrinsics(calls, by_type=edition > _ALONE)

@@ -192,7 +192,7 @@ class RandomMoves:
 
     def _tensorize(self, block: str) -> Move | None:
         name, _ = self._loop(block, self.names.nest(block))
-        return Tensorize(name, self.rng.choice(sorted(self.making.intrinsics)))
+        return Tensorize(name, self.rng.choice(sorted(self.making.intrinsics.calls)))
 
 
 def _divisors(number: int) -> list[int]:

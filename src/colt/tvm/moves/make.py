@@ -44,6 +44,7 @@ from colt.moves import (
     show_move,
 )
 from colt.tvm.dots.shims import IMPORT
+from colt.tvm.dots.table import Intrinsics
 from colt.tvm.moves.names import LookupRefused, NamedLoop, Names
 from colt.tvm.moves.prefetch import ANNOTATION, require_prefetchable
 from colt.tvm.moves.soundness import begins_with_others, require_consumer, require_own_terms, require_whole
@@ -76,13 +77,13 @@ class Sketching:
 class Making:
     """A schedule that moves are made on, one after the other.
 
-    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has, each with the LLVM IR of what
-    it calls. ``sketching`` is ``None`` where no sketch can be applied.
+    ``fixed``: no extent depends on a knob. ``intrinsics`` are those that the target has. ``sketching`` is ``None``
+    where no sketch can be applied.
     """
 
     names: Names
     fixed: bool
-    intrinsics: Mapping[str, str]
+    intrinsics: Intrinsics
     sketching: Sketching | None = None
 
     @property
@@ -344,12 +345,12 @@ class Making:
     @make.register
     def _(self, move: Tensorize) -> str:
         block, loop = move.loop.block, self.names.loop(move.loop.block, move.loop.loop)
-        if move.intrinsic not in self.intrinsics:
-            known = ", ".join(sorted(self.intrinsics)[:8]) or "none on this target"
+        if move.intrinsic not in self.intrinsics.calls:
+            known = ", ".join(self.intrinsics.told(self._types_read(block))) or "none on this target"
             raise IllegalEdit(f"there is no intrinsic {move.intrinsic[:80]!r} here; there are {known}")
         step = self.schedule.blockize(self.names.handle(block, loop))
         self.schedule.tensorize(step, move.intrinsic)
-        if called := self.intrinsics[move.intrinsic]:
+        if called := self.intrinsics.calls[move.intrinsic]:
             self.schedule.annotate(step, IMPORT, called)
         return block
 
@@ -383,6 +384,13 @@ class Making:
         if names.count(buffer) != 1:
             raise IllegalEdit(f"{block} {of} {', '.join(names) or 'nothing'}; {buffer[:80]!r} has to be one of them")
         return names.index(buffer)
+
+    def _types_read(self, block: str) -> set[str]:
+        """The types of what the block reads, but for what it adds to."""
+        stmt = self.names.stmt(block)
+        written = [region.source for region in stmt.writes]
+        read = (one.source for one in stmt.reads if not any(one.source.same_as(other) for other in written))
+        return {str(source.ty.dtype) for source in read}
 
     def _require_between(self, buffer: str) -> None:
         """Only a buffer that the program does not show to its caller can be changed."""

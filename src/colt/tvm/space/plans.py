@@ -12,6 +12,7 @@ from typing import Any, overload
 from colt.errors import IllegalEdit, InputError, Rejected
 from colt.knobs import Schedule, Sketch
 from colt.moves import ApplySketch, Move, read_structure, show_moves, structure_name
+from colt.tvm.dots import NO_INTRINSICS, Intrinsics
 from colt.tvm.moves.make import Making
 from colt.tvm.sketches.design import PLAIN, Design
 from colt.tvm.space.edits import brief
@@ -38,7 +39,7 @@ class Plans:
         replayer: Replayer,
         designs: Sequence[Design],
         messages: Sequence[str],
-        intrinsics: Mapping[str, str] | None = None,
+        intrinsics: Intrinsics = NO_INTRINSICS,
         derive: Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         """``intrinsics`` and ``derive``: see :class:`Structures`."""
@@ -48,7 +49,7 @@ class Plans:
         self.keys = _keys(self._designs)
         self._numbers = {key: number for number, key in enumerate(self.keys)}
         self._plans: dict[int, SketchPlan] = {}
-        self._structures = Structures(replayer, intrinsics or {}, derive)
+        self._structures = Structures(replayer, intrinsics, derive)
         self._made: Recent[tuple[str, str], SketchPlan] = Recent(_STRUCTURES)
         self._summaries: list[str] | None = None
         self._shared = ""

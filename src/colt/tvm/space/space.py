@@ -30,7 +30,7 @@ from colt.knobs import (
 from colt.moves import Move
 from colt.options import SpaceKind
 from colt.search.types import AppliedSchedule
-from colt.tvm.dots import intrinsics_of
+from colt.tvm.dots import NO_INTRINSICS, Intrinsics, intrinsics_of
 from colt.tvm.moves.bounds import require_bounded
 from colt.tvm.moves.chance import random_moves
 from colt.tvm.moves.names import nests_of_schedule
@@ -90,7 +90,7 @@ class TvmSpace:
         *,
         vector_math: bool = False,
         abilities: Abilities = ANY_PROCESSOR,
-        intrinsics: Mapping[str, str] | None = None,
+        intrinsics: Intrinsics = NO_INTRINSICS,
         target: Any = None,
         jump_probability: float = 0.1,
         cache_size: int = 128,

@@ -15,6 +15,7 @@ from typing import Any
 from colt.errors import IllegalEdit, Rejected
 from colt.knobs import LocationKnob
 from colt.moves import MOST_MOVES, MOST_TEXT, Move, show_moves, structure_name
+from colt.tvm.dots import Intrinsics
 from colt.tvm.moves.make import Making, Sketching
 from colt.tvm.moves.names import Names, axis_name
 from colt.tvm.moves.soundness import require_sound
@@ -42,11 +43,11 @@ class MadeSoFar:
 
 @dataclass(frozen=True, slots=True)
 class Structures:
-    """Makes structures. ``intrinsics`` are those that the target has, each with the LLVM IR of what it calls;
-    ``derive`` gives the traces of the sketches that a program has, by name, if any can be applied."""
+    """Makes structures. ``intrinsics`` are those that the target has; ``derive`` gives the traces of the sketches
+    that a program has, by name, if any can be applied."""
 
     replayer: Replayer
-    intrinsics: Mapping[str, str]
+    intrinsics: Intrinsics
     derive: Callable[[Any], Mapping[str, Any]] | None = None
     _begun: Recent[tuple[str, str, tuple[Move, ...]], MadeSoFar] = field(default_factory=lambda: Recent(_BEGUN))
     """By the sketch, and the moves that were made on it."""
