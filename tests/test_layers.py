@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,19 +51,22 @@ def _name(path: Path) -> str:
     return ".".join(("colt", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
 
 
-TREES = {_name(path): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Every module by its name."""
+    return {_name(path): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
 
 
 def _imported(module: str) -> Iterator[str]:
     """What a module imports: of COLT the modules, of others ``module.name``."""
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative imports hide where things come from"
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                yield full if full in TREES or not str(node.module).startswith("colt") else str(node.module)
+                yield full if full in trees() or not str(node.module).startswith("colt") else str(node.module)
 
 
 def _packages(name: str) -> Iterator[str]:
@@ -73,12 +77,15 @@ def _packages(name: str) -> Iterator[str]:
 
 def _needed(module: str) -> set[str]:
     """The modules of COLT that run when a module is imported, besides the packages around itself."""
-    named = {name for name in _imported(module) if name in TREES}
+    named = {name for name in _imported(module) if name in trees()}
     around = {package for name in named for package in _packages(name)} - set(_packages(module))
     return (named | around) - {module}
 
 
-GRAPH = {module: _needed(module) for module in TREES}
+@cache
+def graph() -> dict[str, set[str]]:
+    """What each of them needs."""
+    return {module: _needed(module) for module in trees()}
 
 
 def _layer(module: str) -> str:
@@ -88,7 +95,7 @@ def _layer(module: str) -> str:
 def test_every_package_imports_only_lower_ones() -> None:
     upward = [
         f"{module} imports {name}"
-        for module, names in GRAPH.items()
+        for module, names in graph().items()
         for name in names
         if _layer(name) != _layer(module) and LAYERS.index(_layer(name)) > LAYERS.index(_layer(module))
     ]
@@ -96,7 +103,7 @@ def test_every_package_imports_only_lower_ones() -> None:
 
 
 def test_no_modules_import_each_other() -> None:
-    left = dict(GRAPH)
+    left = dict(graph())
     while free := [module for module, names in left.items() if not names & left.keys()]:
         for module in free:
             del left[module]
@@ -109,7 +116,7 @@ def test_only_what_users_import_lies_loose() -> None:
 
 def test_only_colt_tvm_imports_tvm_and_nothing_else_connects() -> None:
     strays = []
-    for module in TREES:
+    for module in trees():
         names = set(_imported(module))
         if _layer(module) != "tvm":
             strays += [f"{module}: {name}" for name in names if name.split(".")[0] in ("tvm", "tvm_ffi")]
@@ -122,7 +129,7 @@ def test_only_colt_tvm_imports_tvm_and_nothing_else_connects() -> None:
 def test_nothing_is_evaluated_or_executed() -> None:
     called = {
         (module, node.func.id)
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
     }
@@ -133,7 +140,7 @@ def test_processes_of_our_own_are_started_in_one_place() -> None:
     """There they get TVM without PyTorch. The one that tries an exported library, with code of its own, sees to it."""
     naming = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
     }
@@ -142,7 +149,7 @@ def test_processes_of_our_own_are_started_in_one_place() -> None:
 
 def test_no_two_public_classes_share_a_name() -> None:
     places: dict[str, list[str]] = {}
-    for module, tree in TREES.items():
+    for module, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module)

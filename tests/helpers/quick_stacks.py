@@ -11,18 +11,20 @@ import inspect
 from types import FrameType
 from typing import Any
 
-WITH_SOURCE = 3
-"""So many of the innermost frames have their source."""
+LOOKED_AT = 2
+"""The place of the frame that has its source."""
+_NO_FILE = "<"
+"""How the names of code begin that comes from no file, such as the import system's."""
 
 
 def outer_frames(frame: FrameType | None, context: int = 1) -> list[Any]:
-    """What ``inspect.getouterframes`` gives, without the source of outer frames."""
+    """What ``inspect.getouterframes`` gives, without the source of all frames but one."""
     found: list[Any] = []
     while frame is not None:
-        if len(found) < WITH_SOURCE:
+        code = frame.f_code
+        if len(found) == LOOKED_AT and not code.co_filename.startswith(_NO_FILE):
             found.append(inspect.FrameInfo(frame, *inspect.getframeinfo(frame, context)))
         else:
-            code = frame.f_code
             found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
         frame = frame.f_back
     return found
