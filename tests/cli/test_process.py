@@ -142,8 +142,8 @@ def test_a_signal_ends_with_a_verified_result(
         if line.startswith("trial "):
             process.send_signal(number)
             break
-    said = [line.strip() for line in process.stderr]
-    assert not {STOPPING, ENDED_ALREADY}.isdisjoint(said), said  # on a busy machine it may be told after the search
+    said = process.stderr.read()  # on a busy machine it may be told after the search, and in the middle of a line
+    assert STOPPING in said or ENDED_ALREADY in said, said
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopped: interrupted" in out
