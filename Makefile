@@ -19,6 +19,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests start hundreds of processes, each of which would compile COLT anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 PEERS := .[bench,onnx]
 FLEET := .[fleet]
 
@@ -31,14 +33,14 @@ tune: $(VENV)/.base
 # times, alone. ARGS are for one process, such as ARGS='-x tests/tvm/space'.
 test: $(VENV)/.test
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest $(SHARED) -m "not alone"
-	$(BIN)/python -m pytest -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
+	$(PYTEST) $(SHARED) -m "not alone"
+	$(PYTEST) -m alone $$(grep -rl --include='test_*.py' 'mark\.alone' tests)
 else
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 endif
 
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest $(SHARED) -m fast --ignore tests/tvm $(ARGS)
+	$(PYTEST) $(SHARED) -m fast --ignore tests/tvm $(ARGS)
 
 lint: style types
 
