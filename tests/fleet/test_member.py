@@ -81,6 +81,13 @@ def test_a_host_may_leave_out_what_nobody_waits_for() -> None:
 class DoneWhenDropped(Says):
     """Says that it is done only when the rest is taken from it."""
 
+    _asked = 0
+
+    def take(self, wait_s: float) -> list[bytes]:
+        self._asked += 1
+        assert self._asked < 1000, "nobody has taken the rest from it"
+        return super().take(wait_s)
+
     def drop(self, number: int) -> None:
         self._said.append(encode(HostDone(request=number)))
 

@@ -463,6 +463,44 @@ def test_a_node_that_builds_for_others_ends_when_it_is_lost(actor: type[HostActo
             cluster.links["small"].ask("process")
 
 
+class Doomed(HostActor):
+    """Goes with its machine, with what it was asked for under way."""
+
+    cluster: NearCluster
+    session: Session
+    identity: str
+    _begun = False
+
+    def begin(self, *request: Any) -> None:
+        take_away(self.cluster, self.identity)
+        await_that(lambda: self.session.roster.nodes[self.identity].leaving)
+        self._begun = True
+
+    def take(self, wait_s: float) -> list[bytes]:
+        if self._begun:
+            raise HostLost("its node has died")
+        return super().take(wait_s)
+
+
+def test_no_candidate_is_to_blame_for_machines_that_were_taken_away_with_it() -> None:
+    actors: dict[str, Doomed] = {}
+
+    def made(node: ClusterNode, make: Any) -> Any:
+        return make() if node.id == "stays" else actors.setdefault(node.id, Doomed(node.name, SIDE))
+
+    cluster = NearCluster([node("1"), node("2")], made=made)
+    cluster.free.set()
+    with session_on(cluster, replace(PATIENCE, empty_s=30.0)) as session, ThreadPoolExecutor(1) as beside:
+        for identity in "12":
+            await_that(lambda identity=identity: identity in actors)
+            actors[identity].cluster, actors[identity].session, actors[identity].identity = cluster, session, identity
+        equip(session)
+        measured = beside.submit(measured_by, session)
+        await_that(lambda: session.muster.lost == 2)
+        cluster.there.append(node("stays"))
+        assert measured.result(30.0) == node("stays").name
+
+
 def test_where_all_nodes_are_being_taken_away_that_is_said_and_nothing_is_started() -> None:
     cluster = NearCluster([replace(node("1"), leaving=TAKEN)])
     with session_on(cluster, replace(PATIENCE, start_s=30.0)) as session:
