@@ -19,7 +19,7 @@ from colt.events import Event
 from colt.options import TuneOptions
 from colt.plan import checked_model
 from colt.run.loop import CONSTRUCTED, run
-from colt.run.resume import to_the_end
+from colt.run.resume import resume, to_the_end
 from colt.run.scheduler import gain_us, leave_beaten, next_task, saving_per_trial, settle, worth_trying
 from colt.run.task import Begun
 from colt.tvm.programs.program import fingerprint
@@ -232,6 +232,47 @@ def test_a_run_of_another_model_does_not_go_on(own_program: str, tmp_path: Path)
     other = checked_model("m", [load_program("gemv")], [3], OPTIONS)
     with pytest.raises(InputError, match="another than was measured"):
         to_the_end(replace(other, run_dir=tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"fresh": True}, "fresh was False, now it is True"),
+        ({"seed": 5}, "seed was 0, now it is 5"),
+        ({"config": {"exploration": 9.0}}, "exploration was [0-9.]+, now it is 9.0"),
+        ({"pool": ["scout"]}, "the pool was another"),
+    ],
+)
+def test_a_run_of_a_model_does_not_go_on_with_other_options(
+    own_program: str, tmp_path: Path, given: dict[str, Any], named: str
+) -> None:
+    """The message names the option, not the event that comes otherwise."""
+    programs = [load_program(one) for one in (own_program, "gemv")]
+    with measured_by(simulated()):
+        run(replace(checked_model("m", programs, [3, 1], OPTIONS), run_dir=tmp_path / "run"))
+    before = (tmp_path / "run" / "recording.jsonl").read_bytes()
+    other = checked_model("m", programs, [3, 1], replace(OPTIONS, **given))
+    with pytest.raises(InputError, match=f"begun with other options: .*{named}"):
+        to_the_end(replace(other, run_dir=tmp_path / "run"))
+    assert (tmp_path / "run" / "recording.jsonl").read_bytes() == before
+
+
+def test_a_run_of_a_model_may_be_given_another_budget(own_program: str, tmp_path: Path) -> None:
+    """It has that which it began with: a layout that took long to compare leaves less."""
+    programs = [load_program(one) for one in (own_program, "gemv")]
+    with measured_by(simulated()):
+        (whole, _) = run(replace(checked_model("m", programs, [3, 1], OPTIONS), run_dir=tmp_path / "run"))
+        other = checked_model("m", programs, [3, 1], replace(OPTIONS, seconds=1000.0))
+        (again, _) = to_the_end(replace(other, run_dir=tmp_path / "run"))
+    assert again.receipt.trials == whole.receipt.trials
+
+
+def test_resume_says_how_a_model_goes_on(own_program: str, tmp_path: Path) -> None:
+    plan = checked_model("m", [load_program(one) for one in (own_program, "gemv")], [3, 1], OPTIONS)
+    with measured_by(simulated()):
+        run(replace(plan, run_dir=tmp_path / "run"))
+    with pytest.raises(InputError, match="the same `colt compile` is given with --run again"):
+        resume(tmp_path / "run")
 
 
 def events_of(folder: Path) -> list[dict[str, Any]]:

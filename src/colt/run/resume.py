@@ -29,7 +29,7 @@ from colt.run.budget import Overdrawn
 from colt.run.finish import Result
 from colt.run.loop import run as run_plan
 from colt.run.replay import as_begun, read_config, read_plan
-from colt.run.same import require_program, require_same
+from colt.run.same import require_program, require_same, require_same_options
 from colt.store.directory import CONFIG, PROGRAM, RECEIPT, RECORDING, WORKINGS, RunDirectory
 from colt.store.receipt import load_receipt
 from colt.strategies.base import StrategyMaker
@@ -45,7 +45,7 @@ from colt.world.world import ENDED_EARLY, Finishing, Resumed
 _HELPS = {"trials": "trials", "records": "trials", "seconds": "seconds", "roofline": "until_roofline"}
 """For each reason why a run comes to its end, the option that makes it go on."""
 
-
+_OF_A_MODEL = "that of a whole model goes on when the same `colt compile` is given with --run again"
 _ANOTHER = "`colt resume DIR --fleet ADDRESS` goes on with another cluster, of the same processor"
 
 
@@ -180,7 +180,8 @@ def _opened(
         raise InputError(f"{folder} is not a run directory")
     for name in (CONFIG, RECORDING) if plan is not None and plan.of_model else (CONFIG, RECORDING, PROGRAM):
         if not (folder / name).is_file():
-            raise InputError(f"{folder} holds no run that can go on: there is no {name}")
+            of_model = f"; {_OF_A_MODEL}" if name == PROGRAM else ""
+            raise InputError(f"{folder} holds no run that can go on: there is no {name}{of_model}")
     stack.enter_context(RunDirectory.locked(folder))
     recording = read_recording(folder / RECORDING, unfinished=True)
     if plan is None or not plan.of_model:
@@ -191,6 +192,8 @@ def _opened(
         asked = replace(plan, pace=recorded_pace(read_config(folder)))
     asked = asked.on_cluster(fleet)
     require_same(folder, asked, recording, program)
+    if plan is not None:
+        require_same_options(folder, asked, read_config(folder))
     return replace(as_begun(asked, recording), run_dir=folder), recording
 
 

@@ -5,13 +5,18 @@ What is measured now would not belong to what was measured then otherwise. Every
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from colt.errors import InputError
 from colt.machine import Hardware, detect
-from colt.plan import Plan
+from colt.options import BUDGET, UNNAMED
+from colt.plan import BESIDE, RUN, SEARCH, Plan
+from colt.proposers.members import TABLE
 from colt.run.saved import saved_module
 from colt.store.directory import CONFIG, PROGRAM, RECORDING
 from colt.tvm.programs.program import fingerprint
@@ -22,6 +27,9 @@ from colt.world.recording import GOES_ON, SCHEMA, Recording
 
 _SAME = ("cpu", "cpu_identity", "architecture", "cores", "simd", "l1d", "l2", "l3", "flags")
 """Fields of :class:`Hardware` that schedules depend on."""
+_NO_OPTIONS = (*BUDGET, *BESIDE, "target")
+"""What the table of the run has beside options that have to be the same: the target is compared as such."""
+_MAY_MOVE = ("records", "begin_from", "fleet")
 _ANY = ("python",)
 """Versions that nothing depends on here."""
 
@@ -59,6 +67,37 @@ def require_same(folder: Path, plan: Plan, recording: Recording, program: Any = 
         differences += _other_machine(seen.hardware, detect())
     if differences:
         raise InputError(f"{folder} cannot go on here: {'; '.join(differences)}")
+
+
+def require_same_options(folder: Path, plan: Plan, config: Mapping[str, Any]) -> None:
+    """Raise :class:`InputError`, which names what differs, unless the plan's options are those of the folder's config.
+
+    What the run may spend is as it began, whatever is given; its cluster and its records may have another address.
+    """
+    now = tomllib.loads(tomli_w.dumps(plan.to_config("")))
+    differences = list[str]()
+    for table, absent in ((RUN, {}), (SEARCH, UNNAMED)):
+        then = {**absent, **_table(folder, config, table)}
+        for name in sorted(then.keys() | now[table].keys()):
+            was, is_now = then.get(name), now[table].get(name)
+            moved = name in _MAY_MOVE and was is not None and is_now is not None
+            if was != is_now and name not in _NO_OPTIONS and not moved:
+                differences.append(f"{name} was {_in_words(was)}, now it is {_in_words(is_now)}")
+    if config.get(TABLE) != now[TABLE]:
+        differences.append("the pool was another")
+    if differences:
+        raise InputError(f"{folder} was begun with other options: {'; '.join(differences)}")
+
+
+def _table(folder: Path, config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = config.get(name)
+    if not isinstance(found, dict):
+        raise InputError(f"{folder / CONFIG} has no table {name}")
+    return found
+
+
+def _in_words(value: object) -> str:
+    return "left out" if value is None else repr(value)
 
 
 def _identity(program: Any) -> str:
