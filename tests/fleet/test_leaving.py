@@ -10,7 +10,7 @@ from time import time
 import pytest
 
 from colt.fleet.cluster import Cause, _lost
-from colt.fleet.leaving import _in_words, _lookout
+from colt.fleet.leaving import Leavers, _in_words, _lookout
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,18 @@ def test_whoever_asks_the_head_needs_no_colt_there(monkeypatch: pytest.MonkeyPat
     sent = pickles.dumps(_lookout())
     monkeypatch.setitem(sys.modules, "colt.fleet.leaving", None)
     assert callable(pickle.loads(sent)().drained)
+
+
+def test_a_version_of_ray_that_does_not_say_which_nodes_leave_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked by a name that Ray keeps to itself. What is missing is said, once; later questions cost nothing."""
+    pytest.importorskip("ray", reason="fleets come with the extra fleet")
+    leavers = Leavers()
+    assert leavers.deaf == ""
+    monkeypatch.delattr("ray._private.state.GlobalState.get_draining_nodes")
+    assert leavers.found() == {}
+    assert "does not say so" in leavers.deaf
+    assert "get_draining_nodes" in leavers.deaf
+    assert leavers.found() == {}
 
 
 class Preempted(Exception):
