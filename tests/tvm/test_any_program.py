@@ -18,7 +18,7 @@ from colt.tvm.workers import LocalMeasurer
 from colt.world.parts import current, using
 from tests.helpers.random_programs import DTYPES, Program
 
-EXAMPLES = int(os.environ.get("COLT_FUZZ_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("COLT_FUZZ_EXAMPLES", "14"))
 """A longer hunt: ``COLT_FUZZ_EXAMPLES=300 pytest tests/tvm/test_any_program.py``."""
 THREADS = min(2, available_cores())
 

@@ -79,8 +79,8 @@ def _openvino(settings: Settings, inputs: Sequence[Array]) -> Contender:
     model = core.read_model(_onnx_file(settings))
     model.reshape({one: list(array.shape) for one, array in zip(model.inputs, inputs, strict=True)})
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": settings.threads, "PERFORMANCE_HINT": "LATENCY"}
-    if any(array.dtype == np.float32 for array in inputs):
-        # Left alone, it would be bf16 where there is AMX.
+    if any(one.get_element_type() == openvino.Type.f32 for one in (*model.inputs, *model.outputs)):
+        # Left alone, it would be bf16 where the processor has that. A model may take integers and return floats.
         options["INFERENCE_PRECISION_HINT"] = "bf16" if settings.products == "bfloat16" else "f32"
     request = core.compile_model(model, "CPU", options).create_infer_request()
     count = len(model.outputs)
