@@ -9,7 +9,8 @@
   on constants alone is computed
 - ``blame``: which operator it is, where that fails
 - ``tasks``: the different functions of a model, as programs to be tuned
-- ``assembly``: tuned functions back in their places, weights packed as they want them, one library
+- ``assembly``: tuned functions back in their places, weights packed as they want them, one library, whose ``outputs``
+  are in nobody else's memory
 - ``untuned``: a plain schedule for functions that nobody tunes
 - ``library``: that library, loaded and called
 """

@@ -23,6 +23,7 @@ from tvm.tirx import PrimFunc
 
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.models.fused import with_main
+from colt.tvm.models.outputs import with_own_outputs
 from colt.tvm.models.tasks import ModelTask
 from colt.tvm.programs.constants import CONSTANTS, PACK, Split, split
 from colt.util.streams import keeping_remarks
@@ -65,7 +66,7 @@ class Assembler:
         What a schedule makes of weights alone is computed now.
         """
         places = {task.key: self._place(task, tuned[task.key]) for task in self._tasks if task.key in tuned}
-        weights = _Lifting(_Placing(self._model, self._tasks, places).model())
+        weights = _Lifting(with_own_outputs(_Placing(self._model, self._tasks, places).model()))
         lifted = weights.model()
         with _compiling(self._target):
             executable = tvm.compile(lifted, self._target, relax_pipeline=relax.get_pipeline("default_build"))
