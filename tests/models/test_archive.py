@@ -112,7 +112,10 @@ def test_a_changed_byte_is_found(tmp_path: Path, part: str) -> None:
     path.write_bytes(content)
     changed = open_archive(path)
     with pytest.raises(InputError, match=f"{part} is damaged"):
-        changed.library(LIBRARY) if part == LIBRARY else changed.require_whole()
+        changed.require_whole()
+    if part == LIBRARY:
+        with pytest.raises(InputError, match=f"{part} is damaged"):
+            changed.library(part)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,9 @@ def test_a_changed_byte_is_found(tmp_path: Path, part: str) -> None:
         (WeightPart(offset=1, shape=(1,), dtype="float32"), "outside"),
         (WeightPart(offset=0, shape=(-4,), dtype="float32"), "is none"),
         (WeightPart(offset=0, shape=(1,), dtype="float99999"), "is none"),
+        (WeightPart(offset=0, shape=(1,), dtype="int"), "is none"),
+        (WeightPart(offset=0, shape=(1,), dtype="float32x4"), "is none"),
+        (WeightPart(offset=0, shape=(1,), dtype="handle"), "is none"),
     ],
 )
 def test_weights_that_lie_elsewhere_are_refused(tmp_path: Path, weight: WeightPart, said: str) -> None:
@@ -130,6 +136,35 @@ def test_weights_that_lie_elsewhere_are_refused(tmp_path: Path, weight: WeightPa
     path = tmp_path / "m.colt"
     written(path, weights=(weight,) * 3)
     with pytest.raises(InputError, match=said):
+        open_archive(path)
+
+
+def test_weights_take_the_bytes_of_their_type() -> None:
+    """Digits in the name of a type are not always its bits."""
+    types = ["bool", "uint16", "bfloat16", "float64", "float8_e4m3fn", "float8_e5m2"]
+    parts = laid_out([((64,), dtype) for dtype in types])
+    assert [part.offset for part in parts] == [0, 64, 192, 320, 832, 896]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"schema": 1}', b'{"schema": "one"}', b"[" * 10**5], ids=lambda content: content[:16]
+)
+def test_what_is_no_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.colt"
+    written(path)
+    rewrite(path, MANIFEST, content)
+    with pytest.raises(InputError, match="is not a compiled model, or is damaged"):
+        open_archive(path)
+
+
+def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
+    """A bit of each entry in the list of entries at the end says so."""
+    path = tmp_path / "m.colt"
+    written(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is not a compiled model, or is damaged"):
         open_archive(path)
 
 

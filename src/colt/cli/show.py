@@ -36,7 +36,7 @@ def run_command(given: argparse.Namespace) -> int:
 
 
 def _show_model(path: Path, json: bool) -> int:
-    """Print what is known of a compiled model, after its weights were read once."""
+    """Print what is known of a compiled model, after the whole file was read once."""
     from colt.models.archive import open_archive
     from colt.models.report import table_of
 

@@ -12,6 +12,7 @@ import hashlib
 import math
 import mmap
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import numpy as np
 
 from colt.errors import InputError
 from colt.models.manifest import SCHEMA, SIZED_SCHEMA, AnyManifest, Manifest, SizedManifest, WeightPart
+from colt.util.files import replacing
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.bin"
 PAGE = 4096
@@ -32,6 +34,13 @@ _HEADER = 30
 """Bytes of a local header of a ZIP archive, before the name."""
 _DATE = (2020, 1, 1, 0, 0, 0)
 _LARGEST_MANIFEST = 64 << 20
+_DAMAGED = (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, ValueError, EOFError)
+"""What reading a ZIP archive raises, if that is damaged or encrypted."""
+_DTYPE = re.compile(
+    r"bool|u?int(?P<whole>8|16|32|64)|bfloat(?P<brief>16)|float(?P<float>16|32|64)"
+    r"|float8_(e3m4|e4m3(b11fnuz|fn|fnuz)?|e5m2(fnuz)?|e8m0fnu)"
+)
+"""Types that weights may have, with their bits if they are not 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,9 @@ class Archive:
         return content
 
     def require_whole(self) -> None:
-        """Read the weights. Raises :class:`InputError` if they are not those that were written."""
+        """Read libraries and weights. Raises :class:`InputError` if they are not those that were written."""
+        for name in self.libraries_at:
+            self.library(name)
         digest, left = hashlib.sha256(), self.weights_at[1]
         with open(self.path, "rb") as file:
             file.seek(self.weights_at[0])
@@ -129,20 +140,19 @@ def write_archive(
         digest.update(block)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in libraries.items()}
     complete = msgspec.structs.replace(manifest, sha256={**sums, WEIGHTS: digest.hexdigest()})
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with (
+            replacing(path, durable=False) as partial,
+            zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
+        ):
             archive.writestr(zipfile.ZipInfo(MANIFEST, _DATE), complete.to_json())
             for name, content in libraries.items():
                 archive.writestr(zipfile.ZipInfo(name, _DATE), content)
             with archive.open(_at_page(archive, WEIGHTS), "w", force_zip64=True) as file:
                 for block in _blocks(weights):
                     file.write(block)
-        os.replace(partial, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return complete
 
 
@@ -172,7 +182,7 @@ def open_archive(path: Path) -> Archive:
             weights = _place(archive.getinfo(WEIGHTS), file)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, ValueError, EOFError) as error:
+    except (*_DAMAGED, msgspec.DecodeError) as error:
         raise InputError(f"{path} is not a compiled model, or is damaged: {error}") from None
     for one in _listed(manifest, path):
         if one.offset % _ALIGNMENT or not 0 <= one.offset <= one.offset + _size(one) <= weights[1]:
@@ -231,7 +241,7 @@ def _aligned(offset: int, alignment: int) -> int:
 
 def _size(weight: WeightPart) -> int:
     """Bytes. Raises :class:`InputError` for what no weight is."""
-    bits = "".join(filter(str.isdigit, weight.dtype)) or "8"
-    if len(bits) > 3 or any(extent < 0 for extent in weight.shape):
+    found = _DTYPE.fullmatch(weight.dtype)
+    if found is None or any(extent < 0 for extent in weight.shape):
         raise InputError(f"a weight of type {weight.dtype[:20]!r} and shape {weight.shape} is none")
-    return math.prod(weight.shape) * max(8, int(bits)) // 8
+    return math.prod(weight.shape) * int(found["whole"] or found["brief"] or found["float"] or 8) // 8

@@ -8,10 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from colt.errors import InputError
-from colt.models.archive import write_archive
+from colt.models.archive import laid_out, write_archive
 from colt.models.manifest import LIBRARY, Manifest, TensorPart
 from colt.models.tensors import array_of
 from colt.util.text import counted
@@ -56,7 +57,11 @@ class CompiledModel:
     def save(self, path: str | Path) -> Path:
         """Write the model to a file, whose name should end in ``.colt``. Raises :class:`InputError`."""
         path = checked_path(path)
-        self.manifest = write_archive(path, self.manifest, {LIBRARY: self.content}, self.weights)
+        parts = laid_out(
+            [(one.shape, one.dtype) for one in self.manifest.weights]
+        )  # those of a file lie as they do there
+        manifest = msgspec.structs.replace(self.manifest, weights=parts)
+        self.manifest = write_archive(path, manifest, {LIBRARY: self.content}, self.weights)
         return path
 
 
@@ -97,5 +102,6 @@ def written(dtype: str, shape: Sequence[int | str]) -> str:
 
 @lru_cache(maxsize=64)
 def _name_of(dtype: Any) -> str:
-    """TVM's name of a type of NumPy or PyTorch; remembered, as naming takes longer than all other checks."""
-    return str(dtype).removeprefix("torch.")
+    """TVM's name of a type of NumPy, PyTorch or another library; remembered, as naming takes longer than all other
+    checks."""
+    return str(dtype).rpartition(".")[2]
