@@ -20,6 +20,11 @@ up over the depth of a model."""
 QUANTISED = 5e-2
 """The same for models that compute in 8 bits: where a value lies between two, it depends on the order of a sum which of
 both it becomes, and the next layers multiply that."""
+_LEAST = float(np.finfo(np.float64).tiny)
+"""The error of whole numbers that are almost the same."""
+MARK = 1e6
+"""A value so many times as large as the median, and as 1, is a mark rather than a result: beside -1e30 no other number
+would be wrong."""
 ROUNDS = 3, 25
 """Rounds of timing in turn, at least and at most."""
 SECONDS = 5.0
@@ -51,7 +56,7 @@ def _tolerance(dtype: str, products: str) -> float:
 
 def _error(found: Any, expected: Any) -> float:
     """The largest difference, relative to the largest magnitude of what is expected; infinite where one is not finite
-    and the other is."""
+    and the other is. A value that is far larger than most, as those of masked scores are, counts by itself."""
     if found.shape != expected.shape:
         return float("inf")
     one, other = (array.astype(np.float64).reshape(-1) for array in (found, expected))
@@ -60,9 +65,13 @@ def _error(found: Any, expected: Any) -> float:
         return float("inf")
     if not finite.any():
         return 0.0
-    scale = float(np.abs(other[finite]).max())
-    difference = float(np.abs(one[finite] - other[finite]).max())
-    return difference / scale if scale else difference
+    sizes, differences = np.abs(other[finite]), np.abs(one[finite] - other[finite])
+    if not differences.any() and expected.dtype.kind in "iu" and not np.array_equal(found, expected):
+        return _LEAST  # they differ by less than float64 can tell of such whole numbers
+    marks = sizes > MARK * max(1.0, float(np.median(sizes)))
+    each = differences[marks] / sizes[marks]
+    scale, difference = (float(values[~marks].max(initial=0.0)) for values in (sizes, differences))
+    return max(difference / scale if scale else difference, float(each.max(initial=0.0)))
 
 
 def timed(tuned: Callable[[], object], untuned: Callable[[], object] | None) -> WholePart:
