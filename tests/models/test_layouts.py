@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from rich.console import Console
 
 from colt import events
 from colt.measure.simulated import SimulatedMeasurer
+from colt.models import compile as compile_module
 from colt.models import layouts
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel
 from colt.models.loading import load
 from colt.models.manifest import ComparedPart
-from colt.models.options import CompileOptions
+from colt.models.options import CompileOptions, UsedUp
 from colt.models.report import model_table
 from colt.tvm.models.layouts import LAYOUTS
 from colt.tvm.programs.program import fingerprint
@@ -134,12 +136,29 @@ def test_what_computes_something_else_in_the_chosen_layout_is_compiled_in_the_us
     verdicts = [ComparedPart(against="NumPy", errors=(1.0,), tolerance=1e-3, ok=ok) for ok in (False, True)]
     monkeypatch.setattr("colt.models.compile.verified", lambda *_: verdicts.pop(0))
     monkeypatch.setattr(f"{__name__}.GRAPH", replace(GRAPH, reference=lambda inputs: [EXPECTED], against="NumPy"))
-    model, runs = compiled(FASTEST["blocks"], run_dir=tmp_path / "run")
+    asked, tune = list[CompileOptions](), compile_module.tune_tasks
+    monkeypatch.setattr(compile_module, "tune_tasks", lambda *given: (asked.append(given[-1]), tune(*given))[1])
+    model, runs = compiled(FASTEST["blocks"], run_dir=tmp_path / "run", minutes=20)
     assert (model.report.is_right, runs) == (True, 3)
+    assert [one.trials for one in asked] == [18, 1], "24, of which comparing took 6; one is left without records"
+    assert asked[1].minutes < 20
+    assert model.report.trials >= 24 + sum(task.trials for task in model.report.tasks)
     assert "note: convolutions are with channels last: with channels in blocks the model computes something" in told(
         model
     )
     assert model.report.tasks[0].name == "transpose"
+
+
+def test_a_budget_is_never_less_than_nothing() -> None:
+    spent = UsedUp(minutes=3, trials=9, usd=Decimal("0.5"), calls=4, tokens=100)
+    left = CompileOptions(minutes=5, trials=10, max_usd=0.6, max_calls=9, max_tokens=101).less(spent)
+    assert (left.minutes, left.trials, left.max_usd, left.max_calls, left.max_tokens) == (2, 1, Decimal("0.1"), 5, 1)
+    left = CompileOptions(minutes=1, trials=2, max_usd=0.1, max_calls=1, max_tokens=1).less(spent)
+    assert 0 < left.minutes < 0.1
+    assert (left.trials, left.max_usd, left.max_calls, left.max_tokens) == (0, 0, 0, 0)
+    assert CompileOptions(trials=2, use_records=False).less(spent).trials == 1
+    left = CompileOptions().less(spent)
+    assert (left.trials, left.max_usd, left.max_calls, left.max_tokens) == (None, None, None, None)
 
 
 def test_a_model_without_convolutions_has_no_layouts() -> None:

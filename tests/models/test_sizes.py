@@ -120,6 +120,8 @@ def test_a_size_that_has_nothing_left_is_compiled_from_what_is_known() -> None:
     share = _share(options, {"a": 2}, [bare(trials=9, seconds={"tuning": 90.0})])
     assert share.trials == 0
     assert 0 < share.minutes < 0.1
+    options = replace(options, use_records=False)
+    assert _share(options, {"a": 2}, [bare(trials=9, seconds={"tuning": 90.0})]).trials == 1, "there are no records"
 
 
 def test_others_are_taken_as_far_as_they_were_compared(model: SizedModel) -> None:
@@ -157,6 +159,16 @@ def test_it_is_the_same_from_a_file(model: SizedModel, tmp_path: Path) -> None:
     for count in (2, 6, 7):
         x = rows(count)
         np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_the_model_of_one_size_may_have_a_file_of_its_own(model: SizedModel, tmp_path: Path) -> None:
+    """Whose weights lie elsewhere there than among those of all sizes."""
+    sized = load(model.save(tmp_path / "m.colt"))
+    assert isinstance(sized, SizedModel)
+    for part in reversed(sized.report.parts):
+        one = load(sized.models[part.library].save(tmp_path / "one.colt"))
+        x = rows(part.sizes["batch"])
+        np.testing.assert_array_equal(one(x), model(x))
 
 
 def test_weights_that_sizes_have_in_common_are_in_the_file_once(model: SizedModel, tmp_path: Path) -> None:

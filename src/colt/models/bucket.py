@@ -17,7 +17,7 @@ from colt.errors import InputError
 from colt.models.compile import compile_graph, compile_model
 from colt.models.compiled import CompiledModel
 from colt.models.manifest import SIZED_SCHEMA, Manifest, OthersPart, SizedManifest, SizePart, TensorPart
-from colt.models.options import CompileOptions
+from colt.models.options import LEAST_MINUTES, CompileOptions
 from colt.models.other_sizes import OtherSizes
 from colt.models.others_apart import others_apart
 from colt.models.sized import SizedModel, in_words
@@ -27,8 +27,6 @@ from colt.tvm.models.sources import open_model
 
 _FIRST = 2
 """The share of the first size, where those of the others are 1."""
-_LEAST_MINUTES = 0.01
-"""What a size has when others have used up everything: what is known of it is compiled."""
 _OTHERS = "model-others.so"
 
 
@@ -69,12 +67,12 @@ def _share(options: CompileOptions, sizes: Mapping[str, int], before: Sequence[M
     minutes = options.minutes - sum(one.seconds["tuning"] for one in before) / 60
     trials = None
     if options.trials is not None:
-        trials = max(0, round(part * (options.trials - sum(one.trials for one in before))))
+        trials = max(options.fewest_trials, round(part * (options.trials - sum(one.trials for one in before))))
     folder = None if options.run_dir is None else Path(options.run_dir)
     return replace(
         options,
         sizes=None,
-        minutes=max(_LEAST_MINUTES, part * minutes),
+        minutes=max(LEAST_MINUTES, part * minutes),
         trials=trials,
         run_dir=None if folder is None else _folder(folder, sizes),
         max_usd=None if options.max_usd is None else Decimal(str(options.max_usd)) / count,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,7 @@ from colt.models.fitting import BuiltModel, Fitted, fitted
 from colt.models.judge import TOO_SLOW, timed, verified
 from colt.models.layouts import IN_WORDS, USUAL, chosen_layout
 from colt.models.manifest import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart
-from colt.models.options import CompileOptions
+from colt.models.options import CompileOptions, UsedUp
 from colt.models.tuning import TunedTasks, tune_tasks
 from colt.plan import device_of
 from colt.run.clock import QUEUEING
@@ -64,18 +65,27 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
 def compile_graph(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledModel:
     """The same of a graph that has yet to be imported.
 
-    A model that computes something else in the layout that was chosen is compiled again in the usual one."""
-    found = _compiled(loaded, options)
-    if found.manifest.is_right or found.manifest.layout in ("", USUAL):
+    A model that computes something else in the layout that was chosen is compiled again in the usual one, with what is
+    left of the budget."""
+    found, spent = _compiled(loaded, options)
+    first = found.manifest
+    if first.is_right or first.layout in ("", USUAL):
         return found
-    why = f"convolutions are {IN_WORDS[USUAL]}: {IN_WORDS[found.manifest.layout]} the model computes something else"
+    why = f"convolutions are {IN_WORDS[USUAL]}: {IN_WORDS[first.layout]} the model computes something else"
     folder = None if options.run_dir is None else f"{options.run_dir}-{USUAL}"
-    again = _compiled(loaded, replace(options, layout=USUAL, run_dir=folder))
-    again.manifest = msgspec.structs.replace(again.manifest, messages=(*again.manifest.messages, why))
+    again, _ = _compiled(loaded, replace(options.less(spent), layout=USUAL, run_dir=folder))
+    second = again.manifest
+    again.manifest = msgspec.structs.replace(
+        second,
+        trials=first.trials + second.trials,
+        usd=first.usd + second.usd,
+        seconds={name: round(first.seconds.get(name, 0.0) + took, 3) for name, took in second.seconds.items()},
+        messages=(*second.messages, why),
+    )
     return again
 
 
-def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledModel:
+def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> tuple[CompiledModel, UsedUp]:
     watch = Stopwatch()
     if options.fleet is not None and options.fleet_cpu is None:
         options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
@@ -89,7 +99,7 @@ def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledM
 
 def _compiled_on(
     device: Device, loaded: Callable[[], Graph], options: CompileOptions, watch: Stopwatch
-) -> CompiledModel:
+) -> tuple[CompiledModel, UsedUp]:
     target = device.target
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
@@ -117,7 +127,19 @@ def _compiled_on(
         timed=figures,
         seconds={activity: round(seconds, 3) for activity, seconds in watch.seconds.items()},
     )
-    return compiled
+    return compiled, _spent(compiled.manifest, tuned)
+
+
+def _spent(manifest: Manifest, tuned: TunedTasks) -> UsedUp:
+    """What compiling has taken of the budget. Comparing layouts asks no language model."""
+    spendings = [receipt.spending for receipt in tuned.receipts() if receipt.spending]
+    return UsedUp(
+        minutes=manifest.seconds["tuning"] / 60,
+        trials=manifest.trials,
+        usd=Decimal(str(manifest.usd)),
+        calls=sum(one.requests for one in spendings),
+        tokens=sum(one.tokens for one in spendings),
+    )
 
 
 def _held_at_the_end(device: Device) -> Hold:

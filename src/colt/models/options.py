@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import product
 from math import prod
@@ -25,6 +25,19 @@ TRIALS_EACH = 64
 
 MOST_SIZES = 16
 """Combinations of sizes that one file may hold."""
+LEAST_MINUTES = 0.01
+"""What is left when everything is used up: what is known is compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """What tuning has taken of a budget."""
+
+    minutes: float
+    trials: int
+    usd: Decimal
+    calls: int
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +133,23 @@ class CompileOptions:
     def products(self) -> str:
         """The type that operands of products are rounded to; empty if they stay as they are."""
         return "" if self.cast is None else NARROW[self.cast]
+
+    @property
+    def fewest_trials(self) -> int:
+        """What is left of the trials when all are used up: a run of none compiles from records, if there may be any."""
+        return 0 if self.use_records else min(1, self.trials or 0)
+
+    def less(self, spent: UsedUp) -> CompileOptions:
+        """The options with what is left of the budget."""
+        usd, calls, tokens, trials = self.max_usd, self.max_calls, self.max_tokens, self.trials
+        return replace(
+            self,
+            minutes=max(LEAST_MINUTES, self.minutes - spent.minutes),
+            trials=None if trials is None else max(self.fewest_trials, trials - spent.trials),
+            max_usd=None if usd is None else max(Decimal(0), Decimal(str(usd)) - spent.usd),
+            max_calls=None if calls is None else max(0, calls - spent.calls),
+            max_tokens=None if tokens is None else max(0, tokens - spent.tokens),
+        )
 
     def tune_options(self, programs: int) -> TuneOptions:
         """The options of the run that tunes so many programs."""
