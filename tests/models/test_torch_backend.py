@@ -94,6 +94,18 @@ def test_equal_graphs_compile_once() -> None:
     assert [entry.again for entry in graphs()] == [False, True, False]
 
 
+def test_what_is_set_for_all_is_part_of_a_graph() -> None:
+    """Equal operators compute other types where PyTorch casts by itself."""
+    model, x = Mlp(), torch.randn(4, 16)
+    fast = compiled(model)
+    with torch.no_grad():
+        fast(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            found, expected = fast(x), model(x)
+    assert [one.dtype for one in found] == [torch.bfloat16, torch.float32]
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+
+
 def test_weights_that_change_later_are_not_forgotten() -> None:
     model, x = Mlp(), torch.randn(4, 16)
     fast = compiled(model)

@@ -36,7 +36,7 @@ def require_own_outputs(graph: Any, examples: Sequence[Any]) -> None:
     ]
     with torch.random.fork_rng(devices=[]):
         found = graph.forward(*copies)
-    outputs = [one for one in (found if isinstance(found, tuple | list) else [found]) if one is not None]
+    outputs = list(found) if isinstance(found, tuple | list) else [found]
     if any(not isinstance(one, torch.Tensor) for one in outputs):
         raise LeftToTorch("an output is no tensor")
     given = [one for one in copies if isinstance(one, torch.Tensor)]

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.fx.node import map_arg
 
+_OWN = itertools.count()
+"""For graphs that are equal to no other."""
+_KNOWN = ("torch", "_operator", "operator", "builtins", "math")
+"""Where functions are defined that are the same wherever they are called the same."""
+
 
 def graph_key(graph: Any, constants: Mapping[int, Any], inputs: Sequence[Any], options: Any) -> str:
-    """A key that equal graphs share. ``constants`` are by the number of the placeholder, ``inputs`` the others."""
-    digest = hashlib.sha256(repr((options, [_shape(one) for one in inputs])).encode())
+    """A key that equal graphs share. ``constants`` are by the number of the placeholder, ``inputs`` the others.
+
+    What PyTorch has set for all that it computes is part of it. Graphs that call what PyTorch has not looked into,
+    modules or functions of the user's, share it with no other: two of these may be called the same.
+    """
+    around = torch.get_default_dtype(), torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    digest = hashlib.sha256(repr((options, around, [_shape(one) for one in inputs])).encode())
     numbers: dict[Any, str] = {}
     for node in graph.graph.nodes:
         numbers[node] = f"%{len(numbers)}"
@@ -41,8 +52,19 @@ def _target(graph: Any, node: Any) -> str:
         return ""
     if node.op == "get_attr":
         found = getattr(graph, node.target, None)
-        return str(found.code if isinstance(found, torch.fx.GraphModule) else node.target)
+        return _code(found) if isinstance(found, torch.fx.GraphModule) else str(node.target)
+    if node.op == "call_module" or (node.op == "call_function" and not _is_known(node.target)):
+        return f"{node.target} {next(_OWN)}"
     return node.target if isinstance(node.target, str) else str(torch.typename(node.target))
+
+
+def _code(graph: Any) -> str:
+    """What a graph that another one calls does, with all that it calls in turn."""
+    return "\n".join(str(one.code) for one in graph.modules() if isinstance(one, torch.fx.GraphModule))
+
+
+def _is_known(function: Any) -> bool:
+    return str(getattr(function, "__module__", None) or "builtins").partition(".")[0] in _KNOWN
 
 
 def _shape(tensor: Any) -> tuple[Any, ...]:
