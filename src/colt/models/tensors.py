@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from colt.errors import InputError
 from colt.util.files import write_atomically
 
 Array = np.ndarray[Any, Any]
+_BFLOAT16, _AS_WRITTEN = np.dtype(ml_dtypes.bfloat16), np.dtype("V2")
+"""The type of bfloat16, and what NumPy's files make of it: two bytes that mean nothing."""
 
 
 def read_arrays(paths: Iterable[Path]) -> list[Array]:
@@ -29,13 +33,16 @@ def _read(path: Path) -> Array:
         raise InputError(f"{path} is not an array of NumPy (.npy): {error}") from None
     if not isinstance(found, np.ndarray):
         raise InputError(f"{path} holds several arrays; an input is one .npy file")
-    return found
+    return found.view(_BFLOAT16) if found.dtype == _AS_WRITTEN else found
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write an ``.npz`` file completely or not at all. Raises :class:`InputError`."""
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    with zipfile.ZipFile(content, "w") as file:  # numpy.savez has arguments of its own, which no array can be called
+        for name, array in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
     try:
         write_atomically(path, content.getvalue())
     except OSError as error:
