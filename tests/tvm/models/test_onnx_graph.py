@@ -137,6 +137,17 @@ def test_operator_and_node_are_named(tmp_path: Path, nodes: Any, said: str) -> N
         load_graph(path)
 
 
+def test_an_operator_of_somebody_elses_is_none_of_onnx(tmp_path: Path) -> None:
+    """Whatever it is called."""
+    path = written(tmp_path / "m.onnx", [node("Relu", ["x"], ["y"], name="odd")], [value("x", FLOAT, [2, 2])], [])
+    model = onnx.load(path)
+    model.graph.node[0].domain = "own"
+    model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+    onnx.save(model, path)
+    with pytest.raises(InputError, match=r"operator own\.Relu is not supported, node odd"):
+        load_graph(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"model", b"\xff" * 3000])
 def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.onnx"

@@ -26,6 +26,8 @@ from colt.util.text import first_line, named_line, shown, why
 
 _STANDARD = ("", "ai.onnx")
 """Names of the domain of ONNX's own operators."""
+_DOMAINS = (*_STANDARD, "com.microsoft")
+"""The importer has operators of these, and takes those of all others that are called the same for them."""
 _BRANCHES = ("If",)
 """Operators that the importer knows beside those of its table."""
 
@@ -111,7 +113,7 @@ def _place(node: Any) -> str:
 def _require_known(model: Any, path: Path) -> None:
     known = onnx_frontend._get_convert_map()
     for node in _nodes(model.graph):
-        if node.op_type not in known and node.op_type not in (*_BRANCHES, "Constant"):
+        if node.domain not in _DOMAINS or node.op_type not in (*known, *_BRANCHES, "Constant"):
             domain = "" if node.domain in _STANDARD else f"{node.domain}."
             raise InputError(f"{path}: operator {shown(domain + node.op_type)} is not supported, {_place(node)}")
 
