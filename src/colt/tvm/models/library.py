@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm.runtime.vm import VirtualMachine
 from tvm_ffi import Array
 
 from colt.errors import InputError
 from colt.tvm.devices.host import set_unbound_threads
+from colt.util.text import named_line
 
+_CPU, _HERE = 1, "the model runs on the CPU"
+"""What DLPack calls the CPU, and what is said to others."""
 _GO_ON = 0
 """What an observer of the virtual machine returns, so that the function is called."""
 ALIGNMENT = 64
@@ -86,15 +90,43 @@ class ModelLibrary:
 
 
 def ready(tensor: Any) -> Any:
-    """The input as a tensor of TVM that kernels can take; copied only if it has to be."""
+    """The input as a tensor of TVM that kernels can take; copied only if it has to be. It is a tensor of TVM or of
+    PyTorch, an array of NumPy, or anything else that hands out its memory by DLPack.
+
+    Raises :class:`InputError` for what hands out none, and for what lies elsewhere than in the CPU's memory.
+    """
     if isinstance(tensor, np.ndarray):
         compact = tensor.flags.c_contiguous and tensor.flags.writeable
         fits = compact and tensor.__array_interface__["data"][0] % ALIGNMENT == 0
         return tvm.runtime.from_dlpack(tensor) if fits and tensor.dtype.isbuiltin == 1 else tvm.runtime.tensor(tensor)
-    if isinstance(tensor, tvm.runtime.Tensor):
-        return tensor
-    tensor = tensor.detach().contiguous()
+    if not hasattr(tensor, "detach"):
+        return _handed_out(tensor)
+    if tensor.device.type != "cpu":
+        raise InputError(f"a tensor on {tensor.device} is no input: {_HERE}")
+    tensor = tensor.detach().resolve_neg().contiguous()
     return tvm.runtime.from_dlpack(tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone())
+
+
+def _handed_out(tensor: Any) -> Any:
+    """The same for whatever follows the protocol of DLPack."""
+    kind = type(tensor).__name__
+    try:
+        device, _ = tensor.__dlpack_device__()
+        if device != _CPU:
+            raise InputError(f"a {kind} on a device is no input: {_HERE}")
+        try:
+            return ready(np.from_dlpack(tensor))
+        except (RuntimeError, BufferError):  # NumPy has no such type
+            return _aligned(tensor)
+    except (AttributeError, TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise InputError(f"a {kind} is no input: {named_line(error)}") from None
+
+
+def _aligned(tensor: Any) -> Any:
+    try:
+        return tvm.runtime.from_dlpack(tensor)
+    except RuntimeError:  # it lies elsewhere
+        return tvm_ffi.from_dlpack(tensor).copyto(tvm.cpu())
 
 
 def mapped_tensor(data: np.ndarray[Any, Any], shape: Sequence[int], dtype: str) -> Any:
