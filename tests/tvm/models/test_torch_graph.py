@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from colt.errors import InputError
@@ -90,6 +91,130 @@ def test_it_computes_what_pytorch_computes(function: Any, example: Any, inputs: 
     assert compared(graph).ok
 
 
+SOME = torch.tensor([[True, False, True, True, False]] * 4 + [[False] * 5])
+"""A mask whose last row sees nothing."""
+
+
+@pytest.mark.parametrize(
+    ("function", "mask"),
+    [
+        (lambda m, q, mask: attention(q, q, q, attn_mask=mask), SOME),
+        (lambda m, q, mask: attention(q, q, q, attn_mask=mask), torch.zeros(5, 5).masked_fill(~SOME, -torch.inf)),
+        (lambda m, q, mask: attention(q[0], q[0], q[0], attn_mask=mask), SOME),
+        (lambda m, q, mask: attention(q, q, q, attn_mask=m.hidden), SOME),
+        (lambda m, q, mask: attention(attention(q, q, q, attn_mask=mask), q, q, attn_mask=mask), SOME),
+    ],
+    ids=["bool", "floats", "three axes", "constant", "two layers"],
+)
+def test_rows_that_see_nothing_are_zero(function: Any, mask: Any) -> None:
+    """As in PyTorch, whatever the mask of the example was."""
+    module = Calling(function)
+    module.register_buffer("hidden", SOME)
+    graph = load_graph(module, (HEADS, torch.ones_like(mask)))
+    assert graph.reference is not None
+    inputs = [graph.example[0], mask.numpy()]
+    (found,), expected = untuned(graph)(*inputs), graph.reference(inputs)
+    assert (expected[0][..., -1, :] == 0).all()
+    assert verified([found.numpy()], expected, "PyTorch").ok
+
+
+def test_a_mask_may_follow_from_all_that_came_before() -> None:
+    """Many ways lead to it from the input, none of which is constant."""
+
+    def function(m: Any, q: Any) -> Any:
+        x = q
+        for _ in range(40):
+            x = (x + torch.relu(x)) / 2
+        return attention(q, q, q, attn_mask=x @ x.transpose(-1, -2) > 0)
+
+    assert compared(load_graph(Calling(function), (HEADS,))).ok
+
+
+def test_masks_of_which_each_row_sees_something_cost_nothing() -> None:
+    """They are constant."""
+    kept = [torch.ones(5, 5, dtype=torch.bool).tril(), torch.zeros(5, 5).masked_fill(MASK, -1e9)]
+    for mask in kept:
+        module = Calling(lambda m, q: attention(q, q, q, attn_mask=m.mask))
+        module.register_buffer("mask", mask)
+        assert "R.max(" not in load_graph(module, (HEADS,)).module.script()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda n: n.clamp(min=0),
+        lambda n: n.clamp(-1, 3),
+        lambda n: n.clamp(max=2).to(torch.int32).clamp(0, 1),
+        lambda n: n.clamp(-0.5, 2.5),
+        lambda n: n.to(torch.int32).cumsum(0),
+        lambda n: (n > 0).cumsum(0),
+        lambda n: n.to(torch.int8).prod(),
+        lambda n: n.double().clamp(-1.5, 2),
+        lambda n: (n * 0.5, n + 1.5, 0.5 - n, n / 4, n.abs() ** 0.5, 2.0**n, n.remainder(2.5)),
+        lambda n: (n < 0.5, n >= -1.5, n == 0.5, n != 2),
+        lambda n: (1 - n, n % 3, n**2, n // 5, torch.div(n, 5, rounding_mode="trunc")),
+        lambda n: ((n > 0) + 1, (n > 0) * 2.5, (n > 0) + n, n.to(torch.int32) + n, n.to(torch.int8) * 2),
+        lambda n: (torch.where(n > 0, n, 0.5), n.masked_fill(n > 0, 7), n.float().masked_fill(n > 0, -1.5)),
+        lambda n: (torch.maximum(n, n / 2), n * torch.tensor(2.5), n.float() * torch.tensor(0.1, dtype=torch.float64)),
+        lambda n: (n.abs().sqrt(), n.exp(), n.sigmoid(), torch.atan2(n, n + 9)),
+        lambda n: (n.half() * 3 + torch.tensor(0.5), n.bfloat16() * n.float(), n.half() < 0.5),
+    ],
+    ids=[
+        *("from", "within", "to", "floats", "cumsum", "cumsum of bool", "prod", "float64", "and floats", "compared"),
+        *("and whole numbers", "of several types", "chosen", "and tensors", "as floats", "halves"),
+    ],
+)
+def test_numbers_are_of_the_types_that_pytorch_computes_in(function: Any) -> None:
+    assert compared(load_graph(Calling(lambda m, n: function(n)), (torch.arange(-4, 5),))).ok
+
+
+PIXELS, GRID = torch.randn(1, 2, 7, 9), 1.2 * torch.rand(1, 4, 5, 2) - 0.6
+
+
+def resized(size: Any = None, factor: Any = None, mode: str = "nearest", **how: Any) -> Callable[..., Any]:
+    return lambda m, x: F.interpolate(x, size=size, scale_factor=factor, mode=mode, **how)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: (torch.add(x, x + 1, alpha=3), torch.sub(x, 2 * x, alpha=0.5), torch.rsub(x, 1.5, alpha=2)),
+        lambda m, x: (F.selu(x), F.elu(x, 0.3), F.celu(x, 0.7)),
+        resized((5, 4)),
+        resized((14, 18)),
+        resized((10, 13)),
+        resized((8, 9)),
+        resized(factor=2),
+        resized(factor=(3, 2), mode="nearest-exact"),
+        resized((12, 9), mode="bilinear", antialias=True),
+        resized((5, 13), mode="bicubic"),
+        lambda m, x: F.grid_sample(x, GRID),
+        lambda m, x: F.grid_sample(x, GRID, align_corners=True, padding_mode="border"),
+    ],
+    ids=[
+        *("factors", "elu", "nearest, fewer", "nearest, twice", "nearest, more", "nearest, one more", "by 2", "exact"),
+        *("antialiased", "bicubic", "grid", "grid with corners"),
+    ],
+)
+def test_operators_that_the_importer_has_otherwise(function: Any) -> None:
+    assert compared(load_graph(Calling(function), (PIXELS,))).ok
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            resized((5, 4), mode="bilinear", antialias=True),
+            r"bilinear2d_aa\..* cannot be imported, in .*smaller",
+        ),
+        (resized(factor=1.5), r"upsample_nearest2d\.vec cannot be imported, in .*no whole multiples"),
+    ],
+)
+def test_what_the_importer_would_compute_otherwise_is_refused(function: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_graph(Calling(function), (PIXELS,))
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_pytorchs_own_attention_is_taken_apart(masked: bool) -> None:
     mask = torch.tensor([[False] * 4 + [True]] * 2) if masked else None
@@ -144,11 +269,35 @@ def test_what_cannot_be_compiled_is_refused_with_the_reason(function: Any, said:
         (3, "cannot be of type int"),
         ((), "at least one tensor"),
         ((X[:0],), "no elements"),
+        ((torch.empty(3, device="meta"),), "input1 is on meta; models are compiled for dense tensors on the CPU"),
+        ((torch.eye(3).to_sparse(),), r"input1 is of layout torch\.sparse_coo"),
+        ((np.array(["x"]),), "PyTorch takes no array of type <U1"),
     ],
 )
 def test_examples_that_are_none_are_refused(example: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         load_graph(Calling(lambda m, *x: x), example)
+
+
+def test_examples_may_lie_backwards() -> None:
+    graph = load_graph(Calling(lambda m, x: m.linear(x)), (X.numpy()[::-1],))
+    np.testing.assert_array_equal(graph.example[0], X.numpy()[::-1])
+    assert compared(graph).ok
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: m.norm(F.conv2d(x, m.conv.weight / m.conv.weight.norm())),
+        lambda m, x: m.norm(F.conv2d(x, x[:, :, :3, :3].repeat(8, 1, 1, 1))),
+        lambda m, x: m.norm(F.conv2d(x, torch.ones(8, 4, 3, 3))),
+        lambda m, x: m.norm(F.conv2d(x, m.conv.weight, m.conv.bias * 2)),
+    ],
+    ids=["computed", "given", "constant", "with a computed bias"],
+)
+def test_a_batch_norm_may_follow_any_convolution(function: Any) -> None:
+    """It becomes part of the weights only where there are some."""
+    assert compared(load_graph(Calling(function), (IMAGE,))).ok
 
 
 def test_the_module_stays_in_training() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -107,10 +108,11 @@ class _Canonical(PyExprMutator):  # type: ignore[misc]
     def _clipped(self, call: Any) -> Any:
         tensor, *bounds = call.args
         low, high = (getattr(bound, "value", None) for bound in bounds)
-        if tensor.ty.ndim < 1 or not all(isinstance(bound, int | float) for bound in (low, high)):
+        if tensor.ty.ndim < 1 or not isinstance(low, int | float) or not isinstance(high, int | float):
             return call
-        least = self.builder_.emit(relax.op.maximum(tensor, _bound(low, tensor)))
-        return relax.op.minimum(least, _bound(high, tensor))
+        if low > -math.inf:
+            tensor = self.builder_.emit(relax.op.maximum(tensor, _bound(low, tensor)))
+        return tensor if high == math.inf else relax.op.minimum(tensor, _bound(high, tensor))
 
 
 def _bound(value: Any, tensor: Any) -> Any:
@@ -135,7 +137,8 @@ class _Folding(PyExprMutator):  # type: ignore[misc]
         if extreme is not None and isinstance(bound := self._value(call.args[1]), GenericConst):
             array = bound.value.numpy()
             same = array.size > 0 and bool((array == array.flat[0]).all())
-            return extreme(call.args[0], relax.const(array.reshape(-1)[:1].reshape(()))) if same else call
+            number = relax.const(array.reshape(-1)[:1].reshape(()), str(bound.ty.dtype))
+            return extreme(call.args[0], number) if same else call
         move = self._moves.get(getattr(call.op, "name", ""))
         if move is None or not isinstance(operand := self._value(call.args[0]), GenericConst):
             return call

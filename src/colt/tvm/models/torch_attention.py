@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -18,36 +19,59 @@ aten = torch.ops.aten
 
 def simplify_attention(program: Any) -> None:
     """Rewrite every attention of a decomposed program."""
-    graph = program.graph_module.graph
+    graph, masks = program.graph_module.graph, _Masks(program)
     for node in [n for n in graph.nodes if _OPERATOR in str(n.target)]:
         with graph.inserting_before(node):
-            node.args = (*node.args[:_MASK], _mask(node, program), *node.args[_MASK + 1 :])
+            mask, seeing = masks.of(node)
+            node.args = (*node.args[:_MASK], mask, *node.args[_MASK + 1 :])
             named = dict(node.kwargs)
             named.pop("attn_mask", None)
             if named.pop("enable_gqa", False):
                 node.args = (node.args[0], *_repeated(graph, node), *node.args[_MASK:])
             node.kwargs = named
-            if len(node.meta["val"].shape) == _AXES - 1:
-                _add_heads(graph, node)
+            if seeing is not None or len(node.meta["val"].shape) == _AXES - 1:
+                _replace(graph, node, seeing)
     graph.eliminate_dead_code()
     program.graph_module.recompile()
 
 
-def _mask(node: Any, program: Any) -> Any:
-    """The mask as floats of four axes; none if it is constant and all true."""
-    mask = node.args[_MASK] if len(node.args) > _MASK else node.kwargs.get("attn_mask")
-    if mask is None:
-        return None
-    if mask.meta["val"].dtype is torch.bool:
-        value = _constant(mask, program)
-        if value is not None and bool(value.all()):
-            return None
-        mask = _as_floats(node.graph, mask, node.meta["val"].dtype)
-    without_heads = len(node.meta["val"].shape) == _AXES - 1
-    if without_heads and len(mask.meta["val"].shape) == _AXES - 1:
-        mask = _call(node.graph, aten.unsqueeze.default, mask, 1)
+class _Masks:
+    """What attentions are masked with, and which of their rows see anything."""
+
+    def __init__(self, program: Any) -> None:
+        self._graph = program.graph_module.graph
+        self._constants = _Constants(program)
+        self._seeing: dict[Any, Any] = {}
+
+    def of(self, node: Any) -> tuple[Any, Any]:
+        """The mask as floats of four axes, ``None`` if it is constant and all true; and for each row whether it sees
+        anything, ``None`` if all are known to."""
+        mask = node.args[_MASK] if len(node.args) > _MASK else node.kwargs.get("attn_mask")
+        if mask is None:
+            return None, None
+        value, is_bool = self._constants.value(mask), mask.meta["val"].dtype is torch.bool
+        if is_bool and value is not None and bool(value.all()):
+            return None, None
+        heads = len(node.meta["val"].shape) == _AXES
+        floats = _as_floats(self._graph, mask, node.meta["val"].dtype) if is_bool else mask
+        all_see = value is not None and bool((value if is_bool else value != -math.inf).any(-1).all())
+        return _of_four_axes(self._graph, floats, heads), None if all_see else self._rows(mask, is_bool, heads)
+
+    def _rows(self, mask: Any, is_bool: bool, heads: bool) -> Any:
+        """For each row whether the mask is true anywhere, or above minus infinity; once for all layers."""
+        if (mask, heads) not in self._seeing:
+            places = mask if is_bool else _call(self._graph, aten.ne.Scalar, mask, -math.inf)
+            found = _call(self._graph, aten.any.dim, _of_four_axes(self._graph, places, heads), -1, True)
+            self._seeing[mask, heads] = found
+        return self._seeing[mask, heads]
+
+
+def _of_four_axes(graph: Any, mask: Any, heads: bool) -> Any:
+    """A mask with axes for images and heads; it may have one for images alone if the attention has no ``heads``."""
+    if not heads and len(mask.meta["val"].shape) == _AXES - 1:
+        mask = _call(graph, aten.unsqueeze.default, mask, 1)
     while len(mask.meta["val"].shape) < _AXES:
-        mask = _call(node.graph, aten.unsqueeze.default, mask, 0)
+        mask = _call(graph, aten.unsqueeze.default, mask, 0)
     return mask
 
 
@@ -73,12 +97,18 @@ def _repeated(graph: Any, node: Any) -> list[Any]:
     return found
 
 
-def _add_heads(graph: Any, node: Any) -> None:
-    """Attention without heads as that of one head."""
-    wide = [_call(graph, aten.unsqueeze.default, one, 1) for one in node.args[:_MASK]]
-    attended = graph.call_function(node.target, (*wide, *node.args[_MASK:]), dict(node.kwargs))
-    attended.meta = {**node.meta, "val": node.meta["val"].unsqueeze(1)}
-    node.replace_all_uses_with(_call(graph, aten.squeeze.dim, attended, 1))
+def _replace(graph: Any, node: Any, seeing: Any) -> None:
+    """Attention without heads as that of one head; and 0 for rows that see nothing, as in PyTorch: of scores that are
+    all the least, a softmax makes equal shares."""
+    alone = len(node.meta["val"].shape) == _AXES - 1
+    wide = [_call(graph, aten.unsqueeze.default, one, 1) if alone else one for one in node.args[:_MASK]]
+    found = graph.call_function(node.target, (*wide, *node.args[_MASK:]), dict(node.kwargs))
+    found.meta = {**node.meta, "val": node.meta["val"].unsqueeze(1) if alone else node.meta["val"]}
+    if seeing is not None:
+        zero = graph.call_function(aten.full.default, ([], 0.0), {"dtype": node.meta["val"].dtype})
+        zero.meta["val"] = node.meta["val"].new_empty([])
+        found = _call(graph, aten.where.self, seeing, found, zero)
+    node.replace_all_uses_with(_call(graph, aten.squeeze.dim, found, 1) if alone else found)
     graph.erase_node(node)
 
 
@@ -89,17 +119,35 @@ def _call(graph: Any, operator: Any, *args: Any) -> Any:
     return node
 
 
-def _constant(node: Any, program: Any) -> Any:
-    """The value of a node that depends on no input of the user; ``None`` otherwise."""
-    if node.op == "placeholder":
-        signature = program.graph_signature
+class _Constants:
+    """Nodes that depend on no input of the user."""
+
+    def __init__(self, program: Any) -> None:
+        self._program = program
+        self._found = set[Any]()
+        self._values: dict[Any, Any] = {}
+        for node in program.graph_module.graph.nodes:
+            is_constant = self._kept(node) is not None if node.op == "placeholder" else node.op == "call_function"
+            if is_constant and self._found.issuperset(node.all_input_nodes):
+                self._found.add(node)
+
+    def value(self, node: Any) -> Any:
+        """The node's value; ``None`` if it depends on an input."""
+        if node not in self._found:
+            return None
+        if node not in self._values:
+            if node.op == "placeholder":
+                self._values[node] = self._kept(node)
+            else:
+                args, kwargs = map_arg((node.args, node.kwargs), self.value)
+                self._values[node] = node.target(*args, **kwargs)
+        return self._values[node]
+
+    def _kept(self, node: Any) -> Any:
+        """What the program keeps of that name."""
+        program, signature = self._program, self._program.graph_signature
         name = signature.inputs_to_buffers.get(node.name) or signature.inputs_to_parameters.get(node.name)
         if name is not None:
             return program.state_dict.get(name, program.constants.get(name))
         name = signature.inputs_to_lifted_tensor_constants.get(node.name)
         return None if name is None else program.constants[name]
-    inputs = {one: _constant(one, program) for one in node.all_input_nodes}
-    if node.op != "call_function" or any(value is None for value in inputs.values()):
-        return None
-    args, kwargs = map_arg((node.args, node.kwargs), lambda one: inputs[one])
-    return node.target(*args, **kwargs)

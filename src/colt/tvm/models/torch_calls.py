@@ -60,6 +60,9 @@ def signature_of(module: Any, example: Any) -> CallSignature:
     for name, tensor in zip(called, tensors, strict=True):
         if not tensor.numel():
             raise InputError(f"the example input {name} has no elements: its shape is {list(tensor.shape)}")
+        if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+            kind = f"on {tensor.device}" if tensor.device.type != "cpu" else f"of layout {tensor.layout}"
+            raise InputError(f"the example input {name} is {kind}; models are compiled for dense tensors on the CPU")
     return CallSignature(tuple(distinct_names(called)), tuple(tensors), tuple(leaf for _, leaf in paths), form)
 
 
@@ -80,11 +83,16 @@ def _call_of(example: Any) -> Any:
 
 
 def _tensor(leaf: Any) -> Any:
-    return as_tensor(leaf) if isinstance(leaf, np.ndarray) else leaf
+    try:
+        return as_tensor(leaf) if isinstance(leaf, np.ndarray) else leaf
+    except TypeError:
+        raise InputError(f"PyTorch takes no array of type {leaf.dtype} for an example input") from None
 
 
 def as_tensor(array: Any) -> Any:
     """An array of NumPy as a tensor; bfloat16, which NumPy does not have, is ``ml_dtypes``'."""
+    if any(step < 0 for step in array.strides):
+        array = array.copy()  # tensors have no such strides
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.as_tensor(array)

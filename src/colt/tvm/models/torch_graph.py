@@ -176,13 +176,15 @@ def fold_batch_norms(program: Any) -> None:
         conv, weight, bias, mean, variance, training, _, eps = node.args[:8]
         if training or conv.target is not torch.ops.aten.conv2d.default or len(conv.users) > 1:
             continue
-        kernel = conv.args[1]
-        if any(n is None or len(n.users) > 1 for n in (kernel, weight, bias)):
+        kernel, old = conv.args[1], conv.args[2] if len(conv.args) > 2 else None
+        weights = (kernel, weight, bias, mean, variance, *(() if old is None else (old,)))
+        if any(one is None or names.get(one.name) not in state for one in weights):
+            continue  # it has none, or somebody computes or gives them
+        if any(len(one.users) > 1 for one in (kernel, weight, bias)):
             continue
         with torch.no_grad():
             scale = state[names[weight.name]] / torch.sqrt(state[names[variance.name]] + eps)
             shift = state[names[bias.name]] - state[names[mean.name]] * scale
-            old = conv.args[2] if len(conv.args) > 2 else None
             if old is not None:
                 shift = shift + state[names[old.name]] * scale
             folded = state[names[kernel.name]] * scale[:, None, None, None]

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import tvm
 from tvm import relax
 from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
 from colt.errors import InputError
+from colt.tvm.models.torch_operators import corrected
 from colt.util.text import named_line
 
 _WIDENED: dict[str, tuple[int, ...]] = {
@@ -28,6 +30,14 @@ _WIDENED: dict[str, tuple[int, ...]] = {
 }
 """Arguments that have to be of 32 bits: what is added to a product that TVM computes in 32, and what it takes in no
 other."""
+_OF_RESULT = ("cumsum.default", "cumprod.default", "prod.default", "prod.dim_int")
+"""Operators beside those on elements whose operand has to be of the type of the result: whole numbers add up to
+int64."""
+_CHOOSING = (
+    *("where.self", "where.Scalar", "where.ScalarSelf", "where.ScalarOther"),
+    *("masked_fill.Scalar", "masked_fill.Tensor"),
+)
+"""Operators on elements one of whose operands chooses among others."""
 _HALVES = ("float16", "bfloat16")
 _WIDE = "float32"
 
@@ -65,14 +75,15 @@ def _require_known(program: Any, importer: Any) -> None:
 
 class _Importer(ExportedProgramImporter):  # type: ignore[misc]
     def create_convert_map(self) -> dict[str, Conversion]:
-        return {name: self._told(name, convert) for name, convert in super().create_convert_map().items()}
+        stock = super().create_convert_map()
+        return {name: self._told(name, convert) for name, convert in (stock | corrected(self, stock)).items()}
 
     def _told(self, name: str, convert: Conversion) -> Conversion:
         """The conversion, whose result has the type that PyTorch gives it, and whose errors say where."""
 
         def converted(node: Any, *others: Any) -> Any:
             try:
-                return self._typed(node, self._with_wide(name, node, lambda: convert(node, *others)))
+                return self._typed(node, self._with_operands(name, node, lambda: convert(node, *others)))
             except InputError:
                 raise
             except Exception as error:  # noqa: BLE001 - assertions, keys, types: the importer raises what it likes
@@ -90,14 +101,40 @@ class _Importer(ExportedProgramImporter):  # type: ignore[misc]
             return found
         return self.block_builder.emit(relax.op.astype(found, dtype))
 
-    def _with_wide(self, name: str, node: Any, convert: Callable[[], Any]) -> Any:
-        """Convert with 32 bits where the conversion needs them."""
+    def _with_operands(self, name: str, node: Any, convert: Callable[[], Any]) -> Any:
+        """Convert with operands of the types that the conversion needs."""
         arguments = [node.args[number] for number in _WIDENED.get(name, ()) if number < len(node.args)]
         found = {one: self.env[one] for one in arguments if one in self.env}
-        narrow = {one: before for one, before in found.items() if str(before.ty.dtype) in _HALVES}
-        for one, before in narrow.items():
-            self.env[one] = self.block_builder.emit(relax.op.astype(before, _WIDE))
+        wanted = self._promoted(name, node)
+        wanted |= {one: _WIDE for one, before in found.items() if str(before.ty.dtype) in _HALVES}
+        before = {one: self.env[one] for one in wanted}
+        for one, dtype in wanted.items():
+            self.env[one] = self.block_builder.emit(relax.op.astype(before[one], dtype))
         try:
             return convert()
         finally:
-            self.env.update(narrow)
+            self.env.update(before)
+
+    def _promoted(self, name: str, node: Any) -> dict[Any, str]:
+        """Operands that PyTorch converts first, and the types: to that of the result, or to floats if they are whole
+        numbers and are compared with one. TVM converts the other one, a number, to whole numbers."""
+        result = getattr(node.meta.get("val"), "dtype", None)
+        if result is None or not (name in _OF_RESULT or torch.Tag.pointwise in getattr(node.target, "tags", ())):
+            return {}
+        if result is not torch.bool:
+            wanted = result
+        elif any(isinstance(one, float) for one in node.args):
+            wanted = torch.get_default_dtype()
+        else:
+            return {}
+        return {
+            one: str(wanted).removeprefix("torch.")
+            for one in node.all_input_nodes
+            if _is_promoted(one, wanted, name in _CHOOSING) and isinstance(self.env[one].ty, relax.TensorType)
+        }
+
+
+def _is_promoted(operand: Any, wanted: Any, choosing: bool) -> bool:
+    """Whether an operand is of another type than the one wanted; those that choose stay as they are."""
+    dtype = getattr(operand.meta.get("val"), "dtype", None)
+    return dtype not in (None, wanted) and not (choosing and dtype is torch.bool)
