@@ -20,6 +20,7 @@ from colt.models.archive import (
     parts_of,
     write_archive,
 )
+from colt.models.compiled import CompiledModel
 from colt.models.manifest import (
     LIBRARY,
     SCHEMA,
@@ -261,6 +262,18 @@ def test_models_of_several_sizes_have_their_weights_in_one_file_once(tmp_path: P
             np.testing.assert_array_equal(data.view(part.dtype).reshape(part.shape), ARRAYS[number], strict=True)
     assert [archive.library(name) for name in manifest.models] == [b"a.so", b"b.so", b"c.so"]
     archive.require_whole()
+
+
+def test_a_model_out_of_a_file_of_several_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """Its weights lie elsewhere there than among those of all."""
+    data = [array.reshape(-1).view(np.uint8) for array in ARRAYS]
+    alone = [msgspec.structs.replace(of_arrays(), weights=laid_out([(one.shape, str(one.dtype))])) for one in ARRAYS]
+    together, _ = laid_together([(manifest, [one]) for manifest, one in zip(alone, data, strict=True)])
+    for manifest, one, array in zip(together, data, ARRAYS, strict=True):
+        archive = open_archive(CompiledModel(manifest, b"a library", [one], None).save(tmp_path / "m.colt"))
+        assert isinstance(archive.manifest, Manifest)
+        (found,), (part,) = parts_of(archive.weights(), archive.manifest), archive.manifest.weights
+        np.testing.assert_array_equal(found.view(part.dtype).reshape(part.shape), array, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -161,16 +161,6 @@ def test_it_is_the_same_from_a_file(model: SizedModel, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again(x), model(x))
 
 
-def test_the_model_of_one_size_may_have_a_file_of_its_own(model: SizedModel, tmp_path: Path) -> None:
-    """Whose weights lie elsewhere there than among those of all sizes."""
-    sized = load(model.save(tmp_path / "m.colt"))
-    assert isinstance(sized, SizedModel)
-    for part in reversed(sized.report.parts):
-        one = load(sized.models[part.library].save(tmp_path / "one.colt"))
-        x = rows(part.sizes["batch"])
-        np.testing.assert_array_equal(one(x), model(x))
-
-
 def test_weights_that_sizes_have_in_common_are_in_the_file_once(model: SizedModel, tmp_path: Path) -> None:
     archive = open_archive(model.save(tmp_path / "m.colt"))
     archive.require_whole()

@@ -137,6 +137,43 @@ def test_operator_and_node_are_named(tmp_path: Path, nodes: Any, said: str) -> N
         load_graph(path)
 
 
+IMAGE = value("x", FLOAT, [1, 2, 7, 9])
+
+
+@pytest.mark.parametrize(
+    ("made", "scales", "said"),
+    [
+        (node("Resize", ["x", "", "s"], ["y"], mode="linear"), [1, 1, 1.5, 2], "no whole numbers of rows"),
+        (node("Resize", ["x", "", "s"], ["y"], mode="linear", antialias=1), [1, 1, 2, 2], "one pixel of several"),
+        (node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], auto_pad="SAME_LOWER"), [1], "and comes first"),
+        (node("ReduceL2", ["x"], ["y"], noop_with_empty_axes=1), [1], "over no axes"),
+    ],
+)
+def test_what_the_importer_would_compute_otherwise_is_refused(
+    tmp_path: Path, made: Any, scales: list[float], said: str
+) -> None:
+    weights = [onnx.numpy_helper.from_array(np.array(scales, "float32"), "s")]
+    path = written(tmp_path / "m.onnx", [made], [IMAGE], weights, 4)
+    model = onnx.load(path)
+    model.opset_import[0].version = 18
+    onnx.save(model, path)
+    with pytest.raises(InputError, match=rf"operator {made.op_type} cannot be imported, node .*{said}"):
+        load_graph(path)
+
+
+@pytest.mark.parametrize("inputs", [["x"], ["x", "s", "t"]])
+def test_a_dropout_drops_nothing(tmp_path: Path, inputs: list[str]) -> None:
+    given = [onnx.numpy_helper.from_array(one, name) for name, one in (("s", np.float32(0.5)), ("t", np.array(False)))]
+    nodes = [node("Dropout", inputs, ["a", "mask"]), node("Relu", ["a"], ["y"])]
+    assert compared(load_graph(written(tmp_path / "m.onnx", nodes, [value("x", FLOAT, [2, 2])], given))).ok
+
+
+def test_factors_that_make_whole_numbers_are_taken(tmp_path: Path) -> None:
+    weights = [onnx.numpy_helper.from_array(np.array([1, 1, 2, 3], "float32"), "s")]
+    made = node("Resize", ["x", "", "s"], ["y"], mode="linear")
+    assert compared(load_graph(written(tmp_path / "m.onnx", [made], [IMAGE], weights, 4))).ok
+
+
 def test_an_operator_of_somebody_elses_is_none_of_onnx(tmp_path: Path) -> None:
     """Whatever it is called."""
     path = written(tmp_path / "m.onnx", [node("Relu", ["x"], ["y"], name="odd")], [value("x", FLOAT, [2, 2])], [])

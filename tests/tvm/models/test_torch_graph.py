@@ -29,11 +29,17 @@ class Calling(torch.nn.Module):  # type: ignore[misc]
         self.function = function
         self.to(dtype)
 
+    def with_layer(self, layer: Any) -> Calling:
+        """With one layer more."""
+        self.layer = layer
+        return self
+
     def forward(self, *args: Any, **named: Any) -> Any:
         return self.function(self, *args, **named)
 
 
 X, IMAGE, HEADS = torch.randn(4, 8), torch.randn(1, 4, 6, 6), torch.randn(1, 2, 5, 8)
+PIXELS, GRID = torch.randn(1, 2, 7, 9), 1.2 * torch.rand(1, 4, 5, 2) - 0.6
 MASK = torch.tensor([[True, False, True, True, False]]) | torch.eye(5, dtype=torch.bool)
 attention = F.scaled_dot_product_attention
 
@@ -89,6 +95,22 @@ def test_it_computes_what_pytorch_computes(function: Any, example: Any, inputs: 
     graph = load_graph(Calling(function), example)
     assert (list(graph.inputs), list(graph.outputs)) == (inputs, outputs)
     assert compared(graph).ok
+
+
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN], ids=lambda kind: kind.__name__)
+def test_recurrent_layers_draw_nothing_at_rest(kind: Any) -> None:
+    torch.manual_seed(0)
+    layer = kind(8, 6, batch_first=True)
+    assert compared(load_graph(Calling(lambda m, x: m.layer(x)[0]).with_layer(layer), (HEADS[0],))).ok
+
+
+def test_indices_that_are_given_may_count_from_the_end() -> None:
+    """Whatever those of the example did."""
+    graph = load_graph(Calling(lambda m, x, n: (x[n], x[:, n])), (PIXELS[0, 0], torch.tensor([0, 1])))
+    assert graph.reference is not None
+    inputs = [graph.example[0], np.array([-1, 2])]
+    found, expected = untuned(graph)(*inputs), graph.reference(inputs)
+    assert verified([one.numpy() for one in found], expected, "PyTorch").ok
 
 
 SOME = torch.tensor([[True, False, True, True, False]] * 4 + [[False] * 5])
@@ -168,9 +190,6 @@ def test_numbers_are_of_the_types_that_pytorch_computes_in(function: Any) -> Non
     assert compared(load_graph(Calling(lambda m, n: function(n)), (torch.arange(-4, 5),))).ok
 
 
-PIXELS, GRID = torch.randn(1, 2, 7, 9), 1.2 * torch.rand(1, 4, 5, 2) - 0.6
-
-
 def resized(size: Any = None, factor: Any = None, mode: str = "nearest", **how: Any) -> Callable[..., Any]:
     return lambda m, x: F.interpolate(x, size=size, scale_factor=factor, mode=mode, **how)
 
@@ -178,6 +197,16 @@ def resized(size: Any = None, factor: Any = None, mode: str = "nearest", **how: 
 @pytest.mark.parametrize(
     "function",
     [
+        lambda m, x: x[:, :, [-1, 0, -7]],
+        lambda m, x: x[torch.tensor([0, -1]), torch.tensor([-2, 1])],
+        lambda m, x: x.index_put(tuple(map(torch.tensor, ([0], [-1], [2], [-3]))), torch.tensor(7.0)),
+        lambda m, x: x[torch.tensor([0, 0, 0]), :, torch.tensor([1, 3, 2])],
+        lambda m, x: x[:, torch.tensor([0, 1, 0]), torch.tensor([1, 3, 2])],
+        lambda m, x: x[:, torch.tensor([0, 1]), torch.tensor([[1], [2]]), 1:],
+        lambda m, x: x[:, :, torch.tensor([[1], [3]]), torch.tensor([0, 5, 8])],
+        lambda m, x: (x.squeeze() + x[:, :1].squeeze(), x.squeeze(1).squeeze((0, -1)), x.sum().squeeze()),
+        resized(factor=2, mode="bilinear"),
+        resized(factor=1.5, mode="bicubic", align_corners=True),
         lambda m, x: (torch.add(x, x + 1, alpha=3), torch.sub(x, 2 * x, alpha=0.5), torch.rsub(x, 1.5, alpha=2)),
         lambda m, x: (F.selu(x), F.elu(x, 0.3), F.celu(x, 0.7)),
         resized((5, 4)),
@@ -192,6 +221,16 @@ def resized(size: Any = None, factor: Any = None, mode: str = "nearest", **how: 
         lambda m, x: F.grid_sample(x, GRID, align_corners=True, padding_mode="border"),
     ],
     ids=[
+        *(
+            "from the end",
+            "from the end of all",
+            "put from the end",
+            "apart",
+            "side by side",
+            "in the middle",
+            "a grid of",
+        ),
+        *("squeezed", "bilinear by 2", "corners"),
         *("factors", "elu", "nearest, fewer", "nearest, twice", "nearest, more", "nearest, one more", "by 2", "exact"),
         *("antialiased", "bicubic", "grid", "grid with corners"),
     ],
@@ -207,7 +246,13 @@ def test_operators_that_the_importer_has_otherwise(function: Any) -> None:
             resized((5, 4), mode="bilinear", antialias=True),
             r"bilinear2d_aa\..* cannot be imported, in .*smaller",
         ),
-        (resized(factor=1.5), r"upsample_nearest2d\.vec cannot be imported, in .*no whole multiples"),
+        (resized(factor=1.5), r"upsample_nearest2d\.vec cannot be imported, in .*no whole numbers of rows"),
+        (resized(factor=1.5, mode="bilinear"), r"upsample_bilinear2d\.vec cannot be imported, in .*no whole numbers"),
+        (lambda m, x: F.avg_pool2d(x, 2, divisor_override=3), r"avg_pool2d\.default cannot be imported, in .*divided"),
+        (
+            lambda m, x: F.max_pool2d(x, 2, return_indices=True),
+            r"with_indices\.default cannot be imported, in .*is asked",
+        ),
     ],
 )
 def test_what_the_importer_would_compute_otherwise_is_refused(function: Any, said: str) -> None:

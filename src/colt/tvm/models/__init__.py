@@ -2,6 +2,7 @@
 
 - ``sources``: where models come from (``torch_graph``, ``onnx_graph``); all end as Relax, weights as constants
   (``graph``)
+- ``torch_operators``, ``onnx_operators``: what TVM takes for something else
 - ``onnx_sizes``, ``torch_sizes``: files that leave sizes open, for any of these; ``open_shapes``: for all of them
 - ``quantised``, ``cast``: products over integers of 8 bits, and of numbers that are narrower on request
 - ``layouts``: those that convolutions may have

@@ -22,6 +22,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from colt.errors import InputError
 from colt.tvm.models.graph import Array, Graph, Reference
 from colt.tvm.models.onnx_inputs import Input, drawn, inputs_of, resized
+from colt.tvm.models.onnx_operators import refused
 from colt.util.text import first_line, named_line, shown, why
 
 _STANDARD = ("", "ai.onnx")
@@ -55,6 +56,7 @@ def from_file(
     if reference is None:
         notes = (*notes, f"outputs are compared with nothing: {why_not}")
     fold_batch_norms(model)
+    drop_nothing(model)
     names = tuple(one.name for one in inputs)
     outputs = tuple(one.name for one in model.graph.output)
     return Graph(
@@ -161,6 +163,8 @@ def _imported(model: Any, path: Path, inputs: Sequence[Input]) -> Any:
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
         try:
+            if why_not := refused(op_name, inputs, attrs):
+                raise NotImplementedError(why_not)
             clipped = _clipped(inputs) if op_name == "Clip" else None
             return (
                 super()._convert_operator(op_name, inputs, attrs, opset)
@@ -228,6 +232,21 @@ def fold_batch_norms(model: Any) -> None:
         conv.input[2:] = [name]
         conv.output[0] = norm.output[0]
         graph.node.remove(norm)
+
+
+def drop_nothing(model: Any) -> None:
+    """Replace dropouts by nothing: a model that is run drops nothing. Those that say otherwise stay."""
+    users, weights = _users(model.graph), {one.name: one for one in model.graph.initializer}
+    for node in [node for node in _nodes(model.graph) if node.op_type == "Dropout"]:
+        training = weights.get(node.input[2]) if len(node.input) > 2 and node.input[2] else False
+        if any(users(name) for name in node.output[1:]) or (training is not False and not _is_false(training)):
+            continue
+        node.op_type = "Identity"
+        del node.input[1:], node.output[1:], node.attribute[:]
+
+
+def _is_false(training: Any) -> bool:
+    return training is not None and not numpy_helper.to_array(training).any()
 
 
 def _users(graph: Any) -> Callable[[str], int]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.fx.node import map_arg
 
+from colt.tvm.models.torch_constants import Constants
+
 _OPERATOR = "scaled_dot_product_attention"
 _MASK = 3
 """The mask's place among the arguments."""
@@ -40,7 +42,7 @@ class _Masks:
 
     def __init__(self, program: Any) -> None:
         self._graph = program.graph_module.graph
-        self._constants = _Constants(program)
+        self._constants = Constants(program)
         self._seeing: dict[Any, Any] = {}
 
     def of(self, node: Any) -> tuple[Any, Any]:
@@ -117,37 +119,3 @@ def _call(graph: Any, operator: Any, *args: Any) -> Any:
     node = graph.call_function(operator, args)
     node.meta["val"] = operator(*map_arg(args, lambda one: one.meta["val"]))
     return node
-
-
-class _Constants:
-    """Nodes that depend on no input of the user."""
-
-    def __init__(self, program: Any) -> None:
-        self._program = program
-        self._found = set[Any]()
-        self._values: dict[Any, Any] = {}
-        for node in program.graph_module.graph.nodes:
-            is_constant = self._kept(node) is not None if node.op == "placeholder" else node.op == "call_function"
-            if is_constant and self._found.issuperset(node.all_input_nodes):
-                self._found.add(node)
-
-    def value(self, node: Any) -> Any:
-        """The node's value; ``None`` if it depends on an input."""
-        if node not in self._found:
-            return None
-        if node not in self._values:
-            if node.op == "placeholder":
-                self._values[node] = self._kept(node)
-            else:
-                args, kwargs = map_arg((node.args, node.kwargs), self.value)
-                self._values[node] = node.target(*args, **kwargs)
-        return self._values[node]
-
-    def _kept(self, node: Any) -> Any:
-        """What the program keeps of that name."""
-        program, signature = self._program, self._program.graph_signature
-        name = signature.inputs_to_buffers.get(node.name) or signature.inputs_to_parameters.get(node.name)
-        if name is not None:
-            return program.state_dict.get(name, program.constants.get(name))
-        name = signature.inputs_to_lifted_tensor_constants.get(node.name)
-        return None if name is None else program.constants[name]

@@ -19,6 +19,8 @@ from colt.util.text import first_line
 
 _KEPT = ("scaled_dot_product_attention", "aten.linear", "aten.matmul")
 """Operators that Relax fuses better as a whole."""
+_RECURRENT = ("aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input")
+"""Operators whose arguments 5 and 6 are the share that they drop, and whether they do."""
 _EXPORTING = threading.Lock()
 """torch.export keeps what it is at in the process: two at a time leave it unusable."""
 
@@ -159,10 +161,12 @@ def require_no_writes(program: Any, inputs: Sequence[str]) -> None:
 
 
 def _dropout_at_rest(node: Any) -> bool:
-    """Whether a dropout, or an attention, drops nothing."""
+    """Whether a dropout, an attention or a recurrent layer drops nothing."""
     name, arguments = str(node.target), node.args
     if "dropout" in name:
         return len(arguments) > 1 and (arguments[1] == 0 or arguments[-1] is False)
+    if name.startswith(_RECURRENT):
+        return arguments[5] == 0 or arguments[6] is False
     dropped = arguments[4] if len(arguments) > 4 else node.kwargs.get("dropout_p", 0.0)
     return "scaled_dot_product_attention" in name and dropped == 0
 

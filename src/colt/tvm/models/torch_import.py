@@ -16,6 +16,7 @@ from tvm import relax
 from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
 
 from colt.errors import InputError
+from colt.tvm.models.torch_constants import Constants
 from colt.tvm.models.torch_operators import corrected
 from colt.util.text import named_line
 
@@ -52,6 +53,7 @@ def imported(program: Any) -> tvm.IRModule:
     """A program that was exported and decomposed, as Relax. Raises :class:`InputError`, which names operator and
     place."""
     importer = _Importer()
+    importer.constants = Constants(program)
     _require_known(program, importer)
     return importer.from_exported_program(program, False, True, False, None)
 
