@@ -140,6 +140,22 @@ def test_rows_that_see_nothing_are_zero(function: Any, mask: Any) -> None:
     assert verified([found.numpy()], expected, "PyTorch").ok
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, q: attention(q, q, q, scale=1.0),
+        lambda m, q: attention(q, q, q, scale=0.3, is_causal=True),
+        lambda m, q: attention(q, q, q, attn_mask=q[0, 0, :, :5], scale=2.0),
+        lambda m, q: attention(q[0], q[0], q[0], attn_mask=q[0, 0, :, :5] > 0, scale=1.0),
+        lambda m, q: attention(q, q, q, scale=8**-0.5),
+    ],
+    ids=["alone", "causal", "masked", "without heads", "that of the width"],
+)
+def test_scores_may_have_a_factor_of_their_own(function: Any) -> None:
+    """As those of T5 and OPT have."""
+    assert compared(load_graph(Calling(function), (3 * HEADS,))).ok
+
+
 def test_a_mask_may_follow_from_all_that_came_before() -> None:
     """Many ways lead to it from the input, none of which is constant."""
 

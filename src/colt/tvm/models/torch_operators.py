@@ -6,6 +6,7 @@ at indices that are counted from its end. What these operators compute is here, 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch
 from tvm import relax
 
 Conversion = Callable[..., Any]
+_ATTENTION = "scaled_dot_product_attention.default"
 _NO_MULTIPLES = "its factors make no whole numbers of rows and columns"
 
 
@@ -28,6 +30,7 @@ def corrected(importer: Any, stock: Mapping[str, Conversion]) -> dict[str, Conve
         **dict.fromkeys(("rsub.Tensor", "rsub.Scalar"), ours.reversed_difference),
         "div.Tensor_mode": ours.quotient,
         "elu.default": ours.elu,
+        _ATTENTION: ours.attention,
         "upsample_nearest2d.vec": ours.nearest,
         **_each(ours.resized, "upsample_bilinear2d.vec", "upsample_bicubic2d.vec"),
         "_upsample_bilinear2d_aa.default": ours.antialiased,
@@ -92,6 +95,21 @@ class _Corrected:
         if _argument(node, 3, "input_scale", 1) != 1:
             raise NotImplementedError("its input is multiplied by a number first")
         return self._times(self._stock["elu.default"](node), _argument(node, 2, "scale", 1))
+
+    def attention(self, node: Any) -> Any:
+        """Attention whose scores have a factor of their own."""
+        query = node.args[0].meta["val"]
+        scale = node.kwargs.get("scale")
+        if scale is None or math.isclose(scale, query.shape[-1] ** -0.5):
+            return self._stock[_ATTENTION](node)
+        if query.dim() != 4:
+            raise NotImplementedError("it has a factor of its own, and neither images nor heads")
+        tensors = (self._importer.env[one] for one in node.args[:3])
+        query, key, value = (self._emit(relax.op.permute_dims(one, [0, 2, 1, 3])) for one in tensors)
+        mask, causal = _argument(node, 3, "attn_mask", None), _argument(node, 5, "is_causal", False)
+        how = {"bias": None if mask is None else self._importer.env[mask], "causal_mask": "TopLeft" if causal else None}
+        found = self._emit(relax.op.nn.attention(query, key, value, scale=scale, **how))
+        return self._emit(relax.op.permute_dims(found, [0, 2, 1, 3]))
 
     # Images
 
