@@ -16,6 +16,7 @@ from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.workers.kernel import MOST_COPIES, LocalKernel, in_turn
 from colt.tvm.workers.layout import Layouts
+from colt.tvm.workers.producers import producer
 
 TARGET = resolve_target(None, 2)
 X, W = np.arange(12, dtype="float32").reshape(3, 4), np.arange(20, dtype="float32").reshape(4, 5)
@@ -45,7 +46,8 @@ def product(packed: bool) -> tvm.IRModule:
 
 @pytest.mark.parametrize("packed", [False, True], ids=["as given", "packed"])
 def test_each_turn_computes_the_same(packed: bool, layouts: Layouts) -> None:
-    kernel = LocalKernel(product(packed), TARGET, layouts)
+    write = LocalKernel(producer(2), TARGET, layouts).function
+    kernel = LocalKernel(product(packed), TARGET, layouts, write=lambda: write)
     given = [tvm.runtime.tensor(array) for array in (X, W, np.zeros((3, 5), "float32"))]
     bound = kernel.bind(given, apart_bytes=3 * W.nbytes)
     for _ in range(4):

@@ -7,6 +7,7 @@
 - ``messages``: what the two say to each other; ``wire``: how; ``worker``: the child's side, run with ``python -m``
 - ``place``: where kernels run; ``onboard``: on a board (``board``: its address, ``rpc`` and ``guard``: a connection)
 - ``kernel``, ``access``, ``arguments``: a program built, which parameters it writes, what it is called with
+- ``producers``: what writes its inputs ahead of each call, as another kernel of a model does
 - ``timing``: how often to run it; ``noise`` and ``reference``: whether the machine is quiet meanwhile
 - ``clocks``: how the time of one run is shared among the parts of a program
 - ``draws``: on which inputs it is verified; ``stacks``: in memory that holds nothing right by chance

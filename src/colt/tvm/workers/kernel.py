@@ -17,7 +17,9 @@ from tvm.tirx import PrimFunc
 from colt.machine.queueing import waited_seconds
 from colt.tvm.programs.constants import PACK, PACKED, WHOLE, Split, constants_of, split
 from colt.tvm.space.recent import Recent
+from colt.tvm.workers.access import analyse
 from colt.tvm.workers.layout import Layouts
+from colt.tvm.workers.producers import Produced, Write, bytes_of, copied
 from colt.tvm.workers.timing import Clocked, Runnable
 
 MOST_COPIES = 256
@@ -46,9 +48,19 @@ class LocalKernel:
     What depends on its constants alone is computed when arguments are bound, and no part of a run.
     """
 
-    def __init__(self, module: tvm.IRModule, target: Target, layouts: Layouts, library: Any = None) -> None:
-        """``library`` is what another process has built of the module, if it has."""
+    def __init__(
+        self,
+        module: tvm.IRModule,
+        target: Target,
+        layouts: Layouts,
+        library: Any = None,
+        write: Callable[[], Write] | None = None,
+    ) -> None:
+        """``library`` is what another process has built of the module, if it has. ``write`` makes what writes inputs
+        ahead of calls that are apart."""
         function = entry_function(module)
+        self._function = function
+        self._write = write
         self._constants = frozenset(constants_of(function))
         self._names = tuple(str(param.name) for param in function.params)
         self._split = split(module)
@@ -62,12 +74,30 @@ class LocalKernel:
         taken = arguments if self._split is None else self._packed(self._split, arguments)
         if not apart_bytes:
             return LocalBoundKernel(self, [taken])
-        return LocalBoundKernel(self, in_turn(taken, self._weights, apart_bytes))
+        assert self._write is not None
+        inputs = Produced(self._write(), [taken[place] for place in self._inputs])
+        return LocalBoundKernel(self, in_turn(taken, self._weights, apart_bytes), inputs)
+
+    @property
+    def _numbers(self) -> Sequence[int]:
+        """The numbers of the program's arguments that the kernel itself takes, which come first."""
+        return range(len(self._names)) if self._split is None else self._split.rest
+
+    @property
+    def _inputs(self) -> list[int]:
+        """The places of what another kernel has written, and this one only reads."""
+        access = analyse(self._function)
+        read = access.read - access.written
+        return [
+            place
+            for place, number in enumerate(self._numbers)
+            if number in read and self._names[number] not in self._constants
+        ]
 
     @property
     def _weights(self) -> frozenset[int]:
-        """The numbers of the arguments that are weights, packed or not, among those that the kernel itself takes."""
-        numbers = range(len(self._names)) if self._split is None else self._split.rest
+        """The places of the arguments that are weights, packed or not, among those that the kernel itself takes."""
+        numbers = self._numbers
         given = [place for place, number in enumerate(numbers) if self._names[number] in self._constants]
         packed = () if self._split is None else range(len(numbers), len(numbers) + len(self._split.between))
         return frozenset([*given, *packed])
@@ -82,32 +112,23 @@ class LocalKernel:
 def in_turn(arguments: Sequence[Any], weights: Collection[int], apart_bytes: int) -> list[list[Any]]:
     """The arguments as often as it takes for the weights among them to have so many bytes together, each time with
     other copies of these; at most :data:`MOST_COPIES` times."""
-    own = sum(_bytes(arguments[number]) for number in weights)
+    own = sum(bytes_of(arguments[number]) for number in weights)
     copies = min(MOST_COPIES, math.ceil(apart_bytes / own)) if own else 1
     turns = [list(arguments)]
     for _ in range(1, copies):
-        turns.append([_copy(one) if number in weights else one for number, one in enumerate(arguments)])
+        turns.append([copied(one) if number in weights else one for number, one in enumerate(arguments)])
     return turns
 
 
-def _bytes(tensor: Any) -> int:
-    width = (int(tvm.DataType(str(tensor.dtype)).bits) + 7) // 8
-    return math.prod(map(int, tensor.shape)) * width
-
-
-def _copy(tensor: Any) -> Any:
-    copy = tvm.runtime.empty(tensor.shape, tensor.dtype)
-    tensor.copyto(copy)
-    return copy
-
-
 class LocalBoundKernel:
-    """Implements :class:`BoundKernel`. Calls take ``turns`` of arguments one after the other."""
+    """Implements :class:`BoundKernel`. Calls take ``turns`` of arguments one after the other; timed ones each follow
+    one that writes the ``inputs``."""
 
-    def __init__(self, kernel: LocalKernel, turns: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, kernel: LocalKernel, turns: Sequence[Sequence[Any]], inputs: Produced | None = None) -> None:
         self._kernel = kernel
         self._turns = turns
         self._turn = 0
+        self._inputs = inputs
 
     def run(self) -> None:
         """See :meth:`BoundKernel.run`."""
@@ -123,7 +144,7 @@ class LocalBoundKernel:
 
     def _average(self, number: int) -> Clocked:
         self._kernel.layouts.change()
-        average = self._loop if len(self._turns) > 1 else self._evaluated
+        average = self._loop if self._inputs is not None else self._evaluated
         return self._kernel.layouts.run(partial(average, number))
 
     def _evaluated(self, number: int) -> Clocked:
@@ -132,7 +153,8 @@ class LocalBoundKernel:
         return _clocked(us, number)
 
     def _loop(self, number: int) -> Clocked:
-        """TVM's timing loop calls with the same arguments each time; this one costs less than a microsecond more."""
+        """TVM's timing loop calls with the same arguments each time, and nothing in between; this one costs less than a
+        microsecond more."""
         self.call()
         return self._timed_calls(number)
 
@@ -143,10 +165,14 @@ class LocalBoundKernel:
 
     def _timed_calls(self, number: int) -> Clocked:
         _note_waiting()
-        start = perf_counter()
+        seconds = 0.0
         for _ in range(number):
+            if self._inputs is not None:
+                self._inputs.again()
+            start = perf_counter()
             self.call()
-        return _clocked((perf_counter() - start) * 1e6 / number, number)
+            seconds += perf_counter() - start
+        return _clocked(seconds * 1e6 / number, number)
 
 
 class _Waiting(threading.local):

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import tvm
 from tvm import IRModule
@@ -21,6 +21,7 @@ from colt.tvm.workers.kernel import Kernel, KernelCache, LocalKernel, build_libr
 from colt.tvm.workers.layout import Layouts
 from colt.tvm.workers.messages import Stage
 from colt.tvm.workers.noise import Gauge
+from colt.tvm.workers.producers import Write, producer
 from colt.tvm.workers.reference import reference_arguments, reference_program
 from colt.tvm.workers.stacks import stack_filler
 
@@ -97,10 +98,11 @@ class ThisProcess:
         self._target = target
         self._threads = threads
         self._layouts = Layouts(self._fill_stacks)
-        build = partial(LocalKernel, target=target, layouts=self._layouts)
+        build = partial(LocalKernel, target=target, layouts=self._layouts, write=self._write)
         self._kernels: KernelCache[LocalKernel] = KernelCache(build, kernels)
         self._gauge: Gauge | None = None
         self._filler: LocalKernel | None = None
+        self._producer: LocalKernel | None = None
 
     def connect(self, allowed: Mapping[Stage, float]) -> Sequence[str]:
         """Nothing is needed."""
@@ -124,7 +126,7 @@ class ThisProcess:
             path = Path(folder) / "kernel.so"
             path.write_bytes(library)
             loaded = tvm.runtime.load_module(str(path))
-        self._kernels.put(module, LocalKernel(module, self._target, self._layouts, loaded))
+        self._kernels.put(module, LocalKernel(module, self._target, self._layouts, loaded, self._write))
 
     def tensor(self, array: Array) -> Any:
         return to_device(array)
@@ -142,6 +144,11 @@ class ThisProcess:
         if self._filler is None:
             self._filler = LocalKernel(stack_filler(self._threads), self._target, self._layouts)
         self._filler.function()
+
+    def _write(self) -> Write:
+        if self._producer is None:
+            self._producer = LocalKernel(producer(self._threads), self._target, self._layouts)
+        return cast(Write, self._producer.function)
 
     def export(self, module: IRModule, path: Path, timed: bool = False) -> None:
         # Objects may be for another processor, on which a built kernel would have to be compiled for its first use.
