@@ -18,7 +18,7 @@ from functools import lru_cache
 from colt.errors import IllegalEdit
 from colt.moves import Move, read_structure, show_move
 
-EDITION = 15
+EDITION = 16
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
@@ -41,7 +41,10 @@ The thirteenth multiplied by powers of integers where AVX-512 takes floats, adde
 asked for nothing ahead of the next job. Its model did not know how long a part of a tile is that moves had split again,
 no move applied a sketch, and the architect proposed structures where it was asked for anything. In the fourteenth where
 the time of the fastest schedule goes was not measured, structures that experts look for were opened with others of
-their schedules whenever they were looked at, and moves named no instructions that call code of our own.
+their schedules whenever they were looked at, and moves named no instructions that call code of our own. The fifteenth
+cut no loop in pieces where producers compute what lies around each piece as well, such as the rows of a convolution,
+padded no extents of contractions whose constants are in panels, and left quotients in indices that never change, such
+as those of a reshape. It computed the ends of loops twice even where the second time reads what the first has written.
 """
 
 Value = tuple[int, ...] | int | str

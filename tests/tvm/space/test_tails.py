@@ -21,6 +21,7 @@ from colt.tvm.space.tails import with_whole_tails
 
 TARGET = Target({"kind": "llvm", "mcpu": "x86-64-v3", "num-cores": 2})
 BITS = 256
+ROWS = 16
 
 
 def pointwise(extent: int, value: Callable[[Any, Any], Any], dtype: str = "float32") -> Any:
@@ -96,3 +97,36 @@ def test_recorded_runs_leave_the_ends_to_llvm() -> None:
         plan = space.plans[0]
         found = extents(space.module(Schedule(plan.variant, plan.name, plan.first)))
         assert ((8, True) in found) is vectors
+
+
+def chain(extent: int, again: bool) -> Any:
+    """Three functions, one after the other, of a thread's rows; the first's results are needed ``again`` at the end."""
+    x = te.placeholder((ROWS, extent), name="X")
+    a = te.compute((ROWS, extent), lambda i, j: x[i, j] * 2.0, name="A")
+    b = te.compute((ROWS, extent), lambda i, j: a[i, j] * a[i, j] + 1.0, name="B")
+    y = te.compute((ROWS, extent), lambda i, j: b[i, j] + (a[i, j] if again else 0.5), name="Y")
+    schedule = tvm.s_tir.Schedule(module_of_tensors([x, y]))
+    loop, _ = schedule.split(schedule.get_loops(schedule.get_sblock("Y"))[0], [2, None])
+    for name in ("B", "A"):
+        schedule.compute_at(schedule.get_sblock(name), loop)
+    schedule.parallel(loop)
+    return schedule.mod
+
+
+@pytest.mark.parametrize("extent", [17, 37, 1023])
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_is_computed_twice_from_what_its_result_replaces(extent: int, again: bool) -> None:
+    """TVM keeps B where A was, as soon as nobody needs A."""
+    changed = with_whole_tails(chain(extent, again), BITS)
+    x = np.random.default_rng(1).standard_normal((ROWS, extent)).astype("float32")
+    y = tvm.runtime.tensor(np.zeros((ROWS, extent), "float32"))
+    tvm.tirx.build(changed, target=TARGET)["main"](tvm.runtime.tensor(x), y)
+    a = x * np.float32(2.0)
+    np.testing.assert_allclose(y.numpy(), a * a + 1 + (a if again else np.float32(0.5)), rtol=1e-6)
+
+
+def test_the_end_is_cut_into_shorter_vectors_where_a_result_may_replace_its_operand() -> None:
+    widths = [width for width, vector in extents(with_whole_tails(chain(8 * 4 + 7, False), BITS)) if vector]
+    assert widths == [1, 1, 2, 2, 4, 4, 8, 8, 8, 8], "of B and of Y; A is computed from X, twice"
+    widths = [width for width, vector in extents(with_whole_tails(chain(8 * 4 + 7, True), BITS)) if vector]
+    assert widths == [1, 2, 4, 8, 8, 8, 8, 8], "of Y"

@@ -22,6 +22,7 @@ from colt.tvm.programs.distribution import statements_and_blocks_apart, statemen
 from colt.tvm.programs.emptiness import without_nothing
 from colt.tvm.programs.naming import named_apart
 from colt.tvm.programs.phases import phases_apart
+from colt.tvm.programs.quotients import quotients_resolved
 from colt.tvm.programs.rests import rests_apart
 from colt.tvm.programs.rows import rows_apart
 from colt.tvm.programs.untiled import loops_plain
@@ -32,6 +33,7 @@ Step = Callable[[PrimFunc], PrimFunc]
 _STEPS: tuple[tuple[int, int, Step], ...] = (
     (1, EDITION, without_nothing),
     (1, EDITION, named_apart),
+    (16, EDITION, quotients_resolved),
     (6, 11, statements_apart),
     (12, EDITION, statements_and_blocks_apart),
     (6, EDITION, loops_plain),

@@ -34,6 +34,8 @@ _DIVIDES = 12
 _BY_INTEGERS = 13
 """The last edition whose vector math multiplied by powers of integers everywhere, whose sums of a few terms were left
 to LLVM, and that asked for nothing ahead of the next job."""
+_IN_PLACE = 15
+"""The last edition that computed the ends of loops twice where TVM may have results take their operands' memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,11 @@ def _steps(edition: int, vector_math: bool, able: Abilities) -> tuple[Change, ..
     found: list[Change] = [reciprocals] if vector_math and edition > _DIVIDES else []
     if edition <= _BY_INTEGERS:
         found += [rewriting(able.scales), tiles_once] if vector_math else [tiles_once]
-        return (*found, *([whole_tails(able.tails)] if able.tails else ()), prefetches)
-    found += [whole_tails(able.tails, vector_math), prefetches, next_jobs] if able.tails else [prefetches]
+        return (*found, *([whole_tails(able.tails, careful=False)] if able.tails else ()), prefetches)
+    found += (
+        [whole_tails(able.tails, vector_math, edition > _IN_PLACE), prefetches, next_jobs]
+        if able.tails
+        else [prefetches]
+    )
     found += [rewriting(able.scales, able.vectors), tiles_once] if vector_math else [tiles_once]
     return (*found, in_pairs(able.tails)) if able.tails else tuple(found)

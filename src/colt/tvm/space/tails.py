@@ -3,11 +3,15 @@ programs.
 
 LLVM cuts the last 15 of 1,023 elements into shorter vectors and single elements, each of which takes as long as a whole
 vector. Where each element is computed from others than the results, some may as well be computed twice.
+
+But not where TVM has both in one place: a result takes the memory of what it is computed from if nobody reads that
+any more, element by element, and the second time it would be computed from the first result. There the end is cut into
+shorter vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,20 +36,41 @@ _TYPES = ("float32", "float16", "int32", "uint32", "int8", "uint8", "int16", "ui
 """Types of results: TVM writes out the rounding to bfloat16 before it makes vectors."""
 
 
-def with_whole_tails(mod: Any, vector_bits: int, vector_math: bool = False) -> Any:
+def with_whole_tails(mod: Any, vector_bits: int, vector_math: bool = False, careful: bool = True) -> Any:
     """The module with such ends; ``mod`` itself if it has none. ``vector_math``: functions that it replaces will
-    be code for vectors."""
-    return with_changed_bodies(mod, whole_tails(vector_bits, vector_math))
+    be code for vectors. ``careful``: none that is computed twice has the memory of what it is computed from."""
+    return with_changed_bodies(mod, whole_tails(vector_bits, vector_math, careful))
 
 
-def whole_tails(vector_bits: int, vector_math: bool = False) -> Change:
+def whole_tails(vector_bits: int, vector_math: bool = False, careful: bool = True) -> Change:
     """What :func:`with_whole_tails` changes."""
     lanes, suits = vector_bits // _WORD, partial(become_vectors if vector_math else have_names, others=_CALLS)
 
-    def loop(node: For) -> Any:
-        return _in_vectors(node, lanes) if _is_pointwise(node, lanes, suits) else node
+    def change(function: Any, body: Any) -> Any:
+        in_place = _in_place(body, function.params) if careful else []
 
-    return lambda function, body: mapped(body, (For, loop))
+        def loop(node: For) -> Any:
+            if not _is_pointwise(node, lanes, suits):
+                return node
+            twice = not any(node.loop_var.same_as(one) for one in in_place)
+            return _in_vectors(node, lanes, twice)
+
+        return mapped(body, (For, loop))
+
+    return change
+
+
+def _in_place(body: Any, params: Sequence[Any]) -> list[Any]:
+    """The variables of loops around a single block whose result may take the memory of what it reads there: of a
+    buffer of the program's own, for the last time."""
+    loads = every(body, tvm.ir.TensorLoad)
+    last = {load.source: load for load in loads if not any(load.source.same_as(one) for one in params)}
+    return [
+        loop.loop_var
+        for loop in every(body, For)
+        if isinstance(loop.body, SBlockRealize)
+        and any(last[one.source].same_as(one) for one in every(loop, tvm.ir.TensorLoad) if one.source in last)
+    ]
 
 
 def _is_pointwise(loop: For, lanes: int, suits: Callable[[Any], bool]) -> bool:
@@ -82,15 +107,31 @@ def _is_side_by_side(store: BufferStore, axis: Any, suits: Callable[[Any], bool]
     )
 
 
-def _in_vectors(loop: For, lanes: int) -> Any:
-    """The loop over whole vectors, and the last vector."""
+def _in_vectors(loop: For, lanes: int, twice: bool) -> Any:
+    """The loop over whole vectors, and the last vector, which may compute some elements ``twice``; or else shorter ones
+    up to the end."""
     extent = int(loop.extent)
     dtype = str(loop.loop_var.ty)
     outer = tvm.ir.Var(f"{loop.loop_var.name}_0", loop.loop_var.ty)
     whole = _vector(loop, lambda lane: outer * tirx.const(lanes, dtype) + lane, lanes)
     count = IntImm(dtype, extent // lanes)
     first = For(outer, IntImm(dtype, 0), count, ForKind.SERIAL, whole)
-    return sequence([first, _vector(loop, lambda lane: tirx.const(extent - lanes, dtype) + lane, lanes)])
+    ends = [(extent - lanes, lanes)] if twice else _shorter(extent, lanes)
+    return sequence([first, *(_vector(loop, partial(_from, tirx.const(start, dtype)), width) for start, width in ends)])
+
+
+def _from(start: Any, lane: Any) -> Any:
+    return start + lane
+
+
+def _shorter(extent: int, lanes: int) -> list[tuple[int, int]]:
+    """Where vectors of less than ``lanes`` begin that fill up the extent, the longest first, and how long they are."""
+    found, start = [], extent // lanes * lanes
+    for width in (lanes >> power for power in range(1, lanes.bit_length())):
+        if (extent - start) & width:
+            found.append((start, width))
+            start += width
+    return found
 
 
 def _vector(loop: For, place: Any, lanes: int) -> For:

@@ -39,7 +39,8 @@ from colt.tvm.sketches.structured.prepare import (
 from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_in_lanes, shape_of, shape_of_fold
 from colt.tvm.sketches.structured.words import describe
 
-PACKED, PADDED, TRANSPOSED, PANELS = "packed", "padded", "transposed", "panels"
+PACKED, PADDED, TRANSPOSED = "packed", "padded", "transposed"
+PANELS, PADDED_PANELS = "panels", "padded-panels"
 DOT, DOT_PACKED, TILES = "dot", "dot-packed", "tiles"
 IN_LANES, IN_PARTS = "in-lanes", "in-parts"
 Choose = Callable[[Flow, int], dict[str, BlockShape] | None]
@@ -61,6 +62,9 @@ side by side even if their number leaves none beside each other."""
 _APART_FROM_ARRANGED = 11
 """The last edition that would inline blocks with vectors inside, and that packed no constants in panels for
 contractions that such blocks read."""
+_WHOLE = 15
+"""The last edition that cut no loop in pieces of which producers compute what lies around them as well, and that padded
+nothing beside constants in panels."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -104,6 +108,8 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     if edition > 1:
         rules = [*_dot_rules(target, edition), *rules, partial(_shapes_in_parts, threads)]
     kinds = [*((rule, False) for rule in rules), (_shapes, True)]
+    if edition > _WHOLE:
+        kinds.append((_better_shapes, True))
     try:
         begun = _begin(mod, seed, edition)
     except TVM_ERRORS as error:
@@ -118,7 +124,7 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
             continue
         if prepared is None:
             continue
-        for name, groups, long_sums in _structures(prepared, threads):
+        for name, groups, long_sums in _structures(prepared, threads, edition > _WHOLE):
             try:
                 designs.append(_design(prepared, name, groups, threads, long_sums, edition))
             except TVM_ERRORS as error:
@@ -168,7 +174,9 @@ def _prepare(begun: _Begun, bits: int, choose: Choose, panels: bool) -> _Prepare
     found = with_parts(flow, _after_splitting(flow, bits, lanes), parts, bits)
     shapes = [dots.get(block.name, shape) for block, shape in zip(flow.blocks, found, strict=True)]
     epilogues = find_epilogues(flow, shapes) | find_folds(flow, shapes)
-    variant = PANELS if panels else _variant(chosen, shapes)
+    variant = _variant(chosen, shapes)
+    if panels:
+        variant = PADDED_PANELS if choose is _better_shapes else PANELS
     return _Prepared(variant, schedule, flow, tuple(shapes), epilogues, (*in_panels, *packed, *for_dots))
 
 
@@ -266,12 +274,12 @@ def _variant(shapes: Mapping[str, BlockShape], split: Collection[BlockShape]) ->
     return PACKED if any(shape.packed for shape in shapes.values()) else PLAIN
 
 
-def _structures(prepared: _Prepared, threads: int) -> Iterator[tuple[str, list[Group], bool]]:
+def _structures(prepared: _Prepared, threads: int, in_pieces: bool) -> Iterator[tuple[str, list[Group], bool]]:
     """The different groupings by name; each again with long sums in parts, if it has any long sums."""
     seen: set[tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]] = set()
     in_parts = any(shape.alone for shape in prepared.shapes)
     for cut, name in _NAMES.items():
-        groups = group(prepared.flow, prepared.shapes, prepared.epilogues, cut, threads)
+        groups = group(prepared.flow, prepared.shapes, prepared.epilogues, cut, threads, in_pieces)
         form = tuple((one.anchor, tuple(one.outer), tuple(one.members)) for one in groups)
         if form in seen or not (in_parts or all(one.outer for one in groups)):
             continue

@@ -29,6 +29,7 @@ from colt.tvm.sketches.structured.tiles import (
     Tile,
     most_rows,
     sample_columns,
+    sample_pieces,
     sample_rows,
     sample_steps,
     split_inner,
@@ -148,7 +149,8 @@ class _Emitter:
         rows, columns = self._tiled_iters()
         outer: list[Any] = []
         parts: dict[int, list[Any]] = {}
-        few = self._jobs([n for n in self.group.outer if n not in rows and n not in columns]) < self.threads
+        single = [n for n in self.group.outer if n not in rows and n not in columns and n not in self.group.pieces]
+        few = self._jobs(single) < self.threads
         jobs = self.threads if few and len(rows) + len(columns) == 1 else 1
         for iter_ in spatial(block):
             origin = self._origin(number, iter_)
@@ -170,6 +172,8 @@ class _Emitter:
                 parts[iter_] = split_rows(self.schedule, loop, tile)
             elif iter_ in (shape.square or ()):
                 parts[iter_] = self.nests.side(loop)
+            elif origin in self.group.pieces:
+                parts[iter_], tile = sample_pieces(self.schedule, loop, extent)
             else:
                 parts[iter_] = [loop]
             if origin is not None:

@@ -30,24 +30,34 @@ class Cut(IntEnum):
 
 @dataclass(slots=True)
 class Group:
-    """Blocks by number. Tiles of the anchor's ``outer`` iters run in parallel. ``kernel`` is the anchor itself if it is
-    a contraction, or the contraction whose results it finishes (an epilogue)."""
+    """Blocks by number. Tiles of the anchor's ``outer`` iters run in parallel; those of ``pieces`` among them are cut
+    into few pieces, since producers compute what lies around each piece as well. ``kernel`` is the anchor itself if it
+    is a contraction, or the contraction whose results it finishes (an epilogue)."""
 
     anchor: int
     outer: list[int]
     kernel: int | None
     members: list[int] = field(default_factory=list)
+    pieces: frozenset[int] = frozenset()
 
 
-def group(flow: Flow, shapes: Sequence[BlockShape], epilogues: dict[int, int], cut: Cut, threads: int) -> list[Group]:
+def group(
+    flow: Flow,
+    shapes: Sequence[BlockShape],
+    epilogues: dict[int, int],
+    cut: Cut,
+    threads: int,
+    in_pieces: bool = True,
+) -> list[Group]:
     """The groups in program order of their anchors. ``epilogues`` maps an epilogue to the contraction that it finishes,
-    point by point or by adding up its lanes."""
+    point by point or by adding up its lanes. ``in_pieces``: iters whose single values would have a producer compute too
+    much again are cut into pieces."""
     where: dict[int, Group] = {}
     groups: list[Group] = []
     for number in reversed(range(len(flow.blocks))):
         homes = {id(where[consumer]): where[consumer] for consumer in flow.consumers(number)}
         home = next(iter(homes.values())) if len(homes) == 1 else None
-        if home is None or not _join(flow, shapes, home, number, cut, threads):
+        if home is None or not _join(flow, shapes, home, number, cut, threads, in_pieces):
             kernel = number if shapes[number].kind is BlockKind.KERNEL else epilogues.get(number)
             home = Group(number, _outer(flow, shapes[number], number, threads), kernel)
             groups.append(home)
@@ -74,7 +84,9 @@ def _outer(flow: Flow, shape: BlockShape, number: int, threads: int) -> list[int
     return outer
 
 
-def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cut: Cut, threads: int) -> bool:
+def _join(
+    flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cut: Cut, threads: int, in_pieces: bool
+) -> bool:
     """Add the block to the group if computing it under the group's tiles is worthwhile; return whether it was added."""
     if not flow.blocks[number].local:
         return False  # a block that writes an argument cannot be computed in pieces
@@ -87,23 +99,33 @@ def _join(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, cu
     own = number == home.kernel
     if shapes[number].is_contraction and not own and cut is Cut.EVERYWHERE:
         return False
-    kept = [n for n in home.outer if _keeps(flow, shapes, home, number, n)]
+    kept = [n for n in home.outer if n not in home.pieces and _keeps(flow, shapes, home, number, n)]
     contracts = any(shapes[n].kind is BlockKind.KERNEL for n in (home.anchor, *home.members, number))
-    if len(kept) < len(home.outer):
+    if len(kept) < len(home.outer) - len(home.pieces):
         if (contracts or cut is not Cut.NOWHERE) and flow.chain_work(number) < SMALL * flow.chain_work(home.anchor):
             return False
         if home.kernel is not None and cut is not Cut.NOWHERE:
             return False
         if math.prod(flow.blocks[home.anchor].iters[n].extent for n in kept) < JOBS * threads:
             return False
-    home.outer = kept
+    cut_up = {n for n in home.outer if n not in kept and in_pieces and _keeps(flow, shapes, home, number, n, threads)}
+    home.outer = [n for n in home.outer if n in kept or n in cut_up]
+    home.pieces = frozenset(cut_up)
     home.members.append(number)
     return True
 
 
-def _keeps(flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, iter_: int) -> bool:
-    """Whether the block can be computed in the pieces that the iter will be cut into: tiles, or single values."""
+def _keeps(
+    flow: Flow, shapes: Sequence[BlockShape], home: Group, number: int, iter_: int, pieces: int | None = None
+) -> bool:
+    """Whether the block can be computed in the pieces that the iter will be cut into: so many, or else tiles or single
+    values."""
     tile = 0 if _is_tiled(flow, shapes, home, number, iter_) else 1
+    if pieces is not None:
+        extent = flow.useful[home.anchor].iters[iter_].extent
+        if tile == 0 or extent < 2 * pieces:
+            return False
+        tile = extent // pieces
     if not flow.follows(home.anchor, home.members, number, iter_, tile):
         return False
     whole = shapes[number].kind is BlockKind.KERNEL or shapes[number].total

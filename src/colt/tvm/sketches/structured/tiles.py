@@ -125,6 +125,12 @@ def sample_steps(
     return ([*schedule.split(steps, list(tile.parts)), inner] if split and jobs else [steps, inner]), tile
 
 
+def sample_pieces(schedule: Any, loop: Any, extent: int) -> tuple[list[Any], Tile]:
+    """A tile of a parallel part and the rest, which is everything at first; the loops it splits into, and the tile."""
+    tile = Tile(_sample(schedule, loop, -1, [1, extent]), 1, outer=True)
+    return list(schedule.split(loop, list(tile.parts))), tile
+
+
 def _sample(schedule: Any, loop: Any, limit: int, decision: list[int]) -> tuple[Any, ...]:
     """Sampled parts; constants if only one choice exists."""
     if prod(decision) == 1:
