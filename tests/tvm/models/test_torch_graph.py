@@ -156,6 +156,20 @@ def test_scores_may_have_a_factor_of_their_own(function: Any) -> None:
     assert compared(load_graph(Calling(function), (3 * HEADS,))).ok
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, q: attention(q, q[:, :1], q[:, :1]),
+        lambda m, q: attention(q[:, :1], q, q[:, :1], attn_mask=q[:, :, :, :5]),
+        lambda m, q: attention(q[0], q[0, :1], q[0, :1], is_causal=True),
+    ],
+    ids=["one head of keys", "one of queries", "without heads"],
+)
+def test_one_head_may_be_for_all(function: Any) -> None:
+    """As those of Falcon's keys and values are."""
+    assert compared(load_graph(Calling(function), (3 * HEADS,))).ok
+
+
 def test_a_mask_may_follow_from_all_that_came_before() -> None:
     """Many ways lead to it from the input, none of which is constant."""
 

@@ -31,6 +31,7 @@ def simplify_attention(program: Any) -> None:
             if named.pop("enable_gqa", False):
                 node.args = (node.args[0], *_repeated(graph, node), *node.args[_MASK:])
             node.kwargs = named
+            node.args = (*_spread(graph, node), *node.args[_MASK:])
             if seeing is not None or len(node.meta["val"].shape) == _AXES - 1:
                 _replace(graph, node, seeing)
     graph.eliminate_dead_code()
@@ -96,6 +97,16 @@ def _repeated(graph: Any, node: Any) -> list[Any]:
         apart = _call(graph, aten.unsqueeze.default, operand, -3)
         copies = _call(graph, aten.expand.default, apart, [*outer, few, heads // few, rows, width])
         found.append(_call(graph, aten.reshape.default, copies, [*outer, heads, rows, width]))
+    return found
+
+
+def _spread(graph: Any, node: Any) -> list[Any]:
+    """Queries, keys and values for equally many images and heads: one may be for all of the others."""
+    *outer, _, _ = node.meta["val"].shape
+    found = []
+    for operand in node.args[:_MASK]:
+        *own, rows, width = operand.meta["val"].shape
+        found.append(operand if own == outer else _call(graph, aten.expand.default, operand, [*outer, rows, width]))
     return found
 
 
