@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,10 +119,24 @@ def test_structures_are_looked_for_where_all_may_move_and_the_run_is_replayed(ow
     seen: list[Event] = []
     tune_simulated(own_program, on_event=[seen.append], run_dir=tmp_path / "run", **MOVE_ALL)
     assert {one.by for one in moved(seen)} >= {"architect"}
-    nodes = {one.node for one in moved(seen)}
-    trials = [isinstance(one, events.Asked) and one.node in nodes for one in seen if isinstance(one, events.Asked)]
-    assert 2 <= sum(trials) <= len(trials) // PROBATION, "their share"
+    before, among = on_probation(seen)
+    assert among >= 1
+    assert among <= 1 + before // PROBATION, "their share"
     assert colt.replay(tmp_path / "run").identical
+
+
+def on_probation(seen: list[Event]) -> tuple[int, int]:
+    """How many trials there were before one of a structure that moves have made became the fastest, which ends its
+    probation; and how many of them were of such structures. (Simulated latencies are as good as random.)"""
+    nodes, asked, best_us = {one.node for one in moved(seen)}, dict[int, bool](), math.inf
+    for one in seen:
+        if isinstance(one, events.Asked):
+            asked[one.trial] = one.node in nodes
+        elif isinstance(one, events.Measured) and one.latency_us is not None and one.latency_us < best_us:
+            best_us = one.latency_us
+            if asked[one.trial]:
+                break
+    return len(asked), sum(asked.values())
 
 
 def test_what_was_found_is_not_looked_for_again_when_the_run_goes_on(
