@@ -14,6 +14,7 @@ from rich.console import Console
 
 from colt import events
 from colt.errors import InputError
+from colt.machine import detect
 from colt.models.archive import open_archive
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel
@@ -59,7 +60,9 @@ def test_products_may_be_narrower_and_the_error_is_shown(records: Path) -> None:
     console = Console(width=160)
     with console.capture() as shown:
         console.print(model_table(found.report))
-    assert "rounded to bfloat16, as asked" in shown.get()
+    text = shown.get()
+    assert "rounded to bfloat16, as asked" in text
+    assert f"compiled and timed on {detect().cpu}, 2 threads" in text
 
 
 def test_another_cast_is_refused() -> None:

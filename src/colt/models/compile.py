@@ -206,6 +206,7 @@ def bare_manifest(
         seconds={},
         trials=0,
         usd=0,
+        cpu=detect().cpu,
         products=products,
         messages=graph.notes,
     )

@@ -117,6 +117,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """Where the time of compiling went."""
     trials: int
     usd: float
+    cpu: str = ""
+    """The processor that it was compiled and timed on; empty in files of before that was kept."""
     products: str = ""
     """The type that operands of products of float32 are rounded to; empty if they are not."""
     layout: str = ""

@@ -93,6 +93,8 @@ def _lines(manifest: Manifest) -> list[str]:
         lines.append(f"{counted(len(forms), 'task')} computed by Winograd's sums, off by {worst:.2g} at most alone")
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in manifest.seconds.items())
     lines.append(f"{counted(manifest.trials, 'trial')}; {spent}")
+    if manifest.cpu:
+        lines.append(f"compiled and timed on {manifest.cpu}, {counted(manifest.threads, 'thread')}")
     return [*lines, *(f"note: {message}" for message in manifest.messages)]
 
 
