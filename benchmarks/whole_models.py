@@ -7,7 +7,8 @@
 Each model is compiled by ``colt compile`` in a process of its own, with records of its own, so that it knows nothing of
 others, and then timed in turn with its peers by ``colt bench-model``. A compilation that broke off goes on. Weights are
 random. Needs what the models come from (torchvision, timm, transformers) and the peers (PyTorch, ONNX Runtime,
-OpenVINO); what is not there is skipped with the reason. Run it on an otherwise idle machine.
+OpenVINO); what is not there is skipped with the reason. Run it on an otherwise idle machine. How many times faster COLT
+is comes from the rounds, each of which times all in turn, with its 95 % interval.
 
 To reach, of float32 and 15 minutes a model: 1.1 times faster than the best peer (geomean), none slower than 0.95; the
 sum of the tasks within 10 % of the whole; a second compilation in under 60 s without trials. Of bfloat16, on a
@@ -214,11 +215,12 @@ def report(out: Path, kind: str) -> None:
         line = [f"tasks {tasks:.3f}"]
         line += [f"{peer} {_ms(row)}" for peer, row in rows.items() if peer != "colt"]
         ours = rows.pop("colt")["median_us"]
-        others = {peer: row["median_us"] for peer, row in rows.items() if row["median_us"]}
+        others = {peer: row for peer, row in rows.items() if row["speedup"]}
         if ours and others:
-            best = min(others, key=lambda peer: others[peer])
-            ratios.append(others[best] / ours)
-            line += [f"{ratios[-1]:.2f} of {best}"]
+            best = min(others, key=lambda peer: others[peer]["speedup"])
+            low, high = others[best]["speedup_interval"]
+            ratios.append(others[best]["speedup"])
+            line += [f"{ratios[-1]:.2f} ({low:.2f} to {high:.2f}) of {best}"]
         line += [f"again {sum(found['again'].values()):.0f} s"]
         compared, layout = manifest["compared"], manifest.get("layout")
         line += [f"outputs {'agree' if compared['ok'] else 'DIFFER'}, error {max(compared['errors']):.1e}"]
