@@ -13,6 +13,7 @@ from tvm import tirx
 from colt.analysis.skeleton import BlockWork, MemoryAccess, Product
 from colt.tvm.dots.halves import half_of
 from colt.tvm.dots.table import HALF
+from colt.tvm.programs.alike import ByStructure
 from colt.tvm.programs.nests import reads_memory
 from colt.tvm.programs.walks import every, walk
 from colt.tvm.space.affine import linear
@@ -40,7 +41,7 @@ class Body:
     _divisions: float = 0.0
     _calls: float = 0.0
     _branches: float = 0.0
-    _seen: set[int] = field(default_factory=set)
+    _seen: ByStructure[bool] = field(default_factory=ByStructure)
 
     def visit(self, stmt: Any) -> None:
         """Take in a statement and all below it."""
@@ -105,10 +106,9 @@ class Body:
         return None
 
     def _expression(self, node: Any) -> None:
-        same = tvm_ffi.structural_hash(node)
-        if same in self._seen:
+        if self._seen.get(node):
             return  # LLVM computes a shared expression once
-        self._seen.add(same)
+        self._seen.put(node, True)
         if isinstance(node, tvm.ir.TensorLoad):
             self._load(node)
         elif _is_integer_arithmetic(node):

@@ -14,9 +14,9 @@ from enum import Enum
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import tirx
 
+from colt.tvm.programs.alike import ByStructure
 from colt.tvm.programs.walks import every
 
 _DEPTH = 100
@@ -88,14 +88,14 @@ class Instructions:
     vector_bits: int
     uses: dict[Any, RegisterUse] = field(default_factory=dict)
     _terms: list[Term] = field(default_factory=list)
-    _seen: dict[int, RegisterUse] = field(default_factory=dict)
+    _seen: ByStructure[RegisterUse] = field(default_factory=ByStructure)
     _lanes: int = 1
     _bits: int = 32
     _vector_branch: bool = False
 
     def of_store(self, store: Any, lanes: int) -> Statement | None:
         """The instructions of a store in a loop vectorised by ``lanes``; ``None`` if TVM won't vectorise it."""
-        self._terms, self._seen, self._lanes, self._vector_branch = [], {}, lanes, False
+        self._terms, self._seen, self._lanes, self._vector_branch = [], ByStructure(), lanes, False
         self._bits = _bits(store.buffer.dtype)
         self._value(store.value, 0)
         if self._vector_branch:
@@ -135,11 +135,11 @@ class Instructions:
         if isinstance(node, (tirx.IntImm, tirx.FloatImm)):
             return _NONE
         if isinstance(node, (tvm.ir.TensorLoad, tvm.ir.Call)) and depth < _DEPTH:
-            same = tvm_ffi.structural_hash(node)
-            if same not in self._seen:
+            found = self._seen.get(node)
+            if found is None:
                 load = isinstance(node, tvm.ir.TensorLoad)
-                self._seen[same] = self._load(node) if load else self._call(node, depth)
-            return self._seen[same]
+                found = self._seen.put(node, self._load(node) if load else self._call(node, depth))
+            return found
         if isinstance(node, tirx.Let) and depth < _DEPTH:
             self.uses[node.var] = self._value(node.value, depth + 1)
             return self._value(node.body, depth + 1)
