@@ -16,7 +16,7 @@ from colt.tvm.programs.constants import PACK, PACKED, split, with_constants
 from colt.tvm.programs.program import module_of_tensors
 from colt.tvm.programs.roles import arguments_of
 from colt.tvm.sketches.structured import derive
-from colt.tvm.sketches.structured.designs import PANELS
+from colt.tvm.sketches.structured.designs import PADDED_PANELS, PANELS
 from colt.tvm.sketches.structured.tiles import MAX_VECTORS
 from colt.tvm.space.space import TvmSpace
 
@@ -103,3 +103,14 @@ def test_an_operand_that_is_not_padded_is_read_where_it_is() -> None:
         design, *_ = derive(convolution(window), TARGET, edition=edition)[0]
         assert design.summary is not None
         assert ("pad_temp" in design.summary) is copied
+
+
+@pytest.mark.parametrize(("rows", "edition", "padded"), [(37, EDITION, True), (37, 15, False), (32, EDITION, False)])
+def test_rows_are_padded_beside_panels_where_they_divide_badly(rows: int, edition: int, padded: bool) -> None:
+    x, w = te.placeholder((rows, 128), name="x"), te.placeholder((128, COLUMNS), name="w")
+    module = module_of_tensors([x, w, topi.nn.relu(topi.nn.matmul(x, w))])
+    module = tvm.IRModule({"main": module["main"].without_attr("layout_free_buffers")})
+    module = with_constants(module, ["w"], arguments_of(module["main"]))
+    designs, messages = derive(module, TARGET, edition=edition)
+    assert messages == []
+    assert any(one.variant == PADDED_PANELS for one in designs) is padded

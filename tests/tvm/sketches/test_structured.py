@@ -17,7 +17,7 @@ from tvm_ffi import structural_equal
 
 from colt.analysis.nests import instantiate
 from colt.errors import Rejected
-from colt.knobs import Schedule, TileKnob
+from colt.knobs import EDITION, Schedule, TileKnob
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.metaschedule.records import Records
 from colt.tvm.programs import workloads
@@ -270,6 +270,42 @@ def test_padding_is_not_computed_several_times_over() -> None:
     """Each row of a depthwise convolution needs three padded ones, so that rows are not cut apart together."""
     found = derived(structured_programs.separable_conv())
     assert all(nests[0] == "pad in parallel tiles of c·i" for nests in found.values())
+
+
+def padded_depthwise() -> Any:
+    """3 by 3, channels last, 14 by 14 points."""
+    x, f = te.placeholder((14, 14, 32), name="X"), te.placeholder((3, 3, 32), name="F")
+
+    def padded(i: Any, j: Any, c: Any) -> Any:
+        inside = tirx.all(i >= 1, i < 15, j >= 1, j < 15)
+        return tirx.if_then_else(inside, x[i - 1, j - 1, c], tirx.const(0.0, "float32"))
+
+    pad = te.compute((16, 16, 32), padded, name="pad")
+    di, dj = te.reduce_axis((0, 3), name="di"), te.reduce_axis((0, 3), name="dj")
+    y = te.compute((14, 14, 32), lambda i, j, c: te.sum(pad[i + di, j + dj, c] * f[di, dj, c], axis=[di, dj]), name="Y")
+    return module_of_tensors([x, f, y])
+
+
+def test_rows_of_a_padded_window_are_cut_in_pieces(measurer: LocalMeasurer) -> None:
+    """Two halves of 14 rows need 9 padded ones each, 1.3 times as many as rows; single rows three times as many."""
+    mod = padded_depthwise()
+    found = {edition: derive(mod, TARGET, edition=edition)[0] for edition in (15, EDITION)}
+    (before,), (now,) = ([one for one in designs if one.name == "fused"] for designs in found.values())
+    assert "·" not in str(before.summary).split(" with ")[0]
+    assert str(now.summary).startswith("Y in parallel tiles of i·")
+    space = TvmSpace(mod, DesignSpace((now,), POSTPROCS))
+    (sketch,) = space.sketches
+    taken = set()
+    for seed in range(8):
+        schedule = space.sample(random.Random(seed), sketch)
+        (pieces,) = [
+            value[0]
+            for knob, value in zip(space.knobs(schedule), schedule.values, strict=True)
+            if isinstance(knob, TileKnob) and isinstance(value, tuple) and knob.parts == 2 and knob.extent == 14
+        ]
+        taken.add(pieces)
+        assert measurer.verify(mod, space.module(schedule)).ok
+    assert len(taken) > 1
 
 
 def test_cheap_statistics_are_computed_with_what_they_normalise_or_before() -> None:

@@ -12,7 +12,7 @@ from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.tirx import Evaluate, For, ForKind, IntImm, IterVar, PrimFunc, SeqStmt
 
 from colt.tvm.programs.naming import with_block
-from colt.tvm.programs.walks import every
+from colt.tvm.programs.walks import every, walk
 
 
 def in_root(func: PrimFunc) -> PrimFunc:
@@ -111,6 +111,18 @@ def axis_over(var: Any, extent: int, kind: int) -> Any:
     """An axis of a block: ``var`` counts from 0 to ``extent``. ``kind`` is TVM's number of what it is for."""
     zero, count = (IntImm(str(var.ty), number) for number in (0, extent))
     return IterVar(tvm.ir.Range.from_min_extent(zero, count), var, kind)
+
+
+def with_axes_bound(node: Any) -> Any:
+    """An analyzer that knows what the axes of all blocks in the node range over."""
+    analyzer = tvm.sym.Analyzer()
+
+    def block(found: Any) -> None:
+        for axis in found.iter_vars:
+            analyzer.bind(axis.var, axis.dom)
+
+    walk(node, (SBlock, block))
+    return analyzer
 
 
 def in_own_loops(block: Any) -> Any:

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm
-from tvm.s_tir.stmt import SBlock
 from tvm.tirx import Add, FloorDiv, FloorMod, IntImm, PrimFunc
 
-from colt.tvm.programs.walks import mapped, walk
+from colt.tvm.programs.nests import with_axes_bound
+from colt.tvm.programs.walks import mapped
 
 _ENDLESS = 1 << 60
 
 
 def quotients_resolved(func: PrimFunc) -> PrimFunc:
     """The function with numbers for such quotients, and remainders without them; ``func`` itself if it has none."""
-    analyzer = tvm.sym.Analyzer()
-    changed = False
-
-    def block(node: Any) -> None:
-        for axis in node.iter_vars:
-            analyzer.bind(axis.var, axis.dom)
+    analyzer, changed = with_axes_bound(func.body), False
 
     def quotient(node: Any) -> Any:
         nonlocal changed
@@ -39,7 +33,6 @@ def quotients_resolved(func: PrimFunc) -> PrimFunc:
         changed = changed or found is not None
         return node if found is None else node.a - found * int(node.b) if found else node.a
 
-    walk(func.body, (SBlock, block))
     body = mapped(func.body, (FloorDiv, quotient), (FloorMod, remainder), (Add, _without_zero))
     return func.with_body(body) if changed else func
 

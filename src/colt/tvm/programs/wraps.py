@@ -10,10 +10,10 @@ from typing import Any
 
 import tvm
 from tvm import tirx
-from tvm.s_tir.stmt import SBlock
 from tvm.tirx import FloorMod, IntImm, PrimFunc
 
-from colt.tvm.programs.walks import mapped, mutated, walk
+from colt.tvm.programs.nests import with_axes_bound
+from colt.tvm.programs.walks import mapped, mutated
 
 _ENDLESS = 1 << 60
 
@@ -23,12 +23,7 @@ def wraps_chosen(func: PrimFunc) -> PrimFunc:
 
     Only for remainders of what passes at most one multiple of the divisor, as rotated and reversed axes do.
     """
-    analyzer = tvm.sym.Analyzer()
-    changed = False
-
-    def block(node: Any) -> None:
-        for axis in node.iter_vars:
-            analyzer.bind(axis.var, axis.dom)
+    analyzer, changed = with_axes_bound(func.body), False
 
     def chosen(node: Any) -> Any:
         nonlocal changed
@@ -40,7 +35,6 @@ def wraps_chosen(func: PrimFunc) -> PrimFunc:
         indices = [mapped(mutator.mutate(index), (FloorMod, chosen)) for index in node.indices]
         return tirx.BufferLoad(node.source, indices)
 
-    walk(func.body, (SBlock, block))
     body = mutated(func.body, (tvm.ir.TensorLoad, load))
     return func.with_body(body) if changed else func
 
