@@ -18,7 +18,7 @@ from functools import lru_cache
 from colt.errors import IllegalEdit
 from colt.moves import Move, read_structure, show_move
 
-EDITION = 16
+EDITION = 17
 """The edition of what is derived from a program: sketches and their knobs. A change is another edition, and recorded
 runs keep theirs. The first had neither dot instructions nor long sums in parts. The second had what TVM miscompiles:
 sums under loops that repeat them, consumers that pad at their producers' loops, indices that wrap around. The
@@ -45,6 +45,10 @@ their schedules whenever they were looked at, and moves named no instructions th
 cut no loop in pieces where producers compute what lies around each piece as well, such as the rows of a convolution,
 padded no extents of contractions whose constants are in panels, and left quotients in indices that never change, such
 as those of a reshape. It computed the ends of loops twice even where the second time reads what the first has written.
+In the sixteenth threads went through the tiles of a contraction in the order of its iters, asked for no part of a large
+operand while they computed with the part before, and summed nothing in lanes whose operands are used 64 times. Its
+vector math left to libm what is rounded to bfloat16. It measured relatives' schedules as they were adopted, the best
+promises first, whatever their sketches.
 """
 
 Value = tuple[int, ...] | int | str

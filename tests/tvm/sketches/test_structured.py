@@ -13,6 +13,7 @@ import pytest
 import tvm
 from tvm import s_tir, te, tirx
 from tvm.s_tir import meta_schedule as ms
+from tvm.tirx import For, ForKind
 from tvm_ffi import structural_equal
 
 from colt.analysis.nests import instantiate
@@ -22,6 +23,7 @@ from colt.tvm.devices.host import resolve_target
 from colt.tvm.metaschedule.records import Records
 from colt.tvm.programs import workloads
 from colt.tvm.programs.program import module_of_tensors
+from colt.tvm.programs.walks import every
 from colt.tvm.sketches import DesignSpace, derive, generate
 from colt.tvm.sketches.structured.prepare import read_flow
 from colt.tvm.space.space import TvmSpace
@@ -70,21 +72,53 @@ def test_a_matmul_is_one_nest_with_a_register_tile() -> None:
 
 
 def test_an_operand_that_vectors_would_gather_is_packed() -> None:
-    assert derived(programs.matmul(nt=True)) == {
-        "packed/fused": ["C in parallel tiles of i·j, C in rows of i x vectors of 8 along j", "B packed for C"]
-    }
+    packed = ["C in parallel tiles of i·j, C in rows of i x vectors of 8 along j", "B packed for C"]
+    assert derived(programs.matmul(nt=True))["packed/fused"] == packed
     assert list(derived(structured_programs.matmul_tn())) == ["plain/fused"]
 
 
 def test_a_contraction_of_operands_that_are_seldom_used_is_also_summed_in_lanes() -> None:
     """Copies of weights that meet a few tokens cost more than they bring."""
     layer = structured_programs.layer
-    assert list(derived(layer(64))) == ["packed/fused"]
+    assert list(derived(layer(512))) == ["packed/fused"]
     packed, in_lanes = derived(layer(63)).values()
     assert packed[-1] == "W packed for XW"
     assert in_lanes == ["Y in parallel tiles of i·j with XW inside, XW in tiles of i x j, each sum a vector of 8"]
     assert list(derived(layer(4))) == ["in-lanes/fused", "transposed/fused"], "too few uses for copies of it"
     assert list(derived(layer(16, terms=67))) == ["packed/fused"], "no vectors along the sum"
+
+
+@pytest.mark.parametrize(
+    ("rows", "edition", "offered"), [(63, 16, True), (64, 16, False), (64, EDITION, True), (512, EDITION, False)]
+)
+def test_to_transpose_an_operand_costs_as_much_as_hundreds_of_uses(rows: int, edition: int, offered: bool) -> None:
+    designs, _ = derive(structured_programs.layer(rows), TARGET, edition=edition)
+    assert any(design.variant == "in-lanes" for design in designs) is offered
+
+
+def pointwise_convolution(side: int, inputs: int, outputs: int) -> Any:
+    """1 by 1, channels last, side by side points."""
+    x, f = te.placeholder((side, side, inputs), name="X"), te.placeholder((inputs, outputs), name="F")
+    c = te.reduce_axis((0, inputs), name="c")
+    shape = (side, side, outputs)
+    return module_of_tensors([x, f, te.compute(shape, lambda i, j, o: te.sum(x[i, j, c] * f[c, o], axis=c), name="Y")])
+
+
+@pytest.mark.parametrize(
+    ("side", "edition", "first"), [(4, EDITION, "o_0_0"), (4, 16, "i"), (40, EDITION, "i"), (8, EDITION, "i")]
+)
+def test_threads_go_through_the_larger_operand_once(
+    side: int, edition: int, first: str, measurer: LocalMeasurer
+) -> None:
+    """Of 64 channels and as many results: 4 by 4 points are fewer than the weights, 8 by 8 as many."""
+    mod = pointwise_convolution(side, 64, 64)
+    design = next(one for one in derive(mod, TARGET, edition=edition)[0] if one.name == "fused")
+    space = TvmSpace(mod, DesignSpace((design,), POSTPROCS), edition=edition)
+    plan = space.plans[0]
+    module = space.module(Schedule(plan.variant, plan.name, plan.first))
+    (jobs,) = [loop for loop in every(module["main"].body, For) if int(loop.kind) == int(ForKind.PARALLEL)]
+    assert str(jobs.loop_var.name).startswith(f"{first}_")
+    assert measurer.verify(mod, module).ok
 
 
 def test_sums_in_lanes_stay_with_what_finishes_them_and_apart_from_what_needs_them_in_pieces() -> None:

@@ -23,6 +23,17 @@ define <16 x float> @{BF16_DOT}(<16 x float> %sum, <16 x i32> %left, <16 x i32> 
 declare <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512(<16 x float>, <32 x bfloat>, <32 x bfloat>)
 attributes #0 = {{ alwaysinline nounwind "target-features"="+avx512f,+avx512bf16" }}
 """
+PREFETCH = "colt_prefetch_part"
+"""Asks for the line of a byte so many bytes behind a place."""
+PREFETCH_IR = f"""
+define i32 @{PREFETCH}(ptr %place, i32 %offset) #2 {{
+  %byte = getelementptr i8, ptr %place, i32 %offset
+  call void asm sideeffect "prefetcht0 ($0)", "r"(ptr %byte) #3
+  ret i32 0
+}}
+attributes #2 = {{ alwaysinline nounwind willreturn memory(inaccessiblemem: readwrite) }}
+attributes #3 = {{ nounwind willreturn memory(inaccessiblemem: readwrite) }}
+"""
 TILE_ASK, TILE_BEGIN, TILE_END = "colt_tile_ask", "colt_tile_begin", "colt_tile_end"
 REFUSED = "the kernel needs AMX tiles, and this processor or its operating system refuses them to the process"
 TILE_SHAPES = bytes([1, *[0] * 15]) + b"\x40\x00" * 8 + bytes(16) + bytes([16] * 8) + bytes(8)

@@ -14,6 +14,7 @@ from colt.tvm.dots.once import tiles_once
 from colt.tvm.moves.prefetch import prefetches
 from colt.tvm.programs.program import Change, with_changed_bodies
 from colt.tvm.space.ahead import next_jobs
+from colt.tvm.space.next_parts import next_parts
 from colt.tvm.space.pairs import in_pairs
 from colt.tvm.space.tails import whole_tails
 from colt.tvm.vector_math import (
@@ -36,6 +37,11 @@ _BY_INTEGERS = 13
 to LLVM, and that asked for nothing ahead of the next job."""
 _IN_PLACE = 15
 """The last edition that computed the ends of loops twice where TVM may have results take their operands' memory."""
+
+
+_WAITS = 16
+"""The last edition that asked for no part of a large operand ahead, and whose vector math left values to libm that are
+rounded to bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class Changes:
     def __init__(self, edition: int, vector_math: bool, abilities: Abilities) -> None:
         self._vector_math = vector_math
         self._reciprocals = edition > _DIVIDES
+        self._rounds = edition > _WAITS
         self._steps = _steps(edition, vector_math, abilities)
 
     def made(self, mod: Any) -> Any:
@@ -75,18 +82,20 @@ class Changes:
     def replaced_math(self, mod: Any) -> Mapping[str, int]:
         """How many calls of each function :meth:`made` replaces in a scheduled module, and how many quotients."""
         quotients = count_quotients(mod) if self._reciprocals else 0
-        return {**count_calls(mod), QUOTIENT: quotients} if self._vector_math else {}
+        return {**count_calls(mod, self._rounds), QUOTIENT: quotients} if self._vector_math else {}
 
 
 def _steps(edition: int, vector_math: bool, able: Abilities) -> tuple[Change, ...]:
     found: list[Change] = [reciprocals] if vector_math and edition > _DIVIDES else []
     if edition <= _BY_INTEGERS:
-        found += [rewriting(able.scales), tiles_once] if vector_math else [tiles_once]
+        found += [rewriting(able.scales, rounds=False), tiles_once] if vector_math else [tiles_once]
         return (*found, *([whole_tails(able.tails, careful=False)] if able.tails else ()), prefetches)
     found += (
         [whole_tails(able.tails, vector_math, edition > _IN_PLACE), prefetches, next_jobs]
         if able.tails
         else [prefetches]
     )
-    found += [rewriting(able.scales, able.vectors), tiles_once] if vector_math else [tiles_once]
+    found += [next_parts] if edition > _WAITS else []
+    rounds = edition > _WAITS
+    found += [rewriting(able.scales, able.vectors, rounds), tiles_once] if vector_math else [tiles_once]
     return (*found, in_pairs(able.tails)) if able.tails else tuple(found)

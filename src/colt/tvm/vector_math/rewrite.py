@@ -30,7 +30,7 @@ from colt.tvm.vector_math.vectors import calls, written_out
 _BRANCH = "if_then_else"
 _EMULATED = ("bfloat16", "float8", "float6", "float4")
 """For a store to these types, TVM writes out the rounding before it vectorises, and the value then occurs twice. A let
-that occurs twice is an error there."""
+that occurs twice is an error there. So for the first of them the rounding is written out here, of a name."""
 _CPU = "llvm"
 _MOST_LEAVES = 100_000
 """The limit for the code of nested functions with all names replaced; TVM takes about a second for that many."""
@@ -41,19 +41,20 @@ def rewrite(mod: Any, scales: bool = False, vectors: Collection[int] = ()) -> An
     ``vectors``: see :func:`vectors_on`.
 
     Calls on float32 are replaced, and those on float16, which are computed in float32 and rounded once. These stay:
-    calls on other types or on constants, values stored as bfloat16 or narrower, all but two or three calls of a nest,
-    calls in branches inside the arguments of other calls, and functions for targets other than CPUs.
+    calls on other types or on constants, values stored as types of less than 16 bits, or as bfloat16 unless they are
+    rounded from float32 as a whole, all but two or three calls of a nest, calls in branches inside the arguments of
+    other calls, and functions for targets other than CPUs.
     """
     return with_changed_bodies(mod, rewriting(scales, vectors))
 
 
-def rewriting(scales: bool = False, vectors: Collection[int] = ()) -> Change:
-    """What :func:`rewrite` changes."""
+def rewriting(scales: bool = False, vectors: Collection[int] = (), rounds: bool = True) -> Change:
+    """What :func:`rewrite` changes. ``rounds``: values that are rounded to bfloat16, too."""
 
     def change(function: tirx.PrimFunc, body: Any) -> Any:
         if not is_for_cpu(function) or not any(map(replaced_by, calls(body))):
             return body
-        rewritten = _Rewritten(written_out(body, vectors), scales, vectors)
+        rewritten = _Rewritten(written_out(body, vectors), scales, vectors, rounds)
         return rewritten.body if rewritten.counts else body
 
     return change
@@ -73,12 +74,12 @@ def vectors_on(target: Any) -> frozenset[int]:
     return frozenset(length for length in SCALING if short or length == max(SCALING))
 
 
-def count_calls(mod: Any) -> Mapping[str, int]:
-    """How many calls of each function :func:`rewrite` replaces; functions that are not called are left out."""
+def count_calls(mod: Any, rounds: bool = True) -> Mapping[str, int]:
+    """How many calls of each function :func:`rewriting` replaces; functions that are not called are left out."""
     counts: Counter[str] = Counter()
     for function in mod.functions.values():
         if is_for_cpu(function):
-            counts += _Rewritten(function.body).counts
+            counts += _Rewritten(function.body, rounds=rounds).counts
     return counts
 
 
@@ -93,9 +94,10 @@ def is_for_cpu(function: Any) -> bool:
 class _Rewritten:
     """``body`` with its calls replaced, and ``counts`` of the replaced calls by name."""
 
-    def __init__(self, body: Any, scales: bool = False, vectors: Collection[int] = ()) -> None:
+    def __init__(self, body: Any, scales: bool = False, vectors: Collection[int] = (), rounds: bool = True) -> None:
         self._scales = scales
         self._vectors = vectors
+        self._rounds = rounds
         self.counts: Counter[str] = Counter()
         self._steps: Steps | None = None
         """The steps to the outermost value that is being rewritten; ``None`` outside of one."""
@@ -103,12 +105,16 @@ class _Rewritten:
         self.body = mutated(body, (tirx.BufferStore, self._store))
 
     def _store(self, store: Any, mutator: Any) -> Any:
-        before = self.counts.total()
-        if not any(map(replaced_by, calls(store.value))) or str(store.buffer.dtype).startswith(_EMULATED):
+        before, stored = self.counts.total(), store.value
+        if not any(map(replaced_by, calls(stored))):
+            return store
+        if str(store.buffer.dtype).startswith(_EMULATED):
+            stored = _rounded(stored) if self._rounds else None
+        if stored is None:
             return store
         loads = tvm.ir.TensorLoad, lambda load, mutator: load
         others = (tvm.ir.Call, self._call), (tirx.Select, self._select), (tirx.Let, self._let)
-        value = mutated(store.value, loads, *others)
+        value = mutated(stored, loads, *others)
         if self.counts.total() == before:
             return store
         return tirx.BufferStore(store.buffer, value, store.indices, store.span)
@@ -187,6 +193,19 @@ class _Rewritten:
         result = make()
         self._steps = outer
         return result
+
+
+def _rounded(value: Any) -> Any:
+    """A float32 that is cast to bfloat16, rounded to the nearest, of two to the even one, as TVM does it: in whole
+    numbers. ``None`` for any other value."""
+    if not isinstance(value, tirx.Cast) or str(value.ty) != "bfloat16" or str(value.value.ty) != "float32":
+        return None
+    word = "uint32"
+    bits = tirx.Var("bits", word)
+    sixteen, half, one = (tirx.const(number, word) for number in (16, 0x7FFF, 1))
+    up = half + tirx.bitwise_and(tirx.shift_right(bits, sixteen), one)
+    high = tirx.Cast("uint16", tirx.shift_right(bits + up, sixteen))
+    return tirx.Let(bits, tirx.reinterpret(word, value.value), tirx.reinterpret("bfloat16", high))
 
 
 @dataclass(frozen=True, slots=True)

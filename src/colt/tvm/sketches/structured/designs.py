@@ -36,7 +36,15 @@ from colt.tvm.sketches.structured.prepare import (
     split_rows,
     transpose_results,
 )
-from colt.tvm.sketches.structured.shapes import BlockShape, better_shape, shape_in_lanes, shape_of, shape_of_fold
+from colt.tvm.sketches.structured.shapes import (
+    COPYING_IS_FREE,
+    PACKING_IS_FREE,
+    BlockShape,
+    better_shape,
+    shape_in_lanes,
+    shape_of,
+    shape_of_fold,
+)
 from colt.tvm.sketches.structured.words import describe
 
 PACKED, PADDED, TRANSPOSED = "packed", "padded", "transposed"
@@ -65,6 +73,8 @@ contractions that such blocks read."""
 _WHOLE = 15
 """The last edition that cut no loop in pieces of which producers compute what lies around them as well, and that padded
 nothing beside constants in panels."""
+_PACKING = 16
+"""The last edition that summed nothing in lanes where each element of an operand is used 64 times."""
 _NAMES = {Cut.NOWHERE: "fused", Cut.CONTRACTIONS: "staged", Cut.EVERYWHERE: "apart"}
 
 
@@ -104,7 +114,8 @@ def derive(mod: Any, target: Any, seed: int = 1, edition: int = EDITION) -> tupl
     bits, threads = vector_bits(target), int(target.attrs["num-cores"])
     designs: list[Design] = []
     refused: Counter[str] = Counter()
-    rules: list[Choose] = [_shapes, _better_shapes, _shapes_in_lanes]
+    in_lanes = partial(_shapes_in_lanes, COPYING_IS_FREE if edition <= _PACKING else PACKING_IS_FREE)
+    rules: list[Choose] = [_shapes, _better_shapes, in_lanes]
     if edition > 1:
         rules = [*_dot_rules(target, edition), *rules, partial(_shapes_in_parts, threads)]
     kinds = [*((rule, False) for rule in rules), (_shapes, True)]
@@ -243,10 +254,11 @@ def _better_shapes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
     return None if better == shapes else better
 
 
-def _shapes_in_lanes(flow: Flow, bits: int) -> dict[str, BlockShape] | None:
-    """The shapes with contractions summed in lanes instead of packing operands; ``None`` if that suits none."""
+def _shapes_in_lanes(free: float, flow: Flow, bits: int) -> dict[str, BlockShape] | None:
+    """The shapes with contractions summed in lanes instead of packing operands whose elements are used fewer than
+    ``free`` times; ``None`` if that suits none."""
     shapes = _shapes(flow, bits)
-    in_lanes = {block.name: shape_in_lanes(block, shapes[block.name], bits) for block in flow.blocks}
+    in_lanes = {block.name: shape_in_lanes(block, shapes[block.name], bits, free) for block in flow.blocks}
     return None if in_lanes == shapes else in_lanes
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from colt.analysis.skeleton import Block
 from colt.knobs import EDITION
 from colt.tvm.dots import Dot
 from colt.tvm.dots.table import OTHER_SIGN, packing_name
@@ -40,6 +41,8 @@ _VECTORS_REFUSED = 7
 """The last edition that refused vectors of a result that no tile of its contractions runs along."""
 _FEW_ROWS = 8
 """The last edition with no more rows in a register tile where the usual numbers do not divide a loop."""
+_IN_PROGRAM_ORDER = 16
+"""The last edition whose threads went through the tiles of a contraction in the order of its iters."""
 
 
 def emit(
@@ -147,7 +150,7 @@ class _Emitter:
         block, shape, rv = self.nests.look_up(number)
         loops = self.nests.loops_of(rv)
         rows, columns = self._tiled_iters()
-        outer: list[Any] = []
+        outer: dict[int, Any] = {}
         parts: dict[int, list[Any]] = {}
         single = [n for n in self.group.outer if n not in rows and n not in columns and n not in self.group.pieces]
         few = self._jobs(single) < self.threads
@@ -177,11 +180,14 @@ class _Emitter:
             else:
                 parts[iter_] = [loop]
             if origin is not None:
-                outer.append(parts[iter_].pop(0))
+                outer[iter_] = parts[iter_].pop(0)
                 if tile is not None:
                     self.tiles[origin] = tile
         sums = [loops[n] for n in reduced(block)]
-        return self.nests.order(number, parts, sums, outer)
+        order = list(outer)
+        if self.edition > _IN_PROGRAM_ORDER and shape.kind is BlockKind.KERNEL:
+            order.sort(key=lambda iter_: -_bytes_along(block, iter_))
+        return self.nests.order(number, parts, sums, [outer[iter_] for iter_ in order])
 
     def _step(self, number: int, iter_: int, origin: int | None) -> int:
         """How much of the kernel's iter, or of the anchor's outer iter that it follows, a step on tiles takes: the most
@@ -327,6 +333,12 @@ class _Emitter:
     def _rows(self, loop: Any, extent: int, jobs: int, middle: int, first: int) -> Tile:
         most = MAX_ROWS if self.edition <= _FEW_ROWS else most_rows(extent)
         return sample_rows(self.schedule, loop, extent, jobs, middle, first, most)
+
+
+def _bytes_along(block: Block, iter_: int) -> int:
+    """The bytes of the operands that the iter goes through. Where threads go through the largest operand once, outside
+    of all other loops, a part of it stays in the cache while the smaller ones go by."""
+    return sum(math.prod(read.shape) * read.element_bytes for read in block.reads if iter_ in read.along)
 
 
 def _step_along(shape: BlockShape, iter_: int) -> int:

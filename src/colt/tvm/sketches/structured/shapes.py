@@ -21,6 +21,9 @@ BETTER = 1.1
 """Another shape is worth a variant if its register tiles promise at least this many times the speed."""
 COPYING_IS_FREE = 64
 """The cost of copying an operand is negligible if each of its elements is used at least this often."""
+PACKING_IS_FREE = 512
+"""The same of an operand that is transposed, beside sums in lanes, which need no copy. To transpose a matrix of 3 MB
+takes Zen 5 as long as to use each element 170 times."""
 COPY = 0.9
 """A register tile's speed is multiplied by this for each copy of an operand or of the result that it needs."""
 
@@ -132,12 +135,13 @@ def better_shape(block: Block, shape: BlockShape, vector_bits: int) -> BlockShap
     return found if found is not None and _quality(block, found, lanes) >= BETTER * present else shape
 
 
-def shape_in_lanes(block: Block, shape: BlockShape, vector_bits: int) -> BlockShape:
+def shape_in_lanes(block: Block, shape: BlockShape, vector_bits: int, free: float) -> BlockShape:
     """The shape of a contraction that does not pack operands: its vectors run along the sum.
 
-    It is ``shape`` if packing costs little, or if the sum is not contiguous in the operands.
+    It is ``shape`` if packing costs little, as each element is used at least ``free`` times, or if the sum is not
+    contiguous in the operands.
     """
-    costly = [block.reads[n] for n in shape.packed if uses(block, block.reads[n]) < COPYING_IS_FREE]
+    costly = [block.reads[n] for n in shape.packed if uses(block, block.reads[n]) < free]
     return (_row_reduction(block, lanes_of(block, vector_bits)) if costly else None) or shape
 
 

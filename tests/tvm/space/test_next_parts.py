@@ -1,0 +1,167 @@
+"""The next part of a large operand is asked for while the present one is gone over: what, when, and that results stay
+the same."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tvm
+from tvm import s_tir, te, tirx
+from tvm.target import Target
+from tvm.tirx import For
+
+from colt.knobs import Schedule
+from colt.tvm.devices.host import resolve_target
+from colt.tvm.dots.shims import PREFETCH
+from colt.tvm.programs.naming import substituted
+from colt.tvm.programs.program import module_of_tensors, with_changed_bodies
+from colt.tvm.programs.walks import every
+from colt.tvm.space.next_parts import LINE, MOST_BYTES, next_parts
+from colt.tvm.space.space import TvmSpace
+
+TARGET = resolve_target(None, 2)
+SERVER = Target({"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2})
+LANES = 32
+
+
+def product(rows: int = 8, depth: int = 128, panels: int = 40, dtype: str = "float32") -> Any:
+    """Rows times weights in panels of 32 columns."""
+    x = te.placeholder((rows, depth), dtype, name="X")
+    w = te.placeholder((panels, depth, LANES), dtype, name="W")
+    k = te.reduce_axis((0, depth), name="k")
+    shape = (rows, panels, LANES)
+    return module_of_tensors([x, w, te.compute(shape, lambda i, p, j: te.sum(x[i, k] * w[p, k, j], axis=k), name="Y")])
+
+
+def scheduled(mod: Any, *, tile: int = 2, cut: int = 1, order: str = "p i", parallel: bool = True) -> Any:
+    """The product in tiles of so many rows. ``cut``: the sum is cut in so many pieces, each of which goes over all
+    rows. ``order``: what the threads share."""
+    schedule = s_tir.Schedule(mod)
+    block = schedule.get_sblock("Y")
+    i, p, j, k = schedule.get_loops(block)
+    tiles, row = schedule.split(i, [None, tile])
+    pieces, step = schedule.split(k, [cut, None])
+    jobs = p
+    if order == "p i":
+        schedule.reorder(p, pieces, tiles, step, row, j)
+    elif order == "p+i":
+        schedule.reorder(p, tiles, pieces, step, row, j)
+        jobs = schedule.fuse(p, tiles)
+    else:
+        schedule.reorder(tiles, p, pieces, step, row, j)
+        jobs = tiles
+    if parallel:
+        schedule.parallel(jobs)
+    schedule.unroll(row)
+    schedule.vectorize(j)
+    return schedule.mod
+
+
+def asking(mod: Any) -> Any:
+    return with_changed_bodies(mod, next_parts)
+
+
+def lines(mod: Any) -> Iterator[int]:
+    """The line of the operand that each turn of the loops around the prefetch asks for, in order."""
+    (call,) = [one for one in every(mod["main"].body, tvm.ir.Call) if str(one.args[0]) == f'"{PREFETCH}"'] or [None]
+    loops = [loop for loop in every(mod["main"].body, For, pre=True) if call in every(loop, tvm.ir.Call)]
+    for turns in itertools.product(*(range(int(loop.extent)) for loop in loops)):
+        values = {loop.loop_var: tirx.IntImm(str(loop.loop_var.ty), n) for loop, n in zip(loops, turns, strict=True)}
+        yield int(tvm.sym.Analyzer().simplify(substituted(call.args[2], values))) // LINE
+
+
+def computed(mod: Any, rows: int, depth: int, panels: int) -> tuple[Any, Any]:
+    """What the module computes, and what it should."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((rows, depth)).astype("float32")
+    w = rng.standard_normal((panels, depth, LANES)).astype("float32")
+    y = tvm.runtime.tensor(np.zeros((rows, panels, LANES), "float32"))
+    tvm.tirx.build(mod, target=TARGET)["main"](tvm.runtime.tensor(x), tvm.runtime.tensor(w), y)
+    return y.numpy(), np.einsum("ik,pkj->ipj", x, w)
+
+
+@pytest.mark.parametrize(
+    ("options", "extents"),
+    [
+        ({}, {}),
+        ({"tile": 4}, {}),
+        ({"tile": 8}, {"rows": 24}),  # three turns for each step: no whole number of elements in each
+        ({"order": "p+i"}, {}),
+        ({"cut": 4}, {"depth": 256, "panels": 20}),
+    ],
+    ids=["tiles", "fewer tiles", "three tiles", "one loop for the threads", "pieces"],
+)
+def test_by_the_time_a_part_begins_all_of_it_has_been_asked_for(options: Any, extents: Any) -> None:
+    shape = {"rows": 8, "depth": 128, "panels": 40} | extents
+    mod = asking(scheduled(product(**shape), **options))
+    part = shape["depth"] // options.get("cut", 1) * LANES * 4 // LINE  # lines
+    parts = shape["panels"] * options.get("cut", 1)
+    turns = shape["rows"] // options.get("tile", 2) * shape["depth"] // options.get("cut", 1)
+    found = list(itertools.islice(lines(mod), 3 * turns))
+    for number in range(3):
+        asked = found[number * turns : (number + 1) * turns]
+        assert asked == sorted(asked)
+        assert set(asked) == set(range((number + 1) * part, (number + 2) * part))
+    assert parts * part * LINE == shape["depth"] * shape["panels"] * LANES * 4
+
+
+def test_the_last_part_asks_for_nothing_behind_the_operand() -> None:
+    mod = asking(scheduled(product(2, 128, 40), tile=1))
+    assert max(lines(mod)) == 40 * 128 * LANES * 4 // LINE - 1
+
+
+@pytest.mark.parametrize("options", [{}, {"order": "p+i"}, {"cut": 4}], ids=["p", "p+i", "cut"])
+def test_results_stay_the_same(options: Any) -> None:
+    mod = scheduled(product(), **options)
+    changed = asking(mod)
+    assert not changed.same_as(mod)
+    found, wanted = computed(changed, 8, 128, 40)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found, computed(mod, 8, 128, 40)[0])
+
+
+OTHERS = {
+    "small": scheduled(product(panels=20)),
+    "once": scheduled(product(rows=2)),
+    "serial": scheduled(product(), parallel=False),
+    "rows first": scheduled(product(), order="i p"),
+    "large parts": scheduled(product(depth=MOST_BYTES // (4 * LANES) + 32, panels=3)),
+    "tiny parts": scheduled(product(depth=16, panels=320)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_nothing_else_is_asked_for(name: str) -> None:
+    assert asking(OTHERS[name]).same_as(OTHERS[name])
+
+
+def test_operands_of_dot_instructions_are_asked_for_as_well() -> None:
+    x = te.placeholder((64, 512), "bfloat16", name="X")
+    w = te.placeholder((512, 1024), "bfloat16", name="W")
+    k = te.reduce_axis((0, 512), name="k")
+    y = te.compute(
+        (64, 1024), lambda i, j: te.sum(x[i, k].astype("float32") * w[k, j].astype("float32"), axis=k), name="Y"
+    )
+    target = Target({"kind": "llvm", "mcpu": "znver5", "num-cores": 2})
+    space = TvmSpace.generated(module_of_tensors([x, w, y]), target)
+    plan = next(plan for plan in space.plans if plan.variant == "dot-packed")
+    text = str(space.module(Schedule(plan.variant, plan.name, plan.first)))
+    assert set(re.findall(rf'"{PREFETCH}", T\.address_of\((\w+)\[', text)) == {"W_global"}
+
+
+def test_recorded_runs_ask_for_no_part() -> None:
+    for edition, asked in ((16, False), (17, True)):
+        space = TvmSpace.generated(matmul(), SERVER, edition=edition)
+        modules = (space.module(Schedule(plan.variant, plan.name, plan.first)) for plan in space.plans)
+        assert any(PREFETCH in str(module) for module in modules) is asked
+
+
+def matmul() -> Any:
+    x, w = te.placeholder((64, 256), name="X"), te.placeholder((256, 1024), name="W")
+    k = te.reduce_axis((0, 256), name="k")
+    return module_of_tensors([x, w, te.compute((64, 1024), lambda i, j: te.sum(x[i, k] * w[k, j], axis=k), name="Y")])
