@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pytest
 
 from colt.knobs import Schedule
-from colt.run.promise import Adopted, most_promising
+from colt.run.promise import MOST_CHANGES, TIE, Adopted, most_promising, suited
+from colt.search.toy import VARIANT, ToySpace
 from colt.world.answers import Lead
 
 
@@ -24,7 +26,12 @@ class Predicting:
 
 
 def adopted(
-    number: int, latency_us: float, predicted_us: float | None = 1.0, structure: str = "a" * 16, known: bool = False
+    number: int,
+    latency_us: float,
+    predicted_us: float | None = 1.0,
+    structure: str = "a" * 16,
+    known: bool = False,
+    sketch: str = "fused",
 ) -> Adopted:
     lead = Lead(
         known=known,
@@ -38,7 +45,7 @@ def adopted(
         predicted_us=predicted_us,
         structure=structure,
     )
-    return Adopted(lead, Schedule("plain", "fused", (number,)))
+    return Adopted(lead, Schedule("plain", sketch, (number,)))
 
 
 def order(found: Sequence[Adopted], us: Mapping[int, float]) -> list[object]:
@@ -102,3 +109,71 @@ def test_all_of_the_program_itself_is_measured_and_what_older_recordings_have() 
     older = [adopted(n, 10 - n, None, structure="") for n in range(5)]
     assert most_promising(older, Predicting({})) == older
     assert most_promising([], Predicting({})) == []
+
+
+def test_the_best_of_each_sketch_comes_before_the_second_of_any() -> None:
+    """Whichever relative it is of: what the model is wrong about in one schedule, it is wrong about in its like."""
+    found = [*(adopted(n, 10, 10) for n in range(3)), adopted(3, 10, 10, sketch="staged")]
+    found += [adopted(4, 10, 10, "b" * 16), adopted(5, 10, 10, "b" * 16, sketch="staged")]
+    us = {0: 1.0, 1: 1.1, 2: 1.2, 3: 1.9, 4: 1.4, 5: 2.1}
+    assert order(found, us) == [0, 3, 1, 5, 4]
+    former = most_promising(found, Predicting(us), by_sketch=False)
+    assert [one.schedule.values[0] for one in former] == [0, 1, 2, 4, 5]
+
+
+def test_what_becomes_the_same_schedule_here_is_one_of_its_sketch() -> None:
+    found = [adopted(0, 10, 10), adopted(0, 10, 10), adopted(1, 10, 10), adopted(2, 10, 10, sketch="staged")]
+    assert order(found, {0: 1.0, 1: 1.1, 2: 1.2}) == [0, 2, 1]
+
+
+class Exact:
+    """The toy's own latencies; neighbours that save less than ``least`` look like ties."""
+
+    version = "exact"
+
+    def __init__(self, space: ToySpace, flattened: float = 1.0) -> None:
+        self._space, self._flattened = space, flattened
+
+    def predict(self, schedules: Sequence[Schedule]) -> list[float]:
+        return [self._space.latency_us(one) ** self._flattened for one in schedules]
+
+
+BEST = Schedule(VARIANT, "cached", ((4, 4, 1, 4), (1, 1, 2, 32), 64, "j_0"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        BEST.values,
+        ((1, 16, 1, 4), (1, 1, 2, 32), 64, "j_0"),  # three threads of four without work
+        ((4, 8, 1, 2), (1, 1, 2, 32), 64, "j_0"),  # half a register tile
+        ((4, 8, 1, 2), (1, 1, 2, 32), 16, "i_0"),
+    ],
+    ids=["nothing", "threads", "tile", "three values"],
+)
+def test_a_relatives_values_are_changed_where_that_is_predicted_to_pay(values: tuple[object, ...]) -> None:
+    space = ToySpace()
+    start = Schedule(VARIANT, "cached", values)  # type: ignore[arg-type]
+    assert space.latency_us(BEST) == space.optimum_us()
+    assert space.latency_us(suited(start, space, Exact(space))) == space.optimum_us()
+
+
+def test_what_saves_no_more_than_a_tie_stays_as_it_was_measured() -> None:
+    space = ToySpace()
+    start = Schedule(VARIANT, "cached", ((4, 8, 1, 2), (1, 1, 2, 32), 64, "j_0"))
+    assert space.latency_us(start) / space.optimum_us() == pytest.approx(1.5)
+    exponent = 0.9 * math.log(TIE) / math.log(1.5)
+    assert suited(start, space, Exact(space, exponent)) == start
+    assert suited(start, space, Exact(space, exponent / 0.8)) != start
+
+
+def test_a_few_values_are_changed_and_those_that_cannot_be_carried_out_are_not() -> None:
+    space = ToySpace()
+    far = Schedule(VARIANT, "cached", ((64, 1, 1, 1), (64, 1, 1, 1), 0, "root"))
+    changed = suited(far, space, Exact(space))
+    assert sum(a != b for a, b in zip(far.values, changed.values, strict=True)) <= MOST_CHANGES
+    assert space.latency_us(changed) < space.latency_us(far)
+    start = Schedule(VARIANT, "cached", ((4, 8, 1, 2), (1, 1, 2, 32), 16, "j_0"))
+    spilling = ToySpace(spill=64)  # a whole register tile holds twice as much
+    found = suited(start, spilling, Exact(spilling))
+    assert found.values == (start.values[0], start.values[1], 64, "j_0")

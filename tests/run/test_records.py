@@ -23,6 +23,7 @@ from colt.records.lines import write_lines
 from colt.records.record import StoredRecord
 from colt.records.store import Store
 from colt.run import remember
+from colt.run.promise import suited
 from colt.run.replay import replay
 from colt.store.directory import CONFIG, RECEIPT
 from colt.store.receipt import load_receipt
@@ -146,6 +147,23 @@ def test_relatives_are_measured_first_with_values_that_are_legal_here(store: Sto
     assert (part.known, part.relatives) == (0, asked.count("relative"))
     assert 0 < part.relatives <= 3  # of one relative at most
     assert any(note.startswith("relatives of this program are known") for note in notes)
+
+
+def test_relatives_schedules_are_suited_to_this_program_and_its_own_are_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def noted(schedule: Any, *others: Any) -> Any:
+        asked.append(schedule)
+        return suited(schedule, *others)
+
+    monkeypatch.setattr("colt.run.recall.suited", noted)
+    tune(store)
+    tune(store)
+    assert not asked
+    tune(store, matmul(48, 96, 80))
+    assert asked
 
 
 def test_relatives_take_turns_with_what_the_run_begins_with_by_itself(store: Store) -> None:

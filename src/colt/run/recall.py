@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from colt.records.elsewhere import Won, won_elsewhere
 from colt.records.record import UNDATED, Key, MachineKey, RecordsError, StoredRecord, Versions
 from colt.records.store import Matches, Store, nearest
 from colt.run.context import Run
-from colt.run.promise import MOST_RELATIVES, Adopted, most_promising
+from colt.run.promise import MOST_RELATIVES, Adopted, most_promising, suited
 from colt.run.task import Begun, Task
 from colt.run.verify import check_leader, confirm_roofline
 from colt.search.types import Trial
@@ -49,6 +50,8 @@ _LEADS_ALONE = 11
 """Up to this edition relatives' schedules were measured before the run looked for any of its own."""
 _HOPEFUL = 12
 """Up to this edition relatives' schedules were measured, however little they promised."""
+_AS_ADOPTED = 16
+"""Up to this edition relatives' schedules were measured as adopted, without regard to which sketches they are of."""
 MOST_ADOPTED, ADOPTED_OF_ONE = 16, 8
 """So many schedules of relatives are adapted, of one program at most the latter; the most promising are measured."""
 
@@ -108,6 +111,8 @@ def measure_leads(run: Run, task: Task, next_batch: Callable[[Run, Task, int], l
         own = next_batch(run, task, left) if left else []
         schedules = tuple(task.search.lead([(schedule, BY_RELATIVE) for schedule in schedules]))
     leads = task.search.trials.take(schedules)
+    if task.begun.joins and run.world.edition > _AS_ADOPTED:  # some may be what the run begins with by itself
+        task.begun = replace(task.begun, relatives=sum(trial.proposed_by == BY_RELATIVE for trial in leads))
     results = list(task.measure(run, _in_turn(leads, own)))
     check_leader(run, task, results)
     with run.watch("searching"):
@@ -120,10 +125,11 @@ def _in_turn(leads: Sequence[Trial], own: Sequence[Trial]) -> list[Trial]:
 
 
 def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
-    adopter = Adopter(task.tvm_space)
     adopted: list[Adopted] = []
     finders: dict[Schedule, str] = {}
     refused: list[str] = []
+    space, scorer, as_adopted = task.tvm_space, task.search.setup.scorer, run.world.edition <= _AS_ADOPTED
+    adopter = Adopter(space)
     with run.watch("realising"):
         for lead in leads:
             try:
@@ -131,12 +137,14 @@ def _adopt(run: Run, task: Task, leads: Sequence[Lead]) -> Begun:
             except (IllegalEdit, Rejected) as error:
                 refused.append(str(error))
             else:
+                if not lead.known and not as_adopted:
+                    schedule = suited(schedule, space, scorer)
                 adopted.append(Adopted(lead, schedule))
                 if lead.known:
                     finders.setdefault(schedule, lead.by)
     if refused:
         run.note(f"{len(refused)} of {len(leads)} recorded schedules cannot be carried out here, such as: {refused[0]}")
-    chosen = most_promising(adopted, task.search.setup.scorer, _own_us(run, task))
+    chosen = most_promising(adopted, scorer, _own_us(run, task), by_sketch=not as_adopted)
     if adopted and not chosen:
         run.note("no relative's schedule promises to be nearly as fast as what the run begins with by itself")
     joins = not run.plan.of_model and run.world.edition > _LEADS_ALONE and not finders
