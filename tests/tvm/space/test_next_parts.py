@@ -21,7 +21,7 @@ from colt.tvm.dots.shims import PREFETCH
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.program import module_of_tensors, with_changed_bodies
 from colt.tvm.programs.walks import every
-from colt.tvm.space.next_parts import LINE, MOST_BYTES, next_parts
+from colt.tvm.space.next_parts import LINE, MOST_BYTES, asks_on, next_parts
 from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
@@ -159,6 +159,15 @@ def test_recorded_runs_ask_for_no_part() -> None:
         space = TvmSpace.generated(matmul(), SERVER, edition=edition)
         modules = (space.module(Schedule(plan.variant, plan.name, plan.first)) for plan in space.plans)
         assert any(PREFETCH in str(module) for module in modules) is asked
+
+
+def test_other_architectures_have_another_instruction() -> None:
+    board = Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72", "num-cores": 2})
+    assert asks_on(SERVER)
+    assert asks_on(Target({"kind": "llvm", "mcpu": "x86-64", "num-cores": 2}))
+    assert not asks_on(board)
+    space = TvmSpace.generated(matmul(), board)
+    assert not any(PREFETCH in str(space.module(Schedule(one.variant, one.name, one.first))) for one in space.plans)
 
 
 def matmul() -> Any:

@@ -14,7 +14,7 @@ from colt.tvm.dots.once import tiles_once
 from colt.tvm.moves.prefetch import prefetches
 from colt.tvm.programs.program import Change, with_changed_bodies
 from colt.tvm.space.ahead import next_jobs
-from colt.tvm.space.next_parts import next_parts
+from colt.tvm.space.next_parts import asks_on, next_parts
 from colt.tvm.space.pairs import in_pairs
 from colt.tvm.space.tails import whole_tails
 from colt.tvm.vector_math import (
@@ -54,13 +54,16 @@ class Abilities:
     """The lengths of vectors, in elements, that it multiplies by powers of two which are floats."""
     tails: int = 0
     """The bits of the vectors that loops end in; 0: their ends are left to LLVM."""
+    asks: bool = False
+    """Whether it has the instruction by which :mod:`~colt.tvm.space.next_parts` asks."""
 
     @classmethod
     def of(cls, target: Any, edition: int) -> Abilities:
         """Those of a target, as far as the edition knew them."""
         if edition <= _TWO_STEPS:
             return cls()
-        return cls(scales_on(target), vectors_on(target) if edition > _BY_INTEGERS else (), vector_bits(target))
+        vectors = vectors_on(target) if edition > _BY_INTEGERS else ()
+        return cls(scales_on(target), vectors, vector_bits(target), edition > _WAITS and asks_on(target))
 
 
 ANY_PROCESSOR = Abilities()
@@ -95,7 +98,7 @@ def _steps(edition: int, vector_math: bool, able: Abilities) -> tuple[Change, ..
         if able.tails
         else [prefetches]
     )
-    found += [next_parts] if edition > _WAITS else []
+    found += [next_parts] if able.asks else []
     rounds = edition > _WAITS
     found += [rewriting(able.scales, able.vectors, rounds), tiles_once] if vector_math else [tiles_once]
     return (*found, in_pairs(able.tails)) if able.tails else tuple(found)

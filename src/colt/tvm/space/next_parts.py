@@ -17,6 +17,7 @@ from typing import Any
 import tvm
 from tvm import tirx
 from tvm.s_tir.stmt import SBlockRealize
+from tvm.target import codegen
 from tvm.tirx import BufferLoad, Evaluate, For, ForKind, IntImm, PrimFunc
 
 from colt.tvm.dots.shims import IMPORT, PREFETCH, PREFETCH_IR
@@ -34,6 +35,11 @@ MOST_LINES = 4
 """So many lines are asked for in one turn at most."""
 _OFFSET, _MOST = "int32", 2**31 - 1
 """TVM narrows what is passed to functions, as far as its values allow."""
+
+
+def asks_on(target: Any) -> bool:
+    """Whether the target has the instruction: processors of x86 have."""
+    return target.kind.name == "llvm" and bool(codegen.target_has_features("sse", target))
 
 
 def next_parts(function: PrimFunc, body: Any) -> Any:
