@@ -243,6 +243,8 @@ def main() -> None:
     parser.add_argument("--cast", choices=[one for one in PEERS if one != "float32"])
     parser.add_argument("--report", action="store_true")
     asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in MODELS]:
+        parser.error(f"there is no model {', '.join(unknown)}; there are {', '.join(MODELS)}")
     kind = asked.cast or "float32"
     for name in () if asked.report else asked.names:
         path = place(asked.out, name, kind)
