@@ -94,6 +94,23 @@ def test_a_program_is_built_once_however_often_the_model_is_put_together(monkeyp
         np.testing.assert_allclose(run(assembled, mlp.x), mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
 
 
+def test_a_program_may_write_several_outputs() -> None:
+    x, w = (np.random.default_rng(3).standard_normal((6, 8)).astype("float32") for _ in range(2))
+    builder, given = relax.BlockBuilder(), relax.Var("x", relax.TensorType(x.shape, "float32"))
+    with builder.function("main", [given]):
+        with builder.dataflow():
+            parts = builder.emit(relax.op.split(relax.op.nn.relu(relax.op.add(given, relax.const(w))), 2, axis=1))
+            output = builder.emit_output(relax.Tuple([relax.TupleGetItem(parts, 0), relax.TupleGetItem(parts, 1)]))
+        builder.emit_func_output(output)
+    module = fused(builder.get(), TARGET)
+    tasks = tasks_of(module)
+    assert any(len(task.module["main"].params) > task.inputs + 1 for task in tasks)
+    assembled = assemble(module, tasks, {task.key: task.module for task in tasks}, TARGET)
+    found = ModelLibrary(write_library(assembled.executable, assembled.objects), assembled.weights, 2)(x)
+    expected = np.split(np.maximum(x + w, 0), 2, axis=1)
+    np.testing.assert_array_equal([one.numpy() for one in found], expected)
+
+
 def test_a_program_that_was_not_tuned_stays() -> None:
     mlp = Mlp()
     module = fused(mlp.graph().module, TARGET)

@@ -174,7 +174,9 @@ class _Placing(PyExprMutator):  # type: ignore[misc]
         place = self._places.get(call.args[0].name_hint)
         if place is None:
             return call
-        return relax.call_dps_packed(place.name, place.arguments(call.args[1].fields), call.ty_args[0])
+        written = call.ty_args[0]
+        types = list(written.fields) if isinstance(written, relax.TupleType) else written
+        return relax.call_dps_packed(place.name, place.arguments(call.args[1].fields), types)
 
 
 @mutator
