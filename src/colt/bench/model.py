@@ -214,10 +214,9 @@ def _compare(expected: Sequence[Any] | None, entry: Entry[ModelContender], found
     parts = np.split(found, np.cumsum(sizes)[:-1])
     shaped = [part.reshape(one.shape).astype(one.dtype) for part, one in zip(parts, expected, strict=True)]
     verdict = verified(shaped, expected, "the original", products)
-    worst = max(verdict.errors, default=0.0)
-    entry.record = msgspec.structs.replace(entry.record, max_rel_error=worst)
+    entry.record = msgspec.structs.replace(entry.record, max_rel_error=verdict.worst)
     if not verdict.ok:
-        entry.drop(f"it computes something else: error {worst:.2g} of {verdict.tolerance:.2g} allowed")
+        entry.drop(f"it computes something else: {verdict.in_words}")
 
 
 def _rows(records: Sequence[ModelContender]) -> tuple[ModelRow, ...]:

@@ -3,6 +3,7 @@ the model as it was imported."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from colt.models.manifest import ComparedPart, WholePart
 from colt.run.compare import Comparison
 from colt.tvm.models.quantised import EIGHT_BITS
 from colt.util.stats import estimate, paired_ratio
+from colt.util.text import counted
 
 TOLERANCES = {"float64": 1e-6, "float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 """How far outputs of each type may be off, relative to the largest value of the output: errors of single programs add
@@ -40,11 +42,25 @@ def verified(found: Sequence[Any], expected: Sequence[Any], against: str, produc
     type. Shapes and types have to be the same. So have whole numbers, those of 8 bits in quantised models excepted."""
     errors = [_error(one, other) for one, other in zip(found, expected, strict=False)]
     allowed = [_tolerance(str(one.dtype), products) for one in expected]
-    same = len(found) == len(expected) and all(
-        (a.shape, a.dtype) == (b.shape, b.dtype) for a, b in zip(found, expected, strict=True)
+    problem = _problem(found, expected)
+    right = not problem and all(error <= most for error, most in zip(errors, allowed, strict=True))
+    return ComparedPart(
+        against=against,
+        errors=tuple(error if math.isfinite(error) else None for error in errors),
+        tolerance=max(allowed, default=0.0),
+        ok=right,
+        problem=problem,
     )
-    right = same and all(error <= most for error, most in zip(errors, allowed, strict=True))
-    return ComparedPart(against=against, errors=tuple(errors), tolerance=max(allowed, default=0.0), ok=right)
+
+
+def _problem(found: Sequence[Any], expected: Sequence[Any]) -> str:
+    """Which output is of another shape or type than it should be, or how many are missing; empty if all are right."""
+    if len(found) != len(expected):
+        return f"{counted(len(found), 'output')}, not {len(expected)}"
+    for number, (one, other) in enumerate(zip(found, expected, strict=True), 1):
+        if (one.shape, one.dtype) != (other.shape, other.dtype):
+            return f"output {number} is {one.dtype}{list(one.shape)}, not {other.dtype}{list(other.shape)}"
+    return ""
 
 
 def _tolerance(dtype: str, products: str) -> float:

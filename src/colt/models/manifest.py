@@ -6,6 +6,7 @@ own (:class:`SizedManifest`); their weights lie in one file, where what several 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -74,9 +75,22 @@ class ComparedPart(_Part, frozen=True, kw_only=True):
     """What the outputs were compared with, and the largest error of each, relative to the largest value of it."""
 
     against: str
-    errors: tuple[float, ...]
+    errors: tuple[float | None, ...]
+    """``None`` for one that is infinite: JSON has no number for it."""
     tolerance: float
     ok: bool
+    problem: str = ""
+    """What is wrong beside numbers: an output of another type or shape."""
+
+    @property
+    def worst(self) -> float:
+        """The largest error of all outputs."""
+        return max((math.inf if one is None else one for one in self.errors), default=0.0)
+
+    @property
+    def in_words(self) -> str:
+        """How far the outputs are off, or what else is wrong with them."""
+        return self.problem or f"error {self.worst:.2g} of {self.tolerance:.2g} allowed"
 
 
 class WholePart(_Part, frozen=True, kw_only=True):

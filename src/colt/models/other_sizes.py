@@ -61,7 +61,7 @@ def compile_others(
     except InputError as error:
         return OtherSizes((f"other sizes are refused: {error}",))
     notes = [f"{counted(left, 'block')} of its programs on one thread"] if left else []
-    worst = max(found.verdicts, key=lambda one: max(one.errors, default=0.0))
+    worst = max(found.verdicts, key=lambda one: one.worst)
     model.manifest = msgspec.structs.replace(model.manifest, compared=worst, messages=(*graph.notes, *notes))
     return OtherSizes((), model, limits)
 
@@ -126,8 +126,7 @@ class _Comparison:
             raise InputError(f"it fails for {in_words(sizes)}: {named_line(error)}") from None
         verdict = verified(found, expected, self._graph.against, self._products)
         if not verdict.ok:
-            worst = max(verdict.errors, default=0.0)
-            raise InputError(f"it computes something else for {in_words(sizes)}: error {worst:.2g}")
+            raise InputError(f"it computes something else for {in_words(sizes)}: {verdict.in_words}")
         self.verdicts.append(verdict)
         return True
 

@@ -35,8 +35,7 @@ def _of_others(manifest: SizedManifest) -> list[str]:
     limits = in_limits(others)
     lines.append(f"others, with {limits}: untuned")
     if (found := others.model.compared) is not None:
-        worst = max(found.errors, default=0.0)
-        lines.append(f"computes what {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
+        lines.append(f"computes what {found.against} computes: {found.in_words}")
     return [*lines, *(f"note: {message}" for message in others.model.messages)]
 
 
@@ -81,8 +80,7 @@ def _lines(manifest: Manifest) -> list[str]:
             lines.append(f"{whole.verdict}: {whole.speedup:.1f} times the untuned model ({low:.1f} to {high:.1f})")
     if (found := manifest.compared) is not None:
         verdict = "computes what" if found.ok else "DOES NOT COMPUTE what"
-        worst = max(found.errors, default=0.0)
-        lines.append(f"{verdict} {found.against} computes: error {worst:.2g} of {found.tolerance:.2g} allowed")
+        lines.append(f"{verdict} {found.against} computes: {found.in_words}")
     if manifest.layouts:
         lines.append(_of_layouts(manifest))
     if manifest.products:

@@ -49,7 +49,4 @@ def require_right(model: CompiledModel) -> None:
     """Raises :class:`LeftToTorch` if the model's outputs differ from PyTorch's."""
     verdict = model.report.compared
     if verdict is not None and not verdict.ok:
-        worst = max(verdict.errors, default=float("inf"))
-        raise LeftToTorch(
-            f"it does not compute what PyTorch computes: error {worst:.2g} of {verdict.tolerance:.2g} allowed"
-        )
+        raise LeftToTorch(f"it does not compute what PyTorch computes: {verdict.in_words}")
