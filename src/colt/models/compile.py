@@ -1,6 +1,6 @@
 """Compiling a model, on one screen.
 
-import     a graph of operators, from PyTorch or ONNX                                       tvm/models/sources.py
+import     a graph of operators, from PyTorch or ONNX, which compute its outputs once         tvm/models/sources.py
 fuse       functions over tensors, equal ones once: the tasks                               tvm/models/tasks.py
 lay out    in the layout of convolutions that promises most                                 models/layouts.py
 tune       all of them in one run, whose trials go where the model's time is                models/tuning.py
@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from colt.errors import MeasureError
+from colt.errors import InputError, MeasureError
 from colt.fleet.session import queued_s
 from colt.machine import detect
 from colt.measure.base import Fate
@@ -40,11 +40,12 @@ from colt.tvm.devices.fleet import FleetDevice, require_like_here
 from colt.tvm.devices.hold import Hold, hold_this_machine
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
-from colt.tvm.models.graph import Graph
+from colt.tvm.models.graph import CannotTell, Graph
 from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
 from colt.tvm.models.sources import load_graph
 from colt.tvm.models.tasks import ModelTask
 from colt.util.clock import Stopwatch
+from colt.util.text import named_line
 from colt.util.version import versions
 from colt.util.waiting import LONGEST_S
 
@@ -103,7 +104,7 @@ def _compiled_on(
     target = device.target
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
-        graph = loaded()
+        graph, expected = with_expected(loaded())
         layout = chosen_layout(graph.name, graph.module, device, options, watch)
     module, tasks = layout.chosen.module, layout.chosen.tasks
     with watch("tuning"):
@@ -116,7 +117,7 @@ def _compiled_on(
             fit = fitted(tuned.contenders, build, graph.example)
             compiled = _loaded(graph, fit, tasks, tuned, device, options.products)
         with watch("judging"):
-            verdict, figures = _judge(compiled, graph, tasks, tuned, module, target, options)
+            verdict, figures = _judge(compiled, graph, expected, tasks, tuned, module, target, options)
     compiled.manifest = msgspec.structs.replace(
         compiled.manifest,
         layout=layout.chosen.name if layout.compared else "",
@@ -140,6 +141,24 @@ def _spent(manifest: Manifest, tuned: TunedTasks) -> UsedUp:
         calls=sum(one.requests for one in spendings),
         tokens=sum(one.tokens for one in spendings),
     )
+
+
+def with_expected(graph: Graph) -> tuple[Graph, list[Any] | None]:
+    """The graph, with a note if nobody tells what it computes; and what its outputs are for the example, by whoever it
+    came from. That is asked before anything is tuned: a model that does not run is not worth it.
+
+    Raises :class:`InputError` for such a model."""
+    if graph.reference is None:
+        return graph, None
+    try:
+        return graph, graph.reference(graph.example)
+    except CannotTell as why:
+        note = f"outputs are compared with nothing: {why}"
+        return replace(graph, reference=None, notes=(*graph.notes, note)), None
+    except Exception as error:  # noqa: BLE001 - PyTorch and ONNX Runtime raise what they like
+        raise InputError(
+            f"{graph.name} does not run in {graph.against} on the example inputs: {named_line(error)}"
+        ) from None
 
 
 def _held_at_the_end(device: Device) -> Hold:
@@ -260,6 +279,7 @@ def _why_not(receipt: Receipt) -> str:
 def _judge(
     compiled: CompiledModel,
     graph: Graph,
+    expected: Sequence[Any] | None,
     tasks: Sequence[ModelTask],
     tuned: TunedTasks,
     module: Any,
@@ -269,8 +289,8 @@ def _judge(
     """Compare the outputs with the original's, and time the whole in turn with the untuned model."""
     call = compiled.library
     verdict = None
-    if graph.reference is not None:
-        found, expected = [one.numpy() for one in call(*graph.example)], graph.reference(graph.example)
+    if expected is not None:
+        found = [one.numpy() for one in call(*graph.example)]
         verdict = verified(found, expected, graph.against, options.products or graph.narrow)
     untuned_us = sum(task.calls * (task.untuned_us or 0.0) for task in compiled.manifest.tasks)
     if untuned_us > TOO_SLOW * 1e6 or not tuned.contenders:

@@ -113,6 +113,71 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path: Path, shapes: Any, said: s
         load_graph(network(tmp_path / "m.onnx"), shapes=shapes)
 
 
+class Tensor:
+    """Whatever follows DLPack."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __dlpack__(self, **how: Any) -> Any:
+        return self._array.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("handed", [np.asarray, Tensor], ids=["arrays", "tensors"])
+def test_an_example_may_be_in_order_or_by_name(tmp_path: Path, handed: Any) -> None:
+    x, z = np.full((2, 4), 3, "float32"), np.full((2, 4), 5, "float32")
+    inputs = [value("x", FLOAT, [2, 4]), value("z", FLOAT, [2, 4])]
+    path = written(tmp_path / "m.onnx", [node("Sub", ["x", "z"], ["y"])], inputs, [])
+    given = {"z": handed(z), "x": handed(x)}
+    for example in ((given["x"], given["z"]), [given["x"], given["z"]], given):
+        np.testing.assert_array_equal(load_graph(path, example).example, [x, z])
+    one = written(tmp_path / "one.onnx", [node("Relu", ["x"], ["y"])], inputs[:1], [])
+    np.testing.assert_array_equal(load_graph(one, handed(x)).example, [x])
+
+
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ([[[1.0] * 4] * 2], "the example for input x is of type list; accepted are arrays of NumPy and tensors"),
+        ({"x": None}, "the example for input x is of type NoneType"),
+        ("x", "example inputs cannot be of type str"),
+        ({}, "the example inputs lack x; the model takes x"),
+        ({"x": np.zeros((2, 4), "float32"), "w": 1}, "the model has no input w; there are x"),
+        (np.zeros((2, 5), "float32"), r"input x is float32\[2, 5\]; it takes float32\[2, 4\]"),
+        ((np.zeros(1), np.zeros(1)), r"the model takes 1 input \(x\); the example has 2"),
+    ],
+    ids=["nested", "none", "text", "empty", "unknown", "shape", "two"],
+)
+def test_an_example_that_is_none_is_refused(tmp_path: Path, example: Any, said: str) -> None:
+    path = written(tmp_path / "m.onnx", [node("Relu", ["x"], ["y"])], [value("x", FLOAT, [2, 4])], [])
+    with pytest.raises(InputError, match=said):
+        load_graph(path, example)
+
+
+def test_types_that_onnx_runtime_has_no_arrays_of_are_compared_with_nothing(tmp_path: Path) -> None:
+    kind = onnx.TensorProto.BFLOAT16
+    output = value("y", kind, [2, 4])
+    graph = onnx.helper.make_graph([node("Cast", ["x"], ["y"], to=kind)], "g", [value("x", FLOAT, [2, 4])], [output])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    found = load_graph(path)
+    assert found.reference is None
+    assert found.notes[-1] == (
+        "outputs are compared with nothing: ONNX Runtime exchanges no arrays of such a type as y has, tensor(bfloat16)"
+    )
+
+
+def test_onnx_runtime_reads_a_large_model_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of more than 2 GB cannot be handed over."""
+    monkeypatch.setattr("colt.tvm.models.onnx_graph._small", lambda model: False)
+    monkeypatch.setattr(onnx.ModelProto, "SerializeToString", None, raising=False)
+    assert compared(load_graph(network(tmp_path / "m.onnx"), shapes={"x": (1, 4, 8, 8)})).ok
+
+
 def test_inputs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x is float64\[1, 4\]; it takes float32\[1, 4, 1, 1\]"):
         load_graph(network(tmp_path / "m.onnx"), [np.zeros((1, 4))])

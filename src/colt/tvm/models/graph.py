@@ -11,7 +11,13 @@ import tvm
 
 Array = np.ndarray[Any, Any]
 Reference = Callable[[Sequence[Any]], list[Any]]
-"""From inputs to outputs, by whoever the model came from: arrays of NumPy."""
+"""From inputs to outputs, by whoever the model came from: arrays of NumPy. Raises :class:`CannotTell`, or what it likes
+where the model cannot be computed."""
+
+
+class CannotTell(Exception):
+    """Whoever the model came from lacks something that the model needs, which says nothing about the model. The text
+    says what."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from tvm.ir import GenericConst
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from colt.errors import InputError
-from colt.tvm.models.graph import Array, Graph, Reference
-from colt.tvm.models.onnx_inputs import Input, drawn, inputs_of, resized
+from colt.tvm.models.graph import Array, CannotTell, Graph, Reference
+from colt.tvm.models.onnx_inputs import Example, Input, drawn, in_order, inputs_of, resized
 from colt.tvm.models.onnx_operators import refused
 from colt.util.text import first_line, named_line, shown, why
 
@@ -31,11 +31,22 @@ _DOMAINS = (*_STANDARD, "com.microsoft")
 """The importer has operators of these, and takes those of all others that are called the same for them."""
 _BRANCHES = ("If",)
 """Operators that the importer knows beside those of its table."""
+_OF_NUMPY = tuple(
+    f"tensor({name})"
+    for name in (
+        "bool",
+        "float",
+        "float16",
+        "double",
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    )
+)
+"""Types of tensors that ONNX Runtime takes and gives as arrays of NumPy, as it calls them."""
 
 
 def from_file(
     path: Path,
-    example: Sequence[Array] | None,
+    example: Example | None,
     shapes: Mapping[str, Sequence[int]],
     sizes: Mapping[str, int] | None = None,
     opened: Collection[str] = (),
@@ -51,8 +62,8 @@ def from_file(
     if example is None:
         notes = (*notes, "inputs to compare and to time with were drawn at random")
     given = example_of(model, inputs, example, resizing=bool(sizes))
-    _require_fitting(path, inputs, given)
-    reference, why_not = _reference(model, inputs)
+    _require_fitting(inputs, given)
+    reference, why_not = _reference(model, inputs, path)
     if reference is None:
         notes = (*notes, f"outputs are compared with nothing: {why_not}")
     fold_batch_norms(model)
@@ -64,13 +75,16 @@ def from_file(
     )
 
 
-def example_of(model: Any, inputs: Sequence[Input], example: Sequence[Array] | None, resizing: bool) -> Sequence[Array]:
-    """Contents for the inputs: the example, made as large as they are if ``resizing``, or drawn if there is none."""
+def example_of(model: Any, inputs: Sequence[Input], example: Example | None, resizing: bool) -> Sequence[Array]:
+    """Contents for the inputs: the example, made as large as they are if ``resizing``, or drawn if there is none.
+
+    Raises :class:`InputError` for an example that has not one array for each."""
     if example is None:
         return drawn(model, inputs)
-    if resizing and len(example) == len(inputs):
-        return [resized(array, one.shape) for array, one in zip(example, inputs, strict=True)]
-    return example
+    given = in_order([one.name for one in inputs], example)
+    if resizing:
+        return [resized(array, one.shape) for array, one in zip(given, inputs, strict=True)]
+    return given
 
 
 def read_model(path: Path) -> Any:
@@ -131,11 +145,7 @@ def fix_shapes(model: Any, inputs: Sequence[Input]) -> None:
     del model.graph.value_info[:]
 
 
-def _require_fitting(path: Path, inputs: Sequence[Input], example: Sequence[Array]) -> None:
-    if len(example) != len(inputs):
-        raise InputError(
-            f"{path} takes {len(inputs)} inputs ({', '.join(one.name for one in inputs)}), not {len(example)}"
-        )
+def _require_fitting(inputs: Sequence[Input], example: Sequence[Array]) -> None:
     for one, array in zip(inputs, example, strict=True):
         if tuple(array.shape) != one.shape or array.dtype != one.dtype:
             raise InputError(
@@ -188,21 +198,30 @@ def _clipped(inputs: Any) -> Any:
     return relax.op.clip(tensor, -math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _reference(model: Any, inputs: Sequence[Input]) -> tuple[Reference | None, str]:
-    """What ONNX Runtime computes; why not, if it cannot."""
+def _reference(model: Any, inputs: Sequence[Input], path: Path) -> tuple[Reference | None, str]:
+    """What ONNX Runtime computes; why not, if it cannot. It reads a model of more than 2 GB from its file itself."""
     try:
         import onnxruntime
+        from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as Unimplemented
     except ImportError:
         return None, "onnxruntime is not installed"
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        source = model.SerializeToString() if _small(model) else str(path)
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001 - it raises what it likes
         return None, f"ONNX Runtime refuses the model: {first_line(error)}"
+    for one in (*session.get_inputs(), *session.get_outputs()):
+        if one.type not in _OF_NUMPY:
+            return None, f"ONNX Runtime exchanges no arrays of such a type as {one.name} has, {one.type}"
 
     def compute(arrays: Sequence[Any]) -> list[Any]:
-        found: list[Any] = session.run(None, {one.name: array for one, array in zip(inputs, arrays, strict=True)})
+        named = {one.name: array for one, array in zip(inputs, arrays, strict=True)}
+        try:
+            found: list[Any] = session.run(None, named)
+        except Unimplemented as error:
+            raise CannotTell(f"ONNX Runtime cannot compute the model: {first_line(error)}") from None
         return found
 
     return compute, ""

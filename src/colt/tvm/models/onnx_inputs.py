@@ -12,12 +12,16 @@ import onnx
 
 from colt.errors import InputError
 from colt.tvm.models.graph import Array
-from colt.util.text import did_you_mean
+from colt.tvm.models.library import ready
+from colt.util.text import counted, did_you_mean
 
 OPEN = 1
 """A size that the file leaves open and the user does not give."""
 _MOST = 1 << 31
 """Numbers of an input at most."""
+Example = Sequence[Any] | Mapping[str, Any] | Any
+"""Arrays or tensors: in order, by name, or a single one."""
+_EXAMPLES = "accepted are arrays of NumPy and tensors, in a tuple or a list, or by the inputs' names in a dictionary"
 _PASSING = ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Expand", "Transpose")
 """Operators that move or convert their first input, and leave its values."""
 
@@ -128,6 +132,38 @@ def _filled(value: Any, sizes: Mapping[str, int]) -> tuple[int, ...]:
 
 def _written(axes: Sequence[Any]) -> str:
     return f"[{', '.join(str(_size(axis) or axis.dim_param or 'any') for axis in axes)}]"
+
+
+def in_order(names: Sequence[str], example: Example) -> list[Array]:
+    """The example as an array for each input. It has them in order, or by name; the only one may be given itself. They
+    are arrays of NumPy, or tensors that follow DLPack. Raises :class:`InputError`."""
+    if isinstance(example, Mapping):
+        if missing := [name for name in names if name not in example]:
+            raise InputError(f"the example inputs lack {', '.join(missing)}; the model takes {', '.join(names)}")
+        for name in example:
+            if name not in names:
+                raise InputError(f"the model has no input {name}; {did_you_mean(name, names)}")
+        given = [example[name] for name in names]
+    elif isinstance(example, tuple | list):
+        given = list(example)
+    elif hasattr(example, "__dlpack__"):
+        given = [example]
+    else:
+        raise InputError(f"example inputs cannot be of type {type(example).__name__}; {_EXAMPLES}")
+    if len(given) != len(names):
+        raise InputError(
+            f"the model takes {counted(len(names), 'input')} ({', '.join(names)}); the example has {len(given)}"
+        )
+    return [_array(name, one) for name, one in zip(names, given, strict=True)]
+
+
+def _array(name: str, given: Any) -> Array:
+    if isinstance(given, np.ndarray):
+        return given
+    if not hasattr(given, "__dlpack__"):
+        raise InputError(f"the example for input {name} is of type {type(given).__name__}; {_EXAMPLES}")
+    found: Array = ready(given).numpy()
+    return found
 
 
 def resized(array: Array, shape: Sequence[int]) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 from colt.errors import InputError
 from colt.tvm.models.graph import Array, Graph
 from colt.tvm.models.onnx_graph import example_of, from_file, read_model
-from colt.tvm.models.onnx_inputs import inputs_of, open_sizes, values_of
+from colt.tvm.models.onnx_inputs import Example, in_order, inputs_of, open_sizes, values_of
 from colt.util.text import did_you_mean
 
 
@@ -17,12 +17,14 @@ class OpenFile:
     """An :class:`~colt.tvm.models.graph.OpenModel`. Sizes are called as in the file, or ``INPUT.AXIS``."""
 
     def __init__(
-        self, path: Path, example: Sequence[Array] | None, shapes: Mapping[str, Sequence[int]], names: Sequence[str]
+        self, path: Path, example: Example | None, shapes: Mapping[str, Sequence[int]], names: Sequence[str]
     ) -> None:
-        self._given = path, example, shapes, tuple(names)
-        self._path, self._example, self._shapes = path, example, shapes
         self._model = read_model(path)
-        known = open_sizes(values_of(self._model))
+        values = values_of(self._model)
+        self._example = None if example is None else in_order([one.name for one in values], example)
+        self._given = path, self._example, shapes, tuple(names)
+        self._path, self._shapes = path, shapes
+        known = open_sizes(values)
         self._names = {name: _own_name(name, known, path) for name in names}
         if len(set(self._names.values())) < len(names):
             raise InputError(f"{path}: two of the sizes {', '.join(names)} are the same")
