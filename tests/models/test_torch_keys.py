@@ -78,3 +78,13 @@ def test_what_is_set_for_all_is_part_of_it() -> None:
     finally:
         torch.set_default_dtype(torch.float32)
     assert key(graph) == before
+
+
+def test_where_inputs_lie_is_no_part() -> None:
+    """They are made compact, and a graph is not tuned again for that; unless it looks at how they lie."""
+    apart = torch.ones(3, 2).T
+    relu = graph_of(lambda g, x: g.call_function(torch.relu, (x,)))
+    strided = graph_of(lambda g, x: g.call_function(torch.as_strided, (x, (2, 2), (1, 1))))
+    assert graph_key(relu, {}, [X], None) == graph_key(relu, {}, [apart], None)
+    assert graph_key(relu, {}, [X], None) != graph_key(relu, {}, [torch.ones(3, 2)], None)
+    assert graph_key(strided, {}, [X], None) != graph_key(strided, {}, [apart], None)
