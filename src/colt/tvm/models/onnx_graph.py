@@ -23,6 +23,7 @@ from colt.errors import InputError
 from colt.tvm.models.graph import Array, CannotTell, Graph, Reference
 from colt.tvm.models.onnx_inputs import Example, Input, drawn, in_order, inputs_of, resized
 from colt.tvm.models.onnx_operators import refused
+from colt.util.streams import keeping_remarks
 from colt.util.text import first_line, named_line, shown, why
 
 _STANDARD = ("", "ai.onnx")
@@ -159,15 +160,25 @@ def _imported(model: Any, path: Path, inputs: Sequence[Input]) -> Any:
     opset = next((one.version for one in model.opset_import if one.domain in _STANDARD), 1)
     variables = {axis: tirx.Var(axis, "int64") for one in inputs for axis in one.axes if isinstance(axis, str)}
     shapes = {one.name: [variables[axis] if isinstance(axis, str) else axis for axis in one.axes] for one in inputs}
-    importer = _Importer(shapes, {one.name: str(one.dtype) for one in inputs}, False, True)
+    module, problem = _tried(model, shapes, {one.name: str(one.dtype) for one in inputs}, opset)
+    if problem:
+        raise InputError(f"{path}{problem}")
+    return module
+
+
+@keeping_remarks()
+def _tried(model: Any, shapes: Any, dtypes: Mapping[str, str], opset: int) -> tuple[Any, str]:
+    """What the importer makes of the model, or why it makes nothing: the error itself would hold the importer, which
+    remarks on standard error that it is gone before it was done."""
+    importer = _Importer(shapes, dtypes, False, True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return importer.from_onnx(model.graph, opset)
+            return importer.from_onnx(model.graph, opset), ""
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        return None, f": {error}"
     except Exception as error:  # noqa: BLE001 - the importer raises what it likes
-        raise InputError(f"{path} cannot be imported: {named_line(error)}") from None
+        return None, f" cannot be imported: {named_line(error)}"
 
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]

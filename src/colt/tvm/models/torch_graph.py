@@ -15,6 +15,7 @@ from typing import Any
 
 from colt.errors import InputError
 from colt.tvm.models.graph import Graph
+from colt.util.streams import keeping_remarks
 from colt.util.text import first_line
 
 _KEPT = ("scaled_dot_product_attention", "aten.linear", "aten.matmul")
@@ -118,24 +119,36 @@ def from_signature(module: Any, signature: Any, name: str, open_axes: Sequence[C
 def _imported(program: Any, name: str, inputs: Sequence[str]) -> Any:
     """The program in Relax, weights as constants. Raises :class:`InputError`."""
     torch = require_torch()
-    from colt.tvm.models.torch_attention import simplify_attention
-    from colt.tvm.models.torch_import import imported
 
     require_function(program, name)
     fold_batch_norms(program)
     table = torch.export.default_decompositions()
     for op in [op for op in table if any(kept in str(op) for kept in _KEPT)]:
         del table[op]
+    module, problem = _tried(program, table, inputs)
+    if problem:
+        raise InputError(f"{name}{problem}")
+    return module
+
+
+@keeping_remarks()
+def _tried(program: Any, table: Any, inputs: Sequence[str]) -> tuple[Any, str]:
+    """What the importer makes of the program, or why it makes nothing: the error itself would hold the importer, which
+    remarks on standard error that it is gone before it was done."""
+    torch = require_torch()
+    from colt.tvm.models.torch_attention import simplify_attention
+    from colt.tvm.models.torch_import import imported
+
     try:
         with _EXPORTING, torch.no_grad(), own_warnings_only():
             program = program.run_decompositions(table)
             require_no_writes(program, inputs)
             simplify_attention(program)
-            return imported(program)
+            return imported(program), ""
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+        return None, f": {error}"
     except Exception as error:  # noqa: BLE001
-        raise InputError(f"{name} cannot be imported: {first_line(error)}") from None
+        return None, f" cannot be imported: {first_line(error)}"
 
 
 def require_function(program: Any, name: str) -> None:
