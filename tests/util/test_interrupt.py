@@ -65,6 +65,24 @@ def test_the_first_interrupt_is_a_request_and_the_second_an_end() -> None:
             interrupt()
 
 
+def test_what_is_requested_of_the_whole_is_requested_of_each_part() -> None:
+    """Of the one that is under way, and of those that come later; the one after that ends whichever it is."""
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupt() as whole:
+        with whole, Interrupt() as first:
+            interrupt()
+            assert first.requested
+        with Interrupt() as second:
+            assert second.requested
+            with pytest.raises(KeyboardInterrupt):
+                interrupt()
+        assert signal.getsignal(signal.SIGINT) != before
+    assert (whole.requested, first.requested) == (True, True)
+    assert signal.getsignal(signal.SIGINT) is before
+    with Interrupt() as another:
+        assert not another.requested
+
+
 def test_that_a_signal_is_heeded_is_told_at_once_and_once() -> None:
     told = []
     with Interrupt(), PromptExit() as prompt:

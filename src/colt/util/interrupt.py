@@ -56,14 +56,29 @@ class Interrupt:
     A terminal that goes away and batch systems may send theirs several times, so those drop nothing. SIGTERM and SIGHUP
     are left alone where the process ignores them, as under ``nohup``, or handles them by itself. On any other thread
     nothing is done. The handlers that were there before are restored on leaving.
+
+    One that is entered inside of another leaves signals to that one: what was requested of the whole is requested of
+    each part, whichever was under way and whichever comes next.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = False
+        self._whole: Interrupt | None = None
+        self._entered = 0
         self._previous: dict[int, Any] = {}
 
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come, to this one or to the one that it is inside of."""
+        return self._requested or (self._whole is not None and self._whole.requested)
+
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        self._entered += 1
+        if self._entered == 1 and threading.current_thread() is threading.main_thread():
+            handler = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+            if isinstance(handler, Interrupt):
+                self._whole = handler
+                return self
             self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._handle)
             for number in ENDING:
                 if signal.getsignal(number) in (signal.SIG_DFL, _end):
@@ -73,14 +88,20 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._entered -= 1
+        if self._entered:
+            return
+        if self._whole is not None:
+            self._requested = self._whole.requested
+            self._whole = None
         for number, previous in self._previous.items():
             signal.signal(number, previous)
         self._previous.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
+        if self._requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self._requested = True
 
 
 class PromptExit:
