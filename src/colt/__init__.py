@@ -56,6 +56,8 @@ __all__ = [
 
 _LAZY = frozenset(__all__) - globals().keys()
 """What needs TVM: it is imported on first use."""
+_FOR_RUNNING = {"load": "loading", "CompiledModel": "compiled", "SizedModel": "sized"}
+"""What runs compiled models, and its module in ``colt.models``: a process that only does that needs nothing else."""
 
 
 def __getattr__(name: str) -> Any:
@@ -64,4 +66,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'colt' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module("colt.api"), name)
+    place = f"colt.models.{_FOR_RUNNING[name]}" if name in _FOR_RUNNING else "colt.api"
+    return getattr(importlib.import_module(place), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -61,7 +61,9 @@ def tune(program: Any, options: TuneOptions) -> Result:
     return result
 
 
-def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: Any) -> CompiledModel | SizedModel:
+def compile(
+    model: Any, example_inputs: Sequence[Any] | Mapping[str, Any] | None = None, **options: Any
+) -> CompiledModel | SizedModel:
     """Compile a whole model: tune its programs within one budget, put them together, compare the whole.
 
     With the option ``sizes`` it is compiled for several sizes, and the result is a :class:`SizedModel`.
@@ -72,8 +74,8 @@ def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: 
         A ``torch.nn.Module``, a ``torch.export`` program, or the path of a ``.pt2`` or ``.onnx`` file or of a
         ``FILE.py:NAME``.
     example_inputs
-        What a module is exported with, and every model compared and timed with: tensors or arrays, in order. A file has
-        its own if left out.
+        What a module is exported with, and every model compared and timed with: tensors or arrays, in order or by name
+        in a dictionary. A file has its own if left out.
     options
         Those of :class:`colt.models.options.CompileOptions`, by name: ``minutes=10``.
 
@@ -83,6 +85,8 @@ def compile(model: Any, example_inputs: Sequence[Any] | None = None, **options: 
         The model cannot be imported, or an option is not usable.
     MeasureError
         No worker starts.
+    StorageError
+        Temporary files cannot be written.
     """
     known = options_of(CompileOptions)
     for name in options:

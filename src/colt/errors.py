@@ -48,7 +48,7 @@ class MeasureError(ColtError):
 
 
 class StorageError(ColtError):
-    """A file of the run cannot be written, such as on a full disk: the message names it. What was found is not lost."""
+    """A file cannot be written, such as on a full disk: the message names it. What a run found is not lost."""
 
 
 class ReplayError(ColtError):

@@ -11,6 +11,9 @@ import pytest
 
 from colt.cli.app import main
 from colt.cli.codes import BAD_INPUT, OK
+from colt.errors import StorageError
+from colt.models.compiled import CompiledModel
+from colt.models.loading import load
 
 pytestmark = pytest.mark.real
 MODEL = """
@@ -90,6 +93,49 @@ def test_a_model_is_compiled_for_several_sizes(
     assert "compiled for input.0=2; input.0=4" in capsys.readouterr().err
 
 
+class Unwritten:
+    """A model for which there is no room."""
+
+    def save(self, path: Path) -> Path:
+        raise StorageError(f"{path} cannot be written: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--run", "{0}/run"], "the same command goes on from {0}/run"),
+        (["--records", "{0}/r.db"], "the same command begins with what the records have by now"),
+        (["--no-records"], "nothing of the search is kept; with --run DIR the same command could go on"),
+        ([], "nothing of the search is kept"),
+    ],
+    ids=["run", "records", "no records", "records are off"],
+)
+def test_where_a_model_cannot_be_written_it_is_said_how_to_go_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: Sequence[str],
+    hint: str,
+) -> None:
+    monkeypatch.setattr("colt.models.bucket.compile_any", lambda *_: Unwritten())
+    given = [one.format(tmp_path) for one in options]
+    assert main(["compile", "net.onnx", "-o", f"{tmp_path}/net.colt", *given]) == BAD_INPUT
+    assert f"No space left on device; {hint.format(tmp_path)}" in capsys.readouterr().err
+
+
+def test_a_run_whose_files_cannot_be_written_ends_with_2(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model is written all the same."""
+    model = load(folder / "net.colt")
+    assert isinstance(model, CompiledModel)
+    model.storage_failure = StorageError("journal.jsonl cannot be written: No space left on device")
+    monkeypatch.setattr("colt.models.bucket.compile_any", lambda *_: model)
+    assert main(["compile", "net.onnx", "-o", f"{tmp_path}/net.colt"]) == BAD_INPUT
+    assert "journal.jsonl cannot be written" in capsys.readouterr().err
+    assert load(tmp_path / "net.colt").report.name == model.report.name
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -97,6 +143,9 @@ def test_a_model_is_compiled_for_several_sizes(
         (["compile", "{0}/own.py:gone"], "does not define gone"),
         (["compile", "{0}/own.py:nothing"], "a model cannot be of type int"),
         (["compile", "{0}/own.py:net", "-o", "{0}/no/folder.colt"], "cannot be written"),
+        (["compile", "{0}/own.py:net", "-o", "{0}/own.py"], "this command reads it; name another"),
+        (["compile", "{0}/own.py:net", "--input", "{0}/own.py", "-o", "{0}/../{1}/own.py"], "this command reads it"),
+        (["run", "{0}/net.colt", "-o", "{0}/net.colt"], "this command reads it"),
         (["compile", "{0}/own.py:net", "--minutes", "0"], "--minutes is 0"),
         (["compile", "{0}/own.py:net", "--input", "{0}/own.py"], "is not an array of NumPy"),
         (["compile", "{0}/own.py:net", "--sizes", "batch=1,2"], "sizes are for files that leave some open"),
@@ -111,6 +160,6 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(
     folder: Path, arguments: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path.name for path in folder.iterdir()}
-    assert main([argument.format(folder) for argument in arguments]) == BAD_INPUT
+    assert main([argument.format(folder, folder.name) for argument in arguments]) == BAD_INPUT
     assert said in capsys.readouterr().err
     assert {path.name for path in folder.iterdir()} == before

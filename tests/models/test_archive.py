@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.models.archive import (
     MANIFEST,
     PAGE,
@@ -25,6 +27,7 @@ from colt.models.manifest import (
     LIBRARY,
     SCHEMA,
     SIZED_SCHEMA,
+    LayoutPart,
     Manifest,
     OthersPart,
     SizedManifest,
@@ -32,6 +35,7 @@ from colt.models.manifest import (
     TensorPart,
     WeightPart,
 )
+from colt.models.report import table_of
 
 ARRAYS = [np.arange(10, dtype="float32"), np.arange(3, dtype="int8"), np.arange(100, dtype="float32").reshape(4, 25)]
 
@@ -169,6 +173,35 @@ def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
         open_archive(path)
 
 
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """Opening a pipe would wait for a writer."""
+    os.mkfifo(tmp_path / "m.colt")
+    for path in (tmp_path / "m.colt", tmp_path):
+        with pytest.raises(InputError, match="cannot be read: it is not a file"):
+            open_archive(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"threads": 0}, "its kernels use 0 threads"),
+        ({"layout": "x", "layouts": (LayoutPart(name="y", ms=1.0, programs=1),)}, "its layout x is none of those"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    written(tmp_path / "m.colt", **changes)
+    with pytest.raises(InputError, match=said):
+        open_archive(tmp_path / "m.colt")
+
+
+def test_a_layout_that_is_not_known_any_more_is_shown_by_its_name() -> None:
+    compared = (LayoutPart(name="tiled", ms=1.0, programs=1), LayoutPart(name="other", ms=2.0, programs=1))
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(table_of(msgspec.structs.replace(of_arrays(), layout="tiled", layouts=compared)))
+    assert "convolutions are tiled: 1 ms at a guess, 2 ms other" in captured.get()
+
+
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.colt"
     written(path, schema=SIZED_SCHEMA + 1)
@@ -177,7 +210,7 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         written(tmp_path / "nowhere" / "m.colt")
     assert not list(tmp_path.iterdir())
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,16 +19,19 @@ import pytest
 from rich.console import Console
 
 from colt import events
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.machine import detect
+from colt.models import compile
 from colt.models.archive import open_archive
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel
+from colt.models.layouts import LayoutChoice
 from colt.models.loading import load
 from colt.models.options import CompileOptions
 from colt.models.report import model_table
 from colt.models.tuning import TunedTasks
 from colt.tvm.models.graph import CannotTell
+from colt.util.interrupt import Interrupt
 from tests.helpers.small_models import Mlp
 
 pytestmark = pytest.mark.real
@@ -90,6 +96,44 @@ def test_the_original_computes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [1]
 
 
+def test_a_search_that_begins_after_an_interrupt_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the main one, after the one that compares layouts."""
+    choose = compile.chosen_layout
+
+    def chosen(*given: Any) -> LayoutChoice:
+        os.kill(os.getpid(), signal.SIGINT)
+        return choose(*given)
+
+    def tuned(*_: Any) -> TunedTasks:
+        with Interrupt() as interrupt:
+            assert interrupt.requested
+        return TunedTasks({}, {})
+
+    monkeypatch.setattr(compile, "chosen_layout", chosen)
+    monkeypatch.setattr(compile, "tune_tasks", tuned)
+    assert compile_model(MLP.graph(), None, CompileOptions(threads=2)).report.is_right
+
+
+def test_without_room_for_temporary_files_nothing_is_tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLVM would end the process where it cannot write."""
+    monkeypatch.setattr("colt.util.output.ROOM_TO_BUILD", 1 << 62)
+    monkeypatch.setattr(compile, "tune_tasks", lambda *_: pytest.fail("tuned"))
+    with pytest.raises(StorageError, match=r"building a model takes up to .* TMPDIR names another folder"):
+        compile_model(MLP.graph(), None, CompileOptions(threads=2))
+
+
+def test_a_run_keeps_its_budget_and_that_is_said(model: CompiledModel, records: Path) -> None:
+    """It came to its end, or broke off; either way nothing more is measured than it was begun with."""
+    happened = list[events.Event]()
+    options = CompileOptions(
+        trials=60, records=records, threads=2, run_dir=records.parent / "run", on_event=[happened.append]
+    )
+    again = compile_model(MLP.graph(), None, options)
+    assert again.report.trials == model.report.trials
+    said = [event.message for event in happened if isinstance(event, events.Noted)]
+    assert any("keeps the budget that it was begun with: trials 8, not 60" in message for message in said)
+
+
 def test_products_may_be_narrower_and_the_error_is_shown(records: Path) -> None:
     options = CompileOptions(trials=4, records=records, threads=2, cast="bf16")
     found = compile_model(MLP.graph(), None, options)
@@ -133,6 +177,70 @@ def test_it_is_the_same_from_a_file(model: CompiledModel, tmp_path: Path) -> Non
     again = load(model.save(tmp_path / "m.colt"))
     np.testing.assert_array_equal(again(MLP.x), model(MLP.x))
     assert again.report == model.report
+
+
+LEAN = """
+import sys
+import numpy as np
+import colt
+model = colt.load(sys.argv[1])
+assert isinstance(model, colt.CompiledModel)
+model(np.zeros((16, 32), "float32"))
+print(*sorted(sys.modules))
+"""
+
+
+def test_what_runs_a_model_needs_nothing_that_makes_one(model: CompiledModel, tmp_path: Path) -> None:
+    """Nor what TVM would import for others: all that takes seconds."""
+    path = model.save(tmp_path / "m.colt")
+    child = subprocess.run([sys.executable, "-c", LEAN, path], capture_output=True, text=True, check=True)
+    loaded = child.stdout.split()
+    assert "colt.models.loading" in loaded
+    for unwanted in ("torch", "onnx", *(f"colt.{name}" for name in ("api", "plan", "run", "search", "proposers"))):
+        assert not [one for one in loaded if f"{one}.".startswith(f"{unwanted}.")]
+
+
+FORKED = """
+import os, sys, threading
+import numpy as np
+import colt
+how, path = sys.argv[1:]
+model, x = colt.load(path), np.zeros((16, 32), "float32")
+
+def call():
+    try:
+        print("gives", model(x).shape, flush=True)
+    except colt.InputError as error:
+        print("refuses:", error, flush=True)
+
+if how == "called":
+    call()
+elif how == "elsewhere":
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+if os.fork():
+    os.wait()
+else:
+    call()
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("how", "said"), [("called", "refuses"), ("loaded", "gives"), ("elsewhere", "gives")])
+def test_a_fork_leaves_the_threads_of_kernels_behind(model: CompiledModel, tmp_path: Path, how: str, said: str) -> None:
+    """A call would wait for them forever, if this thread had any."""
+    path = model.save(tmp_path / "m.colt")
+    child = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, how, path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    last = child.stdout.splitlines()[-1]
+    assert last.startswith(said)
+    assert said == "gives" or "this process was forked from one that had called a compiled model" in last
 
 
 def test_threads_of_kernels_are_not_bound_to_cores_unless_the_user_wants_that(

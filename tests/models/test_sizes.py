@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from colt.models.bucket import _share, compile_any, compile_bucket
 from colt.models.loading import load
 from colt.models.manifest import Manifest, SizedManifest
 from colt.models.options import CompileOptions
-from colt.models.other_sizes import compile_others
+from colt.models.other_sizes import OtherSizes, compile_others
 from colt.models.report import table_of
 from colt.models.sized import SizedModel
 from colt.models.tuning import TunedTasks
@@ -218,6 +219,12 @@ def others_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("colt.models.bucket.others_apart", compile_others)
 
 
+@pytest.fixture
+def no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no model for other sizes."""
+    monkeypatch.setattr("colt.models.bucket.others_apart", lambda *_: OtherSizes(()))
+
+
 def bucket(source: OpenModel, sizes: Mapping[str, Sequence[int]]) -> SizedModel:
     return compile_bucket(source, CompileOptions(sizes=sizes, threads=2))
 
@@ -306,6 +313,62 @@ def test_where_the_model_for_others_dies_the_sizes_are_compiled(
     np.testing.assert_allclose(model(x), computed(x), rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match="compiled for batch=2; batch=4, and nothing else"):
         model(rows(3))
+
+
+@pytest.mark.usefixtures("no_others")
+@pytest.mark.parametrize(("signals", "kept"), [(1, 2), (2, 1)])
+def test_an_interrupt_ends_all_sizes_and_keeps_those_that_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: int, kept: int
+) -> None:
+    """The first lets the size that is under way come to its end, the second drops it."""
+    tuned = list[int]()
+
+    def interrupted(*_: Any) -> TunedTasks:
+        tuned.append(1)
+        if len(tuned) == 2:
+            for _number in range(signals):
+                os.kill(os.getpid(), signal.SIGINT)
+        return TunedTasks({}, {})
+
+    monkeypatch.setattr("colt.models.compile.tune_tasks", interrupted)
+    model = bucket(open_model(mlp(tmp_path / "m.onnx"), None, None, ["batch"]), {"batch": (1, 2, 4)})
+    assert len(tuned) == 2
+    assert [part.sizes["batch"] for part in model.report.parts] == [1, 2][:kept]
+    missing = "; ".join(f"batch={size}" for size in [1, 2, 4][kept:])
+    assert model.report.messages == (f"it was interrupted before it was compiled for {missing}",)
+    x = rows(1)
+    np.testing.assert_allclose(load(model.save(tmp_path / "m.colt"))(x), computed(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("no_others")
+def test_an_interrupt_of_the_first_search_begins_no_other(tmp_path: Path) -> None:
+    came = list[events.Event]()
+
+    def interrupt(event: events.Event) -> None:
+        if isinstance(event, events.Measured) and not came:
+            came.append(event)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = CompileOptions(
+        sizes={"batch": (2, 6)}, trials=40, threads=2, use_records=False, pool=("scout",), on_event=[interrupt]
+    )
+    with measured_by(simulated()):
+        model = compile_any(mlp(tmp_path / "mlp.onnx"), None, options)
+    assert isinstance(model, SizedModel)
+    assert [part.sizes["batch"] for part in model.report.parts] == [2]
+    assert model.report.parts[0].model.trials < 20
+
+
+@pytest.mark.usefixtures("untuned", "no_others")
+def test_an_interrupt_before_anything_is_finished_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> TunedTasks:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("colt.models.compile.tune_tasks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bucket(open_model(mlp(tmp_path / "m.onnx"), None, None, ["batch"]), {"batch": (1, 2)})
 
 
 def test_sizes_that_are_none_are_refused(tmp_path: Path) -> None:

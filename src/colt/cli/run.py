@@ -27,7 +27,7 @@ def run_command(given: argparse.Namespace) -> int:
     from colt.models.loading import load
     from colt.models.tensors import described, read_arrays, write_arrays
 
-    output = None if given.output is None else require_output(Path(given.output))
+    output = None if given.output is None else require_output(Path(given.output), [given.model, *given.input])
     model = load(Path(given.model))
     outputs = model(*read_arrays(map(Path, given.input)))
     named = dict(

@@ -22,9 +22,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.models.manifest import SCHEMA, SIZED_SCHEMA, AnyManifest, Manifest, SizedManifest, WeightPart
-from colt.util.files import replacing
+from colt.util.files import open_file, replacing
+from colt.util.text import counted, shown
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.bin"
 PAGE = 4096
@@ -133,7 +134,7 @@ def write_archive(
 ) -> Any:
     """Write the file completely or not at all; the manifest as it was written.
 
-    ``libraries`` are by name, and ``weights`` the bytes of those that the manifest lists. Raises :class:`InputError`.
+    ``libraries`` are by name, and ``weights`` the bytes of those that the manifest lists. Raises :class:`StorageError`.
     """
     digest = hashlib.sha256()
     for block in _blocks(weights):
@@ -152,7 +153,7 @@ def write_archive(
                 for block in _blocks(weights):
                     file.write(block)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise StorageError(f"{path} cannot be written: {error.strerror or error}") from None
     return complete
 
 
@@ -168,7 +169,7 @@ _KINDS: dict[int, type[AnyManifest]] = {SCHEMA: Manifest, SIZED_SCHEMA: SizedMan
 def open_archive(path: Path) -> Archive:
     """Open a file and check all that can be checked without reading its weights. Raises :class:`InputError`."""
     try:
-        with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             if archive.getinfo(MANIFEST).file_size > _LARGEST_MANIFEST:
                 raise InputError(f"{path} is not a compiled model: its manifest is too large")
             _place(archive.getinfo(MANIFEST), file)
@@ -191,12 +192,17 @@ def open_archive(path: Path) -> Archive:
 
 
 def _listed(manifest: AnyManifest, path: Path) -> Iterator[WeightPart]:
-    """All weights that a manifest lists. Raises :class:`InputError` if it lists no models, or two of one library."""
+    """All weights that a manifest lists. Raises :class:`InputError` if it lists no models, or two of one library, or
+    says of one what cannot be."""
     if isinstance(manifest, SizedManifest):
         names = [one.library for one in manifest.parts]
         if not names or len(manifest.models) != len(names) + (manifest.others is not None):
             raise InputError(f"{path} is damaged: it has no models, or two of one library")
     for model in manifest.models.values():
+        if model.threads < 1:
+            raise InputError(f"{path} is damaged: its kernels use {counted(model.threads, 'thread')}")
+        if model.layouts and model.layout not in [one.name for one in model.layouts]:
+            raise InputError(f"{path} is damaged: its layout {shown(model.layout)} is none of those compared")
         yield from model.weights
 
 

@@ -8,6 +8,7 @@ ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +25,7 @@ from colt.models.sized import SizedModel, in_words
 from colt.tvm.models.graph import Graph, OpenModel
 from colt.tvm.models.quantised import with_integer_products
 from colt.tvm.models.sources import open_model
+from colt.util.interrupt import Interrupt
 
 _FIRST = 2
 """The share of the first size, where those of the others are 1."""
@@ -42,11 +44,30 @@ def compile_any(model: Any, example: Any, options: CompileOptions) -> CompiledMo
 
 def compile_bucket(source: OpenModel, options: CompileOptions) -> SizedModel:
     """Compile a model whose sizes are open for those of the options, and untuned for others."""
-    others, models = others_apart(source, options), list[CompiledModel]()
-    for sizes in options.bucket:
-        share = _share(options, sizes, [one.manifest for one in models])
-        models.append(compile_graph(_loading(source, sizes), share))
-    return _together(source, options.bucket, models, others)
+    others = others_apart(source, options)
+    return _together(source, options.bucket, _compiled(source, options), others)
+
+
+def _compiled(source: OpenModel, options: CompileOptions) -> list[CompiledModel]:
+    """The models of the sizes, in order; of fewer if it was interrupted, but of the first one at least.
+
+    A signal ends the tuning of the size that is under way, and no other begins. A second one drops that size, too, and
+    leaves those that are finished."""
+    models, interrupt = list[CompiledModel](), Interrupt()
+    with ExitStack() as stack:
+        for sizes in options.bucket:
+            share = _share(options, sizes, [one.manifest for one in models])
+            try:
+                models.append(compile_graph(_loading(source, sizes), share, interrupt))
+            except KeyboardInterrupt:
+                if not models:
+                    raise
+                break
+            if interrupt.requested:
+                break
+            if len(models) == 1:
+                stack.enter_context(interrupt)  # there is something to keep, whatever the next size is at
+    return models
 
 
 def _loading(source: OpenModel, sizes: Mapping[str, int]) -> Any:
@@ -93,7 +114,8 @@ def _plain(name: str) -> str:
 def _together(
     source: OpenModel, bucket: Sequence[Mapping[str, int]], models: Sequence[CompiledModel], others: OtherSizes
 ) -> SizedModel:
-    """All of them as one model."""
+    """All of them as one model, with a note of those that there is none for."""
+    missing, bucket = bucket[len(models) :], bucket[: len(models)]
     first = models[0].manifest
     libraries = [f"model-{number}.so" for number in range(1, len(models) + 1)]
     parts = tuple(
@@ -111,9 +133,14 @@ def _together(
         inputs=tuple(_opened(source, first)),
         parts=parts,
         others=part,
-        messages=others.messages,
+        messages=(*others.messages, *_interrupted(missing)),
     )
     return SizedModel(manifest, named)
+
+
+def _interrupted(missing: Sequence[Mapping[str, int]]) -> Iterator[str]:
+    if missing:
+        yield f"it was interrupted before it was compiled for {'; '.join(map(in_words, missing))}"
 
 
 def _opened(source: OpenModel, manifest: Manifest) -> Iterator[TensorPart]:

@@ -12,7 +12,7 @@ judge      outputs against the importer's own, the whole timed in turn with the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -41,10 +41,12 @@ from colt.tvm.devices.hold import Hold, hold_this_machine
 from colt.tvm.devices.host import flags_needed, set_unbound_threads
 from colt.tvm.models.assembly import Assembler, assemble, weight_bytes
 from colt.tvm.models.graph import CannotTell, Graph
-from colt.tvm.models.library import ModelLibrary, bytes_of, write_library
+from colt.tvm.models.library import ModelLibrary, bytes_of, require_pool, write_library
 from colt.tvm.models.sources import load_graph
 from colt.tvm.models.tasks import ModelTask
 from colt.util.clock import Stopwatch
+from colt.util.interrupt import Interrupt
+from colt.util.output import require_room_to_build
 from colt.util.text import named_line
 from colt.util.version import versions
 from colt.util.waiting import LONGEST_S
@@ -59,22 +61,27 @@ def compile_model(model: Any, example: Any, options: CompileOptions) -> Compiled
         The model cannot be imported, or an option is not usable.
     MeasureError
         No worker starts.
+    StorageError
+        Temporary files cannot be written.
     """
     return compile_graph(lambda: load_graph(model, example, options.shapes), options)
 
 
-def compile_graph(loaded: Callable[[], Graph], options: CompileOptions) -> CompiledModel:
+def compile_graph(
+    loaded: Callable[[], Graph], options: CompileOptions, interrupt: Interrupt | None = None
+) -> CompiledModel:
     """The same of a graph that has yet to be imported.
 
     A model that computes something else in the layout that was chosen is compiled again in the usual one, with what is
-    left of the budget."""
-    found, spent = _compiled(loaded, options)
+    left of the budget. Once the model is imported, ``interrupt`` is asked whether all tuning is to end."""
+    interrupt = interrupt or Interrupt()
+    found, spent = _compiled(loaded, options, interrupt)
     first = found.manifest
     if first.is_right or first.layout in ("", USUAL):
         return found
     why = f"convolutions are {IN_WORDS[USUAL]}: {IN_WORDS[first.layout]} the model computes something else"
     folder = None if options.run_dir is None else f"{options.run_dir}-{USUAL}"
-    again, _ = _compiled(loaded, replace(options.less(spent), layout=USUAL, run_dir=folder))
+    again, _ = _compiled(loaded, replace(options.less(spent), layout=USUAL, run_dir=folder), interrupt)
     second = again.manifest
     again.manifest = msgspec.structs.replace(
         second,
@@ -86,7 +93,9 @@ def compile_graph(loaded: Callable[[], Graph], options: CompileOptions) -> Compi
     return again
 
 
-def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> tuple[CompiledModel, UsedUp]:
+def _compiled(
+    loaded: Callable[[], Graph], options: CompileOptions, interrupt: Interrupt
+) -> tuple[CompiledModel, UsedUp]:
     watch = Stopwatch()
     if options.fleet is not None and options.fleet_cpu is None:
         options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
@@ -95,16 +104,28 @@ def _compiled(loaded: Callable[[], Graph], options: CompileOptions) -> tuple[Com
     with closing(Hold() if options.fleet is not None else device.hold()) as hold:  # hosts hold themselves
         if queued := queued_s() + hold.waited_s:
             watch.seconds[QUEUEING] = queued
-        return _compiled_on(device, loaded, options, watch)
+        with ExitStack() as stack:
+
+            def imported() -> tuple[Graph, list[Any] | None]:
+                found = with_expected(loaded())
+                stack.enter_context(interrupt)  # from here on there is something to keep
+                return found
+
+            return _compiled_on(device, imported, options, watch)
 
 
 def _compiled_on(
-    device: Device, loaded: Callable[[], Graph], options: CompileOptions, watch: Stopwatch
+    device: Device,
+    imported: Callable[[], tuple[Graph, list[Any] | None]],
+    options: CompileOptions,
+    watch: Stopwatch,
 ) -> tuple[CompiledModel, UsedUp]:
     target = device.target
+    require_pool()  # before anything is tuned that cannot be run here, or put together
+    require_room_to_build()
     set_unbound_threads(device.threads)  # before anything runs in this process, such as what packs weights
     with watch("importing"):
-        graph, expected = with_expected(loaded())
+        graph, expected = imported()
         layout = chosen_layout(graph.name, graph.module, device, options, watch)
     module, tasks = layout.chosen.module, layout.chosen.tasks
     with watch("tuning"):
@@ -128,6 +149,7 @@ def _compiled_on(
         timed=figures,
         seconds={activity: round(seconds, 3) for activity, seconds in watch.seconds.items()},
     )
+    compiled.storage_failure = tuned.storage_failure
     return compiled, _spent(compiled.manifest, tuned)
 
 

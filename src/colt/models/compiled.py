@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.models.archive import laid_out, write_archive
 from colt.models.manifest import LIBRARY, Manifest, TensorPart
 from colt.models.tensors import array_of
@@ -30,6 +30,8 @@ class CompiledModel:
         self.content = content
         self.weights = weights
         self.library = library
+        self.storage_failure: StorageError | None = None
+        """Why files of the run that tuned it are missing, if a write failed."""
 
     @property
     def report(self) -> Manifest:
@@ -55,7 +57,8 @@ class CompiledModel:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a file, whose name should end in ``.colt``. Raises :class:`InputError`."""
+        """Write the model to a file, whose name should end in ``.colt``. Raises :class:`InputError` for a path that is
+        none, and :class:`StorageError` if the file cannot be written."""
         path = checked_path(path)
         parts = laid_out(
             [(one.shape, one.dtype) for one in self.manifest.weights]

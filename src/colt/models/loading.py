@@ -11,6 +11,7 @@ from colt.models.archive import Archive, open_archive, parts_of
 from colt.models.compiled import CompiledModel
 from colt.models.manifest import AnyManifest, Manifest, SizedManifest
 from colt.models.sized import SizedModel
+from colt.tvm.own import leave_torch_out
 
 
 def load(path: str | Path) -> CompiledModel | SizedModel:
@@ -21,6 +22,7 @@ def load(path: str | Path) -> CompiledModel | SizedModel:
     InputError
         The file is none, or is damaged, or this machine lacks instructions that its code uses.
     """
+    leave_torch_out()
     archive = open_archive(Path(path))
     _require_instructions(archive.manifest, path)
     weights = archive.weights()

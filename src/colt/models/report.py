@@ -100,6 +100,6 @@ def _of_layouts(manifest: Manifest) -> str:
     """Which layout convolutions have, and what the others promised."""
     found = {one.name: one for one in manifest.layouts}
     ours = found.pop(manifest.layout)
-    others = ", ".join(f"{one.ms:.3g} ms {IN_WORDS[name]}" for name, one in found.items())
+    others = ", ".join(f"{one.ms:.3g} ms {IN_WORDS.get(name, name)}" for name, one in found.items())
     timed = f"by {counted(ours.programs, 'program')} of each"
-    return f"convolutions are {IN_WORDS[ours.name]}: {ours.ms:.3g} ms at a guess, {others} ({timed})"
+    return f"convolutions are {IN_WORDS.get(ours.name, ours.name)}: {ours.ms:.3g} ms at a guess, {others} ({timed})"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.models.archive import laid_together, write_archive
 from colt.models.compiled import CompiledModel, checked_path, fits, written
 from colt.models.manifest import OthersPart, SizedManifest, TensorPart
@@ -33,6 +33,11 @@ class SizedModel:
     def report(self) -> SizedManifest:
         """What was found for each size, task by task, what it cost, and how it was judged."""
         return self.manifest
+
+    @property
+    def storage_failure(self) -> StorageError | None:
+        """Why files of the runs that tuned it are missing, if a write failed."""
+        return next((one.storage_failure for one in self.models.values() if one.storage_failure is not None), None)
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs, as of a :class:`CompiledModel`.
@@ -68,7 +73,7 @@ class SizedModel:
         return f"{inputs}, compiled for {sizes}, and {limits}"
 
     def save(self, path: str | Path) -> Path:
-        """Write the models to a file, whose name should end in ``.colt``. Raises :class:`InputError`."""
+        """Write the models to a file, as :meth:`CompiledModel.save`."""
         path = checked_path(path)
         contents = {name: self.models[name] for name in self.manifest.models}
         found, weights = laid_together([(one.manifest, one.weights) for one in contents.values()])

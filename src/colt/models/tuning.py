@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.models.options import CompileOptions
 from colt.options import TuneOptions
 from colt.plan import Plan, checked_model
@@ -46,6 +46,12 @@ class TunedTasks:
     def receipts(self) -> Iterator[Receipt]:
         """Those of all forms of all programs."""
         return (result.receipt for results in self.results.values() for result in results)
+
+    @property
+    def storage_failure(self) -> StorageError | None:
+        """Why files of the run are missing, if a write failed."""
+        results = (result for of_task in self.results.values() for result in of_task)
+        return next((one.storage_failure for one in results if one.storage_failure is not None), None)
 
     def result_of(self, key: str, form: str) -> Result | None:
         """The result of a task in that form; in the form in which it is written if it was not run in that one."""

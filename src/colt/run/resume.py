@@ -147,8 +147,27 @@ def to_the_end(plan: Plan, strategy: StrategyMaker = TREE, on_event: Sequence[Em
     assert folder is not None
     with ExitStack() as stack:
         asked, recording = _opened(folder, None, stack, plan)
+        if told := _as_it_began(folder, plan.allowance, recording.allowance):
+            for listen in on_event:
+                listen(events.Noted(told))
         world = Resumed(recording, allowance=recording.allowance)
         return _run(folder, asked, recording, world, on_event, strategy=strategy)
+
+
+def _as_it_began(folder: Path, given: Allowance, had: Allowance | None) -> str:
+    """What is said of a budget that is given now and is another than the run began with, which it keeps; empty if it is
+    the same."""
+    now, then = msgspec.structs.asdict(given), {} if had is None else msgspec.structs.asdict(had)
+    others = [f"{name} {_limit(was)}, not {_limit(now[name])}" for name, was in then.items() if was != now[name]]
+    if not others:
+        return ""
+    return (
+        f"{folder} keeps the budget that it was begun with: {', '.join(others)}; with another directory all begins anew"
+    )
+
+
+def _limit(value: object) -> str:
+    return "without a limit" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def finish(

@@ -3,7 +3,7 @@
 TVM imports PyTorch and CUDA's bindings wherever they are installed. PyTorch takes each process 1.8 processor-seconds
 and 200 MB, and COLT hands neither tensors of PyTorch nor streams of CUDA to TVM. It also looks for its own sessions of
 several processes, in a library that it loads later: not to find them takes it a tenth of a second. A program that
-imports COLT gets TVM as it always is.
+imports COLT gets TVM as it always is, unless a compiled model is the first that it needs TVM for.
 
 Workers build and run what others have scheduled. They have no use for Relax, which is for whole models, nor for tensor
 intrinsics, which are for scheduling.

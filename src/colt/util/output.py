@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from colt.errors import InputError
+from colt.errors import InputError, StorageError
 from colt.util.files import write_atomically
 from colt.util.text import in_bytes
+
+ROOM_TO_BUILD = 16 << 20
+"""Bytes of object files and a library, of all programs of a large model together."""
 
 
 def require_file(path: Path) -> Path:
@@ -51,6 +56,29 @@ def _require_room(folder: Path) -> None:
     """Write a file there, and leave nothing: not every place takes files, whatever its permissions say."""
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def require_room_to_build() -> None:
+    """Raise :class:`StorageError` if the folder of temporary files is nearly full: LLVM ends the process, without a
+    word, where it cannot write there."""
+    folder = tempfile.gettempdir()
+    there = os.statvfs(folder)
+    if (left := there.f_bavail * there.f_frsize) < ROOM_TO_BUILD:
+        raise StorageError(
+            f"{folder} has {in_bytes(left)} left, and building a model takes up to {in_bytes(ROOM_TO_BUILD)} there; "
+            "TMPDIR names another folder"
+        )
+
+
+@contextmanager
+def temporary_folder(beginning: str) -> Iterator[Path]:
+    """A folder for temporary files, whose name begins so. Raises :class:`StorageError` if it cannot be written."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=beginning) as folder:
+            yield Path(folder)
+    except OSError as error:
+        where, why = tempfile.gettempdir(), error.strerror or error
+        raise StorageError(f"{where} cannot be written: {why}; TMPDIR names another folder") from None
 
 
 def write_file(path: Path, content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ml_dtypes
@@ -11,6 +12,7 @@ import tvm
 import tvm_ffi
 
 from colt.errors import InputError
+from colt.tvm.devices.host import available_cores
 from colt.tvm.models.library import ALIGNMENT, ModelLibrary, ready
 from tests.helpers.run_graph import untuned
 from tests.helpers.small_models import Mlp
@@ -86,3 +88,15 @@ def test_tensors_of_pytorch_are_what_they_show() -> None:
     assert ready(negative).numpy() == [-1]
     with pytest.raises(InputError, match="a tensor on meta is no input"):
         ready(torch.empty(3, device="meta"))
+    for sparse in (torch.eye(3).to_sparse(), torch.eye(3).to_sparse_csr()):
+        with pytest.raises(InputError, match=f"a tensor of layout {sparse.layout} is no input"):
+            ready(sparse)
+
+
+def test_threads_are_no_more_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may come from a larger machine, or from somebody who wants it to hang."""
+    monkeypatch.setenv("TVM_NUM_THREADS", "1")
+    monkeypatch.setattr("tests.helpers.run_graph.THREADS", 100_000)
+    (found,) = untuned(MLP.graph())(MLP.x)
+    assert int(os.environ["TVM_NUM_THREADS"]) == available_cores()
+    np.testing.assert_allclose(found.numpy(), MLP.compute(MLP.x), rtol=1e-4, atol=1e-5)

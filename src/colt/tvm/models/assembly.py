@@ -6,11 +6,9 @@ times, with other schedules of some programs, has each of them built once.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tvm
@@ -26,6 +24,7 @@ from colt.tvm.models.fused import with_main
 from colt.tvm.models.outputs import with_own_outputs
 from colt.tvm.models.tasks import ModelTask
 from colt.tvm.programs.constants import CONSTANTS, PACK, Split, split
+from colt.util.output import require_room_to_build, temporary_folder
 from colt.util.streams import keeping_remarks
 
 WEIGHTS = "weights"
@@ -144,8 +143,9 @@ def _outputs_last(parts: Split, inputs: int) -> PrimFunc:
 def _object(function: PrimFunc, name: str, target: Target) -> bytes:
     """The function's code as the content of an object file."""
     library = tvm.tirx.build(tvm.IRModule({name: function.with_attr("global_symbol", name)}), target=target)
-    with tempfile.TemporaryDirectory(prefix="colt-object-") as folder:
-        path = Path(folder) / "function.o"
+    require_room_to_build()
+    with temporary_folder("colt-object-") as folder:
+        path = folder / "function.o"
         library.write_to_file(str(path))
         return path.read_bytes()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,28 +15,65 @@ from tvm.runtime.vm import VirtualMachine
 from tvm_ffi import Array
 
 from colt.errors import InputError
-from colt.tvm.devices.host import set_unbound_threads
+from colt.tvm.devices.host import available_cores, set_unbound_threads
+from colt.util.output import require_room_to_build, temporary_folder
 from colt.util.text import named_line
 
 _CPU, _HERE = 1, "the model runs on the CPU"
 """What DLPack calls the CPU, and what is said to others."""
+_NO_MEMORY = (AttributeError, TypeError, ValueError, RuntimeError, BufferError)
+"""What is raised for a tensor that has no memory to hand out."""
+_FOLDER = "colt-model-"
 _GO_ON = 0
 """What an observer of the virtual machine returns, so that the function is called."""
 ALIGNMENT = 64
 """What kernels expect of the addresses of their arguments, in bytes."""
 
 
+class _Thread(threading.local):
+    """Whether this thread has a pool of TVM's, as each that calls kernels has; and whether the pool's threads were left
+    behind by a fork, in which case a call would wait for them forever."""
+
+    has_pool = False
+    lost_pool = False
+
+
+_THREAD = _Thread()
+_LOST = (
+    "this process was forked from one that had called a compiled model, whose threads do not live on in it: fork "
+    "before the first call, or have processes started by spawn or forkserver"
+)
+
+
+def _forked() -> None:
+    """The thread that forks is the only one of the new process."""
+    _THREAD.lost_pool = _THREAD.has_pool
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def require_pool() -> None:
+    """Raises :class:`InputError` in a process that was forked where this thread had called a model."""
+    if _THREAD.lost_pool:
+        raise InputError(_LOST)
+
+
 class ModelLibrary:
     """The library with its weights. It may be called from several threads: each has a machine of its own."""
 
     def __init__(self, content: bytes, weights: Sequence[Any], threads: int) -> None:
-        """``content`` is that of a shared library, whose kernels use so many threads.
+        """``content`` is that of a shared library, whose kernels use so many threads; as many as there are cores, where
+        these are fewer.
 
-        Raises :class:`InputError` if it does not load.
+        Raises :class:`InputError` if it does not load, and :class:`StorageError` if it cannot be written to a temporary
+        file, which the system loads it from.
         """
+        threads = min(threads, available_cores())
+        self._parallel = threads > 1
         set_unbound_threads(threads)
-        with tempfile.TemporaryDirectory(prefix="colt-model-") as folder:
-            path = Path(folder) / "model.so"
+        with temporary_folder(_FOLDER) as folder:
+            path = folder / "model.so"
             path.write_bytes(content)
             try:
                 self._module = tvm.runtime.load_module(str(path))
@@ -57,16 +93,23 @@ class ModelLibrary:
     def call(self, *inputs: Any) -> list[Any]:
         """The same for inputs that kernels can take as they are. Tensors of PyTorch among them make those of PyTorch,
         if it is one that is returned; several are tensors of TVM always."""
+        if _THREAD.lost_pool:
+            require_pool()
         main = getattr(self._local, "main", None)
         if main is None:
-            main = self._local.main = VirtualMachine(self._module, tvm.cpu())["main"]
+            main = self._local.main = self._machine()["main"]
         found = main(*inputs, self._weights)
         return list(found) if isinstance(found, Array) else [found]
+
+    def _machine(self) -> Any:
+        """A machine for this thread, which has a pool from the first call on."""
+        _THREAD.has_pool |= self._parallel
+        return VirtualMachine(self._module, tvm.cpu())
 
     def observed(self) -> Callable[..., dict[str, float]]:
         """Something to call with inputs, as :meth:`call`: it gives the microseconds that each function of the library
         took, all its calls together. Observing costs about a microsecond between two calls of functions."""
-        machine = VirtualMachine(self._module, tvm.cpu())
+        machine = self._machine()
         taken: dict[str, float] = {}
         began = 0.0
 
@@ -103,8 +146,11 @@ def ready(tensor: Any) -> Any:
         return _handed_out(tensor)
     if tensor.device.type != "cpu":
         raise InputError(f"a tensor on {tensor.device} is no input: {_HERE}")
-    tensor = tensor.detach().resolve_neg().contiguous()
-    return tvm.runtime.from_dlpack(tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone())
+    try:
+        tensor = tensor.detach().resolve_neg().contiguous()
+        return tvm.runtime.from_dlpack(tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone())
+    except _NO_MEMORY as error:  # such as a sparse one
+        raise InputError(f"a tensor of layout {tensor.layout} is no input: {named_line(error)}") from None
 
 
 def _handed_out(tensor: Any) -> Any:
@@ -118,7 +164,7 @@ def _handed_out(tensor: Any) -> Any:
             return ready(np.from_dlpack(tensor))
         except (RuntimeError, BufferError):  # NumPy has no such type
             return _aligned(tensor)
-    except (AttributeError, TypeError, ValueError, RuntimeError, BufferError) as error:
+    except _NO_MEMORY as error:
         raise InputError(f"a {kind} is no input: {named_line(error)}") from None
 
 
@@ -137,9 +183,10 @@ def mapped_tensor(data: np.ndarray[Any, Any], shape: Sequence[int], dtype: str) 
 
 def write_library(executable: Any, objects: Sequence[bytes] = ()) -> bytes:
     """A compiled model as the content of a shared library, linked with these object files. Raises what TVM raises where
-    nothing can be linked."""
-    with tempfile.TemporaryDirectory(prefix="colt-model-") as folder:
-        path, parts = Path(folder) / "model.so", [Path(folder) / f"part{n}.o" for n in range(len(objects))]
+    nothing can be linked, and :class:`StorageError` where temporary files cannot be written."""
+    require_room_to_build()
+    with temporary_folder(_FOLDER) as folder:
+        path, parts = folder / "model.so", [folder / f"part{n}.o" for n in range(len(objects))]
         for part, content in zip(parts, objects, strict=True):
             part.write_bytes(content)
         executable.export_library(str(path), addons=list(map(str, parts)))
