@@ -200,6 +200,22 @@ def test_what_runs_a_model_needs_nothing_that_makes_one(model: CompiledModel, tm
         assert not [one for one in loaded if f"{one}.".startswith(f"{unwanted}.")]
 
 
+LATER = """
+import sys
+import colt
+model = colt.load(sys.argv[1])
+import torch
+found = model(torch.ones(16, 32, requires_grad=True))
+assert isinstance(found, torch.Tensor) and found.shape == (16, 32)
+"""
+
+
+def test_pytorch_may_come_after_a_model_was_loaded(model: CompiledModel, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = model.save(tmp_path / "m.colt")
+    subprocess.run([sys.executable, "-c", LATER, path], check=True)
+
+
 FORKED = """
 import os, sys, threading
 import numpy as np
