@@ -29,13 +29,21 @@ SERVER = Target({"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2})
 LANES = 32
 
 
-def product(rows: int = 8, depth: int = 128, panels: int = 40, dtype: str = "float32") -> Any:
-    """Rows times weights in panels of 32 columns."""
+def product(rows: int = 8, depth: int = 128, panels: int = 40, dtype: str = "float32", backwards: bool = False) -> Any:
+    """Rows times weights in panels of 32 columns, each of which is read from its end if ``backwards``."""
     x = te.placeholder((rows, depth), dtype, name="X")
     w = te.placeholder((panels, depth, LANES), dtype, name="W")
     k = te.reduce_axis((0, depth), name="k")
     shape = (rows, panels, LANES)
-    return module_of_tensors([x, w, te.compute(shape, lambda i, p, j: te.sum(x[i, k] * w[p, k, j], axis=k), name="Y")])
+    return module_of_tensors(
+        [
+            x,
+            w,
+            te.compute(
+                shape, lambda i, p, j: te.sum(x[i, k] * w[p, depth - 1 - k if backwards else k, j], axis=k), name="Y"
+            ),
+        ]
+    )
 
 
 def scheduled(mod: Any, *, tile: int = 2, cut: int = 1, order: str = "p i", parallel: bool = True) -> Any:
@@ -131,6 +139,7 @@ OTHERS = {
     "serial": scheduled(product(), parallel=False),
     "rows first": scheduled(product(), order="i p"),
     "large parts": scheduled(product(depth=MOST_BYTES // (4 * LANES) + 32, panels=3)),
+    "backwards": scheduled(product(backwards=True)),
     "tiny parts": scheduled(product(depth=16, panels=320)),
 }
 

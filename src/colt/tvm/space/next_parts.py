@@ -257,7 +257,7 @@ class _Stream:
 
 def _digits(reading: _Reading) -> tuple[int, list[_Digit]] | None:
     """Where the reading begins, and the digits of the loops around it, outermost first, with those that the reading
-    itself goes through; ``None`` if it is not a sum of such digits."""
+    itself goes through; ``None`` if it is not a sum of such digits that goes forwards."""
     shape = list(reading.buffer.ty.shape)
     if not all(isinstance(one, IntImm) for one in shape) or list(getattr(reading.buffer.ty, "strides", None) or ()):
         return None
@@ -277,14 +277,14 @@ def _digits(reading: _Reading) -> tuple[int, list[_Digit]] | None:
         total = tvm.sym.normalize_to_iter_sum(analyzer.simplify(place), ranges)
     except tvm.TVMError:
         return None
-    if not isinstance(total.base, IntImm):
+    if not isinstance(total.base, IntImm) or int(total.base) < 0:
         return None
     used: dict[Any, list[_Digit]] = {}
     loops = {loop.loop_var: loop for loop in reading.loops}
     for part in total.args:
         loop = loops.get(part.source.source)
         numbers = (part.lower_factor, part.extent, part.scale)
-        if loop is None or not all(isinstance(one, IntImm) for one in numbers):
+        if loop is None or not all(isinstance(one, IntImm) and int(one) > 0 for one in numbers):
             return None
         used.setdefault(loop.loop_var, []).append(_Digit(loop, *map(int, numbers)))
     moving = [digit for loop in reading.loops for digit in _filled(loop, used.get(loop.loop_var, []))]
