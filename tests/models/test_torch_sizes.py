@@ -10,6 +10,7 @@ import pytest
 
 from colt.errors import InputError
 from colt.models.bucket import compile_bucket
+from colt.models.dependent_sizes import dependent_size
 from colt.models.options import CompileOptions
 from colt.models.other_sizes import compile_others
 from colt.models.sized import SizedModel
@@ -72,6 +73,50 @@ def test_what_the_program_does_not_take_is_refused(model: SizedModel) -> None:
     assert (least, most) == (1, 8)
     with pytest.raises(InputError, match=r"ids\.1 from 1 to 8; .*: ids\.1 is 13"):
         model(np.ones((2, 13), "int64"))
+
+
+class Pairs(torch.nn.Module):  # type: ignore[misc]
+    """Each row with the sum of two of another tensor."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        """Twice as many rows of ``y`` as of ``x``."""
+        return x + y.reshape(x.shape[0], 2, -1).sum(1)
+
+
+def test_a_size_that_depends_on_another_has_to_fit(tmp_path: Path) -> None:
+    rows, path = torch.export.Dim("rows", min=2, max=64), tmp_path / "pairs.pt2"
+    shapes = ({0: rows}, {0: 2 * rows})
+    torch.export.save(torch.export.export(Pairs(), (torch.ones(4, 6), torch.ones(8, 6)), dynamic_shapes=shapes), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
+        patch.setattr("colt.models.bucket.others_apart", compile_others)
+        sizes = {"x.0": (2, 4)}
+        model = compile_bucket(open_model(path, None, None, list(sizes)), CompileOptions(sizes=sizes, threads=2))
+    assert [one.shape for one in model.report.inputs] == [("x.0", 6), ("2*x.0", 6)]
+    x, y = torch.rand(3, 6), torch.rand(6, 6)
+    torch.testing.assert_close(model(x, y), Pairs()(x, y))
+    for wrong, size in ((y[:5], 5), (torch.cat([y, y]), 12)):
+        with pytest.raises(InputError, match=rf"2\*x\.0 is {size} for x\.0=3"):
+            model(x, wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("2*n", 6),
+        ("n + 1", 4),
+        ("n*m.0 - 2", 13),
+        ("(n//2)", 1),
+        ("-n", -3),
+        ("n", 3),
+        ("k", None),
+        ("n**9", None),
+        ("n//0", None),
+        ("__import__('os')", None),
+    ],
+)
+def test_dependent_sizes_are_sums_and_products(text: str, found: int | None) -> None:
+    assert dependent_size(text, {"n": 3, "m.0": 5}) == found
 
 
 def test_a_size_that_is_not_named_is_that_of_the_example(model: SizedModel) -> None:

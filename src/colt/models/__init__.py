@@ -7,7 +7,8 @@
 - ``bucket``: the same for several sizes that a file leaves open; ``other_sizes``: a model for all others,
   ``others_apart``: made in a process that TVM may end
 - ``manifest``: what a model says of itself; ``archive``: its file, with the weights, which are mapped into memory
-- ``compiled``: a model that can be called, ``sized``: one of several sizes; ``loading``: both from their file;
+- ``compiled``: a model that can be called, ``sized``: one of several sizes, some of which are
+  ``dependent_sizes``; ``loading``: both from their file;
   ``tensors``: inputs and outputs as files
 - ``torch_backend``: ``torch.compile(model, backend="colt")``; ``torch_report`` says what became of each graph, and
   ``torch_checks`` what has to run in PyTorch

@@ -13,6 +13,7 @@ from typing import Any
 from colt.errors import InputError, StorageError
 from colt.models.archive import laid_together, write_archive
 from colt.models.compiled import CompiledModel, checked_path, fits, written
+from colt.models.dependent_sizes import dependent_size
 from colt.models.manifest import OthersPart, SizedManifest, TensorPart
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -102,6 +103,10 @@ def _problem(shapes: Shapes, inputs: Sequence[TensorPart], others: OthersPart) -
         for size, name in zip(shape, wanted.shape, strict=True):
             if isinstance(name, str) and sizes.setdefault(name, size) != size:
                 return f"{name} is {sizes[name]} and {size}"
+    named = {name: size for name, size in sizes.items() if name in others.limits}
+    for text, size in sizes.items():
+        if text not in named and dependent_size(text, named) not in (None, size):
+            return f"{text} is {size} for {in_words(named)}"
     for name, (least, most) in others.limits.items():
         if not least <= sizes.get(name, least) <= most:
             return f"{name} is {sizes[name]}"

@@ -44,8 +44,7 @@ class OpenProgram:
         given = {symbol: name for name, symbol in self._symbols.items()}
         found = list[tuple[int | str, ...]]()
         for extents, opened, tensor in zip(self._extents, self._open_axes(), self._signature.tensors, strict=True):
-            texts = {axis: str(extents[axis]) for axis in opened}
-            named = {axis: given.get(text, text) for axis, text in texts.items()}
+            named = {axis: _written(extents[axis], given) for axis in opened}
             found.append(tuple(named.get(axis, int(size)) for axis, size in enumerate(tensor.shape)))
         return tuple(found)
 
@@ -79,11 +78,22 @@ class OpenProgram:
         tensors = list[Any]()
         for extents, tensor in zip(self._extents, self._signature.tensors, strict=True):
             for axis, extent in extents.items():
-                wanted = int(extent.subs({one: values.get(str(one), one) for one in extent.free_symbols}))
+                wanted = int(_replaced(extent, values))
                 rows = torch.arange(wanted) % tensor.shape[axis]
                 tensor = tensor if wanted == tensor.shape[axis] else tensor.index_select(axis, rows)
             tensors.append(tensor)
         return replace(self._signature, tensors=tuple(tensors))
+
+
+def _replaced(extent: Any, values: Mapping[str, Any]) -> Any:
+    """The extent with what its symbols are."""
+    return extent.subs({one: values.get(str(one), one) for one in extent.free_symbols})
+
+
+def _written(extent: Any, names: Mapping[str, str]) -> str:
+    """The extent with the user's names for symbols."""
+    symbols = [one for one in extent.free_symbols if str(one) in names]
+    return str(extent.subs({one: type(one)(names[str(one)]) for one in symbols}))
 
 
 def _extents(program: Any, signature: CallSignature, path: Path) -> list[dict[int, Any]]:
