@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import tvm
 from rich.console import Console
 
 from colt import events
+from colt.errors import InputError
 from colt.measure.simulated import SimulatedMeasurer
 from colt.models import compile as compile_module
 from colt.models import layouts
@@ -147,6 +149,25 @@ def test_what_computes_something_else_in_the_chosen_layout_is_compiled_in_the_us
         model
     )
     assert model.report.tasks[0].name == "transpose"
+
+
+def test_a_layout_that_there_is_no_code_for_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told; and the first one's failure is raised if there is code for none."""
+    fused, refused = layouts.fused, {"channels-last"}
+
+    def fails_at_times(graph: Any, target: Any, layout: Any, products: str) -> Any:
+        for name in refused:
+            if layout is LAYOUTS[name]:
+                raise InputError(f"operator odd cannot be compiled {name}")
+        return fused(graph, target, layout, products)
+
+    monkeypatch.setattr(layouts, "fused", fails_at_times)
+    model, _ = compiled(FASTEST["as-imported"])
+    assert model.report.layout == "as-imported"
+    assert "note: nothing is computed with channels last: operator odd cannot be compiled" in told(model)
+    refused.update(LAYOUTS)
+    with pytest.raises(InputError, match="cannot be compiled channels-last"):
+        compiled(FASTEST["blocks"])
 
 
 def test_a_budget_is_never_less_than_nothing() -> None:

@@ -74,15 +74,15 @@ class LayoutChoice:
 def chosen_layout(name: str, graph: Any, device: Device, options: CompileOptions, watch: Stopwatch) -> LayoutChoice:
     """Choose the layout of a graph's convolutions. What is tuned for that counts as tuning for the watch.
 
-    Raises :class:`InputError` for an operator that there is no code for."""
-    usual, *others = LAYOUTS if options.layout is None else (options.layout,)
-    first = _laid_out(usual, graph, device, options)
-    if not others or not has_convolutions(graph):
-        return LayoutChoice(first, options)
-    layouts, notes = [first], list[str]()
+    Raises :class:`InputError` for an operator that there is no code for in any layout."""
+    names = list(LAYOUTS) if options.layout is None else [options.layout]
+    first, notes = _first_of(names, graph, device, options)
+    if not names or not has_convolutions(graph):
+        return LayoutChoice(first, options, notes=tuple(notes))
+    layouts = [first]
     try:
         _require_time(options)
-        for other in others:
+        for other in names:
             try:
                 layouts.append(_laid_out(other, graph, device, options))
             except InputError as error:
@@ -91,6 +91,20 @@ def chosen_layout(name: str, graph: Any, device: Device, options: CompileOptions
     except _Uncompared as why:
         return LayoutChoice(first, options, notes=(*notes, f"other layouts of convolutions are not tried: {why}"))
     return replace(found, notes=tuple(notes))
+
+
+def _first_of(names: list[str], graph: Any, device: Device, options: CompileOptions) -> tuple[LaidOut, list[str]]:
+    """The first layout that there is code for, and what to say of those before it. ``names`` keeps those behind it."""
+    errors: dict[str, InputError] = {}
+    while names:
+        name = names.pop(0)
+        try:
+            found = _laid_out(name, graph, device, options)
+        except InputError as error:
+            errors[name] = error
+        else:
+            return found, [f"nothing is computed {IN_WORDS[one]}: {first_line(why)}" for one, why in errors.items()]
+    raise next(iter(errors.values()))
 
 
 class _Uncompared(Exception):
