@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm
-from tvm import relax
+from tvm import relax, topi
 
 from colt.errors import InputError
 from colt.tvm.devices.host import resolve_target
@@ -59,6 +59,18 @@ def test_a_model_put_together_computes_what_it_did() -> None:
     tasks = tasks_of(module)
     found = run(assemble(module, tasks, {task.key: task.module for task in tasks}, TARGET), mlp.x)
     np.testing.assert_allclose(found, mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
+
+
+def test_functions_that_tvm_cannot_compile_are_named() -> None:
+    """As it cannot multiply truth values."""
+    x, builder = relax.Var("x", relax.TensorType([8], "bool")), relax.BlockBuilder()
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            even = builder.emit_te(topi.logical_and, x, x, primfunc_name_hint="even")
+            found = builder.emit_output(builder.emit_te(topi.multiply, even, x, primfunc_name_hint="odd"))
+        builder.emit_func_output(found)
+    with pytest.raises(InputError, match=r"the operators of odd of .* cannot be compiled: "):
+        assemble(builder.get(), [], {}, TARGET)
 
 
 def test_weights_are_packed_once_and_not_in_calls() -> None:

@@ -20,6 +20,7 @@ from tvm.target import Target
 from tvm.tirx import PrimFunc
 
 from colt.tvm.devices.host import cpu_intrinsics
+from colt.tvm.models.blame import built
 from colt.tvm.models.fused import with_main
 from colt.tvm.models.outputs import with_own_outputs
 from colt.tvm.models.tasks import ModelTask
@@ -62,15 +63,18 @@ class Assembler:
     def assemble(self, tuned: Mapping[str, tvm.IRModule]) -> Assembled:
         """The model with tuned programs in place of its functions. ``tuned`` has them by the task's key.
 
-        What a schedule makes of weights alone is computed now.
+        What a schedule makes of weights alone is computed now. Raises :class:`InputError` for what TVM cannot compile.
         """
         places = {task.key: self._place(task, tuned[task.key]) for task in self._tasks if task.key in tuned}
         weights = _Lifting(with_own_outputs(_Placing(self._model, self._tasks, places).model()))
         lifted = weights.model()
         with _compiling(self._target):
-            executable = tvm.compile(lifted, self._target, relax_pipeline=relax.get_pipeline("default_build"))
+            executable = built(lifted, self._compiled)
         names = {key: place.name for key, place in places.items()}
         return Assembled(executable, tuple(weights.tensors), names, tuple(place.code for place in places.values()))
+
+    def _compiled(self, model: tvm.IRModule) -> Any:
+        return tvm.compile(model, self._target, relax_pipeline=relax.get_pipeline("default_build"))
 
     def _place(self, task: ModelTask, module: tvm.IRModule) -> TunedFunction:
         of = task.key, int(tvm_ffi.structural_hash(module))

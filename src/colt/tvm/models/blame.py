@@ -1,4 +1,5 @@
-"""Which operator of a graph it is that TVM has no code for, when a pass over the whole graph has failed."""
+"""Which operator of a graph it is that TVM has no code for, when a pass over the whole graph has failed; or which
+function, when compiling them all has."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import Any
 
 import tvm
 from tvm import relax
+from tvm.target import Target
+from tvm.tirx import PrimFunc
 
 from colt.errors import InputError
 from colt.util.text import named_line
@@ -21,6 +24,29 @@ def lowered(graph: tvm.IRModule, lower: Lower) -> tvm.IRModule:
     except Exception as error:  # noqa: BLE001 - passes of TVM raise what they like
         told = next(_failing(graph, lower), f"the model cannot be compiled: {named_line(error)}")
         raise InputError(told) from None
+
+
+def built(model: tvm.IRModule, build: Callable[[tvm.IRModule], Any]) -> Any:
+    """What ``build`` makes of a model of functions over tensors. Raises :class:`InputError`, which names the function
+    that it fails for: functions are called by the operators that they are made of."""
+    try:
+        return build(model)
+    except Exception as error:  # noqa: BLE001 - as above
+        told = next(_unbuilt(model), f"the model cannot be compiled: {named_line(error)}")
+        raise InputError(told) from None
+
+
+def _unbuilt(model: tvm.IRModule) -> Iterator[str]:
+    """The functions that TVM cannot compile by themselves, in words. It is to be called for the model's target."""
+    for variable, function in model.functions.items():
+        if not isinstance(function, PrimFunc):
+            continue
+        name = variable.name_hint
+        try:
+            tvm.tirx.build(tvm.IRModule({name: function.with_attr("global_symbol", name)}), target=Target.current())
+        except Exception as error:  # noqa: BLE001 - as above
+            kinds = ", ".join(_kind(parameter) for parameter in function.params)
+            yield f"the operators of {name} of {kinds} cannot be compiled: {named_line(error)}"
 
 
 def _failing(graph: tvm.IRModule, lower: Lower) -> Iterator[str]:
@@ -55,7 +81,7 @@ def _alone(call: Any) -> tvm.IRModule:
 
 
 def _kind(argument: Any) -> str:
-    if isinstance(argument.ty, relax.TensorType):
-        extents = [str(getattr(extent, "value", extent)) for extent in argument.ty.shape or ()]
+    if getattr(argument.ty, "shape", None) is not None:
+        extents = [str(getattr(extent, "value", extent)) for extent in argument.ty.shape]
         return f"{argument.ty.dtype}[{', '.join(extents)}]"
     return type(argument).__name__
