@@ -11,7 +11,7 @@ import pytest
 
 from colt.errors import InputError
 from colt.models.judge import verified
-from colt.tvm.models.sources import load_graph
+from colt.tvm.models.sources import load_graph, open_model
 from tests.helpers.run_graph import compared, untuned
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -113,6 +113,135 @@ def test_indices_that_are_given_may_count_from_the_end() -> None:
     assert verified([one.numpy() for one in found], expected, "PyTorch").ok
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: (x[-1], x[:, -1], x[..., -2] * 2, x.select(-2, -7)),
+        lambda m, x: torch.relu(x)[:, :, -1] @ torch.ones(9, 3),
+        lambda m, x: x.cumsum(2)[:, :, -1],
+        lambda m, x: zeroed(x.clone()),
+        lambda m, x: (x.take(torch.tensor([[-1, 0], [-126, 5]])), x.flatten()[-3]),
+    ],
+    ids=["alone", "of what is computed", "of a sum", "put", "of all"],
+)
+def test_one_index_may_count_from_the_end(function: Any) -> None:
+    """TVM's importer reads what lies before the tensor."""
+    assert compared(load_graph(Calling(function), (PIXELS,))).ok
+
+
+def zeroed(x: Any) -> Any:
+    x[:, -2] += 1
+    x[:, :, -1] = 0
+    return x
+
+
+def test_the_last_state_of_a_recurrent_layer_is_the_last() -> None:
+    layer = torch.nn.LSTM(8, 6, batch_first=True)
+    assert compared(load_graph(Calling(lambda m, x: m.layer(x)[0][:, -1]).with_layer(layer), (HEADS[0],))).ok
+
+
+class Last(torch.nn.Module):  # type: ignore[misc]
+    """The last row."""
+
+    def forward(self, x: Any) -> Any:
+        return x[-1]
+
+
+def test_one_index_may_count_from_an_end_that_is_open(tmp_path: Path) -> None:
+    rows = torch.export.Dim("rows", min=2, max=64)
+    program = torch.export.export(Last(), (X,), dynamic_shapes=({0: rows},))
+    torch.export.save(program, tmp_path / "m.pt2")
+    graph = open_model(tmp_path / "m.pt2", None, None, ["x.0"]).opened({"x.0": 4})
+    library = untuned(graph)
+    for size in (4, 7):
+        x = np.arange(8.0 * size, dtype="float32").reshape(size, 8)
+        np.testing.assert_array_equal(library(x)[0].numpy(), x[-1])
+
+
+INF, NAN = float("inf"), float("nan")
+ODD = torch.tensor([[NAN, INF, -INF, 0.0], [1.0, -1.0, -0.0, 3.0], [NAN, NAN, -INF, NAN]])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x != x, x != 0, x != x + 1, torch.ne(x, 3.0), x.double() != x.double()),
+        lambda x: (x == x, x >= x, x <= x, 2 * x == 2 * x, x == 0, x == x.flip(1)),
+        lambda x: (~(x == x), torch.logical_not(x == x), ~(x < 1), ~(x >= 1), (x > 1).logical_not()),
+        lambda x: (torch.where(x != x, 0.0, x), torch.where(~(x < 1), 7.0, x), x.masked_fill(x != x, 2.0)),
+        lambda x: (x.isfinite(), x.half().isfinite(), ~x.isnan(), torch.isfinite((x > 0).int()), x.nan_to_num()),
+        lambda x: (F.elu(x), F.selu(x), F.celu(x, 0.7)),
+        lambda x: ((x > 0) * (x < 2), (x > 0) + (x < 0), torch.maximum(x > 0, x < 2), torch.minimum(x > 0, x < 2)),
+    ],
+    ids=["unequal", "equal", "inverted", "chosen by", "finite", "elu", "truths"],
+)
+def test_a_nan_is_unequal_and_in_no_order(function: Any) -> None:
+    assert compared(load_graph(Calling(lambda m, x: function(x)), (ODD,))).ok
+
+
+@pytest.mark.parametrize("least", [-INF, float(torch.finfo(torch.float32).min)])
+def test_the_largest_of_nothing_but_the_least_is_the_first(least: float) -> None:
+    x = torch.full((3, 5), least)
+    x[1, 3], x[2] = -1e30, torch.tensor([-INF, least, -INF, least, -INF])
+
+    def function(m: Any, x: Any) -> Any:
+        return x.argmax(1), (-x).argmin(1), x.t()[x.argmax(1)], x.argmax(), x.max(1).indices
+
+    assert compared(load_graph(Calling(function), (x,))).ok
+
+
+def test_the_largest_of_a_window_of_infinities_is_one() -> None:
+    image = torch.full((1, 2, 5, 6), -INF)
+    image[0, 0, 2, 2], image[0, 1, 4, 5] = -1e30, 3.0
+
+    def function(m: Any, x: Any) -> Any:
+        more = {"ceil_mode": True, "dilation": 2}
+        return F.max_pool2d(x, 3, 1, 1), F.max_pool2d(x, 2), F.max_pool2d(x, 2, **more), F.max_pool1d(x[0], 2, 2, 1)
+
+    assert compared(load_graph(Calling(function), (image,))).ok
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: F.group_norm(x, 2),
+        lambda m, x: F.group_norm(x, 2, m.scale, m.scale - 1),
+        lambda m, x: F.instance_norm(x),
+        lambda m, x: F.instance_norm(x, weight=m.scale, bias=m.scale),
+        lambda m, x: torch.nn.GroupNorm(1, 4)(x.flatten(2)),
+    ],
+    ids=["groups", "groups with factors", "instances", "instances with factors", "one group"],
+)
+def test_norms_are_right_far_from_zero(function: Any) -> None:
+    """With a mean of a thousand times the deviation."""
+    module = Calling(function)
+    module.register_buffer("scale", torch.tensor([1.0, 2.0, 0.5, -1.0]))
+    assert compared(load_graph(module, (IMAGE + 1000,))).ok
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x.amax(1), x.amin((0, -1)), x.amax(), x.amax(-1, keepdim=True)),
+        lambda x: (*x.max(1), *x.min(0), *x.min(-1, keepdim=True)),
+        lambda x: ((x > 0).any(), (x > 0).all(1), (x > 9).any(0, keepdim=True), (x != x).any((0, 2)), x.int().all()),
+        lambda x: (*torch.var_mean(x, 1), *torch.var_mean(x), *torch.var_mean(x, (0, 2), correction=0, keepdim=True)),
+        lambda x: (x.prod(1), x.int().prod(0), x.logsumexp(1), (100 * x).logsumexp((0, 2), keepdim=True)),
+        lambda x: (torch.cat([x, (x > 0).int()]), torch.cat([x.half(), x]), torch.stack([x.int(), x.long()], -1)),
+        lambda x: (torch.stack([x, x + 1]), torch.stack([x, x + 1], 1), torch.stack([x, x], -1)),
+    ],
+    ids=["extremes", "with places", "any and all", "variance and mean", "products and logs", "joined", "stacked"],
+)
+def test_reductions_and_what_is_joined(function: Any) -> None:
+    assert compared(load_graph(Calling(lambda m, x: function(x)), (PIXELS[0],))).ok
+
+
+def test_a_leaky_relu_has_its_mean_slope_at_rest() -> None:
+    assert compared(load_graph(Calling(lambda m, x: F.rrelu(x, 0.1, 0.5)), (X,))).ok
+    with pytest.raises(InputError, match=r"aten\.rrelu\S* draws random numbers"):
+        load_graph(Calling(lambda m, x: F.rrelu(x, 0.1, 0.5, training=True)), (X,))
+
+
 SOME = torch.tensor([[True, False, True, True, False]] * 4 + [[False] * 5])
 """A mask whose last row sees nothing."""
 
@@ -209,11 +338,12 @@ def test_masks_of_which_each_row_sees_something_cost_nothing() -> None:
         lambda n: (torch.where(n > 0, n, 0.5), n.masked_fill(n > 0, 7), n.float().masked_fill(n > 0, -1.5)),
         lambda n: (torch.maximum(n, n / 2), n * torch.tensor(2.5), n.float() * torch.tensor(0.1, dtype=torch.float64)),
         lambda n: (n.abs().sqrt(), n.exp(), n.sigmoid(), torch.atan2(n, n + 9)),
+        lambda n: (n.view(3, 3) @ n.view(3, 3), F.linear(n.double(), n.double().view(1, 9), n[:1].double())),
         lambda n: (n.half() * 3 + torch.tensor(0.5), n.bfloat16() * n.float(), n.half() < 0.5),
     ],
     ids=[
         *("from", "within", "to", "floats", "cumsum", "cumsum of bool", "prod", "float64", "and floats", "compared"),
-        *("and whole numbers", "of several types", "chosen", "and tensors", "as floats", "halves"),
+        *("and whole numbers", "of several types", "chosen", "and tensors", "as floats", "products", "halves"),
     ],
 )
 def test_numbers_are_of_the_types_that_pytorch_computes_in(function: Any) -> None:

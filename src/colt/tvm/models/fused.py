@@ -13,10 +13,10 @@ from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.tirx import IntImm
 
+from colt.tvm.models import comparisons, extremes, norms, transposed
 from colt.tvm.models.blame import lowered
 from colt.tvm.models.cast import with_products_of
 from colt.tvm.models.layouts import Layouts, conversion, in_blocks, moved
-from colt.tvm.models.transposed import rules
 from colt.tvm.programs.arrays import numpy_dtype
 from colt.util.streams import keeping_remarks
 
@@ -40,9 +40,14 @@ def _fused(graph: tvm.IRModule, target: Any, layouts: Layouts | None, products: 
         converted = tvm.transform.Sequential(passes)(canonical)
         if products:
             converted = with_main(converted, with_products_of(products, converted["main"], converted))
-        written = relax.transform.LegalizeOps({**rules(), "relax.nn.conv2d": in_blocks})
+        written = relax.transform.LegalizeOps({**_rules(), "relax.nn.conv2d": in_blocks})
         last = (relax.transform.FoldConstant(), written, relax.get_pipeline("zero"))
         return tvm.transform.Sequential(last)(folded(converted))
+
+
+def _rules() -> dict[str, Callable[[Any, Any], Any]]:
+    """What to make of operators that TVM has no code for, or other code than they mean."""
+    return transposed.rules() | comparisons.rules() | extremes.rules() | norms.rules()
 
 
 def folded(graph: tvm.IRModule) -> tvm.IRModule:
@@ -88,7 +93,8 @@ class _Canonical(PyExprMutator):  # type: ignore[misc]
 
     A clip is a maximum and a minimum, of bounds with the axes and channels of the tensor: layouts do not pass through
     others.
-    Axes that are squeezed are counted from the front: for others the pass reads memory that is not there.
+    Axes that are squeezed are counted from the front: for others the pass reads memory that is not there. What is
+    stacked is concatenated: the pass would look for the new axis in the tensors that have none yet.
     """
 
     def visit_call_(self, op: Any) -> Any:
@@ -97,13 +103,24 @@ class _Canonical(PyExprMutator):  # type: ignore[misc]
         if name == "relax.squeeze" and call.attrs.axis is not None:
             axes = [int(axis) for axis in call.attrs.axis]
             return relax.op.squeeze(call.args[0], [axis % call.args[0].ty.ndim for axis in axes])
+        if name == "relax.stack":
+            return self._stacked(call)
         if name == "relax.clip":
             return self._clipped(call)
         if name in _EXTREMES:
-            tensor, bound = call.args
-            if isinstance(bound, GenericConst) and not bound.value.shape and tensor.ty.ndim > 0:
-                return _EXTREMES[name](tensor, _bound(bound.value.numpy(), tensor))
+            first, second = call.args
+            if _is_number(second) and first.ty.ndim > 0:
+                return _EXTREMES[name](first, _bound(second.value.numpy(), first))
+            if _is_number(first) and second.ty.ndim > 0:
+                return _EXTREMES[name](_bound(first.value.numpy(), second), second)
         return call
+
+    def _stacked(self, call: Any) -> Any:
+        parts, rank = call.args[0], call.ty.ndim
+        axis = int(call.attrs.axis) % rank
+        count = len(parts.ty.fields)
+        each = parts.fields if isinstance(parts, relax.Tuple) else [relax.TupleGetItem(parts, n) for n in range(count)]
+        return relax.op.concat([self.builder_.emit(relax.op.expand_dims(one, [axis])) for one in each], axis)
 
     def _clipped(self, call: Any) -> Any:
         tensor, *bounds = call.args
@@ -113,6 +130,24 @@ class _Canonical(PyExprMutator):  # type: ignore[misc]
         if low > -math.inf:
             tensor = self.builder_.emit(relax.op.maximum(tensor, _bound(low, tensor)))
         return tensor if high == math.inf else relax.op.minimum(tensor, _bound(high, tensor))
+
+
+def _is_number(expr: Any) -> bool:
+    return isinstance(expr, GenericConst) and not expr.value.shape
+
+
+def _as_number(bound: Any, tensor: Any) -> Any:
+    """A constant of one value as a number, if it has no more elements along an axis than the tensor that it bounds;
+    ``None`` for anything else."""
+    if not isinstance(bound, GenericConst):
+        return None
+    array, shape = bound.value.numpy(), list(tensor.ty.shape)
+    if array.size == 0 or array.ndim > len(shape) or not (array == array.flat[0]).all():
+        return None
+    along = zip(array.shape, shape[len(shape) - array.ndim :], strict=True)
+    if not all(extent == 1 or (isinstance(size, IntImm) and int(size) == extent) for extent, size in along):
+        return None
+    return relax.const(array.reshape(-1)[:1].reshape(()), str(bound.ty.dtype))
 
 
 def _bound(value: Any, tensor: Any) -> Any:
@@ -134,11 +169,12 @@ class _Folding(PyExprMutator):  # type: ignore[misc]
     def visit_call_(self, op: Any) -> Any:
         call = self.visit_expr_post_order(op)
         extreme = _EXTREMES.get(getattr(call.op, "name", ""))
-        if extreme is not None and isinstance(bound := self._value(call.args[1]), GenericConst):
-            array = bound.value.numpy()
-            same = array.size > 0 and bool((array == array.flat[0]).all())
-            number = relax.const(array.reshape(-1)[:1].reshape(()), str(bound.ty.dtype))
-            return extreme(call.args[0], number) if same else call
+        if extreme is not None:
+            first, second = call.args
+            if (number := _as_number(self._value(second), first)) is not None:
+                return extreme(first, number)
+            number = _as_number(self._value(first), second)
+            return call if number is None else extreme(number, second)
         move = self._moves.get(getattr(call.op, "name", ""))
         if move is None or not isinstance(operand := self._value(call.args[0]), GenericConst):
             return call

@@ -174,14 +174,25 @@ def require_no_writes(program: Any, inputs: Sequence[str]) -> None:
 
 
 def _dropout_at_rest(node: Any) -> bool:
-    """Whether a dropout, an attention or a recurrent layer drops nothing."""
+    """Whether a dropout, an attention or a recurrent layer drops nothing, or a leaky ReLU has the slope of its mean."""
     name, arguments = str(node.target), node.args
     if "dropout" in name:
         return len(arguments) > 1 and (arguments[1] == 0 or arguments[-1] is False)
+    if "rrelu" in name:
+        return not _named(node, "training")
     if name.startswith(_RECURRENT):
         return arguments[5] == 0 or arguments[6] is False
     dropped = arguments[4] if len(arguments) > 4 else node.kwargs.get("dropout_p", 0.0)
     return "scaled_dot_product_attention" in name and dropped == 0
+
+
+def _named(node: Any, name: str) -> Any:
+    """The argument of that name."""
+    for number, one in enumerate(node.target._schema.arguments):
+        if one.name == name:
+            given = node.args[number] if number < len(node.args) else node.kwargs.get(name)
+            return one.default_value if given is None else given
+    return None
 
 
 def fold_batch_norms(program: Any) -> None:

@@ -18,6 +18,7 @@ from tvm.relax.frontend.torch.exported_program_translator import ExportedProgram
 from colt.errors import InputError
 from colt.tvm.models.torch_constants import Constants
 from colt.tvm.models.torch_operators import corrected
+from colt.tvm.models.torch_reductions import reductions
 from colt.util.text import named_line
 
 _WIDENED: dict[str, tuple[int, ...]] = {
@@ -31,8 +32,8 @@ _WIDENED: dict[str, tuple[int, ...]] = {
 }
 """Arguments that have to be of 32 bits: what is added to a product that TVM computes in 32, and what it takes in no
 other."""
-_OF_RESULT = ("cumsum.default", "cumprod.default", "prod.default", "prod.dim_int")
-"""Operators beside those on elements whose operand has to be of the type of the result: whole numbers add up to
+_OF_RESULT = ("cumsum.default", "cumprod.default", "prod.default", "prod.dim_int", "logsumexp.default", "cat.default")
+"""Operators beside those on elements whose operands have to be of the type of the result: whole numbers add up to
 int64."""
 _CHOOSING = (
     *("where.self", "where.Scalar", "where.ScalarSelf", "where.ScalarOther"),
@@ -78,7 +79,8 @@ def _require_known(program: Any, importer: Any) -> None:
 class _Importer(ExportedProgramImporter):  # type: ignore[misc]
     def create_convert_map(self) -> dict[str, Conversion]:
         stock = super().create_convert_map()
-        return {name: self._told(name, convert) for name, convert in (stock | corrected(self, stock)).items()}
+        ours = corrected(self, stock) | reductions(self, stock)
+        return {name: self._told(name, convert) for name, convert in (stock | ours).items()}
 
     def _told(self, name: str, convert: Conversion) -> Conversion:
         """The conversion, whose result has the type that PyTorch gives it, and whose errors say where."""

@@ -13,11 +13,17 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from tvm import relax
+from tvm.tirx import IntImm
+
+from colt.tvm.models.exponential_unit import exponential_unit
 
 Conversion = Callable[..., Any]
 _ATTENTION = "scaled_dot_product_attention.default"
+_OF_FLOAT32 = (torch.float32, torch.float16, torch.bfloat16)
+"""Types whose products are summed in float32."""
 _NO_MULTIPLES = "its factors make no whole numbers of rows and columns"
 
 
@@ -29,13 +35,19 @@ def corrected(importer: Any, stock: Mapping[str, Conversion]) -> dict[str, Conve
         "sub.Tensor": partial(ours.sum, "sub.Tensor", relax.op.subtract),
         **dict.fromkeys(("rsub.Tensor", "rsub.Scalar"), ours.reversed_difference),
         "div.Tensor_mode": ours.quotient,
+        **_each(ours.product, "mm.default", "bmm.default", "matmul.default"),
+        "linear.default": ours.linear,
         "elu.default": ours.elu,
+        "rrelu_with_noise_functional.default": ours.leaky,
+        "native_group_norm.default": ours.group_norm,
         _ATTENTION: ours.attention,
         "upsample_nearest2d.vec": ours.nearest,
         **_each(ours.resized, "upsample_bilinear2d.vec", "upsample_bicubic2d.vec"),
         "_upsample_bilinear2d_aa.default": ours.antialiased,
         "grid_sampler_2d.default": ours.grid_sampled,
         **dict.fromkeys(("squeeze.default", "squeeze.dim", "squeeze.dims"), ours.squeezed),
+        "select.int": ours.selected,
+        "take.default": ours.taken,
         "index.Tensor": ours.indexed,
         **_each(ours.put, "index_put.default", "index_put_.default"),
         **_each(ours.averaged, "avg_pool2d.default", "avg_pool3d.default"),
@@ -90,11 +102,49 @@ class _Corrected:
         found = self._emit(relax.op.divide(lhs, rhs))
         return found if mode is None or whole else self._emit(relax.op.trunc(found))
 
+    def product(self, name: str, node: Any) -> Any:
+        """A product of matrices, of any type; TVM's are of float32."""
+        if node.meta["val"].dtype in _OF_FLOAT32:
+            return self._stock[name](node)
+        lhs, rhs = self._importer.retrieve_args(node)
+        return self._emit(relax.op.matmul(lhs, rhs))
+
+    def linear(self, node: Any) -> Any:
+        """The same, with a matrix that is turned round, and something to add."""
+        if node.meta["val"].dtype in _OF_FLOAT32:
+            return self._stock["linear.default"](node)
+        tensor, weight, *bias = self._importer.retrieve_args(node)
+        found = self._emit(relax.op.matmul(tensor, self._emit(relax.op.permute_dims(weight))))
+        return self._emit(relax.op.add(found, bias[0])) if bias and bias[0] is not None else found
+
     def elu(self, node: Any) -> Any:
-        """An ELU with a factor, as in SELU."""
+        """An ELU with a factor, as in SELU. A NaN stays one, which TVM's makes 0."""
         if _argument(node, 3, "input_scale", 1) != 1:
             raise NotImplementedError("its input is multiplied by a number first")
-        return self._times(self._stock["elu.default"](node), _argument(node, 2, "scale", 1))
+        tensor, alpha = self._importer.env[node.args[0]], _argument(node, 1, "alpha", 1)
+        return self._times(self._emit(exponential_unit(tensor, alpha)), _argument(node, 2, "scale", 1))
+
+    def leaky(self, node: Any) -> Any:
+        """A leaky ReLU whose slope is drawn while it is trained, and is the mean otherwise; and what was drawn."""
+        tensor, noise = node.args[:2]
+        low, high = _argument(node, 2, "lower", 1 / 8), _argument(node, 3, "upper", 1 / 3)
+        if _argument(node, 4, "training", False):
+            raise NotImplementedError("it draws its slope")
+        found = self._emit(relax.op.nn.leakyrelu(self._importer.env[tensor], (low + high) / 2))
+        return self._emit(relax.Tuple([found, self._importer.env[noise]]))
+
+    def group_norm(self, node: Any) -> Any:
+        """A norm of groups of channels, which may have no factors and nothing to add."""
+        if any(one.target is operator.getitem and one.args[1] > 0 and one.users for one in node.users):
+            raise NotImplementedError("it is asked for means and deviations")
+        tensor, scale, shift, _, channels, _, groups, epsilon = node.args
+        data = self._importer.env[tensor]
+        scale, shift = (
+            relax.const(np.full(channels, usual), data.ty.dtype) if one is None else self._importer.env[one]
+            for one, usual in ((scale, 1), (shift, 0))
+        )
+        axes = list(range(2, data.ty.ndim))
+        return self._emit(relax.op.nn.group_norm(data, scale, shift, groups, 1, axes, epsilon))
 
     def attention(self, node: Any) -> Any:
         """Attention whose scores have a factor of their own."""
@@ -157,6 +207,8 @@ class _Corrected:
         """The largest numbers, and not where they are."""
         if any(one.target is operator.getitem and one.args[1] == 1 and one.users for one in node.users):
             raise NotImplementedError("it is asked where the largest numbers are")
+        if len(node.args) > 2 and not node.args[2]:
+            node.args = (*node.args[:2], node.args[1], *node.args[3:])  # windows side by side, which TVM does not take
         return self._stock[name](node)
 
     def squeezed(self, node: Any) -> Any:
@@ -168,6 +220,33 @@ class _Corrected:
         return self._emit(relax.op.squeeze(tensor, ones)) if ones else tensor
 
     # Indices
+
+    def selected(self, node: Any) -> Any:
+        """What lies at one index, which may be counted from the end."""
+        tensor, index = self._importer.env[node.args[0]], node.args[2]
+        axis = node.args[1] % tensor.ty.ndim
+        place = index + tensor.ty.shape[axis] if isinstance(index, int) and index < 0 else index
+        if isinstance(place, int | IntImm):
+            return self._emit(relax.op.take(tensor, relax.const(int(place), "int64"), axis))
+        if place is index:
+            raise NotImplementedError("its index depends on values")
+        part = self._emit(relax.op.strided_slice(tensor, [axis], [place], [place + 1]))
+        return self._emit(relax.op.squeeze(part, [axis]))
+
+    def taken(self, node: Any) -> Any:
+        """What lies at indices into all elements, which may be counted from the end."""
+        env, (tensor, index) = self._importer.env, node.args
+        if not self._may_be_negative(index):
+            return self._stock["take.default"](node)
+        size = tensor.meta["val"].numel()
+        if not isinstance(size, int):
+            raise NotImplementedError("its indices may be negative, and several sizes may be meant")
+        return self._emit(relax.op.take(env[tensor], self._from_front(env[index], size)))
+
+    def _from_front(self, indices: Any, size: int) -> Any:
+        """Indices that may be negative, counted from the front of so many."""
+        zero, whole = (relax.const(number, indices.ty.dtype) for number in (0, size))
+        return self._emit(relax.op.where(relax.op.less(indices, zero), relax.op.add(indices, whole), indices))
 
     def put(self, name: str, node: Any) -> Any:
         """Numbers put to places that may be counted from the end."""
@@ -206,9 +285,8 @@ class _Corrected:
             size = node.args[0].meta["val"].shape[axis]
             if index in before or not isinstance(size, int):
                 raise NotImplementedError("its indices may be negative, and several sizes may be meant")
-            found = before[index] = env[index]
-            zero, whole = (relax.const(number, found.ty.dtype) for number in (0, size))
-            env[index] = self._emit(relax.op.where(relax.op.less(found, zero), relax.op.add(found, whole), found))
+            before[index] = env[index]
+            env[index] = self._from_front(env[index], size)
         try:
             yield
         finally:
