@@ -15,7 +15,7 @@ from colt.tvm.models.fused import fused
 from colt.tvm.models.layouts import CHANNELS_LAST
 from colt.tvm.models.sources import load_graph
 from colt.tvm.models.tasks import tasks_of
-from tests.helpers.onnx_files import FLOAT, INT, network, node, onnx, value, weight, written
+from tests.helpers.onnx_files import FLOAT, INT, network, node, onnx, value, weight, whole, written
 from tests.helpers.run_graph import compared
 
 
@@ -218,17 +218,107 @@ IMAGE = value("x", FLOAT, [1, 2, 7, 9])
         (node("Resize", ["x", "", "s"], ["y"], mode="linear", antialias=1), [1, 1, 2, 2], "one pixel of several"),
         (node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], auto_pad="SAME_LOWER"), [1], "and comes first"),
         (node("ReduceL2", ["x"], ["y"], noop_with_empty_axes=1), [1], "over no axes"),
+        (node("ConvTranspose", ["x", "w"], ["y"], output_shape=[14, 18], strides=[2, 2]), [1], "shape of its result"),
     ],
 )
 def test_what_the_importer_would_compute_otherwise_is_refused(
     tmp_path: Path, made: Any, scales: list[float], said: str
 ) -> None:
-    weights = [onnx.numpy_helper.from_array(np.array(scales, "float32"), "s")]
+    weights = [onnx.numpy_helper.from_array(np.array(scales, "float32"), "s"), weight("w", 2, 2, 3, 3)]
     path = written(tmp_path / "m.onnx", [made], [IMAGE], weights, 4)
     model = onnx.load(path)
     model.opset_import[0].version = 18
     onnx.save(model, path)
     with pytest.raises(InputError, match=rf"operator {made.op_type} cannot be imported, node .*{said}"):
+        load_graph(path)
+
+
+ODD = np.array([[np.nan, np.inf, -np.inf, 0], [2.5, -1, -0.0, 0.6]], "float32")
+
+
+def told(nodes: list[Any], name: str = "t") -> list[Any]:
+    """The nodes, whose last result is bools, as floats."""
+    return [*nodes, node("Cast", [name], ["y"], to=FLOAT)]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        told([node("Equal", ["x", "x"], ["e"]), node("Not", ["e"], ["t"])]),
+        told([node("Less", ["x", "one"], ["e"]), node("Not", ["e"], ["t"])]),
+        told([node("IsInf", ["x"], ["t"], detect_negative=0)]),
+        told([node("IsInf", ["x"], ["t"], detect_positive=0)]),
+        told([node("IsInf", ["x"], ["t"])]),
+        told([node("IsInf", ["x"], ["t"], detect_positive=0, detect_negative=0)]),
+        [node("Elu", ["x"], ["y"], alpha=0.5)],
+        [node("Selu", ["x"], ["y"])],
+        [node("Celu", ["x"], ["y"], alpha=0.7)],
+        [node("HardSigmoid", ["x"], ["y"], alpha=0.3)],
+        [node("Sign", ["x"], ["y"])],
+        [node("ThresholdedRelu", ["x"], ["y"], alpha=0.5)],
+    ],
+    ids=lambda nodes: nodes[0].op_type,
+)
+def test_infinities_and_nan_are_taken_as_onnx_runtime_takes_them(tmp_path: Path, nodes: list[Any]) -> None:
+    one = onnx.numpy_helper.from_array(np.float32(1), "one")
+    path = written(tmp_path / "m.onnx", nodes, [value("x", FLOAT, [2, 4])], [one])
+    assert compared(load_graph(path, [ODD])).ok
+
+
+@pytest.mark.parametrize(("kind", "least"), [("ArgMax", -np.inf), ("ArgMin", np.inf)])
+def test_infinities_alone_have_a_largest(tmp_path: Path, kind: str, least: float) -> None:
+    path = written(tmp_path / "m.onnx", told([node(kind, ["x"], ["t"], axis=1)]), [value("x", FLOAT, [2, 4])], [])
+    assert compared(load_graph(path, [np.full((2, 4), least, "float32")])).ok
+
+
+@pytest.mark.parametrize("inputs", [["x"], ["x", "b"], ["x", "b", "row"], ["row", "x"]], ids="-".join)
+@pytest.mark.parametrize("kind", ["Max", "Min", "Sum", "Mean"])
+def test_several_tensors_are_combined(tmp_path: Path, kind: str, inputs: list[str]) -> None:
+    path = written(
+        tmp_path / "m.onnx",
+        [node(kind, inputs, ["y"])],
+        [value("x", FLOAT, [2, 3])],
+        [weight("b", 2, 3), weight("row", 3)],
+    )
+    assert compared(load_graph(path)).ok
+
+
+def test_means_far_from_zero_leave_the_deviation(tmp_path: Path) -> None:
+    made = node("MeanVarianceNormalization", ["x"], ["y"])
+    path = written(tmp_path / "m.onnx", [made], [value("x", FLOAT, [2, 3, 4, 4])], [], 4)
+    far = 1000 + np.random.default_rng(0).standard_normal((2, 3, 4, 4)).astype("float32")
+    assert compared(load_graph(path, [far])).ok
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_one_hot_takes_indices_from_both_ends(tmp_path: Path, axis: int) -> None:
+    values = onnx.numpy_helper.from_array(np.array([-1, 2.5], "float32"), "v")
+    path = written(
+        tmp_path / "m.onnx",
+        [node("OneHot", ["i", "d", "v"], ["y"], axis=axis)],
+        [value("i", INT, [5])],
+        [whole("d", 4), values],
+    )
+    assert compared(load_graph(path, [np.array([0, 3, -1, -4, 7])])).ok
+
+
+def test_results_of_a_norm_that_nobody_takes_are_left_out(tmp_path: Path) -> None:
+    """Those that somebody takes are refused."""
+    made = node("LayerNormalization", ["x", "s"], ["y", "mean", "factor"], name="odd")
+    x, scale = value("x", FLOAT, [2, 4]), weight("s", 4)
+    assert compared(load_graph(written(tmp_path / "m.onnx", [made], [x], [scale]))).ok
+    taken = [node("LayerNormalization", ["x", "s"], ["z", "y"], name="odd")]
+    with pytest.raises(InputError, match=r"operator LayerNormalization cannot be imported, node odd: .*first result"):
+        load_graph(written(tmp_path / "m.onnx", taken, [x], [scale]))
+
+
+def test_what_was_before_resize_is_refused(tmp_path: Path) -> None:
+    made = node("Upsample", ["x"], ["y"], name="odd", scales=[1.0, 1.0, 2.0, 2.0])
+    path = written(tmp_path / "m.onnx", [made], [IMAGE], [], 4)
+    model = onnx.load(path)
+    model.opset_import[0].version = 7
+    onnx.save(model, path)
+    with pytest.raises(InputError, match=r"operator Upsample cannot be imported, node odd: .*Resize"):
         load_graph(path)
 
 

@@ -6,7 +6,6 @@ have to lie in its own folder.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from tvm import relax, tirx
-from tvm.ir import GenericConst
+from tvm import tirx
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from colt.errors import InputError
 from colt.tvm.models.graph import Array, CannotTell, Graph, Reference
 from colt.tvm.models.onnx_inputs import Example, Input, drawn, in_order, inputs_of, resized
-from colt.tvm.models.onnx_operators import refused
+from colt.tvm.models.onnx_operators import ADDED, converted, refused
 from colt.util.streams import keeping_remarks
 from colt.util.text import first_line, named_line, shown, why
 
@@ -69,6 +67,7 @@ def from_file(
         notes = (*notes, f"outputs are compared with nothing: {why_not}")
     fold_batch_norms(model)
     drop_nothing(model)
+    drop_unused_results(model)
     names = tuple(one.name for one in inputs)
     outputs = tuple(one.name for one in model.graph.output)
     return Graph(
@@ -130,7 +129,7 @@ def _place(node: Any) -> str:
 def _require_known(model: Any, path: Path) -> None:
     known = onnx_frontend._get_convert_map()
     for node in _nodes(model.graph):
-        if node.domain not in _DOMAINS or node.op_type not in (*known, *_BRANCHES, "Constant"):
+        if node.domain not in _DOMAINS or node.op_type not in (*known, *ADDED, *_BRANCHES, "Constant"):
             domain = "" if node.domain in _STANDARD else f"{node.domain}."
             raise InputError(f"{path}: operator {shown(domain + node.op_type)} is not supported, {_place(node)}")
 
@@ -182,31 +181,20 @@ def _tried(model: Any, shapes: Any, dtypes: Mapping[str, str], opset: int) -> tu
 
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+    def _check_for_unsupported_ops(self, graph: Any) -> None:
+        """Nothing: :func:`read_model` has."""
+
     def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
         try:
             if why_not := refused(op_name, inputs, attrs):
                 raise NotImplementedError(why_not)
-            clipped = _clipped(inputs) if op_name == "Clip" else None
+            found = converted(op_name, list(inputs), attrs)
             return (
-                super()._convert_operator(op_name, inputs, attrs, opset)
-                if clipped is None
-                else self.bb.normalize(clipped)
+                super()._convert_operator(op_name, inputs, attrs, opset) if found is None else self.bb.normalize(found)
             )
         except Exception as error:  # noqa: BLE001 - the importer raises what it likes
             name = attrs["tvm_custom"]["name"] or "without a name"
             raise InputError(f"operator {op_name} cannot be imported, node {name}: {named_line(error)}") from None
-
-
-def _clipped(inputs: Any) -> Any:
-    """A clip of floats between constants as one operator; ``None`` for others. The importer makes functions of them."""
-    tensor, *bounds = inputs
-    if not bounds or not all(one is None or isinstance(one, GenericConst) for one in bounds):
-        return None
-    if not isinstance(tensor.ty, relax.TensorType) or "float" not in str(tensor.ty.dtype):
-        return None
-    found = [None if one is None else float(one.value.numpy()) for one in bounds]
-    low, high = (*found, None)[:2]
-    return relax.op.clip(tensor, -math.inf if low is None else low, math.inf if high is None else high)
 
 
 def _reference(model: Any, inputs: Sequence[Input], path: Path) -> tuple[Reference | None, str]:
@@ -273,6 +261,14 @@ def drop_nothing(model: Any) -> None:
             continue
         node.op_type = "Identity"
         del node.input[1:], node.output[1:], node.attribute[:]
+
+
+def drop_unused_results(model: Any) -> None:
+    """Leave out the results of normalizations that nobody takes, from the last one on."""
+    users = _users(model.graph)
+    for node in [node for node in _nodes(model.graph) if node.op_type.endswith("LayerNormalization")]:
+        while len(node.output) > 1 and not users(node.output[-1]):
+            del node.output[-1]
 
 
 def _is_false(training: Any) -> bool:
