@@ -46,9 +46,11 @@ def product(rows: int = 8, depth: int = 128, panels: int = 40, dtype: str = "flo
     )
 
 
-def scheduled(mod: Any, *, tile: int = 2, cut: int = 1, order: str = "p i", parallel: bool = True) -> Any:
+def scheduled(
+    mod: Any, *, tile: int = 2, cut: int = 1, order: str = "p i", parallel: bool = True, unrolled: str = "rows"
+) -> Any:
     """The product in tiles of so many rows. ``cut``: the sum is cut in so many pieces, each of which goes over all
-    rows. ``order``: what the threads share."""
+    rows. ``order``: what the threads share. ``unrolled``: the rows of a tile, none, or what there is room for."""
     schedule = s_tir.Schedule(mod)
     block = schedule.get_sblock("Y")
     i, p, j, k = schedule.get_loops(block)
@@ -65,7 +67,11 @@ def scheduled(mod: Any, *, tile: int = 2, cut: int = 1, order: str = "p i", para
         jobs = tiles
     if parallel:
         schedule.parallel(jobs)
-    schedule.unroll(row)
+    if unrolled == "rows":
+        schedule.unroll(row)
+    elif unrolled == "some":
+        schedule.unroll(row)
+        schedule.annotate(jobs, "pragma_auto_unroll_max_step", 64)
     schedule.vectorize(j)
     return schedule.mod
 
@@ -140,6 +146,8 @@ OTHERS = {
     "rows first": scheduled(product(), order="i p"),
     "large parts": scheduled(product(depth=MOST_BYTES // (4 * LANES) + 32, panels=3)),
     "backwards": scheduled(product(backwards=True)),
+    "tiles that are loops": scheduled(product(), unrolled="none"),
+    "tiles that are unrolled later": scheduled(product(), unrolled="some"),
     "tiny parts": scheduled(product(depth=16, panels=320)),
 }
 

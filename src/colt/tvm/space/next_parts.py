@@ -33,6 +33,7 @@ FEWEST_OF_ALL = 512 << 10
 """Less stays in the second cache as a whole."""
 MOST_LINES = 4
 """So many lines are asked for in one turn at most."""
+_UNROLLED = "pragma_auto_unroll"
 _OFFSET, _MOST = "int32", 2**31 - 1
 """TVM narrows what is passed to functions, as far as its values allow."""
 
@@ -143,7 +144,8 @@ def _readings(stmt: Any, loops: tuple[For, ...]) -> Iterator[_Reading]:
 @dataclass(frozen=True)
 class _Stream:
     """A buffer that is read part by part. ``parts`` and ``inside`` move from part to part and within one, ``again`` is
-    what each part is gone over for, and all that follows it in the nest; ``host`` is the innermost loop."""
+    what each part is gone over for, and all that follows it in the nest; ``host`` is the innermost loop, which moves
+    within a part, and in which there is nothing but a register tile."""
 
     buffer: Any
     base: int
@@ -163,6 +165,8 @@ class _Stream:
         if not hosts:
             return None
         host = hosts[-1]
+        if not any(digit.loop is host and digit.step for digit in moving) or any(map(_is_unrolled, reading.loops)):
+            return None
         for place, digit in enumerate(moving):
             if digit.step or digit.extent == 1:
                 continue
@@ -253,6 +257,12 @@ class _Stream:
             found = found + tirx.floormod(value, _number(digit.extent)) * _number(digit.step)
             run *= digit.extent
         return found
+
+
+def _is_unrolled(loop: For) -> bool:
+    """Whether TVM unrolls loops in the loop as far as there is room. It would repeat what is asked for between the
+    operations of a register tile, which LLVM then makes no tile of."""
+    return any(str(name).startswith(_UNROLLED) for name in loop.annotations or ())
 
 
 def _digits(reading: _Reading) -> tuple[int, list[_Digit]] | None:
