@@ -4,6 +4,7 @@ the same."""
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -18,15 +19,17 @@ from tvm.tirx import For
 from colt.knobs import Schedule
 from colt.tvm.devices.host import resolve_target
 from colt.tvm.dots.shims import PREFETCH
+from colt.tvm.programs.constants import with_constants
 from colt.tvm.programs.naming import substituted
 from colt.tvm.programs.program import module_of_tensors, with_changed_bodies
+from colt.tvm.programs.roles import arguments_of
 from colt.tvm.programs.walks import every
-from colt.tvm.space.next_parts import LINE, MOST_BYTES, asks_on, next_parts
+from colt.tvm.space.next_parts import MOST_BYTES, asks_on, next_parts
 from colt.tvm.space.space import TvmSpace
 
 TARGET = resolve_target(None, 2)
 SERVER = Target({"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2})
-LANES = 32
+LANES, LINE = 32, 64
 
 
 def product(rows: int = 8, depth: int = 128, panels: int = 40, dtype: str = "float32", backwards: bool = False) -> Any:
@@ -103,12 +106,12 @@ def computed(mod: Any, rows: int, depth: int, panels: int) -> tuple[Any, Any]:
     ("options", "extents"),
     [
         ({}, {}),
-        ({"tile": 4}, {}),
-        ({"tile": 8}, {"rows": 24}),  # three turns for each step: no whole number of elements in each
+        ({"tile": 4}, {"rows": 16}),
+        ({"tile": 8}, {"rows": 40}),  # five turns for each step: no whole number of elements in each
         ({"order": "p+i"}, {}),
         ({"cut": 4}, {"depth": 256, "panels": 20}),
     ],
-    ids=["tiles", "fewer tiles", "three tiles", "one loop for the threads", "pieces"],
+    ids=["tiles", "larger tiles", "five tiles", "one loop for the threads", "pieces"],
 )
 def test_by_the_time_a_part_begins_all_of_it_has_been_asked_for(options: Any, extents: Any) -> None:
     shape = {"rows": 8, "depth": 128, "panels": 40} | extents
@@ -125,8 +128,33 @@ def test_by_the_time_a_part_begins_all_of_it_has_been_asked_for(options: Any, ex
 
 
 def test_the_last_part_asks_for_nothing_behind_the_operand() -> None:
-    mod = asking(scheduled(product(2, 128, 40), tile=1))
+    mod = asking(scheduled(product(4, 128, 40), tile=1))
     assert max(lines(mod)) == 40 * 128 * LANES * 4 // LINE - 1
+
+
+def test_several_loops_may_ask() -> None:
+    x = te.placeholder((8, 128), name="X")
+    weights = [te.placeholder((40, 128, LANES), name=name) for name in ("W", "V")]
+    k = te.reduce_axis((0, 128), name="k")
+
+    def times(w: Any, name: str) -> Any:
+        return te.compute((8, 40, LANES), lambda i, p, j: te.sum(x[i, k] * w[p, k, j], axis=k), name=name)
+
+    y, z = map(times, weights, "YZ")
+    schedule = s_tir.Schedule(module_of_tensors([x, *weights, y, z]))
+    for name in "YZ":
+        i, p, j, step = schedule.get_loops(schedule.get_sblock(name))
+        schedule.reorder(p, i, step, j)
+        schedule.parallel(p)
+        schedule.vectorize(j)
+    mod = asking(schedule.mod)
+    assert len([call for call in every(mod["main"].body, tvm.ir.Call) if str(call.args[0]) == f'"{PREFETCH}"']) == 2
+    rng = np.random.default_rng(1)
+    arrays = [rng.standard_normal(shape).astype("float32") for shape in ((8, 128), *[(40, 128, LANES)] * 2)]
+    results = [tvm.runtime.tensor(np.zeros((8, 40, LANES), "float32")) for _ in "YZ"]
+    tvm.tirx.build(mod, target=TARGET)["main"](*map(tvm.runtime.tensor, arrays), *results)
+    for found, w in zip(results, arrays[1:], strict=True):
+        np.testing.assert_allclose(found.numpy(), np.einsum("ik,pkj->ipj", arrays[0], w), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"order": "p+i"}, {"cut": 4}], ids=["p", "p+i", "cut"])
@@ -142,6 +170,7 @@ def test_results_stay_the_same(options: Any) -> None:
 OTHERS = {
     "small": scheduled(product(panels=20)),
     "once": scheduled(product(rows=2)),
+    "twice": scheduled(product(rows=4)),
     "serial": scheduled(product(), parallel=False),
     "rows first": scheduled(product(), order="i p"),
     "large parts": scheduled(product(depth=MOST_BYTES // (4 * LANES) + 32, panels=3)),
@@ -158,7 +187,7 @@ def test_nothing_else_is_asked_for(name: str) -> None:
 
 
 def test_operands_of_dot_instructions_are_asked_for_as_well() -> None:
-    x = te.placeholder((64, 512), "bfloat16", name="X")
+    x = te.placeholder((256, 512), "bfloat16", name="X")
     w = te.placeholder((512, 1024), "bfloat16", name="W")
     k = te.reduce_axis((0, 512), name="k")
     y = te.compute(
@@ -166,9 +195,10 @@ def test_operands_of_dot_instructions_are_asked_for_as_well() -> None:
     )
     target = Target({"kind": "llvm", "mcpu": "znver5", "num-cores": 2})
     space = TvmSpace.generated(module_of_tensors([x, w, y]), target)
-    plan = next(plan for plan in space.plans if plan.variant == "dot-packed")
-    text = str(space.module(Schedule(plan.variant, plan.name, plan.first)))
-    assert set(re.findall(rf'"{PREFETCH}", T\.address_of\((\w+)\[', text)) == {"W_global"}
+    sketch = next(one for one in space.sketches if one.variant == "dot-packed")
+    modules = (str(space.module(space.sample(random.Random(seed), sketch))) for seed in range(8))
+    asked = [name for text in modules for name in re.findall(rf'"{PREFETCH}", T\.address_of\((\w+)\[', text)]
+    assert set(asked) == {"W_global"}
 
 
 def test_recorded_runs_ask_for_no_part() -> None:
@@ -188,6 +218,7 @@ def test_other_architectures_have_another_instruction() -> None:
 
 
 def matmul() -> Any:
-    x, w = te.placeholder((64, 256), name="X"), te.placeholder((256, 1024), name="W")
+    x, w = te.placeholder((256, 256), name="X"), te.placeholder((256, 1024), name="W")
     k = te.reduce_axis((0, 256), name="k")
-    return module_of_tensors([x, w, te.compute((64, 1024), lambda i, j: te.sum(x[i, k] * w[k, j], axis=k), name="Y")])
+    mod = module_of_tensors([x, w, te.compute((256, 1024), lambda i, j: te.sum(x[i, k] * w[k, j], axis=k), name="Y")])
+    return with_constants(mod, ["W"], arguments_of(mod["main"]))

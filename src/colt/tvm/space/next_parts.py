@@ -23,16 +23,18 @@ from tvm.tirx import BufferLoad, Evaluate, For, ForKind, IntImm, PrimFunc
 from colt.tvm.dots.shims import IMPORT, PREFETCH, PREFETCH_IR
 from colt.tvm.programs.arguments import DTYPE_BYTES
 from colt.tvm.programs.naming import substituted
-from colt.tvm.programs.nests import is_constant, sequence
+from colt.tvm.programs.nests import is_constant, mentions, sequence
 from colt.tvm.programs.walks import every, mutated
 
-LINE = 64
 FEWEST_BYTES, MOST_BYTES = 4096, 384 << 10
 """How much of an operand is a part: at most what fits twice into a second cache of 1 MB, with room for the rest."""
+FEWEST_LANES = 8
+"""A block that works on vectors by itself reads so many elements of the operand that it loads as one."""
 FEWEST_OF_ALL = 512 << 10
 """Less stays in the second cache as a whole."""
-MOST_LINES = 4
-"""So many lines are asked for in one turn at most."""
+MOST_ASKED = 32
+"""So many bytes are asked for in one turn at most. What is gone over too few times for that keeps the memory busy as it
+is, and asking costs more than it brings."""
 _UNROLLED = "pragma_auto_unroll"
 _OFFSET, _MOST = "int32", 2**31 - 1
 """TVM narrows what is passed to functions, as far as its values allow."""
@@ -64,6 +66,11 @@ class _Reading:
     block: str
     loops: tuple[For, ...]
 
+    def is_in_vectors(self) -> bool:
+        """Whether vectors are loaded, rather than numbers that are spread over one."""
+        along = (loop.loop_var for loop in self.loops if int(loop.kind) == int(ForKind.VECTORIZED))
+        return math.prod(self.extents) >= FEWEST_LANES or any(mentions(self.indices[-1], one) for one in along)
+
 
 @dataclass(frozen=True, slots=True)
 class _Digit:
@@ -93,9 +100,10 @@ def _asking(jobs: For) -> For:
     written = {region.source for realize in every(jobs.body, SBlockRealize) for region in realize.block.writes}
     asked: dict[Any, list[Any]] = {}
     for buffer, found in readings.items():
-        stream = None if buffer in written or len({one.block for one in found}) > 1 else _Stream.of(found[0])
+        alone = buffer not in written and len({one.block for one in found}) == 1
+        stream = _Stream.of(found[0]) if alone and found[0].is_in_vectors() else None
         if stream is not None:
-            asked.setdefault(stream.host, []).extend(stream.asking())
+            asked.setdefault(stream.host, []).append(stream.asking())
     if not asked:
         return jobs
 
@@ -193,16 +201,22 @@ class _Stream:
     def element_bytes(self) -> int:
         return DTYPE_BYTES.get(str(self.buffer.ty.dtype), 0)
 
-    @property
-    def lines(self) -> int:
-        """How many are asked for in each turn."""
-        return -(-self.elements * self.element_bytes // (self.turns * LINE))
-
     def is_worth_it(self) -> bool:
-        """Whether a part is neither too small nor too large, and few lines are asked for in each turn."""
+        """Whether a part lies in one piece and is neither too small nor too large, and little is asked for in each
+        turn: where to ask is then an addition or two."""
+        if not self._is_in_one_piece():
+            return False
         whole = math.prod(int(one) for one in self.buffer.ty.shape) * self.element_bytes
         part, in_range = self.elements * self.element_bytes, max(whole, self._share[0] * self.turns) <= _MOST
-        return in_range and whole >= FEWEST_OF_ALL and FEWEST_BYTES <= part <= MOST_BYTES and self.lines <= MOST_LINES
+        return in_range and whole >= FEWEST_OF_ALL and FEWEST_BYTES <= part <= min(MOST_BYTES, MOST_ASKED * self.turns)
+
+    def _is_in_one_piece(self) -> bool:
+        run = 1
+        for digit in sorted(self.inside, key=lambda one: one.step):
+            if digit.step != run:
+                return False
+            run *= digit.extent
+        return True
 
     @cached_property
     def _share(self) -> tuple[int, int]:
@@ -210,11 +224,8 @@ class _Stream:
         common = math.gcd(self.elements, self.turns)
         return self.elements // common, self.turns // common
 
-    def asking(self) -> list[Any]:
+    def asking(self) -> Any:
         """What is to be done at the beginning of each turn."""
-        return [self._asked(number) for number in range(self.lines)]
-
-    def _asked(self, number: int) -> Any:
         turn: Any = _number(0)
         count = self.turns
         for digit in self.again:
@@ -222,9 +233,7 @@ class _Stream:
             turn = turn + digit.value() * _number(count)
         elements, turns = self._share
         within = tirx.floordiv(turn * _number(elements), _number(turns))
-        if number:
-            within = within + _number(number * LINE // self.element_bytes)
-        place = self._next() + self._place(within)
+        place = self._next() + within
         start = BufferLoad(self.buffer, [IntImm(str(one.ty), 0) for one in self.buffer.ty.shape])
         offset = tvm.sym.Analyzer().simplify(place * _number(self.element_bytes))
         return Evaluate(tirx.call_extern("int32", PREFETCH, tirx.address_of(start), offset))
@@ -244,19 +253,6 @@ class _Stream:
             return tirx.min(here + _number(step), _number(last))
         has_next = inner.value() < _number(inner.extent - 1)
         return here + tirx.Select(has_next, _number(step), _number(0))
-
-    def _place(self, within: Any) -> Any:
-        """Where the part's element of that number is, from where the part begins."""
-        run, found = 1, _number(0)
-        digits = sorted(self.inside, key=lambda one: one.step)
-        while digits and digits[0].step == run:
-            run *= digits.pop(0).extent
-        found = tirx.floormod(within, _number(run)) if digits else within
-        for digit in digits:
-            value = tirx.floordiv(within, _number(run))
-            found = found + tirx.floormod(value, _number(digit.extent)) * _number(digit.step)
-            run *= digit.extent
-        return found
 
 
 def _is_unrolled(loop: For) -> bool:
