@@ -28,6 +28,7 @@ def untuned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("colt.models.compile.tune_tasks", lambda *_: TunedTasks({}, {}))
     torch._dynamo.reset()
     torch_report().graphs.clear()
+    torch_report().between.clear()
     torch_backend._COMPILED.clear()
     yield
     torch._dynamo.reset()
@@ -130,6 +131,38 @@ def test_the_rest_of_a_graph_break_is_compiled() -> None:
         torch.testing.assert_close(compiled(function)(x), function(x))
     assert [entry.reason for entry in graphs()] == ["", ""]
     assert "graph break, 1 time" in str(torch_report())
+
+
+def test_a_graph_break_costs_what_runs_between_two_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what the user does between two calls, nor what compiling takes, nor other graphs."""
+    now = [0.0]
+    monkeypatch.setattr("colt.models.torch_breaks.perf_counter", lambda: now[0])
+
+    @torch._dynamo.disable  # type: ignore[untyped-decorator]
+    def pause(seconds: float) -> None:
+        now[0] += seconds
+
+    def going_on(x: Any) -> Any:
+        y = torch.relu(x) + 1
+        pause(5.0)
+        return y * 3
+
+    def nothing_follows(x: Any) -> Any:
+        y = torch.relu(x) - 1
+        pause(7.0)
+        return y
+
+    fast, last = compiled(going_on), compiled(nothing_follows)
+    x = torch.randn(64)
+    with torch.no_grad():
+        for _ in range(4):
+            torch.testing.assert_close(fast(x), torch.relu(x) * 3 + 3)
+            now[0] += 1000
+            last(x)
+            now[0] += 1000
+    (found,) = [one for one in torch_report().between if one.times]
+    assert (found.times, found.seconds) == (3, 15.0), "the first time PyTorch compiled what follows"
+    assert f"{__file__}:{going_on.__code__.co_firstlineno + 2}: 3 times in Python, 5,000,000 us" in str(torch_report())
 
 
 def test_pytorch_finds_it_by_its_name() -> None:

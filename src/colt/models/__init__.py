@@ -8,8 +8,8 @@
   ``others_apart``: made in a process that TVM may end
 - ``manifest``: what a model says of itself; ``archive``: its file, with the weights, which are mapped into memory
 - ``compiled``: a model that can be called, ``sized``: one of several sizes, some of which are
-  ``dependent_sizes``; ``loading``: both from their file;
+  ``dependent_sizes``; ``loading``: both from their file, whose weights are ``checked`` before they are used;
   ``tensors``: inputs and outputs as files
-- ``torch_backend``: ``torch.compile(model, backend="colt")``; ``torch_report`` says what became of each graph, and
-  ``torch_checks`` what has to run in PyTorch
+- ``torch_backend``: ``torch.compile(model, backend="colt")``; ``torch_report`` says what became of each graph,
+  ``torch_breaks`` what runs between them, and ``torch_checks`` what has to run in PyTorch
 """

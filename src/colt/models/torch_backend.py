@@ -22,6 +22,7 @@ from colt.errors import InputError
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel
 from colt.models.options import CompileOptions
+from colt.models.torch_breaks import with_breaks_timed
 from colt.models.torch_checks import PLAIN, LeftToTorch, require_own_outputs, require_plain, require_right
 from colt.models.torch_keys import graph_key
 from colt.models.torch_report import GraphReport, torch_report
@@ -54,9 +55,9 @@ def backend(
     gradients = torch.is_grad_enabled() and any(getattr(one, "requires_grad", False) for one in example_inputs)
     compiled = _Compiled(graph, example_inputs, chosen, sizes, _GRADIENTS if gradients else "")
     if compiled.is_open:
-        return compiled  # for which sizes is known when it is called
+        return with_breaks_timed(compiled, graph, torch_report())  # for which sizes is known when it is called
     first = compiled.variant(example_inputs)
-    return first.call if first.entry.reason else compiled
+    return with_breaks_timed(first.call if first.entry.reason else compiled, graph, torch_report())
 
 
 def _options(given: Mapping[str, Any], mode: str | None) -> tuple[CompileOptions, int]:

@@ -46,10 +46,45 @@ class GraphReport:
 
 
 @dataclass(slots=True)
+class BreakReport:
+    """What a graph break has cost, where another graph has followed it."""
+
+    places: tuple[tuple[str, int], ...]
+    """Files and lines: where PyTorch could not go on, and the calls that led there."""
+    reason: str
+    times: int = 0
+    """How often it was measured."""
+    seconds: float = 0.0
+    """How long Python ran from one graph to the next, in all."""
+
+    def add(self, seconds: float) -> None:
+        """Count one more."""
+        self.times += 1
+        self.seconds += seconds
+
+    def __str__(self) -> str:
+        file, line = self.places[-1] if self.places else ("", 0)
+        each = f"{self.seconds / self.times * 1e6:,.0f} us each" if self.times else "not measured"
+        return (
+            f"between two graphs, {file}:{line}: {counted(self.times, 'time')} in Python, {each}: {_line(self.reason)}"
+        )
+
+
+@dataclass(slots=True)
 class TorchReport:
     """The report of all graphs of this process, in the order in which they came."""
 
     graphs: list[GraphReport] = field(default_factory=list)
+    between: list[BreakReport] = field(default_factory=list)
+    """The places where PyTorch has broken a graph, and what that costs."""
+
+    def break_at(self, places: tuple[tuple[str, int], ...], reason: str) -> BreakReport:
+        """The entry of a break, which is made if there is none."""
+        found = next((one for one in self.between if one.places == places), None)
+        if found is None:
+            found = BreakReport(places, reason)
+            self.between.append(found)
+        return found
 
     def new(self, operators: int) -> GraphReport:
         """Enter a graph."""
@@ -64,6 +99,7 @@ class TorchReport:
 
     def __str__(self) -> str:
         lines = [str(graph) for graph in self.graphs]
+        lines += [str(one) for one in self.between if one.times]
         lines += [f"graph break, {counted(count, 'time')}: {_line(why)}" for why, count in self.breaks.items()]
         return "\n".join(lines) or "torch.compile has given no graph to colt"
 
