@@ -24,6 +24,8 @@ from colt.models.archive import (
 )
 from colt.models.compiled import CompiledModel
 from colt.models.manifest import (
+    FIRST_SCHEMA,
+    FIRST_SIZED_SCHEMA,
     LIBRARY,
     SCHEMA,
     SIZED_SCHEMA,
@@ -123,6 +125,26 @@ def test_a_changed_byte_is_found(tmp_path: Path, part: str) -> None:
             changed.library(part)
 
 
+def test_whichever_byte_is_changed_is_found_or_is_without_meaning(tmp_path: Path) -> None:
+    """Each in turn, but for the padding: the file is refused, or all that is read of it is what was written."""
+    path, changed = tmp_path / "m.colt", tmp_path / "changed.colt"
+    manifest, content = written(path), path.read_bytes()
+    weights, found = open_archive(path).weights().tobytes(), 0
+    places = [at for at in range(len(content)) if any(content[max(0, at - 32) : at + 32])]
+    assert len(places) < len(content) - PAGE // 8, "what is left out is padding"
+    for at in places:
+        changed.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        try:
+            archive = open_archive(changed)
+            library = archive.library(LIBRARY)
+            archive.require_right(archive.weights())
+        except InputError:
+            found += 1
+            continue
+        assert (archive.manifest, library, archive.weights().tobytes()) == (manifest, b"a library", weights), at
+    assert found > len(places) // 2
+
+
 @pytest.mark.parametrize(
     ("weight", "said"),
     [
@@ -205,8 +227,14 @@ def test_a_layout_that_is_not_known_any_more_is_shown_by_its_name() -> None:
 def test_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.colt"
     written(path, schema=SIZED_SCHEMA + 1)
-    with pytest.raises(InputError, match="compile it again"):
+    with pytest.raises(InputError, match="this COLT reads 1, 2, 3, 4: compile it again"):
         open_archive(path)
+
+
+def test_files_of_before_there_was_a_receipt_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.colt"
+    assert written(path, schema=FIRST_SCHEMA) == open_archive(path).manifest
+    assert sized(path, schema=FIRST_SIZED_SCHEMA) == open_archive(path).manifest
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
@@ -244,6 +272,7 @@ def test_a_manifest_as_it_was_written_first_is_read(tmp_path: Path) -> None:
     assert isinstance(manifest, Manifest)
     assert manifest.inputs[0].shape == (2,)
     assert manifest.is_right
+    assert manifest.receipt is None
 
 
 def rewrite(path: Path, name: str, content: bytes) -> None:

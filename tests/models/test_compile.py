@@ -21,8 +21,8 @@ from rich.console import Console
 from colt import events
 from colt.errors import InputError, StorageError
 from colt.machine import detect
-from colt.models import compile
-from colt.models.archive import open_archive
+from colt.models import checked, compile, loading
+from colt.models.archive import Archive, open_archive
 from colt.models.compile import compile_model
 from colt.models.compiled import CompiledModel
 from colt.models.layouts import LayoutChoice
@@ -171,6 +171,54 @@ def test_its_report_tells_of_every_task(model: CompiledModel) -> None:
     assert report.timed is not None
     assert report.timed.tuned_ms > 0
     assert set(report.seconds) == {"importing", "tuning", "assembling", "judging"}
+
+
+def test_its_receipt_tells_what_that_took(model: CompiledModel) -> None:
+    receipt = model.report.receipt
+    assert receipt is not None
+    assert sum(receipt.fates.values()) - receipt.fates.get("skipped", 0) == model.report.trials
+    assert sum(one.trials for one in receipt.members.values()) >= model.report.trials
+    assert set(receipt.pool) <= receipt.members.keys()
+    assert 0 < receipt.seconds["timing"] < receipt.seconds["total"] <= model.report.seconds["tuning"]
+    assert receipt.added
+    assert receipt.stop_reason
+
+
+@pytest.mark.parametrize("at_once", [checked.AT_ONCE, 0], ids=["when it is loaded", "when it is first called"])
+def test_weights_that_are_damaged_are_never_computed_with(
+    model: CompiledModel, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "AT_ONCE", at_once)
+    path = model.save(tmp_path / "m.colt")
+    begins, size = open_archive(path).weights_at
+    content = bytearray(path.read_bytes())
+    content[begins + size - 1] ^= 64
+    path.write_bytes(content)
+    if at_once:
+        with pytest.raises(InputError, match=r"m\.colt: weights\.bin is damaged"):
+            load(path)
+    else:
+        late = load(path)
+        monkeypatch.setattr(late.library, "call", lambda *_: pytest.fail("it runs"))
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"m\.colt: weights\.bin is damaged"):
+                late(MLP.x)
+        with pytest.raises(InputError, match=r"weights\.bin is damaged"):
+            late.save(tmp_path / "n.colt")
+        assert not (tmp_path / "n.colt").exists()
+    assert load(path, check=False)(MLP.x).shape == MLP.compute(MLP.x).shape
+
+
+def test_large_weights_are_checked_once(model: CompiledModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "AT_ONCE", 0)
+    checks, check = [], Archive.require_right
+    monkeypatch.setattr(Archive, "require_right", lambda *given: (checks.append(1), check(*given)))
+    late = load(model.save(tmp_path / "m.colt"))
+    assert not checks
+    with ThreadPoolExecutor(4) as pool:
+        for y in pool.map(late, [MLP.x] * 8):
+            np.testing.assert_array_equal(y, model(MLP.x))
+    assert len(checks) == 1
 
 
 def test_it_is_the_same_from_a_file(model: CompiledModel, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from colt.errors import InputError
 from colt.models.archive import open_archive
 from colt.models.bucket import _share, compile_any, compile_bucket
 from colt.models.loading import load
-from colt.models.manifest import Manifest, SizedManifest
+from colt.models.manifest import Manifest, MemberPart, ReceiptPart, SizedManifest
 from colt.models.options import CompileOptions
 from colt.models.other_sizes import OtherSizes, compile_others
 from colt.models.report import table_of
@@ -107,13 +107,18 @@ def test_programs_of_a_size_begin_from_those_of_the_sizes_before(
 
 def test_the_budget_is_that_of_all_sizes() -> None:
     """The first has twice as much as each of the others, and what one leaves over is for the next ones."""
-    options = CompileOptions(sizes={"a": (1, 2, 3)}, trials=40, minutes=8, max_usd=3, max_calls=7, run_dir="runs")
-    manifest = bare(trials=12, seconds={"tuning": 120.0})
+    options = CompileOptions(
+        sizes={"a": (1, 2, 3)}, trials=40, minutes=8, max_usd=3, max_calls=70, max_tokens=9000, run_dir="runs"
+    )
+    asked = {"m": MemberPart(requests=10, input=800, output=200), "scout": MemberPart(calls=7)}
+    manifest = bare(trials=12, seconds={"tuning": 120.0}, usd=0.6, receipt=ReceiptPart(members=asked))
     found = [_share(options, {"a": size}, [manifest] * (size - 1)) for size in (1, 2, 3)]
     assert [one.trials for one in found] == [20, 14, 16]
     assert [one.minutes for one in found] == [4, 3, 4]
-    assert [(one.max_usd, one.max_calls, one.max_tokens) for one in found] == [(1, 2, None)] * 3
+    assert [str(one.max_usd) for one in found] == ["1.5", "1.2", "1.8"]
+    assert [(one.max_calls, one.max_tokens) for one in found] == [(35, 4500), (30, 4000), (50, 7000)]
     assert [str(one.run_dir) for one in found] == ["runs/a1", "runs/a2", "runs/a3"]
+    assert _share(replace(options, max_usd=None), {"a": 1}, []).max_usd is None
 
 
 def test_a_size_that_has_nothing_left_is_compiled_from_what_is_known() -> None:
@@ -200,8 +205,7 @@ def bare(**known: Any) -> Manifest:
         weights=(),
         tasks=(),
         versions={},
-        usd=0.0,
-        **known,
+        **{"usd": 0.0, **known},
     )
 
 

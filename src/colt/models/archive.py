@@ -23,7 +23,16 @@ import msgspec
 import numpy as np
 
 from colt.errors import InputError, StorageError
-from colt.models.manifest import SCHEMA, SIZED_SCHEMA, AnyManifest, Manifest, SizedManifest, WeightPart
+from colt.models.manifest import (
+    FIRST_SCHEMA,
+    FIRST_SIZED_SCHEMA,
+    SCHEMA,
+    SIZED_SCHEMA,
+    AnyManifest,
+    Manifest,
+    SizedManifest,
+    WeightPart,
+)
 from colt.util.files import open_file, replacing
 from colt.util.text import counted, shown
 
@@ -67,13 +76,12 @@ class Archive:
         """Read libraries and weights. Raises :class:`InputError` if they are not those that were written."""
         for name in self.libraries_at:
             self.library(name)
-        digest, left = hashlib.sha256(), self.weights_at[1]
-        with open(self.path, "rb") as file:
-            file.seek(self.weights_at[0])
-            while left and (block := file.read(min(left, 1 << 22))):
-                digest.update(block)
-                left -= len(block)
-        self._require(WEIGHTS, digest.hexdigest())
+        self.require_right(self.weights())
+
+    def require_right(self, weights: np.ndarray[Any, Any]) -> None:
+        """Raises :class:`InputError` if these weights of the file are not those that were written. All of them are
+        read for that."""
+        self._require(WEIGHTS, hashlib.sha256(weights.data).hexdigest())
 
     def _require(self, part: str, found: str) -> None:
         if self.manifest.sha256.get(part) != found:
@@ -163,7 +171,12 @@ class _Head(msgspec.Struct, frozen=True):
     schema: int
 
 
-_KINDS: dict[int, type[AnyManifest]] = {SCHEMA: Manifest, SIZED_SCHEMA: SizedManifest}
+_KINDS: dict[int, type[AnyManifest]] = {
+    FIRST_SCHEMA: Manifest,
+    FIRST_SIZED_SCHEMA: SizedManifest,
+    SCHEMA: Manifest,
+    SIZED_SCHEMA: SizedManifest,
+}
 
 
 def open_archive(path: Path) -> Archive:
@@ -176,7 +189,7 @@ def open_archive(path: Path) -> Archive:
             content = archive.read(MANIFEST)
             schema = msgspec.json.decode(content, type=_Head).schema
             if schema not in _KINDS:
-                known = " and ".join(map(str, _KINDS))
+                known = ", ".join(map(str, _KINDS))
                 raise InputError(f"{path} is of schema {schema}; this COLT reads {known}: compile it again")
             manifest = msgspec.json.decode(content, type=_KINDS[schema])
             libraries = {name: _place(archive.getinfo(name), file) for name in manifest.models}

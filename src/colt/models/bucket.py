@@ -1,8 +1,8 @@
 """A model of a file that leaves sizes open, compiled for several: a bucket of sizes, and all others untuned.
 
 The sizes are tuned one after the other, so that the programs of each begin from what the records have of the sizes
-before. The first has twice the share of the budget that each of the others has; what a size leaves over is for the next
-ones.
+before. The first has twice the share of the budget that each of the others has: of minutes and trials, and of dollars,
+calls and tokens of language models. What a size leaves over is for the next ones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from colt.models.manifest import SIZED_SCHEMA, Manifest, OthersPart, SizedManife
 from colt.models.options import LEAST_MINUTES, CompileOptions
 from colt.models.other_sizes import OtherSizes
 from colt.models.others_apart import others_apart
+from colt.models.receipt import used_up
 from colt.models.sized import SizedModel, in_words
 from colt.tvm.models.graph import Graph, OpenModel
 from colt.tvm.models.quantised import with_integer_products
@@ -82,23 +83,22 @@ def _loading(source: OpenModel, sizes: Mapping[str, int]) -> Any:
 
 def _share(options: CompileOptions, sizes: Mapping[str, int], before: Sequence[Manifest]) -> CompileOptions:
     """The options for one of the sizes: its share of what those before have left of the budget."""
-    count = len(options.bucket)
-    whole = count - len(before) + (0 if before else _FIRST - 1)
-    part = (1 if before else _FIRST) / whole
-    minutes = options.minutes - sum(one.seconds["tuning"] for one in before) / 60
-    trials = None
-    if options.trials is not None:
-        trials = max(options.fewest_trials, round(part * (options.trials - sum(one.trials for one in before))))
+    for one in before:
+        options = options.less(used_up(one))
+    mine = 1 if before else _FIRST
+    whole = mine + len(options.bucket) - len(before) - 1
     folder = None if options.run_dir is None else Path(options.run_dir)
+    usd, calls, tokens = options.max_usd, options.max_calls, options.max_tokens
+    trials = None if options.trials is None else round(options.trials * mine / whole)
     return replace(
         options,
         sizes=None,
-        minutes=max(LEAST_MINUTES, part * minutes),
-        trials=trials,
+        minutes=max(LEAST_MINUTES, options.minutes * mine / whole),
+        trials=None if trials is None else max(options.fewest_trials, trials),
         run_dir=None if folder is None else _folder(folder, sizes),
-        max_usd=None if options.max_usd is None else Decimal(str(options.max_usd)) / count,
-        max_calls=None if options.max_calls is None else options.max_calls // count,
-        max_tokens=None if options.max_tokens is None else options.max_tokens // count,
+        max_usd=None if usd is None else Decimal(str(usd)) * mine / whole,
+        max_calls=None if calls is None else calls * mine // whole,
+        max_tokens=None if tokens is None else tokens * mine // whole,
     )
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -29,8 +28,9 @@ from colt.models.compiled import CompiledModel
 from colt.models.fitting import BuiltModel, Fitted, fitted
 from colt.models.judge import TOO_SLOW, timed, verified
 from colt.models.layouts import IN_WORDS, USUAL, chosen_layout
-from colt.models.manifest import SCHEMA, ComparedPart, Manifest, TaskPart, TensorPart, WholePart
-from colt.models.options import CompileOptions, UsedUp
+from colt.models.manifest import SCHEMA, ComparedPart, Manifest, ReceiptPart, TaskPart, TensorPart, WholePart
+from colt.models.options import CompileOptions
+from colt.models.receipt import receipt_of, receipt_of_both, used_up
 from colt.models.tuning import TunedTasks, tune_tasks
 from colt.plan import device_of
 from colt.run.clock import QUEUEING
@@ -75,27 +75,26 @@ def compile_graph(
     A model that computes something else in the layout that was chosen is compiled again in the usual one, with what is
     left of the budget. Once the model is imported, ``interrupt`` is asked whether all tuning is to end."""
     interrupt = interrupt or Interrupt()
-    found, spent = _compiled(loaded, options, interrupt)
+    found = _compiled(loaded, options, interrupt)
     first = found.manifest
     if first.is_right or first.layout in ("", USUAL):
         return found
     why = f"convolutions are {IN_WORDS[USUAL]}: {IN_WORDS[first.layout]} the model computes something else"
     folder = None if options.run_dir is None else f"{options.run_dir}-{USUAL}"
-    again, _ = _compiled(loaded, replace(options.less(spent), layout=USUAL, run_dir=folder), interrupt)
+    again = _compiled(loaded, replace(options.less(used_up(first)), layout=USUAL, run_dir=folder), interrupt)
     second = again.manifest
     again.manifest = msgspec.structs.replace(
         second,
         trials=first.trials + second.trials,
         usd=first.usd + second.usd,
+        receipt=receipt_of_both(first.receipt or ReceiptPart(), second.receipt or ReceiptPart()),
         seconds={name: round(first.seconds.get(name, 0.0) + took, 3) for name, took in second.seconds.items()},
         messages=(*second.messages, why),
     )
     return again
 
 
-def _compiled(
-    loaded: Callable[[], Graph], options: CompileOptions, interrupt: Interrupt
-) -> tuple[CompiledModel, UsedUp]:
+def _compiled(loaded: Callable[[], Graph], options: CompileOptions, interrupt: Interrupt) -> CompiledModel:
     watch = Stopwatch()
     if options.fleet is not None and options.fleet_cpu is None:
         options = replace(options, fleet_cpu=detect().cpu)  # the whole model is timed here
@@ -119,7 +118,7 @@ def _compiled_on(
     imported: Callable[[], tuple[Graph, list[Any] | None]],
     options: CompileOptions,
     watch: Stopwatch,
-) -> tuple[CompiledModel, UsedUp]:
+) -> CompiledModel:
     target = device.target
     require_pool()  # before anything is tuned that cannot be run here, or put together
     require_room_to_build()
@@ -143,6 +142,7 @@ def _compiled_on(
         compiled.manifest,
         layout=layout.chosen.name if layout.compared else "",
         layouts=layout.compared,
+        receipt=receipt_of_both(layout.receipt, receipt_of(list(tuned.receipts()))),
         trials=compiled.manifest.trials + layout.trials,
         messages=(*compiled.manifest.messages, *layout.notes, *held.notes),
         compared=verdict,
@@ -150,19 +150,7 @@ def _compiled_on(
         seconds={activity: round(seconds, 3) for activity, seconds in watch.seconds.items()},
     )
     compiled.storage_failure = tuned.storage_failure
-    return compiled, _spent(compiled.manifest, tuned)
-
-
-def _spent(manifest: Manifest, tuned: TunedTasks) -> UsedUp:
-    """What compiling has taken of the budget. Comparing layouts asks no language model."""
-    spendings = [receipt.spending for receipt in tuned.receipts() if receipt.spending]
-    return UsedUp(
-        minutes=manifest.seconds["tuning"] / 60,
-        trials=manifest.trials,
-        usd=Decimal(str(manifest.usd)),
-        calls=sum(one.requests for one in spendings),
-        tokens=sum(one.tokens for one in spendings),
-    )
+    return compiled
 
 
 def with_expected(graph: Graph) -> tuple[Graph, list[Any] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,23 @@ class CompiledModel:
     """A model that runs with TVM's runtime alone. It may be called from several threads."""
 
     def __init__(
-        self, manifest: Manifest, content: bytes, weights: Sequence[np.ndarray[Any, Any]], library: Any
+        self,
+        manifest: Manifest,
+        content: bytes,
+        weights: Sequence[np.ndarray[Any, Any]],
+        library: Any,
+        unchecked: Callable[[], None] | None = None,
     ) -> None:
         """``weights`` are the bytes of those that the manifest lists; ``library`` is what ``content`` was loaded as
-        (:class:`colt.tvm.models.library.ModelLibrary`)."""
+        (:class:`colt.tvm.models.library.ModelLibrary`). ``unchecked`` raises :class:`InputError` if the weights, which
+        nobody has looked at yet, are damaged."""
         self.manifest = manifest
         self.content = content
         self.weights = weights
         self.library = library
         self.storage_failure: StorageError | None = None
         """Why files of the run that tuned it are missing, if a write failed."""
+        self._unchecked = unchecked
 
     @property
     def report(self) -> Manifest:
@@ -45,8 +52,11 @@ class CompiledModel:
         Raises
         ------
         InputError
-            There are more or fewer inputs than the model has, or one is of another shape or type.
+            There are more or fewer inputs than the model has, or one is of another shape or type; or weights that
+            were not checked when they were loaded are damaged.
         """
+        if self._unchecked is not None:
+            self.require_right_weights()
         wanted = self.manifest.inputs
         if len(inputs) != len(wanted):
             raise InputError(f"{self.manifest.name} takes {counted(len(wanted), 'input')}, not {len(inputs)}")
@@ -56,10 +66,18 @@ class CompiledModel:
         outputs = [torch.from_dlpack(one) if as_torch and torch is not None else array_of(one) for one in found]
         return outputs[0] if len(outputs) == 1 else outputs
 
+    def require_right_weights(self) -> None:
+        """Raises :class:`InputError` if the weights were not checked yet and are damaged."""
+        unchecked = self._unchecked
+        if unchecked is not None:
+            unchecked()
+            self._unchecked = None
+
     def save(self, path: str | Path) -> Path:
         """Write the model to a file, whose name should end in ``.colt``. Raises :class:`InputError` for a path that is
         none, and :class:`StorageError` if the file cannot be written."""
         path = checked_path(path)
+        self.require_right_weights()  # or else the new file would say that damaged ones are right
         parts = laid_out(
             [(one.shape, one.dtype) for one in self.manifest.weights]
         )  # those of a file lie as they do there

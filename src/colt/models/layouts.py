@@ -9,14 +9,15 @@ to be as far from their rooflines as these; those that only move data, to be at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from colt.errors import InputError
 from colt.machine import Hardware, Peaks, detect, load_peaks
-from colt.models.manifest import LayoutPart
+from colt.models.manifest import LayoutPart, ReceiptPart
 from colt.models.options import CompileOptions
+from colt.models.receipt import receipt_of
 from colt.models.tuning import Forms, plan_of, results_of
 from colt.options import TuneOptions
 from colt.plan import Plan
@@ -24,6 +25,7 @@ from colt.records.record import RecordsError
 from colt.records.store import Store
 from colt.run.finish import Result
 from colt.run.recall import key_of
+from colt.store.receipt import Receipt
 from colt.tvm.devices.base import Device
 from colt.tvm.models.assembly import weight_bytes
 from colt.tvm.models.fused import fused
@@ -69,6 +71,7 @@ class LayoutChoice:
     compared: tuple[LayoutPart, ...] = ()
     notes: tuple[str, ...] = ()
     trials: int = 0
+    receipt: ReceiptPart = field(default_factory=ReceiptPart)
 
 
 def chosen_layout(name: str, graph: Any, device: Device, options: CompileOptions, watch: Stopwatch) -> LayoutChoice:
@@ -133,7 +136,7 @@ def _compared(
         raise _Uncompared("none makes another program")
     given = list({forms.task.key: forms for part in parts for forms in part.timed}.values())
     weights, programs = weight_bytes(layouts[0].module), sum(len(one.programs) for one in given)
-    wanted, left, trials = _wanted(options, programs), options, 0
+    wanted, left, receipts = _wanted(options, programs), options, list[Receipt]()
     us = None if _begun(wanted) else _known(plan_of(name, given, weights, replace(wanted, run_dir=None)), given)
     if us is None:
         _require_trials(options, programs)
@@ -143,7 +146,7 @@ def _compared(
         us = {key: _fastest(found) for key, found in results.items()}
         if len(us) < len(given):
             raise _Uncompared("some of their programs do not run untuned")
-        trials = sum(one.receipt.trials.total for found in results.values() for one in found)
+        receipts = [one.receipt for found in results.values() for one in found]
     peaks = load_peaks(detect(), device.threads)
     found = [part.milliseconds(us, peaks) for part in parts]
     best = min(range(len(found)), key=lambda number: found[number] * (1.0 if number else GAIN))
@@ -151,7 +154,8 @@ def _compared(
         LayoutPart(name=one.name, ms=ms, programs=len(part.timed))
         for one, part, ms in zip(layouts, parts, found, strict=True)
     )
-    return LayoutChoice(layouts[best], left, told, trials=trials)
+    trials = sum(one.trials.total for one in receipts)
+    return LayoutChoice(layouts[best], left, told, trials=trials, receipt=receipt_of(receipts))
 
 
 def _wanted(options: CompileOptions, programs: int) -> TuneOptions:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from colt.errors import InputError
 from colt.machine import detect
-from colt.models.archive import Archive, open_archive, parts_of
+from colt.models.archive import open_archive, parts_of
+from colt.models.checked import AT_ONCE, CheckOnce
 from colt.models.compiled import CompiledModel
 from colt.models.manifest import AnyManifest, Manifest, SizedManifest
 from colt.models.sized import SizedModel
 from colt.tvm.own import leave_torch_out
 
 
-def load(path: str | Path) -> CompiledModel | SizedModel:
+def load(path: str | Path, check: bool = True) -> CompiledModel | SizedModel:
     """Load a compiled model.
+
+    Nothing of a damaged file runs: manifest and libraries are compared with their checksums here, and so are weights of
+    up to 128 MB; larger ones before the first call, which reads them anyway. Without ``check`` no weights are.
 
     Raises
     ------
     InputError
-        The file is none, or is damaged, or this machine lacks instructions that its code uses.
+        The file is none, or is damaged, or this machine lacks instructions that its code uses. The first call raises it
+        for large weights that are damaged.
     """
     leave_torch_out()
     archive = open_archive(Path(path))
     _require_instructions(archive.manifest, path)
+    contents = {name: archive.library(name) for name in archive.manifest.models}
     weights = archive.weights()
-    models = {name: _model(archive, name, one, weights) for name, one in archive.manifest.models.items()}
+    unchecked = CheckOnce(partial(archive.require_right, weights)) if check else None
+    if unchecked is not None and weights.nbytes <= AT_ONCE:
+        unchecked()
+        unchecked = None
+    models = {
+        name: _model(manifest, contents[name], weights, unchecked) for name, manifest in archive.manifest.models.items()
+    }
     if isinstance(archive.manifest, SizedManifest):
         return SizedModel(archive.manifest, models)
     return next(iter(models.values()))
@@ -38,9 +51,9 @@ def _require_instructions(manifest: AnyManifest, path: str | Path) -> None:
         raise InputError(f"{path} was compiled for a processor with {', '.join(missing)}, which this one lacks")
 
 
-def _model(archive: Archive, name: str, manifest: Manifest, weights: Any) -> CompiledModel:
+def _model(manifest: Manifest, content: bytes, weights: Any, unchecked: CheckOnce | None) -> CompiledModel:
     from colt.tvm.models.library import ModelLibrary, mapped_tensor
 
-    content, parts = archive.library(name), parts_of(weights, manifest)
+    parts = parts_of(weights, manifest)
     tensors = [mapped_tensor(data, one.shape, one.dtype) for data, one in zip(parts, manifest.weights, strict=True)]
-    return CompiledModel(manifest, content, parts, ModelLibrary(content, tensors, manifest.threads))
+    return CompiledModel(manifest, content, parts, ModelLibrary(content, tensors, manifest.threads), unchecked)

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-SCHEMA, SIZED_SCHEMA = 1, 2
+SCHEMA, SIZED_SCHEMA = 3, 4
 """The form of a manifest of one size of everything, and that of several."""
+FIRST_SCHEMA, FIRST_SIZED_SCHEMA = 1, 2
+"""The same before there was a receipt in a manifest."""
 LIBRARY = "model.so"
 """The name in the file of the library of a model of one size."""
 
@@ -113,6 +115,54 @@ class LayoutPart(_Part, frozen=True, kw_only=True):
     programs: int
 
 
+class MemberPart(_Part, frozen=True, kw_only=True):
+    """What a member of the pool did, or whoever else proposed: the turns that it answered, the seconds of these, and
+    the trials of what it proposed; and what was sent to a language model, and what that cost."""
+
+    calls: int = 0
+    trials: int = 0
+    seconds: float = 0.0
+    failed: int = 0
+    """Calls without an answer."""
+    requests: int = 0
+    """Those of retries included."""
+    input: int = 0
+    """Tokens, of which ``cached`` were read from the provider's cache."""
+    cached: int = 0
+    output: int = 0
+    usd: float = 0.0
+
+
+class ReceiptPart(_Part, frozen=True, kw_only=True):
+    """What the runs took that tuned the model's programs, all of them together."""
+
+    seed: int = 0
+    pool: tuple[str, ...] = ()
+    members: dict[str, MemberPart] = {}
+    """By name: those of the pool, and who else proposed, such as ``records``."""
+    fates: dict[str, int] = {}
+    """How many trials had each fate; skipped ones are none."""
+    seconds: dict[str, float] = {}
+    """Wall time by activity, without overlap, and in all (``total``)."""
+    known: int = 0
+    """Schedules of the model's own programs that were known from records, and of relatives; and how many were added."""
+    relatives: int = 0
+    added: int = 0
+    stop_reason: str = ""
+    calls_ended: str = ""
+    """Why language models were not asked any more, if they were not."""
+
+    @property
+    def requests(self) -> int:
+        """To all language models, retries included."""
+        return sum(one.requests for one in self.members.values())
+
+    @property
+    def tokens(self) -> int:
+        """Of all language models, in and out together."""
+        return sum(one.input + one.output for one in self.members.values())
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """What a compiled model is: read before anything of it is loaded."""
 
@@ -131,6 +181,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """Where the time of compiling went."""
     trials: int
     usd: float
+    receipt: ReceiptPart | None = None
+    """What tuning took; ``None`` in files of before that was kept."""
     cpu: str = ""
     """The processor that it was compiled and timed on; empty in files of before that was kept."""
     products: str = ""

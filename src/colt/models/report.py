@@ -6,11 +6,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from colt.models.layouts import IN_WORDS
-from colt.models.manifest import AnyManifest, Manifest, SizedManifest, TaskPart
+from colt.models.manifest import AnyManifest, Manifest, MemberPart, ReceiptPart, SizedManifest, TaskPart
 from colt.models.sized import in_limits, in_words
 from colt.util.grid import Grid
 from colt.util.text import counted, in_us, shown
 
+_SHORTEST = 0.5
+"""Activities of fewer seconds are not listed."""
 _HEAD = ("task", "calls", "alone", "in the model", "of the time", "of the roofline", "untuned", "trials", "by")
 
 
@@ -91,9 +93,39 @@ def _lines(manifest: Manifest) -> list[str]:
         lines.append(f"{counted(len(forms), 'task')} computed by Winograd's sums, off by {worst:.2g} at most alone")
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in manifest.seconds.items())
     lines.append(f"{counted(manifest.trials, 'trial')}; {spent}")
+    if manifest.receipt is not None:
+        lines += _of_tuning(manifest.receipt)
     if manifest.cpu:
         lines.append(f"compiled and timed on {manifest.cpu}, {counted(manifest.threads, 'thread')}")
     return [*lines, *(f"note: {message}" for message in manifest.messages)]
+
+
+def _of_tuning(receipt: ReceiptPart) -> list[str]:
+    """What the runs took: trials by fate, time by activity, and who did what for how much."""
+    lines = []
+    if receipt.fates:
+        fates = ", ".join(f"{count} {fate}" for fate, count in receipt.fates.items())
+        lines.append(f"trials: {fates}; {receipt.known} schedules known from records, {receipt.added} added to them")
+    activities = {name: took for name, took in receipt.seconds.items() if name != "total" and took >= _SHORTEST}
+    if activities:
+        by_time = sorted(activities.items(), key=lambda one: -one[1])
+        lines.append(f"of tuning: {', '.join(f'{name} {took:.0f} s' for name, took in by_time)}")
+    busy = {name: one for name, one in receipt.members.items() if one.calls or one.trials or one.requests}
+    if busy:
+        lines.append(f"who: {'; '.join(f'{name} {_member(one)}' for name, one in busy.items())}")
+    if receipt.calls_ended:
+        lines.append(f"language models were not asked to the end: {receipt.calls_ended}")
+    return lines
+
+
+def _member(member: MemberPart) -> str:
+    """What a member of the pool did, and what it cost."""
+    parts = [counted(member.calls, "turn")] if member.calls else []
+    parts += [counted(member.trials, "trial")] if member.trials else []
+    if member.requests:
+        tokens = member.input + member.output
+        parts += [counted(member.requests, "request"), f"{tokens:,} tokens", f"${member.usd:.4f}"]
+    return ", ".join(parts)
 
 
 def _of_layouts(manifest: Manifest) -> str:

@@ -77,6 +77,8 @@ class SizedModel:
         """Write the models to a file, as :meth:`CompiledModel.save`."""
         path = checked_path(path)
         contents = {name: self.models[name] for name in self.manifest.models}
+        for model in contents.values():
+            model.require_right_weights()
         found, weights = laid_together([(one.manifest, one.weights) for one in contents.values()])
         manifest = self.manifest.with_models(dict(zip(contents, found, strict=True)))
         libraries = {name: one.content for name, one in contents.items()}
