@@ -17,13 +17,14 @@ from colt import events
 from colt.errors import InputError
 from colt.events import Event
 from colt.options import TuneOptions
-from colt.plan import checked_model
+from colt.plan import checked, checked_model
 from colt.run.loop import CONSTRUCTED, run
 from colt.run.resume import resume, to_the_end
 from colt.run.scheduler import gain_us, leave_beaten, next_task, saving_per_trial, settle, worth_trying
 from colt.run.task import Begun
 from colt.tvm.programs.program import fingerprint
 from colt.tvm.programs.source import load_program
+from colt.tvm.space.space import TvmSpace
 from tests.helpers.simulated_runs import Watched, measured_by, simulated
 
 OPTIONS = TuneOptions(pool=["scout", "tuner"], use_records=False, trials=16)
@@ -180,6 +181,29 @@ def test_a_run_of_a_model(own_program: str) -> None:
     assert sum(result.receipt.trials.total for result in results) == 24
     assert events.OfModel((("1-layer", 3), ("2-gemv", 1))) in seen
     assert all(result.receipt.verdict == "undecided" for result in results if result.best is not None)
+
+
+def test_a_program_of_a_model_that_tvm_makes_no_schedule_of_is_left_out(
+    own_program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are its other forms; a run of that program alone fails."""
+    generated, refused = TvmSpace.generated, fingerprint(load_program("gemv").module)
+
+    def generate(module: Any, *given: Any, **options: Any) -> TvmSpace:
+        if fingerprint(module) == refused:
+            raise InputError("TVM can make no schedule for this program")
+        return generated(module, *given, **options)
+
+    monkeypatch.setattr(TvmSpace, "generated", generate)
+    programs = [load_program(one) for one in (own_program, "gemv", "gemv")]
+    happened: list[Event] = []
+    with measured_by(simulated()):
+        results = run(checked_model("m", programs, [3, 1, 1], OPTIONS, form_of=[0, 1, 1]), [happened.append])
+        assert [result.number for result in results] == [0]
+        notes = [one.message for one in happened if isinstance(one, events.Noted)]
+        assert "gemv is left as it is: TVM can make no schedule for this program" in notes
+        with pytest.raises(InputError, match="no schedule"):
+            run(checked("gemv", OPTIONS))
 
 
 def test_programs_of_a_model_are_timed_in_the_model_and_not_in_turn_before(own_program: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from colt import events
-from colt.errors import MeasureError
+from colt.errors import InputError, MeasureError
 from colt.events import Emit
 from colt.plan import Plan
 from colt.run.context import Run
@@ -112,7 +112,11 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     names = [""] if len(programs) == 1 else [f"{number}-{one.name}" for number, one in enumerate(programs, 1)]
     with run.watch("starting"):
         worth = worth_trying(run.plan, [Ceiling(program, run.plan.device, run).limit_us for program in programs])
-        tasks = [Task(run, _to_tune(run, number), strategy, number, names[number]) for number in worth]
+        opened = (_opened(run, strategy, number, names[number]) for number in worth)
+        tasks = [task for task in opened if task is not None]
+    if run.plan.of_model:
+        there = {task.number for task in tasks}
+        tasks = [task for task in tasks if task.form_of in there]
     if run.plan.from_records:
         for task in tasks:
             recall(run, turn(run, task))
@@ -123,12 +127,24 @@ def open_tasks(run: Run, strategy: StrategyMaker) -> list[Task]:
     for task in tasks:
         if _runs(run, turn(run, task), runnable):
             runnable[task.number] = task
-    opened = list(runnable.values())
-    for task in opened:
+    tasks = list(runnable.values())
+    for task in tasks:
         _begin(run, turn(run, task))
     if not run.plan.from_records:
-        leave_beaten(opened)
-    return opened
+        leave_beaten(tasks)
+    return tasks
+
+
+def _opened(run: Run, strategy: StrategyMaker, number: int, name: str) -> Task | None:
+    """The task of a program; ``None`` for one of a model that TVM makes no schedule of, which is as it was imported."""
+    program = _to_tune(run, number)
+    try:
+        return Task(run, program, strategy, number, name)
+    except InputError as error:
+        if not run.plan.of_model:
+            raise
+        run.note(f"{program.name} is left as it is: {error}")
+        return None
 
 
 def _to_tune(run: Run, number: int) -> Program:
