@@ -3,7 +3,8 @@
 - ``compile``: the main job: import, tune the tasks within one budget, assemble, verify, keep
 - ``layouts``: the layout of convolutions that promises most; ``tuning``: the tasks in one run
 - ``options``: what can be asked for; ``judge``: what may be said of the whole, ``report``: in a table
-- ``fitting``: which schedules of its programs are fastest in the model
+- ``by_rule``: plain schedules of what no sketch schedules; ``fitting``: which schedules are fastest in the model
+- ``receipt``: what tuning took, all programs together
 - ``bucket``: the same for several sizes that a file leaves open; ``other_sizes``: a model for all others,
   ``others_apart``: made in a process that TVM may end
 - ``manifest``: what a model says of itself; ``archive``: its file, with the weights, which are mapped into memory

@@ -4,6 +4,7 @@ import     a graph of operators, from PyTorch or ONNX, which compute its outputs
 fuse       functions over tensors, equal ones once: the tasks                               tvm/models/tasks.py
 lay out    in the layout of convolutions that promises most                                 models/layouts.py
 tune       all of them in one run, whose trials go where the model's time is                models/tuning.py
+plain      a plain schedule for programs, or parts of them, that no sketch schedules        models/by_rule.py
 assemble   tuned programs in their places, weights packed as they want them, one library    tvm/models/assembly.py
 fit        of each program the schedule that is fastest there                               models/fitting.py
 judge      outputs against the importer's own, the whole timed in turn with the untuned     models/judge.py
@@ -11,6 +12,7 @@ judge      outputs against the importer's own, the whole timed in turn with the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -24,6 +26,7 @@ from colt.fleet.session import queued_s
 from colt.machine import detect
 from colt.measure.base import Fate
 from colt.models.archive import laid_out
+from colt.models.by_rule import with_plain_schedules
 from colt.models.compiled import CompiledModel
 from colt.models.fitting import BuiltModel, Fitted, fitted
 from colt.models.judge import TOO_SLOW, timed, verified
@@ -44,10 +47,11 @@ from colt.tvm.models.graph import CannotTell, Graph
 from colt.tvm.models.library import ModelLibrary, bytes_of, require_pool, write_library
 from colt.tvm.models.sources import load_graph
 from colt.tvm.models.tasks import ModelTask
+from colt.tvm.models.untuned import on_one_thread
 from colt.util.clock import Stopwatch
 from colt.util.interrupt import Interrupt
 from colt.util.output import require_room_to_build
-from colt.util.text import named_line
+from colt.util.text import counted, named_line
 from colt.util.version import versions
 from colt.util.waiting import LONGEST_S
 
@@ -134,17 +138,18 @@ def _compiled_on(
             watch.seconds[QUEUEING] += held.waited_s
         with watch("assembling"):
             build = partial(_built, Assembler(module, tasks, target), device.threads)
-            fit = fitted(tuned.contenders, build, graph.example)
+            contenders = with_plain_schedules(tasks, tuned, build, graph.example, target)
+            fit = fitted(contenders.of_each, build, graph.example)
             compiled = _loaded(graph, fit, tasks, tuned, device, options.products)
         with watch("judging"):
-            verdict, figures = _judge(compiled, graph, expected, tasks, tuned, module, target, options)
+            verdict, figures = _judge(compiled, graph, expected, tasks, fit, module, target, options)
     compiled.manifest = msgspec.structs.replace(
         compiled.manifest,
         layout=layout.chosen.name if layout.compared else "",
         layouts=layout.compared,
         receipt=receipt_of_both(layout.receipt, receipt_of(list(tuned.receipts()))),
         trials=compiled.manifest.trials + layout.trials,
-        messages=(*compiled.manifest.messages, *layout.notes, *held.notes),
+        messages=(*compiled.manifest.messages, *contenders.notes, *layout.notes, *held.notes),
         compared=verdict,
         timed=figures,
         seconds={activity: round(seconds, 3) for activity, seconds in watch.seconds.items()},
@@ -194,6 +199,7 @@ def _loaded(
     """The model as it will be in its file, judged not yet."""
     library, weights = fit.built.library, fit.built.assembled.weights
     outputs = library(*graph.example)
+    rows = tuple(_row(task, tuned, fit) for task in tasks)
     bare = bare_manifest(
         graph,
         inputs=tuple(map(tensor_part, graph.inputs, graph.example)),
@@ -204,10 +210,10 @@ def _loaded(
     )
     manifest = msgspec.structs.replace(
         bare,
-        tasks=tuple(_row(task, tuned, fit) for task in tasks),
+        tasks=rows,
         trials=sum(receipt.trials.total for receipt in tuned.receipts()),
         usd=sum(receipt.spending.usd for receipt in tuned.receipts() if receipt.spending),
-        messages=(*graph.notes, *_taken_back(tasks, fit)),
+        messages=(*graph.notes, *_taken_back(tasks, tuned, fit), *_left_to_one(rows)),
     )
     return CompiledModel(manifest, fit.built.content, [bytes_of(one) for one in weights], library)
 
@@ -241,10 +247,17 @@ def bare_manifest(
     )
 
 
-def _taken_back(tasks: Sequence[ModelTask], fit: Fitted) -> Iterator[str]:
-    names = [task.name for task in tasks if task.key in fit.taken_back]
+def _taken_back(tasks: Sequence[ModelTask], tuned: TunedTasks, fit: Fitted) -> Iterator[str]:
+    found = tuned.contenders
+    names = [task.name for task in tasks if task.key in fit.taken_back and task.key in found]
     if names:
         yield f"in the model another schedule is faster than the one that wins alone: {', '.join(names)}"
+
+
+def _left_to_one(rows: Sequence[TaskPart]) -> Iterator[str]:
+    if alone := [row for row in rows if row.on_one_thread]:
+        count = counted(sum(row.on_one_thread for row in alone), "nest")
+        yield f"one thread alone runs {count} of loops: in {', '.join(row.name for row in alone)}"
 
 
 def _numbered(outputs: int) -> list[str]:
@@ -260,29 +273,37 @@ def _row(task: ModelTask, tuned: TunedTasks, fit: Fitted) -> TaskPart:
     """What became of a task, for the manifest."""
     chosen, whole_us = fit.chosen.get(task.key), fit.model_us.get(task.key)
     result = tuned.result_of(task.key, "" if chosen is None else chosen.form)
-    if result is None:
-        why = tuned.left.get(task.key, "its untuned program does not run")
-        return TaskPart(name=task.name, key=task.key, calls=task.calls, why_not=why)
-    receipt = result.receipt
-    return TaskPart(
+    module = task.module if chosen is None else chosen.module
+    row = TaskPart(
         name=task.name,
         key=task.key,
         calls=task.calls,
+        model_us=None if whole_us is None else whole_us / task.calls,
+        by="" if chosen is None else chosen.proposed_by,
+        on_one_thread=on_one_thread(module["main"]),
+    )
+    tuned_us = None if chosen is None or math.isinf(chosen.latency_us) else chosen.latency_us
+    if result is None:
+        why = tuned.left.get(task.key, "its untuned program does not run")
+        return msgspec.structs.replace(row, why_not=why)
+    receipt = result.receipt
+    return msgspec.structs.replace(
+        row,
         flops=receipt.workload.flops,
         untuned_us=receipt.baseline.latency_us,
-        tuned_us=None if chosen is None else chosen.latency_us,
-        model_us=None if whole_us is None else whole_us / task.calls,
-        roofline_share=None if receipt.roofline is None else receipt.roofline.share,
+        tuned_us=tuned_us,
+        roofline_share=None if receipt.roofline is None or (chosen and not tuned_us) else receipt.roofline.share,
         trials=sum(one.receipt.trials.total for one in tuned.results[task.key]),
         form=result.form,
         form_error=result.form_error,
-        by="" if chosen is None else chosen.proposed_by,
-        why_not="" if chosen is not None else _why_not(receipt),
+        why_not="" if tuned_us is not None else _why_not(receipt),
     )
 
 
 def _why_not(receipt: Receipt) -> str:
-    """Why a program that was tried is as it was imported."""
+    """Why a program that was tried has none of the schedules that were timed."""
+    if receipt.best is not None:
+        return "its schedules leave long loops to one thread"
     return "no schedule is faster" if receipt.trials.fates.get(Fate.OK) else "no schedule could be timed"
 
 
@@ -291,7 +312,7 @@ def _judge(
     graph: Graph,
     expected: Sequence[Any] | None,
     tasks: Sequence[ModelTask],
-    tuned: TunedTasks,
+    fit: Fitted,
     module: Any,
     target: Any,
     options: CompileOptions,
@@ -303,7 +324,7 @@ def _judge(
         found = [one.numpy() for one in call(*graph.example)]
         verdict = verified(found, expected, graph.against, options.products or graph.narrow)
     untuned_us = sum(task.calls * (task.untuned_us or 0.0) for task in compiled.manifest.tasks)
-    if untuned_us > TOO_SLOW * 1e6 or not tuned.contenders:
+    if untuned_us > TOO_SLOW * 1e6 or not fit.chosen:
         return verdict, timed(lambda: call(*graph.example), None)
     plain = assemble(module, tasks, {}, target)
     untuned = ModelLibrary(write_library(plain.executable), plain.weights, compiled.manifest.threads)

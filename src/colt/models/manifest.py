@@ -59,9 +59,11 @@ class TaskPart(_Part, frozen=True, kw_only=True):
     roofline_share: float | None = None
     trials: int = 0
     by: str = ""
-    """Who found the schedule; empty if it is as it was imported."""
+    """Who found the schedule; empty if it is as it was imported, and ``rule`` if it is a plain one."""
     why_not: str = ""
-    """Why it is as it was imported, if it is."""
+    """Why it is as it was imported, or has a plain schedule, if so."""
+    on_one_thread: int = 0
+    """How many of its nests of loops one thread runs alone, although they are long."""
     form: str = ""
     """What its sums are called, if they are others than were imported."""
     form_error: float | None = None
@@ -69,8 +71,10 @@ class TaskPart(_Part, frozen=True, kw_only=True):
 
     @property
     def us(self) -> float | None:
-        """What it takes alone."""
-        return self.untuned_us if self.tuned_us is None else self.tuned_us
+        """What it takes alone; in the model, if it has a schedule that was not timed alone."""
+        if self.tuned_us is not None:
+            return self.tuned_us
+        return self.model_us if self.by else self.untuned_us
 
 
 class ComparedPart(_Part, frozen=True, kw_only=True):

@@ -60,7 +60,7 @@ def compile_others(
         limits = _limits(found, given, next_to)
     except InputError as error:
         return OtherSizes((f"other sizes are refused: {error}",))
-    notes = [f"{counted(left, 'block')} of its programs on one thread"] if left else []
+    notes = [f"one thread alone runs {counted(left, 'nest')} of loops"] if left else []
     worst = max(found.verdicts, key=lambda one: one.worst)
     model.manifest = msgspec.structs.replace(model.manifest, compared=worst, messages=(*graph.notes, *notes))
     return OtherSizes((), model, limits)
@@ -73,7 +73,7 @@ def _next_to(sizes: Sequence[int]) -> int:
 
 
 def _compiled(graph: Graph, source: OpenModel, options: CompileOptions) -> tuple[CompiledModel, int]:
-    """The model with plain schedules, and how many blocks have none. Raises :class:`InputError`."""
+    """The model with plain schedules, and how many nests of loops have none. Raises :class:`InputError`."""
     device = device_of(replace(options, fleet=None, fleet_cpu=None).tune_options(1))  # nothing of it is measured
     outputs = output_shapes(graph.module["main"])
     module = fused(without_bounds(graph.module), device.target, CHANNELS_LAST, options.products)

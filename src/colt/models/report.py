@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from colt.models.by_rule import RULE
 from colt.models.layouts import IN_WORDS
 from colt.models.manifest import AnyManifest, Manifest, MemberPart, ReceiptPart, SizedManifest, TaskPart
 from colt.models.sized import in_limits, in_words
@@ -65,6 +66,8 @@ def _row(task: TaskPart, whole: float) -> tuple[str, ...]:
 def _by(task: TaskPart) -> str:
     if not task.by:
         return f"as imported: {task.why_not}"
+    if task.by == RULE:
+        return f"a plain schedule: {task.why_not}"
     return f"{task.by}, {task.form}" if task.form else task.by
 
 

@@ -14,6 +14,6 @@
 - ``tasks``: the different functions of a model, as programs to be tuned
 - ``assembly``: tuned functions back in their places, weights packed as they want them, one library, whose ``outputs``
   are in nobody else's memory
-- ``untuned``: a plain schedule for functions that nobody tunes
+- ``untuned``: a plain schedule for functions that nobody tunes, ``calls_by_rows``: of those that TVM's library computes
 - ``library``: that library, loaded and called
 """

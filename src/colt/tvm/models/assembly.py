@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import tvm
@@ -22,9 +23,10 @@ from tvm.tirx import PrimFunc
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.models.blame import built
 from colt.tvm.models.fused import with_main
+from colt.tvm.models.library import Sample
 from colt.tvm.models.outputs import with_own_outputs
 from colt.tvm.models.tasks import ModelTask
-from colt.tvm.programs.constants import CONSTANTS, PACK, Split, split
+from colt.tvm.programs.constants import CONSTANTS, PACK, WHOLE, Split, split
 from colt.util.output import require_room_to_build, temporary_folder
 from colt.util.streams import keeping_remarks
 
@@ -152,6 +154,18 @@ def _object(function: PrimFunc, name: str, target: Target) -> bytes:
         path = folder / "function.o"
         library.write_to_file(str(path))
         return path.read_bytes()
+
+
+@keeping_remarks()
+def recomputed(module: tvm.IRModule, sample: Sample, inputs: int, target: Target) -> tuple[list[Any], float]:
+    """What a program leaves of the arguments of a call, the first of which are its inputs: arrays of NumPy; and the
+    seconds that it took."""
+    with _compiling(target):
+        run = tvm.tirx.build(tvm.IRModule({WHOLE: module["main"].without_attr(CONSTANTS)}), target=target)[WHOLE]
+    arguments = [*sample.before[:inputs], *(tvm.runtime.empty(one.shape, one.dtype) for one in sample.after[inputs:])]
+    began = perf_counter()
+    run(*arguments)
+    return [one.numpy() for one in arguments[inputs:]], perf_counter() - began
 
 
 @mutator

@@ -41,7 +41,8 @@ def _fused(graph: tvm.IRModule, target: Any, layouts: Layouts | None, products: 
         if products:
             converted = with_main(converted, with_products_of(products, converted["main"], converted))
         written = relax.transform.LegalizeOps({**_rules(), "relax.nn.conv2d": in_blocks})
-        last = (relax.transform.FoldConstant(), written, relax.get_pipeline("zero"))
+        sorts = relax.backend.DispatchSortScan()  # operators that TVM would make functions of after all others
+        last = (relax.transform.FoldConstant(), sorts, written, relax.get_pipeline("zero"))
         return tvm.transform.Sequential(last)(folded(converted))
 
 

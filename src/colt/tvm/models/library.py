@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -59,6 +60,15 @@ def require_pool() -> None:
         raise InputError(_LOST)
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A call of a function of a library: all its arguments before and after it, those that it writes last."""
+
+    before: Sequence[Any]
+    after: Sequence[Any]
+    seconds: float
+
+
 class ModelLibrary:
     """The library with its weights. It may be called from several threads: each has a machine of its own."""
 
@@ -106,6 +116,28 @@ class ModelLibrary:
         _THREAD.has_pool |= self._parallel
         return VirtualMachine(self._module, tvm.cpu())
 
+    def sampled(self, functions: Collection[str], *inputs: Any) -> dict[str, Sample]:
+        """What the first call of each of these functions takes and leaves in one run, and how long it lasts. Inputs are
+        as in :meth:`call`."""
+        machine = self._machine()
+        found: dict[str, Sample] = {}
+        begun: tuple[list[Any], float] | None = None
+
+        def observe(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
+            nonlocal begun
+            if name not in functions or name in found:
+                return _GO_ON
+            if before:
+                begun = list(map(_copied, arguments)), perf_counter()
+            elif begun is not None:
+                seconds, given = perf_counter() - begun[1], begun[0]
+                found[name] = Sample(given, list(map(_copied, arguments)), seconds)
+            return _GO_ON
+
+        machine.set_instrument(observe)
+        machine["main"](*inputs, self._weights)
+        return found
+
     def observed(self) -> Callable[..., dict[str, float]]:
         """Something to call with inputs, as :meth:`call`: it gives the microseconds that each function of the library
         took, all its calls together. Observing costs about a microsecond between two calls of functions."""
@@ -130,6 +162,11 @@ class ModelLibrary:
             return dict(taken)
 
         return run
+
+
+def _copied(argument: Any) -> Any:
+    """An argument of a function: a tensor of its own, or a number as it is."""
+    return argument.copyto(tvm.cpu()) if isinstance(argument, tvm.runtime.Tensor) else argument
 
 
 def ready(tensor: Any) -> Any:
