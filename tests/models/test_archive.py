@@ -27,7 +27,6 @@ from colt.models.manifest import (
     FIRST_SCHEMA,
     FIRST_SIZED_SCHEMA,
     LIBRARY,
-    SCHEMA,
     SIZED_SCHEMA,
     LayoutPart,
     Manifest,
@@ -38,6 +37,7 @@ from colt.models.manifest import (
     WeightPart,
 )
 from colt.models.report import table_of
+from tests.helpers.manifests import bare
 
 ARRAYS = [np.arange(10, dtype="float32"), np.arange(3, dtype="int8"), np.arange(100, dtype="float32").reshape(4, 25)]
 
@@ -53,20 +53,9 @@ def written(path: Path, **changes: object) -> Manifest:
 
 def of_arrays() -> Manifest:
     """The manifest of a model with three weights."""
-    return Manifest(
-        schema=SCHEMA,
-        name="m",
+    return bare(
         inputs=(TensorPart(name="x", shape=(2,), dtype="float32"),),
-        outputs=(),
-        target="{}",
-        threads=2,
-        needs=(),
         weights=laid_out([(array.shape, str(array.dtype)) for array in ARRAYS]),
-        tasks=(),
-        versions={},
-        seconds={},
-        trials=0,
-        usd=0.0,
     )
 
 

@@ -22,6 +22,7 @@ from colt.store.receipt import (
     TrialsPart,
     load_receipt,
 )
+from tests.helpers.manifests import bare
 
 RECEIPT = Path(__file__).parents[1] / "store" / "receipts" / "schema-1-first.json"
 
@@ -81,22 +82,7 @@ def test_nothing_was_run() -> None:
 
 
 def manifest(receipt: ReceiptPart | None) -> Manifest:
-    return Manifest(
-        schema=3,
-        name="m",
-        inputs=(),
-        outputs=(),
-        target="{}",
-        threads=2,
-        needs=(),
-        weights=(),
-        tasks=(),
-        versions={},
-        seconds={"tuning": 90.0},
-        trials=30,
-        usd=0.6,
-        receipt=receipt,
-    )
+    return bare(seconds={"tuning": 90.0}, trials=30, usd=0.6, receipt=receipt)
 
 
 def test_what_was_used_of_a_budget() -> None:

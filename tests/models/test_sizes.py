@@ -20,7 +20,7 @@ from colt.errors import InputError
 from colt.models.archive import open_archive
 from colt.models.bucket import _share, compile_any, compile_bucket
 from colt.models.loading import load
-from colt.models.manifest import Manifest, MemberPart, ReceiptPart, SizedManifest
+from colt.models.manifest import MemberPart, ReceiptPart, SizedManifest
 from colt.models.options import CompileOptions
 from colt.models.other_sizes import OtherSizes, compile_others
 from colt.models.report import table_of
@@ -29,6 +29,7 @@ from colt.models.tuning import TunedTasks
 from colt.tvm.models.graph import Array, Graph, OpenModel
 from colt.tvm.models.sources import open_model
 from tests.helpers.dying_models import Dying
+from tests.helpers.manifests import bare
 from tests.helpers.onnx_files import FLOAT, network, node, value, weight, whole, written
 from tests.helpers.simulated_runs import measured_by, simulated
 
@@ -190,23 +191,6 @@ def shown(model: SizedModel) -> str:
     with console.capture() as captured:
         console.print(table_of(model.report))
     return captured.get()
-
-
-def bare(**known: Any) -> Manifest:
-    """A manifest of a model of which nothing else is known."""
-    return Manifest(
-        schema=1,
-        name="m",
-        inputs=(),
-        outputs=(),
-        target="{}",
-        threads=2,
-        needs=(),
-        weights=(),
-        tasks=(),
-        versions={},
-        **{"usd": 0.0, **known},
-    )
 
 
 # ---- without tuning ----
