@@ -356,9 +356,15 @@ def test_what_is_no_tensor_is_refused(model: CompiledModel, given: object) -> No
 
 def test_a_file_that_was_packed_anew_is_the_same(model: CompiledModel, tmp_path: Path) -> None:
     """Its weights do not lie at a page any more, nor where kernels take them."""
-    with zipfile.ZipFile(model.save(tmp_path / "m.colt")) as old, zipfile.ZipFile(tmp_path / "n.colt", "w") as new:
-        for name in old.namelist():
-            new.writestr(name, old.read(name))
+    saved = model.save(tmp_path / "m.colt")
+    for moved in (0, 4):  # the manifest's length may happen to put them there
+        with zipfile.ZipFile(saved) as old, zipfile.ZipFile(tmp_path / "n.colt", "w") as new:
+            for name in old.namelist():
+                info = zipfile.ZipInfo(name)
+                info.extra = b"\xfe\xca\0\0"[:moved]
+                new.writestr(info, old.read(name))
+        if open_archive(tmp_path / "n.colt").weights_at[0] % 64:
+            break
     assert open_archive(tmp_path / "n.colt").weights_at[0] % 64
     np.testing.assert_array_equal(load(tmp_path / "n.colt")(MLP.x), model(MLP.x))
 
