@@ -163,7 +163,7 @@ class ReceiptPart(_Part, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> int:
-        """Of all language models, in and out together."""
+        """What all language models took, in and out together."""
         return sum(one.input + one.output for one in self.members.values())
 
 

@@ -99,7 +99,7 @@ def most_promising(
 
 
 def _rounds(promised: Sequence[float], adopted: Sequence[Adopted]) -> list[int]:
-    """Of each, how many schedules of its sketch promise more."""
+    """How many schedules of the same sketch promise more than each."""
     seen: dict[tuple[str, str], dict[Schedule, int]] = {}
     rounds = [0] * len(adopted)
     for number in sorted(range(len(adopted)), key=promised.__getitem__):

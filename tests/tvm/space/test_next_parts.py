@@ -32,21 +32,20 @@ SERVER = Target({"kind": "llvm", "mcpu": "skylake-avx512", "num-cores": 2})
 LANES, LINE = 32, 64
 
 
-def product(rows: int = 8, depth: int = 128, panels: int = 40, dtype: str = "float32", backwards: bool = False) -> Any:
-    """Rows times weights in panels of 32 columns, each of which is read from its end if ``backwards``."""
-    x = te.placeholder((rows, depth), dtype, name="X")
-    w = te.placeholder((panels, depth, LANES), dtype, name="W")
+def product(
+    rows: int = 8, depth: int = 128, panels: int = 40, *, backwards: bool = False, strided: bool = False
+) -> Any:
+    """Rows times weights in panels of 32 columns, each of which is read from its end if ``backwards``, or lies in as
+    many pieces as it has rows if ``strided``."""
+    x = te.placeholder((rows, depth), name="X")
+    w = te.placeholder((depth, panels, LANES) if strided else (panels, depth, LANES), name="W")
     k = te.reduce_axis((0, depth), name="k")
-    shape = (rows, panels, LANES)
-    return module_of_tensors(
-        [
-            x,
-            w,
-            te.compute(
-                shape, lambda i, p, j: te.sum(x[i, k] * w[p, depth - 1 - k if backwards else k, j], axis=k), name="Y"
-            ),
-        ]
-    )
+
+    def term(i: Any, p: Any, j: Any) -> Any:
+        row = depth - 1 - k if backwards else k
+        return te.sum(x[i, k] * (w[row, p, j] if strided else w[p, row, j]), axis=k)
+
+    return module_of_tensors([x, w, te.compute((rows, panels, LANES), term, name="Y")])
 
 
 def scheduled(
@@ -177,6 +176,8 @@ OTHERS = {
     "backwards": scheduled(product(backwards=True)),
     "tiles that are loops": scheduled(product(), unrolled="none"),
     "tiles that are unrolled later": scheduled(product(), unrolled="some"),
+    "in pieces": scheduled(product(strided=True)),
+    "no vectors": scheduled(product(rows=256, depth=1024, panels=3), order="i p"),
     "tiny parts": scheduled(product(depth=16, panels=320)),
 }
 

@@ -78,7 +78,7 @@ def _not_equal(builder: Any, call: Any) -> Any:
 
 
 def _ordered(builder: Any, call: Any) -> Any:
-    """Of a tensor and itself: all but NaN."""
+    """A tensor compared with itself: true but for NaN."""
     if not _is_of_floats(call) or not call.args[0].same_as(call.args[1]):
         return _as_by_tvm(builder, call)
     return builder.call_te(lambda data: _inverse(topi.isnan(data)), call.args[0], primfunc_name_hint="ordered")
