@@ -187,6 +187,16 @@ def test_nothing_else_is_asked_for(name: str) -> None:
     assert asking(OTHERS[name]).same_as(OTHERS[name])
 
 
+def test_a_number_without_axes_is_no_large_operand() -> None:
+    x, factor = te.placeholder((64, 256), name="X"), te.placeholder((), name="F")
+    y = te.compute((64, 256), lambda i, j: x[i, j] * factor(), name="Y")
+    schedule = s_tir.Schedule(module_of_tensors([x, factor, y]))
+    rows, columns = schedule.get_loops(schedule.get_sblock("Y"))
+    schedule.parallel(rows)
+    schedule.vectorize(columns)
+    assert asking(schedule.mod).same_as(schedule.mod)
+
+
 def test_operands_of_dot_instructions_are_asked_for_as_well() -> None:
     x = te.placeholder((256, 512), "bfloat16", name="X")
     w = te.placeholder((512, 1024), "bfloat16", name="W")

@@ -68,8 +68,10 @@ class _Reading:
 
     def is_in_vectors(self) -> bool:
         """Whether vectors are loaded, rather than numbers that are spread over one."""
-        along = (loop.loop_var for loop in self.loops if int(loop.kind) == int(ForKind.VECTORIZED))
-        return math.prod(self.extents) >= FEWEST_LANES or any(mentions(self.indices[-1], one) for one in along)
+        if math.prod(self.extents) >= FEWEST_LANES:
+            return True
+        along = [loop.loop_var for loop in self.loops if int(loop.kind) == int(ForKind.VECTORIZED)]
+        return any(mentions(last, one) for last in self.indices[-1:] for one in along)
 
 
 @dataclass(frozen=True, slots=True)
