@@ -87,7 +87,7 @@ def one(name: str, tune: bool) -> dict[str, object]:
             target = device_of(CompileOptions().tune_options(1)).target
             module = fused(graph.module, target, CHANNELS_LAST)
             assembled = assemble(module, [], {}, target)
-            library = ModelLibrary(write_library(assembled.executable), assembled.weights, 2)
+            library = ModelLibrary(write_library(assembled.executable), assembled.weights, 2, assembled.outputs)
             outputs = [output.numpy() for output in library(*graph.example)]
             assert graph.reference is not None
             found = verified(outputs, graph.reference(graph.example), graph.against)

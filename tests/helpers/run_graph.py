@@ -20,7 +20,7 @@ def untuned(graph: Graph) -> ModelLibrary:
     target = resolve_target(None, THREADS)
     module = fused(graph.module, target, CHANNELS_LAST)
     assembled = assemble(module, tasks_of(module), {}, target)
-    return ModelLibrary(write_library(assembled.executable), assembled.weights, THREADS)
+    return ModelLibrary(write_library(assembled.executable), assembled.weights, THREADS, assembled.outputs)
 
 
 def compared(graph: Graph) -> ComparedPart:

@@ -30,7 +30,7 @@ TASKS = tasks_of(MODULE)
 def build(schedules: Mapping[str, Any]) -> BuiltModel:
     assembled = assemble(MODULE, TASKS, schedules, TARGET)
     content = write_library(assembled.executable, assembled.objects)
-    return BuiltModel(assembled, content, ModelLibrary(content, assembled.weights, 2))
+    return BuiltModel(assembled, content, ModelLibrary(content, assembled.weights, 2, assembled.outputs))
 
 
 def in_vectors(module: tvm.IRModule) -> tvm.IRModule:

@@ -190,7 +190,8 @@ def _built(assembler: Assembler, threads: int, schedules: Mapping[str, Any]) -> 
     """The model with these programs, by the tasks' keys, in their places."""
     assembled = assembler.assemble(schedules)
     content = write_library(assembled.executable, assembled.objects)
-    return BuiltModel(assembled, content, ModelLibrary(content, assembled.weights, threads))
+    library = ModelLibrary(content, assembled.weights, threads, assembled.outputs)
+    return BuiltModel(assembled, content, library)
 
 
 def _loaded(
@@ -327,5 +328,5 @@ def _judge(
     if untuned_us > TOO_SLOW * 1e6 or not fit.chosen:
         return verdict, timed(lambda: call(*graph.example), None)
     plain = assemble(module, tasks, {}, target)
-    untuned = ModelLibrary(write_library(plain.executable), plain.weights, compiled.manifest.threads)
+    untuned = ModelLibrary(write_library(plain.executable), plain.weights, compiled.manifest.threads, plain.outputs)
     return verdict, timed(lambda: call(*graph.example), lambda: untuned(*graph.example))

@@ -56,4 +56,13 @@ def _model(manifest: Manifest, content: bytes, weights: Any, unchecked: CheckOnc
 
     parts = parts_of(weights, manifest)
     tensors = [mapped_tensor(data, one.shape, one.dtype) for data, one in zip(parts, manifest.weights, strict=True)]
-    return CompiledModel(manifest, content, parts, ModelLibrary(content, tensors, manifest.threads), unchecked)
+    library = ModelLibrary(content, tensors, manifest.threads, _outputs(manifest))
+    return CompiledModel(manifest, content, parts, library, unchecked)
+
+
+def _outputs(manifest: Manifest) -> list[tuple[tuple[int, ...], str]]:
+    """Shapes and types of the outputs; none where sizes are open."""
+    shapes = [tuple(size for size in one.shape if isinstance(size, int)) for one in manifest.outputs]
+    if any(len(shape) < len(one.shape) for shape, one in zip(shapes, manifest.outputs, strict=True)):
+        return []
+    return [(shape, one.dtype) for shape, one in zip(shapes, manifest.outputs, strict=True)]

@@ -81,7 +81,7 @@ def _compiled(graph: Graph, source: OpenModel, options: CompileOptions) -> tuple
         scheduled, left = on_all_threads(module)
         assembled = assemble(scheduled, [], {}, device.target)
         content = write_library(assembled.executable)
-        library = ModelLibrary(content, assembled.weights, device.threads)
+        library = ModelLibrary(content, assembled.weights, device.threads, assembled.outputs)
     except Exception as error:  # noqa: BLE001 - passes of TVM raise what they like
         raise InputError(f"TVM cannot compile it: {named_line(error)}") from None
     names = graph.outputs or [f"output{number}" for number in range(1, len(outputs) + 1)]

@@ -23,7 +23,9 @@ TARGET = resolve_target(None, 2)
 
 
 def run(assembled: Assembled, x: Any) -> Any:
-    (found,) = ModelLibrary(write_library(assembled.executable, assembled.objects), assembled.weights, 2)(x)
+    (found,) = ModelLibrary(
+        write_library(assembled.executable, assembled.objects), assembled.weights, 2, assembled.outputs
+    )(x)
     return found.numpy()
 
 
@@ -81,7 +83,7 @@ def test_weights_are_packed_once_and_not_in_calls() -> None:
     tuned = {tasks[0].key: packed(tasks[0])}
     assembled = assemble(module, tasks, tuned, TARGET)
     shapes = [tuple(map(int, one.shape)) for one in assembled.weights]
-    assert shapes == [(16, 32, 4), (64, 32)]
+    assert shapes == [(16, 32, 4), (64, 32), (32,)]
     np.testing.assert_array_equal(
         assembled.weights[0].numpy(), mlp.w1.reshape(32, 16, 4).transpose(1, 0, 2), strict=True
     )
@@ -101,7 +103,7 @@ def test_a_program_is_built_once_however_often_the_model_is_put_together(monkeyp
     second = assembler.assemble(plain | {tasks[0].key: packed(tasks[0])})
     third = assembler.assemble(plain | {tasks[0].key: packed(tasks[0])})
     assert names == [first.names[task.key] for task in (*tasks, tasks[0])]
-    assert [one.same_as(other) for one, other in zip(second.weights, third.weights, strict=True)] == [True, True]
+    assert [one.same_as(other) for one, other in zip(second.weights, third.weights, strict=True)] == [True, True, True]
     for assembled in (first, second, third):
         np.testing.assert_allclose(run(assembled, mlp.x), mlp.compute(mlp.x), rtol=1e-4, atol=1e-4)
 
@@ -118,7 +120,9 @@ def test_a_program_may_write_several_outputs() -> None:
     tasks = tasks_of(module)
     assert any(len(task.module["main"].params) > task.inputs + 1 for task in tasks)
     assembled = assemble(module, tasks, {task.key: task.module for task in tasks}, TARGET)
-    found = ModelLibrary(write_library(assembled.executable, assembled.objects), assembled.weights, 2)(x)
+    found = ModelLibrary(
+        write_library(assembled.executable, assembled.objects), assembled.weights, 2, assembled.outputs
+    )(x)
     expected = np.split(np.maximum(x + w, 0), 2, axis=1)
     np.testing.assert_array_equal([one.numpy() for one in found], expected)
 

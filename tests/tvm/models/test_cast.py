@@ -43,7 +43,7 @@ def narrow(array: Any) -> Any:
 def computed(products: str | None) -> Any:
     module = fused(block(), TARGET, CHANNELS_LAST, products)
     assembled = assemble(module, tasks_of(module), {}, TARGET)
-    (found,) = ModelLibrary(write_library(assembled.executable), assembled.weights, 2)(IMAGE)
+    (found,) = ModelLibrary(write_library(assembled.executable), assembled.weights, 2, assembled.outputs)(IMAGE)
     return found.numpy()
 
 

@@ -86,7 +86,7 @@ def test_it_computes_what_pytorch_computes(name: str, layout: str) -> None:
     found = graph(name)
     module = fused(found.module, TARGET, LAYOUTS[layout])
     built = assemble(module, tasks_of(module), {}, TARGET)
-    library = ModelLibrary(write_library(built.executable), built.weights, 2)
+    library = ModelLibrary(write_library(built.executable), built.weights, 2, built.outputs)
     assert found.reference is not None
     (output,), (expected,) = library(*found.example), found.reference(found.example)
     np.testing.assert_allclose(output.numpy(), expected, rtol=1e-4, atol=1e-5)

@@ -39,7 +39,7 @@ def module_of(function: Callable[..., Sequence[Any]], rows: Any = 64) -> tvm.IRM
 
 def library_of(module: tvm.IRModule) -> ModelLibrary:
     assembled = assemble(module, [], {}, TARGET)
-    return ModelLibrary(write_library(assembled.executable), assembled.weights, 2)
+    return ModelLibrary(write_library(assembled.executable), assembled.weights, 2, assembled.outputs)
 
 
 def flat(tensor: Any) -> Any:

@@ -84,7 +84,7 @@ def test_it_computes_the_same_for_every_size(name: str) -> None:
     assert refused == (name == "of-all")
     assert "T.parallel" in scheduled.script() or name == "of-all"
     assembled = assemble(scheduled, [], {}, target)
-    library = ModelLibrary(write_library(assembled.executable), assembled.weights, THREADS)
+    library = ModelLibrary(write_library(assembled.executable), assembled.weights, THREADS, assembled.outputs)
     for count in (1, 2, 7, 130):
         given = drawn(count, *inner)
         (found,) = library(given)
@@ -233,7 +233,7 @@ def test_rows_are_sorted_by_all_threads(name: str) -> None:
     outputs = []
     for one in (module, scheduled):
         assembled = assemble(one, [], {}, resolve_target(None, THREADS))
-        library = ModelLibrary(write_library(assembled.executable), assembled.weights, THREADS)
+        library = ModelLibrary(write_library(assembled.executable), assembled.weights, THREADS, assembled.outputs)
         outputs.append([tensor.numpy() for tensor in library(x)])
     for plain, by_rows in zip(*outputs, strict=True):
         np.testing.assert_array_equal(by_rows, plain)

@@ -6,7 +6,7 @@ times, with other schedules of some programs, has each of them built once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -18,13 +18,14 @@ from tvm import relax
 from tvm.ir import GenericConst
 from tvm.relax.expr_functor import PyExprMutator, mutator
 from tvm.target import Target
-from tvm.tirx import PrimFunc
+from tvm.tirx import IntImm, PrimFunc
 
 from colt.tvm.devices.host import cpu_intrinsics
 from colt.tvm.models.blame import built
 from colt.tvm.models.fused import with_main
-from colt.tvm.models.library import Sample
+from colt.tvm.models.library import Output, Sample
 from colt.tvm.models.outputs import with_own_outputs
+from colt.tvm.models.straight import straight
 from colt.tvm.models.tasks import ModelTask
 from colt.tvm.programs.constants import CONSTANTS, PACK, WHOLE, Split, split
 from colt.util.output import require_room_to_build, temporary_folder
@@ -35,7 +36,7 @@ WEIGHTS = "weights"
 _TUNED = "tuned"
 """What the names of tuned functions end in, which are none of the model's own then."""
 _EMBEDDED = 4096
-"""Constants up to so many bytes stay in the library."""
+"""Constants up to so many bytes stay in the library, unless they are told by their addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Assembled:
     """Tensors of TVM."""
     names: Mapping[str, str]
     """What the functions of tuned programs are called in the library, by the task's key."""
+    outputs: tuple[Output, ...]
     objects: tuple[bytes, ...] = ()
     """The code of these functions: object files to link the library with."""
 
@@ -68,12 +70,13 @@ class Assembler:
         What a schedule makes of weights alone is computed now. Raises :class:`InputError` for what TVM cannot compile.
         """
         places = {task.key: self._place(task, tuned[task.key]) for task in self._tasks if task.key in tuned}
-        weights = _Lifting(with_own_outputs(_Placing(self._model, self._tasks, places).model()))
-        lifted = weights.model()
+        placed = with_own_outputs(_Placing(self._model, self._tasks, places).model())
+        names = {key: place.name for key, place in places.items()}
+        lifted, weights = _lifted(placed, names.values())
         with _compiling(self._target):
             executable = built(lifted, self._compiled)
-        names = {key: place.name for key, place in places.items()}
-        return Assembled(executable, tuple(weights.tensors), names, tuple(place.code for place in places.values()))
+        outputs = _types(lifted["main"].ret_ty)
+        return Assembled(executable, weights, names, outputs, tuple(place.code for place in places.values()))
 
     def _compiled(self, model: tvm.IRModule) -> Any:
         return tvm.compile(model, self._target, relax_pipeline=relax.get_pipeline("default_build"))
@@ -197,14 +200,34 @@ class _Placing(PyExprMutator):  # type: ignore[misc]
         return relax.call_dps_packed(place.name, place.arguments(call.args[1].fields), types)
 
 
+def _lifted(model: tvm.IRModule, kernels: Collection[str]) -> tuple[tvm.IRModule, tuple[Any, ...]]:
+    """The model whose ``main`` takes its weights, and these; and as one function, if it can be."""
+    every = _Lifting(model, embedded=-1)
+    lifted = every.model()
+    if functions := straight(lifted, kernels):
+        lifted.update(tvm.IRModule(functions))
+        return lifted, tuple(every.tensors)
+    large = _Lifting(model, embedded=_EMBEDDED)
+    return large.model(), tuple(large.tensors)
+
+
+def _types(result: Any) -> tuple[Output, ...]:
+    """Those of outputs; none where their sizes are open."""
+    types = list(result.fields) if isinstance(result, relax.TupleType) else [result]
+    shapes = [getattr(one, "shape", None) for one in types]
+    if any(shape is None or not all(isinstance(size, IntImm) for size in shape) for shape in shapes):
+        return ()
+    return tuple((tuple(map(int, one.shape)), str(one.dtype)) for one in types)
+
+
 @mutator
 class _Lifting(PyExprMutator):  # type: ignore[misc]
-    """Makes the weights arguments: fields of a tuple that is the last parameter."""
+    """Makes weights of more than ``embedded`` bytes arguments: fields of a tuple that is the last parameter."""
 
-    def __init__(self, model: tvm.IRModule) -> None:
+    def __init__(self, model: tvm.IRModule, embedded: int) -> None:
         super().__init__(model)
         self._model = model
-        self._found = [one for one in _constants(model["main"]) if _bytes(one) > _EMBEDDED]
+        self._found = [one for one in _constants(model["main"]) if _bytes(one) > embedded]
         self._numbers = {one: number for number, one in enumerate(self._found)}
         types = [one.ty for one in self._found]
         self._variable = relax.Var(WEIGHTS, relax.TupleType(types))

@@ -25,6 +25,11 @@ _CPU, _HERE = 1, "the model runs on the CPU"
 _NO_MEMORY = (AttributeError, TypeError, ValueError, RuntimeError, BufferError)
 """What is raised for a tensor that has no memory to hand out."""
 _FOLDER = "colt-model-"
+RUN, BEGIN, ROOM = "colt_straight", "colt_straight_begin", "colt_straight_bytes"
+"""The function that is a whole model, which takes inputs, a workspace, and outputs; one that is called once with the
+addresses of the weights and each workspace; and one that writes how many bytes a workspace has to its only argument."""
+Output = tuple[tuple[int, ...], str]
+"""The shape of an output, and its type."""
 _GO_ON = 0
 """What an observer of the virtual machine returns, so that the function is called."""
 ALIGNMENT = 64
@@ -69,12 +74,37 @@ class Sample:
     seconds: float
 
 
+class _Straight:
+    """The model as one function: see ``straight.py``."""
+
+    def __init__(self, module: Any, weights: Sequence[Any], outputs: Sequence[Output]) -> None:
+        """``weights`` are to live as long as this, which has their addresses only."""
+        self._run, self._begin, room = (module.get_function(one, query_imports=True) for one in (RUN, BEGIN, ROOM))
+        told = tvm.runtime.tensor(np.zeros(1, np.int64))
+        room(told)
+        self.size = int(told.numpy()[0])
+        addresses = [bytes_of(one).__array_interface__["data"][0] for one in weights]
+        self._addresses = tvm.runtime.tensor(np.array(addresses or [0], np.int64))
+        self._outputs = [(tvm_ffi.Shape(shape), tvm_ffi.dtype(dtype)) for shape, dtype in outputs]
+
+    def workspace(self) -> Any:
+        """Memory for what lies between kernels, of one call at a time."""
+        found = tvm.runtime.empty((self.size // 8,), "int64")
+        self._begin(self._addresses, found)
+        return found
+
+    def __call__(self, inputs: Sequence[Any], workspace: Any) -> list[Any]:
+        found = [tvm.runtime.empty(*one) for one in self._outputs]
+        self._run(*inputs, workspace, *found)
+        return found
+
+
 class ModelLibrary:
     """The library with its weights. It may be called from several threads: each has a machine of its own."""
 
-    def __init__(self, content: bytes, weights: Sequence[Any], threads: int) -> None:
+    def __init__(self, content: bytes, weights: Sequence[Any], threads: int, outputs: Sequence[Output] = ()) -> None:
         """``content`` is that of a shared library, whose kernels use so many threads; as many as there are cores, where
-        these are fewer.
+        these are fewer. ``outputs`` are those of a model whose sizes are known.
 
         Raises :class:`InputError` if it does not load, and :class:`StorageError` if it cannot be written to a temporary
         file, which the system loads it from.
@@ -91,6 +121,19 @@ class ModelLibrary:
                 raise InputError(f"the model's library does not load: {error}") from None
         self._weights = Array(list(weights))
         self._local = threading.local()
+        self._straight = None
+        if outputs and self._module.implements_function(RUN, query_imports=True):
+            self._straight = _Straight(self._module, weights, outputs)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether a call is one function, rather than one of TVM's virtual machine."""
+        return self._straight is not None
+
+    @property
+    def workspace_bytes(self) -> int:
+        """What each thread that calls the function keeps for what lies between kernels; 0 where the machine does."""
+        return 0 if self._straight is None else self._straight.size
 
     def __call__(self, *inputs: Any) -> list[Any]:
         """The outputs for these inputs: tensors of TVM, arrays of NumPy, or tensors of PyTorch.
@@ -101,10 +144,17 @@ class ModelLibrary:
         return self.call(*map(ready, inputs))
 
     def call(self, *inputs: Any) -> list[Any]:
-        """The same for inputs that kernels can take as they are. Tensors of PyTorch among them make those of PyTorch,
-        if it is one that is returned; several are tensors of TVM always."""
+        """The same for inputs that kernels can take as they are. Where the machine is called, tensors of PyTorch among
+        them make those of PyTorch, if it is one that is returned; all others are tensors of TVM."""
         if _THREAD.lost_pool:
             require_pool()
+        straight = self._straight
+        if straight is not None:
+            workspace = getattr(self._local, "workspace", None)
+            if workspace is None:
+                _THREAD.has_pool |= self._parallel
+                workspace = self._local.workspace = straight.workspace()
+            return straight(inputs, workspace)
         main = getattr(self._local, "main", None)
         if main is None:
             main = self._local.main = self._machine()["main"]
