@@ -88,6 +88,18 @@ def test_what_reads_its_own_results_stays() -> None:
     assert with_whole_tails(mod, BITS).same_as(mod)
 
 
+def test_what_writes_to_a_number_without_axes_stays() -> None:
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def last(X: T.Buffer((37,), "float32"), Y: T.Buffer((), "float32")) -> None:
+        for i in range(37):
+            with T.sblock("Y"):
+                v = T.axis.spatial(37, i)
+                Y[()] = X[v] * T.float32(2)
+
+    mod = module_of_function(last)
+    assert with_whole_tails(mod, BITS).same_as(mod)
+
+
 def test_recorded_runs_leave_the_ends_to_llvm() -> None:
     x, k = te.placeholder((67, 37), name="X"), te.reduce_axis((0, 37), name="k")
     top = te.compute((67,), lambda i: te.max(x[i, k], axis=k), name="top")

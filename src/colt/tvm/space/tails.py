@@ -102,8 +102,8 @@ def _is_side_by_side(store: BufferStore, axis: Any, suits: Callable[[Any], bool]
         return False
     moving = [load.indices for load in loads if any(mentions(index, axis) for index in load.indices)]
     return all(
-        moves_by_one(indices[-1], axis) and not any(mentions(index, axis) for index in indices[:-1])
-        for indices in (store.indices, *moving)
+        bool(indices) and moves_by_one(indices[-1], axis) and not any(mentions(index, axis) for index in indices[:-1])
+        for indices in (tuple(store.indices), *map(tuple, moving))
     )
 
 
