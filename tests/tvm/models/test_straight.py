@@ -149,6 +149,15 @@ def test_models_of_open_sizes_stay_with_the_machine() -> None:
         np.testing.assert_allclose(found.numpy(), np.tanh(X[:rows]) @ WEIGHT, rtol=1e-4, atol=1e-4)
 
 
+def test_so_do_files_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their libraries have no such function, though sizes are known."""
+    monkeypatch.setattr(assembly, "straight", lambda *given: {})
+    library = library_of(assembled(several))
+    assert not library.is_straight
+    for one, expected in zip(library(X), in_numpy(X), strict=True):
+        np.testing.assert_allclose(one.numpy(), expected, rtol=1e-5)
+
+
 def test_so_do_those_that_call_what_they_are_not_linked_with() -> None:
     builder, x = relax.BlockBuilder(), relax.Var("x", relax.TensorType((64, 32), "float32"))
     with builder.function("main", [x]):
